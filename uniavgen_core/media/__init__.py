@@ -1,0 +1,1 @@
+"""Signals and pictures, tensors in and out."""
