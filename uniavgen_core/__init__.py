@@ -1,0 +1,1 @@
+"""UniAVGen itself: network, sampling, media, toons, training. Knows nothing of ComfyUI."""

@@ -1,0 +1,234 @@
+"""Sizes and switches of the model, as frozen dataclasses. No torch.
+
+Defaults follow the inference release, whose checkpoints load as they are; ``Variant`` turns its deviations into what the
+paper describes. Source: UniAVGen (arXiv:2511.03334), its supplement, and its inference release.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from enum import Enum
+from typing import Any, get_type_hints
+
+
+class Interaction(Enum):
+    """Which cross-modal directions update their target in one pass of the network."""
+
+    BOTH = "both"
+    AUDIO_TO_VIDEO = "audio_to_video"
+    VIDEO_TO_AUDIO = "video_to_audio"
+    OFF = "off"
+
+    @property
+    def audio_to_video(self) -> bool:
+        """Whether audio steers video."""
+        return self in (Interaction.BOTH, Interaction.AUDIO_TO_VIDEO)
+
+    @property
+    def video_to_audio(self) -> bool:
+        """Whether video steers audio."""
+        return self in (Interaction.BOTH, Interaction.VIDEO_TO_AUDIO)
+
+
+class Alignment(Enum):
+    """What the tokens of one modality see of the other.
+
+    ``ASYMMETRIC`` is the model's own (a window of sound for a video latent, an interpolated latent for a sound token);
+    ``TEMPORAL`` (the same time span, both ways) and ``GLOBAL`` (everything) are the paper's ablation baselines.
+    """
+
+    ASYMMETRIC = "ati"
+    TEMPORAL = "sti"
+    GLOBAL = "sgi"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Where release and paper differ (``spec`` section 9), and the ablation baselines. Defaults are the release's.
+
+    Attributes:
+        alignment: What tokens of one modality see of the other.
+        half_window_frames: Video frames of sound heard on each side of a latent's own span.
+        residual_in_output: Feed ``hidden + attention`` to the output projection ``o`` (paper) instead of ``attention``.
+        mask_after_output: Gate the output of ``o`` in audio-to-video (paper) instead of its input.
+        timed_mask_head: Condition the face mask on the sampling time (release); off = learned scale and shift (paper).
+        ramp_over_latent: Interpolate video for sound over a whole latent (paper) instead of one frame after repetition.
+        doubled_tail: Let the weights of the last frame sum to two, as the released network was run.
+        bfloat16_positions: Compute the interpolation's positions in bfloat16, as the release does when run in it.
+    """
+
+    alignment: Alignment = Alignment.ASYMMETRIC
+    half_window_frames: int = 2
+    residual_in_output: bool = False
+    mask_after_output: bool = False
+    timed_mask_head: bool = True
+    ramp_over_latent: bool = False
+    doubled_tail: bool = True
+    bfloat16_positions: bool = False
+
+    def __post_init__(self) -> None:
+        if self.half_window_frames < 0:
+            raise ValueError(f"half_window_frames is {self.half_window_frames}; it cannot be negative.")
+
+
+RELEASE = Variant()
+PAPER = Variant(
+    residual_in_output=True, mask_after_output=True, timed_mask_head=False, ramp_over_latent=True, doubled_tail=False
+)
+
+
+@dataclass(frozen=True)
+class BranchConfig:
+    """One transformer branch.
+
+    Attributes:
+        dim: Width of a token.
+        ffn_dim: Width inside the feed-forward.
+        num_heads: Attention heads; ``dim`` is a multiple of it.
+    """
+
+    dim: int
+    ffn_dim: int
+    num_heads: int
+
+    def __post_init__(self) -> None:
+        if self.num_heads <= 0 or self.dim % self.num_heads or self.head_dim % 2:
+            raise ValueError(f"dim {self.dim} does not split into {self.num_heads} heads of an even width.")
+
+    @property
+    def head_dim(self) -> int:
+        """Width of one attention head."""
+        return self.dim // self.num_heads
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """The speech text encoder and the caption input.
+
+    Attributes:
+        vocabulary: Rows of the speech embedding: characters plus one filler.
+        speech_dim: Width of the speech text encoder.
+        speech_ffn_dim: Width inside its blocks.
+        speech_blocks: Number of its ConvNeXt blocks.
+        caption_dim: Width of the caption features (umT5-xxl: 4096).
+        caption_length: Caption tokens the video branch sees, zeros included.
+        position_offset: Mel frame at which the first character is expected; the rotary position of character ``i`` is
+            ``position_offset + position_scale * i``.
+        position_scale: Mel frames per character; 0 and 1 as released.
+    """
+
+    vocabulary: int = 2546
+    speech_dim: int = 512
+    speech_ffn_dim: int = 1024
+    speech_blocks: int = 4
+    caption_dim: int = 4096
+    caption_length: int = 512
+    position_offset: float = 0.0
+    position_scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything that fixes the network's structure.
+
+    Attributes:
+        video: Video branch.
+        audio: Audio branch.
+        text: Speech text and caption.
+        num_layers: Layers of both branches.
+        num_interactions: Interaction modules in the checkpoint; module ``m`` serves layer ``2 m``.
+        patch_size: Latent pixels per token side.
+        latent_channels: Channels of the video latent.
+        mel_bins: Mel bins of the audio latent.
+        time_dim: Width of the sinusoidal time features.
+        variant: Release or paper behaviour.
+    """
+
+    video: BranchConfig
+    audio: BranchConfig
+    text: TextConfig = field(default_factory=TextConfig)
+    num_layers: int = 30
+    num_interactions: int = 15
+    patch_size: int = 2
+    latent_channels: int = 48
+    mel_bins: int = 80
+    time_dim: int = 256
+    variant: Variant = RELEASE
+
+    def interaction_of(self, layer: int) -> int | None:
+        """Index of the interaction module that follows ``layer``, or None."""
+        index, rest = divmod(layer, 2)
+        return index if rest == 0 and index < self.num_interactions else None
+
+
+RELEASED = ModelConfig(video=BranchConfig(3072, 14336, 24), audio=BranchConfig(1536, 8960, 12))
+TOON = ModelConfig(
+    video=BranchConfig(128, 512, 4),
+    audio=BranchConfig(160, 640, 5),
+    text=TextConfig(speech_dim=128, speech_ffn_dim=256, speech_blocks=2, caption_dim=64, caption_length=32),
+    num_layers=6,
+    num_interactions=3,
+    patch_size=1,
+    time_dim=64,
+)
+
+
+@dataclass(frozen=True)
+class GuidanceConfig:
+    """Modality-aware classifier-free guidance.
+
+    Attributes:
+        video_scale: Guidance scale of the video; 1 is none.
+        audio_scale: Guidance scale of the audio.
+        share: Share of the steps, from the start, whose null pass runs with the interactions off.
+        text_guidance_after: Guide by text alone after that share, as the release does; off = no guidance, as the paper.
+        skipped_layer: Layer left out of every null pass, or None.
+    """
+
+    video_scale: float = 3.0
+    audio_scale: float = 2.0
+    share: float = 0.5
+    text_guidance_after: bool = True
+    skipped_layer: int | None = 11
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise ValueError(f"share is {self.share}; it must be between 0 and 1.")
+
+    def steps_without_interaction(self, steps: int) -> int:
+        """Number of steps, from the start, whose null pass runs with the interactions off."""
+        return int(self.share * steps)
+
+
+def from_dict(kind: type, values: Mapping[str, Any], base: Any = None) -> Any:
+    """Build a (nested) config dataclass from plain values, as read from JSON.
+
+    Args:
+        kind: The dataclass.
+        values: Field name to value; nested dataclasses as mappings, enums by value.
+        base: An instance whose fields stand where ``values`` names none.
+
+    Raises:
+        ValueError: If ``values`` names a field that ``kind`` does not have.
+    """
+    hints = get_type_hints(kind)
+    unknown = sorted(set(values) - {f.name for f in fields(kind)})
+    if unknown:
+        raise ValueError(f"{kind.__name__} has no field named {', '.join(unknown)}.")
+    parsed = {}
+    for name, value in values.items():
+        hint = hints[name]
+        if is_dataclass(hint):
+            value = from_dict(hint, value, getattr(base, name, None))
+        elif isinstance(hint, type) and issubclass(hint, Enum):
+            value = hint(value)
+        parsed[name] = value
+    return replace(base, **parsed) if base is not None else kind(**parsed)
+
+
+def to_dict(config: Any) -> Any:
+    """Plain values of a config, ready for JSON; the inverse of ``from_dict``."""
+    if isinstance(config, Enum):
+        return config.value
+    if is_dataclass(config):
+        return {f.name: to_dict(getattr(config, f.name)) for f in fields(config)}
+    return config

@@ -1,0 +1,1 @@
+"""The flow: schedule, guidance, sampler."""

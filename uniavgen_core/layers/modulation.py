@@ -1,0 +1,39 @@
+"""Adaptive layer modulation with one shift, scale and gate per time step of the sequence.
+
+A sequence holds T time steps (latent frames, or mel frames) of N tokens each; the vectors are kept per time step and
+spread over its tokens here. Source: DiT (arXiv:2212.09748), adaLN.
+Dimension key: B batch, T time steps, N tokens per step, D width.
+"""
+
+from einops import rearrange
+from torch import Tensor
+
+
+def modulate(tokens: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """Scale and shift normalised tokens.
+
+    Args:
+        tokens: Normalised tokens, (B, T * N, D).
+        shift: Added last, (B, T, D).
+        scale: One is added to it, (B, T, D).
+
+    Returns:
+        ``tokens * (1 + scale) + shift``, (B, T * N, D).
+    """
+    steps = rearrange(tokens, "b (t n) d -> b t n d", t=shift.shape[1])
+    return rearrange(steps * (1 + scale[:, :, None]) + shift[:, :, None], "b t n d -> b (t n) d")
+
+
+def gated_add(tokens: Tensor, update: Tensor, gate: Tensor) -> Tensor:
+    """Add a gated residual.
+
+    Args:
+        tokens: Residual stream, (B, T * N, D).
+        update: What a sub-layer computed, (B, T * N, D).
+        gate: Its weight, (B, T, D).
+
+    Returns:
+        ``tokens + update * gate``, (B, T * N, D).
+    """
+    steps = rearrange(update, "b (t n) d -> b t n d", t=gate.shape[1])
+    return tokens + rearrange(steps * gate[:, :, None], "b t n d -> b (t n) d")

@@ -1,0 +1,125 @@
+"""One transformer branch; the video and the audio branch are two instances of these classes.
+
+Source: Wan (arXiv:2503.20314); UniAVGen (arXiv:2511.03334), section 3.1.
+Dimension key: B batch, T time steps (latent frames or mel frames, references included), N tokens per time step, D width,
+L text tokens.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..config import BranchConfig
+from ..layers.attention import EPS, Attention
+from ..layers.backend import Backend
+from ..layers.embeddings import sinusoid
+from ..layers.modulation import gated_add, modulate
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What one branch carries through its layers.
+
+    Attributes:
+        tokens: The residual stream, (B, T * N, D).
+        temb: Time embedding of each time step, (B, T, D).
+        modulation: Six projected modulation vectors of each time step, (B, T, 6, D).
+        rotation: Rotary table of the self-attention, (T * N, pairs, 2).
+        text: Text tokens the branch reads, (B, L, D).
+        text_rotations: Rotary tables of text queries and keys; (None, None) for none.
+        text_mask: Which text tokens count, bool, (B, L); None for all.
+    """
+
+    tokens: Tensor
+    temb: Tensor
+    modulation: Tensor
+    rotation: Tensor
+    text: Tensor
+    text_rotations: tuple[Tensor | None, Tensor | None] = (None, None)
+    text_mask: Tensor | None = None
+
+    def with_tokens(self, tokens: Tensor) -> "Stream":
+        """The same stream with another residual."""
+        return replace(self, tokens=tokens)
+
+
+class Block(nn.Module):
+    """Self-attention, text cross-attention and feed-forward; the first and the last are modulated by time."""
+
+    def __init__(self, config: BranchConfig, backend: Backend) -> None:
+        super().__init__()
+        dim, ops = config.dim, backend.ops
+        self.cast = backend.cast
+        self.norm1 = ops.LayerNorm(dim, eps=EPS, elementwise_affine=False)
+        self.self_attn = Attention(dim, dim, config.num_heads, backend)
+        self.norm3 = ops.LayerNorm(dim, eps=EPS)
+        self.cross_attn = Attention(dim, dim, config.num_heads, backend)
+        self.norm2 = ops.LayerNorm(dim, eps=EPS, elementwise_affine=False)
+        self.ffn = nn.Sequential(ops.Linear(dim, config.ffn_dim), nn.GELU("tanh"), ops.Linear(config.ffn_dim, dim))
+        self.modulation = nn.Parameter(torch.empty(1, 6, dim))
+
+    def forward(self, stream: Stream, options: Any = None) -> Tensor:
+        """Compute the residual stream after this block, (B, T * N, D)."""
+        tokens = stream.tokens
+        vectors = self.cast(self.modulation, tokens)[:, None] + stream.modulation
+        shift1, scale1, gate1, shift2, scale2, gate2 = vectors.unbind(2)
+        heard = modulate(self.norm1(tokens), shift1, scale1)
+        heard = self.self_attn(heard, heard, (stream.rotation, stream.rotation), options=options)
+        tokens = gated_add(tokens, heard, gate1)
+        tokens = tokens + self.cross_attn(
+            self.norm3(tokens), stream.text, stream.text_rotations, mask=stream.text_mask, options=options
+        )
+        return gated_add(tokens, self.ffn(modulate(self.norm2(tokens), shift2, scale2)), gate2)
+
+
+class Head(nn.Module):
+    """Time-modulated projection of tokens to outputs: the branches' heads, and the face mask's."""
+
+    def __init__(self, dim: int, out_dim: int, backend: Backend) -> None:
+        super().__init__()
+        self.cast = backend.cast
+        self.norm = backend.ops.LayerNorm(dim, eps=EPS, elementwise_affine=False)
+        self.head = backend.ops.Linear(dim, out_dim)
+        self.modulation = nn.Parameter(torch.empty(1, 2, dim))
+
+    def forward(self, tokens: Tensor, temb: Tensor) -> Tensor:
+        """Project tokens (B, T * N, D) under the time embedding (B, T, D) to (B, T * N, out_dim)."""
+        shift, scale = (self.cast(self.modulation, tokens)[:, None] + temb[:, :, None]).unbind(2)
+        return self.head(modulate(self.norm(tokens), shift, scale))
+
+
+def time_embedding(time_dim: int, dim: int, backend: Backend) -> nn.Sequential:
+    """Layers from sinusoidal time features to the time embedding."""
+    return nn.Sequential(backend.ops.Linear(time_dim, dim), nn.SiLU(), backend.ops.Linear(dim, dim))
+
+
+def time_projection(dim: int, backend: Backend) -> nn.Sequential:
+    """Layers from the time embedding to the six modulation vectors."""
+    return nn.Sequential(nn.SiLU(), backend.ops.Linear(dim, 6 * dim))
+
+
+def embed_times(
+    timestep: Tensor, time_dim: int, embedding: nn.Module, projection: nn.Module, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Embed one time per time step.
+
+    Args:
+        timestep: Times, 0..1000, (B, T).
+        time_dim: Width of the sinusoidal features.
+        embedding: Layers of ``time_embedding``.
+        projection: Layers of ``time_projection``.
+        dtype: Dtype of the residual stream.
+
+    Returns:
+        The time embedding, (B, T, D), and the modulation vectors, (B, T, 6, D).
+    """
+    temb = embedding(sinusoid(timestep, time_dim).to(dtype))
+    return temb, projection(temb).unflatten(-1, (6, temb.shape[-1]))
+
+
+def pad_text(features: Tensor, length: int) -> Tensor:
+    """Cut or fill text features (B, L, C) with zeros to ``length`` tokens."""
+    return F.pad(features[:, :length], (0, 0, 0, max(0, length - features.shape[1])))
