@@ -1,0 +1,132 @@
+"""Speech text to token ids: English by its characters, Chinese by pinyin syllables with tones.
+
+Text is taken as it stands: nothing is normalised, stripped or lower-cased.
+Source: the rules of F5-TTS (arXiv:2410.06885) as the UniAVGen release applies them.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache, partial
+
+from .vocabulary import FILLER, UNKNOWN, vocabulary
+
+MINIMUM_LENGTH = 10
+_PLAIN_PUNCTUATION = str.maketrans(";“”‘’", ",\"\"''")  # noqa: RUF001 - the curly quotes are what is replaced.
+_NO_SPACE_AFTER = frozenset(" :'\"")
+
+
+def _is_chinese(character: str) -> bool:
+    return "\u3100" <= character <= "\u9fff"
+
+
+@lru_cache(maxsize=1)
+def _chinese_reader() -> tuple[Callable[[str], Iterable[str]], Callable[[str], list[str]]]:
+    """How to cut Chinese into words, and how to read a word: pinyin, the tone's number last, with tone sandhi.
+
+    The word cutter is our own, so that dictionaries other code loads into jieba change nothing here.
+    """
+    try:
+        import jieba
+        from pypinyin import Style, lazy_pinyin
+    except ImportError as error:
+        packages = "Chinese speech text needs the packages jieba and pypinyin: pip install jieba pypinyin"
+        raise ImportError(packages, name=error.name) from error
+    return jieba.Tokenizer().cut, partial(lazy_pinyin, style=Style.TONE3, tone_sandhi=True)
+
+
+def _spell_segment(segment: str) -> Iterator[tuple[str, str]]:
+    """Yield (character, token) of one Chinese or mixed segment; a space goes before each syllable."""
+    _, read = _chinese_reader()
+    syllables = read(segment) if all(map(_is_chinese, segment)) else []
+    if len(syllables) != len(segment):  # A mixed segment, or one that is not read character by character.
+        syllables = [read(c)[0] if _is_chinese(c) else c for c in segment]
+    for character, syllable in zip(segment, syllables, strict=True):
+        if _is_chinese(character):
+            yield " ", " "
+        yield character, syllable
+
+
+def _spell(text: str) -> Iterator[tuple[str, str]]:
+    """Yield (character of the text, its token) in order; spaces that only separate stand for themselves."""
+    if not any(map(_is_chinese, text)):
+        yield from zip(text, text, strict=True)
+        return
+    cut, _ = _chinese_reader()
+    last = ""
+    for segment in cut(text.translate(_PLAIN_PUNCTUATION)):
+        if segment.isascii():
+            if last and len(segment) > 1 and last not in _NO_SPACE_AFTER:
+                yield " ", " "
+            yield from zip(segment, segment, strict=True)
+            last = segment[-1]
+        else:
+            for character, last in _spell_segment(segment):
+                yield character, last
+
+
+def tokenize(text: str) -> list[str]:
+    """Split speech text into the units of the vocabulary.
+
+    Args:
+        text: What is to be said. Text with any Chinese character follows the Chinese rules as a whole.
+
+    Returns:
+        Characters for English; for Chinese, syllables such as ``hao3`` with a space before each.
+
+    Raises:
+        ImportError: If the text holds Chinese and jieba or pypinyin is not installed.
+    """
+    return [token for _, token in _spell(text)]
+
+
+def speech_ids(text: str) -> tuple[int, ...]:
+    """Turn speech text into vocabulary entries.
+
+    Args:
+        text: What is to be said; the empty text reads as one unknown unit, as the release has it.
+
+    Returns:
+        One entry per token, not padded; unknown tokens are entry 0, the space.
+
+    Raises:
+        ImportError: If the text holds Chinese and jieba or pypinyin is not installed.
+    """
+    return tuple(vocabulary().get(token, UNKNOWN) for token in tokenize(text) or [""])
+
+
+def pad_speech_ids(ids: tuple[int, ...], minimum: int = MINIMUM_LENGTH) -> tuple[int, ...]:
+    """Append filler (-1) up to ``minimum`` entries; the network sees filler as keys. Longer ids stay as they are."""
+    return tuple(ids) + (FILLER,) * (minimum - len(ids))
+
+
+NULL_SPEECH = (UNKNOWN,) + (FILLER,) * (MINIMUM_LENGTH - 1)
+
+
+def join_reference(reference_text: str, text: str) -> str:
+    """Speech text when a reference voice goes before it: the reference's transcript, a space, the text.
+
+    Args:
+        reference_text: Transcript of the reference voice; empty if there is none.
+        text: What is to be said; empty for the null text.
+
+    Returns:
+        The text to tokenize.
+    """
+    return f"{reference_text} {text}" if reference_text else text
+
+
+def unknown_characters(text: str) -> list[str]:
+    """List what the network cannot read: it would take each of these for a space.
+
+    Args:
+        text: Speech text.
+
+    Returns:
+        Distinct characters whose token is not in the vocabulary, in order of appearance. White space is not
+        listed, because a space is what it means.
+
+    Raises:
+        ImportError: If the text holds Chinese and jieba or pypinyin is not installed.
+    """
+    known = vocabulary()
+    unknown = (character for character, token in _spell(text) if token not in known and not character.isspace())
+    return list(dict.fromkeys(unknown))
