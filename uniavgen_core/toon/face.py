@@ -1,0 +1,113 @@
+"""The head and what does not speak: ears, eyes, brows, nose, neck and shirt."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .appearance import Appearance, shade
+from .canvas import Canvas, oval
+from .speech import Emotion
+
+_BROWS = {Emotion.CALM: (0.0, 0.02), Emotion.HAPPY: (0.07, 0.05), Emotion.ANGRY: (-0.06, -0.13)}
+"""Lift of the brows and how much higher their inner ends are, in head radii."""
+_SQUINT = {Emotion.CALM: 0.0, Emotion.HAPPY: 0.0, Emotion.ANGRY: 0.28}
+_INK = (58.0, 44.0, 48.0)
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Where the head and its face are in one frame, in shares of the picture's side.
+
+    Attributes:
+        head: Middle of the head, (2,).
+        face: Shift of the face's features on the head, (2,).
+        lids: How far the eyelids are shut, 0 to 1.
+    """
+
+    head: np.ndarray
+    face: np.ndarray
+    lids: float
+
+
+def draw_background(size: int, toon: Appearance) -> Canvas:
+    """A canvas of one colour with a lighter disc behind the head."""
+    canvas = Canvas.blank(size, toon.background)
+    canvas.fill(oval(0.5, 0.5, 0.43, 0.43), shade(toon.background, 0.3))
+    return canvas
+
+
+def draw_body(canvas: Canvas, toon: Appearance) -> None:
+    """Draw neck and shirt; they stay where they are."""
+    (x, y), radius = toon.center, toon.radius
+    chin = y + radius * toon.tall
+    canvas.fill(oval(x, chin + 0.55 * radius, 1.3 * radius, 0.5 * radius), toon.shirt)
+    canvas.fill(np.array([[x - 1.3 * radius, chin + 0.55 * radius], [x + 1.3 * radius, chin + 0.55 * radius],
+                          [x + 1.4 * radius, 1.1], [x - 1.4 * radius, 1.1]]), toon.shirt)  # fmt: skip
+    canvas.fill(oval(x, chin + 0.12 * radius, 0.36 * radius, 0.2 * radius), shade(toon.shirt, -0.2))
+    canvas.fill(oval(x, chin - 0.08 * radius, 0.28 * radius, 0.36 * radius), shade(toon.skin, -0.16))
+
+
+def head_outline(toon: Appearance, pose: Pose) -> np.ndarray:
+    """Outline of the head, (P, 2)."""
+    return oval(*pose.head, toon.radius, toon.radius * toon.tall, toon.jaw)
+
+
+def draw_head(canvas: Canvas, toon: Appearance, pose: Pose) -> None:
+    """Draw ears, head, cheeks and nose."""
+    (x, y), radius, height = pose.head, toon.radius, toon.radius * toon.tall
+    face_x, face_y = pose.head + pose.face
+    for side in (-1, 1):
+        ear = x + side * 0.99 * radius - 0.4 * pose.face[0]
+        canvas.fill(oval(ear, y + 0.06 * height, 0.17 * radius, 0.21 * radius), shade(toon.skin, -0.08))
+        canvas.fill(oval(ear, y + 0.07 * height, 0.09 * radius, 0.12 * radius), shade(toon.skin, -0.2))
+    canvas.fill(head_outline(toon, pose), toon.skin)
+    blush = tuple(0.78 * skin + 0.22 * pink for skin, pink in zip(toon.skin, (240, 110, 110), strict=True))
+    for side in (-1, 1):
+        canvas.fill(oval(face_x + side * 0.58 * radius, face_y + 0.25 * height, 0.17 * radius, 0.12 * radius), blush)
+    canvas.fill(oval(face_x + 0.2 * pose.face[0], face_y + 0.15 * height, 0.1 * radius, 0.075 * radius), shade(toon.skin, -0.17))
+
+
+def draw_eyes(canvas: Canvas, toon: Appearance, pose: Pose, emotion: int) -> None:
+    """Draw eyes and brows, and glasses where the toon wears them."""
+    radius = toon.radius
+    middle = pose.head + pose.face + (0, -0.1 * radius)
+    shut = max(pose.lids, _SQUINT[Emotion(emotion)])
+    lift, slope = _BROWS[Emotion(emotion)]
+    for side in (-1, 1):
+        eye = middle + (side * 0.4 * radius, 0)
+        _draw_eye(canvas, toon, eye, (side, shut, pose.face[0]))
+        brow_y = eye[1] - (0.42 + lift) * radius
+        across = np.linspace(-1, 1, 7)
+        tilt = slope * radius * side * across - 0.05 * radius * (1 - across**2)
+        brow = np.stack([eye[0] + 0.22 * radius * across, brow_y + tilt], 1)
+        canvas.stroke(brow, shade(toon.hair, -0.35), 0.085 * radius)
+        if toon.glasses:
+            canvas.stroke(oval(*eye, 0.33 * radius, 0.33 * radius), _INK, 0.045 * radius, closed=True)
+    if toon.glasses:
+        bridge = middle + np.array([[-0.07 * radius, 0], [0.07 * radius, 0]])
+        canvas.stroke(bridge, _INK, 0.045 * radius)
+
+
+def _draw_eye(canvas: Canvas, toon: Appearance, eye: np.ndarray, state: tuple[int, float, float]) -> None:
+    """Draw one eye at its middle; ``state`` is its side, how far its lid is shut, and the gaze's shift."""
+    side, shut, gaze = state
+    width, height = 0.185 * toon.radius * toon.eyes, 0.225 * toon.radius * toon.eyes
+    top = eye[1] - height
+    lid = np.stack([eye[0] + width * np.linspace(-1.05, 1.05, 9), np.full(9, top)], 1)
+    lid[:, 1] += height * (1 - np.sqrt(1.11 - np.linspace(-1.05, 1.05, 9) ** 2)) * (1 - shut) + 1.55 * height * shut
+    if shut < 0.9:
+        canvas.fill(oval(*eye, width, height), (252, 252, 252))
+        pupil = eye + (0.35 * gaze, 0.1 * height)
+        canvas.fill(oval(*pupil, 0.62 * width, 0.62 * width), toon.iris)
+        canvas.fill(oval(*pupil, 0.36 * width, 0.36 * width), (28, 22, 30))
+        canvas.fill(oval(pupil[0] + 0.22 * width, pupil[1] - 0.25 * width, 0.18 * width, 0.18 * width), (255, 255, 255))
+    if shut > 0:
+        cover = np.concatenate([lid, [[eye[0] + 1.1 * width, top - 0.3 * height], [eye[0] - 1.1 * width, top - 0.3 * height]]])
+        canvas.fill(cover, shade(toon.skin, -0.05))
+        if shut >= 0.9:
+            canvas.fill(oval(*eye, 1.05 * width, 1.05 * height), shade(toon.skin, -0.05))
+    canvas.stroke(lid, _INK, 0.055 * toon.radius if toon.lashes else 0.035 * toon.radius)
+    if toon.lashes:
+        corner = lid[-1 if side > 0 else 0]
+        lash = np.array([corner, corner + (side * 0.09 * toon.radius, -0.07 * toon.radius)])
+        canvas.stroke(lash, _INK, 0.05 * toon.radius)

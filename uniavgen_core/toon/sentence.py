@@ -1,0 +1,55 @@
+"""What a toon can say: a small vocabulary, and which sentences are held out from training.
+
+The words were picked because espeak-ng speaks their letters at nearly one speed (46 to 66 ms a letter), which makes
+letters and sound easy to align.
+"""
+
+from hashlib import sha256
+
+import numpy as np
+
+from ..shapes import FPS
+
+WORDS = (
+    "hello bye yes no happy day one two four five seven nine red white black moon star fish bird robot water cloud play banana"
+).split()
+SPLITS = ("train", "held_out")
+HELD_OUT_SHARE = 0.1
+_WORDS_A_SECOND = 2
+_LETTERS_A_SECOND = 18.0
+_UNSPOKEN_SECONDS = 0.4
+
+
+def split_of(sentence: str) -> str:
+    """Split a sentence belongs to, by its hash: a tenth of all sentences are ``held_out``, the rest ``train``."""
+    share = int.from_bytes(sha256(sentence.encode()).digest()[:4], "big") / 2**32
+    return "held_out" if share < HELD_OUT_SHARE else "train"
+
+
+def draw_sentence(rng: np.random.Generator, video_frames: int, split: str) -> str:
+    """Draw a sentence of random words that can be spoken within a clip.
+
+    Args:
+        rng: Source of randomness.
+        video_frames: Length of the clip at 16 fps; 33 frames hold two to four words.
+        split: ``train`` or ``held_out``.
+
+    Returns:
+        Words joined by single spaces, more rather than fewer; no word follows itself.
+
+    Raises:
+        ValueError: If the split is unknown, or the clip is too short for two words.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split is {split!r}; it must be one of {', '.join(SPLITS)}.")
+    most_words = int(_WORDS_A_SECOND * video_frames / FPS)
+    if most_words < 2:
+        raise ValueError(f"video_frames is {video_frames}; a toon needs at least {FPS} to say two words.")
+    most_letters = (video_frames / FPS - _UNSPOKEN_SECONDS) * _LETTERS_A_SECOND
+    while True:
+        count = int(rng.integers(max(2, most_words // 2), most_words + 1, 2).max())
+        words = [str(word) for word in rng.choice(WORDS, count)]
+        sentence = " ".join(words)
+        repeats = any(first == second for first, second in zip(words, words[1:], strict=False))
+        if not repeats and len(sentence) <= most_letters and split_of(sentence) == split:
+            return sentence
