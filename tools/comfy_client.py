@@ -1,0 +1,203 @@
+"""Speaks with a ComfyUI server: queues a workflow in API format, follows it, fetches what it made."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from .console import DevError
+from .websocket import WebSocket
+
+Prompt = dict[str, dict[str, Any]]  # node id -> {"class_type", "inputs", "_meta"}
+OnEvent = Callable[[str, Any], None]  # event name and its data; previews come as ("preview", bytes)
+
+
+class PromptRejectedError(DevError):
+    """The server refused a workflow before running it; ``answer`` has its words."""
+
+    def __init__(self, answer: dict[str, Any]) -> None:
+        self.answer = answer
+        errors = [answer.get("error", {}).get("message", "no reason given")]
+        for node in dict(answer.get("node_errors") or {}).values():
+            errors += [f"{node['class_type']}: {error['message']} ({error['details']})" for error in node["errors"]]
+        super().__init__("ComfyUI refused the workflow: " + "; ".join(errors))
+
+
+class PromptFailedError(DevError):
+    """A node raised while a workflow ran; ``event`` has node, type, message and traceback."""
+
+    def __init__(self, event: dict[str, Any]) -> None:
+        self.event = event
+        reason = f"{event['exception_type']}: {event['exception_message'].strip()}"
+        super().__init__(f"The node {event['node_type']} failed: {reason}")
+
+
+class PromptInterruptedError(DevError):
+    """A workflow was stopped by an interrupt."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished workflow left: its id, and each output node's entry in the server's history."""
+
+    prompt_id: str
+    outputs: dict[str, Any]
+
+    def files(self) -> list[dict[str, str]]:
+        """The files made by output nodes: ``filename``, ``subfolder``, ``type``."""
+        lists = (value for output in self.outputs.values() for value in output.values() if isinstance(value, list))
+        return [entry for values in lists for entry in values if isinstance(entry, dict) and "filename" in entry]
+
+
+class ComfyClient:
+    """One server, named by its address."""
+
+    def __init__(self, base_url: str) -> None:
+        self.base_url = base_url
+
+    def request(self, path: str, body: bytes | None = None, content_type: str = "application/json") -> bytes:
+        """Send GET, or POST where there is a body.
+
+        Raises:
+            urllib.error.URLError: No server, or an error status.
+        """
+        request = urllib.request.Request(self.base_url + path, data=body, headers={"Content-Type": content_type})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.read()
+
+    def get(self, path: str) -> Any:
+        """Fetch JSON."""
+        return json.loads(self.request(path))
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """Send JSON and return the JSON that comes back, None where nothing does."""
+        return json.loads(self.request(path, json.dumps(body).encode()) or "null")
+
+    def object_info(self, node: str = "") -> dict[str, Any]:
+        """Every node's definition by class type, or only one node's."""
+        return self.get("/object_info" + (f"/{node}" if node else ""))
+
+    def interrupt(self) -> None:
+        """Stop the workflow that runs now."""
+        self.post("/interrupt", {})
+
+    def history(self, prompt_id: str) -> dict[str, Any]:
+        """What the server remembers of a workflow; empty while it runs or waits."""
+        return self.get(f"/history/{prompt_id}").get(prompt_id, {})
+
+    def post_prompt(self, prompt: Prompt, client_id: str = "", extra_data: dict[str, Any] | None = None) -> str:
+        """Queue a workflow.
+
+        Args:
+            prompt: The workflow in API format.
+            client_id: Who hears its events.
+            extra_data: More for the server, for example ``{"preview_method": "latent2rgb"}``.
+
+        Returns:
+            Its id.
+
+        Raises:
+            PromptRejectedError: The server found an error in it.
+        """
+        body = {"prompt": prompt, "client_id": client_id, "extra_data": extra_data or {}}
+        try:
+            return self.post("/prompt", body)["prompt_id"]
+        except urllib.error.HTTPError as error:
+            if error.code != 400:
+                raise
+            raise PromptRejectedError(json.loads(error.read())) from error
+
+    def run(
+        self,
+        prompt: Prompt,
+        on_event: OnEvent | None = None,
+        timeout: float = 600.0,
+        extra_data: dict[str, Any] | None = None,
+    ) -> Result:
+        """Queue a workflow and follow it to its end.
+
+        Args:
+            prompt: The workflow in API format.
+            on_event: Called with every event of this workflow.
+            timeout: Seconds after which it is interrupted.
+            extra_data: As for `post_prompt`.
+
+        Raises:
+            PromptRejectedError, PromptFailedError, PromptInterruptedError: It did not end well.
+            DevError: It took too long, or the server ended.
+        """
+        client_id = uuid.uuid4().hex
+        url = f"{self.base_url}/ws?clientId={client_id}"
+        try:
+            with WebSocket(url) as socket:
+                prompt_id = self.post_prompt(prompt, client_id, extra_data)
+                self._follow(socket, prompt_id, on_event or _ignore, time.monotonic() + timeout)
+        except (ConnectionError, urllib.error.URLError) as error:
+            raise DevError(f"The ComfyUI server ended while it worked ({error}). Its log says why.") from error
+        return Result(prompt_id, self._outputs(prompt_id))
+
+    def _follow(self, socket: WebSocket, prompt_id: str, on_event: OnEvent, deadline: float) -> None:
+        while True:
+            message = socket.receive(timeout=1.0)
+            if time.monotonic() > deadline:
+                self.interrupt()
+                raise DevError(
+                    "The workflow took too long and was interrupted. Try fewer steps or a smaller, shorter clip."
+                )
+            if isinstance(message, bytes):
+                on_event("preview", message)
+            elif message is not None:
+                event = json.loads(message)
+                if event["data"].get("prompt_id") == prompt_id:
+                    on_event(event["type"], event["data"])
+                    if _is_end(event):
+                        return
+
+    def _outputs(self, prompt_id: str) -> dict[str, Any]:
+        """The outputs from history, which is written a moment after the last event."""
+        deadline = time.monotonic() + 10
+        while not (entry := self.history(prompt_id)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return entry.get("outputs", {})
+
+    def upload_image(self, path: Path, name: str | None = None) -> str:
+        """Put an image into the server's input folder.
+
+        Returns:
+            The name it has there, for a LoadImage node.
+        """
+        edge = uuid.uuid4().hex
+        part = f"--{edge}\r\nContent-Disposition: form-data; name="
+        head = f'{part}"image"; filename="{name or path.name}"\r\nContent-Type: application/octet-stream\r\n\r\n'
+        foot = f'\r\n{part}"overwrite"\r\n\r\ntrue\r\n--{edge}--\r\n'
+        body = head.encode() + path.read_bytes() + foot.encode()
+        return json.loads(self.request("/upload/image", body, f"multipart/form-data; boundary={edge}"))["name"]
+
+    def download(self, file: dict[str, str], target: Path) -> Path:
+        """Fetch one file of `Result.files` to a path."""
+        query = urlencode({key: file.get(key, "") for key in ("filename", "subfolder", "type")})
+        target.write_bytes(self.request(f"/view?{query}"))
+        return target
+
+
+def _ignore(_kind: str, _data: Any) -> None:
+    pass
+
+
+def _is_end(event: dict[str, Any]) -> bool:
+    """Whether an event is a workflow's last one.
+
+    Raises:
+        PromptFailedError, PromptInterruptedError: It is, and it is a bad one.
+    """
+    if event["type"] == "execution_error":
+        raise PromptFailedError(event["data"])
+    if event["type"] == "execution_interrupted":
+        raise PromptInterruptedError(f"The workflow was interrupted in the node {event['data'].get('node_type')}.")
+    return event["type"] == "execution_success"

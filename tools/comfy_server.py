@@ -1,0 +1,144 @@
+"""Starts a real ComfyUI with the pack in it, and ends it again. Used by the demo and by the tests."""
+
+import ctypes
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import types
+import urllib.error
+from collections.abc import Sequence
+from pathlib import Path
+
+from .comfy_client import ComfyClient
+from .console import DevError
+from .environment import ROOT, Environment, clean_environ
+from .processes import IS_WINDOWS, spawn, stop
+
+PACK_NAME = "ComfyUI-UniAVGen"
+LOG_TAIL = 30  # lines of the server's log shown when it does not start
+
+
+class ComfyServer(ComfyClient):
+    """A ComfyUI process of our own, to be used in a ``with`` statement.
+
+    Its base folder is a temporary one in which ``custom_nodes`` holds a link to the pack, so that neither the ComfyUI
+    tree nor the user's models, inputs and outputs are touched.
+    """
+
+    def __init__(self, environment: Environment, arguments: Sequence[str] = (), timeout: float = 240.0) -> None:
+        """Prepare a server; it starts when the ``with`` statement is entered.
+
+        Args:
+            environment: The Python and ComfyUI to use.
+            arguments: More arguments for ComfyUI's main.py.
+            timeout: Seconds until it must answer.
+        """
+        self.port = free_port()
+        super().__init__(f"http://127.0.0.1:{self.port}")
+        self.environment = environment
+        self.arguments = list(arguments)
+        self.timeout = timeout
+        self.folder = Path()
+        self._process: subprocess.Popen | None = None
+
+    def __enter__(self) -> "ComfyServer":
+        self.folder = Path(tempfile.mkdtemp(prefix="uniavgen-"))
+        try:
+            link_pack(self.folder / "custom_nodes")
+            with self._log_path.open("wb") as log:
+                self._process = spawn(self._command(), log, self.folder, clean_environ() | {"PYTHONUNBUFFERED": "1"})
+            self._wait_until_ready()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: type | BaseException | types.TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def log(self) -> str:
+        """Everything the server has printed."""
+        return self._log_path.read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    def close(self) -> None:
+        """End the process and remove its folder."""
+        if self._process is not None:
+            stop(self._process)
+        remove_base(self.folder)
+
+    @property
+    def _log_path(self) -> Path:
+        return self.folder / "server.log"
+
+    def _command(self) -> list[str]:
+        device = [] if has_cuda() else ["--cpu"]
+        return [
+            str(self.environment.python), str(self.environment.comfyui / "main.py"), "--listen", "127.0.0.1",
+            "--port", str(self.port), "--base-directory", str(self.folder), "--disable-auto-launch",
+            "--disable-api-nodes", "--database-url", "sqlite:///:memory:", *device, *self.arguments,
+        ]  # fmt: skip
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + self.timeout
+        while not self._answers():
+            if not self.is_running:
+                raise DevError(f"ComfyUI ended while starting. The end of its log:\n{self._tail()}")
+            if time.monotonic() > deadline:
+                raise DevError(f"ComfyUI was silent for {self.timeout:.0f} s. The end of its log:\n{self._tail()}")
+            time.sleep(0.2)
+
+    def _answers(self) -> bool:
+        try:
+            self.get("/system_stats")
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
+        return True
+
+    def _tail(self) -> str:
+        return "\n".join(self.log.splitlines()[-LOG_TAIL:])
+
+
+def free_port() -> int:
+    """A TCP port nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def link_pack(custom_nodes: Path) -> None:
+    """Make the pack appear in a custom_nodes folder: a link, on Windows a junction, which needs no rights."""
+    custom_nodes.mkdir(parents=True)
+    if IS_WINDOWS:
+        import _winapi
+
+        _winapi.CreateJunction(str(ROOT), str(custom_nodes / PACK_NAME))
+    else:
+        (custom_nodes / PACK_NAME).symlink_to(ROOT, target_is_directory=True)
+
+
+def remove_base(folder: Path) -> None:
+    """Remove a server's base folder, the link to the pack first, so that nothing behind it can be touched."""
+    link = folder / "custom_nodes" / PACK_NAME
+    if IS_WINDOWS and link.exists():
+        link.rmdir()
+    else:
+        link.unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def has_cuda() -> bool:
+    """Whether the driver of an NVIDIA GPU is here and shows one, asked without starting PyTorch."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if IS_WINDOWS else "libcuda.so.1")
+    except OSError:
+        return False
+    count = ctypes.c_int(0)
+    return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0

@@ -1,0 +1,163 @@
+"""Finds or makes what the verbs run in: a ComfyUI and a Python that can run it.
+
+Everything made lies in one cache folder outside the repository. A Python environment is named by a hash of what is
+installed in it, so changed requirements give a new one and unchanged ones are found again; what only tests and
+training need is added to the same environment when a verb asks for it.
+"""
+
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import archive
+from .console import Console, DevError
+from .existing import check_existing
+from .lock import only_one
+from .processes import IS_WINDOWS, run_and_log
+
+ROOT = Path(__file__).resolve().parents[1]
+TORCH = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
+TORCH_LINE = re.compile(r"(torch|torchvision|torchaudio)\s*([<>=!~;\[].*)?$")
+PURPOSE = {"runtime": "PyTorch and what ComfyUI needs", "dev": "what tests and training need"}
+PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input")
+INSTALL = (*PIP, "install", "--no-compile", "--prefer-binary", "--no-warn-script-location")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A Python and the ComfyUI tree it can run."""
+
+    python: Path
+    comfyui: Path
+
+
+def cache_folder() -> Path:
+    """The folder named by ``UNIAVGEN_CACHE``, else the platform's place for caches."""
+    chosen = os.environ.get("UNIAVGEN_CACHE")
+    if chosen:
+        return Path(chosen).expanduser().resolve()
+    if IS_WINDOWS:
+        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return base / "comfyui-uniavgen"
+
+
+def prepare(cache: Path, with_dev: bool, console: Console) -> Environment:
+    """Find or make the environment.
+
+    Args:
+        cache: Folder to find or make it in; unused where ``COMFYUI_PATH`` names a ComfyUI.
+        with_dev: Also install requirements-dev.txt.
+        console: Where progress is shown.
+
+    Raises:
+        DevError: Something is missing or an installation failed.
+    """
+    pack = _lines(ROOT / "requirements.txt")
+    dev = _lines(ROOT / "requirements-dev.txt") if with_dev else []
+    if os.environ.get("COMFYUI_PATH"):
+        comfyui = Path(os.environ["COMFYUI_PATH"]).expanduser().resolve()
+        python = Path(os.environ.get("COMFYUI_PYTHON") or sys.executable)
+        check_existing(comfyui, python, [*TORCH, "aiohttp", "av", *pack, *dev])
+        return Environment(python, comfyui)
+    cache.mkdir(parents=True, exist_ok=True)
+    with only_one(cache, console):
+        python = _make_venv(cache)
+        comfyui = archive.fetch_comfyui(cache, [str(python), *PIP], clean_environ(), console)
+        _install_once(python, "runtime", [*TORCH, *_host_requirements(comfyui), *pack], console)
+        if dev:
+            _install_once(python, "dev", dev, console)
+    return Environment(python, comfyui)
+
+
+def current() -> Environment:
+    """The environment this process was started in by dev.py, or by a person who set ``COMFYUI_PATH``.
+
+    Raises:
+        DevError: ``COMFYUI_PATH`` is not set.
+    """
+    if not os.environ.get("COMFYUI_PATH"):
+        raise DevError("COMFYUI_PATH is not set. Run this by way of dev.py, which sets it, or set it to a ComfyUI.")
+    return Environment(Path(os.environ.get("COMFYUI_PYTHON") or sys.executable), Path(os.environ["COMFYUI_PATH"]))
+
+
+def clean_environ() -> dict[str, str]:
+    """Our environment variables without those that would lead another Python to our packages."""
+    leading_astray = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+    return {name: value for name, value in os.environ.items() if name not in leading_astray}
+
+
+def _make_venv(cache: Path) -> Path:
+    """Make the virtual environment unless it is there, and return its Python."""
+    folder = cache / f"venv-{environment_key()}"
+    python = folder / ("Scripts/python.exe" if IS_WINDOWS else "bin/python")
+    made = folder / "made"
+    if made.is_file() and python.exists():
+        return python
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        venv.EnvBuilder(with_pip=True, symlinks=not IS_WINDOWS).create(folder)
+    except (subprocess.CalledProcessError, OSError) as error:
+        raise DevError(
+            f"Python could not make a virtual environment in {folder} ({error}). On Debian and Ubuntu install "
+            "the package python3-venv; elsewhere use a Python from python.org."
+        ) from error
+    made.touch()
+    return python
+
+
+def environment_key() -> str:
+    """Twelve hex digits that change with anything the runtime environment is made from."""
+    parts = (
+        *TORCH, archive.SHA256, *_lines(ROOT / "requirements.txt"),
+        "{}.{}".format(*sys.version_info), sys.platform, platform.machine(),
+    )  # fmt: skip
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def _install_once(python: Path, name: str, requirements: Sequence[str], console: Console) -> None:
+    """Install requirements unless the same ones were installed under this name before."""
+    folder = python.parents[1]
+    marker = folder / f"installed-{name}.txt"
+    wanted = "\n".join(requirements) + "\n"
+    if marker.is_file() and marker.read_text(encoding="utf-8") == wanted:
+        return
+    listed = folder / f"requirements-{name}.txt"
+    listed.write_text(wanted, encoding="utf-8")
+    log = folder / f"pip-{name}.log"
+    with console.phase(f"install_{name}", f"Installing {PURPOSE[name]}"):
+        run_pip([str(python), *INSTALL, "-r", str(listed)], log, console)
+    marker.write_text(wanted, encoding="utf-8")
+
+
+def run_pip(command: Sequence[str], log: Path, console: Console) -> None:
+    """Run pip with its last line as status.
+
+    Raises:
+        DevError: pip failed; the text has its last lines.
+    """
+    if run_and_log(command, log, console.status, clean_environ()):
+        tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-12:])
+        raise DevError(f"pip failed; check the network and the disk, then run this again. Whole log: {log}\n{tail}")
+
+
+def _host_requirements(comfyui: Path) -> list[str]:
+    """ComfyUI's requirements without the torch packages, which are pinned here."""
+    return [line for line in _lines(comfyui / "requirements.txt") if not TORCH_LINE.match(line)]
+
+
+def _lines(path: Path) -> list[str]:
+    """The requirements in a file, without comments and blank lines."""
+    lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
+    return [line for line in lines if line]

@@ -1,0 +1,49 @@
+"""The verb ``test``: pytest over everything, in the environment with ComfyUI and a browser."""
+
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+
+from .chromium import ensure_chromium
+from .console import Console
+from .environment import ROOT
+
+
+class Tally:
+    """Counts outcomes while pytest runs."""
+
+    def __init__(self) -> None:
+        self.outcomes = Counter(passed=0, failed=0, skipped=0, errors=0)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count a test once: its call, or the set-up or clean-up that went wrong."""
+        if report.when == "call" or report.skipped:
+            self.outcomes[report.outcome] += 1
+        elif report.failed:
+            self.outcomes["errors"] += 1
+
+
+def main(arguments: Sequence[str], console: Console) -> int:
+    """Run the tests.
+
+    Args:
+        arguments: For pytest; ``--json`` is ours.
+        console: Where progress is shown.
+
+    Returns:
+        pytest's exit status.
+    """
+    started = time.monotonic()
+    os.chdir(ROOT)
+    as_json = "--json" in arguments
+    ensure_chromium(console)
+    tally = Tally()
+    status = int(pytest.main([argument for argument in arguments if argument != "--json"], plugins=[tally]))
+    if as_json:
+        seconds = {**console.seconds, "tests": round(time.monotonic() - started, 2)}
+        print(json.dumps({"status": status, **tally.outcomes, "seconds": seconds}), flush=True)  # noqa: T201 - as promised
+    return status

@@ -1,0 +1,77 @@
+"""Changes a workflow in API format by what its nodes are called, never by their numbers."""
+
+import copy
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .console import DevError
+
+Workflow = dict[str, dict[str, Any]]  # node id -> {"class_type", "inputs", "_meta"}
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where an option goes: inputs of any of these names, on nodes whose class or title has the word.
+
+    Attributes:
+        inputs: Names of the input, most likely first.
+        word: Part of the class type or of the title, in lower case; empty for any node.
+    """
+
+    inputs: tuple[str, ...]
+    word: str = ""
+
+
+def read_workflow(path: Path) -> Workflow:
+    """Read a workflow in API format.
+
+    Raises:
+        DevError: It is not there, or is a graph as the editor saves it.
+    """
+    if not path.is_file():
+        raise DevError(f"There is no workflow {path}. Restore it with: git checkout -- {path.name}")
+    workflow = json.loads(path.read_text(encoding="utf-8"))
+    if "nodes" in workflow:
+        raise DevError(f"{path} is an editor's graph; a workflow in API format is needed (File, Export (API)).")
+    return workflow
+
+
+def set_value(workflow: Workflow, slots: Sequence[Slot], value: Any) -> Workflow:
+    """Copy a workflow with one value changed wherever the first fitting slot says.
+
+    Args:
+        workflow: In API format; stays as it is.
+        slots: Tried in order; the first that fits any node is used, on all nodes it fits.
+        value: The new value.
+
+    Raises:
+        DevError: No slot fits.
+    """
+    changed = copy.deepcopy(workflow)
+    for slot in slots:
+        places = list(_places(changed, slot))
+        for inputs, name in places:
+            inputs[name] = value
+        if places:
+            return changed
+    wanted = " or ".join(f"{'/'.join(slot.inputs)} ({slot.word or 'any node'})" for slot in slots)
+    raise DevError(f"The workflow has no widget for {value!r}; looked for {wanted}. Leave that option away.")
+
+
+def value_of(workflow: Workflow, slots: Sequence[Slot]) -> Any:
+    """The value at the first fitting slot, None where none fits."""
+    return next((inputs[name] for slot in slots for inputs, name in _places(workflow, slot)), None)
+
+
+def _places(workflow: Workflow, slot: Slot) -> list[tuple[dict[str, Any], str]]:
+    """Every (inputs, name) of a widget a slot fits; an input that is linked to another node has no widget."""
+    found = []
+    for node in workflow.values():
+        title = node.get("_meta", {}).get("title", "")
+        if slot.word in f"{node['class_type']} {title}".lower():
+            names = [name for name in slot.inputs if name in node["inputs"]]
+            found += [(node["inputs"], name) for name in names[:1] if not isinstance(node["inputs"][name], list)]
+    return found
