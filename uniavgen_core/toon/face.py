@@ -64,7 +64,9 @@ def draw_head(canvas: Canvas, toon: Appearance, pose: Pose) -> None:
     blush = tuple(0.78 * skin + 0.22 * pink for skin, pink in zip(toon.skin, (240, 110, 110), strict=True))
     for side in (-1, 1):
         canvas.fill(oval(face_x + side * 0.58 * radius, face_y + 0.25 * height, 0.17 * radius, 0.12 * radius), blush)
-    canvas.fill(oval(face_x + 0.2 * pose.face[0], face_y + 0.15 * height, 0.1 * radius, 0.075 * radius), shade(toon.skin, -0.17))
+    canvas.fill(
+        oval(face_x + 0.2 * pose.face[0], face_y + 0.15 * height, 0.1 * radius, 0.075 * radius), shade(toon.skin, -0.17)
+    )
 
 
 def draw_eyes(canvas: Canvas, toon: Appearance, pose: Pose, emotion: int) -> None:
@@ -92,9 +94,11 @@ def _draw_eye(canvas: Canvas, toon: Appearance, eye: np.ndarray, state: tuple[in
     """Draw one eye at its middle; ``state`` is its side, how far its lid is shut, and the gaze's shift."""
     side, shut, gaze = state
     width, height = 0.185 * toon.radius * toon.eyes, 0.225 * toon.radius * toon.eyes
-    top = eye[1] - height
-    lid = np.stack([eye[0] + width * np.linspace(-1.05, 1.05, 9), np.full(9, top)], 1)
-    lid[:, 1] += height * (1 - np.sqrt(1.11 - np.linspace(-1.05, 1.05, 9) ** 2)) * (1 - shut) + 1.55 * height * shut
+    across = np.linspace(-1, 1, 9)
+    level = eye[1] + height * (1.6 * shut - 1)
+    lid = np.stack(
+        [eye[0] + 1.05 * width * across, level + height * (1 - shut) * (1 - np.sqrt(1 - 0.9 * across**2))], 1
+    )
     if shut < 0.9:
         canvas.fill(oval(*eye, width, height), (252, 252, 252))
         pupil = eye + (0.35 * gaze, 0.1 * height)
@@ -102,10 +106,9 @@ def _draw_eye(canvas: Canvas, toon: Appearance, eye: np.ndarray, state: tuple[in
         canvas.fill(oval(*pupil, 0.36 * width, 0.36 * width), (28, 22, 30))
         canvas.fill(oval(pupil[0] + 0.22 * width, pupil[1] - 0.25 * width, 0.18 * width, 0.18 * width), (255, 255, 255))
     if shut > 0:
-        cover = np.concatenate([lid, [[eye[0] + 1.1 * width, top - 0.3 * height], [eye[0] - 1.1 * width, top - 0.3 * height]]])
-        canvas.fill(cover, shade(toon.skin, -0.05))
-        if shut >= 0.9:
-            canvas.fill(oval(*eye, 1.05 * width, 1.05 * height), shade(toon.skin, -0.05))
+        cover = oval(*eye, 1.06 * width, 1.06 * height)
+        cover[:, 1] = np.minimum(cover[:, 1], np.interp(cover[:, 0], lid[:, 0], lid[:, 1]))
+        canvas.fill(cover, shade(toon.skin, -0.06))
     canvas.stroke(lid, _INK, 0.055 * toon.radius if toon.lashes else 0.035 * toon.radius)
     if toon.lashes:
         corner = lid[-1 if side > 0 else 0]

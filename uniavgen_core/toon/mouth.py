@@ -10,7 +10,7 @@ from .speech import Emotion
 
 _INSIDE: Colour = (84, 22, 34)
 _TEETH: Colour = (250, 246, 240)
-_TONGUE: Colour = (214, 98, 106)
+_TONGUE: Colour = (226, 120, 124)
 _CORNERS = {Emotion.CALM: 0.03, Emotion.HAPPY: 0.1, Emotion.ANGRY: -0.07}
 _ACROSS = np.linspace(-1, 1, 17)
 _BULGE = (1 - _ACROSS**2) ** 0.7
@@ -44,8 +44,8 @@ def mouth_at(center: np.ndarray, radius: float, opening: float, spread: float, e
     Returns:
         The edges of the opening, in the units of ``radius``.
     """
-    half_width = radius * (0.34 + 0.16 * (spread - 0.5) * (0.4 + 0.6 * opening) - 0.05 * opening)
-    gap = 0.56 * radius * opening
+    half_width = radius * (0.37 + 0.18 * (spread - 0.5) * (0.4 + 0.6 * opening) - 0.05 * opening)
+    gap = 0.62 * radius * opening
     middle = center[1] - _CORNERS[Emotion(emotion)] * radius * (_ACROSS**2 - 0.4)
     x = center[0] + half_width * _ACROSS
     upper = np.stack([x, middle - 0.35 * gap * _BULGE], 1)
