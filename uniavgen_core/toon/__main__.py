@@ -1,6 +1,7 @@
 """``python -m uniavgen_core.toon --seed 0 --output DIR``: write a clip's contact sheet (PNG) and its sound (WAV)."""
 
 import argparse
+import sys
 import wave
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def main() -> None:
     sheet, sound = (options.output / f"toon_{options.seed}.{ending}" for ending in ("png", "wav"))
     cv2.imwrite(str(sheet), cv2.cvtColor(contact_sheet(clip), cv2.COLOR_RGB2BGR))
     write_wav(sound, clip.waveform)
-    print(clip.caption, clip.transcript, sheet, sound, sep="\n")
+    sys.stdout.write(f"{clip.caption}\n{clip.transcript}\n{sheet}\n{sound}\n")
 
 
 if __name__ == "__main__":

@@ -13,14 +13,17 @@ HAIR_COLOURS: dict[str, Colour] = {
     "purple": (134, 84, 176), "blue": (72, 124, 208),
 }  # fmt: skip
 SKIN_COLOURS: tuple[Colour, ...] = (
-    (255, 222, 196), (248, 204, 166), (230, 176, 132), (198, 142, 100), (156, 106, 74), (252, 214, 128), (188, 220, 170),
+    (255, 222, 196), (248, 204, 166), (230, 176, 132), (198, 142, 100), (156, 106, 74), (252, 214, 128),
+    (188, 220, 170),
 )  # fmt: skip
 BACKGROUNDS: tuple[Colour, ...] = (
-    (142, 198, 238), (172, 218, 176), (246, 214, 148), (222, 182, 232), (240, 232, 220), (164, 174, 214), (246, 184, 168),
+    (142, 198, 238), (172, 218, 176), (246, 214, 148), (222, 182, 232), (240, 232, 220), (164, 174, 214),
+    (246, 184, 168),
 )  # fmt: skip
 SHIRT_COLOURS: tuple[Colour, ...] = (
     (226, 88, 88), (76, 150, 210), (88, 176, 124), (246, 178, 70), (150, 106, 190), (70, 84, 116), (238, 238, 232),
 )  # fmt: skip
+IRIS_COLOURS: tuple[Colour, ...] = ((74, 54, 44), (58, 98, 156), (66, 118, 84))
 LONG_HAIR = ("long", "bob", "pigtails", "bun")
 SHORT_HAIR = ("short", "spiky", "parted", "curly")
 
@@ -64,6 +67,11 @@ def shade(colour: Colour, amount: float) -> Colour:
     return tuple(value + (target - value) * abs(amount) for value in colour)
 
 
+def _pick(rng: np.random.Generator, colours: tuple[Colour, ...]) -> Colour:
+    """One of the colours."""
+    return colours[rng.integers(len(colours))]
+
+
 def draw_appearance(rng: np.random.Generator, voice: int) -> Appearance:
     """Draw a toon that fits a voice: the female voices have long hair, lashes and a narrower jaw.
 
@@ -77,15 +85,14 @@ def draw_appearance(rng: np.random.Generator, voice: int) -> Appearance:
     female = voice in FEMALE_VOICES
     hair_name = list(HAIR_COLOURS)[rng.integers(len(HAIR_COLOURS))]
     styles = LONG_HAIR if female else SHORT_HAIR
-    pick = lambda colours: colours[rng.integers(len(colours))]  # noqa: E731 - three uses, one line
     return Appearance(
         hair_name=hair_name,
         hair_style=styles[rng.integers(len(styles))],
         hair=shade(HAIR_COLOURS[hair_name], rng.uniform(-0.08, 0.08)),
-        skin=shade(pick(SKIN_COLOURS), rng.uniform(-0.05, 0.05)),
-        background=shade(pick(BACKGROUNDS), rng.uniform(-0.1, 0.2)),
-        shirt=pick(SHIRT_COLOURS),
-        iris=pick(((74, 54, 44), (58, 98, 156), (66, 118, 84))),
+        skin=shade(_pick(rng, SKIN_COLOURS), rng.uniform(-0.05, 0.05)),
+        background=shade(_pick(rng, BACKGROUNDS), rng.uniform(-0.1, 0.2)),
+        shirt=_pick(rng, SHIRT_COLOURS),
+        iris=_pick(rng, IRIS_COLOURS),
         center=(0.5 + rng.uniform(-0.04, 0.04), 0.475 + rng.uniform(-0.015, 0.015)),
         radius=rng.uniform(0.255, 0.29),
         tall=rng.uniform(1.1, 1.2),

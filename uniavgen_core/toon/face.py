@@ -64,9 +64,8 @@ def draw_head(canvas: Canvas, toon: Appearance, pose: Pose) -> None:
     blush = tuple(0.78 * skin + 0.22 * pink for skin, pink in zip(toon.skin, (240, 110, 110), strict=True))
     for side in (-1, 1):
         canvas.fill(oval(face_x + side * 0.58 * radius, face_y + 0.25 * height, 0.17 * radius, 0.12 * radius), blush)
-    canvas.fill(
-        oval(face_x + 0.2 * pose.face[0], face_y + 0.15 * height, 0.1 * radius, 0.075 * radius), shade(toon.skin, -0.17)
-    )
+    nose = oval(face_x + 0.2 * pose.face[0], face_y + 0.15 * height, 0.1 * radius, 0.075 * radius)
+    canvas.fill(nose, shade(toon.skin, -0.17))
 
 
 def draw_eyes(canvas: Canvas, toon: Appearance, pose: Pose, emotion: int) -> None:
@@ -76,7 +75,7 @@ def draw_eyes(canvas: Canvas, toon: Appearance, pose: Pose, emotion: int) -> Non
     shut = max(pose.lids, _SQUINT[Emotion(emotion)])
     lift, slope = _BROWS[Emotion(emotion)]
     for side in (-1, 1):
-        eye = middle + (side * 0.4 * radius, 0)
+        eye = middle + np.array([side * 0.4 * radius, 0])
         _draw_eye(canvas, toon, eye, (side, shut, pose.face[0]))
         brow_y = eye[1] - (0.42 + lift) * radius
         across = np.linspace(-1, 1, 7)
@@ -101,7 +100,7 @@ def _draw_eye(canvas: Canvas, toon: Appearance, eye: np.ndarray, state: tuple[in
     )
     if shut < 0.9:
         canvas.fill(oval(*eye, width, height), (252, 252, 252))
-        pupil = eye + (0.35 * gaze, 0.1 * height)
+        pupil = eye + np.array([0.35 * gaze, 0.1 * height])
         canvas.fill(oval(*pupil, 0.62 * width, 0.62 * width), toon.iris)
         canvas.fill(oval(*pupil, 0.36 * width, 0.36 * width), (28, 22, 30))
         canvas.fill(oval(pupil[0] + 0.22 * width, pupil[1] - 0.25 * width, 0.18 * width, 0.18 * width), (255, 255, 255))
@@ -112,5 +111,5 @@ def _draw_eye(canvas: Canvas, toon: Appearance, eye: np.ndarray, state: tuple[in
     canvas.stroke(lid, _INK, 0.055 * toon.radius if toon.lashes else 0.035 * toon.radius)
     if toon.lashes:
         corner = lid[-1 if side > 0 else 0]
-        lash = np.array([corner, corner + (side * 0.09 * toon.radius, -0.07 * toon.radius)])
+        lash = corner + toon.radius * np.array([[0, 0], [side * 0.09, -0.07]])
         canvas.stroke(lash, _INK, 0.05 * toon.radius)

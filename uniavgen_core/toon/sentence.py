@@ -5,14 +5,16 @@ letters and a space), which makes letters and sound easy to align.
 """
 
 from hashlib import sha256
+from itertools import pairwise
 
 import numpy as np
 
 from ..shapes import FPS
 
 WORDS = (
-    "hello bye yes no happy nice one two four five seven nine red orange moon star sun fish bird tiger dog robot water cloud"
-).split()
+    "hello", "bye", "yes", "no", "happy", "nice", "one", "two", "four", "five", "seven", "nine",
+    "red", "orange", "moon", "star", "sun", "fish", "bird", "tiger", "dog", "robot", "water", "cloud",
+)  # fmt: skip
 SPLITS = ("train", "held_out")
 HELD_OUT_SHARE = 0.1
 _WORDS_A_SECOND = 2
@@ -50,6 +52,6 @@ def draw_sentence(rng: np.random.Generator, video_frames: int, split: str) -> st
         count = int(rng.integers(max(2, most_words // 2), most_words + 1, 2).max())
         words = [str(word) for word in rng.choice(WORDS, count)]
         sentence = " ".join(words)
-        repeats = any(first == second for first, second in zip(words, words[1:], strict=False))
+        repeats = any(first == second for first, second in pairwise(words))
         if not repeats and len(sentence) <= most_letters and split_of(sentence) == split:
             return sentence
