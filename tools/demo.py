@@ -46,8 +46,9 @@ def main(arguments: Sequence[str], console: Console) -> int:
     workflow = apply_options(read_workflow(QUICK_START), options)
     options.output.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        with console.phase("start_server", "Starting ComfyUI"):
-            server = stack.enter_context(ComfyServer(current()))
+        server = ComfyServer(current())
+        with console.phase("start_server", f"Starting ComfyUI on port {server.port}"):
+            stack.enter_context(server)
         if options.image:
             workflow = set_value(workflow, OPTIONS["image"], server.upload_image(options.image))
         video = render(server, workflow, options.output, console)

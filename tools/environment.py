@@ -75,7 +75,7 @@ def prepare(cache: Path, with_dev: bool, console: Console) -> Environment:
     with only_one(cache, console):
         python = _make_venv(cache)
         comfyui = archive.fetch_comfyui(cache, [str(python), *PIP], clean_environ(), console)
-        _install_once(python, "runtime", [*TORCH, *_host_requirements(comfyui), *pack], console)
+        _install_once(python, "runtime", [*TORCH, *host_requirements(comfyui), *pack], console)
         if dev:
             _install_once(python, "dev", dev, console)
     return Environment(python, comfyui)
@@ -152,7 +152,7 @@ def run_pip(command: Sequence[str], log: Path, console: Console) -> None:
         raise DevError(f"pip failed; check the network and the disk, then run this again. Whole log: {log}\n{tail}")
 
 
-def _host_requirements(comfyui: Path) -> list[str]:
+def host_requirements(comfyui: Path) -> list[str]:
     """ComfyUI's requirements without the torch packages, which are pinned here."""
     return [line for line in _lines(comfyui / "requirements.txt") if not TORCH_LINE.match(line)]
 

@@ -1,0 +1,260 @@
+"""The parts of dev.py that need neither ComfyUI nor a network."""
+
+import importlib.util
+import io
+import socket
+import struct
+import subprocess
+import sys
+import tarfile
+import threading
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pytest
+
+from tools import archive, environment
+from tools.comfy_client import PromptRejectedError, Result
+from tools.comfy_server import PACK_NAME, link_pack, remove_base
+from tools.console import Console, DevError
+from tools.contact_sheet import spectrogram, waveform
+from tools.demo import Progress, free_name
+from tools.demo_options import parse
+from tools.door import VERBS, take_cache
+from tools.existing import check_existing
+from tools.processes import spawn, stop
+from tools.websocket import WebSocket
+from tools.workflow import Slot, read_workflow, set_value, value_of
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def workflow():
+    return {
+        "7": {"class_type": "CLIPTextEncode", "inputs": {"text": "a man"}, "_meta": {"title": "Caption"}},
+        "3": {"class_type": "UniAVGenSpeech", "inputs": {"text": "hello"}, "_meta": {"title": "What is said"}},
+        "5": {"class_type": "UniAVGenSampler", "inputs": {"seed": ["9", 0], "steps": 4}},
+        "9": {"class_type": "Noise", "inputs": {"noise_seed": 1}},
+    }
+
+
+def test_a_value_goes_to_the_node_whose_class_or_title_has_the_word(workflow):
+    changed = set_value(workflow, [Slot(("text",), "caption")], "a woman")
+    changed = set_value(changed, [Slot(("text",), "speech")], "goodbye")
+    assert [changed[node]["inputs"]["text"] for node in "73"] == ["a woman", "goodbye"]
+
+
+def test_a_workflow_that_is_changed_stays_as_it_was(workflow):
+    set_value(workflow, [Slot(("steps",))], 9)
+    assert workflow["5"]["inputs"]["steps"] == 4
+
+
+def test_an_input_linked_to_another_node_is_never_overwritten(workflow):
+    changed = set_value(workflow, [Slot(("seed", "noise_seed"))], 5)
+    assert changed["5"]["inputs"]["seed"] == ["9", 0]
+    assert value_of(changed, [Slot(("seed", "noise_seed"))]) == 5
+
+
+def test_an_option_without_a_place_is_refused_by_name(workflow):
+    with pytest.raises(DevError, match="width"):
+        set_value(workflow, [Slot(("width",))], 64)
+
+
+def test_an_editors_graph_is_not_taken_for_an_api_workflow(tmp_path):
+    (tmp_path / "graph.json").write_text('{"nodes": [], "links": []}')
+    with pytest.raises(DevError, match="API"):
+        read_workflow(tmp_path / "graph.json")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--width", "100"], "96 and 128"),
+        (["--seconds", "0"], "between"),
+        (["--steps", "many"], "number"),
+        (["--speech", "  "], "empty"),
+        (["--image", "nowhere.png"], "no file"),
+        (["--image", __file__], "picture"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_is_installed(arguments, message, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        parse(arguments)
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_cache_option_is_taken_from_anywhere_and_the_rest_is_left_to_the_verb(tmp_path):
+    cache, rest = take_cache(["-k", "x", "--cache", str(tmp_path), "--cache-clear", "tests/core"])
+    assert (cache, rest) == (tmp_path.resolve(), ["-k", "x", "--cache-clear", "tests/core"])
+
+
+def test_every_verb_has_a_module_and_every_summary_one_line():
+    for verb in VERBS.values():
+        assert importlib.util.find_spec(verb.module), verb.module
+        assert "\n" not in verb.summary
+
+
+def test_dev_py_starts_with_nothing_but_the_standard_library():
+    """-S hides site-packages and -I hides the working folder."""
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import dev; dev.main(['demo', '--help'])"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--caption" in done.stdout
+
+
+def test_the_environments_name_changes_with_what_is_installed(monkeypatch):
+    before = environment.environment_key()
+    assert environment.environment_key() == before
+    monkeypatch.setattr(environment, "TORCH", ("torch==0",))
+    assert environment.environment_key() != before
+
+
+def test_comfyuis_torch_lines_are_left_out_and_torchsde_is_not(tmp_path):
+    lines = ["# note", "torch", "torchsde", "torchvision>=0.1", "", "torchaudio ==2", "numpy # x"]
+    (tmp_path / "requirements.txt").write_text("\n".join(lines))
+    assert environment.host_requirements(tmp_path) == ["torchsde", "numpy"]
+
+
+def test_a_folder_that_is_no_comfyui_and_a_missing_package_are_named(tmp_path):
+    with pytest.raises(DevError, match="no ComfyUI"):
+        check_existing(tmp_path, Path(sys.executable), [])
+    (tmp_path / "main.py").touch()
+    (tmp_path / "comfy").mkdir()
+    check_existing(tmp_path, Path(sys.executable), ["pytest>=1"])
+    with pytest.raises(DevError, match="lacks no-such-package==1"):
+        check_existing(tmp_path, Path(sys.executable), ["pytest", "no-such-package==1"])
+
+
+def test_only_the_wanted_part_of_an_archive_is_unpacked_and_nothing_outside_the_folder(tmp_path):
+    inside = ["main.py", "a/b.py", "../../../evil.py"]
+    names = ["top/other.py", *(f"top/vendor/ComfyUI/{entry}" for entry in inside)]
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as tar:
+        for entry in names:
+            member = tarfile.TarInfo(entry)
+            member.size = 2
+            tar.addfile(member, io.BytesIO(b"ok"))
+    archive.unpack(tmp_path / "a.tar.gz", PurePosixPath("vendor/ComfyUI"), tmp_path / "out" / "ComfyUI")
+    files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert files == {"a.tar.gz", "out/ComfyUI/main.py", "out/ComfyUI/a/b.py"}
+
+
+def test_an_altered_archive_is_refused(tmp_path):
+    (tmp_path / "file").write_bytes(b"other")
+    with pytest.raises(DevError, match="altered"):
+        archive.verify(tmp_path / "file", archive.SHA256)
+
+
+def test_stopping_a_process_ends_what_it_started():
+    child = "import time; print('up', flush=True); time.sleep(600)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    process = spawn([sys.executable, "-c", parent], subprocess.PIPE)
+    assert process.stdout.readline().strip() == b"up"
+    stop(process)
+    assert process.stdout.read() == b""  # the pipe ends only when parent and child are gone
+    assert process.returncode != 0
+
+
+def test_removing_a_servers_folder_leaves_the_pack_alone(tmp_path):
+    folder = tmp_path / "base"
+    link_pack(folder / "custom_nodes")
+    assert (folder / "custom_nodes" / PACK_NAME / "dev.py").is_file()
+    remove_base(folder)
+    assert not folder.exists()
+    assert (ROOT / "dev.py").is_file()
+
+
+@pytest.fixture
+def talk():
+    """Connect a WebSocket to a server that sends given bytes after the handshake; keep what it receives."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    heard = []
+
+    def serve(pieces):
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\n\r\n" + pieces[0])
+            for piece in pieces[1:]:
+                threading.Event().wait(0.05)
+                connection.sendall(piece)
+            heard.append(connection.recv(4096))
+
+    def connect(*pieces):
+        threading.Thread(target=serve, args=(pieces,), daemon=True).start()
+        return WebSocket(f"http://127.0.0.1:{listener.getsockname()[1]}/ws?clientId=a")
+
+    yield connect, heard
+    listener.close()
+
+
+def test_a_message_in_pieces_with_a_ping_between_arrives_whole_and_the_ping_is_answered(talk):
+    connect, heard = talk
+    with connect(b"\x01\x02he", b"\x89\x03abc", b"\x80\x03ll", b"o") as web_socket:
+        received = None
+        while received is None:  # a time-out in the middle of a frame loses nothing
+            received = web_socket.receive(timeout=0.01)
+    assert received == "hello"
+    threading.Event().wait(0.1)
+    assert heard == [b"\x8a\x83\x00\x00\x00\x00abc"]
+
+
+def test_a_long_binary_message_arrives_as_bytes(talk):
+    connect, _ = talk
+    payload = bytes(range(256)) * 300
+    with connect(b"\x82\x7f" + struct.pack("!Q", len(payload)) + payload) as web_socket:
+        assert web_socket.receive(timeout=5) == payload
+
+
+def test_the_end_of_the_server_is_an_error_and_not_an_endless_wait(talk):
+    connect, _ = talk
+    with connect(b"\x88\x00") as web_socket, pytest.raises(ConnectionError):
+        web_socket.receive(timeout=5)
+
+
+def test_a_refused_workflow_says_node_and_reason():
+    answer = {
+        "error": {"message": "Prompt outputs failed validation"},
+        "node_errors": {"3": {"class_type": "Speech", "errors": [{"message": "too long", "details": "speech"}]}},
+    }
+    assert "Speech: too long (speech)" in str(PromptRejectedError(answer))
+    assert "no reason given" in str(PromptRejectedError({"node_errors": []}))
+
+
+def test_files_are_found_in_any_kind_of_output():
+    outputs = {"1": {"images": [{"filename": "a.mp4"}], "animated": [True]}, "2": {"audio": [{"filename": "b.flac"}]}}
+    assert [file["filename"] for file in Result("", outputs).files()] == ["a.mp4", "b.flac"]
+
+
+def test_progress_counts_finished_and_cached_nodes_and_the_share_of_the_running_one(workflow):
+    shown = []
+    console = Console(io.StringIO())
+    console.bar = lambda fraction, text: shown.append((fraction, text))
+    progress = Progress(workflow, console)
+    progress("execution_cached", {"nodes": ["7"]})
+    states = {"3": {"state": "finished", "value": 1, "max": 1}, "5": {"state": "running", "value": 2, "max": 4}}
+    progress("progress_state", {"nodes": states})
+    assert shown == [(2.5 / 4, "UniAVGenSampler 2/4")]
+
+
+def test_an_earlier_result_is_never_overwritten(tmp_path):
+    first = free_name(tmp_path / "a.mp4")
+    first.touch()
+    first.with_name("a_2.png").touch()
+    assert (first.name, free_name(tmp_path / "a.mp4").name) == ("a.mp4", "a_3.mp4")
+
+
+def test_a_tone_is_dark_at_its_own_height_in_the_spectrogram():
+    sample_rate, hertz = 24000, 3000
+    tone = np.sin(2 * np.pi * hertz * np.arange(sample_rate) / sample_rate).astype(np.float32)
+    picture = np.asarray(spectrogram(tone, 40, 96))
+    darkest = picture.mean(axis=1).argmin()
+    assert abs(darkest - 96 * (1 - hertz / (sample_rate / 2))) <= 2
+
+
+def test_the_waveform_is_tall_where_the_sound_is_loud_and_flat_where_it_is_silent():
+    sound = np.concatenate([np.zeros(1000), np.ones(1000)]).astype(np.float32)
+    ink = (np.asarray(waveform(sound, 20, 40)) < 128).sum(axis=0)
+    assert (ink[:10] == 1).all()
+    assert (ink[10:] > 30).all()
