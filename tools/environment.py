@@ -21,14 +21,14 @@ from . import archive
 from .console import Console, DevError
 from .existing import check_existing
 from .lock import only_one
-from .processes import IS_WINDOWS, run_and_log
+from .pip import Pip
+from .processes import IS_WINDOWS
 
 ROOT = Path(__file__).resolve().parents[1]
 TORCH = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
 TORCH_LINE = re.compile(r"(torch|torchvision|torchaudio)\s*([<>=!~;\[].*)?$")
 PURPOSE = {"runtime": "PyTorch and what ComfyUI needs", "dev": "what tests and training need"}
-PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input")
-INSTALL = (*PIP, "install", "--no-compile", "--prefer-binary", "--no-warn-script-location")
+INSTALL = ("install", "--no-compile", "--prefer-binary", "--no-warn-script-location")
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,11 @@ def prepare(cache: Path, with_dev: bool, console: Console) -> Environment:
     cache.mkdir(parents=True, exist_ok=True)
     with only_one(cache, console):
         python = _make_venv(cache)
-        comfyui = archive.fetch_comfyui(cache, [str(python), *PIP], clean_environ(), console)
-        _install_once(python, "runtime", [*TORCH, *host_requirements(comfyui), *pack], console)
+        pip = Pip(python, cache, console)
+        comfyui = archive.fetch_comfyui(cache, pip)
+        _install_once(pip, "runtime", [*TORCH, *host_requirements(comfyui), *pack])
         if dev:
-            _install_once(python, "dev", dev, console)
+            _install_once(pip, "dev", dev)
     return Environment(python, comfyui)
 
 
@@ -90,12 +91,6 @@ def current() -> Environment:
     if not os.environ.get("COMFYUI_PATH"):
         raise DevError("COMFYUI_PATH is not set. Run this by way of dev.py, which sets it, or set it to a ComfyUI.")
     return Environment(Path(os.environ.get("COMFYUI_PYTHON") or sys.executable), Path(os.environ["COMFYUI_PATH"]))
-
-
-def clean_environ() -> dict[str, str]:
-    """Our environment variables without those that would lead another Python to our packages."""
-    leading_astray = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
-    return {name: value for name, value in os.environ.items() if name not in leading_astray}
 
 
 def _make_venv(cache: Path) -> Path:
@@ -126,30 +121,18 @@ def environment_key() -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
-def _install_once(python: Path, name: str, requirements: Sequence[str], console: Console) -> None:
+def _install_once(pip: Pip, name: str, requirements: Sequence[str]) -> None:
     """Install requirements unless the same ones were installed under this name before."""
-    folder = python.parents[1]
+    folder = pip.python.parents[1]
     marker = folder / f"installed-{name}.txt"
     wanted = "\n".join(requirements) + "\n"
     if marker.is_file() and marker.read_text(encoding="utf-8") == wanted:
         return
     listed = folder / f"requirements-{name}.txt"
     listed.write_text(wanted, encoding="utf-8")
-    log = folder / f"pip-{name}.log"
-    with console.phase(f"install_{name}", f"Installing {PURPOSE[name]}"):
-        run_pip([str(python), *INSTALL, "-r", str(listed)], log, console)
+    with pip.console.phase(f"install_{name}", f"Installing {PURPOSE[name]}"):
+        pip.run(*INSTALL, "-r", str(listed))
     marker.write_text(wanted, encoding="utf-8")
-
-
-def run_pip(command: Sequence[str], log: Path, console: Console) -> None:
-    """Run pip with its last line as status.
-
-    Raises:
-        DevError: pip failed; the text has its last lines.
-    """
-    if run_and_log(command, log, console.status, clean_environ()):
-        tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-12:])
-        raise DevError(f"pip failed; check the network and the disk, then run this again. Whole log: {log}\n{tail}")
 
 
 def host_requirements(comfyui: Path) -> list[str]:

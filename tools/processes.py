@@ -39,7 +39,7 @@ def stop(process: subprocess.Popen, grace: float = 5.0) -> None:
         )  # fmt: skip
     else:
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGTERM)
+            os.killpg(process.pid, signal.SIGINT)  # pip and ComfyUI clean up after it, not after SIGTERM
         with suppress(subprocess.TimeoutExpired):
             process.wait(grace)
         with suppress(ProcessLookupError, PermissionError):
@@ -77,5 +77,9 @@ def orderly_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+class TerminatedError(KeyboardInterrupt):
+    """SIGTERM, cleaned up after as Ctrl-C is."""
+
+
 def _leave(number: int, _frame: types.FrameType | None) -> None:
-    raise SystemExit(128 + number)
+    raise TerminatedError(f"signal {number}")
