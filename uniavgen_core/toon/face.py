@@ -63,7 +63,7 @@ def draw_head(canvas: Canvas, toon: Appearance, pose: Pose) -> None:
     canvas.fill(head_outline(toon, pose), toon.skin)
     blush = tuple(0.78 * skin + 0.22 * pink for skin, pink in zip(toon.skin, (240, 110, 110), strict=True))
     for side in (-1, 1):
-        canvas.fill(oval(face_x + side * 0.58 * radius, face_y + 0.25 * height, 0.17 * radius, 0.12 * radius), blush)
+        canvas.fill(oval(face_x + side * 0.62 * radius, face_y + 0.21 * height, 0.15 * radius, 0.11 * radius), blush)
     nose = oval(face_x + 0.2 * pose.face[0], face_y + 0.15 * height, 0.1 * radius, 0.075 * radius)
     canvas.fill(nose, shade(toon.skin, -0.17))
 

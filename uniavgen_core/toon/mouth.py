@@ -58,7 +58,7 @@ def draw_mouth(canvas: Canvas, toon: Appearance, shape: MouthShape) -> None:
     red = (178.0, 52.0, 66.0) if toon.lashes else (164.0, 72.0, 70.0)
     lips = tuple(0.7 * tint + 0.3 * skin for tint, skin in zip(red, toon.skin, strict=True))
     if shape.gap < 0.02 * toon.radius:
-        canvas.stroke(shape.upper, shade(lips, -0.15), shape.lip * 0.8)
+        canvas.stroke(shape.upper, shade(lips, -0.06), shape.lip * 0.8)
         return
     canvas.fill(shape.outline, _INSIDE)
     inner = slice(3, 14)

@@ -1,0 +1,160 @@
+"""A small word recogniser: the judge of whether a toon said its words.
+
+A convolution and a recurrent layer over the log-mel, trained with connectionist temporal classification (Graves et al.,
+ICML 2006), one class per word of the toons' vocabulary. Noise and blur in training make it tolerate artefacts.
+
+Dimension key: B clips, M mel frames, T recogniser frames (M / 4), D width.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..media.mel import normalize_mel
+from ..shapes import MEL_BINS
+from ..toon import WORDS
+
+_QUIETEST = -1.2
+"""Floor of the normalised mel: what lies below is silence, and how silent is no matter of words."""
+_BATCH = 32
+_LEARNING_RATE = 3e-3
+
+
+class WordRecogniser(nn.Module):
+    """Reads words off a log-mel."""
+
+    def __init__(self, words: tuple[str, ...] = WORDS, dim: int = 96) -> None:
+        super().__init__()
+        self.words = words
+        self.convolutions = nn.Sequential(
+            nn.Conv1d(MEL_BINS, dim, 5, stride=2, padding=2), nn.BatchNorm1d(dim), nn.ReLU(),
+            nn.Conv1d(dim, dim, 5, stride=2, padding=2), nn.BatchNorm1d(dim), nn.ReLU(),
+            nn.Conv1d(dim, dim, 5, padding=2), nn.BatchNorm1d(dim), nn.ReLU(),
+        )  # fmt: skip
+        self.recurrence = nn.GRU(dim, dim, batch_first=True, bidirectional=True)
+        self.head = nn.Linear(2 * dim, len(words) + 1)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Log-probability of each class over time.
+
+        Args:
+            mel: Normalised log-mel, (B, 80, M).
+
+        Returns:
+            (B, T, words + 1); class 0 is the blank, class i + 1 is ``words[i]``.
+        """
+        features = self.convolutions(mel.clamp(min=_QUIETEST)).mT
+        return self.head(self.recurrence(features)[0]).log_softmax(-1)
+
+
+def train_recogniser(
+    mels: Tensor, transcripts: list[str], steps: int = 700, seed: int = 0, words: tuple[str, ...] = WORDS
+) -> WordRecogniser:
+    """Train a recogniser.
+
+    Args:
+        mels: Log-mels, natural logarithm, not normalised, (B, 80, M).
+        transcripts: What is said in each, words of the vocabulary.
+        steps: Training steps of 32 clips.
+        seed: Seed of starting weights, order and noise.
+        words: The vocabulary.
+
+    Returns:
+        The trained recogniser, ready to judge.
+
+    Raises:
+        ValueError: If a transcript has a word outside the vocabulary.
+    """
+    labels = [_labels_of(transcript, words) for transcript in transcripts]
+    generator = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = WordRecogniser(words)
+    mels = normalize_mel(mels)
+    optimizer = torch.optim.AdamW(model.parameters(), _LEARNING_RATE, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, total_steps=steps, pct_start=0.1)
+    for _ in range(steps):
+        chosen = torch.randint(len(mels), (_BATCH,), generator=generator)
+        log_probabilities = model(_disturb(mels[chosen], generator)).transpose(0, 1)
+        targets = [labels[index] for index in chosen]
+        loss = F.ctc_loss(
+            log_probabilities,
+            torch.cat(targets),
+            torch.full((_BATCH,), len(log_probabilities)),
+            torch.tensor([len(target) for target in targets]),
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+    return model.eval().requires_grad_(False)
+
+
+def _labels_of(transcript: str, words: tuple[str, ...]) -> Tensor:
+    """Classes of a transcript's words."""
+    unknown = [word for word in transcript.split() if word not in words]
+    if unknown:
+        raise ValueError(f"{transcript!r} has words outside the vocabulary: {', '.join(unknown)}.")
+    return torch.tensor([words.index(word) + 1 for word in transcript.split()])
+
+
+def _disturb(mel: Tensor, generator: torch.Generator) -> Tensor:
+    """Add noise of random strength, blur half the batches in time, and shift the level, as a generator's output may."""
+    strength = 0.4 * torch.rand(len(mel), 1, 1, generator=generator)
+    level = 0.3 * torch.randn(len(mel), 1, 1, generator=generator)
+    mel = mel + level + strength * torch.randn(mel.shape, generator=generator)
+    width = (1, 1, 3, 5)[int(torch.randint(4, (), generator=generator))]
+    return F.avg_pool1d(F.pad(mel, (width // 2, width // 2), mode="replicate"), width, stride=1)
+
+
+@torch.no_grad()
+def recognise(model: WordRecogniser, mels: Tensor) -> list[str]:
+    """Read the words off log-mels, the likeliest class at every moment.
+
+    Args:
+        model: A trained recogniser.
+        mels: Log-mels, natural logarithm, not normalised, (B, 80, M).
+
+    Returns:
+        What was heard in each, words joined by spaces.
+    """
+    heard = []
+    for classes in model(normalize_mel(mels)).argmax(-1):
+        kept = [int(label) for label in torch.unique_consecutive(classes) if label != 0]
+        heard.append(" ".join(model.words[label - 1] for label in kept))
+    return heard
+
+
+def word_errors(reference: str, heard: str) -> int:
+    """Fewest words to insert, delete or replace to turn what was heard into the reference (Levenshtein's distance)."""
+    wanted, got = reference.split(), heard.split()
+    row = np.arange(len(got) + 1)
+    for count, word in enumerate(wanted, 1):
+        previous, row = row, np.empty_like(row)
+        row[0] = count
+        for i, other in enumerate(got, 1):
+            row[i] = min(previous[i] + 1, row[i - 1] + 1, previous[i - 1] + (word != other))
+    return int(row[-1])
+
+
+def word_error_rate(references: list[str], heard: list[str]) -> float:
+    """Word errors over all clips as a share of the references' words; may exceed 1.
+
+    Args:
+        references: What should have been said.
+        heard: What was, in the same order.
+
+    Returns:
+        The rate.
+
+    Raises:
+        ValueError: If the lists differ in length or the references have no word.
+    """
+    if len(references) != len(heard):
+        raise ValueError(f"{len(references)} references cannot be compared with {len(heard)} recognitions.")
+    total = sum(len(reference.split()) for reference in references)
+    if total == 0:
+        raise ValueError("The references have no words.")
+    return sum(word_errors(*pair) for pair in zip(references, heard, strict=True)) / total

@@ -1,0 +1,138 @@
+"""Does the mouth follow the sound? Mouth opening measured in pixels against loudness measured in the log-mel.
+
+Source: the measures of this project's toon experiments: correlation with the clip's own sound, with other clips'
+sounds, and whether its own sound fits best. They read pixels and mel, never the generator's own opening.
+
+Dimension key: B clips, F video frames, H picture height, W picture width, M mel frames.
+"""
+
+from itertools import pairwise
+from math import ceil, floor
+
+import numpy as np
+
+from ..shapes import FPS, MEL_RATE
+
+_HALF_WIDTH, _HALF_HEIGHT, _DROP = 0.5, 0.36, 0.1
+"""The oval round the closed mouth that holds the open one, and how far it lies lower, in head radii."""
+_SKIN_SHARE, _FULL_SHARE = 0.9, 0.5
+
+
+def mouth_opening(frames: np.ndarray, mouth_center: np.ndarray, face_radius: float) -> np.ndarray:
+    """Measure how far a mouth is open: the mass of dark or red near where the mouth is.
+
+    A pixel counts by how little green and blue it has: 0 with 90 % of what the skin round the mouth has or more, 1 with
+    half of it or less. So lips, tongue and the dark between count on any skin, skin and teeth do not.
+
+    Args:
+        frames: Pictures, RGB, (F, H, W, 3) uint8.
+        mouth_center: Where the closed mouth is in every frame, pixels (x, y), (F, 2).
+        face_radius: Half the width of the head, pixels.
+
+    Returns:
+        Mass in hundredths of the squared head radius, float32, (F,).
+
+    Raises:
+        ValueError: If frames and mouth positions differ in number.
+    """
+    if len(frames) != len(mouth_center):
+        raise ValueError(f"{len(frames)} frames need as many mouth positions; there are {len(mouth_center)}.")
+    surroundings = [_around_mouth(*pair, face_radius) for pair in zip(frames, mouth_center, strict=True)]
+    skin = np.maximum(np.median(surroundings[0], axis=0), 1)
+    shares = [(pixels / skin).mean(-1) for pixels in surroundings]
+    mass = [np.clip((_SKIN_SHARE - share) / (_SKIN_SHARE - _FULL_SHARE), 0, 1).sum() for share in shares]
+    return (100 * np.array(mass) / face_radius**2).astype(np.float32)
+
+
+def _around_mouth(frame: np.ndarray, center: np.ndarray, radius: float) -> np.ndarray:
+    """Green and blue of the pixels in the oval round a mouth, (pixels, 2)."""
+    rows, columns = np.ogrid[: frame.shape[0], : frame.shape[1]]
+    across = (columns - center[0]) / (_HALF_WIDTH * radius)
+    down = (rows - center[1] - _DROP * radius) / (_HALF_HEIGHT * radius)
+    return frame[across**2 + down**2 <= 1][:, 1:].astype(np.float32)
+
+
+def sound_envelope(log_mel: np.ndarray, video_frames: int) -> np.ndarray:
+    """Loudness of the sound during every video frame.
+
+    Args:
+        log_mel: Natural logarithm of the mel magnitudes, not normalised, (80, M).
+        video_frames: Number of video frames F the sound belongs to.
+
+    Returns:
+        Mean over the frame's time of the logarithm of the mean magnitude, float32, (F,).
+
+    Raises:
+        ValueError: If the sound ends before the last video frame begins.
+    """
+    loudness = np.log(np.exp(np.asarray(log_mel, np.float64)).mean(0))
+    edges = np.arange(video_frames + 1) * MEL_RATE / FPS
+    if floor(edges[-2]) >= len(loudness):
+        raise ValueError(f"{len(loudness)} mel frames are too few for {video_frames} video frames.")
+    spans = [loudness[floor(start) : ceil(stop)] for start, stop in pairwise(edges)]
+    return np.array([span.mean() for span in spans], np.float32)
+
+
+def correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Pearson's correlation of two signals of equal length; 0 where one of them is constant."""
+    first, second = (np.asarray(x, np.float64) - np.mean(x, dtype=np.float64) for x in (first, second))
+    norm = np.sqrt((first**2).sum() * (second**2).sum())
+    return float((first * second).sum() / norm) if norm > 1e-9 else 0.0
+
+
+def best_lag(opening: np.ndarray, envelope: np.ndarray, largest: int = 4) -> tuple[float, int]:
+    """Find the shift at which mouth and sound fit best.
+
+    Args:
+        opening: Mouth opening, (F,).
+        envelope: Loudness of the sound, (F,).
+        largest: Largest shift tried either way, video frames.
+
+    Returns:
+        The correlation there, and the lag in video frames: positive when the mouth comes after the sound.
+    """
+    frames = len(opening)
+    lags = sorted(range(-largest, largest + 1), key=abs)
+    fits = [
+        correlation(opening[max(0, lag) : frames + min(0, lag)], envelope[max(0, -lag) : frames + min(0, -lag)])
+        for lag in lags
+    ]
+    best = int(np.argmax(fits))
+    return fits[best], lags[best]
+
+
+def own_correlation(openings: np.ndarray, envelopes: np.ndarray) -> float:
+    """Mean correlation of each clip's mouth with its own sound; both (B, F)."""
+    return float(np.mean([correlation(*pair) for pair in zip(openings, envelopes, strict=True)]))
+
+
+def shuffled_correlation(openings: np.ndarray, envelopes: np.ndarray, shifts: int = 7) -> float:
+    """Mean correlation of each clip's mouth with the sounds of the next ``shifts`` clips; both (B, F), B > 1."""
+    shifts = min(shifts, len(openings) - 1)
+    return float(np.mean([own_correlation(openings, np.roll(envelopes, -k, axis=0)) for k in range(1, shifts + 1)]))
+
+
+def first_of(openings: np.ndarray, envelopes: np.ndarray, choices: int = 8) -> float:
+    """Share of clips whose own sound fits the mouth best.
+
+    Args:
+        openings: Mouth openings, (B, F).
+        envelopes: Loudness of the sounds, (B, F).
+        choices: How many sounds to choose from: the own and those of the next clips. At most B.
+
+    Returns:
+        Share in [0, 1]; chance is ``1 / choices``.
+
+    Raises:
+        ValueError: If there are fewer clips than choices.
+    """
+    count = len(openings)
+    if count < choices:
+        raise ValueError(f"{choices} sounds to choose from need as many clips; there are {count}.")
+    fits = [[correlation(openings[i], envelopes[(i + k) % count]) for k in range(choices)] for i in range(count)]
+    return float(np.mean(np.argmax(fits, axis=1) == 0))
+
+
+def mouth_amplitude(openings: np.ndarray) -> float:
+    """Mean over clips of the standard deviation of the mouth opening over time, in the opening's unit; (B, F)."""
+    return float(np.std(openings, axis=1).mean())
