@@ -1,0 +1,228 @@
+"""Seeded toons as training arrays on disk, and batches of them.
+
+Every shard is made from its seeds alone, so a broken run goes on with the shards that are missing.
+Dimension key: C clips in a shard, B batch, T latent frames, H and W latent rows and columns, S mel frames, K
+characters.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..media.mel import log_mel, normalize_mel
+from ..media.video_codec import VideoCodec, to_chunks
+from ..shapes import SPATIAL_FACTOR
+from ..text.caption import hashed_features
+from ..text.tokenize import NULL_SPEECH, pad_speech_ids, speech_ids
+from ..text.vocabulary import FILLER
+from ..toon.clip import ToonClip, make_clip
+from ..toon.speech import make_speech
+from .codec import CodecClips
+
+CAPTION_DIM = 64
+CAPTION_LENGTH = 32
+
+
+@dataclass(frozen=True)
+class ShardPlan:
+    """Which clips to make.
+
+    Attributes:
+        folder: Where the shards lie.
+        count: Number of clips.
+        split: Which sentences they draw from.
+        video_frames: Length of a clip.
+        first_seed: Seed of the first clip; the others follow.
+        shard: Clips in one file.
+    """
+
+    folder: Path
+    count: int
+    split: str = "train"
+    video_frames: int = 33
+    first_seed: int = 0
+    shard: int = 250
+
+    def shards(self) -> list[tuple[Path, range]]:
+        """Path and seeds of every shard."""
+        starts = range(self.first_seed, self.first_seed + self.count, self.shard)
+        end = self.first_seed + self.count
+        return [(self.folder / f"{start:07d}.npz", range(start, min(start + self.shard, end))) for start in starts]
+
+
+def _mel_of(waveform: np.ndarray) -> np.ndarray:
+    return normalize_mel(log_mel(torch.from_numpy(waveform))).T.numpy().astype(np.float16)
+
+
+def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write a shard in one move."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial_path = path.with_suffix(".partial.npz")
+    np.savez(partial_path, **arrays)
+    partial_path.replace(path)
+
+
+def write_speech_shard(plan: ShardPlan, shard: tuple[Path, range]) -> None:
+    """Make one shard of sound and transcript only."""
+    path, seeds = shard
+    speeches = [make_speech(seed, plan.video_frames, plan.split) for seed in seeds]
+    _save(
+        path,
+        {
+            "mel": np.stack([_mel_of(speech.waveform) for speech in speeches]),
+            "transcript": np.array([speech.transcript for speech in speeches]),
+        },
+    )
+
+
+def token_shares(masks: np.ndarray) -> np.ndarray:
+    """Share of each latent cell that a mask covers at any frame of the latent.
+
+    Args:
+        masks: (F, rows, columns), nonzero inside.
+
+    Returns:
+        Maximum over the latent's frames, averaged over 16x16 pixels, float16, (T, H, W).
+    """
+    inside = torch.from_numpy((masks > 0).astype(np.float32))[None, None]
+    any_frame = to_chunks(inside)[0, :, :, 0].amax(1)
+    return F.avg_pool2d(any_frame, SPATIAL_FACTOR).numpy().astype(np.float16)
+
+
+def picture_tensor(frames: np.ndarray) -> Tensor:
+    """Frames (F, rows, columns, 3) uint8 as the codec takes them, (1, 3, F, rows, columns) in [-1, 1]."""
+    return torch.from_numpy(frames).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
+
+
+def load_codec(path: Path) -> VideoCodec:
+    """The codec from a state dict file, ready to encode on the CPU."""
+    codec = VideoCodec()
+    codec.load_state_dict(torch.load(path, weights_only=True))
+    return codec.eval().to(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def write_clip_shard(plan: ShardPlan, codec_path: Path, shard: tuple[Path, range]) -> None:
+    """Make one shard of latents, sound, masks and texts."""
+    path, seeds = shard
+    codec = load_codec(codec_path)
+    rows: list[dict[str, np.ndarray]] = []
+    for seed in seeds:
+        clip: ToonClip = make_clip(seed, plan.video_frames, split=plan.split)
+        rows.append(
+            {
+                "video": codec.encode(picture_tensor(clip.frames))[0].numpy().astype(np.float16),
+                "mel": _mel_of(clip.waveform),
+                "face": token_shares(clip.face_mask),
+                "mouth": token_shares(clip.mouth_mask),
+                "transcript": np.array(clip.transcript),
+                "caption": np.array(clip.caption),
+            }
+        )
+    _save(path, {name: np.stack([row[name] for row in rows]) for name in rows[0]})
+
+
+def write_shards(plan: ShardPlan, codec_path: Path | None = None, workers: int = 1) -> None:
+    """Make the shards that are missing: with a codec whole clips, without one sound and transcripts only."""
+    missing = [shard for shard in plan.shards() if not shard[0].exists()]
+    write = partial(write_speech_shard, plan) if codec_path is None else partial(write_clip_shard, plan, codec_path)
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        list(pool.map(write, missing))
+
+
+def codec_clips(count: int, first_seed: int) -> CodecClips:
+    """Pictures to train the codec on, from consecutive seeds."""
+    clips = [make_clip(seed) for seed in range(first_seed, first_seed + count)]
+    return CodecClips(
+        frames=np.stack([clip.frames for clip in clips]),
+        mouth_open=np.stack([clip.mouth_open for clip in clips]),
+        mouth_center=np.stack([clip.mouth_center for clip in clips]),
+    )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch of clean examples.
+
+    Attributes:
+        audio: Normalised mel, (B, S, 80).
+        speech_ids: Characters, -1 for filler, long, (B, K).
+        speech_lengths: Characters the network sees, long, (B,).
+        video: Clean latents, (B, 48, T, H, W); None for sound alone, as are the following.
+        caption: Caption features, (B, L, 64).
+        face: Share of face in each latent cell, (B, T, H, W).
+        mouth: Share of mouth, (B, T, H, W).
+    """
+
+    audio: Tensor
+    speech_ids: Tensor
+    speech_lengths: Tensor
+    video: Tensor | None = None
+    caption: Tensor | None = None
+    face: Tensor | None = None
+    mouth: Tensor | None = None
+
+
+def speech_tensors(transcripts: Sequence[str | None]) -> tuple[Tensor, Tensor]:
+    """Token ids filled to one length, (B, K), and how many the network sees, (B,); None is the null text."""
+    rows = [NULL_SPEECH if text is None else pad_speech_ids(speech_ids(text)) for text in transcripts]
+    longest = max(map(len, rows))
+    ids = torch.tensor([[*row, *[FILLER] * (longest - len(row))] for row in rows])
+    return ids, torch.tensor([len(row) for row in rows])
+
+
+def caption_tensor(captions: Sequence[str | None]) -> Tensor:
+    """Caption features filled with zeros to one length, (B, 32, 64); None is the empty caption."""
+    features = [hashed_features(caption or "", dim=CAPTION_DIM)[:CAPTION_LENGTH] for caption in captions]
+    return torch.stack([F.pad(rows, (0, 0, 0, CAPTION_LENGTH - len(rows))) for rows in features])
+
+
+class Clips:
+    """All shards of a folder in memory."""
+
+    def __init__(self, plan: ShardPlan) -> None:
+        shards = [np.load(path) for path, _ in plan.shards()]
+        self.arrays = {name: np.concatenate([shard[name] for shard in shards]) for name in shards[0].files}
+
+    def __len__(self) -> int:
+        return len(self.arrays["mel"])
+
+    def batch(self, chosen: np.ndarray, textless: np.ndarray, captionless: np.ndarray) -> Batch:
+        """Assemble a batch.
+
+        Args:
+            chosen: Indices of the clips, (B,).
+            textless: Whose speech text is replaced by the null text, bool, (B,).
+            captionless: Whose caption is replaced by the empty one, bool, (B,).
+
+        Returns:
+            The batch, float32.
+        """
+        texts = self._texts("transcript", chosen, textless)
+        audio = self._tensor("mel", chosen)
+        if "video" not in self.arrays:
+            return Batch(audio, *speech_tensors(texts))
+        captions = self._texts("caption", chosen, captionless)
+        return Batch(
+            audio,
+            *speech_tensors(texts),
+            video=self._tensor("video", chosen),
+            caption=caption_tensor(captions),
+            face=self._tensor("face", chosen),
+            mouth=self._tensor("mouth", chosen),
+        )
+
+    def _texts(self, name: str, chosen: np.ndarray, dropped: np.ndarray) -> list[str | None]:
+        return [None if drop else str(self.arrays[name][i]) for i, drop in zip(chosen, dropped, strict=True)]
+
+    def _tensor(self, name: str, chosen: np.ndarray) -> Tensor:
+        return torch.from_numpy(self.arrays[name][chosen].astype(np.float32))
