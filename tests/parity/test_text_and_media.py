@@ -54,6 +54,18 @@ def recorded_under(numbers, pattern):
     return found
 
 
+def assert_same_mel(found, expected, scale=1.0):
+    """Compare log-mels divided by ``scale``: to 1e-4, and half a unit of float32 rounding of the frame's loudest band.
+
+    Rounding shows in bands 80 dB below the loudest. There the recorded values are those of one FFT library (with it all
+    agree to 1e-6); another one moves them by up to 0.0035, a sixth of a unit.
+    """
+    assert found.shape == expected.shape
+    rounding = torch.finfo(torch.float32).eps * ((expected.amax(0) - expected) * scale).exp() / scale
+    excess = (found - expected).abs() - MEL_TOLERANCE - 0.5 * rounding
+    assert excess.max() <= 0, f"{int((excess > 0).sum())} of {excess.numel()} values differ, by {excess.max()} too much"
+
+
 def test_the_vocabulary_is_the_published_one(info):
     recorded = info["vocab"]
     assert len(vocabulary()) == recorded["entries"]
@@ -101,9 +113,11 @@ def test_mels_are_the_recorded_ones(info, numbers, chirps):
     for name, (seconds, volume, kind) in recorded_under(numbers, r"mel/([\d.]+)s/(\w+)/(log|normalised)"):
         waveform = chirps(float(seconds))
         found = mel.log_mel(mel.rescale_volume(waveform) if volume == "rescaled" else waveform)
-        found = mel.normalize_mel(found) if kind == "normalised" else found
         assert found.shape[-1] == info["mel"]["frames"][f"{seconds}s"]
-        torch.testing.assert_close(found, numbers[name], rtol=0, atol=MEL_TOLERANCE, msg=lambda m, n=name: f"{n}: {m}")
+        if kind == "log":
+            assert_same_mel(found, numbers[name])
+        else:
+            assert_same_mel(mel.normalize_mel(found), numbers[name], scale=mel.MEL_STD)
 
 
 def test_the_mel_of_a_reference_voice_ends_in_silence_as_recorded(numbers, chirps):
@@ -112,7 +126,7 @@ def test_the_mel_of_a_reference_voice_ends_in_silence_as_recorded(numbers, chirp
         voice = mel.rescale_volume(chirps(float(seconds)))
         waveform = torch.cat([voice, torch.zeros(round(SAMPLE_RATE * float(silence)))])
         found = mel.normalize_mel(mel.log_mel(waveform))
-        torch.testing.assert_close(found, numbers[name], rtol=0, atol=MEL_TOLERANCE)
+        assert_same_mel(found, numbers[name], scale=mel.MEL_STD)
 
 
 def test_normalising_uses_the_recorded_statistics(info):

@@ -39,30 +39,27 @@ def _fit_mel(magnitudes: Tensor, mel: Tensor, updates: int) -> Tensor:
     return magnitudes
 
 
-def _to_frames(waveform: Tensor) -> Tensor:
+def _to_spectrum(waveform: Tensor) -> Tensor:
     """Complex spectrum (B, K, F) of sound (B, N), framed as ``mel.magnitudes`` frames it."""
     window = torch.hann_window(FFT_LENGTH, device=waveform.device)
     padded = F.pad(waveform[:, None], (EDGE_PADDING, EDGE_PADDING), mode="reflect")[:, 0]
-    return torch.stft(padded, FFT_LENGTH, HOP_LENGTH, window=window, center=False, return_complex=True)[
-        :, :_FREQUENCIES
-    ]
+    spectrum = torch.stft(padded, FFT_LENGTH, HOP_LENGTH, window=window, center=False, return_complex=True)
+    return spectrum[:, :_FREQUENCIES]
 
 
-def _to_sound(spectrum: Tensor) -> Tensor:
-    """Sound (B, N) nearest to a complex spectrum (B, K, F): windowed frames overlapped, the padding cut off.
+def _overlap(frames: Tensor) -> Tensor:
+    """Add frames (B, L, F) where they overlap, and cut off the padding, (B, N)."""
+    length = HOP_LENGTH * (frames.shape[-1] - 1) + FFT_LENGTH
+    summed = F.fold(frames, (1, length), (1, FFT_LENGTH), stride=(1, HOP_LENGTH))
+    return summed[:, 0, 0, EDGE_PADDING:-EDGE_PADDING]
+
+
+def _to_sound(spectrum: Tensor, window: Tensor, energy: Tensor) -> Tensor:
+    """Sound (B, N) nearest to a complex spectrum (B, K, F), by a window (L, 1) whose squares overlap to ``energy``.
 
     ``torch.istft`` cannot do it: it centres the first frame on the first sample, here on sample 120.
     """
-    num_frames = spectrum.shape[-1]
-    length = HOP_LENGTH * (num_frames - 1) + FFT_LENGTH
-    window = torch.hann_window(FFT_LENGTH, device=spectrum.device)[:, None]
-    frames = torch.fft.irfft(spectrum, FFT_LENGTH, dim=1) * window
-    energy = window.square().expand(1, FFT_LENGTH, num_frames)
-    summed, weight = (
-        F.fold(x, (1, length), (1, FFT_LENGTH), stride=(1, HOP_LENGTH))[:, 0, 0, EDGE_PADDING:-EDGE_PADDING]
-        for x in (frames, energy)
-    )
-    return summed / weight
+    return _overlap(torch.fft.irfft(spectrum, FFT_LENGTH, dim=1) * window) / energy
 
 
 @dataclass(frozen=True)
@@ -100,15 +97,17 @@ class GriffinLim:
     def _search(self, mel: Tensor) -> Tensor:
         """Find sound (B, N) that has a mel (B, M, F), from random phases."""
         shape = (len(mel), _FREQUENCIES, mel.shape[-1])
+        window = torch.hann_window(FFT_LENGTH, device=mel.device)[:, None]
+        energy = _overlap(window.square().expand(1, FFT_LENGTH, mel.shape[-1]))
         magnitudes = _fit_mel(torch.ones(shape, device=mel.device), mel, _FIRST_GUESS_ROUNDS)
         turns = torch.rand(shape[1:], generator=torch.Generator().manual_seed(0)).to(mel.device)
         spectrum = torch.polar(magnitudes, (2 * pi * turns).expand(shape).contiguous())
         previous = torch.zeros_like(spectrum)
         for iteration in range(self.iterations):
-            current = _to_frames(_to_sound(spectrum))
+            current = _to_spectrum(_to_sound(spectrum, window, energy))
             ahead = current + _MOMENTUM * (current - previous)
             if iteration >= _PHASE_ROUNDS:
                 magnitudes = _fit_mel(current.abs(), mel, _MEL_UPDATES)
             spectrum = ahead * (magnitudes / ahead.abs().clamp(min=_TINY))
             previous = current
-        return _to_sound(spectrum)
+        return _to_sound(spectrum, window, energy)
