@@ -16,14 +16,14 @@ from .comfy_server import ComfyServer
 from .console import Console, DevError
 from .contact_sheet import read_clip, write_contact_sheet
 from .environment import ROOT, current
-from .workflow import Slot, read_workflow, set_value, value_of
+from .workflow import Slot, read_workflow, replace_node, set_value, value_of
 
 QUICK_START = ROOT / "workflows" / "api" / "quick_start.json"
 SEED = (Slot(("seed", "noise_seed")),)
+IMAGE_TITLE = "Image"  # whatever node gives the picture in the template
 OPTIONS = {
-    "image": (Slot(("image",), "loadimage"), Slot(("image",), "image")),
-    "caption": (Slot(("caption", "text", "prompt"), "caption"), Slot(("caption",))),
-    "speech": (Slot(("speech", "transcript", "text"), "speech"), Slot(("speech", "transcript"))),
+    "caption": (Slot(("text", "caption"), "Caption"),),
+    "speech": (Slot(("transcript", "speech", "text"), "Speech"),),
     "seconds": (Slot(("seconds",)),),
     "width": (Slot(("width",)),),
     "height": (Slot(("height",)),),
@@ -50,7 +50,8 @@ def main(arguments: Sequence[str], console: Console) -> int:
         with console.phase("start_server", f"Starting ComfyUI on port {server.port}"):
             stack.enter_context(server)
         if options.image:
-            workflow = set_value(workflow, OPTIONS["image"], server.upload_image(options.image))
+            picture = {"image": server.upload_image(options.image)}
+            workflow = replace_node(workflow, IMAGE_TITLE, "LoadImage", picture)
         video = render(server, workflow, options.output, console)
     with console.phase("contact_sheet", "Drawing the contact sheet"):
         sheet = video.with_suffix(".png")
@@ -63,7 +64,7 @@ def apply_options(workflow: Prompt, options: Namespace) -> Prompt:
     """Put every option that was given into a workflow, all but the image, which needs a server."""
     for name, slots in OPTIONS.items():
         value = getattr(options, name)
-        if value is not None and name != "image":
+        if value is not None:
             workflow = set_value(workflow, slots, value)
     return workflow
 
@@ -129,7 +130,7 @@ class Progress:
 
 def report(video: Path, sheet: Path, seed: int | None, console: Console, as_json: bool) -> None:
     """Print where the results are, and as the last line the JSON object if it was asked for."""
-    print(f"video:         {video.resolve()}\ncontact sheet: {sheet.resolve()}", flush=True)  # noqa: T201 - the result
+    print(f"video:         {video.resolve()}\ncontact sheet: {sheet.resolve()}", flush=True)
     if as_json:
         paths = {"video": str(video.resolve()), "contact_sheet": str(sheet.resolve())}
-        print(json.dumps({**paths, "seed": seed, "seconds": console.seconds}), flush=True)  # noqa: T201 - the result
+        print(json.dumps({**paths, "seed": seed, "seconds": console.seconds}), flush=True)

@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _failed(status: int, message: str, as_json: bool) -> int:
     if as_json:
-        print(json.dumps({"error": message}), flush=True)  # noqa: T201 - the promised last line
+        print(json.dumps({"error": message}), flush=True)
     return status
 
 

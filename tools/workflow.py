@@ -14,15 +14,15 @@ Workflow = dict[str, dict[str, Any]]  # node id -> {"class_type", "inputs", "_me
 
 @dataclass(frozen=True)
 class Slot:
-    """Where an option goes: inputs of any of these names, on nodes whose class or title has the word.
+    """Where an option goes.
 
     Attributes:
         inputs: Names of the input, most likely first.
-        word: Part of the class type or of the title, in lower case; empty for any node.
+        title: The node's title in the editor, in any case; None for a node of any title.
     """
 
     inputs: tuple[str, ...]
-    word: str = ""
+    title: str | None = None
 
 
 def read_workflow(path: Path) -> Workflow:
@@ -57,8 +57,22 @@ def set_value(workflow: Workflow, slots: Sequence[Slot], value: Any) -> Workflow
             inputs[name] = value
         if places:
             return changed
-    wanted = " or ".join(f"{'/'.join(slot.inputs)} ({slot.word or 'any node'})" for slot in slots)
+    wanted = " or ".join(f"{'/'.join(slot.inputs)} ({slot.title or 'any node'})" for slot in slots)
     raise DevError(f"The workflow has no widget for {value!r}; looked for {wanted}. Leave that option away.")
+
+
+def replace_node(workflow: Workflow, title: str, class_type: str, inputs: dict[str, Any]) -> Workflow:
+    """Copy a workflow with another node in the place of the one with a title; what used its first output still does.
+
+    Raises:
+        DevError: There is no such node.
+    """
+    changed = copy.deepcopy(workflow)
+    for node in changed.values():
+        if _has_title(node, title):
+            node["class_type"], node["inputs"] = class_type, inputs
+            return changed
+    raise DevError(f"The workflow has no node with the title {title}. Give that node this title again.")
 
 
 def value_of(workflow: Workflow, slots: Sequence[Slot]) -> Any:
@@ -70,8 +84,11 @@ def _places(workflow: Workflow, slot: Slot) -> list[tuple[dict[str, Any], str]]:
     """Every (inputs, name) of a widget a slot fits; an input that is linked to another node has no widget."""
     found = []
     for node in workflow.values():
-        title = node.get("_meta", {}).get("title", "")
-        if slot.word in f"{node['class_type']} {title}".lower():
+        if slot.title is None or _has_title(node, slot.title):
             names = [name for name in slot.inputs if name in node["inputs"]]
             found += [(node["inputs"], name) for name in names[:1] if not isinstance(node["inputs"][name], list)]
     return found
+
+
+def _has_title(node: dict[str, Any], title: str) -> bool:
+    return node.get("_meta", {}).get("title", "").lower() == title.lower()

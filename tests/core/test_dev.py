@@ -24,7 +24,7 @@ from tools.door import VERBS, take_cache
 from tools.existing import check_existing
 from tools.processes import spawn, stop
 from tools.websocket import WebSocket
-from tools.workflow import Slot, read_workflow, set_value, value_of
+from tools.workflow import Slot, read_workflow, replace_node, set_value, value_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,15 +34,24 @@ def workflow():
     return {
         "7": {"class_type": "CLIPTextEncode", "inputs": {"text": "a man"}, "_meta": {"title": "Caption"}},
         "3": {"class_type": "UniAVGenSpeech", "inputs": {"text": "hello"}, "_meta": {"title": "What is said"}},
+        "4": {"class_type": "CLIPTextEncode", "inputs": {"text": "blurred"}, "_meta": {"title": "Negative caption"}},
         "5": {"class_type": "UniAVGenSampler", "inputs": {"seed": ["9", 0], "steps": 4}},
         "9": {"class_type": "Noise", "inputs": {"noise_seed": 1}},
     }
 
 
-def test_a_value_goes_to_the_node_whose_class_or_title_has_the_word(workflow):
-    changed = set_value(workflow, [Slot(("text",), "caption")], "a woman")
-    changed = set_value(changed, [Slot(("text",), "speech")], "goodbye")
-    assert [changed[node]["inputs"]["text"] for node in "73"] == ["a woman", "goodbye"]
+def test_a_value_goes_to_the_node_of_that_title_and_no_other(workflow):
+    changed = set_value(workflow, [Slot(("text",), "Caption")], "a woman")
+    changed = set_value(changed, [Slot(("text",), "what is said")], "goodbye")
+    assert [changed[node]["inputs"]["text"] for node in "734"] == ["a woman", "goodbye", "blurred"]
+
+
+def test_an_example_picture_gives_way_to_a_loaded_one_and_keeps_its_links(workflow):
+    workflow["1"] = {"class_type": "Portrait", "inputs": {"face": "a"}, "_meta": {"title": "Image"}}
+    changed = replace_node(workflow, "image", "LoadImage", {"image": "b.png"})
+    assert changed["1"] == {"class_type": "LoadImage", "inputs": {"image": "b.png"}, "_meta": {"title": "Image"}}
+    with pytest.raises(DevError, match="Picture"):
+        replace_node(workflow, "Picture", "LoadImage", {})
 
 
 def test_a_workflow_that_is_changed_stays_as_it_was(workflow):
@@ -152,7 +161,7 @@ def test_stopping_a_process_ends_what_it_started():
     process = spawn([sys.executable, "-c", parent], subprocess.PIPE)
     assert process.stdout.readline().strip() == b"up"
     stop(process)
-    assert process.stdout.read() == b""  # the pipe ends only when parent and child are gone
+    process.communicate(timeout=10)  # the pipe ends only when parent and child are gone
     assert process.returncode != 0
 
 
@@ -235,7 +244,7 @@ def test_progress_counts_finished_and_cached_nodes_and_the_share_of_the_running_
     progress("execution_cached", {"nodes": ["7"]})
     states = {"3": {"state": "finished", "value": 1, "max": 1}, "5": {"state": "running", "value": 2, "max": 4}}
     progress("progress_state", {"nodes": states})
-    assert shown == [(2.5 / 4, "UniAVGenSampler 2/4")]
+    assert shown == [(2.5 / 5, "UniAVGenSampler 2/4")]
 
 
 def test_an_earlier_result_is_never_overwritten(tmp_path):
