@@ -1,7 +1,7 @@
 """Sizes and switches of the model, as frozen dataclasses. No torch.
 
-Defaults follow the inference release, whose checkpoints load as they are; ``Variant`` turns its deviations into what the
-paper describes. Source: UniAVGen (arXiv:2511.03334), its supplement, and its inference release.
+Defaults follow the inference release, whose checkpoints load as they are; ``Variant`` turns its deviations into
+what the paper describes. Source: UniAVGen (arXiv:2511.03334), its supplement, and its inference release.
 """
 
 from collections.abc import Mapping

@@ -63,7 +63,9 @@ class Kept:
 
 def keep_nothing(video: Tensor, audio: Tensor) -> Kept:
     """A ``Kept`` that generates everything, for latents of these shapes."""
-    masks = (x.new_zeros(x.shape[0], n, dtype=torch.bool) for x, n in ((video, video.shape[2]), (audio, audio.shape[1])))
+    masks = (
+        x.new_zeros(x.shape[0], n, dtype=torch.bool) for x, n in ((video, video.shape[2]), (audio, audio.shape[1]))
+    )
     return Kept(video, audio, *masks)
 
 

@@ -20,8 +20,8 @@ def config_from_shapes(shapes: Shapes, metadata: Mapping[str, str] | None = None
 
     Args:
         shapes: Tensor name to shape, in the release's names.
-        metadata: The file's metadata; its ``uniavgen_config`` entry, JSON of a ``ModelConfig`` in part or whole, says what
-            shapes cannot (heads, caption length, variant). Without it those are as released.
+        metadata: The file's metadata; its ``uniavgen_config`` entry, JSON of a ``ModelConfig`` in part or whole, says
+            what shapes cannot (heads, caption length, variant). Without it those are as released.
 
     Raises:
         NotUniAVGenError: If the tensors are not a UniAVGen network's.

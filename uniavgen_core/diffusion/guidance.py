@@ -1,7 +1,7 @@
 """Modality-aware classifier-free guidance: one null pass serves picture and sound, each with its own scale.
 
-Early steps compare with a null pass whose branches do not hear each other, so that guidance strengthens the interaction;
-later steps compare with a null pass without texts (the release) or are not guided (the paper).
+Early steps compare with a null pass whose branches do not hear each other, so that guidance strengthens the
+interaction; later steps compare with a null pass without texts (the release) or are not guided (the paper).
 Source: UniAVGen (arXiv:2511.03334), section 3.4.
 """
 

@@ -28,7 +28,7 @@ def release_sigmas(steps: int, shift: float = 5.0, dtype: torch.dtype = torch.fl
     Args:
         steps: Sampling steps, at least 1.
         shift: See ``shift_sigma``; positive.
-        dtype: Precision of the time grid. The release runs it in bfloat16, which is an error of up to 8 % in the result.
+        dtype: Precision of the time grid. The release runs it in bfloat16, an error of up to 8 % in the result.
 
     Returns:
         Noise levels, float32, (steps + 1,), falling from 1 to 0.

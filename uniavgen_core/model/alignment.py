@@ -87,7 +87,7 @@ def latent_weights(num_tokens: int, num_latents: int, variant: Variant) -> list[
     if variant.alignment is Alignment.TEMPORAL:
         return [{_latent_of(frame): 1.0} for frame in positions.long().tolist()]
     if variant.ramp_over_latent:
-        positions = torch.arange(num_tokens) / (num_tokens / num_latents)
+        positions = torch.arange(num_tokens, device="cpu") / (num_tokens / num_latents)
         rows = zip(*interpolate(positions, num_latents), strict=True)
     else:
         low, high, low_weight, high_weight = interpolate(positions, frames)
@@ -98,7 +98,7 @@ def latent_weights(num_tokens: int, num_latents: int, variant: Variant) -> list[
 def frame_positions(num_tokens: int, frames: int, variant: Variant) -> torch.Tensor:
     """Video frame at which each audio token sounds, as a real number in the precision the variant asks for, (S,)."""
     dtype = torch.bfloat16 if variant.bfloat16_positions else torch.float32
-    return torch.arange(num_tokens, dtype=dtype) / (num_tokens / frames)
+    return torch.arange(num_tokens, dtype=dtype, device="cpu") / (num_tokens / frames)
 
 
 def interpolate(positions: torch.Tensor, count: int) -> tuple[list[int], list[int], list[float], list[float]]:

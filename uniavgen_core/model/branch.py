@@ -1,8 +1,8 @@
 """One transformer branch; the video and the audio branch are two instances of these classes.
 
 Source: Wan (arXiv:2503.20314); UniAVGen (arXiv:2511.03334), section 3.1.
-Dimension key: B batch, T time steps (latent frames or mel frames, references included), N tokens per time step, D width,
-L text tokens.
+Dimension key: B batch, T time steps (latent frames or mel frames, references included), N tokens per time step,
+D width, L text tokens.
 """
 
 from dataclasses import dataclass, replace

@@ -115,7 +115,9 @@ def _batch_contexts(groups: tuple[ContextGroup, ...], like: Tensor) -> tuple[tup
         for row, group in enumerate(chosen):
             slots |= {token: offset + row * longest + column for column, token in enumerate(group.tokens)}
         offset += len(chosen) * longest
-        weights = torch.tensor([[w for _, w in group.latents] for group in chosen], dtype=like.dtype, device=like.device)
+        weights = torch.tensor(
+            [[w for _, w in group.latents] for group in chosen], dtype=like.dtype, device=like.device
+        )
         latents = torch.tensor([[i for i, _ in group.latents] for group in chosen], device=like.device)
         batches.append(
             ContextBatch(

@@ -16,22 +16,25 @@ def initialize(model: JointModel) -> None:
     The output projections of the heads and of every cross-modal attention start at zero: the network first predicts
     nothing, and each branch begins exactly as it would without the other.
     """
-    for module in model.modules():
-        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv3d):
-            nn.init.xavier_uniform_(module.weight.flatten(1))
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.Embedding):
-            nn.init.normal_(module.weight, std=0.5)
-        elif isinstance(module, GlobalResponseNorm):
-            nn.init.zeros_(module.gamma)
-            nn.init.zeros_(module.beta)
-        elif isinstance(module, Block | Head):
-            nn.init.normal_(module.modulation, std=1 / math.sqrt(module.modulation.shape[-1]))
     nn.init.zeros_(model.audio_padding)
+    for module in model.modules():
+        _initialize_layer(module)
     for module in model.modules():
         if isinstance(module, Head):
             nn.init.zeros_(module.head.weight)
         elif isinstance(module, CrossModalAttention):
             nn.init.zeros_(module.o.weight)
-            nn.init.zeros_(module.o.bias)
+
+
+def _initialize_layer(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv3d):
+        nn.init.xavier_uniform_(module.weight.flatten(1))
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Embedding):
+        nn.init.normal_(module.weight, std=0.5)
+    elif isinstance(module, GlobalResponseNorm):
+        nn.init.zeros_(module.gamma)
+        nn.init.zeros_(module.beta)
+    elif isinstance(module, Block | Head):
+        nn.init.normal_(module.modulation, std=1 / math.sqrt(module.modulation.shape[-1]))

@@ -1,0 +1,124 @@
+"""What the clip says and who says it."""
+
+import comfy.utils
+import torch
+from comfy_api.latest import io
+
+from ..uniavgen_core.shapes import SPATIAL_FACTOR
+from ..uniavgen_core.text.tokenize import pad_speech_ids, speech_ids, unknown_characters
+from .host.conditions import KEY, REFERENCE_IMAGE_KEY, Pass, set_values
+from .host.latent import keep_first_latent, split
+
+RGB = 3
+
+
+def transcript_fault(transcript: str) -> str | None:
+    """What is wrong with a transcript, in words for the user; None if nothing is."""
+    if not transcript.strip():
+        return "The transcript is empty. Write what the person says; the caption goes into the text encoder."
+    unknown = unknown_characters(transcript)
+    if unknown:
+        shown = " ".join(unknown[:10])
+        return f"The model does not know these characters of the transcript: {shown} Replace or remove them."
+    return None
+
+
+class SpeechText(io.ComfyNode):
+    """Gives the conditioning its transcript."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniAVGenSpeechText",
+            display_name="UniAVGen Speech Text",
+            category="UniAVGen/conditioning",
+            description="What the person says, word for word. How the scene looks belongs into the caption.",
+            inputs=[
+                io.Conditioning.Input("conditioning", tooltip="The encoded caption."),
+                io.String.Input(
+                    "transcript",
+                    multiline=True,
+                    default="hello moon",
+                    tooltip="The spoken words, in English or Chinese. Nothing else is read aloud.",
+                ),
+            ],
+            outputs=[io.Conditioning.Output()],
+        )
+
+    @classmethod
+    def validate_inputs(cls, transcript: str) -> bool | str:
+        return transcript_fault(transcript) or True
+
+    @classmethod
+    def execute(cls, conditioning: list, transcript: str) -> io.NodeOutput:
+        fault = transcript_fault(transcript)  # a linked transcript is known only now
+        if fault:
+            raise ValueError(fault)
+        ids = tuple(pad_speech_ids(speech_ids(transcript)))
+        return io.NodeOutput(set_values(conditioning, {KEY: Pass(speech_ids=ids)}))
+
+
+class ReferenceImage(io.ComfyNode):
+    """Makes an image the first frame and the identity of the clip."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniAVGenReferenceImage",
+            display_name="UniAVGen Reference Image",
+            category="UniAVGen/conditioning",
+            description="Makes an image the person and the first frame of the clip.",
+            inputs=[
+                io.Conditioning.Input("positive"),
+                io.Conditioning.Input("negative"),
+                io.Vae.Input("video_codec", tooltip="From 'UniAVGen Load Video Codec'."),
+                io.Image.Input("image"),
+                io.Latent.Input("latent", tooltip="The empty latent; the image takes its size."),
+                io.Combo.Input(
+                    "fit",
+                    options=["crop", "stretch"],
+                    default="crop",
+                    tooltip="What to do where the image has other proportions than the clip.",
+                ),
+            ],
+            outputs=[
+                io.Conditioning.Output(display_name="positive"),
+                io.Conditioning.Output(display_name="negative"),
+                io.Latent.Output(display_name="latent"),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, positive: list, negative: list, video_codec, image, latent: dict, fit: str) -> io.NodeOutput:
+        clean = encode_image(video_codec, image, latent, fit)
+        values = {REFERENCE_IMAGE_KEY: clean}
+        return io.NodeOutput(
+            set_values(positive, values), set_values(negative, values), keep_first_latent(latent, clean)
+        )
+
+
+def encode_image(video_codec, image: torch.Tensor, latent: dict, fit: str) -> torch.Tensor:
+    """Encode the first of the images (B, H, W, 3) at the latent's size to (1, 48, 1, h, w).
+
+    Raises:
+        ValueError: If the image does not have three channels, or the codec's latents are not the model's.
+    """
+    if image.ndim != 4 or image.shape[-1] != RGB:
+        channels = image.shape[-1] if image.ndim else 0
+        raise ValueError(
+            f"The image has {channels} channels; it must have {RGB} (RGB). Remove its alpha channel, for example "
+            "with the node 'Split Image with Alpha', or convert a grey one to RGB."
+        )
+    video, _ = split(latent)
+    rows, columns = video.shape[-2:]
+    crop = "center" if fit == "crop" else "disabled"
+    pixels = comfy.utils.common_upscale(
+        image[:1].movedim(-1, 1), columns * SPATIAL_FACTOR, rows * SPATIAL_FACTOR, "bicubic", crop
+    )
+    clean = video_codec.encode(pixels.movedim(1, -1).clamp(0, 1))
+    if clean.shape[1:] != (video.shape[1], 1, rows, columns):
+        raise ValueError(
+            f"The video codec gives latents of shape {tuple(clean.shape)}, the clip needs "
+            f"{(1, video.shape[1], 1, rows, columns)}. Load the codec with 'UniAVGen Load Video Codec'."
+        )
+    return clean

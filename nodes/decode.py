@@ -1,0 +1,52 @@
+"""The joint latent as picture and sound."""
+
+import logging
+
+import torch
+from comfy_api.latest import io
+
+from ..uniavgen_core.shapes import FPS, SAMPLE_RATE
+from .host.codec import AudioCodec
+from .host.latent import split
+
+SILENT_PEAK = 1e-3
+
+
+class Decode(io.ComfyNode):
+    """Decodes a joint latent to images and audio."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniAVGenDecode",
+            display_name="UniAVGen Decode",
+            category="UniAVGen/latent",
+            description="Decodes picture and sound. Join them with 'Create Video' at the given frames per second.",
+            inputs=[
+                io.Latent.Input("latent"),
+                io.Vae.Input("video_codec", tooltip="From 'UniAVGen Load Video Codec'."),
+                io.Vae.Input("audio_codec", tooltip="From 'UniAVGen Load Audio Codec'."),
+            ],
+            outputs=[
+                io.Image.Output(display_name="images"),
+                io.Audio.Output(display_name="audio"),
+                io.Float.Output(display_name="fps"),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, latent: dict, video_codec, audio_codec) -> io.NodeOutput:
+        video, audio = split(latent)
+        if not isinstance(audio_codec, AudioCodec):
+            raise ValueError("audio_codec is not an audio codec of UniAVGen. Load it with 'UniAVGen Load Audio Codec'.")
+        if not torch.isfinite(video).all():
+            raise ValueError(
+                "The video latent holds values that are not finite, so the picture would be black. Lower the "
+                "guidance, or load the model in bf16 or fp32 instead of fp16."
+            )
+        images = video_codec.decode(video).flatten(0, 1)
+        waveform = audio_codec.decode(audio).movedim(-1, 1)
+        if waveform.abs().max() < SILENT_PEAK:
+            logging.warning("UniAVGen: the generated sound is silent. Check the transcript and the number of steps.")
+        sound = {"waveform": waveform, "sample_rate": SAMPLE_RATE}
+        return io.NodeOutput(images, sound, float(FPS))

@@ -1,0 +1,1 @@
+"""The adapter between UniAVGen and ComfyUI: the only place that knows both."""

@@ -1,0 +1,47 @@
+"""ComfyUI's layers and attention, in the form the network asks for.
+
+Dimension key: B batch, N queries, M keys, D width of all heads together.
+"""
+
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import comfy.model_management
+import torch
+from comfy.ldm.modules.attention import optimized_attention
+from torch import Tensor
+
+from ...uniavgen_core.layers.backend import Backend
+
+LAYERS = ("Linear", "Conv1d", "Conv2d", "Conv3d", "LayerNorm", "RMSNorm", "GroupNorm", "Embedding")
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, options: Any = None) -> Tensor:
+    """Multi-head attention by whichever kernel ComfyUI was started with.
+
+    Args:
+        q: Queries, (B, N, D).
+        k: Keys, (B, M, D).
+        v: Values, (B, M, D).
+        heads: Number of heads.
+        mask: Which keys count, bool, (B, M).
+        options: ComfyUI's ``transformer_options``; patches may override attention there.
+
+    Returns:
+        Attended values, (B, N, D).
+    """
+    if mask is not None:
+        mask = mask[:, None, None, :].expand(-1, -1, q.shape[1], -1)
+    return optimized_attention(q, k, v, heads=heads, mask=mask, transformer_options=options or {})
+
+
+def cast(parameter: Tensor, like: Tensor) -> Tensor:
+    """Bring a bare parameter, which ComfyUI's layers do not manage, to the dtype and device of ``like``."""
+    return comfy.model_management.cast_to(parameter, dtype=like.dtype, device=like.device)
+
+
+def host_backend(operations: Any, dtype: torch.dtype | None, device: torch.device | None) -> Backend:
+    """Backend whose layers are built from ``operations`` (a ``comfy.ops`` class) with this dtype on this device."""
+    layers = {name: partial(getattr(operations, name), dtype=dtype, device=device) for name in LAYERS}
+    return Backend(SimpleNamespace(**layers), attend, cast)

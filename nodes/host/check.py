@@ -1,0 +1,68 @@
+"""Refuses, in words, what the model cannot sample; runs before every sampling run, whichever node started it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from ...uniavgen_core.config import TextConfig
+from ...uniavgen_core.shapes import MEL_RATE
+from .conditions import REFERENCE_IMAGE_KEY, pass_of
+from .latent import fault_of
+
+FASTEST_CHARACTERS_PER_SECOND = 30
+
+
+def check_sampling(
+    execute: Callable, noise: torch.Tensor, *args: Any, latent_shapes: list | None = None, **kwargs: Any
+):
+    """Check latent and conditionings, then sample. A wrapper of ComfyUI's OUTER_SAMPLE kind.
+
+    Raises:
+        ValueError: Saying what is wrong and what to do.
+    """
+    shapes = [tuple(shape) for shape in latent_shapes or [noise.shape]]
+    fault = fault_of(shapes)
+    if fault:
+        raise ValueError(fault)
+    text = execute.class_obj.model_patcher.model.diffusion_model.config.text
+    for entries in execute.class_obj.conds.values():
+        for conditioning in entries or ():
+            _check_conditioning(conditioning, shapes, text)
+    return execute(noise, *args, latent_shapes=latent_shapes, **kwargs)
+
+
+def longest_transcript(mel_frames: int, text: TextConfig) -> int:
+    """Characters that fit into ``mel_frames`` of speech."""
+    if text.position_scale != 1.0:
+        return int((mel_frames - text.position_offset) / text.position_scale)
+    return mel_frames * FASTEST_CHARACTERS_PER_SECOND // MEL_RATE
+
+
+def _check_conditioning(conditioning: dict, shapes: list[tuple[int, ...]], text: TextConfig) -> None:
+    if "area" in conditioning or "mask" in conditioning:
+        raise ValueError(
+            "This conditioning is limited to an area or a mask of the picture, which UniAVGen cannot use: its latent "
+            "is video and audio in one. Remove the 'Conditioning (Set Area)' or 'Conditioning (Set Mask)' node."
+        )
+    width = conditioning["cross_attn"].shape[-1]
+    if width != text.caption_dim:
+        raise ValueError(
+            f"The caption was encoded with {width} features per token, but this model reads {text.caption_dim}. "
+            "Load the text encoder that belongs to it with 'UniAVGen Load Text Encoder' (umT5-xxl for the release)."
+        )
+    image = conditioning.get(REFERENCE_IMAGE_KEY)
+    if image is not None and image.shape[-2:] != torch.Size(shapes[0][-2:]):
+        height, width = (16 * side for side in image.shape[-2:])
+        raise ValueError(
+            f"The reference image was encoded at {width}x{height}, but the latent is "
+            f"{16 * shapes[0][-1]}x{16 * shapes[0][-2]}. Feed the same latent to 'UniAVGen Reference Image' and to the "
+            "sampler."
+        )
+    characters, longest = len(pass_of(conditioning).speech_ids), longest_transcript(shapes[1][2], text)
+    if pass_of(conditioning).has_speech and characters > longest:
+        seconds = shapes[1][2] / MEL_RATE
+        raise ValueError(
+            f"The transcript has {characters} characters, but {seconds:.1f} seconds can hold about {longest}. Shorten "
+            "it, or make the clip longer in 'UniAVGen Empty Latent'."
+        )

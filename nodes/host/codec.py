@@ -1,0 +1,150 @@
+"""Codecs as ComfyUI's VAE objects: the bundled video codec, Wan2.2's, and the audio codec.
+
+Latents on the outside are always normalised, as the joint model has them.
+Dimension key: B batch, F video frames, T video latents, H and W pixel rows and columns, S mel frames, N samples.
+"""
+
+from collections.abc import Callable
+
+import comfy.latent_formats
+import comfy.model_management
+import comfy.model_patcher
+import comfy.ops
+import comfy.sd
+import comfy.utils
+import torch
+from torch import Tensor, nn
+
+from ...uniavgen_core.media.mel import denormalize_mel, log_mel, normalize_mel, rescale_volume
+from ...uniavgen_core.media.resample import mix_down
+from ...uniavgen_core.media.video_codec import VideoCodec
+from ...uniavgen_core.media.vocoder import GriffinLim
+from ...uniavgen_core.shapes import HOP_LENGTH, LATENT_CHANNELS, SAMPLE_RATE, SPATIAL_FACTOR, latent_frames_of
+from ...uniavgen_core.shapes import video_frames_of as frames_of
+from .backend import host_backend
+
+DECODE_BYTES_PER_PIXEL = 900
+ENCODE_BYTES_PER_PIXEL = 500
+BUNDLED_MARK = "latent_std"
+
+
+class BundledVideoCodec(comfy.sd.VAE):
+    """The bundled video codec.
+
+    Fills in the fields that ComfyUI's VAE methods read, because its constructor knows other codecs only.
+    """
+
+    def __init__(self, weights: dict[str, Tensor]) -> None:
+        management = comfy.model_management
+        self.first_stage_model = VideoCodec(backend=host_backend(comfy.ops.manual_cast, torch.float32, None)).eval()
+        self.memory_used_encode = lambda shape, _: ENCODE_BYTES_PER_PIXEL * shape[2] * shape[3] * shape[4]
+        self.memory_used_decode = lambda shape, _: (
+            DECODE_BYTES_PER_PIXEL * frames_of(shape[2]) * shape[3] * shape[4] * SPATIAL_FACTOR**2
+        )
+        self.downscale_ratio = (latent_frames_of, SPATIAL_FACTOR, SPATIAL_FACTOR)
+        self.upscale_ratio = (frames_of, SPATIAL_FACTOR, SPATIAL_FACTOR)
+        self.downscale_index_formula = self.upscale_index_formula = (4, SPATIAL_FACTOR, SPATIAL_FACTOR)
+        self.latent_channels, self.latent_dim, self.output_channels = LATENT_CHANNELS, 3, 3
+        self.process_input = lambda image: image * 2.0 - 1.0
+        self.process_output = lambda image: image.add_(1.0).div_(2.0).clamp_(0.0, 1.0)
+        self.working_dtypes = [torch.float32]
+        self.pad_channel_value = self.extra_1d_channel = self.format_encoded = self.size = None
+        self.not_video = self.handles_tiling = self.disable_offload = False
+        self.crop_input = True
+        self.device, self.vae_dtype = management.vae_device(), torch.float32
+        self.output_device = management.intermediate_device()
+        management.archive_model_dtypes(self.first_stage_model)
+        self.patcher = comfy.model_patcher.CoreModelPatcher(
+            self.first_stage_model, load_device=self.device, offload_device=management.vae_offload_device()
+        )
+        floats = {name: tensor.float() for name, tensor in weights.items()}
+        self.first_stage_model.load_state_dict(floats, assign=self.patcher.is_dynamic())
+
+
+class NormalisedVideoCodec(comfy.sd.VAE):
+    """Wan2.2's VAE with the joint model's normalised latents on the outside, where the stock loader gives raw ones."""
+
+    statistics = comfy.latent_formats.Wan22()
+
+    def encode(self, pixel_samples: Tensor) -> Tensor:
+        """Encode pictures (F, H, W, 3) in [0, 1] to normalised latents (1, 48, T, H/16, W/16)."""
+        return self.statistics.process_in(super().encode(pixel_samples))
+
+    def encode_tiled(self, *args, **kwargs) -> Tensor:
+        """Encode in tiles; see ``encode``."""
+        return self.statistics.process_in(super().encode_tiled(*args, **kwargs))
+
+    def decode(self, samples_in: Tensor, *args, **kwargs) -> Tensor:
+        """Decode normalised latents (B, 48, T, H/16, W/16) to pictures (B, F, H, W, 3) in [0, 1]."""
+        return super().decode(self.statistics.process_out(samples_in), *args, **kwargs)
+
+    def decode_tiled(self, samples: Tensor, *args, **kwargs) -> Tensor:
+        """Decode in tiles; see ``decode``."""
+        return super().decode_tiled(self.statistics.process_out(samples), *args, **kwargs)
+
+
+class AudioCodec(comfy.sd.VAE):
+    """Normalised mel and sound: what ``VAE Decode Audio`` and ``VAE Encode Audio`` expect of a VAE.
+
+    The mel is computed and inverted directly, without ComfyUI's batching and tiling, which would take it for an image.
+    """
+
+    def __init__(self, vocode: Callable[[Tensor], Tensor] | None = None) -> None:
+        self.vocode = vocode or GriffinLim().decode
+        self.audio_sample_rate = self.audio_sample_rate_output = SAMPLE_RATE
+        self.first_stage_model = nn.Module()
+        self.latent_channels, self.latent_dim, self.output_channels = 1, 2, 1
+        self.upscale_ratio = self.downscale_ratio = HOP_LENGTH
+        self.size = 0
+        self.device = self.output_device = comfy.model_management.intermediate_device()
+        self.vae_dtype = torch.float32
+        self.patcher = comfy.model_patcher.ModelPatcher(
+            self.first_stage_model, load_device=self.device, offload_device=self.device
+        )
+
+    def decode(self, samples_in: Tensor, vae_options: dict | None = None) -> Tensor:
+        """Turn normalised mel (B, 1, S, 80) into sound (B, N, 1), N = 240 S.
+
+        Raises:
+            ValueError: If the mel is not finite.
+        """
+        del vae_options
+        mel = denormalize_mel(samples_in[:, 0].float().to(self.device)).transpose(1, 2)
+        if not torch.isfinite(mel).all():
+            raise ValueError(
+                "The audio latent holds values that are not finite, so there is no sound to make. Lower the "
+                "guidance, or load the model in bf16 or fp32 instead of fp16."
+            )
+        return self.vocode(mel).unsqueeze(-1).to(self.output_device)
+
+    def encode(self, pixel_samples: Tensor) -> Tensor:
+        """Turn sound (B, N, channels) at 24 kHz into normalised mel (B, 1, S, 80)."""
+        mono = mix_down(pixel_samples.transpose(1, 2).float())
+        return normalize_mel(log_mel(rescale_volume(mono))).transpose(1, 2).unsqueeze(1)
+
+    def decode_tiled(self, samples: Tensor, *_, **__) -> Tensor:
+        """Decode whole: a vocoded clip is small, and tiles of mel would click at their seams."""
+        return self.decode(samples)
+
+    def encode_tiled(self, pixel_samples: Tensor, *_, **__) -> Tensor:
+        """Encode whole; see ``decode_tiled``."""
+        return self.encode(pixel_samples)
+
+
+def load_video_codec(path: str) -> comfy.sd.VAE:
+    """Load a video codec file: the bundled one, or Wan2.2's VAE.
+
+    Raises:
+        ValueError: If the file holds neither.
+    """
+    tensors, metadata = comfy.utils.load_torch_file(path, return_metadata=True)
+    if BUNDLED_MARK in tensors:
+        return BundledVideoCodec(tensors)
+    codec = NormalisedVideoCodec(sd=tensors, metadata=metadata)
+    codec.throw_exception_if_invalid()
+    if codec.latent_channels != LATENT_CHANNELS or codec.latent_dim != 3:
+        raise ValueError(
+            f"This VAE has {codec.latent_channels} latent channels; UniAVGen needs the Wan2.2 VAE with "
+            f"{LATENT_CHANNELS} (wan2.2_vae.safetensors)."
+        )
+    return codec

@@ -1,0 +1,94 @@
+"""Joint latents in ComfyUI's form: a NestedTensor of video (B, 48, T, H, W) and audio (B, 1, S, 80).
+
+Both are already normalised, so that samplers, which see them packed into one row, need not tell them apart.
+Dimension key: B batch, T video latents, H and W latent rows and columns, S mel frames.
+"""
+
+import comfy.latent_formats
+import torch
+from comfy.nested_tensor import NestedTensor
+from torch import Tensor
+
+from ...uniavgen_core.shapes import LATENT_CHANNELS, MEL_BINS, SPATIAL_FACTOR, TEMPORAL_FACTOR, AVShape
+
+VIDEO_DIMS, AUDIO_DIMS = 5, 4
+
+
+class JointLatentFormat(comfy.latent_formats.LatentFormat):
+    """Passes latents through unchanged; previews use the Wan2.2 codec's colours unless a checkpoint brings its own."""
+
+    latent_channels = LATENT_CHANNELS
+    latent_dimensions = 3
+    spacial_downscale_ratio = SPATIAL_FACTOR
+    temporal_downscale_ratio = TEMPORAL_FACTOR
+    latent_rgb_factors = comfy.latent_formats.Wan22.latent_rgb_factors
+    latent_rgb_factors_bias = comfy.latent_formats.Wan22.latent_rgb_factors_bias
+
+    def process_in(self, latent: Tensor) -> Tensor:
+        """Return ``latent`` as it is."""
+        return latent
+
+    def process_out(self, latent: Tensor) -> Tensor:
+        """Return ``latent`` as it is."""
+        return latent
+
+
+def empty_latent(shape: AVShape, batch_size: int, device: torch.device) -> dict:
+    """LATENT of zeros for ``batch_size`` clips."""
+    video, audio = (torch.zeros(batch_size, *size[1:], device=device) for size in (shape.video, shape.audio))
+    return {"samples": NestedTensor((video, audio))}
+
+
+def split(latent: dict) -> tuple[Tensor, Tensor]:
+    """Video and audio of a LATENT.
+
+    Raises:
+        ValueError: If it is not a joint latent.
+    """
+    samples = latent["samples"]
+    parts = samples.unbind() if getattr(samples, "is_nested", False) else [samples]
+    fault = fault_of([tuple(part.shape) for part in parts])
+    if fault:
+        raise ValueError(fault)
+    return parts[0], parts[1]
+
+
+def fault_of(shapes: list[tuple[int, ...]]) -> str | None:
+    """What is wrong with the shapes of a latent's parts, in words for the user; None if nothing is."""
+    use = "Use the node 'UniAVGen Empty Latent'."
+    if len(shapes) != 2 or len(shapes[0]) != VIDEO_DIMS or len(shapes[1]) != AUDIO_DIMS:
+        return f"The latent is not a UniAVGen latent of video and audio (its shapes: {shapes}). {use}"
+    if shapes[0][1] != LATENT_CHANNELS or shapes[1][1] != 1 or shapes[1][3] != MEL_BINS:
+        return (
+            f"The latent belongs to another model: its shapes are {shapes}, but UniAVGen needs {LATENT_CHANNELS} video "
+            f"channels and {MEL_BINS} mel bins. {use}"
+        )
+    return None
+
+
+def masks_of(latent: dict) -> tuple[Tensor, Tensor]:
+    """Noise masks of a LATENT, 1 where generated: (B, 1, T, 1, 1) and (B, 1, S, 1); ones where it has none."""
+    video, audio = split(latent)
+    ones = (
+        torch.ones(video.shape[0], 1, video.shape[2], 1, 1, device=video.device),
+        torch.ones(audio.shape[0], 1, audio.shape[2], 1, device=audio.device),
+    )
+    mask = latent.get("noise_mask")
+    if mask is None:
+        return ones
+    given = mask.unbind() if getattr(mask, "is_nested", False) else [mask, ones[1]]
+    if given[0].ndim != VIDEO_DIMS:
+        raise ValueError(
+            f"The latent's noise mask has shape {tuple(given[0].shape)}; a plain image mask cannot be used here. "
+            "Use the UniAVGen nodes to keep parts of a clip."
+        )
+    return given[0], given[1]
+
+
+def keep_first_latent(latent: dict, clean: Tensor) -> dict:
+    """LATENT that keeps ``clean`` (B, 48, 1, H, W) as its first video latent."""
+    video, audio = (part.clone() for part in split(latent))
+    video_mask, audio_mask = (mask.clone() for mask in masks_of(latent))
+    video[:, :, :1] = clean.to(video)
+    video_mask[:, :, :1] = 0
+    return {**latent, "samples": NestedTensor((video, audio)), "noise_mask": NestedTensor((video_mask, audio_mask))}

@@ -1,0 +1,54 @@
+"""Runs a guider the way ComfyUI's own custom sampler node does: noise from a seed, progress, previews, interrupt."""
+
+from typing import Any
+
+import comfy.model_management
+import comfy.sample
+import comfy.samplers
+import comfy.utils
+import latent_preview
+import torch
+from comfy.nested_tensor import NestedTensor
+from torch import Tensor
+
+from .latent import masks_of, split
+
+
+def run_sampler(guider: comfy.samplers.CFGGuider, sampler: Any, sigmas: Tensor, latent: dict, seed: int) -> dict:
+    """Sample a LATENT.
+
+    Args:
+        guider: What denoises.
+        sampler: ComfyUI SAMPLER.
+        sigmas: Falling noise levels, (steps + 1,).
+        latent: Joint LATENT; parts under a noise mask of 0 are kept.
+        seed: Seed of the noise.
+
+    Returns:
+        Sampled LATENT.
+
+    Raises:
+        ValueError: If the latent is not a joint one.
+    """
+    split(latent)
+    samples = latent["samples"]
+    sampled = guider.sample(
+        comfy.sample.prepare_noise(samples, seed, latent.get("batch_index")),
+        samples,
+        sampler,
+        sigmas,
+        denoise_mask=latent.get("noise_mask"),
+        callback=latent_preview.prepare_callback(guider.model_patcher, len(sigmas) - 1),
+        disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+        seed=seed,
+    )
+    sampled = NestedTensor(
+        [_restore(*parts) for parts in zip(sampled.unbind(), split(latent), masks_of(latent), strict=True)]
+    )
+    return {**latent, "samples": sampled.to(comfy.model_management.intermediate_device())}
+
+
+def _restore(sampled: Tensor, given: Tensor, mask: Tensor) -> Tensor:
+    """Put kept parts back exactly: the sampler's arithmetic changes their last bits."""
+    given, mask = given.to(sampled), mask.to(sampled.device)
+    return torch.where(mask == 0, given, sampled)

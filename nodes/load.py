@@ -1,0 +1,120 @@
+"""Loaders: the joint model, its text encoder, and its two codecs."""
+
+import comfy.sd
+import folder_paths
+import torch
+from comfy_api.latest import io
+
+from .host.codec import AudioCodec, load_video_codec
+from .host.files import BUNDLED, BUNDLED_MODEL, BUNDLED_VIDEO_CODEC, choices, path_of
+from .host.load import load_uniavgen
+from .host.text import bundled_clip
+
+GRIFFIN_LIM = "Griffin-Lim (no file)"
+DTYPES = {
+    "default": {},
+    "fp8_e4m3fn": {"dtype": torch.float8_e4m3fn},
+    "fp8_e4m3fn_fast": {"dtype": torch.float8_e4m3fn, "fp8_optimizations": True},
+    "fp8_e5m2": {"dtype": torch.float8_e5m2},
+}
+
+
+class LoadModel(io.ComfyNode):
+    """Loads the joint video and audio model."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniAVGenLoadModel",
+            display_name="UniAVGen Load Model",
+            category="UniAVGen/loaders",
+            description="Loads the joint video and audio model: the bundled small one, or a file of diffusion_models.",
+            inputs=[
+                io.Combo.Input("model_name", options=choices("diffusion_models"), tooltip="Joint model file."),
+                io.Combo.Input(
+                    "weight_dtype",
+                    options=list(DTYPES),
+                    default="default",
+                    advanced=True,
+                    tooltip="Precision of the weights in memory; default keeps the file's.",
+                ),
+            ],
+            outputs=[io.Model.Output()],
+        )
+
+    @classmethod
+    def execute(cls, model_name: str, weight_dtype: str = "default") -> io.NodeOutput:
+        path = path_of("diffusion_models", model_name, BUNDLED_MODEL)
+        return io.NodeOutput(load_uniavgen(path, dict(DTYPES[weight_dtype])))
+
+
+class LoadTextEncoder(io.ComfyNode):
+    """Loads the encoder of the caption."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniAVGenLoadTextEncoder",
+            display_name="UniAVGen Load Text Encoder",
+            category="UniAVGen/loaders",
+            description="Loads the encoder of the caption: the bundled model's, or umT5-xxl from text_encoders.",
+            inputs=[
+                io.Combo.Input(
+                    "text_encoder", options=choices("text_encoders"), tooltip="umT5-xxl for the released model."
+                )
+            ],
+            outputs=[io.Clip.Output()],
+        )
+
+    @classmethod
+    def execute(cls, text_encoder: str) -> io.NodeOutput:
+        if text_encoder == BUNDLED:
+            return io.NodeOutput(bundled_clip())
+        path = folder_paths.get_full_path_or_raise("text_encoders", text_encoder)
+        return io.NodeOutput(comfy.sd.load_clip([path], clip_type=comfy.sd.CLIPType.WAN))
+
+
+class LoadVideoCodec(io.ComfyNode):
+    """Loads the codec between pictures and video latents."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniAVGenLoadVideoCodec",
+            display_name="UniAVGen Load Video Codec",
+            category="UniAVGen/loaders",
+            description="Loads the video codec: the bundled model's, or the Wan2.2 VAE from vae. Its latents are "
+            "normalised, as the joint model needs them; the stock VAE loader's are not.",
+            inputs=[
+                io.Combo.Input("video_codec", options=choices("vae"), tooltip="Wan2.2 VAE for the released model.")
+            ],
+            outputs=[io.Vae.Output()],
+        )
+
+    @classmethod
+    def execute(cls, video_codec: str) -> io.NodeOutput:
+        return io.NodeOutput(load_video_codec(path_of("vae", video_codec, BUNDLED_VIDEO_CODEC)))
+
+
+class LoadAudioCodec(io.ComfyNode):
+    """Makes the codec between sound and audio latents."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniAVGenLoadAudioCodec",
+            display_name="UniAVGen Load Audio Codec",
+            category="UniAVGen/loaders",
+            description="Makes the audio codec. The audio latent is a mel spectrogram; the vocoder makes sound of it.",
+            inputs=[
+                io.Combo.Input(
+                    "vocoder", options=[GRIFFIN_LIM], tooltip="Griffin-Lim needs no file and sounds slightly hollow."
+                )
+            ],
+            outputs=[io.Vae.Output(display_name="audio_codec")],
+        )
+
+    @classmethod
+    def execute(cls, vocoder: str) -> io.NodeOutput:
+        del vocoder  # one choice so far
+        return io.NodeOutput(AudioCodec())
