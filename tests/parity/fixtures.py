@@ -1,16 +1,24 @@
-"""Reads a folder of golden numbers: weights and inputs are rebuilt from names, outputs are stored."""
+"""Reads a folder of golden numbers: weights and inputs are rebuilt from names, outputs are stored.
+
+Everything about sizes comes from the folder, so that any folder of the same format can be put in its place.
+"""
 
 import json
 import math
+import re
 import zlib
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from uniavgen_core.config import BranchConfig, Interaction, ModelConfig, TextConfig
+from uniavgen_core.config import BranchConfig, GuidanceConfig, Interaction, ModelConfig, TextConfig
+from uniavgen_core.diffusion.schedule import release_sigmas
 from uniavgen_core.model.joint import Conditions, JointModel
+from uniavgen_core.pipeline import Denoiser, Kept, SampleConfig, generate
 
 
 def scale_rule(name, shape):
@@ -37,7 +45,35 @@ def seeded_tensor(name, shape, dtype=torch.float32, salt=""):
 
 
 def relative_error(got, want):
-    return ((got.double() - want.double()).norm() / want.double().norm()).item()
+    """Relative L2 distance; a shape that differs is infinitely far."""
+    if got.shape != want.shape:
+        return math.inf
+    return ((got.double() - want.double()).norm() / want.double().norm().clamp_min(1e-12)).item()
+
+
+def distances(got, want):
+    """Relative error of every stored tensor; what was not computed is infinitely far."""
+    return {name: relative_error(got[name], tensor) if name in got else math.inf for name, tensor in want.items()}
+
+
+def beyond(errors, tolerance):
+    """Those errors that are not within a tolerance, given as a number or by the last part of the name."""
+    limits = tolerance if isinstance(tolerance, dict) else {}
+    return {
+        name: error for name, error in errors.items() if not error <= limits.get(name.rsplit(".", 1)[-1], tolerance)
+    }
+
+
+def read_json(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def case_names(folder, stem, *path):
+    """Names of the cases that a json file of the folder holds under ``path``; none where there is no such file."""
+    found = read_json(folder / f"{stem}.json") if (folder / f"{stem}.json").is_file() else {}
+    for key in path:
+        found = found.get(key, {})
+    return list(found)
 
 
 class Golden:
@@ -46,22 +82,35 @@ class Golden:
     def __init__(self, folder: Path, stem: str, info_stem: str | None = None):
         self.folder = folder
         self.data = load_file(folder / f"{stem}.safetensors")
-        self.info = json.loads((folder / f"{info_stem or stem}.json").read_text())
+        self.info = read_json(folder / f"{info_stem or stem}.json")
         self.salt = self.info.get("meta", {}).get("salt", "")
 
     def seeded(self, name, shape, dtype=torch.float32):
         return seeded_tensor(name, shape, dtype, self.salt)
 
+    def under(self, prefix):
+        """Tensors whose name starts with ``prefix``, without it."""
+        return {name[len(prefix) :]: tensor for name, tensor in self.data.items() if name.startswith(prefix)}
+
+    @cached_property
     def shapes(self):
-        return json.loads((self.folder / "state_dict_small.json").read_text())
+        return read_json(self.folder / "state_dict_small.json")
 
     def config(self, **variant):
-        size, shapes = self.info["meta"]["config"], self.shapes()
-        vocabulary, speech_dim = shapes["text_embedding.text_embed.weight"]
+        size = self.info["meta"]["config"]
+        vocabulary, speech_dim = self.shapes["text_embedding.text_embed.weight"]
+        blocks = {int(name.split(".")[2]) for name in self.shapes if name.startswith("text_embedding.text_blocks.")}
         config = ModelConfig(
             video=BranchConfig(size["dim"], size["ffn_dim"], size["num_heads"]),
             audio=BranchConfig(size["audio_dim"], size["audio_ffn_dim"], size["audio_num_heads"]),
-            text=TextConfig(vocabulary, speech_dim, caption_dim=size["text_dim"], caption_length=size["text_len"]),
+            text=TextConfig(
+                vocabulary,
+                speech_dim,
+                speech_ffn_dim=self.shapes["text_embedding.text_blocks.0.pwconv1.weight"][0],
+                speech_blocks=len(blocks),
+                caption_dim=size["text_dim"],
+                caption_length=size["text_len"],
+            ),
             num_layers=size["num_layers"],
             num_interactions=self.info["meta"]["interaction_modules_in_state_dict"],
             patch_size=size["patch_size"][-1],
@@ -69,15 +118,27 @@ class Golden:
             mel_bins=size["in_audio_dim"],
             time_dim=size["freq_dim"],
         )
-        from dataclasses import replace
-
         return replace(config, variant=replace(config.variant, **variant))
 
     def model(self, dtype=torch.float32, **variant):
-        model = JointModel(self.config(**variant))
-        weights = {name: self.seeded(name, shape, dtype) for name, shape in self.shapes().items()}
+        with torch.device("meta"):
+            model = JointModel(self.config(**variant))
+        weights = {name: self.seeded(name, shape, dtype) for name, shape in self.shapes.items()}
         model.load_state_dict(weights, assign=True)
         return model.eval()
+
+
+@lru_cache
+def opened(folder, stem, info_stem=None):
+    return Golden(folder, stem, info_stem)
+
+
+@lru_cache(maxsize=2)
+def network(folder, stem, info_stem=None):
+    """The folder's network in the precision the stem's numbers were made in, with that precision's quirks."""
+    half = stem.endswith("bf16")
+    dtype = torch.bfloat16 if half else torch.float32
+    return opened(folder, stem, info_stem).model(dtype, bfloat16_positions=half)
 
 
 def interaction_of(a2v, v2a):
@@ -122,3 +183,123 @@ class ForwardCase:
     def run(self, model):
         with torch.inference_mode():
             return model(self.video, self.audio, self.timesteps, self.conditions, self.kept)
+
+
+class ReleaseKept(Kept):
+    """Kept parts with the release's one time for all sound: that of kept sound as soon as any is kept."""
+
+    def timesteps(self, sigma):
+        video, audio = super().timesteps(sigma)
+        return video, audio * (audio > 0).all()
+
+
+@dataclass
+class Call:
+    """One pass of the network within a sampling run."""
+
+    timestep: float
+    interaction: Interaction
+    skipped_layer: int | None
+    characters: int
+
+    @classmethod
+    def recorded(cls, call):
+        """The call as the release made it, by the names of its own switches."""
+        off = call.get("zero_con", False)
+        switches = (not off and not call.get("no_a2v", False), not off and not call.get("no_v2a", False))
+        return cls(call["t"], interaction_of(*switches), call.get("slg"), call["text_ids_len"])
+
+
+class SamplingCase:
+    """One golden sampling run, in this repository's terms."""
+
+    def __init__(self, golden: Golden, precision: str, task: str):
+        self.info = info = golden.info[precision][task]
+        self.dtype = getattr(torch, precision)
+        self.calls = [Call.recorded(call) for call in info["calls"]]
+        inputs = {key: golden.seeded(name, shape, self.dtype) for key, (name, shape) in info["inputs"].items()}
+        self.noise = (inputs["noise_video"].float(), inputs["noise_audio"].float())
+        self.config = SampleConfig(
+            steps=info["steps"],
+            shift=info["shift"],
+            guidance=GuidanceConfig(
+                video_scale=info["video_guidance"],
+                audio_scale=info["audio_guidance"],
+                share=info["macfg_prop"],
+                skipped_layer=info["slg_layer"],
+            ),
+        )
+        self.kept = self._kept(inputs)
+        self.cond = Conditions(
+            caption=inputs["caption"],
+            speech_ids=speech(info["speech_text_ids"]),
+            speech_lengths=torch.tensor([info["text_key_length"]]),
+            reference_image=inputs["ref_image"],
+            reference_audio=inputs.get("ref_audio"),
+            interaction=self.calls[0].interaction,
+        )
+        self.null = replace(
+            self.cond,
+            caption=inputs["neg_caption"],
+            speech_ids=speech(info["null_text_ids"]),
+            speech_lengths=torch.tensor([info["null_text_key_length"]]),
+            interaction=self.calls[-1].interaction,
+        )
+
+    def _kept(self, inputs):
+        masks = [torch.arange(n)[None] < self.info[key] for key, n in self._lengths()]
+        clean = [torch.zeros_like(noise) for noise in self.noise]
+        if masks[0].any():
+            clean[0][:, :, masks[0][0]] = inputs["cond_video"][:, :, : self.info["video_cond"]].float()
+        if masks[1].any():
+            clean[1][:, masks[1][0]] = inputs["cond_audio"][:, : self.info["audio_cond"]].float()
+        return ReleaseKept(*clean, *masks)
+
+    def _lengths(self):
+        return ("video_cond", self.noise[0].shape[2]), ("audio_cond", self.noise[1].shape[1])
+
+    @property
+    def sigmas(self):
+        return release_sigmas(self.config.steps, self.config.shift, self.dtype)
+
+    def run(self, model):
+        """Sample; returns everything the folder stores of a run, by its names, and the calls that were made."""
+        calls, passes, states = [], [], []
+        hooks = [
+            model.register_forward_hook(lambda _, given, __: calls.append(call_of(given))),
+            model.head.register_forward_hook(lambda _, __, tokens: passes.append([tokens])),
+            model.register_forward_hook(lambda _, __, output: passes[-1].append(output.audio[0])),
+        ]
+        denoiser = Denoiser(model, self.cond, self.null, self.kept, self.config)
+        video, audio = generate(denoiser, self.noise, self.sigmas, lambda _, state: states.append(state))
+        for hook in hooks:
+            hook.remove()
+        got = {"final_written_back.mel_log": audio[0] * 2.1544 - 5.1753, "final_written_back.video": video[0]}
+        for step in range(1, self.config.steps):
+            got |= state_of(f"step{step}.input", states[step - 1])
+        got |= state_of("final_raw", states[-1])
+        for name, (tokens, heard) in zip(("step0.cond", "step0.null"), passes, strict=False):
+            size = (model.config.patch_size, *video.shape[-2:])
+            got |= {f"{name}.video": picture_of(tokens[0], *size), f"{name}.audio": heard}
+        return got, calls
+
+
+def call_of(given):
+    _, _, timesteps, conditions = given[:4]
+    timestep = max(times.max().item() for times in timesteps)
+    return Call(timestep, conditions.interaction, conditions.skipped_layer, conditions.speech_ids.shape[1])
+
+
+def state_of(name, latents):
+    return {f"{name}.video": latents[0][0], f"{name}.audio": latents[1][0]}
+
+
+def picture_of(tokens, patch_size, rows, columns):
+    """Latents (C, T, rows, columns) that one clip's tokens from the video head, reference included, stand for."""
+    down, across = rows // patch_size, columns // patch_size
+    patches = tokens.unflatten(0, (-1, down, across)).unflatten(-1, (patch_size, patch_size, -1))
+    return patches.permute(5, 0, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
+
+
+def numbers_in(name):
+    return [int(number) for number in re.findall(r"\d+", name)]

@@ -1,0 +1,1 @@
+"""Measurements of the network: ``python -m benchmarks NAME``."""

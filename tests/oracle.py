@@ -1,0 +1,241 @@
+"""The network with nothing shared: what the efficient form is held against, in results and in cost.
+
+Every audio token gets a context of its own, every latent a window of its own, all of them are projected on their own,
+and time is embedded once per video token. Both directions are computed even where their update is dropped, as the
+inference release does. Only the weights are taken from ``uniavgen_core``; index arithmetic, rotation and attention are
+written anew, from the model's description.
+
+Dimension key: B batch, T video latents, N tokens per latent, S audio tokens, W window slots, H heads, P pairs.
+"""
+
+import math
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange, repeat
+
+from uniavgen_core.config import Alignment
+from uniavgen_core.model.branch import embed_times, pad_text
+from uniavgen_core.model.joint import JointModel
+
+RMS_EPS = 1e-6
+
+
+def frames_of(latents):
+    return 1 + 4 * (latents - 1)
+
+
+def latent_of_frames(latents):
+    """Latent that holds each video frame: [0, 1, 1, 1, 1, 2, ...]."""
+    return [0] + [1 + i // 4 for i in range(4 * (latents - 1))]
+
+
+# Which sound a latent hears.
+
+
+def own_span(latent, ratio):
+    """Tokens that sound while a latent shows, as real numbers (first, end)."""
+    first, count = (0, 1) if latent == 0 else (4 * latent - 3, 4)
+    return first * ratio, (first + count) * ratio
+
+
+def window(latent, tokens, latents, half):
+    """First and end of the tokens a latent hears before all windows are made equally long."""
+    ratio = tokens / frames_of(latents)
+    begin, end = own_span(latent, ratio)
+    before, after = math.floor(half * ratio), math.ceil(half * ratio)
+    if latent == 0 and half:
+        return -before, 1 + after  # the release counts the first frame as one token
+    return math.floor(begin) - before, math.ceil(end) + after
+
+
+def audio_windows(tokens, latents, half):
+    """Token of every window slot, T lists."""
+    bounds = [window(latent, tokens, latents, half) for latent in range(latents)]
+    length = max(end - begin for begin, end in bounds[1:] or bounds)
+    rows = []
+    for begin, end in bounds:
+        while end - begin != length:
+            grow = 1 if end - begin < length else -1
+            missing = abs(length - (end - begin))
+            left = missing if begin < 0 else 0 if end >= tokens else (grow * missing // 2) * grow
+            begin, end = begin - grow * left, end + grow * (missing - left)
+        rows.append([max(0, min(tokens - 1, j)) for j in range(begin, end)])
+    return rows
+
+
+# Which picture a token sees.
+
+
+def seen_latents(token, tokens, latents, variant):
+    """Pairs (latent, weight) that one audio token sees."""
+    frames, place = frames_of(latents), latent_of_frames(latents)
+    dtype = torch.bfloat16 if variant.bfloat16_positions else torch.float32
+    if variant.alignment is Alignment.TEMPORAL:
+        position = torch.tensor(token, dtype=dtype, device="cpu") / (tokens / frames)
+        return [(place[min(frames - 1, math.floor(position))], 1.0)]
+    if variant.ramp_over_latent:
+        count, place, dtype = latents, list(range(latents)), torch.float32
+    else:
+        count = frames
+    position = torch.tensor(token, dtype=dtype, device="cpu") / (tokens / count)
+    low = min(math.floor(position), count - 1)
+    high = min(low + 1, count - 1)
+    pairs = [(place[low], float(1 - (position - low))), (place[high], float(1 - (high - position)))]
+    total = 1.0 if variant.doubled_tail else sum(weight for _, weight in pairs)
+    return [(latent, weight / total) for latent, weight in pairs]
+
+
+# Rotation and attention.
+
+
+def turn(x, positions, split):
+    """Rotate neighbouring channels as complex numbers.
+
+    Args:
+        x: (B, H, M, 2 P).
+        positions: One tensor of positions (M,) per axis.
+        split: Pairs of each axis; a frequency falls from 1 over the pairs of its axis.
+    """
+    angles = [
+        torch.outer(place.double(), 10_000 ** -(torch.arange(pairs, dtype=torch.float64) / pairs).to(place.device))
+        for place, pairs in zip(positions, split, strict=True)
+    ]
+    angle = torch.cat(angles, dim=1)
+    cos, sin = angle.cos().float(), angle.sin().float()  # the tables are float32 by contract
+    even, odd = x[..., 0::2], x[..., 1::2]
+    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2)
+
+
+def three_way(width):
+    third = (width // 2) // 3
+    return (width // 2 - 2 * third, third, third)
+
+
+def turn_in_time(x, times):
+    """Rotate the pairs of the time axis alone, by the frequencies of a rotation over all pairs."""
+    pairs = x.shape[-1] // 2
+    turning = three_way(x.shape[-1])[0]
+    rotated = turn(x, (times,), (pairs,))
+    return torch.cat((rotated[..., : 2 * turning], x[..., 2 * turning :]), dim=-1)
+
+
+def turn_on_grid(x, times, grid):
+    """Rotate (B, H, T' * rows * columns, width) queries or keys by time, row and column."""
+    rows, columns = grid
+    count = len(times) * rows * columns
+    index = torch.arange(count, device=x.device)
+    times = torch.as_tensor(times, dtype=torch.float64, device=x.device)
+    place = (times[index // (rows * columns)], index // columns % rows, index % columns)
+    return turn(x, place, three_way(x.shape[-1]))
+
+
+def heads_of(x, heads):
+    return rearrange(x, "b m (h d) -> b h m d", h=heads)
+
+
+def normalised(norm, x):
+    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + RMS_EPS) * norm.weight
+
+
+def look(q, k, v):
+    weights = (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).softmax(-1)
+    return rearrange(weights @ v, "b h m d -> b m (h d)")
+
+
+def linear(layer, x):
+    return F.linear(x, layer.weight, layer.bias)
+
+
+# The two directions.
+
+
+def audio_to_video(module, video, audio, mask, grid, variant):
+    """Update of the video tokens (B, T, N, D) by the audio tokens (B, S, E), under the face mask (B, T, N, 1)."""
+    batch, latents, tokens = video.shape[0], video.shape[1], audio.shape[1]
+    q, centres = heads_of(normalised(module.norm_q, linear(module.q, video.flatten(0, 1))), module.heads), [0.0]
+    if variant.alignment is Alignment.GLOBAL:
+        heard = repeat(audio, "b s e -> (b t) s e", t=latents)
+        ratio = tokens / frames_of(latents)
+        spans = [(math.floor(a), math.ceil(b)) for a, b in (own_span(t, ratio) for t in range(latents))]
+        centres = [(a + b) / 2 for a, b in spans]
+        q = rearrange(q, "(b t) h n d -> b h (t n) d", b=batch)
+        q = rearrange(turn_on_grid(q, centres, grid), "b h (t n) d -> (b t) h n d", t=latents)
+    else:
+        half = variant.half_window_frames if variant.alignment is Alignment.ASYMMETRIC else 0
+        index = torch.tensor(audio_windows(tokens, latents, half), device=audio.device)
+        heard = audio[:, index].flatten(0, 1)
+        q = turn_on_grid(q, centres, grid)
+    k = heads_of(normalised(module.norm_k, linear(module.k, heard)), module.heads)
+    k = turn_in_time(k, torch.arange(k.shape[2], device=k.device))
+    result = look(q, k, heads_of(linear(module.v, heard), module.heads)).unflatten(0, (batch, latents))
+    if variant.residual_in_output:
+        result = result + video
+    return linear(module.o, result) * mask if variant.mask_after_output else linear(module.o, result * mask)
+
+
+def contexts_of_tokens(faces, tokens, variant):
+    """Every audio token's own picture, (B, S, N, D), from latents (B, T, N, D)."""
+    seen = [seen_latents(token, tokens, faces.shape[1], variant) for token in range(tokens)]
+    contexts = 0
+    for number in range(len(seen[0])):
+        latent = torch.tensor([pairs[number][0] for pairs in seen], device=faces.device)
+        weight = torch.tensor([pairs[number][1] for pairs in seen], device=faces.device, dtype=faces.dtype)
+        contexts = contexts + faces[:, latent] * weight[:, None, None]
+    return contexts
+
+
+def video_to_audio(module, audio, video, mask, grid, variant):
+    """Update of the audio tokens (B, S, E) by the video tokens (B, T, N, D), under the face mask (B, T, N, 1)."""
+    batch, tokens, latents = audio.shape[0], audio.shape[1], video.shape[1]
+    faces = video * mask
+    q = heads_of(normalised(module.norm_q, linear(module.q, audio)), module.heads)
+    if variant.alignment is Alignment.GLOBAL:
+        seconds = torch.arange(tokens, device=q.device) * (latents / tokens)
+        q, context, times = turn_in_time(q, seconds), faces.flatten(1, 2), list(range(latents))
+    else:
+        q = rearrange(q, "b h s d -> (b s) h 1 d")
+        context, times = contexts_of_tokens(faces, tokens, variant).flatten(0, 1), [0.0]
+    k = heads_of(normalised(module.norm_k, linear(module.k, context)), module.heads)
+    result = look(q, turn_on_grid(k, times, grid), heads_of(linear(module.v, context), module.heads))
+    result = result.reshape(batch, tokens, -1)
+    return linear(module.o, result + audio if variant.residual_in_output else result)
+
+
+class NaiveModel(JointModel):
+    """The joint network with the interaction and the time embedding above; same weights, same results."""
+
+    def _video_stream(self, video, times, caption):
+        stream = super()._video_stream(video, times, pad_text(caption, self.config.text.caption_length))
+        per_token = times.repeat_interleave(stream.tokens.shape[1] // times.shape[1], dim=1)
+        temb, modulation = embed_times(
+            per_token, self.config.time_dim, self.time_embedding, self.time_projection, video.dtype
+        )
+        return replace(stream, temb=temb, modulation=modulation)
+
+    def _geometry(self, video, audio):  # noqa: ARG002
+        size = self.config.patch_size
+        return video.shape[2], video.shape[3] // size, video.shape[4] // size
+
+    def _interact(self, module, state, interaction, options):  # noqa: ARG002
+        latents, *grid = state.geometry
+        a2v, v2a, variant = self.a2v_blocks[module], self.v2a_blocks[module], self.config.variant
+        image, clip = state.video.tokens.tensor_split([state.video_reference], dim=1)
+        voice, audio = state.audio.tokens.tensor_split([state.audio_reference], dim=1)
+        mask = a2v.mask_head(clip, state.video.temb[:, -clip.shape[1] :])
+        video, face = (rearrange(x, "b (t n) d -> b t n d", t=latents) for x in (clip, mask))
+        to_video = audio_to_video(a2v, video, audio, face, grid, variant)
+        to_audio = video_to_audio(v2a, audio, video, face, grid, variant)
+        new_video = video + to_video * self._open(state.video_noisy, interaction.audio_to_video)
+        new_audio = audio + to_audio * self._open(state.audio_noisy, interaction.video_to_audio)
+        return replace(
+            state,
+            video=state.video.with_tokens(torch.cat((image, new_video.flatten(1, 2)), dim=1)),
+            audio=state.audio.with_tokens(torch.cat((voice, new_audio), dim=1)),
+            face_masks=(*state.face_masks, face.squeeze(-1)),
+        )
+
+    @staticmethod
+    def _open(noisy, switched_on):
+        return float(switched_on) * (1.0 if noisy is None else noisy)
