@@ -32,7 +32,7 @@ class EmptyLatent(io.ComfyNode):
             display_name="UniAVGen Empty Latent",
             category="UniAVGen/latent",
             description="Makes an empty clip: video at 16 frames a second and sound of the same length. The released "
-            "model was trained at 5.0625 seconds and a short side of 736, the bundled one at 2.0625 seconds and 128x128.",
+            "model was trained at 5.0625 seconds and a short side of 736, the bundled one at 2.0625 and 128x128.",
             inputs=[
                 io.Int.Input("width", default=128, min=SMALLEST, max=LARGEST, step=SIZE_MULTIPLE, tooltip="Pixels."),
                 io.Int.Input("height", default=128, min=SMALLEST, max=LARGEST, step=SIZE_MULTIPLE, tooltip="Pixels."),

@@ -16,7 +16,7 @@ from tools.comfy_server import ComfyServer
 from tools.environment import current
 
 ROOT = Path(__file__).parents[1]
-THREADS = 2
+THREADS = 1  # two threads wait for each other wherever something else runs on the machine, such as the server
 
 
 def pytest_addoption(parser):

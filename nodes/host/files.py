@@ -6,7 +6,7 @@ import folder_paths
 
 ASSETS = Path(__file__).parents[2] / "uniavgen_core" / "assets"
 BUNDLED = "bundled talking toon"
-BUNDLED_MODEL = ASSETS / "toon_joint.safetensors"
+BUNDLED_MODEL = ASSETS / "uniavgen_toon.safetensors"
 BUNDLED_VIDEO_CODEC = ASSETS / "toon_video_codec.safetensors"
 
 

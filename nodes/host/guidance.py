@@ -7,6 +7,7 @@ with a range of noise levels, so samplers, batching and the multi-GPU split see 
 
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import comfy.model_patcher
 import comfy.patcher_extension
@@ -68,7 +69,8 @@ def null_halves(positive: dict, negative: dict, config: GuidanceConfig, boundary
 
     def half(interaction: Interaction) -> dict:
         null_pass = source.as_null(interaction, config.skipped_layer)
-        return {**null, "model_conds": {}, KEY: null_pass}
+        # Caches of other nodes tell conditionings apart by their uuid.
+        return {**null, "model_conds": {}, "uuid": uuid4(), KEY: null_pass}
 
     halves = [{**half(Interaction.OFF), "timestep_end": boundary}]
     if config.text_guidance_after:
