@@ -1,6 +1,7 @@
 """Starts a real ComfyUI with the pack in it, and ends it again. Used by the demo and by the tests."""
 
 import ctypes
+import os
 import shutil
 import socket
 import subprocess
@@ -14,8 +15,7 @@ from pathlib import Path
 from .comfy_client import ComfyClient
 from .console import DevError
 from .environment import ROOT, Environment
-from .pip import clean_environ
-from .processes import IS_WINDOWS, spawn, stop
+from .processes import CALM, IS_WINDOWS, spawn, stop
 
 PACK_NAME = "ComfyUI-UniAVGen"
 LOG_TAIL = 30  # lines of the server's log shown when it does not start
@@ -49,7 +49,7 @@ class ComfyServer(ComfyClient):
         try:
             link_pack(self.folder / "custom_nodes")
             with self._log_path.open("wb") as log:
-                self._process = spawn(self._command(), log, self.folder, clean_environ() | {"PYTHONUNBUFFERED": "1"})
+                self._process = spawn(self._command(), log, self.folder, {**CALM, **os.environ})
             self._wait_until_ready()
         except BaseException:
             self.close()

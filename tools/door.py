@@ -15,7 +15,7 @@ from pathlib import Path
 from .console import Console, DevError
 from .environment import ROOT, cache_folder, prepare
 from .pip import clean_environ
-from .processes import IS_WINDOWS, TerminatedError, orderly_signals
+from .processes import CALM, IS_WINDOWS, TerminatedError, orderly_signals
 
 INSIDE = "--inside="  # first argument of the second start; its value is the seconds that the first one took
 
@@ -92,7 +92,7 @@ def _start(arguments: Sequence[str], console: Console) -> int:
     started = time.monotonic()
     environment = prepare(cache, verb.with_dev, console)
     environ = {"COMFYUI_PATH": str(environment.comfyui), "COMFYUI_PYTHON": str(environment.python)}
-    environ = (dict(os.environ) if os.environ.get("COMFYUI_PATH") else clean_environ()) | environ
+    environ = CALM | (dict(os.environ) if os.environ.get("COMFYUI_PATH") else clean_environ()) | environ
     seconds = f"{time.monotonic() - started:.2f}"
     return _become([str(environment.python), str(ROOT / "dev.py"), INSIDE + seconds, name, *rest], environ)
 
