@@ -32,8 +32,14 @@ def spawn(
     )
 
 
-def stop(process: subprocess.Popen, grace: float = 5.0) -> None:
-    """End a process started by `spawn` and everything it started, by force after ``grace`` seconds."""
+def stop(process: subprocess.Popen, first: int = signal.SIGTERM, grace: float = 5.0) -> None:
+    """End a process started by `spawn` and everything it started.
+
+    Args:
+        process: What to end; it may have ended.
+        first: Signal that asks for the end.
+        grace: Seconds until the end comes by force.
+    """
     if IS_WINDOWS:
         subprocess.run(
             ["taskkill", "/F", "/T", "/PID", str(process.pid)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -41,7 +47,7 @@ def stop(process: subprocess.Popen, grace: float = 5.0) -> None:
         )  # fmt: skip
     else:
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGINT)  # pip and ComfyUI clean up after it, not after SIGTERM
+            os.killpg(process.pid, first)
         with suppress(subprocess.TimeoutExpired):
             process.wait(grace)
         with suppress(ProcessLookupError, PermissionError):
@@ -63,7 +69,7 @@ def run_and_log(command: Sequence[str], log: Path, on_line: Callable[[str], None
                 on_line(line.decode("utf-8", "replace").strip())
         return process.wait()
     finally:
-        stop(process)
+        stop(process, first=signal.SIGINT)  # pip cleans up after Ctrl-C only
 
 
 @contextmanager
