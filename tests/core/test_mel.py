@@ -36,6 +36,11 @@ def test_a_click_is_loudest_in_the_frame_that_holds_its_sample():
         torch.testing.assert_close(loudness[frame - 1], loudness[frame + 1])
 
 
+def test_a_wave_that_mirrors_at_both_ends_sounds_the_same_in_every_frame():
+    spectrum = mel.log_mel(torch.cos(2 * pi * 1_000 * torch.arange(2_401, dtype=torch.float64) / 24_000).float())
+    assert (spectrum - spectrum[:, 5:6])[spectrum > -6].abs().max() < 1e-3
+
+
 def test_a_tone_lights_the_bin_around_its_frequency():
     centres = mel.mel_filters().argmax(1) * 24_000 / 1024
     for hertz in (200, 1_000, 4_000):

@@ -45,6 +45,14 @@ def test_shrinking_averages_instead_of_skipping_pixels():
     assert (inner - 0.5).abs().max() < 0.03
 
 
+def test_an_edge_gets_no_halo():
+    step = torch.full((1, 8, 8, 3), 0.2)
+    step[:, :, 4:] = 0.8
+    resized = resize(step, 32, 32)
+    assert resized.min() == step.min()
+    assert resized.max() == step.max()
+
+
 def test_channels_and_pictures_do_not_mix():
     pictures = torch.zeros(2, 8, 8, 3)
     pictures[1, ..., 2] = 1

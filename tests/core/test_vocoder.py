@@ -94,11 +94,11 @@ def test_the_same_mel_gives_the_same_sound_and_no_global_random_numbers_are_draw
 
 def test_clips_are_decoded_apart(vowels):
     mel = log_mel(vowels)[..., :40]
-    together = GriffinLim(iterations=8).decode(torch.cat([mel - 1, mel]))
+    together = GriffinLim(iterations=8).decode(torch.cat([mel.flip(-1), mel]))
     torch.testing.assert_close(together[1:], GriffinLim(iterations=8).decode(mel), rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize("level", [-100.0, 5.0, 80.0])
+@pytest.mark.parametrize("level", [-1_000.0, 5.0, 1_000.0])
 def test_absurd_levels_stay_in_range(level):
     found = GriffinLim(iterations=10).decode(torch.full((1, 80, 10), level))
     assert torch.isfinite(found).all()

@@ -15,5 +15,4 @@ FILLER = -1
 def vocabulary() -> dict[str, int]:
     """Entry number of every known character and syllable. Shared by all callers: do not write to it."""
     table = Path(__file__).with_name("vocab.txt").read_text(encoding="utf-8")
-    # Not splitlines(): only the line feed ends an entry.
-    return {entry: number for number, entry in enumerate(table.removesuffix("\n").split("\n"))}
+    return {entry: number for number, entry in enumerate(table.splitlines())}
