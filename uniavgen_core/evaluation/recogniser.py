@@ -18,7 +18,7 @@ from ..toon import WORDS
 _QUIETEST = -1.2
 """Floor of the normalised mel: what lies below is silence, and how silent is no matter of words."""
 _BATCH = 32
-_LEARNING_RATE = 3e-3
+_LEARNING_RATE = 1e-2
 
 
 class WordRecogniser(nn.Module):
