@@ -11,6 +11,8 @@ import torch
 
 from .recipe import STAGES, Recipe
 
+WORK = Path("output/bundle")
+
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Read the command line."""

@@ -36,6 +36,7 @@ class CodecTraining:
         edge_weight: Weight of the loss on differences between neighbouring pixels.
         statistics_rate: Share by which each batch moves the latent's running mean and deviation.
         bfloat16: Whether convolutions run in bfloat16.
+        decoder_only: Leave the encoder and the statistics, and so the latents, as they are.
     """
 
     clips: int = 480
@@ -44,12 +45,13 @@ class CodecTraining:
     learning_rate: float = 2e-3
     mouth_share: float = 0.6
     still_share: float = 0.06
-    latent_noise: float = 0.25
-    motion_weight: float = 20.0
+    latent_noise: float = 0.15
+    motion_weight: float = 12.0
     residual_weight: float = 2.0
     edge_weight: float = 0.4
     statistics_rate: float = 0.02
     bfloat16: bool = True
+    decoder_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,15 +153,26 @@ def codec_step(codec: VideoCodec, chunks: Tensor, config: CodecTraining, generat
     """
     if chunks.shape[-1] % SPATIAL_FACTOR or chunks.shape[-2] % SPATIAL_FACTOR:
         raise ValueError(f"Crops of shape {tuple(chunks.shape)} do not divide into cells of {SPATIAL_FACTOR} pixels.")
+    latent = _fixed_latent(codec, chunks) if config.decoder_only else _tracked_latent(codec, chunks, config)
+    level = config.latent_noise * torch.rand(len(latent), 1, 1, 1, generator=generator)
+    noise = torch.randn(latent.shape, generator=generator)
+    return codec_loss(codec.decoder(latent + level * noise).float(), chunks, config)
+
+
+def _tracked_latent(codec: VideoCodec, chunks: Tensor, config: CodecTraining) -> Tensor:
+    """Latent normalised by the batch's own statistics, towards which the codec's are moved."""
     raw = codec.encoder(chunks).float()
     mean, std = raw.mean((0, 2, 3)), raw.std((0, 2, 3)).clamp_min(1e-4)
     with torch.no_grad():
         codec.latent_mean.lerp_(mean, config.statistics_rate)
         codec.latent_std.lerp_(std, config.statistics_rate)
-    latent = (raw - mean[:, None, None]) / std[:, None, None]
-    level = config.latent_noise * torch.rand(len(latent), 1, 1, 1, generator=generator)
-    noise = torch.randn(latent.shape, generator=generator)
-    return codec_loss(codec.decoder(latent + level * noise).float(), chunks, config)
+    return (raw - mean[:, None, None]) / std[:, None, None]
+
+
+@torch.no_grad()
+def _fixed_latent(codec: VideoCodec, chunks: Tensor) -> Tensor:
+    """Latent as ``VideoCodec.encode`` gives it."""
+    return (codec.encoder(chunks).float() - codec.latent_mean[:, None, None]) / codec.latent_std[:, None, None]
 
 
 class CodecStep:

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from .peers import Peers
+
 Losses = Callable[[int, float], Mapping[str, Tensor]]
 """(step, progress in [0, 1)) to named losses; the one named ``loss`` is minimised."""
 
@@ -67,14 +69,16 @@ class Trainee:
     """A model in training: weights, their average, optimizers, and how far it is.
 
     Attributes:
+        peers: The processes it is trained by.
         average: Averaged weights and buffers by name.
         step: Steps taken.
         seconds: Computing time spent.
     """
 
-    def __init__(self, model: nn.Module, optimizers: Sequence[Optimizer]) -> None:
+    def __init__(self, model: nn.Module, optimizers: Sequence[Optimizer], peers: Peers | None = None) -> None:
         self.model = model
         self.optimizers = optimizers
+        self.peers = peers or Peers()
         self.average = {name: value.detach().clone() for name, value in model.state_dict().items()}
         self.peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
         self.step = 0
@@ -87,6 +91,7 @@ class Trainee:
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * rate
         loss.backward()
+        self.peers.average_gradients(self.model)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
         for optimizer in self.optimizers:
             optimizer.step()
@@ -167,9 +172,12 @@ def train(trainee: Trainee, losses: Losses, config: LoopConfig) -> None:
         if not torch.isfinite(values["loss"]):
             raise FloatingPointError(f"The loss of step {trainee.step} is {values['loss'].item()}.")
         norm = trainee.update(values["loss"], config.rate(trainee.step, progress), config)
-        trainee.seconds += time.perf_counter() - started
+        trainee.seconds = trainee.peers.agree(trainee.seconds + time.perf_counter() - started)
+        if not trainee.peers.first:
+            continue
         log.add(trainee, {name: float(value.detach()) for name, value in values.items()} | {"norm": norm})
         if trainee.seconds - saved > 60 * config.checkpoint_minutes:
             trainee.save(checkpoint)
             saved = trainee.seconds
-    trainee.save(checkpoint)
+    if trainee.peers.first:
+        trainee.save(checkpoint)

@@ -110,17 +110,18 @@ def disturb(clean: Tensor, sigma: Tensor, generator: torch.Generator) -> Disturb
 class JointStep:
     """Losses of joint training; called by the loop with (step, progress)."""
 
-    def __init__(self, model: JointModel, clips: Clips, config: StepConfig, seed: int) -> None:
+    def __init__(self, model: JointModel, clips: Clips, config: StepConfig, seed: int, rank: int = 0) -> None:
         self.model = model
         self.clips = clips
         self.config = config
         self.seed = seed
+        self.rank = rank
 
     def __call__(self, step: int, progress: float) -> Mapping[str, Tensor]:
-        """Compute the losses of one step; everything random comes from (seed, step)."""
-        random = np.random.default_rng([self.seed, step])
+        """Compute the losses of one step: the task comes from (seed, step), the rest from (seed, step, rank)."""
+        task = draw_task(self.config, np.random.default_rng([self.seed, step]))
+        random = np.random.default_rng([self.seed, step, 1 + self.rank])
         generator = torch.Generator().manual_seed(int(random.integers(2**62)))
-        task = draw_task(self.config, random)
         batch = self._draw_batch(task, progress, random)
         sigma = self.config.sigmas.sample(self.config.batch, generator)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.config.bfloat16):
