@@ -1,8 +1,6 @@
 """Talking toons are the same for the same seed, and their picture, sound, masks and texts belong together."""
 
-import subprocess
-import sys
-import zlib
+import time
 
 import numpy as np
 import pytest
@@ -40,12 +38,9 @@ def test_a_clip_follows_from_its_seed_whatever_was_made_before(clips):
     assert (again.transcript, again.caption, again.voice) == (clips[3].transcript, clips[3].caption, clips[3].voice)
 
 
-def test_another_process_makes_the_same_sound(clips):
-    code = (
-        "from uniavgen_core.toon import make_speech; import zlib; print(zlib.crc32(make_speech(3).waveform.tobytes()))"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert int(result.stdout) == zlib.crc32(clips[3].waveform.tobytes())
+def test_a_clip_sounds_the_same_a_second_later(clips):
+    time.sleep(1.1)  # espeak-ng seeds its noise by the clock unless told otherwise
+    assert np.array_equal(make_speech(3).waveform, clips[3].waveform)
 
 
 def test_different_seeds_look_and_sound_different(clips):

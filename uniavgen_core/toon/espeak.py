@@ -98,8 +98,8 @@ class _Recorder:
 def _fresh_library() -> Iterator[ctypes.CDLL]:
     """Load espeak-ng anew and unload it after.
 
-    The library carries the state of its pitch flutter from one utterance to the next and has no call to reset it; loaded
-    anew (about 2 ms) and with its noise seeded, it says the same text always the same way.
+    The library carries the state of its pitch flutter from one utterance to the next, and has no call to reset it.
+    Loaded anew (about 2 ms) and with its noise seeded, it says the same text always the same way.
     """
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     try:
