@@ -19,8 +19,15 @@ from ...uniavgen_core.media.mel import denormalize_mel, log_mel, normalize_mel, 
 from ...uniavgen_core.media.resample import mix_down
 from ...uniavgen_core.media.video_codec import VideoCodec
 from ...uniavgen_core.media.vocoder import GriffinLim
-from ...uniavgen_core.shapes import HOP_LENGTH, LATENT_CHANNELS, SAMPLE_RATE, SPATIAL_FACTOR, latent_frames_of
-from ...uniavgen_core.shapes import video_frames_of as frames_of
+from ...uniavgen_core.shapes import (
+    HOP_LENGTH,
+    LATENT_CHANNELS,
+    SAMPLE_RATE,
+    SPATIAL_FACTOR,
+    TEMPORAL_FACTOR,
+    latent_frames_of,
+    video_frames_of,
+)
 from .backend import host_backend
 
 DECODE_BYTES_PER_PIXEL = 900
@@ -39,11 +46,11 @@ class BundledVideoCodec(comfy.sd.VAE):
         self.first_stage_model = VideoCodec(backend=host_backend(comfy.ops.manual_cast, torch.float32, None)).eval()
         self.memory_used_encode = lambda shape, _: ENCODE_BYTES_PER_PIXEL * shape[2] * shape[3] * shape[4]
         self.memory_used_decode = lambda shape, _: (
-            DECODE_BYTES_PER_PIXEL * frames_of(shape[2]) * shape[3] * shape[4] * SPATIAL_FACTOR**2
+            DECODE_BYTES_PER_PIXEL * video_frames_of(shape[2]) * shape[3] * shape[4] * SPATIAL_FACTOR**2
         )
         self.downscale_ratio = (latent_frames_of, SPATIAL_FACTOR, SPATIAL_FACTOR)
-        self.upscale_ratio = (frames_of, SPATIAL_FACTOR, SPATIAL_FACTOR)
-        self.downscale_index_formula = self.upscale_index_formula = (4, SPATIAL_FACTOR, SPATIAL_FACTOR)
+        self.upscale_ratio = (video_frames_of, SPATIAL_FACTOR, SPATIAL_FACTOR)
+        self.downscale_index_formula = self.upscale_index_formula = (TEMPORAL_FACTOR, SPATIAL_FACTOR, SPATIAL_FACTOR)
         self.latent_channels, self.latent_dim, self.output_channels = LATENT_CHANNELS, 3, 3
         self.process_input = lambda image: image * 2.0 - 1.0
         self.process_output = lambda image: image.add_(1.0).div_(2.0).clamp_(0.0, 1.0)

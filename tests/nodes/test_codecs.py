@@ -1,0 +1,98 @@
+"""Codecs and the caption encoder as the objects ComfyUI's own nodes take."""
+
+import math
+
+import comfy.latent_formats
+import comfy.sd
+import pytest
+import torch
+
+from uniavgen_core.media.mel import log_mel
+from uniavgen_core.text.caption import hashed_features
+
+
+@pytest.fixture(autouse=True)
+def as_the_executor_runs_nodes():
+    with torch.inference_mode():
+        yield
+
+
+@pytest.fixture(scope="module")
+def audio_codec(pack):
+    return pack.nodes.host.codec.AudioCodec()
+
+
+@pytest.fixture(scope="module")
+def video_codec(pack):
+    return pack.nodes.host.codec.load_video_codec(str(pack.nodes.host.files.BUNDLED_VIDEO_CODEC))
+
+
+@pytest.fixture(scope="module")
+def portrait(pack):
+    (image,) = pack.nodes.portrait.ToonPortrait.execute("toon_5_happy").args
+    return image
+
+
+def tone(seconds, hertz=220.0, sample_rate=24000):
+    time = torch.arange(round(seconds * sample_rate)) / sample_rate
+    return sum(math.exp(-k) * torch.sin(2 * math.pi * hertz * k * time) for k in range(1, 9))
+
+
+def test_sound_survives_the_audio_codec(audio_codec):
+    sound = tone(1.0)[None, :, None]
+    latent = audio_codec.encode(sound)
+    assert latent.shape == (1, 1, 100, 80)
+    again = audio_codec.decode(latent)[..., 0]
+    assert again.shape == (1, 24000)
+    before, after = log_mel(sound[..., 0] / sound.abs().max() * 0.999146), log_mel(again)
+    assert (after - before)[before > 0].abs().mean() < 0.3
+
+
+def test_both_stereo_channels_are_heard(audio_codec):
+    left, right = tone(0.5, 200.0), tone(0.5, 330.0)
+    both = audio_codec.encode(torch.stack((left, right), dim=-1)[None])
+    one = audio_codec.encode(left[None, :, None])
+    assert (both - one).abs().mean() > 0.1
+
+
+def test_a_mel_that_is_not_finite_is_refused_with_advice(audio_codec):
+    with pytest.raises(ValueError, match=r"not finite.*bf16"):
+        audio_codec.decode(torch.full((1, 1, 20, 80), torch.nan))
+
+
+def test_tiled_decoding_of_sound_is_the_same_as_whole(audio_codec):
+    latent = torch.randn(1, 1, 40, 80, generator=torch.Generator().manual_seed(0)) - 1
+    tiled = audio_codec.decode_tiled(latent, tile_x=512, tile_y=512, overlap=64)
+    assert torch.equal(tiled, audio_codec.decode(latent))
+
+
+def test_a_portrait_survives_the_video_codec(video_codec, portrait):
+    latent = video_codec.encode(portrait)
+    assert latent.shape == (1, 48, 1, 8, 8)
+    again = video_codec.decode(latent)[0]
+    error = (again - portrait).square().mean()
+    assert 10 * torch.log10(1 / error) > 25
+
+
+def test_tiled_decoding_of_pictures_keeps_the_size(video_codec, portrait):
+    latent = video_codec.encode(portrait).repeat(1, 1, 3, 2, 2)
+    tiled = video_codec.decode_tiled(latent, tile_x=8, tile_y=8, overlap=4)
+    assert tiled.shape == video_codec.decode(latent).shape == (1, 9, 256, 256, 3)
+
+
+def test_wan_latents_are_normalised_on_the_outside(pack, monkeypatch):
+    wan = comfy.latent_formats.Wan22()
+    raw = torch.randn(1, 48, 2, 2, 2, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(comfy.sd.VAE, "encode", lambda *_: raw)
+    monkeypatch.setattr(comfy.sd.VAE, "decode", lambda _, latent, *__: latent)
+    codec = object.__new__(pack.nodes.host.codec.NormalisedVideoCodec)
+    normalised = codec.encode(None)
+    assert torch.allclose(normalised, wan.process_in(raw))
+    assert not torch.allclose(normalised, raw)
+    assert torch.allclose(codec.decode(normalised), raw, atol=1e-5)
+
+
+def test_the_bundled_clip_gives_the_captions_features(pack):
+    clip = pack.nodes.host.text.bundled_clip()
+    ((features, _),) = clip.encode_from_tokens_scheduled(clip.tokenize("A happy toon nods."))
+    assert torch.equal(features[0], hashed_features("A happy toon nods."))
