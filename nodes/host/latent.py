@@ -24,6 +24,10 @@ class JointLatentFormat(comfy.latent_formats.LatentFormat):
     latent_rgb_factors = comfy.latent_formats.Wan22.latent_rgb_factors
     latent_rgb_factors_bias = comfy.latent_formats.Wan22.latent_rgb_factors_bias
 
+    def use_colours(self, factors: list[list[float]], bias: list[float]) -> None:
+        """Preview with other colours: red, green and blue of each latent channel, and of a latent of zeros."""
+        self.latent_rgb_factors, self.latent_rgb_factors_bias = factors, bias
+
     def process_in(self, latent: Tensor) -> Tensor:
         """Return ``latent`` as it is."""
         return latent

@@ -1,5 +1,6 @@
 """Loads a checkpoint as a MODEL, the way ComfyUI loads its own, but strictly."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import comfy.utils
 from safetensors import SafetensorError
 from torch import Tensor
 
-from ...uniavgen_core.checkpoint.geometry import config_from_shapes
+from ...uniavgen_core.checkpoint.geometry import PREVIEW_KEY, config_from_shapes
 from ...uniavgen_core.checkpoint.load import CheckpointError, check_fit, strip_prefix
 from .check import check_sampling
 from .conditions import KEY
@@ -46,6 +47,8 @@ def load_uniavgen(
     tensors, metadata = comfy.utils.convert_old_quants(strip_prefix(tensors), "", metadata=metadata)
     shapes = {name: tensor.shape for name, tensor in tensors.items() if not name.endswith(QUANTISATION_SUFFIXES)}
     config = UniAVGenConfig(config_from_shapes(shapes, metadata))
+    if PREVIEW_KEY in metadata:
+        config.latent_format.use_colours(**json.loads(metadata[PREVIEW_KEY]))
     _choose_dtypes(config, tensors, options)
     model = config.get_model(tensors)
     if config.quant_config is None:

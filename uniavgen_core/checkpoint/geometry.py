@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from ..config import BranchConfig, ModelConfig, TextConfig, from_dict, to_dict
 
 METADATA_KEY = "uniavgen_config"
+PREVIEW_KEY = "uniavgen_preview"
+"""Colours of previews, JSON of ``factors`` and ``bias``: linear in the latent, in [-1, 1]."""
 RELEASED_HEAD_DIM = 128
 
 Shapes = Mapping[str, Sequence[int]]

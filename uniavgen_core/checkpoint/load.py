@@ -100,10 +100,24 @@ def save_model(model: JointModel, path: Path | str, dtype: torch.dtype = torch.f
     save_weights(model.state_dict(), model.config, path, dtype)
 
 
-def save_weights(weights: Mapping[str, Tensor], config: ModelConfig, path: Path | str, dtype: torch.dtype) -> None:
-    """Write weights by name, such as an average kept in training, with the configuration as metadata."""
+def save_weights(
+    weights: Mapping[str, Tensor],
+    config: ModelConfig,
+    path: Path | str,
+    dtype: torch.dtype,
+    more: Mapping[str, str] | None = None,
+) -> None:
+    """Write weights by name, such as an average kept in training, with the configuration as metadata.
+
+    Args:
+        weights: Tensors in the release's names.
+        config: The model's.
+        path: The safetensors file to write.
+        dtype: Dtype in the file.
+        more: More metadata.
+    """
     tensors = {name: tensor.detach().to(dtype).contiguous() for name, tensor in weights.items()}
-    save_file(tensors, path, metadata=metadata_of(config))
+    save_file(tensors, path, metadata={**metadata_of(config), **(more or {})})
 
 
 def _some(names: list[str]) -> str:
