@@ -46,8 +46,9 @@ class SpeechText(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, transcript: str) -> bool | str:
-        return transcript_fault(transcript) or True
+    def validate_inputs(cls, transcript: str | None = None) -> bool | str:
+        linked = transcript is None
+        return linked or transcript_fault(transcript) or True
 
     @classmethod
     def execute(cls, conditioning: list, transcript: str) -> io.NodeOutput:

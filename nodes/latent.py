@@ -50,8 +50,11 @@ class EmptyLatent(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, width: int, height: int, seconds: float) -> bool | str:
-        return size_fault(width, height, seconds) or True
+    def validate_inputs(
+        cls, width: int | None = None, height: int | None = None, seconds: float | None = None
+    ) -> bool | str:
+        linked = None in (width, height, seconds)
+        return linked or size_fault(width, height, seconds) or True
 
     @classmethod
     def execute(cls, width: int, height: int, seconds: float, batch_size: int = 1) -> io.NodeOutput:

@@ -47,6 +47,17 @@ def test_sizes_the_model_cannot_make_are_refused_with_the_limit(server, name, va
         server.run(Graph().set("UniAVGenEmptyLatent", **{name: value}).nodes)
 
 
+def test_a_linked_size_is_checked_when_it_is_known(refusal_of):
+    graph = Graph()
+    message = refusal_of(graph.set("UniAVGenEmptyLatent", width=graph.add("PrimitiveInt", value=100)))
+    assert "width is 100" in message
+
+
+def test_a_linked_transcript_is_checked_when_it_is_known(refusal_of):
+    graph = Graph()
+    assert "empty" in refusal_of(graph.set("UniAVGenSpeechText", transcript=graph.add("PrimitiveString", value=" ")))
+
+
 def test_an_image_with_alpha_is_refused(refusal_of):
     graph = Graph()
     image = graph.get("UniAVGenReferenceImage", "image")
