@@ -45,6 +45,11 @@ class Variant:
     video_scale: float = 1.0
     audio_scale: float = 1.0
 
+    @property
+    def file_name(self) -> str:
+        """The name in letters, digits and underscores."""
+        return "".join(letter if letter.isalnum() else "_" for letter in self.name)
+
 
 VARIANTS = (
     Variant("joint, no guidance"),
@@ -69,8 +74,8 @@ def conditions_of(clips: Sequence[ToonClip], codec: VideoCodec, texts: bool) -> 
 @torch.no_grad()
 def generate(
     model: JointModel, codec: VideoCodec, clips: Sequence[ToonClip], variant: Variant, steps: int
-) -> list[tuple[np.ndarray, Tensor]]:
-    """Generate frames (F, H, W, 3) uint8 and a log-mel (80, S) for each clip; noise is drawn from the clip's seed."""
+) -> tuple[Tensor, Tensor]:
+    """Generate video latents (B, 48, T, H, W) and mels (B, S, 80) of all clips; noise is drawn from the clip's seed."""
     made = []
     guidance = GuidanceConfig(variant.video_scale, variant.audio_scale, skipped_layer=None)
     shape = AVShape(clips[0].frames.shape[2], clips[0].frames.shape[1], len(clips[0].frames))
@@ -82,10 +87,17 @@ def generate(
         conditions = replace(conditions_of(part, codec, True), interaction=variant.interaction)
         kept = keep_first_frame(conditions.reference_image, video, audio)
         null = conditions_of(part, codec, False)
-        latents = sample(model, conditions, null, kept, (video, audio), SampleConfig(steps, guidance=guidance))
-        pictures = ((codec.decode(latents[0]) + 1) * 127.5).round().byte().permute(0, 2, 3, 4, 1).numpy()
-        made += list(zip(pictures, denormalize_mel(latents[1]).mT, strict=True))
-    return made
+        made.append(sample(model, conditions, null, kept, (video, audio), SampleConfig(steps, guidance=guidance)))
+    videos, audios = zip(*made, strict=True)
+    return torch.cat(videos), torch.cat(audios)
+
+
+@torch.no_grad()
+def decode(codec: VideoCodec, video: Tensor, audio: Tensor) -> list[tuple[np.ndarray, Tensor]]:
+    """Turn latents into frames (F, H, W, 3) uint8 and a log-mel (80, S) for each clip."""
+    pictures = [((codec.decode(latent[None])[0] + 1) * 127.5).round().byte() for latent in video]
+    frames = [picture.permute(1, 2, 3, 0).numpy() for picture in pictures]
+    return list(zip(frames, denormalize_mel(audio).mT, strict=True))
 
 
 def judge(work: Path, sounds: int, steps: int) -> WordRecogniser:
@@ -117,35 +129,58 @@ def contact_sheet(rows: Sequence[np.ndarray], path: Path, every: int = 4) -> Non
     cv2.imwrite(str(path), sheet[:, :, ::-1])
 
 
-def main(arguments: list[str]) -> int:
-    """Measure and print a table; the last line is JSON with --json."""
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(prog="tools.measure_bundle", description=__doc__)
-    parser.add_argument("--work", type=Path, required=True, help="folder for the judge and the contact sheet")
+    parser.add_argument("--work", type=Path, required=True, help="folder for the judge, the latents and contact sheets")
     parser.add_argument("--assets", type=Path, default=ASSETS, help="folder with the two weight files")
     parser.add_argument("--clips", type=int, default=64, help="held-out clips")
     parser.add_argument("--steps", type=int, default=25, help="Euler steps")
-    parser.add_argument("--rows", type=int, default=len(VARIANTS), help="how many variants to generate")
-    parser.add_argument("--judge-sounds", type=int, default=3000)
-    parser.add_argument("--judge-steps", type=int, default=700)
+    parser.add_argument("--rows", type=int, nargs="*", default=range(len(VARIANTS)), help="variants, by number from 0")
+    parser.add_argument("--compile", action="store_true", help="compile the interaction: faster, needs a C++ compiler")
+    parser.add_argument("--judge-sounds", type=int, default=3000, help="sounds the judge is trained on")
+    parser.add_argument("--judge-steps", type=int, default=700, help="training steps of the judge")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
-    options = parser.parse_args(arguments)
+    return parser.parse_args(arguments)
+
+
+def measure_truth(
+    codec: VideoCodec, clips: Sequence[ToonClip], recogniser: WordRecogniser
+) -> dict[str, dict[str, float]]:
+    """Measure the clips themselves, and with their pictures coded and decoded."""
+    with torch.no_grad():
+        latents = torch.cat([codec.encode(picture_tensor(clip.frames)) for clip in clips])
+    coded = [frames for frames, _ in decode(codec, latents, torch.zeros(len(clips), 1, 1))]
+    sounds = [log_mel(torch.from_numpy(clip.waveform)) for clip in clips]
+    return {
+        "ground truth": measure_ground_truth(clips, recogniser),
+        "ground truth, coded": measure(list(zip(coded, sounds, strict=True)), clips, recogniser),
+    }
+
+
+def latents_of(variant: Variant, model: JointModel, codec: VideoCodec, options: argparse.Namespace) -> Path:
+    """File with the generated latents of one variant; made if it is not there."""
+    path = options.work / f"latents_{variant.file_name}.pt"
+    if not path.exists():
+        clips = [make_clip(seed, split="held_out") for seed in range(options.clips)]
+        torch.save(generate(model, codec, clips, variant, options.steps), path)
+    return path
+
+
+def main(arguments: list[str]) -> int:
+    """Measure and print a table; the last line is JSON with --json."""
+    options = parse(arguments)
     recogniser = judge(options.work, options.judge_sounds, options.judge_steps)
     model, codec = load_model(options.assets / MODEL_FILE, dtype=torch.float32), load_codec(options.assets / CODEC_FILE)
+    if options.compile:
+        for module in model.v2a_blocks:
+            module.compile(dynamic=False)
     clips = [make_clip(seed, split="held_out") for seed in range(options.clips)]
-    table = {"ground truth": measure_ground_truth(clips, recogniser)}
-    coded = [((codec.decode(codec.encode(picture_tensor(c.frames)))[0] + 1) * 127.5).detach().byte() for c in clips]
-    coded = [frames.permute(1, 2, 3, 0).numpy() for frames in coded]
-    table["ground truth through the codec"] = measure(
-        [(frames, log_mel(torch.from_numpy(clip.waveform))) for frames, clip in zip(coded, clips, strict=True)],
-        clips,
-        recogniser,
-    )
-    for variant in VARIANTS[: options.rows]:
-        made = generate(model, codec, clips, variant, options.steps)
+    table = measure_truth(codec, clips, recogniser)
+    for variant in [VARIANTS[row] for row in options.rows]:
+        made = decode(codec, *torch.load(latents_of(variant, model, codec, options), weights_only=True))
         table[variant.name] = measure(made, clips, recogniser)
-        name = "".join(letter if letter.isalnum() else "_" for letter in variant.name)
-        contact_sheet([frames for frames, _ in made[:10]], options.work / f"sheet_{name}.png")
-        print(variant.name, {key: round(value, 3) for key, value in table[variant.name].items()}, flush=True)
+        contact_sheet([frames for frames, _ in made[:10]], options.work / f"sheet_{variant.file_name}.png")
     print_table(table)
     if options.json:
         print(json.dumps({"clips": options.clips, "steps": options.steps, "table": table}))

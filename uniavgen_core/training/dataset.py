@@ -134,6 +134,10 @@ def write_shards(plan: ShardPlan, codec_path: Path | None = None, workers: int =
     """Make the shards that are missing: with a codec whole clips, without one sound and transcripts only."""
     missing = [shard for shard in plan.shards() if not shard[0].exists()]
     write = partial(write_speech_shard, plan) if codec_path is None else partial(write_clip_shard, plan, codec_path)
+    if workers == 1:
+        for shard in missing:
+            write(shard)
+        return
     context = get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         list(pool.map(write, missing))
