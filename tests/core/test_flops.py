@@ -1,0 +1,56 @@
+"""What one sampling step costs, counted on the meta device."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from benchmarks.flops import Pass, naive_model, pass_flops, pass_flops_by_parts, step_passes, step_tflop
+from tests.toys import TINY
+from uniavgen_core.config import Interaction
+from uniavgen_core.model.joint import JointModel
+from uniavgen_core.shapes import AVShape
+
+CONFIG = replace(TINY, latent_channels=48, num_layers=4)
+CLIP = AVShape(64, 96, 41)
+
+
+@pytest.fixture(scope="module")
+def model():
+    with torch.device("meta"):
+        return JointModel(CONFIG)
+
+
+def test_a_step_at_the_released_size_keeps_its_budget():
+    assert step_tflop(1280, 736) <= 680
+    assert step_tflop(736, 736) <= 320
+
+
+def test_counting_by_parts_is_counting_the_whole(model):
+    for one in (Pass(), Pass(Interaction.AUDIO_TO_VIDEO, skipped_layer=3)):
+        assert pass_flops_by_parts(CONFIG, CLIP, one) == pass_flops(model, CLIP, one)
+
+
+def test_directions_cost_nothing_when_off_and_add_up_when_on(model):
+    cost = {interaction: pass_flops(model, CLIP, Pass(interaction)) for interaction in Interaction}
+    to_video = cost[Interaction.AUDIO_TO_VIDEO] - cost[Interaction.OFF]
+    to_audio = cost[Interaction.VIDEO_TO_AUDIO] - cost[Interaction.OFF]
+    assert min(to_video, to_audio) > 0
+    assert cost[Interaction.BOTH] == cost[Interaction.OFF] + to_video + to_audio
+    width, tokens = CONFIG.video.dim, CLIP.latent_frames * 2 * 3
+    assert to_video >= CONFIG.num_interactions * 4 * tokens * width**2  # q and o of every video token
+
+
+def test_the_naive_form_costs_more_and_the_same_whether_on_or_off():
+    cost = {
+        on: pass_flops_by_parts(CONFIG, CLIP, Pass(on), naive_model()) for on in (Interaction.BOTH, Interaction.OFF)
+    }
+    assert cost[Interaction.BOTH] == cost[Interaction.OFF]
+    assert cost[Interaction.BOTH] > pass_flops_by_parts(CONFIG, CLIP, Pass())
+
+
+def test_a_step_is_the_releases_two_passes():
+    cond, early, late = step_passes()
+    assert (cond.interaction, cond.skipped_layer) == (Interaction.BOTH, None)
+    assert (early.interaction, early.skipped_layer) == (Interaction.OFF, 11)
+    assert (late.interaction, late.skipped_layer) == (Interaction.BOTH, 11)
