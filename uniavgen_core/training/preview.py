@@ -12,8 +12,11 @@ from torch import Tensor
 
 from ..media.video_codec import VideoCodec
 from ..shapes import SPATIAL_FACTOR
+from ..toon.clip import make_clip
+from .dataset import picture_tensor
 
 RIDGE = 1e-2
+TOONS = 32
 
 
 @dataclass(frozen=True)
@@ -48,3 +51,10 @@ def fit_preview(codec: VideoCodec, latents: Tensor) -> PreviewColours:
     fitted = torch.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ colours)
     rounded = [[round(value, 5) for value in row] for row in fitted.tolist()]
     return PreviewColours(rounded[:-1], rounded[-1])
+
+
+def preview_of_toons(codec: VideoCodec) -> PreviewColours:
+    """Fit the colours to the first frames of some toons."""
+    pictures = torch.cat([picture_tensor(make_clip(seed).frames[:1]) for seed in range(TOONS)])
+    with torch.no_grad():
+        return fit_preview(codec, codec.encode(pictures))
