@@ -76,14 +76,7 @@ def train_recogniser(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, total_steps=steps, pct_start=0.1)
     for _ in range(steps):
         chosen = torch.randint(len(mels), (_BATCH,), generator=generator)
-        log_probabilities = model(_disturb(mels[chosen], generator)).transpose(0, 1)
-        targets = [labels[index] for index in chosen]
-        loss = F.ctc_loss(
-            log_probabilities,
-            torch.cat(targets),
-            torch.full((_BATCH,), len(log_probabilities)),
-            torch.tensor([len(target) for target in targets]),
-        )
+        loss = _loss(model(_disturb(mels[chosen], generator)), [labels[index] for index in chosen])
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -98,6 +91,13 @@ def _labels_of(transcript: str, words: tuple[str, ...]) -> Tensor:
     if unknown:
         raise ValueError(f"{transcript!r} has words outside the vocabulary: {', '.join(unknown)}.")
     return torch.tensor([words.index(word) + 1 for word in transcript.split()])
+
+
+def _loss(log_probabilities: Tensor, targets: list[Tensor]) -> Tensor:
+    """Loss of connectionist temporal classification over (B, T, words + 1) log-probabilities."""
+    lengths = torch.full((len(targets),), log_probabilities.shape[1])
+    wanted = torch.tensor([len(target) for target in targets])
+    return F.ctc_loss(log_probabilities.transpose(0, 1), torch.cat(targets), lengths, wanted)
 
 
 def _disturb(mel: Tensor, generator: torch.Generator) -> Tensor:

@@ -47,16 +47,11 @@ def measure(
     """
     if len(generated) != len(clips):
         raise ValueError(f"{len(generated)} generated clips cannot be compared with {len(clips)} clips.")
-    openings = np.stack(
-        [
-            mouth_opening(frames, clip.mouth_center, clip.face_radius)
-            for (frames, _), clip in zip(generated, clips, strict=True)
-        ]
-    )
+    pairs = [(frames, clip) for (frames, _), clip in zip(generated, clips, strict=True)]
+    openings = np.stack([mouth_opening(frames, clip.mouth_center, clip.face_radius) for frames, clip in pairs])
     envelopes = np.stack([sound_envelope(mel.cpu().numpy(), len(frames)) for frames, mel in generated])
     lags = [best_lag(*pair) for pair in zip(openings, envelopes, strict=True)]
     heard = recognise(recogniser, torch.stack([mel.float().cpu() for _, mel in generated]))
-    stillness = [still_psnr(frames, clip) for (frames, _), clip in zip(generated, clips, strict=True)]
     return {
         "corr": own_correlation(openings, envelopes),
         "best_corr": float(np.mean([fit for fit, _ in lags])),
@@ -65,7 +60,7 @@ def measure(
         "first_of_8": first_of(openings, envelopes, _CHOICES),
         "mouth_amplitude": mouth_amplitude(openings),
         "wer": word_error_rate([clip.transcript for clip in clips], heard),
-        "still_psnr": float(np.mean(stillness)),
+        "still_psnr": float(np.mean([still_psnr(*pair) for pair in pairs])),
     }
 
 
