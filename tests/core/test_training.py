@@ -5,17 +5,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.multiprocessing
 
 from uniavgen_core.config import TOON, BranchConfig, Interaction
 from uniavgen_core.layers.rope import frequencies
 from uniavgen_core.model.initialize import initialize
 from uniavgen_core.model.joint import JointModel
+from uniavgen_core.training.__main__ import parse, recipe_of
 from uniavgen_core.training.codec import CodecTraining, chunk_weights, codec_loss
 from uniavgen_core.training.dataset import Batch, Clips, ShardPlan, speech_tensors, token_shares, write_shards
 from uniavgen_core.training.diagonal import start_on_the_diagonal
 from uniavgen_core.training.loop import LoopConfig, Trainee, train
 from uniavgen_core.training.loss import face_mask_loss, velocity_loss
 from uniavgen_core.training.optimizer import OptimizerConfig, make_optimizers, split_parameters
+from uniavgen_core.training.peers import Peers
+from uniavgen_core.training.recipe import Recipe
 from uniavgen_core.training.sigmas import LogitNormal
 from uniavgen_core.training.step import (
     AUDIO_DRIVEN,
@@ -224,6 +228,50 @@ def test_a_loss_that_is_not_finite_stops_training(tmp_path):
 def test_a_budget_is_steps_or_minutes(tmp_path, budget):
     with pytest.raises(ValueError, match="steps or minutes"):
         LoopConfig(tmp_path, "toy", **budget)
+
+
+def gradients_of_one_process(rank, folder):
+    peers = Peers(rank, 2, folder / "meeting")
+    layer = torch.nn.Linear(2, 1)
+    unused = torch.nn.Linear(1, 1)
+    layer(torch.full((1, 2), 1.0 + rank)).sum().backward()
+    peers.average_gradients(torch.nn.ModuleList([layer, unused]))
+    torch.save([layer.weight.grad, layer.bias.grad, peers.agree(10.0 * rank)], folder / f"{rank}.pt")
+
+
+def test_two_processes_step_along_the_mean_gradient_and_agree_on_the_time(tmp_path):
+    torch.multiprocessing.spawn(gradients_of_one_process, (tmp_path,), nprocs=2)
+    for rank in (0, 1):
+        weight, bias, seconds = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        assert weight.tolist() == [[1.5, 1.5]]
+        assert bias.tolist() == [1.0]
+        assert seconds == 5.0
+
+
+def test_processes_draw_one_task_but_different_clips():
+    seen = {}
+
+    class Recorder(JointStep):
+        def _draw_batch(self, task, progress, random):
+            seen[self.rank] = (task, random.integers(2**40))
+            return super()._draw_batch(task, progress, random)
+
+        def losses(self, *_):
+            return {}
+
+    for step in range(8):
+        for rank in (0, 1):
+            Recorder(None, FakeClips(), StepConfig(batch=2), 0, rank)(step, 0.0)
+        assert seen[0][0] == seen[1][0]
+        assert seen[0][1] != seen[1][1]
+
+
+def test_a_bundle_of_given_minutes_keeps_the_recipe_in_proportion(tmp_path):
+    recipe = Recipe(tmp_path)
+    half = recipe_of(parse(["bundle", "--work", str(tmp_path), "--minutes", "10"]))
+    assert half.codec_minutes + half.decoder_minutes + half.audio_minutes + half.joint_minutes == pytest.approx(10)
+    assert half.joint_minutes / half.audio_minutes == pytest.approx(recipe.joint_minutes / recipe.audio_minutes)
+    assert recipe_of(parse(["audio", "--minutes", "3"])).audio_minutes == 3
 
 
 def test_moving_chunks_are_drawn_more_often():

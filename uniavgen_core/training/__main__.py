@@ -18,19 +18,25 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="uniavgen_core.training", description=__doc__)
     parser.add_argument("stage", choices=["bundle", *STAGES], help="bundle runs every stage in order")
-    parser.add_argument(
-        "--work", type=Path, required=True, help="folder for clips, checkpoints, logs; resumed if there"
-    )
+    parser.add_argument("--work", type=Path, default=WORK, help="folder for clips, checkpoints, logs; resumed if there")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, batches and noise")
     parser.add_argument("--minutes", type=float, help="minutes of training: of the bundle in all, or of the one stage")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads and clip-making processes")
+    parser.add_argument("--eager", action="store_true", help="compile nothing: needs no C++ compiler, but is slower")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     return parser.parse_args(arguments)
 
 
 def recipe_of(options: argparse.Namespace) -> Recipe:
     """The recipe the command line asks for."""
-    recipe = Recipe(options.work, seed=options.seed, workers=options.threads, threads=options.threads)
+    recipe = Recipe(
+        options.work,
+        seed=options.seed,
+        workers=options.threads,
+        threads=options.threads,
+        processes=min(2, options.threads),
+        compiled=not options.eager,
+    )
     if options.minutes is None:
         return recipe
     if options.stage == "bundle":

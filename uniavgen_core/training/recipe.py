@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import AdamW
 
+from ..checkpoint.geometry import PREVIEW_KEY
 from ..checkpoint.load import save_weights
 from ..config import TOON, ModelConfig
 from ..media.video_codec import VideoCodec
@@ -23,11 +24,12 @@ from ..model.joint import JointModel
 from ..toon.speech import TEXT_POSITION_OFFSET, TEXT_POSITION_SCALE
 from .attention import TRAINING
 from .codec import CodecStep, CodecTraining
-from .dataset import Clips, ShardPlan, codec_clips, write_shards
+from .dataset import Clips, ShardPlan, codec_clips, load_codec, write_shards
 from .diagonal import start_on_the_diagonal
 from .loop import LoopConfig, Trainee, train
 from .optimizer import OptimizerConfig, make_optimizers
 from .peers import Peers
+from .preview import preview_of_toons
 from .step import AudioStep, JointStep, StepConfig
 
 SPEECH_SEED, CODEC_SEED, CLIP_SEED = 1_000_000, 2_000_000, 3_000_000
@@ -61,7 +63,7 @@ class Recipe:
     work: Path
     seed: int = 0
     codec_minutes: float = 17.0
-    decoder_minutes: float = 8.0
+    decoder_minutes: float = 20.0
     audio_minutes: float = 22.0
     joint_minutes: float = 47.0
     codec_clips: int = 700
@@ -134,7 +136,9 @@ def train_decoder(recipe: Recipe) -> None:
     """Train the codec's decoder further, with more weight on edges; the latents stay as they are."""
     codec = VideoCodec()
     codec.load_state_dict(torch.load(recipe.codec_path, weights_only=True))
-    config = CodecTraining(clips=recipe.codec_clips, decoder_only=True, motion_weight=6.0, edge_weight=1.0)
+    config = CodecTraining(
+        clips=recipe.codec_clips, decoder_only=True, motion_weight=6.0, edge_weight=1.0, latent_noise=0.25
+    )
     loop = recipe.loop("decoder", recipe.decoder_minutes)
     average = _train_codec_part(codec, codec.decoder.parameters(), config, loop, recipe.seed + 1)
     torch.save(average, recipe.decoder_path)
@@ -202,9 +206,10 @@ def pack(recipe: Recipe) -> None:
     """Write the files the pack ships: both sets of weights in half precision, the recipe, and the logs."""
     output = recipe.work / "assets"
     output.mkdir(exist_ok=True)
-    joint = torch.load(recipe.work / "joint.pt", weights_only=True)
-    save_weights(joint["average"], model_config(), output / MODEL_FILE, torch.float16)
     codec = torch.load(recipe.decoder_path, weights_only=True)
+    joint = torch.load(recipe.work / "joint.pt", weights_only=True)
+    preview = {PREVIEW_KEY: json.dumps(asdict(preview_of_toons(load_codec(recipe.decoder_path))))}
+    save_weights(joint["average"], model_config(), output / MODEL_FILE, torch.float16, preview)
     save_file({name: value.half().contiguous() for name, value in codec.items()}, output / CODEC_FILE)
     with (output / "training_log.jsonl").open("w", encoding="utf-8") as file:
         file.write(json.dumps({"recipe": asdict(recipe) | {"work": None}}) + "\n")
