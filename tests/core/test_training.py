@@ -12,8 +12,7 @@ from uniavgen_core.layers.rope import frequencies
 from uniavgen_core.model.initialize import initialize
 from uniavgen_core.model.joint import JointModel
 from uniavgen_core.training.__main__ import parse, recipe_of
-from uniavgen_core.training.codec import CodecTraining, chunk_weights, codec_loss
-from uniavgen_core.training.dataset import Batch, Clips, ShardPlan, speech_tensors, token_shares, write_shards
+from uniavgen_core.training.dataset import Batch, speech_tensors
 from uniavgen_core.training.diagonal import start_on_the_diagonal
 from uniavgen_core.training.loop import LoopConfig, Trainee, train
 from uniavgen_core.training.loss import face_mask_loss, velocity_loss
@@ -272,43 +271,3 @@ def test_a_bundle_of_given_minutes_keeps_the_recipe_in_proportion(tmp_path):
     assert half.codec_minutes + half.decoder_minutes + half.audio_minutes + half.joint_minutes == pytest.approx(10)
     assert half.joint_minutes / half.audio_minutes == pytest.approx(recipe.joint_minutes / recipe.audio_minutes)
     assert recipe_of(parse(["audio", "--minutes", "3"])).audio_minutes == 3
-
-
-def test_moving_chunks_are_drawn_more_often():
-    mouth_open = np.zeros((1, 9))
-    mouth_open[0, 6] = 1.0
-    chances = chunk_weights(mouth_open, still_share=0.1)
-    np.testing.assert_allclose(chances, np.array([0.1, 0.1, 1.1]) / 1.3)
-
-
-def test_an_error_in_motion_costs_more_than_the_same_error_held_still():
-    chunks = torch.zeros(1, 4, 3, 16, 16)
-    chunks[:, 2:, :, 4:8, 4:8] = 1.0
-    held = chunks.clone()
-    held[..., 4:8, 4:8] += 0.25
-    frozen = chunks.clone()
-    frozen[..., 4:8, 4:8] += torch.tensor([0.25, 0.25, -0.25, -0.25])[None, :, None, None, None]
-    config = CodecTraining()
-    assert codec_loss(frozen, chunks, config) > 1.5 * codec_loss(held, chunks, config)
-
-
-def test_a_token_counts_as_face_if_any_of_its_frames_shows_one():
-    masks = np.zeros((9, 32, 32), np.uint8)
-    masks[3, :16, :8] = 255
-    masks[7, 16:, 16:] = 255
-    shares = token_shares(masks)
-    np.testing.assert_array_equal(shares, [[[0, 0], [0, 0]], [[0.5, 0], [0, 0]], [[0, 0], [0, 1]]])
-
-
-def test_shards_hold_what_their_seeds_say_and_are_made_once(tmp_path):
-    plan = ShardPlan(tmp_path, count=3, shard=2, first_seed=5)
-    write_shards(plan)
-    made = [path.stat().st_mtime_ns for path, _ in plan.shards()]
-    write_shards(plan)
-    assert [path.stat().st_mtime_ns for path, _ in plan.shards()] == made
-    assert [list(seeds) for _, seeds in plan.shards()] == [[5, 6], [7]]
-    clips = Clips(plan)
-    batch = clips.batch(np.array([2, 0]), np.array([False, True]), np.array([False, False]))
-    assert batch.audio.shape == (2, 206, 80)
-    assert batch.speech_lengths.tolist()[1] == 10
-    assert batch.speech_ids[1].tolist()[:10] == [0, *[-1] * 9]
