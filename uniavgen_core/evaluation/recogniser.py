@@ -49,7 +49,7 @@ class WordRecogniser(nn.Module):
 
 
 def train_recogniser(
-    mels: Tensor, transcripts: list[str], steps: int = 700, seed: int = 0, words: tuple[str, ...] = WORDS
+    mels: Tensor, transcripts: list[str], steps: int = 1500, seed: int = 0, words: tuple[str, ...] = WORDS
 ) -> WordRecogniser:
     """Train a recogniser.
 
