@@ -76,9 +76,10 @@ def test_missing_tensors_are_named(write):
         load_model(write(without("blocks.1.self_attn.q.bias")))
 
 
-def test_unexpected_tensors_are_named(write):
-    with pytest.raises(CheckpointError, match=r"1 unexpected: blocks\.0\.extra\."):
-        load_model(write(lambda tensors: tensors | {"blocks.0.extra": torch.zeros(2)}))
+@pytest.mark.parametrize("name", ["blocks.0.extra", "blocks.extra", "extra"])
+def test_unexpected_tensors_are_named(write, name):
+    with pytest.raises(CheckpointError, match=rf"1 unexpected: {name}\."):
+        load_model(write(lambda tensors: tensors | {name: torch.zeros(2)}))
 
 
 def test_misshapen_tensors_are_named_with_both_shapes(write):

@@ -74,7 +74,8 @@ def _branch(dim: int, ffn_dim: int, said: Mapping) -> BranchConfig:
 
 
 def _count(shapes: Shapes, prefix: str) -> int:
-    return 1 + max(int(name[len(prefix) :].split(".")[0]) for name in shapes if name.startswith(prefix))
+    numbers = (name[len(prefix) :].split(".")[0] for name in shapes if name.startswith(prefix))
+    return 1 + max(int(number) for number in numbers if number.isdecimal())
 
 
 def _require(shapes: Shapes) -> None:
