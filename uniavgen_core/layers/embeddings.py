@@ -9,6 +9,11 @@ from torch import Tensor
 THETA = 10_000.0
 
 
+def exact(device: torch.device) -> torch.dtype:
+    """Dtype for angles: float64, because a time of 1000 leaves float32 few digits; float32 where there is no other."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def sinusoid(positions: Tensor, dim: int) -> Tensor:
     """Sinusoidal features, cosines first.
 
@@ -21,6 +26,7 @@ def sinusoid(positions: Tensor, dim: int) -> Tensor:
 
     Source: Attention Is All You Need (arXiv:1706.03762), with the halves in Wan's order.
     """
-    exponents = torch.arange(dim // 2, dtype=torch.float64, device=positions.device) / (dim // 2)
-    angles = positions.double()[..., None] * THETA**-exponents
+    dtype = exact(positions.device)
+    exponents = torch.arange(dim // 2, dtype=dtype, device=positions.device) / (dim // 2)
+    angles = positions.to(dtype)[..., None] * THETA**-exponents
     return torch.cat((angles.cos(), angles.sin()), dim=-1).float()

@@ -9,7 +9,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-THETA = 10_000.0
+from .embeddings import THETA, exact
 
 
 def axis_pairs(head_dim: int) -> tuple[int, int, int]:
@@ -19,8 +19,8 @@ def axis_pairs(head_dim: int) -> tuple[int, int, int]:
 
 
 def frequencies(pairs: int, device: torch.device) -> Tensor:
-    """Angular frequency of every pair, float64, (P,)."""
-    return THETA ** -(torch.arange(pairs, dtype=torch.float64, device=device) / pairs)
+    """Angular frequency of every pair, (P,)."""
+    return THETA ** -(torch.arange(pairs, dtype=exact(device), device=device) / pairs)
 
 
 def rotation_1d(positions: Tensor, head_dim: int) -> Tensor:
@@ -33,7 +33,7 @@ def rotation_1d(positions: Tensor, head_dim: int) -> Tensor:
     Returns:
         Cosine and sine, float32, (N, P, 2).
     """
-    return _rotation(positions.double()[:, None] * frequencies(head_dim // 2, positions.device))
+    return _rotation(positions.to(exact(positions.device))[:, None] * frequencies(head_dim // 2, positions.device))
 
 
 def rotation_3d(times: Tensor, rows: int, columns: int, head_dim: int) -> Tensor:
@@ -49,8 +49,8 @@ def rotation_3d(times: Tensor, rows: int, columns: int, head_dim: int) -> Tensor
         Cosine and sine, float32, (T * rows * columns, P, 2).
     """
     device = times.device
-    axes = (times.double(), *(torch.arange(n, dtype=torch.float64, device=device) for n in (rows, columns)))
-    grid = torch.meshgrid(*axes, indexing="ij")
+    axes = (times, *(torch.arange(n, device=device) for n in (rows, columns)))
+    grid = torch.meshgrid(*(axis.to(exact(device)) for axis in axes), indexing="ij")
     pairs = axis_pairs(head_dim)
     angles = [axis.flatten()[:, None] * frequencies(n, device) for axis, n in zip(grid, pairs, strict=True)]
     return _rotation(torch.cat(angles, dim=-1))
@@ -67,7 +67,7 @@ def rotation_time_only(times: Tensor, head_dim: int) -> Tensor:
         Cosine and sine, float32, (N, P, 2); row and column pairs stay as they are.
     """
     turning = torch.arange(head_dim // 2, device=times.device) < axis_pairs(head_dim)[0]
-    return _rotation(times.double()[:, None] * frequencies(head_dim // 2, times.device) * turning)
+    return _rotation(times.to(exact(times.device))[:, None] * frequencies(head_dim // 2, times.device) * turning)
 
 
 def rotate(x: Tensor, rotation: Tensor, heads: int) -> Tensor:
