@@ -56,11 +56,9 @@ def audio_windows(tokens, latents, half):
     length = max(end - begin for begin, end in bounds[1:] or bounds)
     rows = []
     for begin, end in bounds:
-        while end - begin != length:
-            grow = 1 if end - begin < length else -1
-            missing = abs(length - (end - begin))
-            left = missing if begin < 0 else 0 if end >= tokens else (grow * missing // 2) * grow
-            begin, end = begin - grow * left, end + grow * (missing - left)
+        missing = length - (end - begin)
+        left = missing if begin < 0 else 0 if end >= tokens else missing // 2
+        begin, end = begin - left, end + missing - left
         rows.append([max(0, min(tokens - 1, j)) for j in range(begin, end)])
     return rows
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tests import oracle
 from uniavgen_core.config import PAPER, RELEASE, Alignment
 from uniavgen_core.model.alignment import (
     audio_windows,
@@ -28,6 +29,19 @@ def test_windows_of_a_five_second_clip_are_those_of_the_description():
     for latent in range(3, 20):
         assert windows[latent][0] == 19 + 25 * (latent - 2)
     assert list(windows[20]) == [*range(469, 506), *[505] * 14]
+
+
+@pytest.mark.parametrize(("tokens", "latents"), [*CLIPS, (187, 8), (333, 14), (100, 6), (7, 3), (6, 1)])
+@pytest.mark.parametrize("half", [0, 1, 2, 4])
+def test_tables_are_the_naive_ones(tokens, latents, half):
+    variant = replace(RELEASE, half_window_frames=half)
+    windows = audio_windows(tokens, latents, variant).index
+    assert [list(window) for window in windows] == oracle.audio_windows(tokens, latents, half)
+    for token, weights in enumerate(latent_weights(tokens, latents, variant)):
+        naive = {}
+        for latent, weight in oracle.seen_latents(token, tokens, latents, variant):
+            naive[latent] = naive.get(latent, 0.0) + weight
+        assert weights == pytest.approx({latent: weight for latent, weight in naive.items() if weight})
 
 
 @pytest.mark.parametrize(("tokens", "latents"), CLIPS)
