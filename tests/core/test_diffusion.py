@@ -79,6 +79,7 @@ def test_a_boundary_lies_between_its_two_steps(steps):
     sigmas = release_sigmas(steps)
     for above in range(steps + 1):
         boundary = boundary_sigma(sigmas, above)
+        assert not (sigmas[:-1] == boundary).any(), "rounding must not decide"
         assert [bool(sigma > boundary) for sigma in sigmas[:-1]] == [step < above for step in range(steps)]
 
 
