@@ -138,8 +138,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=25, help="Euler steps")
     parser.add_argument("--rows", type=int, nargs="*", default=range(len(VARIANTS)), help="variants, by number from 0")
     parser.add_argument("--compile", action="store_true", help="compile the interaction: faster, needs a C++ compiler")
-    parser.add_argument("--judge-sounds", type=int, default=3000, help="sounds the judge is trained on")
-    parser.add_argument("--judge-steps", type=int, default=700, help="training steps of the judge")
+    parser.add_argument("--judge-sounds", type=int, default=4000, help="sounds the judge is trained on")
+    parser.add_argument("--judge-steps", type=int, default=1500, help="training steps of the judge")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     return parser.parse_args(arguments)
 
