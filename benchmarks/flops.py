@@ -48,54 +48,60 @@ class Pass:
 
 
 def pass_flops(model: JointModel, shape: AVShape, one: Pass) -> int:
-    """Count one pass of a network on the meta device.
+    """Count one pass of a network, on the device of its weights; the meta device needs no memory and computes nothing.
 
     Args:
-        model: The network, its weights on the meta device.
+        model: The network.
         shape: Size of the clip.
         one: What runs.
 
     Returns:
         Floating point operations; a multiplication with its addition counts as two.
     """
-    text = model.config.text
-    with torch.device("meta"):
-        video = torch.empty(shape.video)
-        audio = torch.empty(1, shape.mel_frames, model.config.mel_bins)
-        conditions = Conditions(
-            caption=torch.empty(1, text.caption_length, text.caption_dim),
-            speech_ids=torch.empty(1, CHARACTERS, dtype=torch.long),
-            speech_lengths=torch.empty(1, dtype=torch.long),
-            reference_image=video[:, :, :1],
-            interaction=one.interaction,
-            skipped_layer=one.skipped_layer,
-        )
-        times = torch.empty(1, shape.latent_frames), torch.empty(1, shape.mel_frames)
+    text, device = model.config.text, model.patch_embedding.weight.device
+    video = torch.zeros(shape.video, device=device)
+    audio = torch.zeros(1, shape.mel_frames, model.config.mel_bins, device=device)
+    conditions = Conditions(
+        caption=torch.zeros(1, text.caption_length, text.caption_dim, device=device),
+        speech_ids=torch.zeros(1, CHARACTERS, dtype=torch.long, device=device),
+        speech_lengths=torch.full((1,), CHARACTERS, device=device),
+        reference_image=video[:, :, :1],
+        interaction=one.interaction,
+        skipped_layer=one.skipped_layer,
+    )
+    times = tuple(torch.zeros(1, n, device=device) for n in (shape.latent_frames, shape.mel_frames))
     kept = tuple(time.bool() for time in times)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(video, audio, times, conditions, kept)
     return counter.get_total_flops()
 
 
-@cache
-def two_layers(config: ModelConfig, shape: AVShape, one: Pass, form: type[JointModel]) -> int:
-    """Count one pass of a network cut to two layers, of which only the first interacts."""
-    with torch.device("meta"):
-        model = form(replace(config, num_layers=2, num_interactions=1))
-    return pass_flops(model, shape, one)
-
-
-def pass_flops_by_parts(config: ModelConfig, shape: AVShape, one: Pass, form: type[JointModel] = JointModel) -> int:
+def pass_flops_by_parts(
+    config: ModelConfig, shape: AVShape, one: Pass, form: type[JointModel] = JointModel, device: str = "meta"
+) -> int:
     """Count one pass from a network of two layers: layers cost alike, and so do interactions.
 
     Gives what ``pass_flops`` gives for the network of that configuration, in a tenth of the time.
     """
-    both, first = (two_layers(config, shape, Pass(one.interaction, skip), form) for skip in (None, 1))
-    second = two_layers(config, shape, Pass(skipped_layer=0), form)
-    layer, exchange = both - first, first - second
+
+    def count(interaction: Interaction, skipped_layer: int | None) -> int:
+        return _two_layers(config, shape, Pass(interaction, skipped_layer), form, device)
+
+    with_both = count(Interaction.BOTH, 1)
+    layer = count(Interaction.BOTH, None) - with_both
+    first = count(one.interaction, 1)
+    exchange = first - count(Interaction.BOTH, 0)
     run = [number for number in range(config.num_layers) if number != one.skipped_layer]
     exchanges = sum(config.interaction_of(number) is not None for number in run)
-    return both + (len(run) - 2) * layer + (exchanges - 1) * exchange
+    return first + (len(run) - 1) * layer + (exchanges - 1) * exchange
+
+
+@cache
+def _two_layers(config: ModelConfig, shape: AVShape, one: Pass, form: type[JointModel], device: str) -> int:
+    """Count one pass of a network cut to two layers, of which only the first interacts."""
+    with torch.device(device):
+        model = form(replace(config, num_layers=2, num_interactions=1))
+    return pass_flops(model, shape, one)
 
 
 def step_passes() -> tuple[Pass, Pass, Pass]:
