@@ -236,6 +236,7 @@ def gradients_of_one_process(rank, folder):
     layer(torch.full((1, 2), 1.0 + rank)).sum().backward()
     peers.average_gradients(torch.nn.ModuleList([layer, unused]))
     torch.save([layer.weight.grad, layer.bias.grad, peers.agree(10.0 * rank)], folder / f"{rank}.pt")
+    peers.part()
 
 
 def test_two_processes_step_along_the_mean_gradient_and_agree_on_the_time(tmp_path):

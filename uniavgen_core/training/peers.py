@@ -47,3 +47,9 @@ class Peers:
         shared = torch.tensor(value, dtype=torch.float64)
         dist.all_reduce(shared)
         return float(shared) / self.count
+
+    def part(self) -> None:
+        """Leave together: a process that ends while another still listens would break the other's connection."""
+        if self.count > 1:
+            dist.barrier()
+            dist.destroy_process_group()

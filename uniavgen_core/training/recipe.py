@@ -194,6 +194,7 @@ def _train_joint_part(rank: int, recipe: Recipe, meeting: Path) -> None:
     step = JointStep(model, Clips(recipe.clip_plan), config, recipe.seed + 1, rank)
     trainee = Trainee(model, make_optimizers(model, OptimizerConfig()), peers)
     train(trainee, step, recipe.loop("joint", recipe.joint_minutes))
+    peers.part()
 
 
 def compile_parts(model: JointModel) -> None:
