@@ -60,7 +60,9 @@ class AVShape:
         for name, side in (("width", self.width), ("height", self.height)):
             if side <= 0 or side % SIZE_MULTIPLE:
                 nearest = max(SIZE_MULTIPLE, round(side / SIZE_MULTIPLE) * SIZE_MULTIPLE)
-                raise ValueError(f"{name} is {side}; it must be a positive multiple of {SIZE_MULTIPLE}, such as {nearest}.")
+                raise ValueError(
+                    f"{name} is {side}; it must be a positive multiple of {SIZE_MULTIPLE}, such as {nearest}."
+                )
         if self.video_frames < 5 or self.video_frames % TEMPORAL_FACTOR != 1:
             raise ValueError(f"video_frames is {self.video_frames}; it must be 4n + 1 and at least 5.")
 
