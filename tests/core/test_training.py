@@ -1,11 +1,13 @@
 """The trainer: what its losses see, what it draws, who owns which weight, and that a resumed run is the same."""
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing
 
 from uniavgen_core.config import TOON, BranchConfig, Interaction
 from uniavgen_core.layers.rope import frequencies
@@ -17,7 +19,6 @@ from uniavgen_core.training.diagonal import start_on_the_diagonal
 from uniavgen_core.training.loop import LoopConfig, Trainee, train
 from uniavgen_core.training.loss import face_mask_loss, velocity_loss
 from uniavgen_core.training.optimizer import OptimizerConfig, make_optimizers, split_parameters
-from uniavgen_core.training.peers import Peers
 from uniavgen_core.training.recipe import Recipe
 from uniavgen_core.training.sigmas import LogitNormal
 from uniavgen_core.training.step import (
@@ -31,6 +32,7 @@ from uniavgen_core.training.step import (
     draw_task,
 )
 
+ROOT = Path(__file__).parents[2]
 TINY = replace(TOON, video=BranchConfig(16, 32, 2), audio=BranchConfig(16, 32, 2), num_layers=2, num_interactions=1)
 
 
@@ -229,18 +231,11 @@ def test_a_budget_is_steps_or_minutes(tmp_path, budget):
         LoopConfig(tmp_path, "toy", **budget)
 
 
-def gradients_of_one_process(rank, folder):
-    peers = Peers(rank, 2, folder / "meeting")
-    layer = torch.nn.Linear(2, 1)
-    unused = torch.nn.Linear(1, 1)
-    layer(torch.full((1, 2), 1.0 + rank)).sum().backward()
-    peers.average_gradients(torch.nn.ModuleList([layer, unused]))
-    torch.save([layer.weight.grad, layer.bias.grad, peers.agree(10.0 * rank)], folder / f"{rank}.pt")
-    peers.part()
-
-
 def test_two_processes_step_along_the_mean_gradient_and_agree_on_the_time(tmp_path):
-    torch.multiprocessing.spawn(gradients_of_one_process, (tmp_path,), nprocs=2)
+    # Programs of their own: a spawned process would look for this module in ComfyUI's package of the same name.
+    command = [sys.executable, "-m", "tests.core.one_peer"]
+    processes = [subprocess.Popen([*command, str(rank), str(tmp_path)], cwd=ROOT) for rank in (0, 1)]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]
     for rank in (0, 1):
         weight, bias, seconds = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         assert weight.tolist() == [[1.5, 1.5]]

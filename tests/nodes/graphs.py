@@ -26,6 +26,7 @@ class Graph:
     def __init__(self, steps=3, **size):
         self.nodes = copy.deepcopy(QUICK_START)
         self.set("UniAVGenSampler", steps=steps)
+        self.set("UniAVGenSpeechText", transcript="hello moon")
         self.set("UniAVGenEmptyLatent", **{"seconds": 1.0625, "width": 64, "height": 64, **size})
 
     def set(self, kind, **inputs):
