@@ -82,21 +82,12 @@ def host_result(guider, inputs, latent, sigmas):
     return video, audio[:, 0]
 
 
-@pytest.mark.parametrize("share", [0.5, 0.0, 1.0])
+@pytest.mark.parametrize(("share", "text_guidance_after"), [(0.5, True), (0.0, True), (1.0, True), (0.5, False)])
 def test_the_hosts_sampler_equals_the_cores_loop(
-    pack, fixture, run, model, inputs, guidance, conditionings, latent, share
+    pack, fixture, run, model, inputs, guidance, conditionings, latent, share, text_guidance_after
 ):
-    guidance, sigmas = replace(guidance, share=share), release_sigmas(STEPS)
-    expected = core_result(fixture, run, inputs, guidance, sigmas)
-    guider = pack.nodes.host.guidance.make_guider(model, *conditionings, guidance)
-    for got, want in zip(host_result(guider, inputs, latent, sigmas), expected, strict=True):
-        assert relative_error(got, want) < 1e-5
-
-
-def test_no_guidance_afterwards_equals_the_cores_loop(
-    pack, fixture, run, model, inputs, guidance, conditionings, latent
-):
-    guidance, sigmas = replace(guidance, text_guidance_after=False), release_sigmas(STEPS)
+    guidance = replace(guidance, share=share, text_guidance_after=text_guidance_after)
+    sigmas = release_sigmas(STEPS)
     expected = core_result(fixture, run, inputs, guidance, sigmas)
     guider = pack.nodes.host.guidance.make_guider(model, *conditionings, guidance)
     for got, want in zip(host_result(guider, inputs, latent, sigmas), expected, strict=True):

@@ -14,8 +14,8 @@ from .rope import rotate
 EPS = 1e-6
 
 
-class Attention(nn.Module):
-    """Multi-head attention with RMS-normalised queries and keys."""
+class AttentionLayers(nn.Module):
+    """The layers of one attention: queries from one sequence, keys and values from another, an output projection."""
 
     def __init__(self, dim: int, context_dim: int, heads: int, backend: Backend) -> None:
         super().__init__()
@@ -27,6 +27,10 @@ class Attention(nn.Module):
         self.o = backend.ops.Linear(dim, dim)
         self.norm_q = backend.ops.RMSNorm(dim, eps=EPS)
         self.norm_k = backend.ops.RMSNorm(dim, eps=EPS)
+
+
+class Attention(AttentionLayers):
+    """Multi-head attention with RMS-normalised queries and keys."""
 
     def forward(
         self,

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 from einops import rearrange
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..config import Alignment, ModelConfig
-from ..layers.attention import EPS
+from ..layers.attention import AttentionLayers
 from ..layers.backend import Backend
 from ..layers.rope import rotate, rotation_3d, rotation_time_only
 from .alignment import ContextGroup, audio_windows, context_groups
@@ -131,20 +131,12 @@ def _batch_contexts(groups: tuple[ContextGroup, ...], like: Tensor) -> tuple[tup
     return tuple(batches), torch.tensor([slots[token] for token in sorted(slots)], device=like.device)
 
 
-class CrossModalAttention(nn.Module):
-    """Layers both directions have: queries of the target, keys and values of the source, an output projection."""
+class CrossModalAttention(AttentionLayers):
+    """What both directions have: the attention's layers, and what their output projection is fed."""
 
     def __init__(self, dim: int, source_dim: int, heads: int, residual_in_output: bool, backend: Backend) -> None:
-        super().__init__()
-        self.heads = heads
-        self.attention = backend.attention
+        super().__init__(dim, source_dim, heads, backend)
         self.residual_in_output = residual_in_output
-        self.q = backend.ops.Linear(dim, dim)
-        self.k = backend.ops.Linear(source_dim, dim)
-        self.v = backend.ops.Linear(source_dim, dim)
-        self.o = backend.ops.Linear(dim, dim)
-        self.norm_q = backend.ops.RMSNorm(dim, eps=EPS)
-        self.norm_k = backend.ops.RMSNorm(dim, eps=EPS)
 
 
 class AudioToVideoAttention(CrossModalAttention):
