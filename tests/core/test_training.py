@@ -1,5 +1,6 @@
 """The trainer: what its losses see, what it draws, who owns which weight, and that a resumed run is the same."""
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -189,7 +190,7 @@ class FakeClips:
         return Batch(self.audio[chosen], *speech_tensors([None if drop else "no" for drop in textless]))
 
 
-def trained(folder, steps, seed=0):
+def trained(folder, steps, seed=0, log_every=1):
     model = tiny_model()
     trainee = Trainee(model, make_optimizers(model, OptimizerConfig()))
     seen = []
@@ -200,7 +201,7 @@ def trained(folder, steps, seed=0):
         seen.append(float(values["loss"].detach()))
         return values
 
-    train(trainee, losses, LoopConfig(folder, "toy", steps=steps, fall=0.0, log_every=1))
+    train(trainee, losses, LoopConfig(folder, "toy", steps=steps, fall=0.0, log_every=log_every))
     return trainee, seen
 
 
@@ -267,3 +268,9 @@ def test_a_bundle_of_given_minutes_keeps_the_recipe_in_proportion(tmp_path):
     assert half.codec_minutes + half.decoder_minutes + half.audio_minutes + half.joint_minutes == pytest.approx(10)
     assert half.joint_minutes / half.audio_minutes == pytest.approx(recipe.joint_minutes / recipe.audio_minutes)
     assert recipe_of(parse(["audio", "--minutes", "3"])).audio_minutes == 3
+
+
+def test_the_log_has_the_steps_of_a_run_too_short_for_a_whole_line(tmp_path):
+    trained(tmp_path, 2, log_every=20)
+    (log,) = tmp_path.glob("*.jsonl")
+    assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == [2]

@@ -142,11 +142,16 @@ class Log:
             self.sums[name] = self.sums.get(name, 0.0) + value
         self.count += 1
         if self.count == self.every:
+            self.write(trainee)
+
+    def write(self, trainee: Trainee) -> None:
+        """Write a line of what has come together so far, if anything."""
+        if self.count:
             means = {name: round(total / self.count, 5) for name, total in self.sums.items()}
             line = json.dumps({"step": trainee.step, "seconds": round(trainee.seconds, 1), **means})
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
-            self.sums, self.count = {}, 0
+        self.sums, self.count = {}, 0
 
 
 def train(trainee: Trainee, losses: Losses, config: LoopConfig) -> None:
@@ -180,4 +185,5 @@ def train(trainee: Trainee, losses: Losses, config: LoopConfig) -> None:
             trainee.save(checkpoint)
             saved = trainee.seconds
     if trainee.peers.first:
+        log.write(trainee)
         trainee.save(checkpoint)
