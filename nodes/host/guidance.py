@@ -6,13 +6,13 @@ with a range of noise levels, so samplers, batching and the multi-GPU split see 
 """
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 from uuid import uuid4
 
 import comfy.model_patcher
 import comfy.patcher_extension
 import comfy.samplers
-import comfy.utils
 import torch
 from torch import Tensor
 
@@ -106,15 +106,14 @@ class _GuidedSampling:
 
     def _set_scales(self, guider: comfy.samplers.CFGGuider, shapes: list, boundary: float) -> None:
         scales = (self.config.video_scale, self.config.audio_scale)
-        packed, _ = comfy.utils.pack_latents(
-            [torch.full((1, *shape[1:]), scale) for shape, scale in zip(shapes, scales, strict=True)]
-        )
+        sizes = [prod(shape[1:]) for shape in shapes]
 
         def combine(args: dict) -> Tensor:
-            late = float(args["sigma"].max()) < boundary
-            if not self._guides or (late and not self.config.text_guidance_after):
+            guided = self._guides and (self.config.text_guidance_after or float(args["sigma"].max()) >= boundary)
+            if not guided:
                 return args["cond"]
-            return guide(args["cond"], args["uncond"], packed.to(args["cond"]))
+            cond, null = (args[name].split(sizes, dim=-1) for name in ("cond", "uncond"))
+            return torch.cat([guide(*parts) for parts in zip(cond, null, scales, strict=True)], dim=-1)
 
         options = comfy.model_patcher.create_model_options_clone(guider.model_options)
         options["sampler_cfg_function"] = combine
