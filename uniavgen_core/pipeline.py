@@ -91,7 +91,7 @@ class Denoiser:
             NullPass.WITHOUT_INTERACTION: replace(late, interaction=Interaction.OFF),
             NullPass.WITHOUT_TEXT: late,
         }
-        self.step = 0
+        self.step = 0  # of the run under way; `generate` starts a new one
 
     def __call__(self, noisy: Latents, sigma: float) -> Latents:
         """Estimate clean latents; call once per step, in order."""
@@ -129,6 +129,7 @@ def generate(
     Returns:
         Clean video and audio latents, kept parts written back.
     """
+    denoiser.step = 0
     with torch.no_grad():
         return denoiser.kept.write_into(sample_euler(denoiser, noise, sigmas, on_step))
 

@@ -133,3 +133,11 @@ def test_sampling_a_batch_is_sampling_its_clips():
     for both, one in zip(together, second, strict=True):
         torch.testing.assert_close(both[1:], one, atol=1e-4, rtol=1e-4)
         assert not one.requires_grad
+
+
+def test_a_denoiser_serves_a_second_run_as_the_first(clip):
+    denoiser = denoiser_of(Guesser(VELOCITIES), clip, GuidanceConfig())
+    noise = clip.video, clip.audio
+    first, second = (generate(denoiser, noise, release_sigmas(STEPS)) for _ in range(2))
+    assert torch.equal(first[0], second[0])
+    assert torch.equal(first[1], second[1])
