@@ -27,13 +27,13 @@ def rotation_1d(positions: Tensor, head_dim: int) -> Tensor:
     """Rotations along one axis on all pairs.
 
     Args:
-        positions: Position of each token, (N,).
+        positions: Position of each token, (N,), or (B, N) where every sequence of a batch has its own.
         head_dim: Channels per head.
 
     Returns:
-        Cosine and sine, float32, (N, P, 2).
+        Cosine and sine, float32, (N, P, 2) or (B, N, P, 2).
     """
-    return _rotation(positions.to(exact(positions.device))[:, None] * frequencies(head_dim // 2, positions.device))
+    return _rotation(positions.to(exact(positions.device))[..., None] * frequencies(head_dim // 2, positions.device))
 
 
 def rotation_3d(times: Tensor, rows: int, columns: int, head_dim: int) -> Tensor:
@@ -75,14 +75,14 @@ def rotate(x: Tensor, rotation: Tensor, heads: int) -> Tensor:
 
     Args:
         x: Queries or keys, (B, N, H * 2 P).
-        rotation: Cosine and sine, (N, P, 2).
+        rotation: Cosine and sine, (N, P, 2) or (B, N, P, 2).
         heads: Number of heads.
 
     Returns:
         Rotated tokens, shape and dtype of ``x``.
     """
     pairs = rearrange(x, "b n (h p two) -> b n h p two", h=heads, two=2)
-    cos, sin = rotation[:, None].unbind(-1)
+    cos, sin = rotation[..., None, :, :].unbind(-1)
     even, odd = pairs.unbind(-1)
     rotated = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
     return rearrange(rotated, "b n h p two -> b n (h p two)").to(x.dtype)

@@ -3,11 +3,14 @@
 Each latent and each mel frame is projected once. Windows of sound are gathered from projected keys and values; mixes of
 two latents are interpolated from projections, and sound tokens that see the same mix share its keys.
 Source: UniAVGen (arXiv:2511.03334), section 3.2, asymmetric cross-modal interaction; quirks as in the release.
-Dimension key: B batch, T video latents, N tokens per latent, S audio tokens, W window slots, G context groups,
-Q query slots per group, D attention width.
+Dimension key: B batch, K audio tracks per clip, T video latents, N tokens per latent, S audio tokens, W window slots,
+G context groups, Q query slots per group, D attention width. Track k of clip b is row b * K + k of the audio.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Any
 
 import torch
@@ -155,23 +158,28 @@ class AudioToVideoAttention(CrossModalAttention):
 
         Args:
             video: Video tokens without the reference, (B, T * N, video_dim).
-            audio: Audio tokens without the reference, (B, S, audio_dim).
-            face_mask: Face weight of each video token, (B, T * N, 1).
+            audio: Audio tokens without the reference, (B * K, S, audio_dim).
+            face_mask: Face weight of each video token for each track, (B, T * N, K).
             geometry: Tables of the clip.
             options: Data of the host, handed to its attention function.
 
         Returns:
-            Update of the video tokens, (B, T * N, video_dim).
+            Update of the video tokens, (B, T * N, video_dim); what tracks say adds up, each within its own mask.
         """
-        frames, batch = geometry.num_latents, video.shape[0]
+        frames, tracks = geometry.num_latents, face_mask.shape[-1]
         q = rotate(self.norm_q(self.q(video)), geometry.a2v_query_rotation, self.heads)
+        q = rearrange(q.repeat_interleave(tracks, dim=0), "b (t n) d -> (b t) n d", t=frames)
         k, v = (x[:, geometry.windows].flatten(0, 1) for x in (self.norm_k(self.k(audio)), self.v(audio)))
         k = rotate(k, geometry.a2v_key_rotation, self.heads)
-        heard = self.attention(rearrange(q, "b (t n) d -> (b t) n d", t=frames), k, v, self.heads, options=options)
-        heard = rearrange(heard, "(b t) n d -> b (t n) d", b=batch)
+        heard = self.attention(q, k, v, self.heads, options=options)
+        heard = rearrange(heard, "(b k t) n d -> k b (t n) d", k=tracks, t=frames)
+        weights = rearrange(face_mask, "b n k -> k b n 1")
         if self.residual_in_output:
             heard = video + heard
-        return self.o(heard) * face_mask if self.mask_after_output else self.o(heard * face_mask)
+        pairs = zip(heard, weights, strict=True)
+        if self.mask_after_output:
+            return _sum(self.o(track) * weight for track, weight in pairs)
+        return self.o(_sum(track * weight for track, weight in pairs))
 
 
 class VideoToAudioAttention(CrossModalAttention):
@@ -187,19 +195,19 @@ class VideoToAudioAttention(CrossModalAttention):
         """Compute what the audio branch adds to itself.
 
         Args:
-            audio: Audio tokens without the reference, (B, S, audio_dim).
+            audio: Audio tokens without the reference, (B * K, S, audio_dim).
             video: Video tokens without the reference, (B, T * N, video_dim).
-            face_mask: Face weight of each video token, (B, T * N, 1).
+            face_mask: Face weight of each video token for each track, (B, T * N, K).
             geometry: Tables of the clip.
             options: Data of the host, handed to its attention function.
 
         Returns:
-            Update of the audio tokens, (B, S, audio_dim).
+            Update of the audio tokens, (B * K, S, audio_dim); every track sees its own faces.
         """
         q = self.norm_q(self.q(audio))
         if geometry.v2a_query_rotation is not None:
             q = rotate(q, geometry.v2a_query_rotation, self.heads)
-        faces = video * face_mask
+        faces = torch.stack([video * weight[..., None] for weight in face_mask.unbind(-1)], dim=1).flatten(0, 1)
         see = self._see_own if geometry.contexts else self._see_all
         seen = see(q, faces, geometry, options)
         return self.o(audio + seen if self.residual_in_output else seen)
@@ -222,3 +230,8 @@ class VideoToAudioAttention(CrossModalAttention):
             out = self.attention(q[:, group.queries].flatten(0, 1), k, v, self.heads, options=options)
             seen.append(rearrange(out, "(b g) q d -> b (g q) d", b=q.shape[0]))
         return torch.cat(seen, dim=1)[:, geometry.context_order]
+
+
+def _sum(tracks: Iterable[Tensor]) -> Tensor:
+    """Add tensors up; a single one is passed on as it is."""
+    return reduce(add, tracks)

@@ -1,10 +1,15 @@
-"""Face-aware modulation: how much each video token shows a face.
+"""Face-aware modulation: how much each video token shows a face, and how a user steers it.
 
-Source: UniAVGen (arXiv:2511.03334), section 3.3.
-Dimension key: B batch, T latent frames, N tokens per latent frame, D width.
+Source: UniAVGen (arXiv:2511.03334), section 3.3; steering is this project's own.
+Dimension key: B batch, K audio tracks, T latent frames, H and W latent rows and columns, N tokens per latent frame,
+D width.
 """
 
+from dataclasses import dataclass
+from enum import Enum
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..layers.backend import Backend
@@ -29,3 +34,45 @@ class FaceMaskHead(Head):
             Face weight in [0, 1], (B, T * N, 1).
         """
         return torch.sigmoid(super().forward(video, temb if self.timed else torch.zeros_like(temb)))
+
+
+class SteeringMode(Enum):
+    """What a user's mask does to the predicted one."""
+
+    REPLACE = "replace"
+    MULTIPLY = "multiply"
+    ADD = "add"
+
+
+@dataclass(frozen=True)
+class FaceSteering:
+    """A user's mask for every audio track: which part of the picture it speaks through and is steered by.
+
+    Attributes:
+        mask: Weight in [0, 1] of every latent pixel, (B, K, T, H, W).
+        mode: How it meets the predicted mask.
+        strength: Share of the way from the predicted mask to the combined one.
+    """
+
+    mask: Tensor
+    mode: SteeringMode = SteeringMode.REPLACE
+    strength: float = 1.0
+
+    def steer(self, predicted: Tensor, patch_size: int) -> Tensor:
+        """Combine the predicted mask with the user's.
+
+        Args:
+            predicted: Face weight of each video token, (B, T * N, 1).
+            patch_size: Latent pixels per token side; a token's weight is the mean over its pixels.
+
+        Returns:
+            Face weight of each video token for each track, (B, T * N, K).
+        """
+        pooled = F.avg_pool2d(self.mask.flatten(0, 1).to(predicted), patch_size)
+        mask = pooled.unflatten(0, self.mask.shape[:2]).flatten(2).transpose(1, 2)
+        combined = {
+            SteeringMode.REPLACE: mask,
+            SteeringMode.MULTIPLY: predicted * mask,
+            SteeringMode.ADD: (predicted + mask).clamp(max=1),
+        }[self.mode]
+        return torch.lerp(predicted.expand_as(combined), combined, self.strength)

@@ -1,8 +1,8 @@
 """The joint network: two branches, layer by layer, with cross-modal interaction after every second layer.
 
 Source: UniAVGen (arXiv:2511.03334), figure 2. Attribute names are the released checkpoint's keys.
-Dimension key: B batch, C latent channels, T video latents, H and W latent rows and columns, N tokens per latent,
-S audio tokens, R reference voice tokens, M interaction modules.
+Dimension key: B batch, K audio tracks per clip, C latent channels, T video latents, H and W latent rows and columns,
+N tokens per latent, S audio tokens, R reference voice tokens, L characters, M interaction modules.
 """
 
 from dataclasses import dataclass, replace
@@ -17,6 +17,7 @@ from ..layers.backend import TORCH, Backend
 from ..layers.rope import rotation_1d, rotation_3d
 from .branch import Block, Head, Stream, embed_times, pad_text, time_embedding, time_projection
 from .cross_modal import AudioToVideoAttention, Geometry, VideoToAudioAttention, build_geometry
+from .face_mask import FaceSteering
 from .speech_text import SpeechTextEncoder
 
 
@@ -26,21 +27,26 @@ class Conditions:
 
     Attributes:
         caption: Caption features, (B, L, caption_dim); zeros are added up to the model's caption length.
-        speech_ids: Characters of the transcript, -1 for filler, long, (B, K).
-        speech_lengths: Characters the audio branch sees, (B,); None for all K.
+        speech_ids: Characters of each track's transcript, -1 for filler, long, (B * K, L).
+        speech_lengths: Characters the audio branch sees, (B * K,); None for all L.
+        speech_positions: Mel frame, reference voice included, at which each character is expected, (B * K, L); None
+            for the model's own spacing.
         reference_image: Latent of the reference image, (B, C, 1, H, W); None for none.
-        reference_audio: Normalised mel of the reference voice, (B, R, mel_bins); None for none.
+        reference_audio: Normalised mel of each track's reference voice, (B * K, R, mel_bins); None for none.
         interaction: Directions that update their target.
         skipped_layer: Layer left out with its interaction; None for none.
+        steering: A user's mask for each track; None for the predicted one alone.
     """
 
     caption: Tensor
     speech_ids: Tensor
     speech_lengths: Tensor | None = None
+    speech_positions: Tensor | None = None
     reference_image: Tensor | None = None
     reference_audio: Tensor | None = None
     interaction: Interaction = Interaction.BOTH
     skipped_layer: int | None = None
+    steering: FaceSteering | None = None
 
 
 @dataclass(frozen=True)
@@ -49,8 +55,8 @@ class JointOutput:
 
     Attributes:
         video: Velocity, noise minus clean, (B, C, T, H, W).
-        audio: Velocity, (B, S, mel_bins).
-        face_masks: Face weight of each video token by each interaction module that ran, (B, M, T, N).
+        audio: Velocity of each track, (B * K, S, mel_bins).
+        face_masks: Predicted face weight of each video token by each interaction module that ran, (B, M, T, N).
     """
 
     video: Tensor
@@ -69,7 +75,8 @@ class JointState:
         audio_reference: Reference tokens at the start of the audio stream.
         geometry: Tables of the interaction.
         video_noisy: 1 where a latent takes updates, 0 where it is kept, (B, T, 1, 1); None for all ones.
-        audio_noisy: 1 where an audio token takes updates, (B, S, 1); None for all ones.
+        audio_noisy: 1 where an audio token takes updates, (B * K, S, 1); None for all ones.
+        steering: A user's mask; None for none.
         face_masks: Masks predicted so far, each (B, T, N).
     """
 
@@ -80,6 +87,7 @@ class JointState:
     geometry: Geometry
     video_noisy: Tensor | None
     audio_noisy: Tensor | None
+    steering: FaceSteering | None = None
     face_masks: tuple[Tensor, ...] = ()
 
 
@@ -122,10 +130,11 @@ class JointModel(nn.Module):
 
         Args:
             video: Noisy video latents with kept ones written in, (B, C, T, H, W); H and W multiples of the patch size.
-            audio: Noisy normalised mel with kept frames written in, (B, S, mel_bins).
-            timesteps: Time of every latent, (B, T), and of every mel frame, (B, S); 0..1000, 0 for clean.
+            audio: Noisy normalised mel with kept frames written in, (B * K, S, mel_bins); K speakers of one clip have
+                K tracks, track k of clip b in row b * K + k.
+            timesteps: Time of every latent, (B, T), and of every mel frame, (B * K, S); 0..1000, 0 for clean.
             conditions: Text, references, and which parts of the network run.
-            kept: Which latents, bool (B, T), and which mel frames, bool (B, S), are kept; None for none. Kept tokens
+            kept: Which latents, bool (B, T), and which mel frames, bool (B * K, S), are kept; None for none. Kept ones
                 are seen by the other branch but take no update from it.
             options: Data of the host, handed to every attention call.
 
@@ -137,6 +146,7 @@ class JointModel(nn.Module):
             geometry=self._geometry(video, audio),
             video_noisy=_noisy(kept[0], video, 2),
             audio_noisy=_noisy(kept[1], audio, 1),
+            steering=conditions.steering,
         )
         for layer in range(self.config.num_layers):
             if layer != conditions.skipped_layer:
@@ -157,8 +167,9 @@ class JointModel(nn.Module):
         """Exchange between the branches; both directions read the states from before either update."""
         a2v, v2a, geometry = self.a2v_blocks[module], self.v2a_blocks[module], state.geometry
         video, audio = state.video.tokens[:, state.video_reference :], state.audio.tokens[:, state.audio_reference :]
-        face_mask = a2v.mask_head(video, state.video.temb[:, -geometry.num_latents :])
-        mask = rearrange(face_mask, "b (t n) 1 -> b t n", t=geometry.num_latents)
+        predicted = a2v.mask_head(video, state.video.temb[:, -geometry.num_latents :])
+        face_mask = self._face_mask(predicted, state)
+        mask = rearrange(predicted, "b (t n) 1 -> b t n", t=geometry.num_latents)
         new_video, new_audio = state.video, state.audio
         if interaction.audio_to_video:
             update = a2v(video, audio, face_mask, geometry, options)
@@ -172,6 +183,12 @@ class JointModel(nn.Module):
                 update = update * state.audio_noisy
             new_audio = _add_after_reference(state.audio, update, state.audio_reference)
         return replace(state, video=new_video, audio=new_audio, face_masks=(*state.face_masks, mask))
+
+    def _face_mask(self, predicted: Tensor, state: JointState) -> Tensor:
+        """Face weight of each video token for each track, (B, T * N, K), from the predicted one, (B, T * N, 1)."""
+        if state.steering is not None:
+            return state.steering.steer(predicted, self.config.patch_size)
+        return predicted.expand(-1, -1, state.audio.tokens.shape[0] // predicted.shape[0])
 
     def _embed(
         self, video: Tensor, audio: Tensor, timesteps: tuple[Tensor, Tensor], conditions: Conditions
@@ -217,14 +234,16 @@ class JointModel(nn.Module):
         )
         rotation = rotation_1d(torch.arange(audio.shape[1], device=audio.device), head_dim)
         characters = torch.arange(conditions.speech_ids.shape[1], device=audio.device)
-        lengths = conditions.speech_lengths
+        lengths, places = conditions.speech_lengths, conditions.speech_positions
+        if places is None:
+            places = characters * text.position_scale + text.position_offset
         return Stream(
             tokens=self.audio_embedding(audio),
             temb=temb,
             modulation=modulation,
             rotation=rotation,
             text=self.text_proj(self.text_embedding(conditions.speech_ids, audio.dtype)),
-            text_rotations=(rotation, rotation_1d(characters * text.position_scale + text.position_offset, head_dim)),
+            text_rotations=(rotation, rotation_1d(places, head_dim)),
             text_mask=None if lengths is None else characters < lengths[:, None],
         )
 
