@@ -6,6 +6,7 @@ from comfy_api.latest import io
 from ..uniavgen_core.config import GuidanceConfig
 from ..uniavgen_core.diffusion.schedule import release_sigmas
 from .host.guidance import make_guider, patch_guidance
+from .host.preview import DEFAULT_EVERY
 from .host.run import run_sampler
 
 AFTER = {"text guidance (release)": True, "no guidance (paper)": False}
@@ -100,17 +101,37 @@ class Sampler(io.ComfyNode):
                     default="euler",
                     tooltip="The release uses euler.",
                 ),
+                io.Int.Input(
+                    "audio_preview_every",
+                    default=DEFAULT_EVERY,
+                    min=0,
+                    max=1000,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Steps between sound previews, to be played on this node while it samples; 0 for none.",
+                ),
             ],
             outputs=[io.Latent.Output()],
         )
 
     @classmethod
     def execute(
-        cls, model, positive, negative, latent, seed, steps, shift, sampler_name="euler", **guidance
+        cls,
+        model,
+        positive,
+        negative,
+        latent,
+        seed,
+        steps,
+        shift,
+        sampler_name="euler",
+        audio_preview_every=0,
+        **guidance,
     ) -> io.NodeOutput:
         guider = make_guider(model, positive, negative, guidance_config(**guidance))
         sampler = comfy.samplers.sampler_object(sampler_name)
-        return io.NodeOutput(run_sampler(guider, sampler, release_sigmas(steps, shift), latent, seed))
+        sigmas = release_sigmas(steps, shift)
+        return io.NodeOutput(run_sampler(guider, sampler, sigmas, latent, seed, audio_preview_every))
 
 
 class Guider(io.ComfyNode):

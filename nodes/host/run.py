@@ -6,15 +6,22 @@ import comfy.model_management
 import comfy.sample
 import comfy.samplers
 import comfy.utils
-import latent_preview
 import torch
 from comfy.nested_tensor import NestedTensor
 from torch import Tensor
 
 from .latent import masks_of, split
+from .preview import live_previews
 
 
-def run_sampler(guider: comfy.samplers.CFGGuider, sampler: Any, sigmas: Tensor, latent: dict, seed: int) -> dict:
+def run_sampler(
+    guider: comfy.samplers.CFGGuider,
+    sampler: Any,
+    sigmas: Tensor,
+    latent: dict,
+    seed: int,
+    audio_preview_every: int = 0,
+) -> dict:
     """Sample a LATENT.
 
     Args:
@@ -23,6 +30,7 @@ def run_sampler(guider: comfy.samplers.CFGGuider, sampler: Any, sigmas: Tensor, 
         sigmas: Falling noise levels, (steps + 1,).
         latent: Joint LATENT; parts under a noise mask of 0 are kept.
         seed: Seed of the noise.
+        audio_preview_every: Steps from one sound preview to the next, 0 for none.
 
     Returns:
         Sampled LATENT.
@@ -32,16 +40,17 @@ def run_sampler(guider: comfy.samplers.CFGGuider, sampler: Any, sigmas: Tensor, 
     """
     split(latent)
     samples = latent["samples"]
-    sampled = guider.sample(
-        comfy.sample.prepare_noise(samples, seed, latent.get("batch_index")),
-        samples,
-        sampler,
-        sigmas,
-        denoise_mask=latent.get("noise_mask"),
-        callback=latent_preview.prepare_callback(guider.model_patcher, len(sigmas) - 1),
-        disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
-        seed=seed,
-    )
+    with live_previews(guider.model_patcher, len(sigmas) - 1, audio_preview_every) as on_step:
+        sampled = guider.sample(
+            comfy.sample.prepare_noise(samples, seed, latent.get("batch_index")),
+            samples,
+            sampler,
+            sigmas,
+            denoise_mask=latent.get("noise_mask"),
+            callback=on_step,
+            disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+            seed=seed,
+        )
     sampled = NestedTensor(
         [_restore(*parts) for parts in zip(sampled.unbind(), split(latent), masks_of(latent), strict=True)]
     )
