@@ -5,8 +5,8 @@ import torch
 from comfy_api.latest import io
 
 from ..uniavgen_core.shapes import SPATIAL_FACTOR
-from ..uniavgen_core.text.tokenize import pad_speech_ids, speech_ids, unknown_characters
-from .host.conditions import KEY, REFERENCE_IMAGE_KEY, Pass, set_values
+from ..uniavgen_core.text.tokenize import unknown_characters
+from .host.conditions import REFERENCE_IMAGE_KEY, set_speech, set_values
 from .host.latent import keep_first_latent, split
 
 RGB = 3
@@ -55,8 +55,7 @@ class SpeechText(io.ComfyNode):
         fault = transcript_fault(transcript)  # a linked transcript is known only now
         if fault:
             raise ValueError(fault)
-        ids = tuple(pad_speech_ids(speech_ids(transcript)))
-        return io.NodeOutput(set_values(conditioning, {KEY: Pass(speech_ids=ids)}))
+        return io.NodeOutput(set_speech(conditioning, text=transcript))
 
 
 class ReferenceImage(io.ComfyNode):

@@ -7,8 +7,9 @@ import torch
 
 from ...uniavgen_core.config import TextConfig
 from ...uniavgen_core.shapes import MEL_RATE
-from .conditions import REFERENCE_IMAGE_KEY, pass_of
+from .conditions import REFERENCE_IMAGE_KEY, Speech, pass_of
 from .latent import fault_of
+from .speech import spell
 
 FASTEST_CHARACTERS_PER_SECOND = 30
 
@@ -59,10 +60,29 @@ def _check_conditioning(conditioning: dict, shapes: list[tuple[int, ...]], text:
             f"{16 * shapes[0][-1]}x{16 * shapes[0][-2]}. Feed the same latent to 'UniAVGen Reference Image' and to the "
             "sampler."
         )
-    characters, longest = len(pass_of(conditioning).speech_ids), longest_transcript(shapes[1][2], text)
-    if pass_of(conditioning).has_speech and characters > longest:
-        seconds = shapes[1][2] / MEL_RATE
+    for speech in pass_of(conditioning).speeches:
+        _check_length(speech, shapes[1][2], text)
+    _check_tracks(conditioning, shapes)
+
+
+def _check_length(speech: Speech, mel_frames: int, text: TextConfig) -> None:
+    """Refuse a transcript that cannot be spoken in the time it has."""
+    if speech.text is None:
+        return
+    left = mel_frames - round(MEL_RATE * speech.start)
+    characters, longest = len(spell(speech.text)), longest_transcript(left, text)
+    if characters > longest:
         raise ValueError(
-            f"The transcript has {characters} characters, but {seconds:.1f} seconds can hold about {longest}. Shorten "
-            "it, or make the clip longer in 'UniAVGen Empty Latent'."
+            f"The transcript has {characters} characters, but {left / MEL_RATE:.1f} seconds can hold about "
+            f"{max(0, longest)}. Shorten it, or make the clip longer."
+        )
+
+
+def _check_tracks(conditioning: dict, shapes: list[tuple[int, ...]]) -> None:
+    """Refuse a conditioning and a latent that disagree on the number of speakers."""
+    speakers, tracks = len(pass_of(conditioning).speeches), shapes[1][1]
+    if speakers != tracks:
+        raise ValueError(
+            f"The conditioning has {speakers} speaker(s), the latent {tracks} audio track(s). Feed both outputs "
+            "of 'UniAVGen Speakers', conditioning and latent, to the sampler."
         )

@@ -1,7 +1,8 @@
 """Codecs as ComfyUI's VAE objects: the bundled video codec, Wan2.2's, and the audio codec.
 
 Latents on the outside are always normalised, as the joint model has them.
-Dimension key: B batch, F video frames, T video latents, H and W pixel rows and columns, S mel frames, N samples.
+Dimension key: B batch, F video frames, T video latents, H and W pixel rows and columns, K audio tracks, S mel frames,
+N samples.
 """
 
 from collections.abc import Callable
@@ -110,19 +111,20 @@ class AudioCodec(comfy.sd.VAE):
         )
 
     def decode(self, samples_in: Tensor, vae_options: dict | None = None) -> Tensor:
-        """Turn normalised mel (B, 1, S, 80) into sound (B, N, 1), N = 240 S.
+        """Turn normalised mel (B, K, S, 80) into sound (B, N, 1), N = 240 S; the K tracks are mixed.
 
         Raises:
             ValueError: If the mel is not finite.
         """
         del vae_options
-        mel = denormalize_mel(samples_in[:, 0].float().to(self.device)).transpose(1, 2)
+        mel = denormalize_mel(samples_in.flatten(0, 1).float().to(self.device)).transpose(1, 2)
         if not torch.isfinite(mel).all():
             raise ValueError(
                 "The audio latent holds values that are not finite, so there is no sound to make. Lower the "
                 "guidance, or load the model in bf16 or fp32 instead of fp16."
             )
-        return self.vocode(mel).unsqueeze(-1).to(self.output_device)
+        mixed = self.vocode(mel).unflatten(0, samples_in.shape[:2]).sum(dim=1)
+        return mixed.clamp(-1, 1).unsqueeze(-1).to(self.output_device)
 
     def encode(self, pixel_samples: Tensor) -> Tensor:
         """Turn sound (B, N, channels) at 24 kHz into normalised mel (B, 1, S, 80)."""

@@ -19,7 +19,7 @@ from torch import Tensor
 from ...uniavgen_core.config import GuidanceConfig, Interaction
 from ...uniavgen_core.diffusion.guidance import guide
 from ...uniavgen_core.diffusion.schedule import boundary_sigma
-from .conditions import KEY, REFERENCE_IMAGE_KEY, pass_of
+from .conditions import KEY, REFERENCE_KEYS, pass_of
 from .load import require_uniavgen
 
 WRAPPER = "uniavgen_guidance"
@@ -53,7 +53,7 @@ def null_halves(positive: dict, negative: dict, config: GuidanceConfig, boundary
 
     Args:
         positive: Conditioning whose references and null speech the null passes keep.
-        negative: Conditioning with the null caption, and a speech of its own if the user gave it one.
+        negative: Conditioning with the null caption.
         config: Guidance.
         boundary: Noise level that parts the halves.
 
@@ -61,20 +61,16 @@ def null_halves(positive: dict, negative: dict, config: GuidanceConfig, boundary
         Conditionings for noise levels above and below the boundary; only the first if later steps are not guided.
     """
     run = pass_of(positive)
-    null = {**negative}
-    if REFERENCE_IMAGE_KEY in positive:
-        null.setdefault(REFERENCE_IMAGE_KEY, positive[REFERENCE_IMAGE_KEY])
-    given = pass_of(negative)
-    source = given if given.has_speech else run
+    null = {key: positive[key] for key in REFERENCE_KEYS if key in positive} | negative
 
     def half(interaction: Interaction) -> dict:
-        null_pass = source.as_null(interaction, config.skipped_layer)
+        null_pass = run.as_null(interaction, config.skipped_layer)
         # Caches of other nodes tell conditionings apart by their uuid.
         return {**null, "model_conds": {}, "uuid": uuid4(), KEY: null_pass}
 
     halves = [{**half(Interaction.OFF), "timestep_end": boundary}]
     if config.text_guidance_after:
-        halves.append({**half(run.interaction), "timestep_start": boundary})
+        halves.append({**half(run.late_null or run.interaction), "timestep_start": boundary})
     return halves
 
 

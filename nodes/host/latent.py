@@ -1,7 +1,7 @@
-"""Joint latents in ComfyUI's form: a NestedTensor of video (B, 48, T, H, W) and audio (B, 1, S, 80).
+"""Joint latents in ComfyUI's form: a NestedTensor of video (B, 48, T, H, W) and audio (B, K, S, 80).
 
 Both are already normalised, so that samplers, which see them packed into one row, need not tell them apart.
-Dimension key: B batch, T video latents, H and W latent rows and columns, S mel frames.
+Dimension key: B batch, K audio tracks, T video latents, H and W latent rows and columns, S mel frames.
 """
 
 import comfy.latent_formats
@@ -62,7 +62,7 @@ def fault_of(shapes: list[tuple[int, ...]]) -> str | None:
     use = "Use the node 'UniAVGen Empty Latent'."
     if len(shapes) != 2 or len(shapes[0]) != VIDEO_DIMS or len(shapes[1]) != AUDIO_DIMS:
         return f"The latent is not a UniAVGen latent of video and audio (its shapes: {shapes}). {use}"
-    if shapes[0][1] != LATENT_CHANNELS or shapes[1][1] != 1 or shapes[1][3] != MEL_BINS:
+    if shapes[0][1] != LATENT_CHANNELS or shapes[1][3] != MEL_BINS:
         return (
             f"The latent belongs to another model: its shapes are {shapes}, but UniAVGen needs {LATENT_CHANNELS} video "
             f"channels and {MEL_BINS} mel bins. {use}"
@@ -71,11 +71,11 @@ def fault_of(shapes: list[tuple[int, ...]]) -> str | None:
 
 
 def masks_of(latent: dict) -> tuple[Tensor, Tensor]:
-    """Noise masks of a LATENT, 1 where generated: (B, 1, T, 1, 1) and (B, 1, S, 1); ones where it has none."""
+    """Noise masks of a LATENT, 1 where generated: (B, 1, T, 1, 1) and (B, K, S, 1); ones where it has none."""
     video, audio = split(latent)
     ones = (
         torch.ones(video.shape[0], 1, video.shape[2], 1, 1, device=video.device),
-        torch.ones(audio.shape[0], 1, audio.shape[2], 1, device=audio.device),
+        torch.ones(*audio.shape[:3], 1, device=audio.device),
     )
     mask = latent.get("noise_mask")
     if mask is None:

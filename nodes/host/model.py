@@ -1,7 +1,8 @@
 """The network as a ComfyUI diffusion model.
 
 ComfyUI hands over a list of video and audio latents with a time for each token, and takes a list of velocities back.
-Dimension key: B batch, T video latents, H and W latent rows and columns, S mel frames.
+Dimension key: B batch, K audio tracks, M interaction modules, T video latents, N tokens per latent, H and W latent rows
+and columns, S mel frames, R mel frames of a reference voice.
 """
 
 from dataclasses import replace
@@ -17,13 +18,23 @@ import torch
 from torch import Tensor, nn
 
 from ...uniavgen_core.config import Interaction, ModelConfig
+from ...uniavgen_core.diffusion.schedule import TIMESTEPS
+from ...uniavgen_core.model.face_mask import FaceSteering
 from ...uniavgen_core.model.joint import Conditions, JointModel, JointState
 from ...uniavgen_core.shapes import video_frames_of
 from .backend import host_backend
-from .conditions import KEY, REFERENCE_IMAGE_KEY, Pass, pass_of
+from .conditions import FACE_MASK_KEY, KEY, REFERENCE_IMAGE_KEY, REFERENCE_VOICE_KEY, Pass, pass_of
 from .latent import JointLatentFormat
+from .speech import speech_tensors
 
 PREFETCH = "uniavgen_prefetch_queue"
+ON_FACE_MASKS = "uniavgen_on_face_masks"
+"""Option of a call: a function that is given the predicted face masks (B, M, K, T, N) and the token grid's size."""
+REFERENCES = {
+    "reference_image": REFERENCE_IMAGE_KEY,
+    "reference_voice": REFERENCE_VOICE_KEY,
+    "face_mask": FACE_MASK_KEY,
+}
 DIFFUSION_MODEL = comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL
 
 
@@ -56,18 +67,19 @@ class HostJointModel(JointModel):
         transformer_options: dict | None = None,
         uniavgen: Pass | None = None,
         reference_image: Tensor | None = None,
-        **masks: Any,
+        **others: Any,
     ) -> list[Tensor]:
         """Predict velocities.
 
         Args:
-            x: Noisy video (B, 48, T, H, W) and audio (B, 1, S, 80).
-            timestep: Time of each latent, (B, T), and of each mel frame, (B, S).
+            x: Noisy video (B, 48, T, H, W) and audio (B, K, S, 80).
+            timestep: Time of each latent, (B, T), and of each mel frame, (B * K, S).
             context: Caption features, (B, L, caption_dim).
             transformer_options: ComfyUI's options of this call.
             uniavgen: What this pass runs on.
             reference_image: Latent of the reference image, (B, 48, 1, H, W).
-            masks: ``denoise_mask`` and ``audio_denoise_mask``, 1 where generated, shapes of ``x``.
+            others: ``denoise_mask`` (B, 1, T, H, W) and ``audio_denoise_mask`` (B, K, S, 1), 1 where generated;
+                ``reference_voice`` (B, K, R, 80); ``face_mask`` (B, K, T, H, W).
 
         Returns:
             Velocities, shapes of ``x``.
@@ -76,18 +88,25 @@ class HostJointModel(JointModel):
         run = uniavgen or Pass()
         options = dict(transformer_options or {})
         options[PREFETCH] = self._prefetch_queue(run, video.device, options)
+        voice = others.get("reference_voice")
+        voice_frames = 0 if voice is None else voice.shape[2]
         conditions = Conditions(
             caption=context,
-            speech_ids=torch.tensor([run.speech_ids], device=video.device).expand(video.shape[0], -1),
+            **speech_tensors(run, self.config.text, voice_frames, video.shape[0], video.device),
             reference_image=reference_image,
+            reference_audio=None if voice is None else voice.flatten(0, 1),
             interaction=run.interaction,
             skipped_layer=run.skipped_layer,
+            steering=_steering(run, others.get("face_mask"), timestep),
         )
-        kept = (_kept(masks.get("denoise_mask")), _kept(masks.get("audio_denoise_mask")))
-        output = super().forward(video, audio[:, 0], timestep, conditions, kept, options)
+        kept = (_kept(others.get("denoise_mask")), _kept(others.get("audio_denoise_mask")))
+        output = super().forward(video, audio.flatten(0, 1), timestep, conditions, kept, options)
         if options[PREFETCH] is not None:
             comfy.model_prefetch.prefetch_queue_pop(options[PREFETCH], video.device, None)
-        return [output.video, output.audio.unsqueeze(1)]
+        if ON_FACE_MASKS in options:
+            size = self.config.patch_size
+            options[ON_FACE_MASKS](output.face_masks[:, :, None], (video.shape[3] // size, video.shape[4] // size))
+        return [output.video, output.audio.unflatten(0, audio.shape[:2])]
 
     def run_layer(self, layer: int, state: JointState, interaction: Interaction, options: Any = None) -> JointState:
         """Run one layer, or what a patch puts in its place (``patches_replace["dit"][("double_block", layer)]``)."""
@@ -123,14 +142,24 @@ def _with_tokens(state: JointState, video: Tensor, audio: Tensor) -> JointState:
     return replace(state, video=state.video.with_tokens(video), audio=state.audio.with_tokens(audio))
 
 
+def _steering(run: Pass, mask: Tensor | None, timestep: tuple[Tensor, Tensor]) -> FaceSteering | None:
+    """The user's face masks, if there are any and they count at this noise level."""
+    if mask is None:
+        return None
+    sigma = max(float(times.max()) for times in timestep) / TIMESTEPS
+    steering = run.steering
+    within = steering.stop <= sigma <= steering.start
+    return FaceSteering(mask, steering.mode, steering.strength) if within else None
+
+
 def _kept(mask: Tensor | None) -> Tensor | None:
-    """Time steps that a denoise mask (B, C, T, ...) keeps whole, bool, (B, T)."""
+    """Time steps that a denoise mask (B, K, T, ...) keeps whole, bool, (B * K, T)."""
     return None if mask is None else _time_mask(mask) == 0
 
 
 def _time_mask(mask: Tensor) -> Tensor:
-    """Largest value of a mask (B, C, T, ...) in each time step, (B, T)."""
-    return mask.transpose(1, 2).flatten(2).amax(dim=2)
+    """Largest value of a mask (B, K, T, ...) in each time step of each track, (B * K, T)."""
+    return mask.flatten(3).amax(dim=3).flatten(0, 1)
 
 
 class UniAVGen(comfy.model_base.BaseModel):
@@ -152,22 +181,23 @@ class UniAVGen(comfy.model_base.BaseModel):
                 video_mask, audio_mask = comfy.utils.unpack_latents(mask, shapes)
                 out["denoise_mask"] = comfy.conds.CONDRegular(video_mask[:, :1])
                 out["audio_denoise_mask"] = comfy.conds.CONDRegular(audio_mask[..., :1])
-        image = kwargs.get(REFERENCE_IMAGE_KEY)
-        if image is not None:
-            out["reference_image"] = comfy.conds.CONDRegular(image)
+        for name, key in REFERENCES.items():
+            if kwargs.get(key) is not None:
+                out[name] = comfy.conds.CONDRegular(kwargs[key])
         return out
 
     def process_timestep(self, timestep: Tensor, **conds: Any) -> tuple[Tensor, Tensor]:
-        """Time of every latent, (B, T), and of every mel frame, (B, S): 0 where a mask keeps it.
+        """Time of every latent, (B, T), and of every mel frame, (B * K, S): 0 where a mask keeps it.
 
         ComfyUI calls this before it unpacks the latents, so their shapes are read from ``conds``.
         """
         shapes = conds["latent_shapes"]
         masks = (conds.get("denoise_mask"), conds.get("audio_denoise_mask"))
-        return tuple(
-            timestep[:, None].expand(-1, shape[2]) if mask is None else timestep[:, None] * _time_mask(mask).float()
-            for mask, shape in zip(masks, shapes, strict=True)
-        )
+        times = []
+        for mask, shape, tracks in zip(masks, shapes, (1, shapes[1][1]), strict=True):
+            each = timestep.repeat_interleave(tracks)[:, None]
+            times.append(each.expand(-1, shape[2]) if mask is None else each * _time_mask(mask).float())
+        return tuple(times)
 
     def scale_latent_inpaint(self, latent_image: Tensor, **_: Any) -> Tensor:
         """Kept parts enter the network clean, whatever the noise level."""
@@ -186,12 +216,14 @@ class UniAVGen(comfy.model_base.BaseModel):
     def resize_cond_for_context_window(
         self, cond_key: str, cond_value: Any, window: Any, x_in: Tensor, device: Any, retain_index_list: Any = ()
     ) -> Any:
-        """Cut the audio mask to the window's sound; the rest is left to ComfyUI."""
+        """Cut the audio mask to the window's sound, and face masks to its pictures; the rest is left to ComfyUI."""
         del x_in, retain_index_list
         windows = getattr(window, "modality_windows", None)
         if cond_key == "audio_denoise_mask" and windows:
             return cond_value._copy_with(windows[1].get_tensor(cond_value.cond, device, dim=2))
-        return cond_value if cond_key in ("reference_image", "c_crossattn") else None
+        if cond_key == "face_mask":
+            return cond_value._copy_with(window.get_tensor(cond_value.cond, device, dim=2))
+        return cond_value if cond_key in ("reference_image", "reference_voice", "c_crossattn") else None
 
 
 class UniAVGenConfig(comfy.supported_models_base.BASE):

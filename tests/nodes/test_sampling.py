@@ -49,12 +49,12 @@ def guidance(run):
 
 
 @pytest.fixture(scope="module")
-def conditionings(pack, run, inputs):
+def conditionings(pack, fixture, inputs):
     """Positive and negative CONDITIONING of the run."""
     conditions = pack.nodes.host.conditions
-    ids = {conditions.KEY: conditions.Pass(speech_ids=tuple(run["speech_text_ids"]))}
+    said = {conditions.KEY: conditions.Pass((conditions.Speech(fixture.info["meta"]["texts"]["main"]),))}
     image = {conditions.REFERENCE_IMAGE_KEY: inputs["ref_image"]}
-    return [[inputs["caption"], ids | image]], [[inputs["neg_caption"], {}]]
+    return [[inputs["caption"], said | image]], [[inputs["neg_caption"], {}]]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,61 @@
+"""The speech text of a pass as the network reads it: characters, how many count, and where they are expected.
+
+Dimension key: B batch, K audio tracks, L characters.
+"""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from ...uniavgen_core.config import TextConfig
+from ...uniavgen_core.shapes import MEL_RATE
+from ...uniavgen_core.text.placement import Passage, character_positions
+from ...uniavgen_core.text.tokenize import NULL_SPEECH, join_reference, pad_speech_ids, speech_ids
+from ...uniavgen_core.text.vocabulary import FILLER
+from .conditions import Pass, Speech
+
+spell = lru_cache(maxsize=64)(speech_ids)
+
+
+def speech_tensors(
+    run: Pass, config: TextConfig, voice_frames: int, batch: int, device: torch.device
+) -> dict[str, Tensor | None]:
+    """Speech fields of ``Conditions``.
+
+    Args:
+        run: What each track says.
+        config: The model's.
+        voice_frames: Mel frames of the reference voice before the clip.
+        batch: Clips in the batch; all say the same.
+        device: Where the tensors live.
+
+    Returns:
+        ``speech_ids`` and ``speech_positions``, (B * K, L), and ``speech_lengths``, (B * K,), or None for one track,
+        which sees all its characters.
+    """
+    ids = [characters_of(speech) for speech in run.speeches]
+    places = [_places(speech, len(row), config, voice_frames) for speech, row in zip(run.speeches, ids, strict=True)]
+    longest = max(map(len, ids))
+    filled = [[*row, *[FILLER] * (longest - len(row))] for row in ids]
+    spaced = [[*row, *[0.0] * (longest - len(row))] for row in places]
+    lengths = torch.tensor([len(row) for row in ids], device=device)
+    return {
+        "speech_ids": torch.tensor(filled, device=device).repeat(batch, 1),
+        "speech_positions": torch.tensor(spaced, device=device).repeat(batch, 1),
+        "speech_lengths": lengths.repeat(batch) if len(ids) > 1 else None,
+    }
+
+
+def characters_of(speech: Speech) -> tuple[int, ...]:
+    """Characters of a track's text, the reference voice's first, -1 for filler."""
+    if speech.text is None and not speech.voice_text:
+        return NULL_SPEECH
+    return pad_speech_ids(spell(join_reference(speech.voice_text, speech.text or "")))
+
+
+def _places(speech: Speech, characters: int, config: TextConfig, voice_frames: int) -> tuple[float, ...]:
+    """Expected mel frame of each character: the reference voice's from the start, the others after it."""
+    before = len(spell(join_reference(speech.voice_text, ""))) if speech.voice_text else 0
+    own = Passage(characters - before, voice_frames + MEL_RATE * speech.start)
+    return character_positions([Passage(before), own], config)
