@@ -105,6 +105,7 @@ def test_every_sample_and_frame_is_either_inside_or_in_the_inverse(seed):
 
 def test_the_inverse_of_nothing_is_everything_and_the_reverse():
     assert NOTHING.inverse(2.5).pairs == ((0, 2.5),)
+    assert parse_spans("1-2, 4-6").inverse(3) == parse_spans("0-1, 2-3")
     assert EVERYTHING.inverse(2.5) == NOTHING
     assert not NOTHING
     assert EVERYTHING

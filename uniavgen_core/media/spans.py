@@ -115,7 +115,7 @@ class Spans:
     def sample_ranges(self, samples: int, sample_rate: int) -> list[tuple[int, int]]:
         """First and stop index of the samples of every span that holds any, in ``samples`` samples."""
         found = [(_first(start, sample_rate, 0.0), _first(stop, sample_rate, 0.0)) for start, stop in self.pairs]
-        ranges = [(min(first, samples), min(stop, samples)) for first, stop in found]
+        ranges = [(first, min(stop, samples)) for first, stop in found]
         return [(int(first), int(stop)) for first, stop in ranges if stop > first]
 
     def _mask(self, length: int, rate: float, middle: float, whole: bool = False) -> Tensor:
