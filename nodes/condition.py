@@ -5,9 +5,10 @@ import torch
 from comfy_api.latest import io
 
 from ..uniavgen_core.shapes import SPATIAL_FACTOR
-from ..uniavgen_core.text.tokenize import unknown_characters
+from ..uniavgen_core.text.prepare import prepare_transcript
 from .host.conditions import REFERENCE_IMAGE_KEY, set_speech, set_values
 from .host.latent import keep_first_latent, split
+from .host.notices import with_notices
 
 RGB = 3
 
@@ -16,10 +17,8 @@ def transcript_fault(transcript: str) -> str | None:
     """What is wrong with a transcript, in words for the user; None if nothing is."""
     if not transcript.strip():
         return "The transcript is empty. Write what the person says; the caption goes into the text encoder."
-    unknown = unknown_characters(transcript)
-    if unknown:
-        shown = " ".join(unknown[:10])
-        return f"The model does not know these characters of the transcript: {shown} Replace or remove them."
+    if not prepare_transcript(transcript, spell_out=False).text.strip():
+        return f"The model knows none of the transcript's characters: {transcript.strip()[:20]} Write it in letters."
     return None
 
 
@@ -41,6 +40,13 @@ class SpeechText(io.ComfyNode):
                     default="hello moon",
                     tooltip="The spoken words, in English or Chinese. Nothing else is read aloud.",
                 ),
+                io.Boolean.Input(
+                    "spell_out",
+                    default=True,
+                    optional=True,
+                    tooltip="Say numbers, dates, units and abbreviations as words; needs the package wetext where the "
+                    "transcript has digits. Off: the model gets them as they are written.",
+                ),
             ],
             outputs=[io.Conditioning.Output()],
         )
@@ -51,11 +57,12 @@ class SpeechText(io.ComfyNode):
         return linked or transcript_fault(transcript) or True
 
     @classmethod
-    def execute(cls, conditioning: list, transcript: str) -> io.NodeOutput:
+    def execute(cls, conditioning: list, transcript: str, spell_out: bool = True) -> io.NodeOutput:
         fault = transcript_fault(transcript)  # a linked transcript is known only now
         if fault:
             raise ValueError(fault)
-        return io.NodeOutput(set_speech(conditioning, text=transcript))
+        prepared = prepare_transcript(transcript, spell_out)
+        return with_notices(prepared.notices, set_speech(conditioning, text=prepared.text))
 
 
 class ReferenceImage(io.ComfyNode):

@@ -1,0 +1,17 @@
+"""English abbreviations: how they are said, and whether a sentence can end with one."""
+
+TITLES = {
+    "Mr.": "Mister", "Mrs.": "Missus", "Ms.": "Miz", "Dr.": "Doctor", "Prof.": "Professor", "Rev.": "Reverend",
+    "Gen.": "General", "Capt.": "Captain", "Lt.": "Lieutenant", "Sgt.": "Sergeant", "Sen.": "Senator",
+    "Gov.": "Governor", "Pres.": "President", "Mt.": "Mount", "Ft.": "Fort", "e.g.": "for example", "i.e.": "that is",
+    "vs.": "versus", "approx.": "approximately", "cf.": "compare", "Fig.": "Figure",
+}  # fmt: skip
+"""What goes before the word it belongs to, so that no sentence ends with it."""
+
+ENDINGS = {
+    "etc.": "et cetera", "Jr.": "Junior", "Sr.": "Senior", "Inc.": "Incorporated", "Ltd.": "Limited",
+    "Co.": "Company", "Corp.": "Corporation", "Dept.": "Department", "Ave.": "Avenue", "Blvd.": "Boulevard",
+    "Rd.": "Road", "Jan.": "January", "Feb.": "February", "Aug.": "August", "Sept.": "September", "Sep.": "September",
+    "Oct.": "October", "Nov.": "November", "Dec.": "December",
+}  # fmt: skip
+"""What may stand last: a capital after it begins a sentence."""

@@ -1,0 +1,54 @@
+"""Where sentences end, in English and Chinese."""
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+from .abbreviations import ENDINGS, TITLES
+
+_END = re.compile(r"""[.!?。！？…]+["'”’」』）)\]]*|\n""")  # noqa: RUF001 - full-width signs end Chinese sentences.
+_CHINESE_END = re.compile(r"[。！？]")  # noqa: RUF001
+_CHINESE = re.compile(r"[\u3100-\u9fff]")
+_TITLE = re.compile(r"(?<![\w.])(?:" + "|".join(map(re.escape, TITLES)) + ")$", re.IGNORECASE)
+_INITIAL = re.compile(r"(?<![\w.])[A-HJ-Z]\.$")  # "J. Smith"; a sentence may well end in "I."
+_BEFORE_NUMBER = re.compile(r"(?<![\w.])(?:No\.|" + "|".join(map(re.escape, ENDINGS)) + ")$")  # "Jan. 5"
+
+
+def is_chinese(text: str) -> bool:
+    """Whether any character of a text is Chinese."""
+    return bool(_CHINESE.search(text))
+
+
+def split_sentences(text: str) -> list[str]:
+    """Split a text where its sentences and its lines end.
+
+    A point ends none within a number or address (3.5), after a title or an initial (Mr., J.), between an abbreviation
+    and a number (Jan. 5), or before a lower-case letter (at 5 a.m. sharp).
+
+    Args:
+        text: English, Chinese or both.
+
+    Returns:
+        The sentences with the white space that follows them; joined they are the text again.
+    """
+    cuts = [0, *_ends(text), len(text)]
+    return [text[start:end] for start, end in pairwise(cuts) if start < end]
+
+
+def _ends(text: str) -> Iterator[int]:
+    """Places where a sentence has ended and the next begins."""
+    for match in _END.finditer(text):
+        after = text[match.end() :]
+        following = after.lstrip()
+        if _is_end(text[: match.end()], match[0], following, after != following):
+            yield match.end() + len(after) - len(following)
+
+
+def _is_end(before: str, sign: str, following: str, spaced: bool) -> bool:
+    """Whether a sentence ends at a sign, given the text up to and with it and what follows it."""
+    if sign == "\n" or _CHINESE_END.search(sign) or not following:
+        return True
+    if not spaced:  # "3.5" goes on; "Hello!你好" does not.
+        return is_chinese(following[0]) and (sign[0] in "!?" or is_chinese(before[-2:]))
+    number = following[0].isdecimal() and _BEFORE_NUMBER.search(before)
+    return not (following[0].islower() or number or _TITLE.search(before) or _INITIAL.search(before))
