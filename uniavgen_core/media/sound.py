@@ -221,7 +221,7 @@ def _notices_of_a_part(sound: Sound, name: str) -> list[str]:
         return [
             f"The channels of {name[0].lower()}{name[1:]} cancel each other when mixed down. Give one channel only."
         ]
-    if sound.sample_rate <= 2 * _NARROW_HZ or _share_above(mixed, sound.sample_rate) < _NARROW_SHARE:
+    if _share_above(mixed, sound.sample_rate) < _NARROW_SHARE:
         return [
             f"{name} has nothing above {_NARROW_HZ // 1000} kHz, as on a telephone. It is used as it is; what is "
             "generated from it may sound dull."
