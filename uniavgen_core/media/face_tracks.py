@@ -1,0 +1,152 @@
+"""Faces followed through the frames of a clip: which is which, what lies between two sightings, and without jitter.
+
+Dimension key: F video frames, P landmarks, N tracks.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.signal import savgol_filter
+
+FARTHEST_STEP = 1.0
+"""How far a face may move between two sightings, in sizes of the face; beyond, it is another one."""
+_BOX_VALUES = 4
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face in one frame.
+
+    Attributes:
+        box: Left, top, right and bottom, pixels, (4,) float32.
+        landmarks: Points of the face (x, y), pixels, (P, 2) float32; None where only the box is known.
+        score: How sure its finder is, in [0, 1].
+    """
+
+    box: np.ndarray
+    landmarks: np.ndarray | None = None
+    score: float = 1.0
+
+    @property
+    def center(self) -> np.ndarray:
+        """Middle of the box (x, y), pixels, (2,)."""
+        return (self.box[:2] + self.box[2:]) / 2
+
+    @property
+    def size(self) -> float:
+        """Mean of the box's sides, pixels."""
+        return float((self.box[2:] - self.box[:2]).mean())
+
+
+Track = list[Face | None]
+"""One face in every frame of a clip; None where it is not seen."""
+
+
+def track_faces(frames: Sequence[Sequence[Face]], fewest: int = 1) -> list[Track]:
+    """Find out which face of a frame is which of the frames before.
+
+    Each face continues the track whose last sighting, however long ago, is nearest; all faces of a frame are matched
+    together, so that two people who pass each other closely are not taken for one.
+
+    Args:
+        frames: The faces of every frame, in any order.
+        fewest: Frames in which a face must be seen; others are left out as mistakes of their finder.
+
+    Returns:
+        One track for each face, from left to right by their mean place.
+    """
+    tracks: list[Track] = []
+    last_seen: list[Face] = []
+    for frame_index, faces in enumerate(frames):
+        owners = _match(last_seen, faces)
+        for track in tracks:
+            track.append(None)
+        for face, owner in zip(faces, owners, strict=True):
+            if owner is None:
+                tracks.append([None] * frame_index + [face])
+                last_seen.append(face)
+            else:
+                tracks[owner][-1] = last_seen[owner] = face
+    tracks = [track for track in tracks if sum(face is not None for face in track) >= fewest]
+    return sorted(tracks, key=lambda track: np.mean([face.center[0] for face in track if face is not None]))
+
+
+def _match(known: Sequence[Face], faces: Sequence[Face]) -> list[int | None]:
+    """Which of the known faces each face is, None for a new one."""
+    owners: list[int | None] = [None] * len(faces)
+    if known and faces:
+        steps = np.array([[_step(one, other) for other in faces] for one in known])
+        # A forbidden step costs more than any number of allowed ones, so it never pushes out an allowed match.
+        costs = np.where(steps <= FARTHEST_STEP, steps, 1e6)
+        for track, face in zip(*linear_sum_assignment(costs), strict=True):
+            if steps[track, face] <= FARTHEST_STEP:
+                owners[face] = int(track)
+    return owners
+
+
+def _step(one: Face, other: Face) -> float:
+    """Distance of two faces in their mean size."""
+    return float(np.linalg.norm(one.center - other.center) / max((one.size + other.size) / 2, 1e-6))
+
+
+def fill_gaps(track: Track, longest: int) -> Track:
+    """Move the face in a straight line over frames in which it is not seen.
+
+    Args:
+        track: One face, F frames.
+        longest: Frames of the longest gap that is filled; longer ones stay empty, as does what lies before the first
+            sighting and after the last.
+
+    Returns:
+        The track with its short gaps filled.
+    """
+    filled = list(track)
+    seen = [index for index, face in enumerate(track) if face is not None]
+    for before, after in pairwise(seen):
+        if after - before - 1 <= longest:
+            for index in range(before + 1, after):
+                share = (index - before) / (after - before)
+                values = (1 - share) * _packed(track[before]) + share * _packed(track[after])
+                filled[index] = _unpacked(values, min(track[before].score, track[after].score))
+    return filled
+
+
+def smooth(track: Track, window: int) -> Track:
+    """Take the jitter out of a face's outline by a moving average; steady motion stays as it is.
+
+    Args:
+        track: One face, F frames.
+        window: Frames averaged, centred on each; rounded up to an odd number. 1 changes nothing.
+
+    Returns:
+        The smoothed track. Sightings on two sides of a gap do not mix; at both ends of a sighting a line is fitted.
+    """
+    smoothed = list(track)
+    for run in _runs(track):
+        length = min(window | 1, (len(run) - 1) | 1)
+        if length >= 3:
+            values = np.stack([_packed(track[index]) for index in run])
+            values = savgol_filter(values, length, polyorder=1, axis=0, mode="interp")
+            for index, row in zip(run, values, strict=True):
+                smoothed[index] = _unpacked(row, track[index].score)
+    return smoothed
+
+
+def _runs(track: Track) -> list[range]:
+    """Spans of frames, without a gap, in which the face is seen."""
+    edges = np.flatnonzero(np.diff([0, *(face is not None for face in track), 0]))
+    return [range(start, stop) for start, stop in edges.reshape(-1, 2)]
+
+
+def _packed(face: Face) -> np.ndarray:
+    """Box and landmarks in one row, (4 + 2P,)."""
+    return face.box if face.landmarks is None else np.concatenate([face.box, face.landmarks.reshape(-1)])
+
+
+def _unpacked(values: np.ndarray, score: float) -> Face:
+    values = values.astype(np.float32)
+    landmarks = values[_BOX_VALUES:].reshape(-1, 2) if len(values) > _BOX_VALUES else None
+    return Face(values[:_BOX_VALUES], landmarks, score)
