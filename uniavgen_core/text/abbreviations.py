@@ -3,8 +3,9 @@
 TITLES = {
     "Mr.": "Mister", "Mrs.": "Missus", "Ms.": "Miz", "Dr.": "Doctor", "Prof.": "Professor", "Rev.": "Reverend",
     "Gen.": "General", "Capt.": "Captain", "Lt.": "Lieutenant", "Sgt.": "Sergeant", "Sen.": "Senator",
-    "Gov.": "Governor", "Pres.": "President", "Mt.": "Mount", "Ft.": "Fort", "e.g.": "for example", "i.e.": "that is",
-    "vs.": "versus", "approx.": "approximately", "cf.": "compare", "Fig.": "Figure",
+    "Gov.": "Governor", "Pres.": "President", "Mt.": "Mount", "St.": "Saint", "e.g.": "for example",
+    "E.g.": "For example", "i.e.": "that is", "I.e.": "That is", "vs.": "versus", "approx.": "approximately",
+    "cf.": "compare", "Fig.": "Figure",
 }  # fmt: skip
 """What goes before the word it belongs to, so that no sentence ends with it."""
 

@@ -42,9 +42,10 @@ def replace_unknown(text: str) -> tuple[str, tuple[str, ...]]:
         notices.append(_notice(character, near))
         replaced[character] = near
     lost = "".join(re.escape(character) for character, near in replaced.items() if near is None)
+    text = text.translate(str.maketrans({c: near for c, near in replaced.items() if near is not None}))
     if lost:
         text = re.sub(f" *(?:[{lost}] *)+", " ", text).strip(" ")
-    return text.translate(str.maketrans({c: near for c, near in replaced.items() if near is not None})), tuple(notices)
+    return text, tuple(notices)
 
 
 def _nearest(character: str) -> str | None:

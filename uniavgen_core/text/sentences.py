@@ -9,7 +9,7 @@ from .abbreviations import ENDINGS, TITLES
 _END = re.compile(r"""[.!?。！？…]+["'”’」』）)\]]*|\n""")  # noqa: RUF001 - full-width signs end Chinese sentences.
 _CHINESE_END = re.compile(r"[。！？]")  # noqa: RUF001
 _CHINESE = re.compile(r"[\u3100-\u9fff]")
-_TITLE = re.compile(r"(?<![\w.])(?:" + "|".join(map(re.escape, TITLES)) + ")$", re.IGNORECASE)
+_TITLE = re.compile(r"(?<![\w.])(?:" + "|".join(map(re.escape, TITLES)) + ")$")
 _INITIAL = re.compile(r"(?<![\w.])[A-HJ-Z]\.$")  # "J. Smith"; a sentence may well end in "I."
 _BEFORE_NUMBER = re.compile(r"(?<![\w.])(?:No\.|" + "|".join(map(re.escape, ENDINGS)) + ")$")  # "Jan. 5"
 

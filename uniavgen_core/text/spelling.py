@@ -14,10 +14,14 @@ from .misread import CHINESE, ENGLISH, Read
 from .sentences import is_chinese, split_sentences
 
 _NUMBER = re.compile(r"[0-9¼½¾⅓⅔⅛]")
-_SHORT = TITLES | ENDINGS | {"No.": "number", "St.": "Saint"}
+_SHORT = TITLES | ENDINGS | {"No.": "number"}
+_FOLLOWED_BY = {"St.": " [A-Z]", "No.": " ?[0-9]"}  # Else it is a street, or the word.
 _ABBREVIATION = re.compile(
-    r"(?<![\w.])(?:(?:" + "|".join(map(re.escape, TITLES | ENDINGS)) + r")(?![A-Za-z])|St\.(?= [A-Z])|No\.(?= ?[0-9]))"
-)
+    r"(?<![\w.])(?:"
+    + "|".join(f"{re.escape(short)}(?{'=' if short in _FOLLOWED_BY else '!'}{_FOLLOWED_BY.get(short, '[A-Za-z]')})"
+               for short in _SHORT)
+    + ")"
+)  # fmt: skip
 _LAST = re.compile(r"[\"'”’)\]]*\s*$")  # noqa: RUF001
 _AND = re.compile(r" & ")
 _BARRIERS = re.compile(r"([\"“”\\{}()\[\]\n]|\s{2,})")  # wetext reads badly across these.
