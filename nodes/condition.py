@@ -1,7 +1,5 @@
 """What the clip says and who says it."""
 
-import comfy.utils
-import torch
 from comfy_api.latest import io
 
 from ..uniavgen_core.shapes import SPATIAL_FACTOR
@@ -9,8 +7,7 @@ from ..uniavgen_core.text.prepare import prepare_transcript
 from .host.conditions import REFERENCE_IMAGE_KEY, set_speech, set_values
 from .host.latent import keep_first_latent, split
 from .host.notices import with_notices
-
-RGB = 3
+from .host.picture import encode_pictures
 
 
 def transcript_fault(transcript: str) -> str | None:
@@ -97,35 +94,10 @@ class ReferenceImage(io.ComfyNode):
 
     @classmethod
     def execute(cls, positive: list, negative: list, video_codec, image, latent: dict, fit: str) -> io.NodeOutput:
-        clean = encode_image(video_codec, image, latent, fit)
+        rows, columns = split(latent)[0].shape[-2:]
+        size = (columns * SPATIAL_FACTOR, rows * SPATIAL_FACTOR)
+        clean = encode_pictures(video_codec, image[:1], size, fit)
         values = {REFERENCE_IMAGE_KEY: clean}
         return io.NodeOutput(
             set_values(positive, values), set_values(negative, values), keep_first_latent(latent, clean)
         )
-
-
-def encode_image(video_codec, image: torch.Tensor, latent: dict, fit: str) -> torch.Tensor:
-    """Encode the first of the images (B, H, W, 3) at the latent's size to (1, 48, 1, h, w).
-
-    Raises:
-        ValueError: If the image does not have three channels, or the codec's latents are not the model's.
-    """
-    if image.ndim != 4 or image.shape[-1] != RGB:
-        channels = image.shape[-1] if image.ndim else 0
-        raise ValueError(
-            f"The image has {channels} channels; it must have {RGB} (RGB). Remove its alpha channel, for example "
-            "with the node 'Split Image with Alpha', or convert a grey one to RGB."
-        )
-    video, _ = split(latent)
-    rows, columns = video.shape[-2:]
-    crop = "center" if fit == "crop" else "disabled"
-    pixels = comfy.utils.common_upscale(
-        image[:1].movedim(-1, 1), columns * SPATIAL_FACTOR, rows * SPATIAL_FACTOR, "bicubic", crop
-    )
-    clean = video_codec.encode(pixels.movedim(1, -1).clamp(0, 1))
-    if clean.shape[1:] != (video.shape[1], 1, rows, columns):
-        raise ValueError(
-            f"The video codec gives latents of shape {tuple(clean.shape)}, the clip needs "
-            f"{(1, video.shape[1], 1, rows, columns)}. Load the codec with 'UniAVGen Load Video Codec'."
-        )
-    return clean

@@ -1,13 +1,14 @@
 """The joint latent as picture and sound."""
 
-import logging
-
 import torch
 from comfy_api.latest import io
 
+from ..uniavgen_core.media.sound import Sound
 from ..uniavgen_core.shapes import FPS, SAMPLE_RATE
 from .host.codec import AudioCodec
+from .host.given import Given, GivenType
 from .host.latent import split
+from .host.notices import with_notices
 
 SILENT_PEAK = 1e-3
 
@@ -26,6 +27,18 @@ class Decode(io.ComfyNode):
                 io.Latent.Input("latent"),
                 io.Vae.Input("video_codec", tooltip="From 'UniAVGen Load Video Codec'."),
                 io.Vae.Input("audio_codec", tooltip="From 'UniAVGen Load Audio Codec'."),
+                GivenType.Input(
+                    "given",
+                    optional=True,
+                    tooltip="From 'UniAVGen Task' or 'UniAVGen Keep': what you gave comes back untouched.",
+                ),
+                io.Boolean.Input(
+                    "vocoded",
+                    default=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Return the model's copy of given sound in place of the original.",
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="images"),
@@ -35,7 +48,9 @@ class Decode(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, latent: dict, video_codec, audio_codec) -> io.NodeOutput:
+    def execute(
+        cls, latent: dict, video_codec, audio_codec, given: Given | None = None, vocoded: bool = False
+    ) -> io.NodeOutput:
         video, audio = split(latent)
         if not isinstance(audio_codec, AudioCodec):
             raise ValueError("audio_codec is not an audio codec of UniAVGen. Load it with 'UniAVGen Load Audio Codec'.")
@@ -46,7 +61,15 @@ class Decode(io.ComfyNode):
             )
         images = video_codec.decode(video).flatten(0, 1)
         waveform = audio_codec.decode(audio).movedim(-1, 1)
+        notices = []
         if waveform.abs().max() < SILENT_PEAK:
-            logging.warning("UniAVGen: the generated sound is silent. Check the transcript and the number of steps.")
-        sound = {"waveform": waveform, "sample_rate": SAMPLE_RATE}
-        return io.NodeOutput(images, sound, float(FPS))
+            notices.append("The generated sound is silent. Check the transcript and the number of steps.")
+        if given is None or given.source is None:
+            return with_notices(notices, images, {"waveform": waveform, "sample_rate": SAMPLE_RATE}, float(FPS))
+        if len(waveform) > 1:
+            raise ValueError(
+                f"The latent holds {len(waveform)} clips, but what was given belongs to one. Sample one clip at a "
+                "time, or disconnect 'given'."
+            )
+        images, fps, sound = given.put_back(images, Sound(waveform[0].cpu(), SAMPLE_RATE), vocoded)
+        return with_notices(notices, images, {"waveform": sound.waveform[None], "sample_rate": sound.sample_rate}, fps)

@@ -39,6 +39,11 @@ def video_frames_in(seconds: float) -> int:
     return video_frames_of(max(2, round((seconds * FPS - 1) / TEMPORAL_FACTOR) + 1))
 
 
+def video_frames_covering(seconds: float) -> int:
+    """Fewest video frames that last ``seconds`` or more and that the codec can hold: 4n + 1, at least 5."""
+    return max(video_frames_of(2), video_frames_of(latent_frames_of(ceil(seconds * FPS - 1e-6))))
+
+
 @dataclass(frozen=True)
 class AVShape:
     """Size of one joint clip.

@@ -22,11 +22,13 @@ class Speech:
     Attributes:
         text: The transcript; None for the null text.
         voice_text: Transcript of the reference voice; empty if it has none.
+        kept_text: Transcript of the sound that is kept before the text; empty if it has none.
         start: When the transcript begins in the clip, seconds.
     """
 
     text: str | None = None
     voice_text: str = ""
+    kept_text: str = ""
     start: float = 0.0
 
 

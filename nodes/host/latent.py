@@ -91,8 +91,46 @@ def masks_of(latent: dict) -> tuple[Tensor, Tensor]:
 
 def keep_first_latent(latent: dict, clean: Tensor) -> dict:
     """LATENT that keeps ``clean`` (B, 48, 1, H, W) as its first video latent."""
-    video, audio = (part.clone() for part in split(latent))
-    video_mask, audio_mask = (mask.clone() for mask in masks_of(latent))
-    video[:, :, :1] = clean.to(video)
-    video_mask[:, :, :1] = 0
-    return {**latent, "samples": NestedTensor((video, audio)), "noise_mask": NestedTensor((video_mask, audio_mask))}
+    return keep_video(latent, clean, torch.zeros(1))
+
+
+def keep_video(latent: dict, clean: Tensor, weights: Tensor) -> dict:
+    """LATENT whose first video latents are given.
+
+    Args:
+        latent: Joint LATENT.
+        clean: The given latents, (B, 48, t, H, W) with t <= T.
+        weights: How far each is generated anew, 0 for kept, (t,).
+    """
+    (video, audio), (video_mask, audio_mask) = split(latent), masks_of(latent)
+    video, video_mask = _given(video, video_mask, clean, weights)
+    return _joint(latent, (video, audio), (video_mask, audio_mask))
+
+
+def keep_audio(latent: dict, clean: Tensor, weights: Tensor, track: int = 0) -> dict:
+    """LATENT whose first mel frames of one track are given.
+
+    Args:
+        latent: Joint LATENT.
+        clean: Normalised mel, (s, 80) with s <= S.
+        weights: How far each frame is generated anew, 0 for kept, (s,).
+        track: The audio track.
+    """
+    (video, audio), (video_mask, audio_mask) = split(latent), masks_of(latent)
+    one = slice(track, track + 1)
+    audio, audio_mask = audio.clone(), audio_mask.clone()
+    audio[:, one], audio_mask[:, one] = _given(audio[:, one], audio_mask[:, one], clean, weights)
+    return _joint(latent, (video, audio), (video_mask, audio_mask))
+
+
+def _given(part: Tensor, mask: Tensor, clean: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Copies of a part (B, C, T, ...) and its mask with the first time steps given."""
+    part, mask, count = part.clone(), mask.clone(), len(weights)
+    part[:, :, :count] = clean.to(part)
+    shape = (1, 1, count, *(1,) * (mask.ndim - 3))
+    mask[:, :, :count] = torch.minimum(mask[:, :, :count], weights.to(mask).reshape(shape))
+    return part, mask
+
+
+def _joint(latent: dict, parts: tuple[Tensor, Tensor], masks: tuple[Tensor, Tensor]) -> dict:
+    return {**latent, "samples": NestedTensor(parts), "noise_mask": NestedTensor(masks)}

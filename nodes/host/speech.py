@@ -48,14 +48,23 @@ def speech_tensors(
 
 
 def characters_of(speech: Speech) -> tuple[int, ...]:
-    """Characters of a track's text, the reference voice's first, -1 for filler."""
-    if speech.text is None and not speech.voice_text:
-        return NULL_SPEECH
-    return pad_speech_ids(spell(join_reference(speech.voice_text, speech.text or "")))
+    """Characters of a track's text, those of what is given before it first, -1 for filler."""
+    text = _given(speech) + (speech.text or "")
+    return pad_speech_ids(spell(text)) if text else NULL_SPEECH
+
+
+def _given(speech: Speech) -> str:
+    """What is heard before the text: the reference voice's words, then those of the kept sound, a space after each."""
+    return join_reference(speech.voice_text, join_reference(speech.kept_text, ""))
 
 
 def _places(speech: Speech, characters: int, config: TextConfig, voice_frames: int) -> tuple[float, ...]:
-    """Expected mel frame of each character: the reference voice's from the start, the others after it."""
-    before = len(spell(join_reference(speech.voice_text, ""))) if speech.voice_text else 0
-    own = Passage(characters - before, voice_frames + MEL_RATE * speech.start)
-    return character_positions([Passage(before), own], config)
+    """Expected mel frame of each character: the reference voice's from the start, the clip's after it."""
+    voice = len(spell(join_reference(speech.voice_text, ""))) if speech.voice_text else 0
+    given = len(spell(_given(speech))) if _given(speech) else 0
+    passages = [
+        Passage(voice),
+        Passage(given - voice, voice_frames),
+        Passage(characters - given, voice_frames + MEL_RATE * speech.start),
+    ]
+    return character_positions(passages, config)

@@ -1,0 +1,59 @@
+"""What a user gave and gets back untouched: the original frames and sound, put over what was generated.
+
+Dimension key: F and G video frames, H and W pixel rows and columns, C channels, N samples.
+"""
+
+from dataclasses import dataclass, replace
+from math import ceil
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ...uniavgen_core.media.restore import Source, restore_frames, restore_sound
+from ...uniavgen_core.media.sound import Sound
+from ...uniavgen_core.media.spans import NOTHING, Spans
+from ...uniavgen_core.shapes import FPS
+
+GivenType = io.Custom("UNIAVGEN_GIVEN")
+_TINY = 1e-6
+
+
+@dataclass(frozen=True)
+class Given:
+    """The user's own material of one clip.
+
+    Attributes:
+        source: Frames and sound with the spans that are kept; None for none.
+        seconds: Length of the result; None for all there is.
+        gain: Factor from the level of the user's sound to the model's.
+    """
+
+    source: Source | None = None
+    seconds: float | None = None
+    gain: float = 1.0
+
+    def put_back(self, images: Tensor, sound: Sound, vocoded: bool = False) -> tuple[Tensor, float, Sound]:
+        """Put the kept parts over a decoded clip.
+
+        Args:
+            images: Generated pictures at 16 fps, (G, H, W, 3).
+            sound: Generated sound.
+            vocoded: Leave the model's copy of kept sound in place of the original.
+
+        Returns:
+            Pictures (F, H, W, 3), their frames a second, and the sound at the original's rate.
+        """
+        if self.source is None:
+            return images, float(FPS), sound
+        source = replace(self.source, audio_kept=self._before_the_clip()) if vocoded else self.source
+        frames, fps = restore_frames(images, source)
+        sound = restore_sound(Sound(sound.waveform / self.gain, sound.sample_rate), source)
+        if self.seconds is not None:
+            frames = frames[: ceil(self.seconds * fps - _TINY)]
+            sound = Sound(sound.waveform[:, : round(self.seconds * sound.sample_rate)], sound.sample_rate)
+        return frames, float(fps), sound
+
+    def _before_the_clip(self) -> Spans:
+        """The part of the source that the model never had."""
+        lead = self.source.lead_seconds
+        return Spans(((0.0, lead),)) if lead else NOTHING

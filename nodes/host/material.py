@@ -1,0 +1,114 @@
+"""A user's VIDEO and AUDIO as plain tensors, looked through before anything long starts.
+
+Dimension key: F video frames, H and W pixel rows and columns, C channels, N samples.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+import psutil
+from torch import Tensor
+
+from ...uniavgen_core.media.sound import Sound, check_user_sound
+
+BYTES_PER_PIXEL = 12
+"""Three channels of float32, as ComfyUI holds a decoded frame."""
+LARGEST_SHARE = 0.5
+"""Share of the free memory that the frames of one video may take."""
+
+
+@dataclass(frozen=True)
+class Footage:
+    """A decoded video.
+
+    Attributes:
+        frames: Pictures in [0, 1], (F, H, W, 3).
+        fps: Frames a second.
+        sound: Its sound, or None.
+        start: How much of the file was left out before it, seconds.
+    """
+
+    frames: Tensor
+    fps: Fraction
+    sound: Sound | None
+    start: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Length of the pictures, seconds."""
+        return float(len(self.frames) / self.fps)
+
+
+def sound_of(audio: Any, what: str) -> tuple[Sound, list[str]]:
+    """First sound of an AUDIO.
+
+    Args:
+        audio: ComfyUI's AUDIO: a mapping with ``waveform`` (B, C, N) and ``sample_rate``.
+        what: What it is called in messages.
+
+    Returns:
+        The sound, and notices for the user.
+
+    Raises:
+        ValueError: If it cannot be used; says why.
+    """
+    waveform = audio["waveform"]
+    if waveform.ndim != 3 or not waveform.shape[0]:
+        raise ValueError(
+            f"The waveform of {what} has shape {tuple(waveform.shape)}; an AUDIO of ComfyUI is (batch, channels, "
+            "samples). The node that made it is at fault."
+        )
+    sound = Sound(waveform[0].float().cpu(), int(audio["sample_rate"]))
+    return sound, check_user_sound(sound, what)
+
+
+def read_video(video: Any, what: str, last_seconds: float | None = None) -> tuple[Footage, list[str]]:
+    """Decode a VIDEO.
+
+    Args:
+        video: ComfyUI's VIDEO.
+        what: What it is called in messages.
+        last_seconds: Decode only this much at its end; None for all of it.
+
+    Returns:
+        The video, and notices for the user.
+
+    Raises:
+        ValueError: If it cannot be decoded, has no frames or too many for the memory; says what to do.
+    """
+    try:
+        duration = video.get_duration()
+        start = 0.0 if last_seconds is None else max(0.0, duration - last_seconds)
+        part = video.as_trimmed(start, duration - start, strict_duration=False) if start else video
+        _check_memory(part, what)
+        components = part.get_components()
+    except (av.FFmpegError, IndexError, KeyError, OSError, RuntimeError) as error:
+        raise ValueError(
+            f"{_begin(what)} cannot be decoded ({error}). The file may be damaged or cut short: play it to the end in "
+            "a video player, and convert it to mp4 if it plays."
+        ) from error
+    frames = components.images
+    if frames.ndim != 4 or not frames.shape[0]:
+        raise ValueError(f"{_begin(what)} has no pictures. Give a video file, not a sound alone.")
+    sound, notices = None, []
+    if components.audio is not None and components.audio["waveform"].shape[-1]:
+        sound, notices = sound_of(components.audio, f"the sound of {what}")
+    return Footage(frames[..., :3], Fraction(components.frame_rate), sound, start), notices
+
+
+def _check_memory(video: Any, what: str) -> None:
+    """Refuse a video whose decoded frames would not fit into memory."""
+    width, height = video.get_dimensions()
+    frames = video.get_frame_count()
+    needed, free = frames * width * height * BYTES_PER_PIXEL, psutil.virtual_memory().available
+    if needed > LARGEST_SHARE * free:
+        raise ValueError(
+            f"{_begin(what)} has {frames} frames of {width}x{height}, {needed / 2**30:.0f} GiB once decoded; "
+            f"{free / 2**30:.0f} GiB are free. Cut it with 'Trim Video', or make it smaller first."
+        )
+
+
+def _begin(what: str) -> str:
+    return what[:1].upper() + what[1:]

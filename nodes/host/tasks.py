@@ -1,0 +1,273 @@
+"""The five tasks, each as what it keeps, what it refers to, and which direction of the interaction is on.
+
+Source: UniAVGen (arXiv:2511.03334), section 3.5, and its inference release; continuation is in the paper only.
+Dimension key: F video frames, H and W pixel rows and columns, T video latents, S mel frames.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import comfy.model_management
+import torch
+from torch import Tensor
+
+from ...uniavgen_core.config import Interaction
+from ...uniavgen_core.media.frames import fit_frame_count, resample_frames
+from ...uniavgen_core.media.join import trailing_ramp
+from ...uniavgen_core.media.mel import PEAK, log_mel, normalize_mel
+from ...uniavgen_core.media.reference_voice import prepare_reference_voice, reference_mel
+from ...uniavgen_core.media.restore import Source
+from ...uniavgen_core.media.sound import Sound, cut, to_model_sound
+from ...uniavgen_core.media.spans import EVERYTHING, NOTHING, Spans
+from ...uniavgen_core.shapes import (
+    FPS,
+    MEL_RATE,
+    SAMPLE_RATE,
+    AVShape,
+    mel_frames_of,
+    video_frames_covering,
+    video_frames_in,
+)
+from .conditions import REFERENCE_IMAGE_KEY, REFERENCE_VOICE_KEY, set_pass, set_speech, set_values
+from .given import Given
+from .latent import empty_latent, keep_audio, keep_first_latent, keep_video
+from .material import Footage, read_video, sound_of
+from .picture import encode_pictures
+
+LONGEST_SECONDS = 120.0
+NO_VOICE = "No reference voice is connected, so the model chooses a voice."
+LOUDEST_GAIN = 10.0
+"""A quieter sound is a near silence, whose noise would be raised to the level of speech."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What every task starts from.
+
+    Attributes:
+        positive: CONDITIONING with caption and transcript.
+        negative: CONDITIONING with the null caption.
+        video_codec: VAE object for pictures.
+        width: Width the clip is generated at, pixels.
+        height: Height, pixels.
+        fit: ``crop`` or ``stretch``, for pictures of other proportions.
+    """
+
+    positive: list
+    negative: list
+    video_codec: Any
+    width: int
+    height: int
+    fit: str
+
+    def with_interaction(self, interaction: Interaction) -> "Scene":
+        """The scene with these directions on."""
+        return replace(self, positive=set_pass(self.positive, interaction=interaction))
+
+    def with_reference(self, key: str, value: Tensor) -> "Scene":
+        """The scene with a reference in both conditionings."""
+        return replace(
+            self, positive=set_values(self.positive, {key: value}), negative=set_values(self.negative, {key: value})
+        )
+
+    def with_speech(self, **changes: Any) -> "Scene":
+        """The scene with changed fields of its speech."""
+        return replace(self, positive=set_speech(self.positive, **changes))
+
+    def empty(self, video_frames: int) -> dict:
+        """Empty LATENT of the scene's size."""
+        shape = AVShape(self.width, self.height, video_frames)
+        return empty_latent(shape, 1, comfy.model_management.intermediate_device())
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """Latents (1, 48, T, h, w) of pictures (F, H, W, 3)."""
+        return encode_pictures(self.video_codec, pictures, (self.width, self.height), self.fit)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a sampler needs for a task, and what the decoder puts back afterwards.
+
+    Attributes:
+        scene: Conditionings with references and switches.
+        latent: LATENT with its kept parts.
+        given: The user's own material.
+        notices: What the user should know.
+    """
+
+    scene: Scene
+    latent: dict
+    given: Given = field(default_factory=Given)
+    notices: tuple[str, ...] = ()
+
+
+def speak(scene: Scene, image: Tensor | None, seconds: float) -> Prepared:
+    """Generate picture and sound from a transcript, with an image as the person and the first frame if there is one."""
+    scene, latent = with_image(scene, image, scene.empty(video_frames_in(seconds)))
+    return Prepared(scene.with_interaction(Interaction.BOTH), latent)
+
+
+def speak_with_voice(scene: Scene, image: Tensor | None, seconds: float, voice: dict | None, text: str) -> Prepared:
+    """The same in the voice of a reference; without one, as ``speak``."""
+    if voice is None:
+        prepared = speak(scene, image, seconds)
+        return replace(prepared, notices=(NO_VOICE,))
+    scene, notices = with_voice(scene, voice, text)
+    prepared = speak(scene, image, seconds)
+    return replace(prepared, scene=prepared.scene.with_interaction(Interaction.AUDIO_TO_VIDEO), notices=tuple(notices))
+
+
+def follow_sound(scene: Scene, image: Tensor | None, audio: dict | None, seconds: float | None, text: str) -> Prepared:
+    """Generate the picture that goes with a sound.
+
+    Args:
+        scene: The scene.
+        image: The person and the first frame, or None.
+        audio: The sound, AUDIO; None lets the sound be generated too.
+        seconds: Length of the clip, with sound generated where the given one ends; None for the sound's own length.
+        text: What the given sound says, for a clip that goes on after it.
+    """
+    if audio is None:
+        notice = "No sound is connected, so sound is generated too."
+        return replace(speak(scene, image, seconds or 2.0), notices=(notice,))
+    sound, notices = sound_of(audio, "the sound")
+    sound, more = _at_most(sound, seconds or LONGEST_SECONDS)
+    whole = seconds is None or sound.seconds >= seconds - 1 / FPS
+    frames = video_frames_covering(sound.seconds) if whole else video_frames_in(seconds)
+    scene, latent = with_image(scene, image, scene.empty(frames))
+    mel, gain = mel_of(sound, frames)
+    if whole:
+        scene = scene.with_interaction(Interaction.AUDIO_TO_VIDEO)
+    else:
+        mel = mel[: int(sound.seconds * MEL_RATE)]
+        scene = scene.with_interaction(Interaction.BOTH).with_speech(start=len(mel) / MEL_RATE, kept_text=text)
+    latent = keep_audio(latent, mel, torch.zeros(len(mel)))
+    source = Source(None, FPS, sound, NOTHING, Spans(((0.0, sound.seconds),)), 0.0)
+    return Prepared(scene, latent, Given(source, sound.seconds if whole else None, gain), (*notices, *more))
+
+
+def dub(scene: Scene, video: Any) -> Prepared:
+    """Generate the sound that goes with a video."""
+    footage, notices = read_video(video, "the video")
+    if footage.seconds > LONGEST_SECONDS:
+        raise ValueError(
+            f"The video lasts {footage.seconds:.0f} s; at most {LONGEST_SECONDS:.0f} s can be dubbed at once. Cut it "
+            "with 'Trim Video' and dub its parts one by one."
+        )
+    count = video_frames_covering(footage.seconds)
+    frames = fit_frame_count(resample_frames(footage.frames, float(footage.fps), FPS), count)
+    clean = scene.encode(frames)
+    latent = keep_video(scene.empty(count), clean, torch.zeros(clean.shape[2]))
+    scene = scene.with_reference(REFERENCE_IMAGE_KEY, scene.encode(frames[:1]))
+    source = Source(footage.frames, float(footage.fps), None, EVERYTHING, NOTHING, 0.0)
+    given = Given(source, footage.seconds)
+    return Prepared(scene.with_interaction(Interaction.VIDEO_TO_AUDIO), latent, given, tuple(notices))
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """How a clip goes on.
+
+    Attributes:
+        keep_seconds: How much of its end the model sees.
+        seconds: How much is generated after it.
+        whole: Whether the result holds the whole clip, or begins where the kept part does.
+        ramp_seconds: How much of the kept sound's end the model may change, ever more towards the end.
+        text: What the kept part says.
+    """
+
+    keep_seconds: float
+    seconds: float
+    whole: bool = True
+    ramp_seconds: float = 0.0
+    text: str = ""
+
+
+def continue_clip(scene: Scene, video: Any, plan: Continuation, image: Tensor | None = None) -> Prepared:
+    """Generate what comes after a video and its sound; the person is that of ``image``, or of the first frame."""
+    footage, notices = read_video(video, "the clip", None if plan.whole else plan.keep_seconds)
+    return continue_footage(scene, footage, plan, image, tuple(notices))
+
+
+def continue_footage(
+    scene: Scene, footage: Footage, plan: Continuation, image: Tensor | None = None, notices: tuple[str, ...] = ()
+) -> Prepared:
+    """``continue_clip`` for a video that is already decoded."""
+    kept = min(video_frames_in(plan.keep_seconds), video_frames_in(footage.seconds))
+    total = max(kept + 4, video_frames_covering(kept / FPS + plan.seconds))
+    lead = max(0.0, footage.seconds - kept / FPS)
+    pictures = _last_frames(footage, kept)
+    reference = scene.encode(footage.frames[:1] if image is None else image[:1])
+    clean = scene.encode(pictures)
+    latent = keep_video(scene.empty(total), clean, torch.zeros(clean.shape[2]))
+    sound = footage.sound
+    if sound is None:
+        notices = (*notices, "The clip has no sound; its kept part is taken as silent.")
+        sound = Sound(torch.zeros(1, round(footage.seconds * SAMPLE_RATE)), SAMPLE_RATE)
+    tail = cut(sound, min(lead, sound.seconds - 0.1), footage.seconds)
+    mel, gain = mel_of(tail, kept, loudest=float(sound.waveform.abs().max()))
+    ramp = round(plan.ramp_seconds * MEL_RATE)
+    latent = keep_audio(latent, mel, trailing_ramp(len(mel), min(ramp, len(mel))) if ramp else torch.zeros(len(mel)))
+    scene = scene.with_reference(REFERENCE_IMAGE_KEY, reference).with_interaction(Interaction.BOTH)
+    scene = scene.with_speech(start=len(mel) / MEL_RATE, kept_text=plan.text)
+    source = Source(footage.frames, float(footage.fps), sound, EVERYTHING, EVERYTHING, lead)
+    return Prepared(scene, latent, Given(source, None, gain), notices)
+
+
+def with_image(scene: Scene, image: Tensor | None, latent: dict) -> tuple[Scene, dict]:
+    """Scene and latent with an image (B, H, W, 3), if there is one, as the person and the first frame."""
+    if image is None:
+        return scene, latent
+    clean = scene.encode(image[:1])
+    return scene.with_reference(REFERENCE_IMAGE_KEY, clean), keep_first_latent(latent, clean)
+
+
+def with_voice(scene: Scene, voice: dict, text: str) -> tuple[Scene, list[str]]:
+    """Scene that speaks in the voice of an AUDIO, and notices."""
+    mel, notices = voice_mel(voice)
+    scene = scene.with_reference(REFERENCE_VOICE_KEY, mel[None, None]).with_speech(voice_text=text.strip())
+    return scene, [*notices, *voice_text_notices(text)]
+
+
+def voice_text_notices(text: str) -> list[str]:
+    """What a missing transcript of the reference voice costs."""
+    if text.strip():
+        return []
+    return [
+        "The reference voice has no transcript: the voice is copied less faithfully, and the first words may be "
+        "blurred. Write what it says for a better result."
+    ]
+
+
+def voice_mel(voice: dict) -> tuple[Tensor, list[str]]:
+    """Normalised mel of a reference voice, (R, 80), and notices."""
+    sound, notices = sound_of(voice, "the reference voice")
+    prepared = prepare_reference_voice(sound)
+    return reference_mel(prepared.waveform), [*notices, *prepared.notices]
+
+
+def _at_most(sound: Sound, seconds: float) -> tuple[Sound, list[str]]:
+    """A sound cut to a length, and a notice if it was longer."""
+    if sound.seconds <= seconds:
+        return sound, []
+    notice = f"The sound lasts {sound.seconds:.2f} s; it is cut to the clip's {seconds:.2f} s."
+    return cut(sound, 0.0, seconds), [notice]
+
+
+def mel_of(sound: Sound, video_frames: int, loudest: float | None = None) -> tuple[Tensor, float]:
+    """Normalised mel of a sound at the model's level, silence after its end, (S, 80), and the gain that took."""
+    waveform = to_model_sound(sound)
+    peak = float(waveform.abs().max()) if loudest is None else loudest
+    gain = min(PEAK / peak, LOUDEST_GAIN) if peak > 0 else 1.0
+    samples = mel_frames_of(video_frames) * (SAMPLE_RATE // MEL_RATE)
+    fitted = torch.zeros(samples)
+    length = min(samples, len(waveform))
+    fitted[:length] = gain * waveform[:length]
+    return normalize_mel(log_mel(fitted)).T, gain
+
+
+def _last_frames(footage: Footage, count: int) -> Tensor:
+    """The last ``count`` frames at 16 fps, counted back from the footage's end."""
+    times = footage.seconds - (count - torch.arange(count, dtype=torch.float64) - 0.5) / FPS
+    index = (times * float(footage.fps)).floor().long().clamp(0, len(footage.frames) - 1)
+    return footage.frames[index]

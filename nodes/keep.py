@@ -1,0 +1,83 @@
+"""Keeps any spans of a clip, in seconds, and lets the rest be generated."""
+
+from comfy_api.latest import io
+
+from ..uniavgen_core.media.spans import parse_spans
+from .host.conditions import set_pass, set_speech
+from .host.given import GivenType
+from .host.keep import Kept, interaction_of, keep_spans
+from .host.notices import with_notices
+
+SPANS = 'Seconds, such as "0-1.5, 3-4", "2-" (to the end) or "all"; empty for nothing.'
+
+
+def spans_fault(*spans: str) -> str | None:
+    """What is wrong with spans a user typed; None if nothing is."""
+    try:
+        for text in spans:
+            parse_spans(text)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+class Keep(io.ComfyNode):
+    """Keeps spans of a clip."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniAVGenKeep",
+            display_name="UniAVGen Keep",
+            category="UniAVGen/conditioning",
+            description="Keeps any spans of a clip's picture and sound and lets the rest be generated: a sentence "
+            "replaced, a gap filled.",
+            inputs=[
+                io.Conditioning.Input("positive"),
+                io.Conditioning.Input("negative"),
+                io.Latent.Input("latent", tooltip="The clip's length and size."),
+                io.Vae.Input("video_codec", tooltip="From 'UniAVGen Load Video Codec'."),
+                io.Video.Input("video", optional=True, tooltip="Pictures to keep, and its sound."),
+                io.Audio.Input("sound", optional=True, tooltip="Sound to keep in place of the video's own."),
+                io.String.Input("video_spans", default="all", tooltip=f"Which pictures are kept. {SPANS}"),
+                io.String.Input("audio_spans", default="", tooltip=f"Which sound is kept. {SPANS}"),
+                io.Float.Input(
+                    "speech_start",
+                    default=0.0,
+                    min=0.0,
+                    max=120.0,
+                    step=0.01,
+                    optional=True,
+                    tooltip="When the transcript begins, seconds; for models with a fixed speaking rate, such as the "
+                    "bundled one. The released model places words by itself: give it the whole transcript.",
+                ),
+                io.Combo.Input(
+                    "fit",
+                    options=["crop", "stretch"],
+                    default="crop",
+                    optional=True,
+                    advanced=True,
+                    tooltip="What to do where the pictures have other proportions than the clip.",
+                ),
+            ],
+            outputs=[
+                io.Conditioning.Output(display_name="positive"),
+                io.Conditioning.Output(display_name="negative"),
+                io.Latent.Output(display_name="latent"),
+                GivenType.Output(display_name="given", tooltip="For 'UniAVGen Decode', which puts it back untouched."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, video_spans: str | None = None, audio_spans: str | None = None) -> bool | str:
+        return spans_fault(*(spans for spans in (video_spans, audio_spans) if spans is not None)) or True
+
+    @classmethod
+    def execute(
+        cls, positive, negative, latent, video_codec, video_spans, audio_spans,
+        video=None, sound=None, speech_start=0.0, fit="crop",
+    ) -> io.NodeOutput:  # fmt: skip
+        kept = Kept(video, sound, parse_spans(video_spans), parse_spans(audio_spans))
+        latent, given, notices = keep_spans(latent, video_codec, kept, fit)
+        positive = set_speech(set_pass(positive, interaction=interaction_of(latent)), start=speech_start)
+        return with_notices(notices, positive, negative, latent, given)

@@ -1,0 +1,170 @@
+"""Who speaks: one chosen person, or several with a track each."""
+
+from comfy_api.latest import io
+
+from ..uniavgen_core.model.face_mask import SteeringMode
+from ..uniavgen_core.text.prepare import prepare_transcript
+from .condition import transcript_fault
+from .host.conditions import FACE_MASK_KEY, Steering, set_pass, set_values
+from .host.latent import split
+from .host.notices import with_notices
+from .host.speakers import Speaker, SpeakerType, latent_mask, set_speakers
+from .host.tasks import voice_mel, voice_text_notices
+
+MOST_SPEAKERS = 4
+
+
+def steering_inputs() -> list[io.Input]:
+    """Widgets of ``Steering``, one per field."""
+    return [
+        io.Combo.Input(
+            "mode",
+            options=[mode.value for mode in SteeringMode],
+            tooltip="What a mask does to the one the model predicts: takes its place, cuts it, or adds to it.",
+        ),
+        io.Float.Input(
+            "strength", default=1.0, min=0.0, max=1.0, step=0.05, tooltip="Share of the way to the combined mask."
+        ),
+        io.Float.Input(
+            "start_sigma",
+            default=1.0,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            advanced=True,
+            tooltip="Noise level at which steering begins; 1 is the first step.",
+        ),
+        io.Float.Input(
+            "stop_sigma",
+            default=0.0,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            advanced=True,
+            tooltip="Noise level at which it ends; 0 is the last step.",
+        ),
+    ]
+
+
+def steering(mode: str, strength: float, start_sigma: float, stop_sigma: float) -> Steering:
+    """Read the widgets of ``steering_inputs``.
+
+    Raises:
+        ValueError: If steering would end before it begins.
+    """
+    if stop_sigma > start_sigma:
+        raise ValueError(
+            f"Steering stops at noise level {stop_sigma:g}, above its start at {start_sigma:g}. Noise falls while "
+            "sampling: let stop_sigma be the smaller one."
+        )
+    return Steering(SteeringMode(mode), strength, start_sigma, stop_sigma)
+
+
+class SteerFace(io.ComfyNode):
+    """Lets the chosen person speak."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniAVGenSteerFace",
+            display_name="UniAVGen Steer Face",
+            category="UniAVGen/faces",
+            description="Lets the person under the mask speak: sound moves this face only, and is made from it only.",
+            inputs=[
+                io.Conditioning.Input("positive"),
+                io.Conditioning.Input("negative"),
+                io.Latent.Input("latent", tooltip="The clip; the mask takes its size."),
+                io.Mask.Input(
+                    "mask", optional=True, tooltip="One, or one a frame; without one the whole picture."
+                ),
+                *steering_inputs(),
+            ],
+            outputs=[
+                io.Conditioning.Output(display_name="positive"),
+                io.Conditioning.Output(display_name="negative"),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, positive, negative, latent, mask=None, **widgets) -> io.NodeOutput:
+        values = {FACE_MASK_KEY: latent_mask(mask, split(latent)[0])[None, None]}
+        positive = set_pass(set_values(positive, values), steering=steering(**widgets))
+        return io.NodeOutput(positive, set_values(negative, values))
+
+
+class OneSpeaker(io.ComfyNode):
+    """One speaker of a clip with several."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        seconds = {"min": 0.0, "max": 120.0, "step": 0.05}
+        return io.Schema(
+            node_id="UniAVGenSpeaker",
+            display_name="UniAVGen Speaker",
+            category="UniAVGen/faces",
+            description="One speaker of a clip with several: what is said, when, by which face, in which voice.",
+            inputs=[
+                io.String.Input("transcript", multiline=True, default="hello moon", tooltip="What this person says."),
+                io.Float.Input("start", default=0.0, **seconds, tooltip="When this person begins to speak, seconds."),
+                io.Float.Input(
+                    "stop", default=0.0, **seconds, tooltip="When this person has ended, seconds; 0 for the clip's end."
+                ),
+                io.Mask.Input("mask", optional=True, tooltip="Where this person is; without one the whole picture."),
+                io.Audio.Input("voice", optional=True, tooltip="1 to 10 seconds of this person's voice."),
+                io.String.Input(
+                    "voice_text", default="", multiline=True, optional=True, tooltip="What the voice says there."
+                ),
+            ],
+            outputs=[SpeakerType.Output(display_name="speaker")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, transcript: str | None = None) -> bool | str:
+        return transcript is None or transcript_fault(transcript) or True
+
+    @classmethod
+    def execute(cls, transcript, start, stop, mask=None, voice=None, voice_text="") -> io.NodeOutput:
+        fault = transcript_fault(transcript)
+        if fault:
+            raise ValueError(fault)
+        prepared, notices, mel = prepare_transcript(transcript), [], None
+        if voice is not None:
+            mel, notices = voice_mel(voice)
+            notices = [*notices, *voice_text_notices(voice_text)]
+        words = voice_text.strip() if voice is not None else ""
+        speaker = Speaker(prepared.text, start, stop or None, mask, mel, words)
+        return with_notices([*prepared.notices, *notices], speaker)
+
+
+class Speakers(io.ComfyNode):
+    """Several speakers in one clip."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        template = io.Autogrow.TemplatePrefix(
+            SpeakerType.Input("speaker", tooltip="From 'UniAVGen Speaker'."), prefix="speaker", min=1, max=MOST_SPEAKERS
+        )
+        return io.Schema(
+            node_id="UniAVGenSpeakers",
+            display_name="UniAVGen Speakers",
+            category="UniAVGen/faces",
+            description="Gives every speaker a track of sound that moves this speaker's face only; the tracks are "
+            "mixed by 'UniAVGen Decode'.",
+            inputs=[
+                io.Conditioning.Input("positive", tooltip="The caption; transcripts come from the speakers."),
+                io.Conditioning.Input("negative"),
+                io.Latent.Input("latent"),
+                io.Autogrow.Input("speakers", template=template, tooltip="Up to four."),
+                *steering_inputs(),
+            ],
+            outputs=[
+                io.Conditioning.Output(display_name="positive"),
+                io.Conditioning.Output(display_name="negative"),
+                io.Latent.Output(display_name="latent"),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, positive, negative, latent, speakers: dict, **widgets) -> io.NodeOutput:
+        chosen = [speaker for speaker in speakers.values() if speaker is not None]
+        return io.NodeOutput(*set_speakers(positive, negative, latent, chosen, steering(**widgets)))

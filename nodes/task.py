@@ -1,0 +1,163 @@
+"""One node for the five tasks: what is given, and what is generated."""
+
+from collections.abc import Callable
+
+from comfy_api.latest import io
+
+from .host.given import GivenType
+from .host.notices import with_notices
+from .host.tasks import (
+    Continuation,
+    Prepared,
+    Scene,
+    continue_clip,
+    dub,
+    follow_sound,
+    speak,
+    speak_with_voice,
+    with_voice,
+)
+from .latent import LARGEST, LONGEST, SHORTEST, SMALLEST, size_fault
+
+SOUND_LENGTH, SET_LENGTH = "as long as the sound", "as set in seconds"
+WHOLE, NEW = "the whole clip", "from the kept part on"
+
+
+def _image(tooltip: str) -> io.Input:
+    return io.Image.Input("image", optional=True, tooltip=tooltip)
+
+
+def _seconds(tooltip: str, name: str = "seconds", default: float = 2.0625) -> io.Input:
+    return io.Float.Input(name, default=default, min=SHORTEST, max=LONGEST, step=0.0625, tooltip=tooltip)
+
+
+def _text(name: str, tooltip: str) -> io.Input:
+    return io.String.Input(name, default="", multiline=True, optional=True, tooltip=tooltip)
+
+
+def _voice() -> list[io.Input]:
+    return [
+        io.Audio.Input(
+            "voice", optional=True, tooltip="1 to 10 seconds of someone speaking; any rate, mono or stereo."
+        ),
+        _text("voice_text", "What the reference voice says, word for word. Without it the voice is copied less well."),
+    ]
+
+
+PERSON = "The person, and the first frame. Without one, the caption alone says who it is."
+
+
+def task_options() -> list[io.DynamicCombo.Option]:
+    """The tasks, each with the inputs it needs."""
+    return [
+        io.DynamicCombo.Option("speak", [_image(PERSON), _seconds("Length of the clip.")]),
+        io.DynamicCombo.Option("speak with a voice", [_image(PERSON), _seconds("Length of the clip."), *_voice()]),
+        io.DynamicCombo.Option(
+            "follow a sound",
+            [
+                _image(PERSON),
+                io.Audio.Input("sound", optional=True, tooltip="What is heard; it comes back as it is."),
+                io.Combo.Input("length", options=[SOUND_LENGTH, SET_LENGTH], tooltip="How long the clip becomes."),
+                _seconds("Length where it is set: a longer sound is cut, after a shorter one more is generated."),
+                _text("sound_text", "What the sound says; only needed where more is generated after it."),
+            ],
+        ),
+        io.DynamicCombo.Option(
+            "dub a video", [io.Video.Input("video", tooltip="Gets a sound; its frames come back as they are.")]
+        ),
+        io.DynamicCombo.Option(
+            "continue a clip",
+            [
+                io.Video.Input("video", tooltip="The clip that goes on; it comes back as it is."),
+                _seconds("How much of its end the model sees.", "keep_seconds", 0.5625),
+                _seconds("How much is generated after it.", default=1.5),
+                io.Combo.Input("result", options=[WHOLE, NEW], tooltip="What the result holds."),
+                _text("kept_text", "What the kept part says, if anything."),
+                _image("The person; without one, the clip's first frame."),
+                *_voice(),
+            ],
+        ),
+    ]
+
+
+def _speak(scene: Scene, given: dict) -> Prepared:
+    return speak(scene, given.get("image"), given["seconds"])
+
+
+def _speak_with_voice(scene: Scene, given: dict) -> Prepared:
+    voice, text = given.get("voice"), given.get("voice_text", "")
+    return speak_with_voice(scene, given.get("image"), given["seconds"], voice, text)
+
+
+def _follow_sound(scene: Scene, given: dict) -> Prepared:
+    seconds = given["seconds"] if given["length"] == SET_LENGTH else None
+    return follow_sound(scene, given.get("image"), given.get("sound"), seconds, given.get("sound_text", ""))
+
+
+def _dub(scene: Scene, given: dict) -> Prepared:
+    return dub(scene, given["video"])
+
+
+def _continue(scene: Scene, given: dict) -> Prepared:
+    notices = []
+    if given.get("voice") is not None:
+        scene, notices = with_voice(scene, given["voice"], given.get("voice_text", ""))
+    plan = Continuation(
+        given["keep_seconds"], given["seconds"], given["result"] == WHOLE, text=given.get("kept_text", "").strip()
+    )
+    prepared = continue_clip(scene, given["video"], plan, given.get("image"))
+    return Prepared(prepared.scene, prepared.latent, prepared.given, (*notices, *prepared.notices))
+
+
+TASKS: dict[str, Callable[[Scene, dict], Prepared]] = {
+    "speak": _speak,
+    "speak with a voice": _speak_with_voice,
+    "follow a sound": _follow_sound,
+    "dub a video": _dub,
+    "continue a clip": _continue,
+}
+
+
+class Task(io.ComfyNode):
+    """Sets up one of the five tasks."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        side = {"default": 128, "min": SMALLEST, "max": LARGEST, "step": 32}
+        return io.Schema(
+            node_id="UniAVGenTask",
+            display_name="UniAVGen Task",
+            category="UniAVGen/conditioning",
+            description="Sets up what is given and what is generated: speech from a transcript, in a reference voice, "
+            "a picture for a sound, a sound for a video, or what comes after a clip.",
+            inputs=[
+                io.Conditioning.Input("positive", tooltip="Caption and transcript."),
+                io.Conditioning.Input("negative"),
+                io.Vae.Input("video_codec", tooltip="From 'UniAVGen Load Video Codec'."),
+                io.Int.Input("width", **side, tooltip="Pixels, a multiple of 32."),
+                io.Int.Input("height", **side, tooltip="Pixels, a multiple of 32."),
+                io.Combo.Input(
+                    "fit",
+                    options=["crop", "stretch"],
+                    default="crop",
+                    advanced=True,
+                    tooltip="What to do where a picture has other proportions than the clip.",
+                ),
+                io.DynamicCombo.Input("task", options=task_options(), tooltip="What is given, and what is generated."),
+            ],
+            outputs=[
+                io.Conditioning.Output(display_name="positive"),
+                io.Conditioning.Output(display_name="negative"),
+                io.Latent.Output(display_name="latent"),
+                GivenType.Output(display_name="given", tooltip="For 'UniAVGen Decode', which puts it back untouched."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, positive, negative, video_codec, width, height, task: dict, fit: str = "crop") -> io.NodeOutput:
+        fault = size_fault(width, height, task.get("seconds", SHORTEST))
+        if fault:
+            raise ValueError(fault)
+        prepared = TASKS[task["task"]](Scene(positive, negative, video_codec, width, height, fit), task)
+        scene = prepared.scene
+        return with_notices(prepared.notices, scene.positive, scene.negative, prepared.latent, prepared.given)

@@ -1,0 +1,55 @@
+"""A reference voice for any graph."""
+
+from comfy_api.latest import io
+
+from ..uniavgen_core.config import Interaction
+from .host.conditions import REFERENCE_VOICE_KEY, set_pass, set_speech, set_values
+from .host.notices import with_notices
+from .host.tasks import NO_VOICE, voice_mel, voice_text_notices
+
+
+class ReferenceVoice(io.ComfyNode):
+    """Lets the clip speak in the voice of a recording."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniAVGenReferenceVoice",
+            display_name="UniAVGen Reference Voice",
+            category="UniAVGen/conditioning",
+            description="Lets the clip speak in the voice of a recording of 1 to 10 seconds.",
+            inputs=[
+                io.Conditioning.Input("positive"),
+                io.Conditioning.Input("negative"),
+                io.Audio.Input("voice", optional=True, tooltip="Someone speaking; without it nothing changes."),
+                io.String.Input(
+                    "voice_text",
+                    default="",
+                    multiline=True,
+                    optional=True,
+                    tooltip="What the voice says, word for word. Without it the voice is copied less well.",
+                ),
+                io.Boolean.Input(
+                    "as_released",
+                    default=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Let the later null passes hear both ways, as the release does; it looks like a slip.",
+                ),
+            ],
+            outputs=[
+                io.Conditioning.Output(display_name="positive"),
+                io.Conditioning.Output(display_name="negative"),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, positive, negative, voice=None, voice_text: str = "", as_released: bool = False) -> io.NodeOutput:
+        if voice is None:
+            return with_notices([NO_VOICE], positive, negative)
+        mel, notices = voice_mel(voice)
+        values = {REFERENCE_VOICE_KEY: mel[None, None]}
+        late = Interaction.BOTH if as_released else None
+        positive = set_pass(set_values(positive, values), interaction=Interaction.AUDIO_TO_VIDEO, late_null=late)
+        positive = set_speech(positive, voice_text=voice_text.strip())
+        return with_notices([*notices, *voice_text_notices(voice_text)], positive, set_values(negative, values))

@@ -1,0 +1,131 @@
+"""The pack's templates as short Python: what each graph holds, in API format; widgets not named keep their defaults.
+
+``tools.make_templates`` turns them into the files in ``workflows``.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from .workflow import Workflow
+
+BUNDLED = "bundled talking toon"
+Link = list[Any]
+
+
+class Builder:
+    """A graph under construction; every node's outputs can be linked."""
+
+    def __init__(self) -> None:
+        self.nodes: Workflow = {}
+
+    def add(self, kind: str, title: str, **inputs: Any) -> Callable[[int], Link]:
+        """Add a node.
+
+        Args:
+            kind: Its class.
+            title: Its title in the editor.
+            inputs: Values, or links of other nodes; a name of a task's own input is written with two underscores.
+
+        Returns:
+            Function from the number of an output to a link to it.
+        """
+        number = str(len(self.nodes) + 1)
+        named = {name.replace("__", "."): value for name, value in inputs.items()}
+        self.nodes[number] = {"class_type": kind, "inputs": named, "_meta": {"title": title}}
+        return lambda output=0: [number, output]
+
+
+class Studio(Builder):
+    """What all templates share: the loaders, the texts, and what follows the task."""
+
+    def __init__(self, caption: str, transcript: str | None) -> None:
+        super().__init__()
+        self.model = self.add("UniAVGenLoadModel", "Load the model", model_name=BUNDLED)()
+        clip = self.add("UniAVGenLoadTextEncoder", "Load the text encoder", text_encoder=BUNDLED)()
+        self.video_codec = self.add("UniAVGenLoadVideoCodec", "Load the video codec", video_codec=BUNDLED)()
+        self.audio_codec = self.add("UniAVGenLoadAudioCodec", "Load the audio codec")()
+        self.positive = self.add("CLIPTextEncode", "Caption", text=caption, clip=clip)()
+        if transcript is not None:
+            said = self.add("UniAVGenSpeechText", "Speech", conditioning=self.positive, transcript=transcript)
+            self.positive = said()
+        self.negative = self.add("CLIPTextEncode", "Negative caption", text="", clip=clip)()
+
+    def task(self, name: str, **inputs: Any) -> Callable[[int], Link]:
+        """Add the task node; its outputs are positive, negative, latent, given."""
+        chosen = {f"task__{key}": value for key, value in inputs.items()}
+        return self.add(
+            "UniAVGenTask", "Task", positive=self.positive, negative=self.negative, video_codec=self.video_codec,
+            width=128, height=128, fit="crop", task=name, **chosen,
+        )  # fmt: skip
+
+    def finish(self, positive: Link, negative: Link, latent: Link, given: Link | None = None) -> Workflow:
+        """Sample, decode and save."""
+        sampled = self.add(
+            "UniAVGenSampler", "Sample picture and sound", model=self.model, positive=positive, negative=negative,
+            latent=latent, seed=1, steps=25, video_guidance=2.0, audio_guidance=2.0,
+        )  # fmt: skip
+        put_back = {} if given is None else {"given": given}
+        decoded = self.add(
+            "UniAVGenDecode", "Decode", latent=sampled(), video_codec=self.video_codec, audio_codec=self.audio_codec,
+            **put_back,
+        )  # fmt: skip
+        return self.save(decoded)
+
+    def save(self, decoded: Callable[[int], Link]) -> Workflow:
+        """Join pictures and sound and save the video."""
+        video = self.add("CreateVideo", "Join", images=decoded(0), audio=decoded(1), fps=decoded(2))
+        self.add("SaveVideo", "Save", video=video(), filename_prefix="video/uniavgen", format="mp4", codec="h264")
+        return self.nodes
+
+    def after_task(self, task: Callable[[int], Link]) -> Workflow:
+        """Sample, decode and save what a task node set up."""
+        return self.finish(task(0), task(1), task(2), task(3))
+
+
+def quick_start() -> Workflow:
+    """Joint generation from image, caption and transcript."""
+    studio = Studio("A happy toon with red hair nods while talking to the camera.", "hello happy robot")
+    image = studio.add("UniAVGenToonPortrait", "Image", portrait="toon_5_happy")()
+    return studio.after_task(studio.task("speak", image=image, seconds=2.0625))
+
+
+def reference_voice() -> Workflow:
+    """The same in another voice."""
+    studio = Studio("A calm toon with black hair nods while talking to the camera.", "red bird yes")
+    image = studio.add("UniAVGenToonPortrait", "Image", portrait="toon_2_calm")()
+    voice = studio.add("UniAVGenToonClip", "Voice", clip="toon_7")
+    task = studio.task("speak with a voice", image=image, seconds=2.0625, voice=voice(1), voice_text="hello nice fish")
+    return studio.after_task(task)
+
+
+def follow_a_sound() -> Workflow:
+    """A picture for a given sound."""
+    studio = Studio("A happy toon with blond hair nods while talking to the camera.", "nine star cloud")
+    image = studio.add("UniAVGenToonPortrait", "Image", portrait="toon_8_happy")()
+    sound = studio.add("UniAVGenToonClip", "Sound", clip="toon_8")
+    task = studio.task("follow a sound", image=image, sound=sound(1), length="as long as the sound", seconds=2.0625)
+    return studio.after_task(task)
+
+
+def dub_a_video() -> Workflow:
+    """A sound for a given video."""
+    studio = Studio("An angry toon with brown hair nods while talking to the camera.", "nice red robot")
+    video = studio.add("UniAVGenToonClip", "Video", clip="toon_3")
+    return studio.after_task(studio.task("dub a video", video=video()))
+
+
+def continue_a_clip() -> Workflow:
+    """What comes after a given clip."""
+    studio = Studio("A calm toon with black hair nods while talking to the camera.", "red moon")
+    video = studio.add("UniAVGenToonClip", "Video", clip="toon_7")
+    task = studio.task("continue a clip", video=video(), keep_seconds=0.5625, seconds=1.5, result="the whole clip")
+    return studio.after_task(task)
+
+
+TEMPLATES: dict[str, Callable[[], Workflow]] = {
+    "quick_start": quick_start,
+    "reference_voice": reference_voice,
+    "follow_a_sound": follow_a_sound,
+    "dub_a_video": dub_a_video,
+    "continue_a_clip": continue_a_clip,
+}
