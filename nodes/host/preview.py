@@ -107,7 +107,7 @@ def describe(video: Tensor, audio: Tensor, latent_format: comfy.latent_formats.L
         latent_format: Has the colours of the latent's channels.
 
     Returns:
-        ``wav``: base64 of a WAV file, 16 bit, N = 240 S samples. ``pictures``: base64 of a JPEG, the T latents side by
+        ``wav``: base64 of a WAV file, 16 bit, N = 240 S samples. ``pictures``: base64 of a PNG, the T latents side by
         side. ``count``: T.
 
     Raises:
@@ -118,7 +118,7 @@ def describe(video: Tensor, audio: Tensor, latent_format: comfy.latent_formats.L
     mel = denormalize_mel(audio[:, 0]).transpose(1, 2)
     waveform = GriffinLim(iterations=ITERATIONS).decode(mel)[0]
     pictures = io.BytesIO()
-    _paint(video[0], latent_format).save(pictures, "JPEG", quality=90)
+    _paint(video[0], latent_format).save(pictures, "PNG")
     return {
         "wav": base64.b64encode(wav_file(waveform)).decode(),
         "pictures": base64.b64encode(pictures.getvalue()).decode(),
