@@ -72,6 +72,14 @@ def read_file(path: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, metadata or {}
 
 
+def identity_of(model: comfy.model_patcher.ModelPatcher) -> tuple:
+    """What tells a MODEL from another: its file and size, its loading options, and its patches."""
+    path, options = model.cached_patcher_init[1]
+    patches = str(model.patches_uuid) if model.patches else ""
+    file = Path(path)
+    return (file.name, file.stat().st_size, file.stat().st_mtime_ns, str(sorted(options.items(), key=str)), patches)
+
+
 def require_uniavgen(model: comfy.model_patcher.ModelPatcher) -> None:
     """Refuse a MODEL of another family.
 

@@ -14,6 +14,7 @@ import threading
 import wave
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import comfy.latent_formats
@@ -34,26 +35,39 @@ ITERATIONS = 16
 DEFAULT_EVERY = 5
 
 
+@dataclass(frozen=True)
+class Progress:
+    """Where a sampling run stands within a longer job.
+
+    Attributes:
+        done: Steps before it.
+        total: Steps of the whole job.
+    """
+
+    done: int
+    total: int
+
+
 @contextmanager
 def live_previews(
-    model: comfy.model_patcher.ModelPatcher, steps: int, every: int
+    model: comfy.model_patcher.ModelPatcher, progress: Progress, every: int
 ) -> Iterator[Callable[[int, NestedTensor, NestedTensor, int], None]]:
     """Progress, picture and sound of one sampling run.
 
     Args:
         model: What is sampled from.
-        steps: Steps of the run.
+        progress: What the progress bar shows.
         every: Steps from one sound preview to the next, 0 for none.
 
     Yields:
         Callback for the sampler: step, denoised, noisy, number of steps.
     """
-    show = latent_preview.prepare_callback(model, steps)
+    show = latent_preview.prepare_callback(model, progress.total)
     listener = Listener(every, model.model.latent_format)
 
     def on_step(step: int, denoised: NestedTensor, noisy: NestedTensor, total_steps: int) -> None:
         listener.step(step, denoised, total_steps)
-        show(step, _one_picture(denoised, step), noisy, total_steps)
+        show(progress.done + step, _one_picture(denoised, step), noisy, progress.total)
 
     try:
         yield on_step

@@ -1,0 +1,86 @@
+"""Finished segments of a long video on disk, so that a stopped run goes on where it was.
+
+Dimension key: F video frames, H and W pixel rows and columns, N samples.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+KEY = "key"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One sampled segment, the part it shares with the segment before included.
+
+    Attributes:
+        frames: RGB at 16 fps, (F, H, W, 3) uint8.
+        waveform: Sound at 24 kHz, (N,).
+    """
+
+    frames: Tensor
+    waveform: Tensor
+
+
+class SegmentStore:
+    """Segments of one run, each under a key that names all it was made from."""
+
+    def __init__(self, folder: Path, first_key: str) -> None:
+        self.folder = folder / f"long_{first_key[:12]}"
+
+    def path(self, number: int) -> Path:
+        """File of a segment."""
+        return self.folder / f"segment_{number + 1:03}.safetensors"
+
+    def load(self, number: int, key: str) -> Segment | None:
+        """The segment if it is there, whole, and was made from the same things."""
+        path = self.path(number)
+        try:
+            with safe_open(path, "pt") as file:
+                if (file.metadata() or {}).get(KEY) != key:
+                    return None
+                return Segment(file.get_tensor("frames"), file.get_tensor("waveform"))
+        except (OSError, SafetensorError):
+            return None
+
+    def save(self, number: int, key: str, segment: Segment) -> None:
+        """Write a segment in one move."""
+        path = self.path(number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        tensors = {"frames": segment.frames.contiguous(), "waveform": segment.waveform.contiguous()}
+        save_file(tensors, partial, metadata={KEY: key})
+        partial.replace(path)
+
+
+def key_of(*parts: Any) -> str:
+    """A name for nested plain values and tensors: equal for equal content, on any machine."""
+    digest = hashlib.sha256()
+    for part in _flat(parts):
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _flat(value: Any) -> Iterator[bytes]:
+    """The bytes of a value."""
+    if isinstance(value, Tensor):
+        yield f"{value.dtype}{tuple(value.shape)}".encode()
+        yield value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if value.numel() else b""
+    elif isinstance(value, dict):
+        for name in sorted(value, key=str):
+            yield f"{name}:".encode()
+            yield from _flat(value[name])
+    elif isinstance(value, list | tuple):
+        yield f"[{len(value)}".encode()
+        for item in value:
+            yield from _flat(item)
+    else:
+        yield f"{type(value).__name__}:{value!r};".encode()

@@ -1,0 +1,128 @@
+"""A video as long as its script."""
+
+from pathlib import Path
+
+import comfy.samplers
+import folder_paths
+import torch
+from comfy_api.latest import io
+
+from ..uniavgen_core.diffusion.schedule import release_sigmas
+from ..uniavgen_core.shapes import FPS, SAMPLE_RATE
+from ..uniavgen_core.text.prepare import prepare_transcript
+from .host.guidance import make_guider
+from .host.load import identity_of, require_uniavgen
+from .host.long import LongPlan, LongVideo, join, plan_segments
+from .host.notices import with_notices
+from .host.preview import Progress
+from .host.run import run_sampler
+from .host.store import Segment, SegmentStore, key_of
+from .host.tasks import Scene
+from .latent import LARGEST, LONGEST, SHORTEST, SMALLEST, size_fault
+from .sample import guidance_config, guidance_inputs, schedule_inputs
+
+AS_NEEDED, FULL = "as the text needs", "full segments"
+FOLDER = "uniavgen"
+"""Within ComfyUI's output folder."""
+
+
+class LongVideoNode(io.ComfyNode):
+    """Makes a video as long as its script."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        side = {"default": 128, "min": SMALLEST, "max": LARGEST, "step": 32, "tooltip": "Pixels, a multiple of 32."}
+        seconds = {"min": SHORTEST, "max": LONGEST, "step": 0.0625}
+        return io.Schema(
+            node_id="UniAVGenLongVideo",
+            display_name="UniAVGen Long Video",
+            category="UniAVGen/sampling",
+            description="Speaks a whole script: plans segments, lets each go on from the last moments of the one "
+            "before, and joins them. A stopped run keeps what is finished and goes on there.",
+            inputs=[
+                io.Model.Input("model"),
+                io.Conditioning.Input("positive", tooltip="The caption; what is said comes from the script."),
+                io.Conditioning.Input("negative"),
+                io.Vae.Input("video_codec", tooltip="From 'UniAVGen Load Video Codec'."),
+                io.Vae.Input("audio_codec", tooltip="From 'UniAVGen Load Audio Codec'."),
+                io.Image.Input("image", optional=True, tooltip="The person, in every segment."),
+                io.Audio.Input(
+                    "voice", optional=True, tooltip="1 to 10 s of the voice; without one, that of the first segment."
+                ),
+                io.String.Input(
+                    "voice_text", default="", multiline=True, optional=True, tooltip="What the reference voice says."
+                ),
+                io.String.Input(
+                    "script",
+                    multiline=True,
+                    default="hello happy robot\nred moon\nbye bye star",
+                    tooltip="One transcript a line; what is too long for a segment is cut at ends of sentences.",
+                ),
+                io.Int.Input("width", **side),
+                io.Int.Input("height", **side),
+                io.Float.Input(
+                    "segment_seconds",
+                    default=2.0625,
+                    **seconds,
+                    tooltip="Longest segment: what the model was trained at, 5.0625 for the release.",
+                ),
+                io.Float.Input(
+                    "keep_seconds",
+                    default=0.5625,
+                    **seconds,
+                    tooltip="How much of a segment the next one goes on from; 2.3125 for the release.",
+                ),
+                io.Combo.Input("length", options=[FULL, AS_NEEDED], tooltip="How long the segments are."),
+                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True),
+                *schedule_inputs(),
+                *guidance_inputs(),
+            ],
+            outputs=[
+                io.Image.Output(display_name="images"),
+                io.Audio.Output(display_name="audio"),
+                io.Float.Output(display_name="fps"),
+                io.String.Output(display_name="segments", tooltip="What each segment says, a line each."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, model, positive, negative, video_codec, audio_codec, script, width, height, segment_seconds,
+        keep_seconds, length, seed, steps, shift, image=None, voice=None, voice_text="", **guidance,
+    ) -> io.NodeOutput:  # fmt: skip
+        require_uniavgen(model)
+        fault = size_fault(width, height, segment_seconds)
+        if fault:
+            raise ValueError(fault)
+        text = model.model.diffusion_model.config.text
+        prepared = prepare_transcript(script)
+        texts = plan_segments(prepared.text, segment_seconds, keep_seconds, text)
+        plan = LongPlan(texts, segment_seconds, keep_seconds, length == AS_NEEDED, seed)
+        scene = Scene(positive, negative, video_codec, width, height, "crop")
+        long = LongVideo(scene, image, plan, text)
+        long.voice = None if voice is None else (voice, voice_text)
+        config, sigmas = guidance_config(**guidance), release_sigmas(steps, shift)
+
+        def sample(task, seed: int, number: int) -> dict:
+            guider = make_guider(model, task.scene.positive, task.scene.negative, config)
+            progress = Progress(number * steps, len(texts) * steps)
+            return run_sampler(guider, comfy.samplers.sampler_object("euler"), sigmas, task.latent, seed, 5, progress)
+
+        key = key_of(
+            identity_of(model), positive, negative, image, voice, voice_text, width, height, segment_seconds,
+            keep_seconds, length, seed, sigmas, repr(config),
+        )  # fmt: skip
+        store = SegmentStore(Path(folder_paths.get_output_directory()) / FOLDER, key)
+        segments = long.run(sample, lambda latent: decode(latent, video_codec, audio_codec), store, key)
+        frames, waveform = join(segments, plan.kept_frames)
+        sound = {"waveform": waveform[None, None], "sample_rate": SAMPLE_RATE}
+        notices = [*prepared.notices, *long.notices]
+        return with_notices(notices, frames.float() / 255, sound, float(FPS), "\n".join(texts))
+
+
+def decode(latent: dict, video_codec, audio_codec) -> Segment:
+    """Pictures and sound of a sampled segment."""
+    video, audio = latent["samples"].unbind()
+    frames = video_codec.decode(video).flatten(0, 1)
+    waveform = audio_codec.decode(audio).flatten()
+    return Segment((frames * 255).round().clamp(0, 255).to(torch.uint8).cpu(), waveform.cpu())
