@@ -123,7 +123,7 @@ def test_digits_that_cannot_be_read_stay_and_are_named(monkeypatch):
 @pytest.mark.usefixtures("no_wetext")
 @pytest.mark.parametrize("text", ["I have 3 cats", "它有3个"])
 def test_numbers_without_wetext_name_it(text):
-    with pytest.raises(ImportError, match=r"pip install wetext.*switch off"):
+    with pytest.raises(ImportError, match=r"pip install -U wetext.*switch off"):
         prepare_transcript(text)
 
 

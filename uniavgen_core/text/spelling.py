@@ -28,7 +28,7 @@ _BARRIERS = re.compile(r"([\"“”\\{}()\[\]\n]|\s{2,})")  # wetext reads badly
 _MONTH = re.compile(r"\b(?:january|february|march|april|may|june|july|august|september|october|november|december)\b")
 _MULTIPLE = re.compile(r"^(hundred|thousand|million|billion)\b")  # wetext's "thousand dollars" for $1000.
 _MISSING = (
-    "The transcript has numbers, and to say them as words needs the package wetext: pip install wetext. Or write "
+    "The transcript has numbers, and to say them as words needs the package wetext: pip install -U wetext. Or write "
     "them as words yourself, or switch off 'spell_out'."
 )
 
@@ -103,7 +103,7 @@ def _say_abbreviation(match: re.Match[str]) -> str:
 def _normalizer(chinese: bool):
     """What finds and reads numbers in one language."""
     try:
-        from wetext import Normalizer
+        from wetext import NormalizationResult, Normalizer  # noqa: F401 - what an old wetext without mappings lacks.
     except ImportError as error:
         raise ImportError(_MISSING, name=error.name) from error
     return Normalizer(lang="zh" if chinese else "en", operator="tn")
@@ -140,7 +140,8 @@ def _spell_part(part: str, chinese: bool, notices: list[str]) -> str:
     for piece in found:
         if _NUMBER.search(piece.input_text):
             said = read(piece.input_text)
-            notices.append(_notice(piece.input_text, said))
+            if said != piece.input_text:
+                notices.append(_notice(piece.input_text, said))
             spoken += [part[end : piece.input_start], said]
             end = piece.input_end
     return "".join([*spoken, part[end:]])
