@@ -2,7 +2,7 @@
 
 Whether a sound is speech is judged by three things that speech has together and that silence, a hum, a tone or a steady
 noise lacks: its loudness rises and falls with the syllables, the shape of its spectrum changes as it does, and part of
-it is voiced. Five recordings and ten espeak-ng clips, whole, at 8 kHz and with white noise 10 dB below them, have 3.7 dB,
+it is voiced. Five recordings and ten espeak-ng clips, whole, at 8 kHz and with white noise 10 dB below, have 3.7 dB,
 0.6 and 0.5 s of these at the least. It is no more than that: music can pass.
 
 Dimension key: N samples, R mel frames of the reference, F frames, L samples in a frame.

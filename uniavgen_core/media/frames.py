@@ -1,0 +1,224 @@
+"""A user's frames: what can be used, which of them fall on another frame rate, and their size and colours.
+
+Frame k begins at k / fps seconds. Frames are chosen, never blended, and chosen before anything is converted, so that of
+a long video only what is needed is copied. A single frame is a video too: every function here takes it.
+
+Dimension key: F video frames, H rows, W columns, C channels.
+"""
+
+from enum import Enum
+from math import floor, isfinite
+
+import torch
+from torch import Tensor
+
+from ..shapes import SIZE_MULTIPLE
+from .resize import resize
+
+LONG_FRAMES = 5_000
+_ALPHA_COLOURS = {1: 0, 2: 1, 3: 0, 4: 3}  # Channels a picture may have: how many colours stand before its alpha.
+_CHUNK = 32
+_TINY = 1e-6
+
+
+class Fit(Enum):
+    """How a picture gets another shape: what sticks out is cropped, or all of it is stretched."""
+
+    CROP = "crop"
+    STRETCH = "stretch"
+
+
+def check_frames(frames: Tensor, what: str) -> list[str]:
+    """Refuse frames that cannot be used, and say what is odd about frames that can.
+
+    Args:
+        frames: Pictures a user gave.
+        what: What they are called in messages, such as ``"the video"``.
+
+    Returns:
+        Notices for the user, whole sentences.
+
+    Raises:
+        ValueError: If there is no frame or no pixel, the channels are not 1 to 4, or a value is not finite.
+    """
+    name = what[:1].upper() + what[1:]
+    if frames.ndim != 4 or frames.numel() == 0 or frames.shape[-1] not in _ALPHA_COLOURS:
+        raise ValueError(
+            f"{name} has shape {tuple(frames.shape)}; expected at least one picture, (frames, height, width, channels) "
+            "with 1 to 4 channels. Check the node or the file it comes from."
+        )
+    for start in range(0, len(frames), _CHUNK) if frames.is_floating_point() else ():
+        chunk = frames[start : start + _CHUNK]
+        if not all(isfinite(value) for value in chunk.aminmax()):
+            bad = int((~torch.isfinite(chunk)).flatten(1).any(1).nonzero()[0])
+            raise ValueError(
+                f"{name} holds values that are not finite in frame {start + bad}, counted from 0. The node before it "
+                "made a broken picture; make it again, or leave that frame out."
+            )
+    if len(frames) == 1:
+        return [f"{name} has a single frame; it is shown for as long as it is needed."]
+    if len(frames) > LONG_FRAMES:
+        return [f"{name} has {len(frames)} frames; only those that the clip needs are used."]
+    return []
+
+
+def frame_times(num_frames: int, fps: float) -> Tensor:
+    """When every frame begins, seconds, (F,) float64.
+
+    Raises:
+        ValueError: If ``fps`` is not positive and finite.
+    """
+    _check_fps(fps)
+    return torch.arange(num_frames, dtype=torch.float64) / fps
+
+
+def nearest_frames(num_frames: int, fps: float, times: Tensor) -> Tensor:
+    """Find the frame nearest to each point in time; before the first and after the last it is that one.
+
+    Args:
+        num_frames: How many frames there are.
+        fps: Their rate.
+        times: Seconds, (any,) float64.
+
+    Returns:
+        Frame indices, (any,) long; of two frames as near, the later.
+
+    Raises:
+        ValueError: If ``fps`` is not positive and finite.
+    """
+    _check_fps(fps)
+    return (times * fps + 0.5 + _TINY).floor().long().clamp(0, num_frames - 1)
+
+
+def resample_frames(frames: Tensor, fps_in: float, fps_out: float, num_frames: int | None = None) -> Tensor:
+    """Bring a video to another frame rate by taking, for every new frame, the old one nearest in time.
+
+    Args:
+        frames: (F, H, W, C) of any dtype.
+        fps_in: Their rate.
+        fps_out: The new rate.
+        num_frames: How many new frames; without it as many as last as long, at least one. Past the end the last frame
+            is repeated.
+
+    Returns:
+        Frames at the new rate, (num_frames, H, W, C); ``frames`` itself if they are the same.
+
+    Raises:
+        ValueError: If there is no frame, or a rate is not positive and finite.
+    """
+    if len(frames) == 0:
+        raise ValueError("There are no frames to resample. Check the node or the file they come from.")
+    _check_fps(fps_in)
+    if num_frames is None:
+        num_frames = max(1, floor(len(frames) * fps_out / fps_in + 0.5 + _TINY))
+    chosen = nearest_frames(len(frames), fps_in, frame_times(num_frames, fps_out))
+    return _choose(frames, chosen)
+
+
+def fit_frame_count(frames: Tensor, count: int) -> Tensor:
+    """Make a video ``count`` frames long: cut it, or repeat its last frame.
+
+    Args:
+        frames: (F, H, W, C), F at least 1.
+        count: How many frames, at least 1.
+
+    Returns:
+        (count, H, W, C): a view of ``frames`` if it was long enough.
+
+    Raises:
+        ValueError: If there is no frame, or ``count`` is not positive.
+    """
+    if len(frames) == 0 or count < 1:
+        raise ValueError(f"{len(frames)} frames cannot be made {count}; at least one is needed, and one must be left.")
+    if count <= len(frames):
+        return frames[:count]
+    return torch.cat([frames, frames[-1:].expand(count - len(frames), -1, -1, -1)])
+
+
+def to_rgb(images: Tensor) -> tuple[Tensor, list[str]]:
+    """Give pictures three colours: grey is repeated, and what is transparent shows white.
+
+    Args:
+        images: Grey, grey and alpha, RGB or RGBA, (F, H, W, 1 to 4), in [0, 1] or uint8.
+
+    Returns:
+        RGB, (F, H, W, 3) floating point, ``images`` itself if they are that already; and notices for the user.
+
+    Raises:
+        ValueError: If the channels are not 1 to 4.
+    """
+    channels = images.shape[-1]
+    if images.ndim != 4 or channels not in _ALPHA_COLOURS:
+        raise ValueError(f"Pictures of shape {tuple(images.shape)} have no colours; expected (F, H, W, 1 to 4).")
+    if channels == 3 and images.is_floating_point():
+        return images, []
+    dtype = images.dtype if images.is_floating_point() else torch.float32
+    result = torch.empty((*images.shape[:-1], 3), dtype=dtype, device=images.device)
+    for start in range(0, len(images), _CHUNK):
+        result[start : start + _CHUNK] = _chunk_to_rgb(images[start : start + _CHUNK])
+    notices = {
+        1: ["The pictures are grey; the same grey is used for all three colours."],
+        2: ["The pictures are grey with an alpha channel; they are laid over white."],
+        4: ["The pictures have an alpha channel; they are laid over white."],
+    }
+    return result, notices.get(channels, [])
+
+
+def nearest_size(width: int, height: int) -> tuple[int, int]:
+    """The (width, height) nearest to a picture's own whose sides are multiples of 32, at least 32."""
+    width, height = (max(SIZE_MULTIPLE, round(side / SIZE_MULTIPLE) * SIZE_MULTIPLE) for side in (width, height))
+    return width, height
+
+
+def resize_frames(frames: Tensor, width: int, height: int, fit: Fit = Fit.CROP) -> Tensor:
+    """Bring frames to a size. Choose the frames first: every one given is converted.
+
+    Args:
+        frames: RGB in [0, 1], (F, H, W, 3).
+        width: New width, pixels.
+        height: New height, pixels.
+        fit: Whether what the new shape has no room for is cropped, the same on both sides, or all is stretched.
+
+    Returns:
+        RGB in [0, 1], (F, height, width, 3), through 8 bits a colour; ``frames`` itself if they have that size.
+
+    Raises:
+        ValueError: If the frames are not RGB and finite, or the size is not positive.
+    """
+    if frames.shape[1:3] == (height, width):
+        return frames
+    if fit is Fit.CROP:
+        frames = _crop(frames, width, height)
+    return torch.cat([resize(chunk, width, height) for chunk in frames.split(_CHUNK)])
+
+
+def _check_fps(fps: float) -> None:
+    """Refuse a frame rate that is none."""
+    if not (isfinite(fps) and fps > 0):
+        raise ValueError(f"The frame rate is {fps}; it must be a positive number of frames a second.")
+
+
+def _choose(frames: Tensor, chosen: Tensor) -> Tensor:
+    """The chosen frames, without a copy if they are all of them in order."""
+    if len(chosen) == len(frames) and torch.equal(chosen, torch.arange(len(frames))):
+        return frames
+    return frames[chosen.to(frames.device)]
+
+
+def _chunk_to_rgb(images: Tensor) -> Tensor:
+    """Pictures (F, H, W, 1 to 4) as RGB over white."""
+    images = images if images.is_floating_point() else images.float() / 255
+    colours = _ALPHA_COLOURS[images.shape[-1]]
+    if not colours:
+        return images.expand(-1, -1, -1, 3)
+    alpha = images[..., colours:].clamp(0, 1)
+    return (images[..., :colours] * alpha + (1 - alpha)).expand(-1, -1, -1, 3)
+
+
+def _crop(frames: Tensor, width: int, height: int) -> Tensor:
+    """The largest part in the middle of frames (F, H, W, 3) that has the shape of ``width`` x ``height``."""
+    rows, columns = frames.shape[1:3]
+    new_columns = max(1, min(columns, round(rows * width / height)))
+    new_rows = max(1, min(rows, round(columns * height / width)))
+    top, left = (rows - new_rows) // 2, (columns - new_columns) // 2
+    return frames[:, top : top + new_rows, left : left + new_columns]
