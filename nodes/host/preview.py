@@ -3,7 +3,7 @@
 The sound is vocoded in a thread of its own, quickly and roughly, and never holds up the sampler: a preview that falls
 due while another is being made waits for a later step. ``web/audio_preview.js`` is the other half.
 
-Dimension key: B batch, T video latents, H and W latent rows and columns, S mel frames, N samples.
+Dimension key: B batch, K audio tracks, T video latents, H and W latent rows and columns, S mel frames, N samples.
 """
 
 import base64
@@ -117,7 +117,7 @@ def describe(video: Tensor, audio: Tensor, latent_format: comfy.latent_formats.L
 
     Args:
         video: Video latent, (1, 48, T, H, W) float32.
-        audio: Normalised mel, (1, 1, S, 80) float32.
+        audio: Normalised mel of K tracks, which are mixed, (1, K, S, 80) float32.
         latent_format: Has the colours of the latent's channels.
 
     Returns:
@@ -129,8 +129,8 @@ def describe(video: Tensor, audio: Tensor, latent_format: comfy.latent_formats.L
     """
     if audio.shape[2] < FEWEST_FRAMES:
         raise ValueError(f"{audio.shape[2]} mel frames are too few to hear.")
-    mel = denormalize_mel(audio[:, 0]).transpose(1, 2)
-    waveform = GriffinLim(iterations=ITERATIONS).decode(mel)[0]
+    mel = denormalize_mel(audio[0]).transpose(1, 2)
+    waveform = GriffinLim(iterations=ITERATIONS).decode(mel).sum(dim=0)
     pictures = io.BytesIO()
     _paint(video[0], latent_format).save(pictures, "PNG")
     return {

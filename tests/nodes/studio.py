@@ -1,0 +1,87 @@
+"""The pack's nodes called as ComfyUI calls them, in this process, with the bundled model."""
+
+import torch
+
+
+class Studio:
+    """Loaders, texts and what follows a task, for clips small enough for a test."""
+
+    SIZE = 64
+
+    def __init__(self, pack):
+        self.nodes = pack.nodes
+        bundled = self.nodes.host.files.BUNDLED
+        load = self.nodes.load
+        self.model = load.LoadModel.execute(bundled).args[0]
+        self.clip = load.LoadTextEncoder.execute(bundled).args[0]
+        self.video_codec = load.LoadVideoCodec.execute(bundled).args[0]
+        self.audio_codec = load.LoadAudioCodec.execute(load.GRIFFIN_LIM).args[0]
+
+    def caption(self, text):
+        return self.clip.encode_from_tokens_scheduled(self.clip.tokenize(text))
+
+    def texts(self, transcript="hello"):
+        """Positive and negative CONDITIONING."""
+        positive = self.caption("A happy toon with red hair nods while talking to the camera.")
+        if transcript:
+            positive = self.nodes.condition.SpeechText.execute(positive, transcript).args[0]
+        return positive, self.caption("")
+
+    def image(self, portrait="toon_5_happy"):
+        return self.nodes.portrait.ToonPortrait.execute(portrait).args[0]
+
+    def example(self, clip="toon_7"):
+        """VIDEO, AUDIO and transcript of a bundled clip."""
+        return self.nodes.portrait.ToonClip.execute(clip).args[:3]
+
+    def task(self, name, transcript="hello", **inputs):
+        """Outputs of the task node."""
+        positive, negative = self.texts(transcript)
+        chosen = {"task": name, **inputs}
+        return self.nodes.task.Task.execute(positive, negative, self.video_codec, self.SIZE, self.SIZE, chosen)
+
+    def sample(self, positive, negative, latent, steps=1, seed=0):
+        with torch.inference_mode():
+            return self.nodes.sample.Sampler.execute(
+                self.model, positive, negative, latent, seed, steps, 5.0, audio_preview_every=0, video_guidance=2.0,
+                audio_guidance=2.0, share=0.5, afterwards="text guidance (release)", skipped_layer=0,
+            ).args[0]  # fmt: skip
+
+    def decode(self, latent, given=None, vocoded=False):
+        """Images, AUDIO and frames a second."""
+        with torch.inference_mode():
+            return self.nodes.decode.Decode.execute(latent, self.video_codec, self.audio_codec, given, vocoded).args
+
+    def make(self, name, vocoded=False, **inputs):
+        """Images, AUDIO and frames a second of a task, in one step."""
+        positive, negative, latent, given = self.task(name, **inputs).args
+        return self.decode(self.sample(positive, negative, latent), given, vocoded)
+
+
+def notices_of(output):
+    """What a node told its user."""
+    return " ".join((output.ui or {}).get("uniavgen_notices", []))
+
+
+def video_of(frames, fps, audio=None):
+    """VIDEO of frames (F, H, W, 3) in [0, 1]."""
+    from comfy_api.latest import InputImpl, Types
+
+    return InputImpl.VideoFromComponents(Types.VideoComponents(images=frames, audio=audio, frame_rate=fps))
+
+
+def moving_frames(count, height=48, width=80, seed=0):
+    """Smooth pictures that differ from frame to frame."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(1, 3, max(2, count // 4), 4, 4, generator=generator)
+    frames = torch.nn.functional.interpolate(coarse, (count, height, width), mode="trilinear", align_corners=True)
+    return frames[0].permute(1, 2, 3, 0).contiguous()
+
+
+def speech_at(audio, sample_rate, channels=2):
+    """An AUDIO at another rate, with channels that differ."""
+    import torchaudio
+
+    waveform = torchaudio.functional.resample(audio["waveform"], audio["sample_rate"], sample_rate)
+    gains = torch.linspace(1, 0.2, channels)[None, :, None]
+    return {"waveform": waveform.mean(1, keepdim=True) * gains, "sample_rate": sample_rate}

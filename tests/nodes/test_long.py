@@ -1,0 +1,162 @@
+"""Long videos: segments that continue each other, joined without a seam, kept when a run is stopped."""
+
+import comfy.model_management
+import pytest
+import torch
+
+from tests.nodes.studio import Studio
+
+SCRIPT = "hello happy robot\nred moon\nbye bye star"
+GUIDANCE = {
+    "video_guidance": 2.0,
+    "audio_guidance": 2.0,
+    "share": 0.5,
+    "afterwards": "text guidance (release)",
+    "skipped_layer": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def studio(pack):
+    return Studio(pack)
+
+
+@pytest.fixture(autouse=True)
+def folder(monkeypatch, tmp_path):
+    """ComfyUI's output folder."""
+    import folder_paths
+
+    monkeypatch.setattr(folder_paths, "get_output_directory", lambda: str(tmp_path))
+    return tmp_path
+
+
+def long_video(studio, script=SCRIPT, steps=1, size=64, **inputs):
+    positive, negative = studio.texts(None)
+    with torch.inference_mode():
+        return studio.nodes.long.LongVideoNode.execute(
+            studio.model, positive, negative, studio.video_codec, studio.audio_codec, script, size, size, 2.0625,
+            0.5625, "full segments", 3, steps, 5.0, **({"image": studio.image()} | inputs), **GUIDANCE,
+        )  # fmt: skip
+
+
+def count_samples(studio, monkeypatch, stop_at=None):
+    """Count sampling runs; raise what Cancel raises when number ``stop_at`` begins."""
+    calls, run_sampler = [], studio.nodes.long.run_sampler
+
+    def counted(*args):
+        if len(calls) == stop_at:
+            raise comfy.model_management.InterruptProcessingException
+        calls.append(args)
+        return run_sampler(*args)
+
+    monkeypatch.setattr(studio.nodes.long, "run_sampler", counted)
+    return calls
+
+
+def decibels(waveform):
+    return 20 * torch.log10(waveform.square().mean().sqrt() + 1e-6).item()
+
+
+def test_joins_have_no_seam_in_sound_or_picture(studio, folder):
+    """Round a join the sound is as loud as the segments have it there, and the picture moves no more than elsewhere."""
+    images, audio, fps, texts = long_video(studio, steps=8, size=128).args
+    waveform, kept = audio["waveform"][0, 0], 9
+    segments = [load_segment(studio, path) for path in sorted(folder.rglob("segment_*.safetensors"))]
+    assert texts.splitlines() == SCRIPT.splitlines()
+    assert fps == 16
+    assert len(images) == 33 + 24 + 24
+    assert len(waveform) == len(images) * 1500
+    differences = (images[1:] - images[:-1]).abs().mean(dim=(1, 2, 3))
+    around = 2400
+    for number in (1, 2):
+        frame = 33 + 24 * (number - 1)
+        assert differences[frame - 1] <= 2 * differences.median()
+        join = frame * 1500
+        before, after = segments[number - 1].waveform, segments[number].waveform
+        end, start = len(segments[number - 1].frames) * 1500, kept * 1500
+        joined = decibels(waveform[join - around : join])
+        own = [decibels(before[end - around : end]), decibels(after[start - around : start])]
+        assert min(own) - 3 < joined < max(own) + 3
+        later = decibels(waveform[join : join + around])
+        assert abs(later - decibels(after[start : start + around])) < 3
+
+
+def load_segment(studio, path):
+    from safetensors.torch import load_file
+
+    return studio.nodes.host.store.Segment(**load_file(path))
+
+
+def test_a_stopped_run_keeps_what_is_finished_and_goes_on_there(studio, folder, monkeypatch):
+    with monkeypatch.context() as patch:
+        calls = count_samples(studio, patch, stop_at=2)
+        with pytest.raises(comfy.model_management.InterruptProcessingException):
+            long_video(studio)
+        assert len(calls) == 2
+    (video,) = folder.rglob("finished_so_far.mp4")
+    from comfy_api.latest import InputImpl
+
+    assert len(InputImpl.VideoFromFile(str(video)).get_components().images) == 33 + 24
+    with monkeypatch.context() as patch:
+        calls = count_samples(studio, patch)
+        resumed = long_video(studio).args
+        assert len(calls) == 1
+    for path in folder.rglob("segment_*"):
+        path.unlink()
+    whole = long_video(studio).args
+    assert torch.equal(resumed[0], whole[0])
+    assert torch.equal(resumed[1]["waveform"], whole[1]["waveform"])
+
+
+def test_a_changed_line_makes_the_segments_from_there_on_anew(studio, monkeypatch):
+    long_video(studio)
+    calls = count_samples(studio, monkeypatch)
+    long_video(studio, SCRIPT.replace("red moon", "red sun"))
+    assert len(calls) == 2
+
+
+def test_a_damaged_segment_is_made_anew(studio, folder, monkeypatch):
+    first = long_video(studio, "hello robot").args[0]
+    (path,) = folder.rglob("segment_001.safetensors")
+    path.write_bytes(path.read_bytes()[:1000])
+    calls = count_samples(studio, monkeypatch)
+    assert torch.equal(long_video(studio, "hello robot").args[0], first)
+    assert len(calls) == 1
+
+
+def tasks_of(studio, monkeypatch, **inputs):
+    """Positive conditionings of the segments."""
+    seen, make_guider = [], studio.nodes.long.make_guider
+    record = lambda model, positive, *rest: (seen.append(positive[0][1]), make_guider(model, positive, *rest))[1]  # noqa: E731
+    monkeypatch.setattr(studio.nodes.long, "make_guider", record)
+    long_video(studio, "hello robot\nred moon", **inputs)
+    return seen
+
+
+def test_every_segment_shows_the_person_of_the_image(studio, monkeypatch):
+    key = studio.nodes.host.conditions.REFERENCE_IMAGE_KEY
+    first, second = tasks_of(studio, monkeypatch)
+    assert torch.equal(first[key], second[key])
+
+
+def test_every_segment_speaks_in_the_given_voice(studio, monkeypatch):
+    key = studio.nodes.host.conditions.REFERENCE_VOICE_KEY
+    first, second = tasks_of(studio, monkeypatch, voice=studio.example()[1], voice_text="hello nice fish")
+    assert torch.equal(first[key], second[key])
+
+
+def test_progress_counts_over_the_whole_script(studio, monkeypatch):
+    calls = count_samples(studio, monkeypatch)
+    long_video(studio, steps=2)
+    assert [(args[-1].done, args[-1].total) for args in calls] == [(0, 6), (2, 6), (4, 6)]
+
+
+def test_a_line_that_is_too_long_is_cut_at_a_sentence(studio):
+    texts = long_video(studio, "hello happy robot. red moon star. bye").args[3].splitlines()
+    assert " ".join(texts) == "hello happy robot. red moon star. bye"
+    assert len(texts) > 1
+
+
+def test_segments_that_add_nothing_are_refused(studio):
+    with pytest.raises(ValueError, match="add nothing"):
+        studio.nodes.host.long.plan_segments("hello", 0.5625, 0.5625, studio.model.model.diffusion_model.config.text)
