@@ -62,6 +62,11 @@ def test_frames_past_the_end_repeat_the_last():
     assert nearest_frames(10, 16, torch.tensor([-1.0, 0.0, 9.0], dtype=torch.float64)).tolist() == [0, 0, 9]
 
 
+def test_of_two_frames_as_near_the_later_is_taken():
+    times = torch.tensor([0.05 - 1e-12, 0.05, 0.05 + 1e-12], dtype=torch.float64)
+    assert nearest_frames(10, 30, times).tolist() == [2, 2, 2]
+
+
 def test_a_still_is_a_video():
     assert numbers(resample_frames(numbered(1), 60, 16)) == [0]
     assert numbers(resample_frames(numbered(1), 1, 16)) == [0] * 16
@@ -188,4 +193,5 @@ def test_stretching_shows_all_and_cropping_the_middle():
 
 
 def test_a_line_of_pixels_can_be_cropped():
-    assert resize_frames(noise(1, 1, 500, 3), 32, 32).shape == (1, 32, 32, 3)
+    assert resize_frames(noise(1, 1, 500, 3), 32, 128).shape == (1, 128, 32, 3)
+    assert resize_frames(noise(1, 500, 1, 3), 128, 32).shape == (1, 32, 128, 3)

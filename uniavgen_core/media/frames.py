@@ -200,7 +200,7 @@ def _check_fps(fps: float) -> None:
 
 def _choose(frames: Tensor, chosen: Tensor) -> Tensor:
     """The chosen frames, without a copy if they are all of them in order."""
-    if len(chosen) == len(frames) and torch.equal(chosen, torch.arange(len(frames))):
+    if torch.equal(chosen, torch.arange(len(frames))):
         return frames
     return frames[chosen.to(frames.device)]
 
