@@ -1,8 +1,20 @@
 """Talking toons: seeded synthetic clips of a drawn face with an espeak-ng voice, to train and test on."""
 
 from .clip import ToonClip, film, make_clip
+from .pair import ToonPair, film_pair, make_pair
+from .scene import ToonScene, make_scene
 from .sentence import WORDS, split_of
-from .speech import TEXT_POSITION_OFFSET, TEXT_POSITION_SCALE, VOICES, Emotion, ToonSpeech, make_speech, speak
+from .speech import (
+    TEXT_POSITION_OFFSET,
+    TEXT_POSITION_SCALE,
+    VOICES,
+    Emotion,
+    Line,
+    ToonSpeech,
+    make_speech,
+    recite,
+    speak,
+)
 
 __all__ = [
     "TEXT_POSITION_OFFSET",
@@ -10,11 +22,18 @@ __all__ = [
     "VOICES",
     "WORDS",
     "Emotion",
+    "Line",
     "ToonClip",
+    "ToonPair",
+    "ToonScene",
     "ToonSpeech",
     "film",
+    "film_pair",
     "make_clip",
+    "make_pair",
+    "make_scene",
     "make_speech",
+    "recite",
     "speak",
     "split_of",
 ]

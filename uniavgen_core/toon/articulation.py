@@ -3,10 +3,11 @@
 Dimension key: N samples, F video frames.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..shapes import FPS, SAMPLE_RATE
-from .espeak import Utterance
 
 _STEPS_A_SECOND = 1000
 _SMOOTHING_SECONDS = 0.03
@@ -47,20 +48,19 @@ def loudness(waveform: np.ndarray, seconds: np.ndarray) -> np.ndarray:
     return np.clip(rms / (_LOUD * np.percentile(rms[rms > 0.05 * rms.max()], 90)), 0, 1)
 
 
-def articulate(utterance: Utterance, waveform: np.ndarray, lead: float) -> tuple[np.ndarray, np.ndarray]:
+def articulate(phonemes: Sequence[tuple[float, str]], waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mouth movement of a clip.
 
     Args:
-        utterance: What was said, with phoneme times.
+        phonemes: What was said: (start in seconds, espeak mnemonic) in order; none for a mouth that rests.
         waveform: The clip's sound at 24 kHz, (N,).
-        lead: Silence before the utterance, seconds.
 
     Returns:
         Opening and spread of the mouth at the middle of every video frame, both float32 in [0, 1], (F,).
     """
     seconds = np.arange(int(len(waveform) / SAMPLE_RATE * _STEPS_A_SECOND)) / _STEPS_A_SECOND
-    starts = np.array([start + lead for start, _ in utterance.phonemes])
-    shapes = np.array([_PAUSE, *(mouth_shape(name) for _, name in utterance.phonemes)])
+    starts = np.array([start for start, _ in phonemes])
+    shapes = np.array([_PAUSE, *(mouth_shape(name) for _, name in phonemes)])
     opening, spread = shapes[np.searchsorted(starts, seconds, side="right")].T
     loud = loudness(waveform, seconds)
     opening = opening * (0.3 + 0.7 * loud) * (loud > _SILENT)

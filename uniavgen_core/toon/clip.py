@@ -3,11 +3,12 @@
 Dimension key: F video frames, H picture height, W picture width, N samples.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .appearance import Appearance, draw_appearance
+from ..shapes import FPS, SAMPLE_RATE
+from .appearance import Appearance, Colour, draw_appearance
 from .canvas import SUPERSAMPLING, Canvas
 from .face import Pose, draw_background, draw_body, draw_eyes, draw_head, head_outline
 from .hair import draw_back_hair, draw_front_hair
@@ -35,6 +36,8 @@ class ToonClip:
         voice: Index into ``VOICES``.
         emotion: One of ``Emotion``.
         seed: What the clip was drawn from.
+        hair: Name of the hair's colour.
+        movement: One of ``MOVEMENTS``.
     """
 
     frames: np.ndarray
@@ -49,6 +52,18 @@ class ToonClip:
     voice: int
     emotion: int
     seed: int
+    hair: str = ""
+    movement: str = ""
+
+    def window(self, first: int, count: int) -> "ToonClip":
+        """``count`` frames from frame ``first`` on, with their sound."""
+        frames, samples = slice(first, first + count), SAMPLE_RATE // FPS
+        names = ("frames", "face_mask", "mouth_mask", "mouth_center", "mouth_open")
+        return replace(
+            self,
+            waveform=self.waveform[first * samples : (first + count) * samples],
+            **{name: getattr(self, name)[frames] for name in names},
+        )
 
 
 def make_clip(seed: int, video_frames: int = 33, size: int = 128, split: str = "train") -> ToonClip:
@@ -71,19 +86,25 @@ def make_clip(seed: int, video_frames: int = 33, size: int = 128, split: str = "
     return film(make_speech(seed, video_frames, split), seed, size)
 
 
-def film(speech: ToonSpeech, seed: int, size: int = 128) -> ToonClip:
+def film(
+    speech: ToonSpeech, seed: int, size: int = 128, looks: int | None = None, background: Colour | None = None
+) -> ToonClip:
     """Draw a toon that says what is given.
 
     Args:
         speech: Sound and mouth movement.
         seed: Seed of the toon's looks and head movement.
         size: Side of the square picture, pixels, a multiple of 32.
+        looks: Voice that the looks go with; the speaking one when not given.
+        background: Colour behind the toon; drawn when not given.
 
     Returns:
         The clip.
     """
     rng = np.random.default_rng((seed, _LOOK_STREAM))
-    toon = draw_appearance(rng, speech.voice)
+    toon = draw_appearance(rng, speech.voice if looks is None else looks)
+    if background is not None:
+        toon = replace(toon, background=background)
     movement = MOVEMENTS[rng.integers(len(MOVEMENTS))]
     caption = write_caption(rng, speech.emotion, movement, toon.hair_name)
     poses = _poses(toon, draw_motion(rng, movement, len(speech.mouth_open)))
@@ -92,16 +113,16 @@ def film(speech: ToonSpeech, seed: int, size: int = 128) -> ToonClip:
         mouth_at(center, toon.radius, opening, spread, speech.emotion)
         for center, opening, spread in zip(centers, speech.mouth_open, speech.mouth_spread, strict=True)
     ]
-    background = draw_background(size, toon)
+    empty = draw_background(size, toon)
     pictures = [
-        _draw_frame(background, toon, pose, mouth, speech.emotion) for pose, mouth in zip(poses, mouths, strict=True)
+        _draw_frame(empty, toon, pose, mouth, speech.emotion) for pose, mouth in zip(poses, mouths, strict=True)
     ]
     frames, face_mask, mouth_mask = (np.stack(layer) for layer in zip(*pictures, strict=True))
     # A canvas pixel's middle has whole coordinates, so its blocks of SUPERSAMPLING pixels begin half a pixel early.
     mouth_center = (centers * size - 0.5 * (1 - 1 / SUPERSAMPLING)).astype(np.float32)
     return ToonClip(
         frames, speech.waveform, face_mask, mouth_mask, mouth_center, float(toon.radius * size), speech.mouth_open,
-        speech.transcript, caption, speech.voice, speech.emotion, seed,
+        speech.transcript, caption, speech.voice, speech.emotion, seed, toon.hair_name, movement,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from ..shapes import FPS
 from .speech import Emotion
 
 MOVEMENTS = ("still", "nods", "shakes", "left", "right")
-_PHRASES = {
+PHRASES = {
     "still": "holds its head still",
     "nods": "nods",
     "shakes": "shakes its head",
@@ -81,5 +81,5 @@ def write_caption(rng: np.random.Generator, emotion: int, movement: str, hair: s
         The caption.
     """
     template = _TEMPLATES[rng.integers(len(_TEMPLATES))]
-    words = template.format(emotion=Emotion(emotion).name.lower(), hair=hair, movement=_PHRASES[movement])
+    words = template.format(emotion=Emotion(emotion).name.lower(), hair=hair, movement=PHRASES[movement])
     return words.replace("A angry", "An angry").replace(" a angry", " an angry")

@@ -9,7 +9,8 @@ clips of 33 frames, letters spread evenly over their word's time; the residual i
 Dimension key: N samples, F video frames.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
@@ -68,6 +69,7 @@ class ToonSpeech:
         transcript: What is said.
         voice: Index into ``VOICES``.
         emotion: One of ``Emotion``.
+        end: Where the last sound of speech ends, seconds; 0 where nothing is said.
     """
 
     waveform: np.ndarray
@@ -77,6 +79,20 @@ class ToonSpeech:
     transcript: str
     voice: int
     emotion: int
+    end: float = 0.0
+
+
+@dataclass(frozen=True)
+class Line:
+    """A sentence and its time.
+
+    Attributes:
+        transcript: What to say.
+        start: When it begins, seconds; its first sound comes ``LEAD_SECONDS`` later.
+    """
+
+    transcript: str
+    start: float = 0.0
 
 
 def speak(transcript: str, voice: int, emotion: int, video_frames: int = 33, seed: int = 0) -> ToonSpeech:
@@ -95,23 +111,64 @@ def speak(transcript: str, voice: int, emotion: int, video_frames: int = 33, see
     Raises:
         ValueError: If the clip is too short for the transcript, or voice or emotion are unknown.
     """
+    return recite([Line(transcript)], voice, emotion, video_frames, seed)
+
+
+def recite(lines: Sequence[Line], voice: int, emotion: int, video_frames: int = 33, seed: int = 0) -> ToonSpeech:
+    """Speak several sentences at given times, or none.
+
+    Args:
+        lines: What to say and when, in order of time; they should not overlap.
+        voice: Index into ``VOICES``.
+        emotion: One of ``Emotion``.
+        video_frames: Length of the clip at 16 fps.
+        seed: Seed of the noise floor.
+
+    Returns:
+        The clip's sound and mouth movement; its transcript is all sentences, joined by spaces. Without a sentence there
+        is only the noise floor.
+
+    Raises:
+        ValueError: If the clip is too short for a sentence, or voice or emotion are unknown.
+    """
     if not 0 <= voice < len(VOICES):
         raise ValueError(f"voice is {voice}; it must be 0 to {len(VOICES) - 1}.")
-    manner = _MANNERS[Emotion(emotion)]
-    utterance = say(transcript, VOICES[voice], _RATE, manner.pitch, manner.pitch_range)
-    speech = _resampled(utterance)
-    lead, samples = round(LEAD_SECONDS * SAMPLE_RATE), round(video_frames / FPS * SAMPLE_RATE)
-    spoken = round(utterance.end * SAMPLE_RATE)
-    if lead + spoken > samples:
-        needed = (lead + spoken) / SAMPLE_RATE
-        raise ValueError(f"{transcript!r} takes {needed:.2f} s; {video_frames} frames last {video_frames / FPS:.2f} s.")
-    speech = speech[: samples - lead]
+    manner, samples = _MANNERS[Emotion(emotion)], round(video_frames / FPS * SAMPLE_RATE)
     waveform = np.random.default_rng((seed, _SPEECH_STREAM)).normal(0, _NOISE_FLOOR, samples)
-    waveform[lead : lead + len(speech)] += np.tanh(manner.drive * speech / np.abs(speech).max()) / np.tanh(manner.drive)
-    waveform = (waveform * PEAK / np.abs(waveform).max()).astype(np.float32)
-    opening, spread = articulate(utterance, waveform, LEAD_SECONDS)
-    letters = _letter_seconds(utterance, len(transcript)) + np.float32(LEAD_SECONDS)
-    return ToonSpeech(waveform, opening, spread, letters, transcript, voice, int(emotion))
+    said = []
+    for line in lines:
+        utterance = say(line.transcript, VOICES[voice], _RATE, manner.pitch, manner.pitch_range)
+        lead = round((line.start + LEAD_SECONDS) * SAMPLE_RATE)
+        needed = (lead + round(utterance.end * SAMPLE_RATE)) / SAMPLE_RATE
+        if needed * SAMPLE_RATE > samples:
+            length = f"{video_frames} frames last {video_frames / FPS:.2f} s."
+            raise ValueError(f"{line.transcript!r} takes {needed:.2f} s; {length}")
+        speech = _resampled(utterance)[: samples - lead]
+        driven = np.tanh(manner.drive * speech / np.abs(speech).max()) / np.tanh(manner.drive)
+        waveform[lead : lead + len(speech)] += driven
+        said.append(_delayed(utterance, line.start + LEAD_SECONDS))
+    if lines:
+        waveform *= PEAK / np.abs(waveform).max()
+    waveform = waveform.astype(np.float32)
+    return ToonSpeech(
+        waveform,
+        *articulate([phoneme for utterance in said for phoneme in utterance.phonemes], waveform),
+        _letters(lines, said),
+        " ".join(line.transcript for line in lines),
+        voice,
+        int(emotion),
+        max((utterance.end for utterance in said), default=0.0),
+    )
+
+
+def _delayed(utterance: Utterance, seconds: float) -> Utterance:
+    """The same utterance, later."""
+    return replace(
+        utterance,
+        phonemes=tuple((start + seconds, name) for start, name in utterance.phonemes),
+        words=tuple((start + seconds, *word) for start, *word in utterance.words),
+        end=utterance.end + seconds,
+    )
 
 
 def make_speech(seed: int, video_frames: int = 33, split: str = "train", voice: int | None = None) -> ToonSpeech:
@@ -139,6 +196,14 @@ def _resampled(utterance: Utterance) -> np.ndarray:
     """The utterance at 24 kHz."""
     source = torch.from_numpy(utterance.waveform)
     return torchaudio.functional.resample(source, utterance.sample_rate, SAMPLE_RATE).double().numpy()
+
+
+def _letters(lines: Sequence[Line], said: Sequence[Utterance]) -> np.ndarray:
+    """Middle of every character of the joined transcript; the space between two sentences lies where the first ends."""
+    times = []
+    for line, utterance in zip(lines, said, strict=True):
+        times += [_letter_seconds(utterance, len(line.transcript)), np.float32([utterance.end])]
+    return np.concatenate(times[:-1] or [np.zeros(0, np.float32)])
 
 
 def _letter_seconds(utterance: Utterance, characters: int) -> np.ndarray:

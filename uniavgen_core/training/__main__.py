@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 
-from .recipe import STAGES, Recipe
+from .recipe import Recipe
+from .stages import STAGES
 
 WORK = Path("output/bundle")
 
@@ -19,6 +20,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="uniavgen_core.training", description=__doc__)
     parser.add_argument("stage", choices=["bundle", *STAGES], help="bundle runs every stage in order")
     parser.add_argument("--work", type=Path, default=WORK, help="folder for clips, checkpoints, logs; resumed if there")
+    parser.add_argument("--from", type=Path, dest="shipped", help="model file that scenes and tasks start from")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, batches and noise")
     parser.add_argument("--minutes", type=float, help="minutes of training: of the bundle in all, or of the one stage")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads and clip-making processes")
@@ -36,6 +38,7 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
         threads=options.threads,
         processes=min(2, options.threads),
         compiled=not options.eager,
+        shipped=options.shipped,
     )
     if options.minutes is None:
         return recipe
@@ -47,7 +50,7 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
 def main(arguments: list[str]) -> int:
     """Run the chosen stages and say where the results lie."""
     options = parse(arguments)
-    if options.minutes is not None and options.stage in ("speech", "clips", "pack"):
+    if options.minutes is not None and options.stage in ("speech", "clips", "scenes", "pack"):
         sys.exit(f"{options.stage} takes as long as it takes; --minutes is for training.")
     recipe = recipe_of(options)
     recipe.work.mkdir(parents=True, exist_ok=True)

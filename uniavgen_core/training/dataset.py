@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ..media.mel import log_mel, normalize_mel
@@ -58,11 +59,12 @@ class ShardPlan:
         return [(self.folder / f"{start:07d}.npz", range(start, min(start + self.shard, end))) for start in starts]
 
 
-def _mel_of(waveform: np.ndarray) -> np.ndarray:
+def mel_of(waveform: np.ndarray) -> np.ndarray:
+    """Normalised mel of samples at 24 kHz, (N,): float16, (S, 80)."""
     return normalize_mel(log_mel(torch.from_numpy(waveform))).T.numpy().astype(np.float16)
 
 
-def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
+def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write a shard in one move."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial_path = path.with_suffix(".partial.npz")
@@ -74,10 +76,10 @@ def write_speech_shard(plan: ShardPlan, shard: tuple[Path, range]) -> None:
     """Make one shard of sound and transcript only."""
     path, seeds = shard
     speeches = [make_speech(seed, plan.video_frames, plan.split) for seed in seeds]
-    _save(
+    save_arrays(
         path,
         {
-            "mel": np.stack([_mel_of(speech.waveform) for speech in speeches]),
+            "mel": np.stack([mel_of(speech.waveform) for speech in speeches]),
             "transcript": np.array([speech.transcript for speech in speeches]),
         },
     )
@@ -103,9 +105,9 @@ def picture_tensor(frames: np.ndarray) -> Tensor:
 
 
 def load_codec(path: Path) -> VideoCodec:
-    """The codec from a state dict file, ready to encode on the CPU."""
+    """The codec from a state dict or a safetensors file, in float32 and ready to encode on the CPU."""
     codec = VideoCodec()
-    codec.load_state_dict(torch.load(path, weights_only=True))
+    codec.load_state_dict(load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True))
     return codec.eval().to(memory_format=torch.channels_last)
 
 
@@ -120,14 +122,14 @@ def write_clip_shard(plan: ShardPlan, codec_path: Path, shard: tuple[Path, range
         rows.append(
             {
                 "video": codec.encode(picture_tensor(clip.frames))[0].numpy().astype(np.float16),
-                "mel": _mel_of(clip.waveform),
+                "mel": mel_of(clip.waveform),
                 "face": token_shares(clip.face_mask),
                 "mouth": token_shares(clip.mouth_mask),
                 "transcript": np.array(clip.transcript),
                 "caption": np.array(clip.caption),
             }
         )
-    _save(path, {name: np.stack([row[name] for row in rows]) for name in rows[0]})
+    save_arrays(path, {name: np.stack([row[name] for row in rows]) for name in rows[0]})
 
 
 def write_shards(plan: ShardPlan, codec_path: Path | None = None, workers: int = 1) -> None:

@@ -128,18 +128,18 @@ class Trainee:
 
 
 class Log:
-    """Collects losses and appends their means to a file, one JSON object a line."""
+    """Appends the means of losses to a file, one JSON object a line; a loss may be absent from some steps."""
 
     def __init__(self, path: Path, every: int) -> None:
         self.path = path
         self.every = every
-        self.sums: dict[str, float] = {}
+        self.values: dict[str, list[float]] = {}
         self.count = 0
 
     def add(self, trainee: Trainee, values: Mapping[str, float]) -> None:
         """Note the values of one step; writes a line when enough have come together."""
         for name, value in values.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
+            self.values.setdefault(name, []).append(value)
         self.count += 1
         if self.count == self.every:
             self.write(trainee)
@@ -147,11 +147,11 @@ class Log:
     def write(self, trainee: Trainee) -> None:
         """Write a line of what has come together so far, if anything."""
         if self.count:
-            means = {name: round(total / self.count, 5) for name, total in self.sums.items()}
+            means = {name: round(sum(values) / len(values), 5) for name, values in self.values.items()}
             line = json.dumps({"step": trainee.step, "seconds": round(trainee.seconds, 1), **means})
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
-        self.sums, self.count = {}, 0
+        self.values, self.count = {}, 0
 
 
 def train(trainee: Trainee, losses: Losses, config: LoopConfig) -> None:

@@ -4,19 +4,15 @@ Codec, sounds, the audio branch alone, whole clips, both branches together, and 
 leaves its result in the work folder and is skipped or resumed when it is found there.
 """
 
-import json
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 import torch.multiprocessing
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from ..checkpoint.geometry import PREVIEW_KEY
-from ..checkpoint.load import save_weights
 from ..config import TOON, ModelConfig
 from ..media.video_codec import VideoCodec
 from ..model.initialize import initialize
@@ -24,16 +20,16 @@ from ..model.joint import JointModel
 from ..toon.speech import TEXT_POSITION_OFFSET, TEXT_POSITION_SCALE
 from .attention import TRAINING
 from .codec import CodecStep, CodecTraining
-from .dataset import Clips, ShardPlan, codec_clips, load_codec, write_shards
+from .dataset import Clips, ShardPlan, codec_clips, write_shards
 from .diagonal import start_on_the_diagonal
 from .loop import LoopConfig, Trainee, train
 from .optimizer import OptimizerConfig, make_optimizers
 from .peers import Peers
-from .preview import preview_of_toons
 from .step import AudioStep, JointStep, StepConfig
 
 SPEECH_SEED, CODEC_SEED, CLIP_SEED = 1_000_000, 2_000_000, 3_000_000
-"""First seeds of the sounds, of the codec's clips and of the clips; 0 upwards is left to evaluation."""
+VOICE_SEED, SCENE_SEED, PAIR_SEED = 6_000_000, 7_000_000, 8_000_000
+"""First seeds of everything that is drawn; 0 upwards is left to evaluation, 5,000,000 to its judges."""
 SPOKEN_MEL_FRAMES = 160
 """Mel frames the audio branch is first trained on: after 1.6 s of a 2 s clip there is only silence."""
 MODEL_FILE, CODEC_FILE = "uniavgen_toon.safetensors", "toon_video_codec.safetensors"
@@ -50,14 +46,19 @@ class Recipe:
         decoder_minutes: Minutes of further training of the codec's decoder alone.
         audio_minutes: Minutes of training the audio branch alone.
         joint_minutes: Minutes of joint training.
+        tasks_minutes: Minutes of training for the five tasks and two faces.
         codec_clips: Clips the codec is trained on.
         speeches: Sounds the audio branch is trained on.
         clips: Clips for joint training.
+        scenes: Scenes for the tasks.
+        pairs: Pictures with two faces for the tasks.
+        voices: Reference voices for the tasks.
         batch: Clips in a step of audio and joint training.
         workers: Processes that make clips.
         threads: CPU threads of training.
         processes: Processes that share joint training.
         compiled: Compile parts of the network for joint training; needs a C++ compiler.
+        shipped: Model file to start the tasks from, its codec beside it; None for what the stages before have left.
     """
 
     work: Path
@@ -66,14 +67,19 @@ class Recipe:
     decoder_minutes: float = 20.0
     audio_minutes: float = 22.0
     joint_minutes: float = 47.0
+    tasks_minutes: float = 65.0
     codec_clips: int = 700
     speeches: int = 6000
     clips: int = 5000
+    scenes: int = 3000
+    pairs: int = 500
+    voices: int = 2400
     batch: int = 16
     workers: int = 2
     threads: int = 2
     processes: int = 2
     compiled: bool = True
+    shipped: Path | None = None
 
     def within(self, minutes: float) -> "Recipe":
         """The same recipe with its training shortened or lengthened to ``minutes`` in all; making clips is extra."""
@@ -100,6 +106,12 @@ class Recipe:
     def clip_plan(self) -> ShardPlan:
         """Clips for joint training."""
         return ShardPlan(self.work / "clips", self.clips, first_seed=CLIP_SEED)
+
+    @property
+    def task_plans(self) -> dict[str, ShardPlan]:
+        """Scenes, pairs and voices for the tasks."""
+        seeds = {"voices": VOICE_SEED, "scenes": SCENE_SEED, "pairs": PAIR_SEED}
+        return {kind: ShardPlan(self.work / kind, getattr(self, kind), first_seed=seed) for kind, seed in seeds.items()}
 
     def loop(self, name: str, minutes: float) -> LoopConfig:
         """Budget and files of one stage."""
@@ -201,30 +213,3 @@ def compile_parts(model: JointModel) -> None:
     """Compile the parts whose inputs keep their shape; on a CPU the interaction is eight times faster for it."""
     for module in (*model.blocks, *model.a2v_blocks, *model.v2a_blocks):
         module.compile(dynamic=False)
-
-
-def pack(recipe: Recipe) -> None:
-    """Write the files the pack ships: both sets of weights in half precision, the recipe, and the logs."""
-    output = recipe.work / "assets"
-    output.mkdir(exist_ok=True)
-    codec = torch.load(recipe.decoder_path, weights_only=True)
-    joint = torch.load(recipe.work / "joint.pt", weights_only=True)
-    preview = {PREVIEW_KEY: json.dumps(asdict(preview_of_toons(load_codec(recipe.decoder_path))))}
-    save_weights(joint["average"], model_config(), output / MODEL_FILE, torch.float16, preview)
-    save_file({name: value.half().contiguous() for name, value in codec.items()}, output / CODEC_FILE)
-    with (output / "training_log.jsonl").open("w", encoding="utf-8") as file:
-        file.write(json.dumps({"recipe": asdict(recipe) | {"work": None}}) + "\n")
-        for stage in ("codec", "audio", "decoder", "joint"):
-            for line in (recipe.work / f"{stage}.jsonl").read_text(encoding="utf-8").splitlines():
-                file.write(json.dumps({"stage": stage, **json.loads(line)}) + "\n")
-
-
-STAGES: dict[str, Callable[[Recipe], None]] = {
-    "codec": train_codec,
-    "speech": make_speech,
-    "audio": train_audio,
-    "clips": make_clips,
-    "decoder": train_decoder,
-    "joint": train_joint,
-    "pack": pack,
-}

@@ -108,6 +108,70 @@ def disturb(clean: Tensor, sigma: Tensor, generator: torch.Generator) -> Disturb
     return Disturbed(mix(clean, noise, sigma), noise - clean)
 
 
+@dataclass(frozen=True)
+class Example:
+    """Clean clips, what is kept of them, and what the network is told.
+
+    Attributes:
+        video: Latents, (B, C, T, H, W).
+        audio: Normalised mel of each track, (B * K, S, 80).
+        video_kept: Latents that are given, bool, (B, T).
+        audio_kept: Mel frames that are given, bool, (B * K, S).
+        face: Share of face in each latent pixel, of all faces, (B, T, H, W).
+        mouth: Share of mouth, of all mouths, (B, T, H, W).
+        conditions: Texts, references, interaction, steering.
+    """
+
+    video: Tensor
+    audio: Tensor
+    video_kept: Tensor
+    audio_kept: Tensor
+    face: Tensor
+    mouth: Tensor
+    conditions: Conditions
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Extra weight of the video loss where there is face or mouth, and weight of the face-mask loss."""
+
+    face: float
+    mask: float
+
+
+def example_losses(
+    model: JointModel, example: Example, sigma: Tensor, weights: LossWeights, generator: torch.Generator
+) -> Mapping[str, Tensor]:
+    """Losses of one batch.
+
+    Args:
+        model: The network.
+        example: The batch.
+        sigma: Noise level of each clip, shared by all that is not kept of it, (B,).
+        weights: What counts how much.
+        generator: Source of the noise.
+
+    Returns:
+        By name: ``video``, ``audio``, ``mask``, and ``loss``, their weighted sum.
+    """
+    tracks = len(example.audio) // len(example.video)
+    video_kept, audio_kept = example.video_kept, example.audio_kept
+    video_sigma = sigma[:, None] * ~video_kept
+    audio_sigma = sigma.repeat_interleave(tracks)[:, None] * ~audio_kept
+    video = disturb(example.video, video_sigma[:, None, :, None, None], generator)
+    audio = disturb(example.audio, audio_sigma[..., None], generator)
+    timesteps = (TIMESTEPS * video_sigma, TIMESTEPS * audio_sigma)
+    output = model(video.noisy, audio.noisy, timesteps, example.conditions, (video_kept, audio_kept))
+    weight = (1 + weights.face * torch.maximum(example.face, example.mouth)) * ~video_kept[..., None, None]
+    video_loss = velocity_loss(output.video.float(), video.velocity, weight[:, None])
+    audio_noisy = (~audio_kept).float()[..., None]
+    # Where little is noisy, little counts: a mean over few frames would outweigh all the rest.
+    audio_loss = velocity_loss(output.audio.float(), audio.velocity, audio_noisy) * audio_noisy.mean()
+    mask_loss = face_mask_loss(output.face_masks.float(), rearrange(example.face, "b t h w -> b t (h w)"))
+    loss = video_loss + audio_loss + weights.mask * mask_loss
+    return {"loss": loss, "video": video_loss, "audio": audio_loss, "mask": mask_loss}
+
+
 class JointStep:
     """Losses of joint training; called by the loop with (step, progress)."""
 
@@ -139,29 +203,25 @@ class JointStep:
         self, batch: Batch, task: Task, sigma: Tensor, progress: float, generator: torch.Generator
     ) -> Mapping[str, Tensor]:
         """Losses of one batch at given noise levels, by name; ``loss`` is their weighted sum."""
-        count, _, latent_frames = batch.video.shape[:3]
-        video_kept = torch.zeros(count, latent_frames, dtype=torch.bool)
+        video_kept = torch.zeros(batch.video.shape[0], batch.video.shape[2], dtype=torch.bool)
         video_kept[:, 0] = True
-        video_kept |= task.video_kept
-        audio_kept = torch.full(batch.audio.shape[:2], task.audio_kept)
-        video_sigma, audio_sigma = (sigma[:, None] * ~kept for kept in (video_kept, audio_kept))
-        video = disturb(batch.video, video_sigma[:, None, :, None, None], generator)
-        audio = disturb(batch.audio, audio_sigma[..., None], generator)
-        conditions = Conditions(
-            caption=batch.caption,
-            speech_ids=batch.speech_ids,
-            speech_lengths=batch.speech_lengths,
-            reference_image=batch.video[:, :, :1],
-            interaction=task.interaction,
+        example = Example(
+            video=batch.video,
+            audio=batch.audio,
+            video_kept=video_kept | task.video_kept,
+            audio_kept=torch.full(batch.audio.shape[:2], task.audio_kept),
+            face=batch.face,
+            mouth=batch.mouth,
+            conditions=Conditions(
+                caption=batch.caption,
+                speech_ids=batch.speech_ids,
+                speech_lengths=batch.speech_lengths,
+                reference_image=batch.video[:, :, :1],
+                interaction=task.interaction,
+            ),
         )
-        timesteps = (TIMESTEPS * video_sigma, TIMESTEPS * audio_sigma)
-        output = self.model(video.noisy, audio.noisy, timesteps, conditions, (video_kept, audio_kept))
-        weight = (1 + self.config.face_weight * torch.maximum(batch.face, batch.mouth)) * ~video_kept[..., None, None]
-        video_loss = velocity_loss(output.video.float(), video.velocity, weight[:, None])
-        audio_loss = velocity_loss(output.audio.float(), audio.velocity, (~audio_kept).float()[..., None])
-        mask_loss = face_mask_loss(output.face_masks.float(), rearrange(batch.face, "b t h w -> b t (h w)"))
-        loss = video_loss + audio_loss + self.config.mask_weight * (1 - progress) * mask_loss
-        return {"loss": loss, "video": video_loss, "audio": audio_loss, "mask": mask_loss}
+        weights = LossWeights(self.config.face_weight, self.config.mask_weight * (1 - progress))
+        return example_losses(self.model, example, sigma, weights, generator)
 
 
 class AudioStep:

@@ -1,0 +1,201 @@
+"""What the five tasks are trained on, in memory, and batches of it: who is drawn, what is kept, what is told.
+
+Dimension key: B batch, K audio tracks, T latent frames, H and W latent rows and columns, S mel frames, R mel frames of
+a reference voice, L characters.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..config import TextConfig
+from ..model.face_mask import FaceSteering
+from ..model.joint import Conditions
+from ..text.placement import Passage, character_positions
+from ..text.tokenize import NULL_SPEECH, join_reference, pad_speech_ids, speech_ids
+from ..text.vocabulary import FILLER
+from .dataset import Clips, ShardPlan, caption_tensor
+from .scenes import SILENCE_FRAMES, VOICE_FRAMES, digital_silence
+from .step import Example
+from .tasks import Ask, TaskConfig, TaskKind
+
+LEAD, TAIL = 8, 4
+"""Mel frames of silence that certainly lie before the first sound of a sentence, and after its last."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """What one track says.
+
+    Attributes:
+        text: The transcript; None for the null text.
+        start: When it begins in the clip, mel frames.
+        voice_text: Transcript of the reference voice; empty for none.
+    """
+
+    text: str | None
+    start: float = 0.0
+    voice_text: str = ""
+
+
+def speech_fields(words: Sequence[Words], voice_frames: int, config: TextConfig) -> dict[str, Tensor]:
+    """Speech fields of ``Conditions``: ids and positions (B * K, L), and lengths (B * K,).
+
+    Args:
+        words: What each track says.
+        voice_frames: Mel frames of the reference voice before the clip, silence included; 0 for none.
+        config: The model's.
+    """
+    ids, places = [], []
+    for word in words:
+        nothing = word.text is None and not word.voice_text
+        row = NULL_SPEECH if nothing else pad_speech_ids(speech_ids(join_reference(word.voice_text, word.text or "")))
+        before = len(speech_ids(join_reference(word.voice_text, ""))) if word.voice_text else 0
+        passages = [Passage(before), Passage(len(row) - before, voice_frames + word.start)]
+        ids.append(row)
+        places.append(character_positions(passages, config))
+    longest = max(map(len, ids))
+    return {
+        "speech_ids": torch.tensor([[*row, *[FILLER] * (longest - len(row))] for row in ids]),
+        "speech_positions": torch.tensor(
+            [[*row, *[0.0] * (longest - len(row))] for row in places], dtype=torch.float32
+        ),
+        "speech_lengths": torch.tensor([len(row) for row in ids]),
+    }
+
+
+class Material:
+    """Scenes, pairs and voices of three folders, and examples drawn from them."""
+
+    def __init__(self, plans: dict[str, ShardPlan], config: TaskConfig, text: TextConfig) -> None:
+        self.scenes, self.pairs, self.voices = (Clips(plans[kind]).arrays for kind in ("scenes", "pairs", "voices"))
+        self.config = config
+        self.text = text
+        self.silence = digital_silence()
+        self.lone = (self.pairs["transcript"] != "").sum(1) == 1
+
+    def example(self, ask: Ask, count: int, random: np.random.Generator) -> Example:
+        """Draw ``count`` clips for what is asked."""
+        return self._pairs(ask, count, random) if ask.kind is TaskKind.PAIR else self._scenes(ask, count, random)
+
+    def _scenes(self, ask: Ask, count: int, random: np.random.Generator) -> Example:
+        rows, continued = self.scenes, ask.kind is TaskKind.CONTINUATION
+        known = rows["fits"] | ask.voice | ask.audio_kept
+        chosen = random.choice(np.flatnonzero(((rows["kept_latents"] > 0) == continued) & known), count)
+        start, end = rows["start"][chosen], rows["end"][chosen]
+        mel, kept = self._kept_sound(ask, rows["mel"][chosen].astype(np.float32), (start, end), random)
+        video = _tensor(rows["video"], chosen)
+        latents = np.where(continued, rows["kept_latents"][chosen], 1)
+        if ask.kind is TaskKind.DUBBING:
+            latents[:] = video.shape[2]
+        textless = random.random(count) < ask.text_dropout
+        texts = np.where(textless, None, rows["transcript"][chosen].astype(object))
+        speech = self._speech(ask, texts, start, rows["voice"][chosen], random)
+        captions = np.where(textless, "", rows["caption"][chosen].astype(object))
+        return Example(
+            video=video,
+            audio=torch.from_numpy(mel),
+            video_kept=torch.arange(video.shape[2]) < torch.from_numpy(latents)[:, None],
+            audio_kept=torch.from_numpy(kept),
+            face=_tensor(rows["face"], chosen),
+            mouth=_tensor(rows["mouth"], chosen),
+            conditions=replace(
+                speech,
+                caption=caption_tensor(list(captions)),
+                reference_image=_tensor(rows["reference"], chosen) if continued else video[:, :, :1],
+            ),
+        )
+
+    def _pairs(self, ask: Ask, count: int, random: np.random.Generator) -> Example:
+        rows, tracks = self.pairs, ask.tracks
+        chosen = random.choice(np.flatnonzero(self.lone) if tracks == 1 else len(self.lone), count)
+        speaker = (rows["transcript"][chosen, 1] != "") & (rows["transcript"][chosen, 0] == "")
+        first = speaker.astype(int) if tracks == 1 else random.integers(2, size=count)
+        sides = np.stack([first, 1 - first], 1)[:, :tracks]
+        clip, side = np.repeat(chosen, tracks), sides.ravel()
+        video, start, end = _tensor(rows["video"], chosen), rows["start"][clip, side], rows["end"][clip, side]
+        mel, kept = self._kept_sound(ask, rows["mel"][clip, side].astype(np.float32), (start, end), random)
+        textless = random.random(count) < ask.text_dropout
+        texts = rows["transcript"][clip, side].astype(object)
+        texts = np.where(np.repeat(textless, tracks) | (texts == ""), None, texts)
+        speech = self._speech(ask, texts, start, rows["voice"][clip, side], random)
+        one_sided = self.lone[chosen] & (random.random(count) < self.config.one_sided_caption)
+        captions = np.where(textless, "", rows["caption"][chosen, one_sided.astype(int)].astype(object))
+        mask = _tensor(rows["face"], clip, side).unflatten(0, (count, tracks))
+        return Example(
+            video=video,
+            audio=torch.from_numpy(mel),
+            video_kept=(torch.arange(video.shape[2]) == 0).repeat(count, 1),
+            audio_kept=torch.from_numpy(kept),
+            face=_tensor(rows["face"], chosen).amax(1),
+            mouth=_tensor(rows["mouth"], chosen).amax(1),
+            conditions=replace(
+                speech,
+                caption=caption_tensor(list(captions)),
+                reference_image=video[:, :, :1],
+                steering=FaceSteering(self._drawn_by_hand(mask, sides, random)),
+            ),
+        )
+
+    def _kept_sound(
+        self, ask: Ask, mel: np.ndarray, times: tuple[np.ndarray, np.ndarray], random: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Mel (B * K, S, 80) with silence written in, and which frames are kept, bool, (B * K, S)."""
+        config, count = self.config, len(mel)
+        start, end = (time[:, None] for time in times)
+        frames, chance = np.arange(mel.shape[1]), random.random((4, count, 1))
+        silent = end == 0
+        before = (frames < np.where(silent, len(frames), np.floor(start))) & (chance[0] < config.silence_before)
+        after = (frames >= end + random.uniform(TAIL, config.latest_cut, (count, 1))) & (
+            chance[1] < config.silence_after
+        )
+        kept = before | (after & ~silent)
+        if ask.kind is TaskKind.CONTINUATION:
+            return mel, frames < np.floor(start)
+        if ask.audio_kept:
+            lead = np.where(chance[3] < config.lead, random.uniform(*config.lead_frames, (count, 1)), len(frames))
+            kept = frames < lead
+            quiet = (frames < start + LEAD) | (frames >= end + TAIL)
+        elif ask.kind is TaskKind.DUBBING:
+            return mel, np.zeros_like(kept)
+        else:
+            quiet = np.ones_like(kept)
+        empty = kept & quiet & (chance[2] < config.digital_silence)
+        return np.where(empty[..., None], self.silence, mel), kept
+
+    def _speech(
+        self, ask: Ask, texts: np.ndarray, start: np.ndarray, voice: np.ndarray, random: np.random.Generator
+    ) -> Conditions:
+        """Conditions with speech, interaction and reference voices; the rest is still to be set."""
+        nothing = torch.zeros(0)
+        if not ask.voice:
+            words = [Words(*pair) for pair in zip(texts, start, strict=True)]
+            return Conditions(nothing, **speech_fields(words, 0, self.text), interaction=ask.interaction)
+        rows, length = self.voices, VOICE_FRAMES[ask.voice_length] + SILENCE_FRAMES
+        fit = rows["frames"] == length
+        picked = np.array([random.choice(np.flatnonzero(fit & (rows["voice"] == one))) for one in voice])
+        told = random.random(len(picked)) >= self.config.voice_without_text
+        spoken = np.where(told, rows["transcript"][picked].astype(object), "")
+        words = [Words(*triple) for triple in zip(texts, start, spoken, strict=True)]
+        return Conditions(
+            nothing,
+            **speech_fields(words, length, self.text),
+            reference_audio=_tensor(rows["mel"], picked)[:, :length],
+            interaction=ask.interaction,
+        )
+
+    def _drawn_by_hand(self, mask: Tensor, sides: np.ndarray, random: np.random.Generator) -> Tensor:
+        """Masks (B, K, T, H, W) of which some stand still, and some cover half the picture, as users draw them."""
+        kind = random.random(len(mask))
+        still = torch.from_numpy(kind < self.config.still_mask)[:, None, None, None, None]
+        mask = torch.where(still, mask.amax(2, keepdim=True), mask)
+        right = torch.arange(mask.shape[-1]) >= mask.shape[-1] // 2
+        half = (right == torch.from_numpy(sides)[:, :, None, None, None].bool()).float().expand_as(mask)
+        return torch.where(torch.from_numpy(kind > 1 - self.config.half_mask)[:, None, None, None, None], half, mask)
+
+
+def _tensor(rows: np.ndarray, *index: np.ndarray) -> Tensor:
+    return torch.from_numpy(rows[index].astype(np.float32))

@@ -1,0 +1,103 @@
+"""The stages of the recipe by name, in order; the last ones train for the tasks and write what the pack ships."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+import torch.multiprocessing
+from safetensors.torch import save_file
+
+from ..checkpoint.geometry import PREVIEW_KEY
+from ..checkpoint.load import read_tensors, save_weights
+from .dataset import load_codec
+from .loop import Trainee, train
+from .material import Material
+from .optimizer import OptimizerConfig, make_optimizers
+from .peers import Peers
+from .preview import preview_of_toons
+from .recipe import (
+    CODEC_FILE,
+    MODEL_FILE,
+    Recipe,
+    compile_parts,
+    make_clips,
+    make_speech,
+    model_config,
+    new_model,
+    train_audio,
+    train_codec,
+    train_decoder,
+    train_joint,
+)
+from .scenes import write_rows
+from .task_step import TaskStep
+from .tasks import TaskConfig
+
+TASK_RATES = OptimizerConfig(muon_rate=0.01, rate=7.5e-4)
+"""Half of joint training's rates: enough to learn, not so much that the joint weights are forgotten."""
+
+
+def make_scenes(recipe: Recipe) -> None:
+    """Make voices, scenes and pairs, coded by the codec that will ship."""
+    codec = recipe.codec_path if recipe.shipped is None else recipe.shipped.parent / CODEC_FILE
+    for kind, plan in recipe.task_plans.items():
+        write_rows(plan, kind, codec, recipe.workers)
+
+
+def train_tasks(recipe: Recipe) -> None:
+    """Train for the five tasks and two faces, from the averaged weights of the joint stage or from a shipped file."""
+    meeting = recipe.work / "meeting"
+    meeting.unlink(missing_ok=True)
+    torch.multiprocessing.spawn(_train_tasks_part, (recipe, meeting), nprocs=recipe.processes)
+
+
+def _train_tasks_part(rank: int, recipe: Recipe, meeting: Path) -> None:
+    """What one process does in training for the tasks."""
+    torch.set_num_threads(max(1, recipe.threads // recipe.processes))
+    peers = Peers(rank, recipe.processes, meeting)
+    model = new_model(recipe.seed)
+    if recipe.shipped is None:
+        weights = torch.load(recipe.work / "joint.pt", weights_only=True)["average"]
+    else:
+        weights = {name: value.float() for name, value in read_tensors(recipe.shipped)[0].items()}
+    model.load_state_dict(weights)
+    if recipe.compiled:
+        compile_parts(model)
+    config = TaskConfig()
+    share = replace(config, batch=recipe.batch // recipe.processes, pair_batch=recipe.batch // recipe.processes // 2)
+    material = Material(recipe.task_plans, share, model_config().text)
+    step = TaskStep(model, material, share, recipe.seed + 2, rank)
+    trainee = Trainee(model, make_optimizers(model, TASK_RATES), peers)
+    train(trainee, step, recipe.loop("tasks", recipe.tasks_minutes))
+    peers.part()
+
+
+def pack(recipe: Recipe) -> None:
+    """Write the files the pack ships: both sets of weights in half precision, the recipe, and the logs."""
+    output = recipe.work / "assets"
+    output.mkdir(exist_ok=True)
+    codec = torch.load(recipe.decoder_path, weights_only=True)
+    tasks = torch.load(recipe.work / "tasks.pt", weights_only=True)
+    preview = {PREVIEW_KEY: json.dumps(asdict(preview_of_toons(load_codec(recipe.decoder_path))))}
+    save_weights(tasks["average"], model_config(), output / MODEL_FILE, torch.float16, preview)
+    save_file({name: value.half().contiguous() for name, value in codec.items()}, output / CODEC_FILE)
+    with (output / "training_log.jsonl").open("w", encoding="utf-8") as file:
+        file.write(json.dumps({"recipe": asdict(recipe) | {"work": None, "shipped": None}}) + "\n")
+        for stage in ("codec", "audio", "decoder", "joint", "tasks"):
+            for line in (recipe.work / f"{stage}.jsonl").read_text(encoding="utf-8").splitlines():
+                file.write(json.dumps({"stage": stage, **json.loads(line)}) + "\n")
+
+
+STAGES: dict[str, Callable[[Recipe], None]] = {
+    "codec": train_codec,
+    "speech": make_speech,
+    "audio": train_audio,
+    "clips": make_clips,
+    "decoder": train_decoder,
+    "joint": train_joint,
+    "scenes": make_scenes,
+    "tasks": train_tasks,
+    "pack": pack,
+}

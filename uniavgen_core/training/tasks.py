@@ -1,0 +1,157 @@
+"""The tasks the bundled model is trained for after joint training, and how often each is drawn.
+
+The paper's ratio (joint 4, with a voice 1, continuation 1, dubbing 2, audio-driven 2) is for 10,000 steps. Here joint
+generation, dubbing and audio-driven video come from the joint stage, so what is new gets more of a thousand steps.
+Source: UniAVGen (arXiv:2511.03334), third stage of training, and its release for what each task keeps.
+"""
+
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+import numpy as np
+
+from ..config import Interaction
+from .sigmas import LogitNormal
+
+
+class TaskKind(Enum):
+    """What a batch is for."""
+
+    JOINT = "joint"
+    VOICE = "voice"
+    CONTINUATION = "continuation"
+    DUBBING = "dubbing"
+    AUDIO_DRIVEN = "audio_driven"
+    PAIR = "pair"
+
+
+@dataclass(frozen=True)
+class TaskConfig:
+    """What the steps of the last stage ask of the network. Shares are of steps, or of clips where it says so.
+
+    Attributes:
+        batch: Clips in a step.
+        pair_batch: Clips in a step with two faces: half as many, for pictures twice as wide.
+        sigmas: Noise levels, as in joint training.
+        joint: Joint generation, enough of it that nothing is forgotten.
+        voice: Joint generation with a reference voice: new, and the hardest to learn.
+        continuation: Both modalities kept at the start: new.
+        dubbing: All video kept; known from joint training.
+        audio_driven: All sound kept, or the start of it; known from joint training.
+        pair: Two faces with a user's masks: new.
+        interaction_off: Of all of these, how many run without interaction, for the null pass.
+        null_with_off: Share of clips without texts in those.
+        text_dropout: Share of clips without texts in the others.
+        voice_in_continuation: How often a continuation has a reference voice: long videos are chained that way.
+        voice_in_dubbing: How often dubbing has one.
+        voice_in_pair: How often two faces have them.
+        voice_lengths: How often a reference voice has each length; a chain's is as long as a clip.
+        voice_without_text: Share of reference voices whose transcript is not told.
+        two_tracks: How often two faces have two tracks.
+        driven_pair: How often two faces are driven by kept sound.
+        one_sided_caption: Share of lone speakers among two faces whose caption tells of them alone.
+        still_mask: Share of masks that stand still, as a user's drawing does.
+        half_mask: Share of masks that cover half the picture.
+        silence_before: Share of clips whose silence before the sentence is kept.
+        silence_after: Share of clips whose silence after the sentence is kept.
+        digital_silence: Share of kept silences that are digital, without the voices' noise floor.
+        lead: Share of audio-driven clips of whose sound only the start is kept.
+        lead_frames: Least and most mel frames of such a start.
+        latest_cut: Most mel frames between a sentence and kept silence after it.
+        face_weight: Extra weight of the video loss where there is face or mouth, as in joint training.
+        mask_weight: Weight of the face-mask loss at the start; half of joint training's, for masks that are known.
+        bfloat16: Whether matrix products run in bfloat16.
+    """
+
+    batch: int = 16
+    pair_batch: int = 8
+    sigmas: LogitNormal = field(default_factory=LogitNormal)
+    joint: float = 0.24
+    voice: float = 0.22
+    continuation: float = 0.16
+    dubbing: float = 0.12
+    audio_driven: float = 0.08
+    pair: float = 0.18
+    interaction_off: float = 0.12
+    null_with_off: float = 0.5
+    text_dropout: float = 0.1
+    voice_in_continuation: float = 0.5
+    voice_in_dubbing: float = 0.2
+    voice_in_pair: float = 0.2
+    voice_lengths: tuple[float, ...] = (0.2, 0.3, 0.5)
+    voice_without_text: float = 0.2
+    two_tracks: float = 0.4
+    driven_pair: float = 0.25
+    one_sided_caption: float = 0.3
+    still_mask: float = 0.25
+    half_mask: float = 0.15
+    silence_before: float = 0.7
+    silence_after: float = 0.2
+    digital_silence: float = 0.6
+    lead: float = 0.3
+    lead_frames: tuple[float, float] = (40.0, 190.0)
+    latest_cut: float = 40.0
+    face_weight: float = 2.0
+    mask_weight: float = 0.5
+    bfloat16: bool = True
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What one step asks for.
+
+    Attributes:
+        kind: The task.
+        interaction: Directions that update their target.
+        voice: Whether reference voices are given.
+        voice_length: Index of their length.
+        tracks: Audio tracks of a clip.
+        audio_kept: Whether the sound is given, all of it or its start.
+        text_dropout: Share of clips without texts.
+    """
+
+    kind: TaskKind
+    interaction: Interaction
+    voice: bool = False
+    voice_length: int = 0
+    tracks: int = 1
+    audio_kept: bool = False
+    text_dropout: float = 0.0
+
+
+def draw_ask(config: TaskConfig, random: np.random.Generator) -> Ask:
+    """Draw what one step asks for by the config's shares; always takes the same number of draws."""
+    shares = np.array([getattr(config, kind.value) for kind in TaskKind])
+    kind = list(TaskKind)[random.choice(len(shares), p=shares / shares.sum())]
+    point = random.random(4)
+    length = int(random.choice(len(config.voice_lengths), p=config.voice_lengths))
+    chance = {
+        TaskKind.VOICE: 1.0,
+        TaskKind.CONTINUATION: config.voice_in_continuation,
+        TaskKind.DUBBING: config.voice_in_dubbing,
+        TaskKind.PAIR: config.voice_in_pair,
+    }.get(kind, 0.0)
+    voice, pair = bool(point[0] < chance), kind is TaskKind.PAIR
+    driven = kind is TaskKind.AUDIO_DRIVEN or (pair and bool(point[1] < config.driven_pair))
+    voice = voice and not driven
+    ask = Ask(
+        kind=kind,
+        interaction=_interaction_of(kind, voice, driven),
+        voice=voice,
+        voice_length=length,
+        tracks=2 if pair and point[2] < config.two_tracks else 1,
+        audio_kept=driven,
+        text_dropout=config.text_dropout,
+    )
+    if point[3] < config.interaction_off:
+        return replace(ask, interaction=Interaction.OFF, text_dropout=config.null_with_off)
+    return ask
+
+
+def _interaction_of(kind: TaskKind, voice: bool, driven: bool) -> Interaction:
+    """Directions that run: sound that is given, or whose voice is, is not steered by the picture, as in the release."""
+    if kind is TaskKind.DUBBING:
+        return Interaction.VIDEO_TO_AUDIO
+    if kind is TaskKind.CONTINUATION:
+        return Interaction.BOTH
+    return Interaction.AUDIO_TO_VIDEO if voice or driven else Interaction.BOTH
