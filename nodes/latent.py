@@ -42,6 +42,7 @@ class EmptyLatent(io.ComfyNode):
                     min=SHORTEST,
                     max=LONGEST,
                     step=0.0625,
+                    round=0.0001,
                     tooltip="Length; rounded to 4n + 1 frames at 16 frames a second.",
                 ),
                 io.Int.Input("batch_size", default=1, min=1, max=64, tooltip="Clips made at once.", advanced=True),

@@ -32,7 +32,7 @@ class LongVideoNode(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         side = {"default": 128, "min": SMALLEST, "max": LARGEST, "step": 32, "tooltip": "Pixels, a multiple of 32."}
-        seconds = {"min": SHORTEST, "max": LONGEST, "step": 0.0625}
+        seconds = {"min": SHORTEST, "max": LONGEST, "step": 0.0625, "round": 0.0001}
         return io.Schema(
             node_id="UniAVGenLongVideo",
             display_name="UniAVGen Long Video",

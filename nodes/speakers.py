@@ -74,9 +74,7 @@ class SteerFace(io.ComfyNode):
                 io.Conditioning.Input("positive"),
                 io.Conditioning.Input("negative"),
                 io.Latent.Input("latent", tooltip="The clip; the mask takes its size."),
-                io.Mask.Input(
-                    "mask", optional=True, tooltip="One, or one a frame; without one the whole picture."
-                ),
+                io.Mask.Input("mask", optional=True, tooltip="One, or one a frame; without one the whole picture."),
                 *steering_inputs(),
             ],
             outputs=[

@@ -28,7 +28,7 @@ def _image(tooltip: str) -> io.Input:
 
 
 def _seconds(tooltip: str, name: str = "seconds", default: float = 2.0625) -> io.Input:
-    return io.Float.Input(name, default=default, min=SHORTEST, max=LONGEST, step=0.0625, tooltip=tooltip)
+    return io.Float.Input(name, default=default, min=SHORTEST, max=LONGEST, step=0.0625, round=0.0001, tooltip=tooltip)
 
 
 def _text(name: str, tooltip: str) -> io.Input:

@@ -50,12 +50,12 @@ class Studio(Builder):
             self.positive = said()
         self.negative = self.add("CLIPTextEncode", "Negative caption", text="", clip=clip)()
 
-    def task(self, name: str, **inputs: Any) -> Callable[[int], Link]:
+    def task(self, name: str, width: int = 128, **inputs: Any) -> Callable[[int], Link]:
         """Add the task node; its outputs are positive, negative, latent, given."""
         chosen = {f"task__{key}": value for key, value in inputs.items()}
         return self.add(
             "UniAVGenTask", "Task", positive=self.positive, negative=self.negative, video_codec=self.video_codec,
-            width=128, height=128, fit="crop", task=name, **chosen,
+            width=width, height=128, fit="crop", task=name, **chosen,
         )  # fmt: skip
 
     def finish(self, positive: Link, negative: Link, latent: Link, given: Link | None = None) -> Workflow:
@@ -122,10 +122,52 @@ def continue_a_clip() -> Workflow:
     return studio.after_task(task)
 
 
+def long_video() -> Workflow:
+    """A script of several segments."""
+    studio = Studio("A happy toon with red hair holds its head still while talking to the camera.", None)
+    image = studio.add("UniAVGenToonPortrait", "Image", portrait="toon_5_happy")()
+    made = studio.add(
+        "UniAVGenLongVideo", "Long video", model=studio.model, positive=studio.positive, negative=studio.negative,
+        video_codec=studio.video_codec, audio_codec=studio.audio_codec, image=image,
+        script="hello happy robot\nred moon\nbye bye star", width=128, height=128, segment_seconds=2.0625,
+        keep_seconds=0.5625, length="full segments", seed=1, steps=25, video_guidance=2.0, audio_guidance=2.0,
+    )  # fmt: skip
+    return studio.save(made)
+
+
+def two_speakers() -> Workflow:
+    """Two people in one picture, each with a transcript, a time and a mask."""
+    studio = Studio("A happy toon with red hair holds its head still while talking to the camera.", None)
+    portraits = [studio.add("UniAVGenToonPortrait", f"Portrait {i + 1}", portrait=f"toon_{n}_happy")() for i, n in
+                 enumerate((5, 2))]  # fmt: skip
+    image = studio.add(
+        "ImageStitch", "Image", image1=portraits[0], image2=portraits[1], direction="right", match_image_size=True,
+        spacing_width=0, spacing_color="white",
+    )()  # fmt: skip
+    dark = studio.add("SolidMask", "Nothing", value=0.0, width=256, height=128)()
+    light = studio.add("SolidMask", "One half", value=1.0, width=128, height=128)()
+    left = studio.add("MaskComposite", "Left half", destination=dark, source=light, x=0, y=0, operation="add")()
+    right = studio.add("InvertMask", "Right half", mask=left)()
+    task = studio.task("speak", width=256, image=image, seconds=2.0625)
+    said = (("red bird", 0.0, 1.0, left), ("yes moon", 1.0, 0.0, right))
+    speakers = {
+        f"speakers__speaker{number}": studio.add(
+            "UniAVGenSpeaker", f"Speaker {number + 1}", transcript=text, start=start, stop=stop, mask=mask
+        )()
+        for number, (text, start, stop, mask) in enumerate(said)
+    }
+    chosen = studio.add(
+        "UniAVGenSpeakers", "Speakers", positive=task(0), negative=task(1), latent=task(2), mode="replace", **speakers
+    )
+    return studio.finish(chosen(0), chosen(1), chosen(2))
+
+
 TEMPLATES: dict[str, Callable[[], Workflow]] = {
     "quick_start": quick_start,
     "reference_voice": reference_voice,
     "follow_a_sound": follow_a_sound,
     "dub_a_video": dub_a_video,
     "continue_a_clip": continue_a_clip,
+    "long_video": long_video,
+    "two_speakers": two_speakers,
 }

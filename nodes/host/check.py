@@ -7,7 +7,7 @@ import torch
 
 from ...uniavgen_core.config import TextConfig
 from ...uniavgen_core.shapes import MEL_RATE
-from .conditions import REFERENCE_IMAGE_KEY, Speech, pass_of
+from .conditions import KEY, REFERENCE_IMAGE_KEY, Speech, pass_of
 from .latent import fault_of
 from .speech import spell
 
@@ -81,7 +81,7 @@ def _check_length(speech: Speech, mel_frames: int, text: TextConfig) -> None:
 def _check_tracks(conditioning: dict, shapes: list[tuple[int, ...]]) -> None:
     """Refuse a conditioning and a latent that disagree on the number of speakers."""
     speakers, tracks = len(pass_of(conditioning).speeches), shapes[1][1]
-    if speakers != tracks:
+    if KEY in conditioning and speakers != tracks:
         raise ValueError(
             f"The conditioning has {speakers} speaker(s), the latent {tracks} audio track(s). Feed both outputs "
             "of 'UniAVGen Speakers', conditioning and latent, to the sampler."

@@ -4,7 +4,6 @@ Dimension key: F and G video frames, H and W pixel rows and columns, C channels,
 """
 
 from dataclasses import dataclass, replace
-from math import ceil
 
 from comfy_api.latest import io
 from torch import Tensor
@@ -15,7 +14,6 @@ from ...uniavgen_core.media.spans import NOTHING, Spans
 from ...uniavgen_core.shapes import FPS
 
 GivenType = io.Custom("UNIAVGEN_GIVEN")
-_TINY = 1e-6
 
 
 @dataclass(frozen=True)
@@ -24,12 +22,10 @@ class Given:
 
     Attributes:
         source: Frames and sound with the spans that are kept; None for none.
-        seconds: Length of the result; None for all there is.
         gain: Factor from the level of the user's sound to the model's.
     """
 
     source: Source | None = None
-    seconds: float | None = None
     gain: float = 1.0
 
     def put_back(self, images: Tensor, sound: Sound, vocoded: bool = False) -> tuple[Tensor, float, Sound]:
@@ -48,9 +44,6 @@ class Given:
         source = replace(self.source, audio_kept=self._before_the_clip()) if vocoded else self.source
         frames, fps = restore_frames(images, source)
         sound = restore_sound(Sound(sound.waveform / self.gain, sound.sample_rate), source)
-        if self.seconds is not None:
-            frames = frames[: ceil(self.seconds * fps - _TINY)]
-            sound = Sound(sound.waveform[:, : round(self.seconds * sound.sample_rate)], sound.sample_rate)
         return frames, float(fps), sound
 
     def _before_the_clip(self) -> Spans:

@@ -12,7 +12,7 @@ from ...uniavgen_core.config import Interaction
 from ...uniavgen_core.media.frames import fit_frame_count, resample_frames
 from ...uniavgen_core.media.restore import Source
 from ...uniavgen_core.media.sound import Sound, cut
-from ...uniavgen_core.media.spans import NOTHING, Spans
+from ...uniavgen_core.media.spans import Spans
 from ...uniavgen_core.shapes import FPS, SPATIAL_FACTOR, video_frames_of
 from .given import Given
 from .latent import keep_audio, keep_video, masks_of, split
@@ -55,7 +55,7 @@ def keep_spans(latent: dict, video_codec: Any, kept: Kept, fit: str) -> tuple[di
     """
     footage, sound, notices = _material(kept)
     seconds = video_frames_of(split(latent)[0].shape[2]) / FPS
-    source = Source(None, FPS, None, NOTHING, NOTHING, 0.0)
+    source = Source()
     gain = 1.0
     if kept.video_spans:
         kept.video_spans.check_within(footage.seconds, "the video")
@@ -67,7 +67,7 @@ def keep_spans(latent: dict, video_codec: Any, kept: Kept, fit: str) -> tuple[di
         spans = kept.audio_spans.clipped(min(seconds, sound.seconds))
         latent, gain = _keep_sound(latent, sound, spans)
         source = replace(source, sound=sound, audio_kept=spans)
-    return latent, Given(source, None, gain), notices
+    return latent, Given(source, gain), notices
 
 
 def _material(kept: Kept) -> tuple[Footage | None, Sound | None, list[str]]:

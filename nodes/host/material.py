@@ -5,14 +5,16 @@ Dimension key: F video frames, H and W pixel rows and columns, C channels, N sam
 
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil
 from typing import Any
 
 import av
 import psutil
 from torch import Tensor
 
-from ...uniavgen_core.media.sound import Sound, check_user_sound
+from ...uniavgen_core.media.sound import Sound, check_user_sound, cut
 
+HALF = Fraction(1, 2)
 BYTES_PER_PIXEL = 12
 """Three channels of float32, as ComfyUI holds a decoded frame."""
 LARGEST_SHARE = 0.5
@@ -27,13 +29,11 @@ class Footage:
         frames: Pictures in [0, 1], (F, H, W, 3).
         fps: Frames a second.
         sound: Its sound, or None.
-        start: How much of the file was left out before it, seconds.
     """
 
     frames: Tensor
     fps: Fraction
     sound: Sound | None
-    start: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -79,11 +79,12 @@ def read_video(video: Any, what: str, last_seconds: float | None = None) -> tupl
         ValueError: If it cannot be decoded, has no frames or too many for the memory; says what to do.
     """
     try:
-        duration = video.get_duration()
-        start = 0.0 if last_seconds is None else max(0.0, duration - last_seconds)
-        part = video.as_trimmed(start, duration - start, strict_duration=False) if start else video
-        _check_memory(part, what)
-        components = part.get_components()
+        total, fps = video.get_frame_count(), Fraction(video.get_frame_rate())
+        count = total if last_seconds is None else min(total, ceil(last_seconds * fps))
+        _check_memory(count, video.get_dimensions(), what)
+        # Half a frame early, so that rounding cannot lose the first frame.
+        start = float((total - count - HALF) / fps) if count < total else 0.0
+        components = (video.as_trimmed(start, strict_duration=False) if start else video).get_components()
     except (av.FFmpegError, IndexError, KeyError, OSError, RuntimeError) as error:
         raise ValueError(
             f"{_begin(what)} cannot be decoded ({error}). The file may be damaged or cut short: play it to the end in "
@@ -95,13 +96,13 @@ def read_video(video: Any, what: str, last_seconds: float | None = None) -> tupl
     sound, notices = None, []
     if components.audio is not None and components.audio["waveform"].shape[-1]:
         sound, notices = sound_of(components.audio, f"the sound of {what}")
-    return Footage(frames[..., :3], Fraction(components.frame_rate), sound, start), notices
+        sound = cut(sound, float(HALF / fps), sound.seconds) if start else sound
+    return Footage(frames[..., :3], fps, sound), notices
 
 
-def _check_memory(video: Any, what: str) -> None:
+def _check_memory(frames: int, size: tuple[int, int], what: str) -> None:
     """Refuse a video whose decoded frames would not fit into memory."""
-    width, height = video.get_dimensions()
-    frames = video.get_frame_count()
+    width, height = size
     needed, free = frames * width * height * BYTES_PER_PIXEL, psutil.virtual_memory().available
     if needed > LARGEST_SHARE * free:
         raise ValueError(

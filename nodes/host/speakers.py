@@ -77,7 +77,8 @@ def set_speakers(positive: list, negative: list, latent: dict, speakers: Sequenc
         latent = _silent_outside(latent, track, speaker)
     speeches = tuple(speaker.speech for speaker in speakers)
     positive = set_pass(set_values(positive, values), speeches=speeches, steering=steering)
-    return positive, set_values(negative, values), latent
+    negative = set_pass(set_values(negative, values), speeches=(Speech(),) * len(speakers))
+    return positive, negative, latent
 
 
 def latent_mask(mask: Tensor | None, video: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from ...uniavgen_core.media.mel import PEAK, log_mel, normalize_mel
 from ...uniavgen_core.media.reference_voice import prepare_reference_voice, reference_mel
 from ...uniavgen_core.media.restore import Source
 from ...uniavgen_core.media.sound import Sound, cut, to_model_sound
-from ...uniavgen_core.media.spans import EVERYTHING, NOTHING, Spans
+from ...uniavgen_core.media.spans import EVERYTHING, Spans
 from ...uniavgen_core.shapes import (
     FPS,
     MEL_RATE,
@@ -142,8 +142,8 @@ def follow_sound(scene: Scene, image: Tensor | None, audio: dict | None, seconds
         mel = mel[: int(sound.seconds * MEL_RATE)]
         scene = scene.with_interaction(Interaction.BOTH).with_speech(start=len(mel) / MEL_RATE, kept_text=text)
     latent = keep_audio(latent, mel, torch.zeros(len(mel)))
-    source = Source(None, FPS, sound, NOTHING, Spans(((0.0, sound.seconds),)), 0.0)
-    return Prepared(scene, latent, Given(source, sound.seconds if whole else None, gain), (*notices, *more))
+    source = Source(sound=sound, audio_kept=Spans(((0.0, sound.seconds),)), ends_with_source=whole)
+    return Prepared(scene, latent, Given(source, gain), (*notices, *more))
 
 
 def dub(scene: Scene, video: Any) -> Prepared:
@@ -159,9 +159,8 @@ def dub(scene: Scene, video: Any) -> Prepared:
     clean = scene.encode(frames)
     latent = keep_video(scene.empty(count), clean, torch.zeros(clean.shape[2]))
     scene = scene.with_reference(REFERENCE_IMAGE_KEY, scene.encode(frames[:1]))
-    source = Source(footage.frames, float(footage.fps), None, EVERYTHING, NOTHING, 0.0)
-    given = Given(source, footage.seconds)
-    return Prepared(scene.with_interaction(Interaction.VIDEO_TO_AUDIO), latent, given, tuple(notices))
+    source = Source(footage.frames, float(footage.fps), video_kept=EVERYTHING, ends_with_source=True)
+    return Prepared(scene.with_interaction(Interaction.VIDEO_TO_AUDIO), latent, Given(source), tuple(notices))
 
 
 @dataclass(frozen=True)
@@ -211,7 +210,7 @@ def continue_footage(
     scene = scene.with_reference(REFERENCE_IMAGE_KEY, reference).with_interaction(Interaction.BOTH)
     scene = scene.with_speech(start=len(mel) / MEL_RATE, kept_text=plan.text)
     source = Source(footage.frames, float(footage.fps), sound, EVERYTHING, EVERYTHING, lead)
-    return Prepared(scene, latent, Given(source, None, gain), notices)
+    return Prepared(scene, latent, Given(source, gain), notices)
 
 
 def with_image(scene: Scene, image: Tensor | None, latent: dict) -> tuple[Scene, dict]:
