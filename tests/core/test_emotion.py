@@ -37,6 +37,7 @@ def test_the_emotion_is_a_word_of_every_caption_and_no_other_one_is(caption, emo
     [
         ("A toon with red hair nods.", "A very angry toon with red hair nods."),
         ("A photo of an old man, the sea.", "A photo of a very angry old man, the sea."),
+        ("A man and a woman.", "A very angry man and a woman."),
         ("The young woman smiles.", "The very angry young woman smiles."),
         ("Close-up in studio light.", "The person is very angry. Close-up in studio light."),
         ("She is slightly Amused and so sad.", "She is slightly Amused and very angry."),
@@ -45,6 +46,11 @@ def test_the_emotion_is_a_word_of_every_caption_and_no_other_one_is(caption, emo
 )
 def test_the_word_stands_where_a_writer_would_put_it(caption, written):
     assert write_emotion(caption, "angry", "strong")[0] == written
+
+
+def test_an_adverb_of_two_words_takes_no_strength():
+    written, _ = write_emotion("He speaks angrily.", "surprised", "strong")
+    assert written == "The person is very surprised. He speaks in surprise."
 
 
 def test_the_article_fits_the_word_after_it():

@@ -47,7 +47,7 @@ def test_chinese_is_cut_at_its_own_signs_and_then_between_characters():
         "“真的吗？”",
     )
     assert plan_script("我们今天去公园玩吧，好", at_most(5)) == ("我们今天去", "公园玩吧，", "好")
-    assert plan_script("他说“好啊”吧", at_most(4)) == ("他说“好", "啊”吧")
+    assert plan_script("他说“好啊”吧", at_most(3)) == ("他说", "“好", "啊”吧")
 
 
 def test_segments_are_as_few_as_possible_and_even():
@@ -65,6 +65,7 @@ def test_nothing_said_is_lost_and_everything_fits(characters):
 def test_what_fits_is_the_callers_to_say():
     seen = plan_script("one two three four", lambda text: len(text.split()) <= 2)
     assert seen == ("one two", "three four")
+    assert plan_script("incredibly a b c", lambda text: len(text.split()) <= 2) == ("incredibly a", "b c")
 
 
 def test_a_word_longer_than_a_segment_is_named():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from uniavgen_core.text import spelling
+from uniavgen_core.text import prepare, spelling
 from uniavgen_core.text.nearest import replace_unknown
 from uniavgen_core.text.prepare import PreparedText, prepare_transcript
 from uniavgen_core.text.sentences import split_sentences
@@ -41,6 +41,10 @@ def no_wetext(monkeypatch):
         ("5€ for 100 m", "five euros for one hundred meters"),
         ("the 1990s and the year 2000", "the nineteen nineties and the year two thousand"),
         ("5-6 days, 24/7, 3/4 done", "five to six days, twenty four seven, three quarters done"),
+        ("1990-1995 or 3–4", "nineteen ninety to nineteen ninety five or three to four"),
+        ("1000 people paid $5.00 and $2.01", "one thousand people paid five dollars and two dollars and one cent"),
+        ("the U.S. @ 3 = x", "the U.S. @ three = x"),
+        ('[Jan 5] "he" [6]', '[the fifth of January] "he" [six]'),
         ("Call 555-1234.", "Call five five five, one two three four."),
         ("#1 is 1½ cups", "number one is one and a half cups"),
         ('He said "3 (or 4)!"', 'He said "three (or four)!"'),
@@ -61,7 +65,7 @@ def test_english_is_spelled_as_it_is_said(written, said):
         ("价格是¥12.5元，涨了50%", "价格是十二点五元，涨了百分之五十"),
         ("第2名在下午2点到", "第二名在下午两点到"),
         ("温度25℃，重5kg", "温度二十五摄氏度，重五千克"),
-        ("等3-4岁", "等三到四岁"),
+        ("等3-4岁，3-4", "等三到四岁，三到四"),
         ("我有3 cats", "我有三 cats"),
         ('他说"3个"', '他说"三个"'),
     ],
@@ -120,6 +124,11 @@ def test_digits_that_cannot_be_read_stay_and_are_named(monkeypatch):
     )
 
 
+def test_what_the_library_says_is_made_readable_too(monkeypatch):
+    monkeypatch.setattr(prepare, "spell_numbers", lambda text: (f"“{text}", ("spelled.",)))
+    assert prepare_transcript("hi") == PreparedText('"hi', ("spelled.", '“ became ".'))
+
+
 @pytest.mark.usefixtures("no_wetext")
 @pytest.mark.parametrize("text", ["I have 3 cats", "它有3个"])
 def test_numbers_without_wetext_name_it(text):
@@ -150,6 +159,7 @@ def test_plain_text_imports_no_library():
         ("e\u0301te\u0301", "été"),
         ("ẅ ﬁne ŒUVRE", "w fine œUVRE"),
         ("ＡＢ３", "AB3"),
+        ("ǅ þ", "Dž Þ"),
         ("٣ ㎏ ①", "3 kg 1"),
         ("a\u200bb\u0324", "ab"),
         ("wait‥ then‐now", "wait.. then-now"),
@@ -201,7 +211,8 @@ def test_whatever_is_written_only_known_characters_come_out():
         ("“Stop!” he said. Apples, etc. Then pears.", ["“Stop!” he said. ", "Apples, etc. ", "Then pears."]),
         ("Well... maybe. See www.x.com now.", ["Well... maybe. ", "See www.x.com now."]),
         ("你好。你是谁？“好！”他说", ["你好。", "你是谁？", "“好！”", "他说"]),
-        ("Hello!你好3.5个", ["Hello!", "你好3.5个"]),
+        ("Hello!你好.他有3.5个", ["Hello!", "你好.", "他有3.5个"]),
+        ("见3.他", ["见3.他"]),
         ("one\ntwo", ["one\n", "two"]),
     ],
 )

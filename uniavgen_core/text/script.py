@@ -8,7 +8,7 @@ from .sentences import split_sentences
 Fits = Callable[[str], bool]
 
 _CLAUSE = re.compile(r"(?<=[,;:]\s)|(?<=[，、；：])|(?<=\s[-–—]\s)")  # noqa: RUF001 - Chinese commas.
-_WORD = re.compile(r"(?<=\s)|(?<![“‘「『（《(\[\"'])(?=[\u3100-\u9fff])|(?<=[\u3100-\u9fff])(?=[A-Za-z0-9])")  # noqa: RUF001
+_WORD = re.compile(r"(?<=\s)|(?<![“‘「『（《(\[\"'])(?=[\u3100-\u9fff])|(?<=[\u3100-\u9fff])(?=[A-Za-z0-9“‘「『（《])")  # noqa: RUF001
 _LEVELS: tuple[Callable[[str], list[str]], ...] = (split_sentences, _CLAUSE.split, _WORD.split)
 _SHOWN = 40
 
