@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -9,7 +10,9 @@ import tempfile
 import time
 import types
 import urllib.error
+import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from .comfy_client import ComfyClient
@@ -69,6 +72,31 @@ class ComfyServer(ComfyClient):
         """Whether the process lives."""
         return self._process is not None and self._process.poll() is None
 
+    def offer(self, path: Path, folder: str = "input") -> str:
+        """Make a file of the user's known to the server, under a name that no other file has.
+
+        Args:
+            path: The file; it stays as it is.
+            folder: ``input``, or one of the folders in ``models``.
+
+        Returns:
+            Its name there.
+
+        Raises:
+            DevError: It cannot be read, or the disk is full.
+        """
+        name = f"{uuid.uuid4().hex[:8]}_{re.sub(r'[^A-Za-z0-9.-]+', '_', path.name)}"
+        target = self.folder / (folder if folder == "input" else f"models/{folder}") / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            if folder == "input":  # what only links into this folder is refused by ComfyUI
+                shutil.copyfile(path, target)
+            else:
+                link_file(path.resolve(), target)
+        except OSError as error:
+            raise DevError(f"{path} cannot be given to ComfyUI ({error}). See that it is readable.") from error
+        return name
+
     def close(self) -> None:
         """End the process and remove its folder."""
         if self._process is not None:
@@ -123,6 +151,15 @@ def link_pack(custom_nodes: Path) -> None:
         _winapi.CreateJunction(str(ROOT), str(custom_nodes / PACK_NAME))
     else:
         (custom_nodes / PACK_NAME).symlink_to(ROOT, target_is_directory=True)
+
+
+def link_file(path: Path, target: Path) -> None:
+    """Make a large file appear in another place: by a link, or a copy where the system allows no link."""
+    for make in (os.symlink, os.link):
+        with suppress(OSError):
+            return make(path, target)
+    shutil.copyfile(path, target)
+    return None
 
 
 def remove_base(folder: Path) -> None:

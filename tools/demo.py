@@ -1,4 +1,4 @@
-"""The verb ``demo``: the quick-start workflow in a real ComfyUI, from a command line to a video file.
+"""The verb ``demo``: a template's workflow in a real ComfyUI, from a command line to a video file.
 
 Uses av, numpy and Pillow, which ComfyUI brings.
 """
@@ -7,29 +7,40 @@ import json
 from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from . import demo_options
-from .comfy_client import ComfyClient, Prompt
+from .comfy_client import ComfyClient, Prompt, Result
 from .comfy_server import ComfyServer
 from .console import Console, DevError
-from .contact_sheet import read_clip, write_contact_sheet
-from .environment import ROOT, current
-from .workflow import Slot, read_workflow, replace_node, set_value, value_of
+from .contact_sheet import Clip, read_clip, write_contact_sheet
+from .demo_files import check_files, with_readable_sound
+from .demo_tasks import SEED, prepare, template_of
+from .environment import current
+from .workflow import read_workflow, value_of
 
-QUICK_START = ROOT / "workflows" / "api" / "quick_start.json"
-SEED = (Slot(("seed", "noise_seed")),)
-IMAGE_TITLE = "Image"  # whatever node gives the picture in the template
-OPTIONS = {
-    "caption": (Slot(("text", "caption"), "Caption"),),
-    "speech": (Slot(("transcript", "speech", "text"), "Speech"),),
-    "seconds": (Slot(("seconds",)),),
-    "width": (Slot(("width",)),),
-    "height": (Slot(("height",)),),
-    "steps": (Slot(("steps",)),),
-    "seed": SEED,
-}
+LONGEST_RUN = 24 * 3600  # seconds
+
+
+@dataclass(frozen=True)
+class Made:
+    """What the demo made.
+
+    Attributes:
+        task: The task.
+        video: Path of the mp4.
+        contact_sheet: Path of the PNG.
+        seed: Seed of the noise.
+        clip: The video's ``duration`` in seconds, ``fps``, ``frames``, ``width``, ``height`` and ``sample_rate``.
+    """
+
+    task: str
+    video: str
+    contact_sheet: str
+    seed: int | None
+    clip: dict[str, float]
 
 
 def main(arguments: Sequence[str], console: Console) -> int:
@@ -43,30 +54,44 @@ def main(arguments: Sequence[str], console: Console) -> int:
         The exit status.
     """
     options = demo_options.parse(arguments)
-    workflow = apply_options(read_workflow(QUICK_START), options)
+    check_files(options)
+    workflow = read_workflow(template_of(options))
     options.output.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         server = ComfyServer(current())
         with console.phase("start_server", f"Starting ComfyUI on port {server.port}"):
             stack.enter_context(server)
-        if options.image:
-            picture = {"image": server.upload_image(options.image)}
-            workflow = replace_node(workflow, IMAGE_TITLE, "LoadImage", picture)
-        video = render(server, workflow, options.output, console)
-    with console.phase("contact_sheet", "Drawing the contact sheet"):
-        sheet = video.with_suffix(".png")
-        write_contact_sheet(read_clip(video), sheet)
-    report(video, sheet, value_of(workflow, SEED), console, options.json)
+        made = make(server, workflow, options, console)
+    report(made, console, options.json)
     return 0
 
 
-def apply_options(workflow: Prompt, options: Namespace) -> Prompt:
-    """Put every option that was given into a workflow, all but the image, which needs a server."""
-    for name, slots in OPTIONS.items():
-        value = getattr(options, name)
-        if value is not None:
-            workflow = set_value(workflow, slots, value)
-    return workflow
+def make(server: ComfyServer, workflow: Prompt, options: Namespace, console: Console) -> Made:
+    """Run a task on a server, and draw the contact sheet of what it made.
+
+    Args:
+        server: Runs.
+        workflow: The task's template.
+        options: As `demo_options.parse` reads them.
+        console: Where progress is shown.
+
+    Raises:
+        DevError: A node failed, in its own words, or the server did.
+    """
+    workflow = prepare(workflow, with_readable_sound(options, server.folder), server.offer)
+    video = render(server, workflow, options.output, console)
+    with console.phase("contact_sheet", "Drawing the contact sheet"):
+        sheet, clip = video.with_suffix(".png"), read_clip(video)
+        write_contact_sheet(clip, sheet)
+    paths = (str(video.resolve()), str(sheet.resolve()))
+    return Made(options.task, *paths, value_of(workflow, SEED), measures(clip))
+
+
+def measures(clip: Clip) -> dict[str, float]:
+    """A clip's length and sizes."""
+    frames, height, width = clip.frames.shape[:3]
+    size = {"frames": frames, "width": width, "height": height}
+    return {"duration": round(clip.seconds, 4), "fps": round(clip.fps, 4), **size, "sample_rate": clip.sample_rate}
 
 
 def render(client: ComfyClient, workflow: Prompt, folder: Path, console: Console) -> Path:
@@ -85,11 +110,19 @@ def render(client: ComfyClient, workflow: Prompt, folder: Path, console: Console
         DevError: The workflow failed, or made no video.
     """
     with console.phase("generate", "Generating"):
-        result = client.run(workflow, Progress(workflow, console), timeout=3600)
+        result = client.run(workflow, Progress(workflow, console), timeout=LONGEST_RUN)
+    for notice in notices_of(result):
+        console.line(f"Note: {notice}")
     videos = [file for file in result.files() if file["filename"].endswith(".mp4")]
     if not videos:
         raise DevError("The workflow made no mp4 file. It needs a SaveVideo node with the format mp4.")
     return client.download(videos[0], free_name(folder / "uniavgen.mp4"))
+
+
+def notices_of(result: Result) -> list[str]:
+    """What the pack's nodes told their user, each once."""
+    told = [notice for output in result.outputs.values() for notice in output.get("uniavgen_notices", [])]
+    return list(dict.fromkeys(told))
 
 
 def free_name(path: Path) -> Path:
@@ -128,9 +161,8 @@ class Progress:
         self.console.bar(share, title + steps)
 
 
-def report(video: Path, sheet: Path, seed: int | None, console: Console, as_json: bool) -> None:
+def report(made: Made, console: Console, as_json: bool) -> None:
     """Print where the results are, and as the last line the JSON object if it was asked for."""
-    print(f"video:         {video.resolve()}\ncontact sheet: {sheet.resolve()}", flush=True)
+    print(f"video:         {made.video}\ncontact sheet: {made.contact_sheet}", flush=True)
     if as_json:
-        paths = {"video": str(video.resolve()), "contact_sheet": str(sheet.resolve())}
-        print(json.dumps({**paths, "seed": seed, "seconds": console.seconds}), flush=True)
+        print(json.dumps({**asdict(made), "seconds": console.seconds}), flush=True)

@@ -1,10 +1,36 @@
 """The demo's command line. Standard library only: it is read before anything is installed."""
 
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+import os
+import re
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-IMAGE_KINDS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+TASKS = {
+    "joint": {"image", "speech", "seconds", "script"},
+    "voice": {"image", "speech", "seconds", "script", "audio", "audio_text"},
+    "drive": {"image", "speech", "seconds", "audio", "audio_text"},
+    "dub": {"speech", "video"},
+    "continue": {"image", "speech", "seconds", "video", "keep_seconds"},
+}
+"""The options that only some tasks have, by task."""
+MODELS = {
+    "model": ("diffusion_models", "unet"),
+    "text_encoder": ("text_encoders", "clip"),
+    "video_codec": ("vae",),
+}
+"""ComfyUI's folders of each model file, the usual one first."""
+BUNDLED = "bundled"
+WEIGHTS = (".safetensors", ".sft", ".pth", ".pt", ".ckpt", ".bin")
+EPILOG = """tasks:
+  joint     picture and speech from --image, --caption and --speech
+  voice     the same in the voice of --audio; --audio-text is what that voice says
+  drive     the picture for the sound --audio, which comes back as it is
+  dub       the sound for the video --video, whose frames come back as they are
+  continue  what comes after the clip --video, from its last --keep-seconds on
+
+--script with the task joint or voice makes a video as long as its script. What is not given is an example of the
+pack's. Any picture, sound and video file is taken, and none is changed."""
 
 
 def parse(arguments: Sequence[str]) -> Namespace:
@@ -13,22 +39,82 @@ def parse(arguments: Sequence[str]) -> Namespace:
     Raises:
         SystemExit: After printing help, or what is wrong.
     """
+    parser = _parser()
+    options = parser.parse_args(list(arguments))
+    fault = _fault(options)
+    if fault:
+        parser.error(fault)
+    return options
+
+
+def _parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="dev.py demo",
-        description="Runs the quick-start workflow in a real ComfyUI; writes a video with sound and a contact sheet.",
+        description="Runs a template's workflow in a real ComfyUI; writes a video with sound and a contact sheet.",
+        epilog=EPILOG,
+        formatter_class=RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--image", type=_image, help="picture of the face to animate")
+    parser.add_argument("--task", choices=TASKS, default="joint", help="see below (default: joint)")
+    _add_material(parser)
+    _add_settings(parser)
+    parser.add_argument("--output", type=Path, default=Path("output"), help="folder for the results (default: output)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line of stdout")
+    parser.add_argument("--cache", metavar="DIR", help="folder for ComfyUI and the Python environment")
+    return parser
+
+
+def _add_material(parser: ArgumentParser) -> None:
+    """Options for what is said, seen and heard."""
+    parser.add_argument("--image", type=_file, help="picture of the person")
+    parser.add_argument("--audio", type=_file, help="voice: the reference voice; drive: the sound")
+    parser.add_argument("--audio-text", type=_text, help="what is said in --audio, word for word")
+    parser.add_argument("--video", type=_file, help="dub: the video that gets a sound; continue: the clip that goes on")
     parser.add_argument("--caption", type=_text, help="what the scene shows")
     parser.add_argument("--speech", type=_text, help="what the person says")
-    parser.add_argument("--seconds", type=_between(float, 0.1, 60), help="length of the clip, seconds")
+    parser.add_argument("--script", type=_script, help="a longer text to say, or a text file; a segment a line")
+
+
+def _add_settings(parser: ArgumentParser) -> None:
+    """Options for numbers and models."""
+    seconds = _between(float, 0.3125, 120)
+    parser.add_argument(
+        "--seconds", type=seconds, help="length; continue: of what is new; --script: of a segment, at most"
+    )
+    parser.add_argument("--keep-seconds", type=seconds, help="continue, --script: how much of the end is gone on from")
     parser.add_argument("--width", type=_size, help="width, pixels, a multiple of 32")
     parser.add_argument("--height", type=_size, help="height, pixels, a multiple of 32")
     parser.add_argument("--steps", type=_between(int, 1, 1000), help="sampling steps")
     parser.add_argument("--seed", type=_between(int, 0, 2**64 - 1), help="seed of the noise")
-    parser.add_argument("--output", type=Path, default=Path("output"), help="folder for the results (default: output)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line of stdout")
-    parser.add_argument("--cache", metavar="DIR", help="folder for ComfyUI and the Python environment")
-    return parser.parse_args(list(arguments))
+    name = "a file, or a name in the folder models/{} of the ComfyUI that COMFYUI_PATH names (default: bundled)"
+    for option, folders in MODELS.items():
+        parser.add_argument(_option(option), type=_weights(folders), metavar="FILE", help=name.format(folders[0]))
+
+
+def _fault(options: Namespace) -> str | None:
+    """What is wrong with options together."""
+    has, what = TASKS[options.task], f"--task {options.task}"
+    if options.script is not None and "script" in has:
+        has, what = has - {"speech"} | {"keep_seconds"}, "--script"
+    for name in sorted(set().union(*TASKS.values()) - has):
+        if getattr(options, name) is not None:
+            return f"{_option(name)} does not belong to {what}; {_belongs(name)}"
+    if options.audio_text is not None and options.audio is None:
+        return "--audio-text says what is heard in --audio, which is missing"
+    if options.script is not None and options.task == "voice" and options.audio is None:
+        return "--script with --task voice needs --audio, the voice"
+    return None
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _belongs(name: str) -> str:
+    """Where an option belongs, in words."""
+    if name == "speech":
+        return "the script is what the person says"
+    tasks = " or ".join(task for task, names in TASKS.items() if name in names)
+    return f"it belongs to --task {tasks}" + (", and to --script" if name == "keep_seconds" else "")
 
 
 def _between(kind: type, low: float, high: float) -> Callable[[str], float]:
@@ -58,10 +144,47 @@ def _text(text: str) -> str:
     return text
 
 
-def _image(text: str) -> Path:
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # longer than a file's name can be
+        return False
+
+
+def _file(text: str) -> Path:
     path = Path(text).expanduser()
-    if not path.is_file():
+    if not _is_file(path):
         raise ArgumentTypeError(f"there is no file {text}")
-    if path.suffix.lower() not in IMAGE_KINDS:
-        raise ArgumentTypeError(f"{text} is not named as a picture; use one of {', '.join(IMAGE_KINDS)}")
     return path
+
+
+def _script(text: str) -> str:
+    """A text, or what a text file holds."""
+    path = Path(text).expanduser()
+    if not _is_file(path):
+        if re.fullmatch(r"\S+\.(txt|md|text)|[~./]\S*/\S+", text):
+            raise ArgumentTypeError(f"there is no file {text}")
+        return _text(text)
+    try:
+        return _text(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError:
+        raise ArgumentTypeError(f"{text} is not text in UTF-8; save it as that") from None
+
+
+def _weights(folders: Sequence[str]) -> Callable[[str], Path | None]:
+    """Converter from a path, or a name in ComfyUI's model folders, to a path; from the bundled model's name to None."""
+
+    def convert(text: str) -> Path | None:
+        if text == BUNDLED:
+            return None
+        comfyui = os.environ.get("COMFYUI_PATH")
+        known = [Path(comfyui).expanduser() / "models" / folder for folder in folders] if comfyui else []
+        found = [path for path in (Path(text).expanduser(), *(folder / text for folder in known)) if _is_file(path)]
+        if not found:
+            looked = "".join(f", nor in {folder}" for folder in known)
+            raise ArgumentTypeError(f"there is no file {text}{looked}; it is one file with all tensors, or '{BUNDLED}'")
+        if found[0].suffix.lower() not in WEIGHTS:
+            raise ArgumentTypeError(f"{text} is not named as a model; use one of {', '.join(WEIGHTS)}")
+        return found[0]
+
+    return convert

@@ -61,18 +61,63 @@ def set_value(workflow: Workflow, slots: Sequence[Slot], value: Any) -> Workflow
     raise DevError(f"The workflow has no widget for {value!r}; looked for {wanted}. Leave that option away.")
 
 
-def replace_node(workflow: Workflow, title: str, class_type: str, inputs: dict[str, Any]) -> Workflow:
-    """Copy a workflow with another node in the place of the one with a title; what used its first output still does.
+def set_input(workflow: Workflow, title: str, name: str, value: Any) -> Workflow:
+    """Copy a workflow with one input of the node with a title set, whether or not it was there.
 
     Raises:
         DevError: There is no such node.
     """
     changed = copy.deepcopy(workflow)
-    for node in changed.values():
-        if _has_title(node, title):
-            node["class_type"], node["inputs"] = class_type, inputs
-            return changed
-    raise DevError(f"The workflow has no node with the title {title}. Give that node this title again.")
+    changed[_number_of(changed, title)]["inputs"][name] = value
+    return changed
+
+
+def replace_node(workflow: Workflow, title: str, class_type: str, inputs: dict[str, Any], output: int = 0) -> Workflow:
+    """Copy a workflow with another node in the place of the one with a title.
+
+    Args:
+        workflow: In API format; stays as it is.
+        title: Title of the node that goes; the new one has it too.
+        class_type: Class of the new node.
+        inputs: Its inputs.
+        output: The old node's output that the new node's first one stands for.
+
+    Raises:
+        DevError: There is no such node, or another output of it is used too.
+    """
+    changed = copy.deepcopy(workflow)
+    number = _number_of(changed, title)
+    for reader, name, used in _readers(changed, number):
+        if used != output:
+            raise DevError(f"Output {used} of the node {title} goes into {reader['class_type']}, and is not replaced.")
+        reader["inputs"][name] = [number, 0]
+    changed[number]["class_type"], changed[number]["inputs"] = class_type, inputs
+    return changed
+
+
+def add_node(
+    workflow: Workflow, title: str, class_type: str, inputs: dict[str, Any], into: tuple[str, str]
+) -> Workflow:
+    """Copy a workflow with one node more, its first output linked into ``into``: a node's title and its input."""
+    number = str(1 + max(map(int, workflow)))
+    changed = set_input(workflow, *into, [number, 0])
+    changed[number] = {"class_type": class_type, "inputs": inputs, "_meta": {"title": title}}
+    return changed
+
+
+def bypass_node(workflow: Workflow, title: str, name: str) -> Workflow:
+    """Copy a workflow without a node: what used its first output gets what was linked into its input ``name``."""
+    changed = copy.deepcopy(workflow)
+    number = _number_of(changed, title)
+    for reader, used_by, _ in _readers(changed, number):
+        reader["inputs"][used_by] = changed[number]["inputs"][name]
+    del changed[number]
+    return changed
+
+
+def has_node(workflow: Workflow, title: str) -> bool:
+    """Whether there is a node with a title."""
+    return any(_has_title(node, title) for node in workflow.values())
 
 
 def value_of(workflow: Workflow, slots: Sequence[Slot]) -> Any:
@@ -88,6 +133,24 @@ def _places(workflow: Workflow, slot: Slot) -> list[tuple[dict[str, Any], str]]:
             names = [name for name in slot.inputs if name in node["inputs"]]
             found += [(node["inputs"], name) for name in names[:1] if not isinstance(node["inputs"][name], list)]
     return found
+
+
+def _number_of(workflow: Workflow, title: str) -> str:
+    """The number of the node with a title."""
+    for number, node in workflow.items():
+        if _has_title(node, title):
+            return number
+    raise DevError(f"The workflow has no node with the title {title}. Give that node this title again.")
+
+
+def _readers(workflow: Workflow, number: str) -> list[tuple[dict[str, Any], str, int]]:
+    """Every (node, input, output) at which an output of a node is linked into another's input."""
+    return [
+        (node, name, value[1])
+        for node in workflow.values()
+        for name, value in node["inputs"].items()
+        if isinstance(value, list) and value[:1] == [number]
+    ]
 
 
 def _has_title(node: dict[str, Any], title: str) -> bool:

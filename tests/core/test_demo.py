@@ -1,0 +1,343 @@
+"""The demo's options and what they make of the templates, without a server."""
+
+import copy
+import wave
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from tools.comfy_server import ComfyServer
+from tools.console import DevError
+from tools.demo_files import check_files, with_readable_sound
+from tools.demo_options import parse
+from tools.demo_tasks import prepare, template_of
+from tools.environment import Environment
+from tools.workflow import add_node, bypass_node, read_workflow, replace_node
+
+ROOT = Path(__file__).parents[2]
+CLIP = ROOT / "uniavgen_core" / "assets" / "clips" / "toon_1.mp4"
+PICTURE = ROOT / "workflows" / "quick_start.jpg"
+FILES = {"--image": PICTURE, "--audio": CLIP, "--video": CLIP}
+TASKS = {
+    "joint": ["--image"],
+    "voice": ["--image", "--audio"],
+    "drive": ["--image", "--audio"],
+    "dub": ["--video"],
+    "continue": ["--image", "--video"],
+}
+
+
+def refusal(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        parse(arguments)
+    assert stopped.value.code == 2
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--video", CLIP], "--video does not belong to --task joint; it belongs to --task dub or continue"),
+        (["--audio", CLIP], "--audio does not belong to --task joint"),
+        (["--keep-seconds", "1"], "--keep-seconds does not belong to --task joint; it belongs to --task continue"),
+        (["--task", "dub", "--seconds", "1"], "--seconds does not belong to --task dub"),
+        (["--task", "dub", "--image", PICTURE], "--image does not belong to --task dub"),
+        (["--task", "drive", "--script", "hello"], "--script does not belong to --task drive"),
+        (["--script", "hello", "--speech", "bye"], "the script is what the person says"),
+        (["--script", "hello", "--audio", CLIP], "--audio does not belong to --script"),
+        (["--task", "voice", "--script", "hello"], "needs --audio"),
+        (["--task", "voice", "--audio-text", "hello"], "--audio, which is missing"),
+        (["--task", "sing"], "invalid choice"),
+        (["--task", "dub", "--video", "nowhere.mp4"], "no file nowhere.mp4"),
+        (["--task", "dub", "--video", ROOT], "no file"),
+        (["--script", "talks/nowhere.txt"], "no file talks/nowhere.txt"),
+        (["--script", CLIP], "UTF-8"),
+        (["--model", "nowhere.safetensors"], "no file nowhere.safetensors"),
+        (["--model", CLIP], "not named as a model"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused_before_anything_is_installed(arguments, message, capsys):
+    assert message in refusal(list(map(str, arguments)), capsys)
+
+
+def test_a_script_is_a_text_or_what_a_text_file_holds(tmp_path):
+    file = tmp_path / "talk"
+    file.write_text("\ufeffhello\nbye", encoding="utf-8")
+    assert parse(["--script", str(file)]).script == "hello\nbye"
+    assert parse(["--script", "hello/bye. " * 500]).script == "hello/bye. " * 500
+
+
+def test_a_models_name_is_found_in_the_users_comfyui_and_the_bundled_one_is_none(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COMFYUI_PATH", str(tmp_path))
+    folder = tmp_path / "models" / "diffusion_models"
+    folder.mkdir(parents=True)
+    (folder / "mine.safetensors").touch()
+    assert parse(["--model", "mine.safetensors"]).model == folder / "mine.safetensors"
+    assert parse(["--model", "bundled"]).model is None
+    assert str(folder) in refusal(["--model", "yours.safetensors"], capsys)
+
+
+class Offered:
+    """Stands for a server: keeps which file went into which folder."""
+
+    def __init__(self):
+        self.files = {}
+
+    def __call__(self, path, folder="input"):
+        name = f"{len(self.files)}_{path.name}"
+        self.files[name] = (path, folder)
+        return name
+
+
+def prepared(*arguments):
+    """The template, what options made of it, and what was offered."""
+    options = parse(list(map(str, arguments)))
+    template = read_workflow(template_of(options))
+    offered = Offered()
+    before = copy.deepcopy(template)
+    workflow = prepare(template, options, offered)
+    assert template == before
+    for node in workflow.values():
+        for value in node["inputs"].values():
+            assert not isinstance(value, list) or value[0] in workflow
+    return template, workflow, offered.files
+
+
+def node(workflow, title):
+    (found,) = [entry for entry in workflow.values() if entry["_meta"]["title"] == title]
+    return found
+
+
+def source(workflow, title, name):
+    """The node linked into an input, and the output of it."""
+    number, output = node(workflow, title)["inputs"][name]
+    return workflow[number], output
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_runs_its_own_template_with_the_examples_unchanged(task):
+    template, workflow, files = prepared("--task", task)
+    assert (workflow, files) == (template, {})
+    names = {"joint": "speak", "voice": "speak with a voice", "drive": "follow a sound", "dub": "dub a video"}
+    assert node(workflow, "Task")["inputs"]["task"] == names.get(task, "continue a clip")
+
+
+LOADED = {
+    "--image": ("image", "LoadImage", "image", PICTURE),
+    "--video": ("video", "LoadVideo", "file", CLIP),
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_users_files_take_the_place_of_the_examples(task):
+    arguments = [word for option in TASKS[task] for word in (option, FILES[option])]
+    _, workflow, files = prepared("--task", task, *arguments)
+    heard = "sound" if task == "drive" else "voice"
+    for option in TASKS[task]:
+        name, loader, widget, path = (LOADED | {"--audio": (heard, "LoadAudio", "audio", CLIP)})[option]
+        loaded, output = source(workflow, "Task", f"task.{name}")
+        assert (loaded["class_type"], output) == (loader, 0)
+        assert list(loaded["inputs"]) == [widget]
+        assert files[loaded["inputs"][widget]] == (path, "input")
+    assert not [entry for entry in workflow.values() if entry["class_type"].startswith("UniAVGenToon")]
+
+
+def test_numbers_and_texts_go_where_the_task_has_them():
+    common = "--caption A --speech B --width 64 --height 96 --steps 3 --seed 4".split()
+    for task, seconds in (("joint", "task.seconds"), ("voice", "task.seconds"), ("continue", "task.seconds")):
+        _, workflow, _ = prepared("--task", task, "--seconds", "1.5", *common)
+        assert node(workflow, "Task")["inputs"][seconds] == 1.5
+    inputs = [node(workflow, title)["inputs"] for title in ("Caption", "Speech", "Task", "Sample picture and sound")]
+    assert (inputs[0]["text"], inputs[1]["transcript"]) == ("A", "B")
+    assert (inputs[2]["width"], inputs[2]["height"]) == (64, 96)
+    assert (inputs[3]["steps"], inputs[3]["seed"]) == (3, 4)
+    assert node(workflow, "Negative caption")["inputs"]["text"] == ""
+    _, workflow, _ = prepared("--task", "continue", "--keep-seconds", "0.75")
+    assert node(workflow, "Task")["inputs"]["task.keep_seconds"] == 0.75
+
+
+def test_the_examples_words_are_not_put_into_the_users_voice():
+    template, workflow, _ = prepared("--task", "voice", "--audio", CLIP)
+    assert node(template, "Task")["inputs"]["task.voice_text"]
+    assert node(workflow, "Task")["inputs"]["task.voice_text"] == ""
+    assert node(workflow, "Speech")["inputs"] == node(template, "Speech")["inputs"]
+    _, workflow, _ = prepared("--task", "voice", "--audio", CLIP, "--audio-text", "orange tiger yes")
+    assert node(workflow, "Task")["inputs"]["task.voice_text"] == "orange tiger yes"
+
+
+def test_the_examples_words_are_not_put_into_the_users_sound():
+    template, workflow, _ = prepared("--task", "drive", "--audio", CLIP)
+    assert not [entry for entry in workflow.values() if entry["class_type"] == "UniAVGenSpeechText"]
+    assert source(workflow, "Task", "positive") == source(template, "Speech", "conditioning")
+
+
+def test_a_driving_sounds_words_are_the_clips_unless_others_follow_it():
+    sound = ["--task", "drive", "--audio", CLIP, "--audio-text", "orange tiger yes"]
+    _, workflow, _ = prepared(*sound)
+    assert node(workflow, "Speech")["inputs"]["transcript"] == "orange tiger yes"
+    _, workflow, _ = prepared(*sound, "--speech", "red moon", "--seconds", "3")
+    assert node(workflow, "Speech")["inputs"]["transcript"] == "red moon"
+    assert node(workflow, "Task")["inputs"]["task.sound_text"] == "orange tiger yes"
+
+
+def test_a_driven_clip_is_as_long_as_the_sound_unless_seconds_are_set():
+    _, workflow, _ = prepared("--task", "drive", "--audio", CLIP)
+    assert node(workflow, "Task")["inputs"]["task.length"] == "as long as the sound"
+    _, workflow, _ = prepared("--task", "drive", "--audio", CLIP, "--seconds", "3")
+    inputs = node(workflow, "Task")["inputs"]
+    assert (inputs["task.length"], inputs["task.seconds"]) == ("as set in seconds", 3)
+
+
+@pytest.mark.parametrize("task", ["dub", "continue"])
+def test_a_users_video_keeps_the_examples_transcript(task):
+    template, workflow, _ = prepared("--task", task, "--video", CLIP)
+    assert node(workflow, "Speech") == node(template, "Speech")
+
+
+def test_a_script_goes_into_the_long_video_with_its_picture_and_lengths():
+    _, workflow, files = prepared("--script", "a\nb", "--image", PICTURE, "--seconds", "2", "--keep-seconds", "0.5")
+    inputs = node(workflow, "Long video")["inputs"]
+    assert (inputs["script"], inputs["segment_seconds"], inputs["keep_seconds"]) == ("a\nb", 2, 0.5)
+    loaded, output = source(workflow, "Long video", "image")
+    assert (loaded["class_type"], output, len(files)) == ("LoadImage", 0, 1)
+    assert "voice" not in inputs
+
+
+def test_a_script_is_said_in_the_users_voice():
+    arguments = ["--task", "voice", "--script", "hello", "--steps", "2", "--audio", CLIP]
+    _, workflow, files = prepared(*arguments)
+    loaded, output = source(workflow, "Long video", "voice")
+    assert (loaded["class_type"], output) == ("LoadAudio", 0)
+    assert files[loaded["inputs"]["audio"]] == (CLIP, "input")
+    assert node(workflow, "Long video")["inputs"]["voice_text"] == ""
+    assert node(workflow, "Long video")["inputs"]["steps"] == 2
+
+
+def test_model_files_go_to_their_loaders(tmp_path):
+    paths = {name: tmp_path / f"{name}.safetensors" for name in ("model", "text-encoder", "video-codec")}
+    for path in paths.values():
+        path.touch()
+    _, workflow, files = prepared(*(word for name, path in paths.items() for word in (f"--{name}", path)))
+    chosen = [
+        files[node(workflow, f"Load the {part}")["inputs"][widget]]
+        for part, widget in (
+            ("model", "model_name"),
+            ("text encoder", "text_encoder"),
+            ("video codec", "video_codec"),
+        )
+    ]
+    assert chosen == list(zip(paths.values(), ("diffusion_models", "text_encoders", "vae"), strict=True))
+
+
+def test_a_node_is_not_replaced_where_two_of_its_outputs_are_used():
+    link = {"a": ["1", 1], "b": ["1", 2]}
+    workflow = {
+        "1": {"class_type": "Clip", "inputs": {}, "_meta": {"title": "Video"}},
+        "2": {"class_type": "Reader", "inputs": dict(link), "_meta": {"title": "Reader"}},
+    }
+    with pytest.raises(DevError, match="Output 2 of the node Video goes into Reader"):
+        replace_node(workflow, "Video", "LoadAudio", {}, output=1)
+    assert workflow["2"]["inputs"] == link
+
+
+def test_an_added_node_has_a_number_of_its_own_and_a_bypassed_one_leaves_no_link():
+    workflow = {
+        "9": {"class_type": "Text", "inputs": {}, "_meta": {"title": "Caption"}},
+        "10": {"class_type": "Speech", "inputs": {"from": ["9", 1]}, "_meta": {"title": "Speech"}},
+        "2": {"class_type": "Task", "inputs": {"positive": ["10", 0]}, "_meta": {"title": "Task"}},
+    }
+    added = add_node(workflow, "Image", "LoadImage", {"image": "a.png"}, ("Task", "task.image"))
+    assert added["2"]["inputs"]["task.image"] == ["11", 0]
+    assert added["11"]["class_type"] == "LoadImage"
+    assert bypass_node(workflow, "Speech", "from") == {
+        "9": workflow["9"],
+        "2": {**workflow["2"], "inputs": {"positive": ["9", 1]}},
+    }
+
+
+@pytest.fixture
+def idle_server(tmp_path):
+    """A server that never starts."""
+    server = ComfyServer(Environment(Path("python"), Path("comfyui")))
+    server.folder = tmp_path / "base"
+    return server
+
+
+def test_files_of_the_same_name_do_not_clash_and_odd_names_are_made_safe(idle_server, tmp_path):
+    paths = [tmp_path / "a" / "[x] é.wav", tmp_path / "b" / "[x] é.wav"]
+    for number, path in enumerate(paths):
+        path.parent.mkdir()
+        path.write_bytes(bytes([number]))
+    names = [idle_server.offer(path) for path in paths]
+    assert [(idle_server.folder / "input" / name).read_bytes() for name in names] == [b"\0", b"\1"]
+    assert all(name.isascii() and name.endswith(".wav") and not set(name) & set("[] ") for name in names)
+
+
+def test_what_is_done_to_an_offered_input_does_not_reach_the_users_file(idle_server, tmp_path):
+    mine = tmp_path / "a.png"
+    mine.write_bytes(b"mine")
+    copied = idle_server.folder / "input" / idle_server.offer(mine)
+    copied.write_bytes(b"other")
+    assert mine.read_bytes() == b"mine"
+
+
+def test_a_model_is_linked_not_copied(idle_server, tmp_path):
+    mine = tmp_path / "a.safetensors"
+    mine.write_bytes(b"mine")
+    linked = idle_server.folder / "models" / "vae" / idle_server.offer(mine, "vae")
+    assert linked.samefile(mine)
+    assert linked.suffix == ".safetensors"
+
+
+@pytest.mark.parametrize(
+    ("option", "task", "message"),
+    [("--image", "joint", "no picture"), ("--audio", "drive", "no sound"), ("--video", "dub", "no video")],
+)
+def test_a_file_without_what_it_is_asked_for_is_named(option, task, message, tmp_path):
+    file = tmp_path / "holiday.mp4"
+    file.write_bytes(b"nothing")
+    with pytest.raises(DevError, match=f"holiday.mp4 (is|has) {message}"):
+        check_files(parse(["--task", task, option, str(file)]))
+
+
+def test_a_video_without_a_sound_is_no_sound_and_pictures_and_clips_pass(tmp_path):
+    silent = tmp_path / "silent.mp4"
+    with av.open(str(silent), "w") as container:
+        stream = container.add_stream("mpeg4", rate=Fraction(16))
+        stream.width = stream.height = 32
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")))
+        container.mux(stream.encode(None))
+    check_files(parse(["--task", "dub", "--video", str(silent)]))
+    with pytest.raises(DevError, match="no sound"):
+        check_files(parse(["--task", "drive", "--audio", str(silent)]))
+    moving = tmp_path / "moving.webp"
+    pictures = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
+    pictures[0].save(moving, save_all=True, append_images=pictures[1:])
+    for path in (moving, PICTURE):
+        check_files(parse(["--task", "drive", "--image", str(path), "--audio", str(CLIP)]))
+
+
+def write_wav(path, samples, rate, width):
+    """A WAV of integer samples (N, C)."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(samples.shape[1])
+        file.setsampwidth(width)
+        file.setframerate(rate)
+        file.writeframes(samples.tobytes())
+
+
+def test_eight_bit_sound_is_given_as_sixteen_bit_and_other_sound_as_it_is(tmp_path):
+    eight = np.random.default_rng(0).integers(0, 256, (8000, 2), np.uint8)
+    write_wav(tmp_path / "old.wav", eight, 8000, 1)
+    options = parse(["--task", "drive", "--audio", str(tmp_path / "old.wav")])
+    (tmp_path / "base").mkdir()
+    with wave.open(str(with_readable_sound(options, tmp_path / "base").audio)) as copy:
+        assert (copy.getframerate(), copy.getnchannels(), copy.getsampwidth()) == (8000, 2, 2)
+        samples = np.frombuffer(copy.readframes(9000), np.int16).reshape(-1, 2)
+    assert np.array_equal(samples, (eight.astype(np.int16) - 128) * 256)
+    options = parse(["--task", "drive", "--audio", str(CLIP)])
+    assert with_readable_sound(options, tmp_path / "base") is options

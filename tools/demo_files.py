@@ -1,0 +1,82 @@
+"""Looks into the user's files before a server is started for them.
+
+Uses av and Pillow, which ComfyUI brings.
+"""
+
+from argparse import Namespace
+from contextlib import suppress
+from pathlib import Path
+
+import av
+from PIL import Image
+
+from .console import DevError
+
+UNREADABLE = (av.FFmpegError, OSError, ValueError)
+
+
+def check_files(options: Namespace) -> None:
+    """Refuse a file that holds nothing of its kind.
+
+    Args:
+        options: The demo's, with ``image``, ``audio`` and ``video``; each a path or None.
+
+    Raises:
+        DevError: One does; names it.
+    """
+    if options.image and not _is_picture(options.image):
+        raise DevError(f"{options.image} is no picture that can be read. Save it as PNG or JPEG.")
+    if options.audio and not _tracks(options.audio, "audio"):
+        raise DevError(f"{options.audio} has no sound that can be read. Save it as WAV, FLAC or MP3.")
+    if options.video and not _tracks(options.video, "video"):
+        raise DevError(f"{options.video} is no video that can be read. Play it in a video player, and save it as mp4.")
+
+
+def with_readable_sound(options: Namespace, folder: Path) -> Namespace:
+    """Options whose ``audio`` is one that ComfyUI's Load Audio reads: 8-bit samples become 16-bit ones in a copy.
+
+    Args:
+        options: The demo's.
+        folder: Where a copy goes.
+    """
+    if options.audio is None or not _is_eight_bit(options.audio):
+        return options
+    copy = folder / f"{options.audio.stem}.wav"
+    _write_sixteen_bit(options.audio, copy)
+    return Namespace(**{**vars(options), "audio": copy})
+
+
+def _is_eight_bit(path: Path) -> bool:
+    with av.open(str(path)) as container:
+        return container.streams.audio[0].codec_context.format.name in ("u8", "u8p")
+
+
+def _write_sixteen_bit(path: Path, copy: Path) -> None:
+    """Write a file's sound as a WAV with 16-bit samples."""
+    with av.open(str(path)) as source, av.open(str(copy), "w", format="wav") as target:
+        sound = source.streams.audio[0]
+        form = {"layout": sound.layout.name, "rate": sound.codec_context.sample_rate}
+        track = target.add_stream("pcm_s16le", **form)
+        to_sixteen = av.AudioResampler(format="s16", **form)
+        for frame in [*source.decode(sound), None]:
+            for part in to_sixteen.resample(frame):
+                target.mux(track.encode(part))
+        target.mux(track.encode(None))
+
+
+def _tracks(path: Path, kind: str) -> int:
+    """How many tracks of a kind a file has; none where it cannot be read."""
+    with suppress(*UNREADABLE), av.open(str(path)) as container:
+        return len(getattr(container.streams, kind))
+    return 0
+
+
+def _is_picture(path: Path) -> bool:
+    """Whether ComfyUI's Load Image can read a file: by its video decoder, or else by Pillow."""
+    with suppress(*UNREADABLE, StopIteration), av.open(str(path)) as container:
+        next(container.decode(video=0))
+        return True
+    with suppress(*UNREADABLE), Image.open(path) as picture:
+        picture.load()
+        return True
+    return False
