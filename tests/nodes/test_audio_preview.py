@@ -1,0 +1,191 @@
+"""What is sent to the browser while the joint sampler runs, and that sending it changes nothing else."""
+
+import base64
+import io
+import threading
+import types
+import wave
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from uniavgen_core.media.mel import log_mel, normalize_mel
+from uniavgen_core.toon import make_clip
+
+from .graphs import Graph, node_of
+
+EVENT = "uniavgen.audio_preview"
+MEL_FRAMES = 106  # of the graph's 17 video frames
+
+
+@pytest.fixture
+def run(server, tmp_path):
+    """Run a graph; its previews, its pictures and its sound."""
+
+    def follow(graph):
+        graph.add("SaveImage", images=graph.get("CreateVideo", "images"), filename_prefix="preview")
+        graph.add("SaveAudio", audio=graph.get("CreateVideo", "audio"), filename_prefix="preview")
+        previews = []
+        result = server.run(
+            graph.nodes, on_event=lambda kind, data: previews.append(data) if kind == EVENT else None, timeout=300
+        )
+        files = sorted((file for file in result.files()), key=lambda file: file["filename"])
+        kept = [file for file in files if file["filename"].endswith((".png", ".flac"))]
+        return previews, [server.download(file, tmp_path / "file").read_bytes() for file in kept]
+
+    return follow
+
+
+def sound_of(preview):
+    """Samples, 16 bit, and their rate."""
+    with wave.open(io.BytesIO(base64.b64decode(preview["wav"]))) as file:
+        assert file.getsampwidth() == 2
+        assert file.getnchannels() == 1
+        return np.frombuffer(file.readframes(file.getnframes()), "<i2"), file.getframerate()
+
+
+def test_sound_of_the_clips_length_arrives_while_sampling_and_the_result_stays_the_same(run):
+    steps, every = 20, 3
+    graph = Graph(steps=steps).set("UniAVGenSampler", audio_preview_every=every, seed=5)
+    previews, files = run(graph)
+    assert 1 <= len(previews) <= steps // every
+    numbers = [preview["step"] for preview in previews]
+    assert numbers[0] >= every
+    assert numbers == sorted(set(numbers))
+    assert numbers[-1] < steps
+    for preview in previews:
+        samples, rate = sound_of(preview)
+        assert (len(samples), rate) == (240 * MEL_FRAMES, 24_000)
+        assert samples.std() > 1
+        assert preview["node"] == node_of(graph.nodes, "UniAVGenSampler")
+        assert preview["steps"] == steps
+        picture = Image.open(io.BytesIO(base64.b64decode(preview["pictures"])))
+        assert (preview["count"], picture.size) == (5, (5 * 4, 4))
+
+    silent, same = run(Graph(steps=steps).set("UniAVGenSampler", audio_preview_every=0, seed=5))
+    assert silent == []
+    assert len(files) == 18
+    assert sorted(pixels(file) for file in files) == sorted(pixels(file) for file in same)
+
+
+def pixels(file):
+    """What a PNG shows, without the graph that is written into it; of other files, the end, which is sound."""
+    return Image.open(io.BytesIO(file)).tobytes() if file[1:4] == b"PNG" else file[-4000:]
+
+
+@pytest.fixture
+def preview(pack, monkeypatch):
+    """The module, with a server that keeps what it is told, in a node that runs."""
+    module = pack.nodes.host.preview
+    server = types.SimpleNamespace(client_id="somebody", sent=[], arrived=threading.Semaphore(0))
+
+    def send_sync(event, message, client):
+        server.sent.append((event, message, client))
+        server.arrived.release()
+
+    server.send_sync = send_sync
+    monkeypatch.setattr(module, "_server", lambda: server)
+    monkeypatch.setattr(
+        module, "get_executing_context", lambda: types.SimpleNamespace(node_id="7", prompt_id="a workflow")
+    )
+    return types.SimpleNamespace(module=module, server=server)
+
+
+@pytest.fixture
+def denoised():
+    """A joint latent whose video latents can be told apart."""
+    from comfy.nested_tensor import NestedTensor
+
+    video = torch.arange(4.0)[None, None, :, None, None].expand(1, 48, 4, 2, 2)
+    return NestedTensor([video, torch.zeros(1, 1, 12, 80)])
+
+
+def listener_of(preview, every):
+    return preview.module.Listener(every, preview.module.comfy.latent_formats.Wan22())
+
+
+def wait(listener):
+    if listener._worker:
+        listener._worker.join(60)
+        assert not listener._worker.is_alive()
+
+
+def test_a_preview_is_made_every_so_many_steps_but_not_at_the_last(preview, denoised):
+    listener = listener_of(preview, 2)
+    for step in range(6):
+        listener.step(step, denoised, 6)
+        wait(listener)
+    assert [message["step"] for _, message, _ in preview.server.sent] == [2, 4]
+    event, message, client = preview.server.sent[0]
+    assert (event, client) == (EVENT, "somebody")
+    assert (message["node"], message["prompt_id"], message["steps"]) == ("7", "a workflow", 6)
+
+
+def test_a_sampler_never_waits_for_a_preview(preview, denoised, monkeypatch):
+    gate, begun = threading.Event(), []
+    monkeypatch.setattr(preview.module, "describe", lambda *_: begun.append(gate.wait(60)) or {})
+    listener = listener_of(preview, 1)
+    for step in range(5):
+        listener.step(step, denoised, 10)
+    gate.set()
+    wait(listener)
+    assert [message["step"] for _, message, _ in preview.server.sent] == [1]
+    listener.step(5, denoised, 10)
+    wait(listener)
+    assert [message["step"] for _, message, _ in preview.server.sent] == [1, 6]
+
+
+def test_nothing_is_sent_after_the_sampling_has_ended(preview, denoised, monkeypatch):
+    gate = threading.Event()
+    monkeypatch.setattr(preview.module, "describe", lambda *_: gate.wait(60) and {})
+    listener = listener_of(preview, 1)
+    listener.step(0, denoised, 10)
+    listener.stop()
+    gate.set()
+    wait(listener)
+    assert preview.server.sent == []
+
+
+def test_a_preview_that_fails_is_left_out_and_the_next_one_comes(preview, denoised):
+    listener = listener_of(preview, 1)
+    video, audio = denoised.unbind()
+    broken = type(denoised)([video, audio * torch.nan])
+    for step, latent in enumerate((broken, denoised)):
+        listener.step(step, latent, 10)
+        wait(listener)
+    assert [message["step"] for _, message, _ in preview.server.sent] == [2]
+
+
+@pytest.mark.parametrize("missing", ["_server", "get_executing_context"])
+def test_without_a_server_or_a_running_node_nothing_is_made(preview, denoised, monkeypatch, missing):
+    monkeypatch.setattr(preview.module, missing, lambda: None)
+    listener = listener_of(preview, 1)
+    listener.step(0, denoised, 10)
+    assert listener._worker is None
+
+
+def test_the_preview_is_the_clips_sound(preview):
+    clip = make_clip(3)
+    mel = normalize_mel(log_mel(torch.from_numpy(clip.waveform)))
+    message = preview.module.describe(
+        torch.zeros(1, 48, 9, 2, 2), mel.T[None, None], preview.module.comfy.latent_formats.Wan22()
+    )
+    samples, _ = sound_of(message)
+    heard = normalize_mel(log_mel(torch.from_numpy(samples / np.float32(32768))))
+    assert (heard - mel)[:, mel.mean(0) > -1].abs().mean() < 0.15
+
+
+def test_the_shown_picture_moves_on_at_every_step_and_is_never_the_reference(preview, denoised, monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        preview.module.latent_preview,
+        "prepare_callback",
+        lambda *_: lambda step, x0, _, total: shown.append((step, x0.unbind()[0].unique().tolist(), total)),
+    )
+    model = types.SimpleNamespace(model=types.SimpleNamespace(latent_format=None))
+    with preview.module.live_previews(model, preview.module.Progress(10, 20), 0) as on_step:
+        for step in range(4):
+            on_step(step, denoised, denoised, 4)
+    assert shown == [(10, [1.0], 20), (11, [2.0], 20), (12, [3.0], 20), (13, [1.0], 20)]
