@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from uniavgen_core.checkpoint.load import load_model
@@ -27,8 +26,8 @@ from uniavgen_core.model.joint import Conditions, JointModel
 from uniavgen_core.pipeline import SampleConfig, keep_first_frame, sample
 from uniavgen_core.shapes import AVShape
 from uniavgen_core.toon.clip import ToonClip, make_clip
-from uniavgen_core.toon.speech import make_speech
-from uniavgen_core.training.dataset import caption_tensor, picture_tensor, speech_tensors
+from uniavgen_core.toon.speech import ToonSpeech, make_speech
+from uniavgen_core.training.dataset import caption_tensor, load_codec, picture_tensor, speech_tensors
 from uniavgen_core.training.recipe import CODEC_FILE, MODEL_FILE
 
 ASSETS = Path(__file__).parents[1] / "uniavgen_core" / "assets"
@@ -107,18 +106,16 @@ def judge(work: Path, sounds: int, steps: int) -> WordRecogniser:
         recogniser = WordRecogniser()
         recogniser.load_state_dict(torch.load(path, weights_only=True))
         return recogniser.eval()
-    speeches = [make_speech(JUDGE_SEED + i) for i in range(sounds)]
-    mels = torch.stack([log_mel(torch.from_numpy(speech.waveform)) for speech in speeches])
+    speeches, mels = sounds_of_judges(sounds)
     recogniser = train_recogniser(mels, [speech.transcript for speech in speeches], steps)
     torch.save(recogniser.state_dict(), path)
     return recogniser
 
 
-def load_codec(path: Path) -> VideoCodec:
-    """The codec from a safetensors file, in float32."""
-    codec = VideoCodec()
-    codec.load_state_dict(load_file(path))
-    return codec.float().eval()
+def sounds_of_judges(count: int) -> tuple[list[ToonSpeech], Tensor]:
+    """Speech from seeds of the judges' own, and its log-mels, (count, 80, S)."""
+    speeches = [make_speech(JUDGE_SEED + i) for i in range(count)]
+    return speeches, torch.stack([log_mel(torch.from_numpy(speech.waveform)) for speech in speeches])
 
 
 def contact_sheet(rows: Sequence[np.ndarray], path: Path, every: int = 4) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..config import TextConfig
+from ..config import Interaction, TextConfig
 from ..model.face_mask import FaceSteering
 from ..model.joint import Conditions
 from ..text.placement import Passage, character_positions
@@ -79,7 +79,8 @@ class Material:
 
     def example(self, ask: Ask, count: int, random: np.random.Generator) -> Example:
         """Draw ``count`` clips for what is asked."""
-        return self._pairs(ask, count, random) if ask.kind is TaskKind.PAIR else self._scenes(ask, count, random)
+        example = self._pairs(ask, count, random) if ask.kind is TaskKind.PAIR else self._scenes(ask, count, random)
+        return _blinded(example) if ask.blind else example
 
     def _scenes(self, ask: Ask, count: int, random: np.random.Generator) -> Example:
         rows, continued = self.scenes, ask.kind is TaskKind.CONTINUATION
@@ -195,6 +196,26 @@ class Material:
         right = torch.arange(mask.shape[-1]) >= mask.shape[-1] // 2
         half = (right == torch.from_numpy(sides)[:, :, None, None, None].bool()).float().expand_as(mask)
         return torch.where(torch.from_numpy(kind > 1 - self.config.half_mask)[:, None, None, None, None], half, mask)
+
+
+def _blinded(example: Example) -> Example:
+    """The same sound beside a video of one blank token, which keeps the video branch out of the way."""
+    count, channels = example.video.shape[:2]
+    nothing = example.video.new_zeros(count, 1, 1, 1)
+    conditions = replace(
+        example.conditions,
+        caption=torch.zeros_like(example.conditions.caption[:, :1]),
+        reference_image=None,
+        interaction=Interaction.OFF,
+    )
+    return replace(
+        example,
+        video=nothing[:, None].expand(-1, channels, -1, -1, -1),
+        video_kept=torch.ones(count, 1, dtype=torch.bool),
+        face=nothing,
+        mouth=nothing,
+        conditions=conditions,
+    )
 
 
 def _tensor(rows: np.ndarray, *index: np.ndarray) -> Tensor:

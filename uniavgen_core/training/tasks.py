@@ -33,7 +33,7 @@ class TaskConfig:
         batch: Clips in a step.
         pair_batch: Clips in a step with two faces: half as many, for pictures twice as wide.
         sigmas: Noise levels, as in joint training.
-        joint: Joint generation, enough of it that nothing is forgotten.
+        joint: Joint generation, enough that nothing is forgotten.
         voice: Joint generation with a reference voice: new, and the hardest to learn.
         continuation: Both modalities kept at the start: new.
         dubbing: All video kept; known from joint training.
@@ -45,6 +45,8 @@ class TaskConfig:
         voice_in_continuation: How often a continuation has a reference voice: long videos are chained that way.
         voice_in_dubbing: How often dubbing has one.
         voice_in_pair: How often two faces have them.
+        voice_blind: Share of steps with a reference voice that train the audio branch alone: there the sound does not see
+            the picture, so it learns the same for half the work.
         voice_lengths: How often a reference voice has each length; a chain's is as long as a clip.
         voice_without_text: Share of reference voices whose transcript is not told.
         two_tracks: How often two faces have two tracks.
@@ -66,18 +68,19 @@ class TaskConfig:
     batch: int = 16
     pair_batch: int = 8
     sigmas: LogitNormal = field(default_factory=LogitNormal)
-    joint: float = 0.24
-    voice: float = 0.22
-    continuation: float = 0.16
-    dubbing: float = 0.12
-    audio_driven: float = 0.08
-    pair: float = 0.18
+    joint: float = 0.13
+    voice: float = 0.28
+    continuation: float = 0.17
+    dubbing: float = 0.09
+    audio_driven: float = 0.07
+    pair: float = 0.26
     interaction_off: float = 0.12
     null_with_off: float = 0.5
     text_dropout: float = 0.1
     voice_in_continuation: float = 0.5
     voice_in_dubbing: float = 0.2
     voice_in_pair: float = 0.2
+    voice_blind: float = 0.75
     voice_lengths: tuple[float, ...] = (0.2, 0.3, 0.5)
     voice_without_text: float = 0.2
     two_tracks: float = 0.4
@@ -107,6 +110,7 @@ class Ask:
         voice_length: Index of their length.
         tracks: Audio tracks of a clip.
         audio_kept: Whether the sound is given, all of it or its start.
+        blind: Whether the audio branch is trained alone.
         text_dropout: Share of clips without texts.
     """
 
@@ -116,6 +120,7 @@ class Ask:
     voice_length: int = 0
     tracks: int = 1
     audio_kept: bool = False
+    blind: bool = False
     text_dropout: float = 0.0
 
 
@@ -123,7 +128,7 @@ def draw_ask(config: TaskConfig, random: np.random.Generator) -> Ask:
     """Draw what one step asks for by the config's shares; always takes the same number of draws."""
     shares = np.array([getattr(config, kind.value) for kind in TaskKind])
     kind = list(TaskKind)[random.choice(len(shares), p=shares / shares.sum())]
-    point = random.random(4)
+    point = random.random(5)
     length = int(random.choice(len(config.voice_lengths), p=config.voice_lengths))
     chance = {
         TaskKind.VOICE: 1.0,
@@ -141,6 +146,7 @@ def draw_ask(config: TaskConfig, random: np.random.Generator) -> Ask:
         voice_length=length,
         tracks=2 if pair and point[2] < config.two_tracks else 1,
         audio_kept=driven,
+        blind=kind is TaskKind.VOICE and bool(point[4] < config.voice_blind),
         text_dropout=config.text_dropout,
     )
     if point[3] < config.interaction_off:

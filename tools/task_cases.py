@@ -1,0 +1,170 @@
+"""Held-out cases of the five tasks and of two faces, each with what it is judged by.
+
+Dimension key: F video frames, H picture height, W picture width, S mel frames, R mel frames of a reference voice.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from uniavgen_core.config import Interaction
+from uniavgen_core.media.mel import log_mel, normalize_mel
+from uniavgen_core.shapes import MEL_RATE, SAMPLE_RATE
+from uniavgen_core.toon import ToonPair, ToonScene, ToonSpeech, make_pair, make_scene, make_speech
+from uniavgen_core.training.material import Words
+from uniavgen_core.training.scenes import digital_silence
+
+VOICE_SEED = 500_000
+SILENCE_SECONDS = 0.3
+TASKS = (
+    "joint", "voice", "voice, not told", "driven", "dubbing", "continuation", "continuation with voice", "late", "pair",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Case:
+    """One clip to generate, and what it is judged by.
+
+    Attributes:
+        frames: True pictures, (F, H, W, 3) uint8.
+        mel: True normalised mel, (S, 80); silence where silence is kept.
+        latents_kept: Latents kept from the start.
+        sound_kept: Mel frames that are kept, bool, (S,).
+        reference: Reference picture, (H, W, 3) uint8.
+        caption: What is seen.
+        words: What is said and when.
+        interaction: Directions that run.
+        voice: Number of the voice that should be heard.
+        mouths: Centre, pixels (F, 2), and head radius of the mouth that speaks, then of the one that does not.
+        spoken: Reference voice, or None.
+        mask: Face mask of the speaker, (F, H, W), or None.
+    """
+
+    frames: np.ndarray
+    mel: Tensor
+    latents_kept: int
+    sound_kept: Tensor
+    reference: np.ndarray
+    caption: str
+    words: Words
+    interaction: Interaction
+    voice: int
+    mouths: tuple[tuple[np.ndarray, float], ...]
+    spoken: ToonSpeech | None = None
+    mask: np.ndarray | None = None
+
+
+def voice_mel(speech: ToonSpeech) -> Tensor:
+    """Normalised mel of a reference voice and its silence, (R, 80)."""
+    silence = np.zeros(round(SILENCE_SECONDS * SAMPLE_RATE), np.float32)
+    return normalize_mel(log_mel(torch.from_numpy(np.concatenate([speech.waveform, silence])))).T
+
+
+def case_of(scene: ToonScene, interaction: Interaction = Interaction.BOTH) -> Case:
+    """Joint generation of a scene: its first latent kept, no sound kept."""
+    clip = scene.clip
+    mel = normalize_mel(log_mel(torch.from_numpy(clip.waveform))).T
+    return Case(
+        frames=clip.frames,
+        mel=mel,
+        latents_kept=1,
+        sound_kept=torch.zeros(len(mel), dtype=torch.bool),
+        reference=scene.earlier,
+        caption=clip.caption,
+        words=Words(clip.transcript, MEL_RATE * scene.start),
+        interaction=interaction,
+        voice=clip.voice,
+        mouths=((clip.mouth_center, clip.face_radius),),
+    )
+
+
+def with_voice(case: Case, speech: ToonSpeech, told: bool = True) -> Case:
+    """The same case with a reference voice, whose transcript is told or not."""
+    words = replace(case.words, voice_text=speech.transcript if told else "")
+    return replace(case, spoken=speech, words=words, voice=speech.voice)
+
+
+def driven(scene: ToonScene) -> Case:
+    """Audio-driven video: all sound is kept."""
+    case = case_of(scene, Interaction.AUDIO_TO_VIDEO)
+    return replace(case, sound_kept=~case.sound_kept)
+
+
+def dubbed(scene: ToonScene) -> Case:
+    """Dubbing: all video is kept."""
+    return replace(case_of(scene, Interaction.VIDEO_TO_AUDIO), latents_kept=len(scene.clip.frames) // 4 + 1)
+
+
+def continued(scene: ToonScene) -> Case:
+    """Continuation: both modalities are kept up to the sentence."""
+    case = case_of(scene)
+    kept = torch.arange(len(case.mel)) < int(case.words.start)
+    return replace(case, latents_kept=scene.kept_latents, sound_kept=kept)
+
+
+def late(scene: ToonScene) -> Case:
+    """A sentence that begins later, with digital silence kept before it."""
+    case = case_of(scene)
+    kept = torch.arange(len(case.mel)) < int(case.words.start)
+    return replace(case, sound_kept=kept, mel=torch.where(kept[:, None], torch.from_numpy(digital_silence()), case.mel))
+
+
+def paired(pair: ToonPair) -> Case:
+    """Two faces: the speaker is chosen by its mask; the other one has no track."""
+    side = pair.speakers[0]
+    clip = pair.clips[side]
+    scene = ToonScene(clip, pair.starts[side], pair.ends[side], pair.frames[0], 0, True)
+    mouths = [(pair.mouth_center(one), pair.clips[one].face_radius) for one in (side, 1 - side)]
+    return replace(
+        case_of(scene),
+        frames=pair.frames,
+        caption=pair.caption,
+        mouths=tuple(mouths),
+        mask=pair.face_mask(side),
+    )
+
+
+def scenes(count: int, wanted: Callable[[ToonScene], bool]) -> list[ToonScene]:
+    """The first held-out scenes that are wanted."""
+    found, seed = [], 0
+    while len(found) < count:
+        scene = make_scene(seed, "held_out")
+        found += [scene] if wanted(scene) else []
+        seed += 1
+    return found
+
+
+def lone_pairs(count: int) -> list[ToonPair]:
+    """The first held-out pairs of which one speaks, as many on the left as on the right."""
+    found: tuple[list[ToonPair], list[ToonPair]] = ([], [])
+    seed = 0
+    while min(map(len, found)) < count // 2:
+        pair = make_pair(seed, "held_out")
+        if len(pair.speakers) == 1:
+            found[pair.speakers[0]].append(pair)
+        seed += 1
+    return [pair for side in found for pair in side[: count // 2]]
+
+
+def cases_of(task: str, count: int) -> list[Case]:
+    """Held-out cases of one task."""
+    if task == "pair":
+        return [paired(pair) for pair in lone_pairs(count)]
+    if task.startswith("continuation"):
+        found = [continued(scene) for scene in scenes(count, lambda scene: scene.kept_latents > 0)]
+        if task == "continuation":
+            return found
+        voices = [make_speech(VOICE_SEED + i, split="held_out", voice=case.voice) for i, case in enumerate(found)]
+        return [with_voice(*both) for both in zip(found, voices, strict=True)]
+    plain = scenes(
+        count, lambda scene: scene.kept_latents == 0 and scene.fits and (scene.start > 0) == (task == "late")
+    )
+    if task in ("voice", "voice, not told"):
+        voices = [make_speech(VOICE_SEED + i, split="held_out", voice=i % 8) for i in range(count)]
+        joint = [case_of(scene, Interaction.AUDIO_TO_VIDEO) for scene in plain]
+        return [with_voice(*both, told=task == "voice") for both in zip(joint, voices, strict=True)]
+    make = {"joint": case_of, "driven": driven, "dubbing": dubbed, "late": late}[task]
+    return [make(scene) for scene in plain]

@@ -1,0 +1,80 @@
+"""A small voice judge: which of the toons' voices is it?
+
+A convolution over the log-mel, pooled over the moments that are not silent; it never sees words or picture. Noise and
+shifts of level in training make it tolerate artefacts.
+
+Dimension key: B clips, M mel frames, T judge frames (M / 4), D width.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..media.mel import normalize_mel
+from ..shapes import MEL_BINS
+from ..toon import VOICES
+
+_QUIETEST = -1.2
+"""Floor of the normalised mel: what lies below is silence."""
+_LOUD = 0.3
+"""A moment is speech when its mean lies this far above the floor."""
+_BATCH = 32
+_LEARNING_RATE = 3e-3
+
+
+class VoiceJudge(nn.Module):
+    """Tells voices apart by their log-mel."""
+
+    def __init__(self, voices: int = len(VOICES), dim: int = 64) -> None:
+        super().__init__()
+        self.convolutions = nn.Sequential(
+            nn.Conv1d(MEL_BINS, dim, 5, stride=2, padding=2), nn.BatchNorm1d(dim), nn.ReLU(),
+            nn.Conv1d(dim, dim, 5, stride=2, padding=2), nn.BatchNorm1d(dim), nn.ReLU(),
+        )  # fmt: skip
+        self.head = nn.Linear(dim, voices)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Score of each voice, (B, voices), for normalised log-mels (B, 80, M)."""
+        mel = mel.clamp(min=_QUIETEST)
+        features = self.convolutions(mel)
+        loud = (mel.mean(1, keepdim=True) > _QUIETEST + _LOUD).float()
+        weight = F.adaptive_max_pool1d(loud, features.shape[-1]) + 1e-6
+        return self.head((features * weight).sum(-1) / weight.sum(-1))
+
+
+def train_voice_judge(
+    mels: Tensor, voices: Tensor, steps: int = 600, seed: int = 0, count: int = len(VOICES)
+) -> VoiceJudge:
+    """Train a judge.
+
+    Args:
+        mels: Log-mels, natural logarithm, not normalised, (B, 80, M).
+        voices: Whose each is, long, (B,).
+        steps: Training steps of 32 clips.
+        seed: Seed of starting weights, order and noise.
+        count: Number of voices.
+
+    Returns:
+        The trained judge.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = VoiceJudge(count)
+    mels = normalize_mel(mels)
+    optimizer = torch.optim.AdamW(model.parameters(), _LEARNING_RATE, weight_decay=0.01)
+    for _ in range(steps):
+        chosen = torch.randint(len(mels), (_BATCH,), generator=generator)
+        level, strength = torch.rand(2, _BATCH, 1, 1, generator=generator)
+        noise = 0.3 * strength * torch.randn(mels[chosen].shape, generator=generator)
+        loss = F.cross_entropy(model(mels[chosen] + 0.4 * (level - 0.5) + noise), voices[chosen])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return model.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def heard_voices(model: VoiceJudge, mels: Tensor) -> Tensor:
+    """Likeliest voice of each log-mel (B, 80, M), natural logarithm, not normalised; long, (B,)."""
+    return model(normalize_mel(mels)).argmax(-1)
