@@ -47,6 +47,12 @@ def test_the_face_is_found_in_the_same_place_at_any_size(detector, astronaut, si
     assert np.abs(face.box * 512 / side - whole.box).max() < 10
 
 
+def test_a_face_that_fills_a_large_picture_is_found(detector, astronaut):
+    close = np.asarray(Image.fromarray(astronaut[60:220, 150:310]).resize((2400, 2400), Image.Resampling.BICUBIC))
+    (face,) = detector.find(close)
+    assert np.abs(face.landmarks / 15 + (150, 60) - [*EYES, NOSE, *MOUTH]).max() < 8
+
+
 def test_two_faces_of_different_sizes_are_both_found(detector, astronaut):
     small = np.full_like(astronaut, 90)
     small[100:356, 100:356] = photo("astronaut.png", (256, 256))

@@ -15,10 +15,10 @@ def lefts(track):
 
 
 def test_faces_keep_their_tracks_whatever_order_the_finder_gives_them_in():
-    frames = [[face(10 + i), face(100 - i)][:: (-1) ** i] for i in range(6)]
+    frames = [[face(10 + 12 * i), face(200 - 12 * i)][:: (-1) ** i] for i in range(6)]
     left, right = track_faces(frames)
-    assert lefts(left) == [10 + i for i in range(6)]
-    assert lefts(right) == [100 - i for i in range(6)]
+    assert lefts(left) == [10 + 12 * i for i in range(6)]
+    assert lefts(right) == [200 - 12 * i for i in range(6)]
 
 
 def test_tracks_are_counted_from_left_to_right_not_by_when_they_appear():
@@ -27,9 +27,9 @@ def test_tracks_are_counted_from_left_to_right_not_by_when_they_appear():
 
 
 def test_two_near_faces_are_told_apart_together_not_one_by_one():
-    # Both new faces are nearest to the old left one; only matching them together keeps them apart.
-    left, right = track_faces([[face(0), face(18)], [face(8), face(26)]])
-    assert (lefts(left), lefts(right)) == ([0, 8], [18, 26])
+    # The new left face is nearer to the old right one; only matching both together keeps them apart.
+    left, right = track_faces([[face(0), face(18)], [face(15), face(33)]])
+    assert (lefts(left), lefts(right)) == ([0, 15], [18, 33])
 
 
 def test_a_face_far_away_is_another_one_and_costs_no_other_face_its_track():
@@ -57,16 +57,16 @@ def test_frames_without_faces_give_no_track():
 
 
 def test_a_gap_is_bridged_in_a_straight_line_if_it_is_short_enough():
-    track = [None, face(0), None, None, face(30), None, None, None, face(30), None]
-    assert lefts(fill_gaps(track, 2)) == [None, 0, 10, 20, 30, None, None, None, 30, None]
+    track = [None, face(6), None, None, face(30), None, None, None, face(30), None]
+    assert lefts(fill_gaps(track, 2)) == [None, 6, 14, 22, 30, None, None, None, 30, None]
     assert lefts(fill_gaps(track, 0)) == lefts(track)
 
 
 def test_landmarks_move_with_the_bridge():
     points = np.array([[1, 2], [3, 4]], np.float32)
-    bridged = fill_gaps([face(0, landmarks=points), None, face(10, landmarks=points + 6)], 1)[1]
-    assert np.allclose(bridged.landmarks, points + 3)
-    assert np.allclose(bridged.box, [5, 50, 25, 70])
+    bridged = fill_gaps([face(0, landmarks=points), None, None, face(9, landmarks=points + 6)], 2)[2]
+    assert np.allclose(bridged.landmarks, points + 4)
+    assert np.allclose(bridged.box, [6, 50, 26, 70])
 
 
 @pytest.mark.parametrize("window", [1, 3, 5, 6, 99])
