@@ -1,0 +1,77 @@
+"""In a browser: the sound preview's player appears on the node that samples, holds the sound, and is never saved."""
+
+import json
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from tools.chromium import find_chromium
+
+QUICK_START = Path(__file__).parents[2] / "workflows" / "quick_start.json"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
+FIND = "window.app.graph.nodes.find(node => node.type === 'UniAVGenSampler')"
+PLAYER = f"{FIND}.widgets.find(widget => widget.name === 'uniavgen_preview').player"
+RUN_MS = 180_000
+
+
+@pytest.fixture(params=[False, True], ids=["canvas nodes", "Vue nodes"])
+def page(server, request):
+    """ComfyUI's front end with the quick start open, small and with a preview at every step."""
+    path = find_chromium()
+    assert path, "no Chromium or Chrome here; on Debian: apt-get install chromium"
+    server.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": request.param})
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1600, "height": 900})
+        page.errors = []
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        page.goto(server.base_url)
+        page.wait_for_function("window.app?.graph && window.app?.extensionManager", timeout=60_000)
+        page.evaluate("graph => window.app.loadGraphData(graph)", json.loads(QUICK_START.read_text()))
+        page.wait_for_function(FIND)
+        page.evaluate(f"{FIND}.widgets.find(widget => widget.name === 'audio_preview_every').value = 1")
+        page.evaluate(f"{FIND}.widgets.find(widget => widget.name === 'steps').value = 8")
+        seed = hash(request.node.name) % 100_000  # a cached result would never be sampled
+        page.evaluate(f"{FIND}.widgets.find(widget => widget.name === 'seed').value = {seed}")
+        yield page
+        browser.close()
+        server.post("/settings", {"Comfy.VueNodes.Enabled": False})
+
+
+def test_the_player_appears_on_the_sampler_and_plays_only_when_asked(page):
+    saved = page.evaluate(f"JSON.stringify({FIND}.serialize().widgets_values)")
+    page.get_by_test_id("queue-button").click()
+    button = page.get_by_role("button", name="Play the sound preview")
+    expect(button).to_be_attached(timeout=RUN_MS)
+
+    assert page.evaluate(f"{PLAYER}.duration") == pytest.approx(206 / 100)
+    assert page.evaluate(f"Math.max(...{PLAYER}.samples.map(Math.abs))") > 0.001
+    assert page.evaluate(f"{PLAYER}.isPlaying") is False
+    assert page.evaluate(f"JSON.stringify({FIND}.serialize().widgets_values)") == saved
+    page.wait_for_function(f"{PLAYER}.picture.naturalWidth > 0")
+    drawn = f"""(() => {{
+        const {{ canvas }} = {PLAYER}, data = canvas.getContext("2d").getImageData(0, 0, canvas.width, 200).data;
+        return data.reduce((sum, value) => sum + value, 0);
+    }})()"""
+    page.wait_for_function(f"{drawn} > 0")
+
+    button.dispatch_event("click")
+    page.wait_for_function(f"{PLAYER}.isPlaying && {PLAYER}.time > 0.1")
+    page.get_by_role("button", name="Stop the sound preview").dispatch_event("click")
+    assert page.evaluate(f"{PLAYER}.isPlaying") is False
+    assert page.evaluate("document.querySelectorAll('.uniavgen-preview').length") == 1
+    assert page.errors == []
+
+
+def test_a_preview_for_an_unknown_node_is_ignored_and_a_removed_node_takes_its_player_along(page):
+    send = """id => import("/scripts/api.js").then(({ api }) => api.dispatchCustomEvent("uniavgen.audio_preview", {
+        node: id, step: 5, steps: 25, count: 1, wav: btoa("\\0".repeat(44 + 4800)), pictures: ""
+    }))"""
+    page.evaluate(send, "12345:6")
+    assert page.evaluate("document.querySelectorAll('.uniavgen-preview').length") == 0
+    page.evaluate(send, page.evaluate(f"String({FIND}.id)"))
+    page.wait_for_function("document.querySelectorAll('.uniavgen-preview').length === 1")
+    page.evaluate(f"window.app.graph.remove({FIND})")
+    page.wait_for_function("document.querySelectorAll('.uniavgen-preview').length === 0")
+    assert page.errors == []
