@@ -1,0 +1,113 @@
+"""Joining the sounds of a long clip's segments, and the mask that softens where one segment takes over.
+
+Dimension key: N samples, S mel frames.
+"""
+
+from math import log10, pi
+
+import torch
+from torch import Tensor
+
+from ..shapes import SAMPLE_RATE
+
+QUIETEST_DB = -120.0
+RELAX_SAMPLES = SAMPLE_RATE
+_AUDIBLE = 1e-3
+_LARGEST_GAIN = 4.0
+_LEAST_CORRELATION = -0.5  # Below it, holding the power would make both sounds more than twice as loud.
+
+
+def rms_db(waveform: Tensor) -> float:
+    """Loudness of sound, dB of full scale: 0 for a square wave, never below -120.
+
+    Args:
+        waveform: Samples, (..., N).
+    """
+    power = waveform.double().square().mean().item() if waveform.numel() else 0.0
+    return max(QUIETEST_DB, 10 * log10(power)) if power > 0 else QUIETEST_DB
+
+
+def join_sounds(parts: list[Tensor], overlap: int) -> Tensor:
+    """Join the sounds of segments, each of which begins with its own version of how the one before it ends.
+
+    Over an overlap one segment fades into the next at constant power, whatever the two have in common: the same sound
+    is faded linearly and cannot double, unlike sounds are faded at equal power and do not dip. The later segment takes
+    the level of the earlier one there, and is back at its own a second later.
+
+    Args:
+        parts: Sounds at one rate, (N_i,) each.
+        overlap: Samples that neighbours share; 0 to put them end to end.
+
+    Returns:
+        The whole, (sum of N_i - overlap * (parts - 1),).
+
+    Raises:
+        ValueError: If there is no part, the overlap is negative, or a part is not longer than the overlap.
+    """
+    if not parts:
+        raise ValueError("There are no sounds to join.")
+    if overlap < 0:
+        raise ValueError(f"overlap is {overlap} samples; it cannot be negative.")
+    for index, part in enumerate(parts):
+        if part.ndim != 1 or len(part) <= overlap:
+            raise ValueError(
+                f"Part {index + 1} to be joined has shape {tuple(part.shape)}; expected (samples,), more than the "
+                f"overlap of {overlap}. Make its segment longer, or the overlap shorter."
+            )
+    joined, tail = [], parts[0]
+    for part in parts[1:]:
+        body, tail = tail[: len(tail) - overlap], _joined_tail(tail[len(tail) - overlap :], part)
+        joined.append(body)
+    return torch.cat([*joined, tail])
+
+
+def trailing_ramp(length: int, ramp: int) -> Tensor:
+    """Noise mask of a kept prefix whose end may change: so the part that follows does not begin at a hard edge.
+
+    Args:
+        length: Mel frames of the prefix.
+        ramp: How many of its last frames are partly generated anew.
+
+    Returns:
+        How much every frame is generated, 0 (kept) rising smoothly towards 1 over the last ``ramp``, (S,).
+
+    Raises:
+        ValueError: If the ramp is negative or longer than the prefix.
+    """
+    if not 0 <= ramp <= length:
+        raise ValueError(f"The ramp has {ramp} frames; it must have 0 to {length}, the length of what is kept.")
+    rise = torch.sin(torch.linspace(0, pi / 2, ramp + 2)[1:-1]).square()
+    return torch.cat([torch.zeros(length - ramp), rise])
+
+
+def _joined_tail(tail: Tensor, part: Tensor) -> Tensor:
+    """The later part (N,), with the end of the earlier one faded into its beginning."""
+    overlap = len(tail)
+    if overlap == 0:
+        return part
+    come = (torch.arange(overlap, dtype=tail.dtype, device=tail.device) + 0.5) / overlap
+    go = 1 - come
+    head = part[:overlap]
+    gain = _gain(tail, head, come)
+    relax = min(RELAX_SAMPLES, len(part) - overlap)
+    steps = (torch.arange(len(part), dtype=part.dtype, device=part.device) - overlap).clamp(min=0) / relax
+    part = part * gain ** (1 - steps).clamp(min=0)
+    power = (go.square() + come.square() + 2 * _correlation(tail, head) * go * come).sqrt()
+    return torch.cat([(go * tail + come * part[:overlap]) / power, part[overlap:]])
+
+
+def _gain(tail: Tensor, head: Tensor, weight: Tensor) -> float:
+    """Gain that gives the later sound the level of the earlier one over their overlap, where the later is heard.
+
+    Weighted, because a segment that fades in from silence would else be made too loud after it.
+    """
+    levels = [(weight.square() * sound.square()).mean().sqrt().item() for sound in (tail, head)]
+    if min(levels) < _AUDIBLE:
+        return 1.0
+    return min(max(levels[0] / levels[1], 1 / _LARGEST_GAIN), _LARGEST_GAIN)
+
+
+def _correlation(tail: Tensor, head: Tensor) -> float:
+    """How alike two sounds are, 1 for the same; 0 if one is silent."""
+    scale = (tail.square().sum() * head.square().sum()).sqrt().item()
+    return max((tail * head).sum().item() / scale, _LEAST_CORRELATION) if scale > 0 else 0.0

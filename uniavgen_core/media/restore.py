@@ -1,0 +1,232 @@
+"""Putting a user's own material back into what was generated, untouched.
+
+The result is in the source's own terms: its time, frame rate, size, sample rate and channels. The generated clip begins
+``lead_seconds`` into it. Every sample and frame that is kept, or that nothing was generated for, is the source's, bit
+for bit; only generated sound is changed to fit: its level, its rate and 15 ms next to what is kept.
+
+Dimension key: F source frames, G generated frames, H rows, W columns, C channels, N samples.
+"""
+
+from dataclasses import dataclass
+from math import ceil, pi
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..shapes import FPS
+from .frames import Fit, frame_times, nearest_frames, resize_frames
+from .sound import Sound, at_rate
+from .spans import NOTHING, Spans
+
+Range = tuple[int, int]  # First sample and the one after the last.
+
+FADE_SECONDS = 0.015
+_LEVEL_SECONDS = 1.0
+_SHORTEST_LEVEL_SECONDS = 0.05
+_AUDIBLE = 1e-3
+_TINY = 1e-6
+_LARGEST_GAIN = 100.0
+_LARGEST_GUESS = 4.0  # Where the generated clip does not repeat what is kept, its level is only guessed.
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a user gave, and which of it is kept.
+
+    Attributes:
+        frames: (F, H, W, 3), or None. Where the clip was generated at another size, it was stretched to it.
+        fps: Rate of the frames.
+        sound: The sound, or None.
+        video_kept: Which frames are kept, in the source's time.
+        audio_kept: Which sound is kept, in the source's time.
+        lead_seconds: How much of the source lies before the generated clip begins; 0 but in continuation.
+        ends_with_source: Whether the result is as long as the source, as in dubbing or with a given sound; otherwise
+            it is as long as the generated clip reaches, or what is kept.
+    """
+
+    frames: Tensor | None = None
+    fps: float = FPS
+    sound: Sound | None = None
+    video_kept: Spans = NOTHING
+    audio_kept: Spans = NOTHING
+    lead_seconds: float = 0.0
+    ends_with_source: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """Length of the source: of its frames, or else of its sound."""
+        if self.frames is not None:
+            return len(self.frames) / self.fps
+        return self.sound.seconds if self.sound else 0.0
+
+
+def restore_sound(generated: Sound, source: Source) -> Sound:
+    """Put the kept sound of a source into generated sound.
+
+    Generated sound takes the level of what is kept next to it, and fades over into that sound mirrored at the border,
+    within the generated part, so that neither the wave nor its loudness jumps.
+
+    Args:
+        generated: The whole generated clip, with its own version of what is kept.
+        source: The source.
+
+    Returns:
+        Sound at the source's rate with the source's channels; of a source without sound, the generated sound after
+        ``lead_seconds`` of silence.
+    """
+    if source.sound is None:
+        return _without_source(generated, source)
+    own, rate = source.sound, source.sound.sample_rate
+    start = round(source.lead_seconds * rate)
+    new = at_rate(generated, rate).waveform.to(own.waveform)
+    if len(new) != len(own.waveform):
+        new = new.mean(0, keepdim=True).expand(len(own.waveform), -1)
+    kept = source.audio_kept.sample_ranges(own.samples, rate)
+    length = max([_length(source, start + new.shape[1], rate), *(stop for _, stop in kept)])
+    track = _Track(own=_fit(own.waveform, length), new=_fit(_later(new, start), length), rate=rate)
+    span = start, min(start + new.shape[1], length)
+    gaps = _gaps(kept, span)
+    result = track.own.clone()
+    edges = [0, *(edge for gap in gaps for edge in gap), length]
+    for index, (first, stop) in enumerate(gaps):
+        before, after = (edges[2 * index], first), (stop, edges[2 * index + 3])
+        result[:, first:stop] = track.filling((first, stop), before, after, span)
+    return Sound(result, rate)
+
+
+def restore_frames(generated: Tensor, source: Source) -> tuple[Tensor, float]:
+    """Put the kept frames of a source into a generated video.
+
+    Args:
+        generated: The whole generated clip at 16 fps, (G, h, w, 3).
+        source: The source.
+
+    Returns:
+        Frames at the source's rate and size, and that rate; of a source without frames, the generated ones at 16 fps.
+        ``source.frames`` itself if all of them are kept and no other is added.
+    """
+    if source.frames is None:
+        return _cut_frames(generated, source), FPS
+    lead, end = source.lead_seconds, source.lead_seconds + len(generated) / FPS
+    own_count = len(source.frames)
+    kept = source.video_kept.frame_mask(own_count, source.fps)
+    kept_end = int(kept.nonzero()[-1]) + 1 if kept.any() else 0
+    length = own_count if source.ends_with_source else max(round(end * source.fps), kept_end)
+    times = frame_times(length, source.fps)
+    middles = times + 0.5 / source.fps
+    own = (middles < lead) | (middles > end)
+    own[:own_count] |= kept[:length]
+    own[own_count:] = False
+    if length == own_count and own.all():
+        return source.frames, source.fps
+    result = source.frames.new_empty((length, *source.frames.shape[1:]))
+    result[own] = source.frames[:length][own[:own_count]]
+    result[~own] = _generated_frames(generated, times[~own] - lead, source.frames)
+    return result, source.fps
+
+
+@dataclass(frozen=True)
+class _Track:
+    """The source's sound and the generated one on the same time, (C, N) each, silent where there is none."""
+
+    own: Tensor
+    new: Tensor
+    rate: int
+
+    def filling(self, gap: Range, before: Range, after: Range, generated: Range) -> Tensor:
+        """Generated sound for a gap, at the level of what is kept on both sides and faded into it.
+
+        Args:
+            gap: Samples that are filled.
+            before: Samples of the source that are kept before the gap, maybe none.
+            after: Samples of the source that are kept after it, maybe none.
+            generated: Samples the generated clip covers.
+
+        Returns:
+            Samples, (C, stop - first of ``gap``).
+        """
+        (first, stop), window = gap, round(_LEVEL_SECONDS * self.rate)
+        before, after = (max(before[0], first - window), first), (stop, min(after[1], stop + window))
+        gains = [gain for side in (before, after) if (gain := self._gain(side, gap, generated)) is not None] or [1.0]
+        steps = torch.linspace(0, 1, stop - first, device=self.own.device, dtype=self.own.dtype)
+        filling = self.new[:, first:stop] * (gains[0] * (gains[-1] / gains[0]) ** steps)
+        fade = min(round(FADE_SECONDS * self.rate), (stop - first) // 2)
+        filling = _fade_in(filling, self.own[:, slice(*before)].flip(1)[:, :fade])
+        return _fade_in(filling.flip(1), self.own[:, slice(*after)][:, :fade]).flip(1)
+
+    def _gain(self, kept: Range, gap: Range, generated: Range) -> float | None:
+        """Gain that gives generated sound the level of kept samples next to a gap; None if either is silent.
+
+        Where the generated clip has its own version of them, both are the same sound and compared there. Elsewhere
+        they are compared with as much of the gap.
+        """
+        both = max(kept[0], generated[0]), min(kept[1], generated[1])
+        largest = _LARGEST_GAIN
+        if both[1] - both[0] >= _SHORTEST_LEVEL_SECONDS * self.rate:
+            own, new = self.own[:, slice(*both)], self.new[:, slice(*both)]
+        else:
+            largest, length = _LARGEST_GUESS, kept[1] - kept[0]
+            near = (
+                (gap[0], min(gap[0] + length, gap[1])) if kept[1] == gap[0] else (max(gap[1] - length, gap[0]), gap[1])
+            )
+            own, new = self.own[:, slice(*kept)], self.new[:, slice(*near)]
+        if not own.numel():
+            return None
+        levels = [part.square().mean().sqrt().item() for part in (own, new)]
+        if min(levels) < _AUDIBLE:
+            return None
+        return min(max(levels[0] / levels[1], 1 / largest), largest)
+
+
+def _without_source(generated: Sound, source: Source) -> Sound:
+    """Generated sound for a source that has none: after the lead, and cut where the source ends."""
+    start = round(source.lead_seconds * generated.sample_rate)
+    length = _length(source, start + generated.samples, generated.sample_rate)
+    if start == 0 and length == generated.samples:
+        return generated
+    return Sound(_fit(_later(generated.waveform, start), length), generated.sample_rate)
+
+
+def _length(source: Source, generated_stop: int, rate: int) -> int:
+    """Samples of the result, not counting what is kept after them."""
+    return round(source.seconds * rate) if source.ends_with_source else generated_stop
+
+
+def _later(waveform: Tensor, samples: int) -> Tensor:
+    """Sound (C, N) after silence."""
+    return F.pad(waveform, (samples, 0))
+
+
+def _fit(waveform: Tensor, length: int) -> Tensor:
+    """Cut sound (C, N), or follow it with silence."""
+    return F.pad(waveform[:, :length], (0, max(0, length - waveform.shape[1])))
+
+
+def _gaps(kept: list[Range], span: Range) -> list[Range]:
+    """What kept ranges of samples leave of ``span``."""
+    inside = [(max(first, span[0]), min(last, span[1])) for first, last in kept if first < span[1] and last > span[0]]
+    edges = [span[0], *(edge for pair in inside for edge in pair), span[1]]
+    return [(first, last) for first, last in zip(edges[::2], edges[1::2], strict=True) if last > first]
+
+
+def _fade_in(filling: Tensor, mirrored: Tensor) -> Tensor:
+    """Let sound (C, N) begin as ``mirrored`` (C, n) and turn into itself at constant power."""
+    length = min(mirrored.shape[1], filling.shape[1])
+    angle = torch.linspace(0, pi / 2, length + 2, device=filling.device, dtype=filling.dtype)[1:-1]
+    head = filling[:, :length] * angle.sin() + mirrored[:, :length] * angle.cos()
+    return torch.cat([head, filling[:, length:]], 1)
+
+
+def _cut_frames(generated: Tensor, source: Source) -> Tensor:
+    """Generated frames for a source that has none, cut where the source's sound ends if the result does."""
+    if not source.ends_with_source or source.sound is None:
+        return generated
+    return generated[: max(1, ceil(source.seconds * FPS - _TINY))]
+
+
+def _generated_frames(generated: Tensor, times: Tensor, like: Tensor) -> Tensor:
+    """The generated frames (G, h, w, 3) nearest to points in time, in the size and kind of other frames."""
+    chosen, places = nearest_frames(len(generated), FPS, times).unique(return_inverse=True)
+    frames = resize_frames(generated[chosen.to(generated.device)], like.shape[2], like.shape[1], Fit.STRETCH)
+    return frames.to(like)[places.to(like.device)]
