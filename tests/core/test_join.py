@@ -87,6 +87,7 @@ def test_a_segment_that_fades_in_from_silence_leaves_no_hole(share):
     length = round(share * OVERLAP)
     later[:length] *= torch.linspace(0, 1, length)
     assert_even([whole[:50_000], later], limit=3)
+    assert abs(rms_db(join_sounds([whole[:50_000], later], OVERLAP)[50_000:52_000]) - rms_db(whole)) < 3
     assert_even([whole[:50_000], torch.cat([later[:OVERLAP], noise(50_000, 1)])], limit=3)
 
 
