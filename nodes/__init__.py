@@ -4,10 +4,19 @@ from comfy_api.latest import ComfyExtension, io
 
 from .condition import ReferenceImage, SpeechText
 from .decode import Decode
+from .emotion import Emotion
+from .face import FindFaces
+from .face_show import MaskOverlay, ShowFaceMask
+from .keep import Keep
 from .latent import EmptyLatent
 from .load import LoadAudioCodec, LoadModel, LoadTextEncoder, LoadVideoCodec
-from .portrait import ToonPortrait
+from .long import LongVideoNode
+from .portrait import ToonClip, ToonPortrait
 from .sample import Guidance, Guider, Sampler, Sigmas
+from .speakers import OneSpeaker, Speakers, SteerFace
+from .sync import SyncMeter
+from .task import Task
+from .voice import ReferenceVoice
 
 NODES: list[type[io.ComfyNode]] = [
     LoadModel,
@@ -15,14 +24,27 @@ NODES: list[type[io.ComfyNode]] = [
     LoadVideoCodec,
     LoadAudioCodec,
     ToonPortrait,
+    ToonClip,
     SpeechText,
+    Emotion,
     ReferenceImage,
+    ReferenceVoice,
     EmptyLatent,
+    Task,
+    Keep,
+    SteerFace,
+    OneSpeaker,
+    Speakers,
     Sampler,
     Guider,
     Guidance,
     Sigmas,
+    LongVideoNode,
     Decode,
+    FindFaces,
+    ShowFaceMask,
+    MaskOverlay,
+    SyncMeter,
 ]
 
 

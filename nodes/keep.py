@@ -51,14 +51,6 @@ class Keep(io.ComfyNode):
                     tooltip="When the transcript begins, seconds; for models with a fixed speaking rate, such as the "
                     "bundled one. The released model places words by itself: give it the whole transcript.",
                 ),
-                io.Combo.Input(
-                    "fit",
-                    options=["crop", "stretch"],
-                    default="crop",
-                    optional=True,
-                    advanced=True,
-                    tooltip="What to do where the pictures have other proportions than the clip.",
-                ),
             ],
             outputs=[
                 io.Conditioning.Output(display_name="positive"),
@@ -75,9 +67,9 @@ class Keep(io.ComfyNode):
     @classmethod
     def execute(
         cls, positive, negative, latent, video_codec, video_spans, audio_spans,
-        video=None, sound=None, speech_start=0.0, fit="crop",
+        video=None, sound=None, speech_start=0.0,
     ) -> io.NodeOutput:  # fmt: skip
         kept = Kept(video, sound, parse_spans(video_spans), parse_spans(audio_spans))
-        latent, given, notices = keep_spans(latent, video_codec, kept, fit)
+        latent, given, notices = keep_spans(latent, video_codec, kept)
         positive = set_speech(set_pass(positive, interaction=interaction_of(latent)), start=speech_start)
         return with_notices(notices, positive, negative, latent, given)

@@ -1,5 +1,6 @@
 """A video as long as its script."""
 
+from functools import partial
 from pathlib import Path
 
 import comfy.samplers
@@ -14,10 +15,10 @@ from .host.guidance import make_guider
 from .host.load import identity_of, require_uniavgen
 from .host.long import LongPlan, LongVideo, join, plan_segments
 from .host.notices import with_notices
-from .host.preview import Progress
+from .host.preview import DEFAULT_EVERY, Show
 from .host.run import run_sampler
 from .host.store import Segment, SegmentStore, key_of
-from .host.tasks import Scene
+from .host.tasks import Prepared, Scene
 from .latent import LARGEST, LONGEST, SHORTEST, SMALLEST, size_fault
 from .sample import guidance_config, guidance_inputs, schedule_inputs
 
@@ -98,26 +99,28 @@ class LongVideoNode(io.ComfyNode):
         prepared = prepare_transcript(script)
         texts = plan_segments(prepared.text, segment_seconds, keep_seconds, text)
         plan = LongPlan(texts, segment_seconds, keep_seconds, length == AS_NEEDED, seed)
-        scene = Scene(positive, negative, video_codec, width, height, "crop")
-        long = LongVideo(scene, image, plan, text)
+        long = LongVideo(Scene(positive, negative, video_codec, width, height, "crop"), image, plan, text)
         long.voice = None if voice is None else (voice, voice_text)
         config, sigmas = guidance_config(**guidance), release_sigmas(steps, shift)
-
-        def sample(task, seed: int, number: int) -> dict:
-            guider = make_guider(model, task.scene.positive, task.scene.negative, config)
-            progress = Progress(number * steps, len(texts) * steps)
-            return run_sampler(guider, comfy.samplers.sampler_object("euler"), sigmas, task.latent, seed, 5, progress)
-
         key = key_of(
             identity_of(model), positive, negative, image, voice, voice_text, width, height, segment_seconds,
             keep_seconds, length, seed, sigmas, repr(config),
         )  # fmt: skip
         store = SegmentStore(Path(folder_paths.get_output_directory()) / FOLDER, key)
+        sample = partial(sample_segment, model, config, sigmas, len(texts))
         segments = long.run(sample, lambda latent: decode(latent, video_codec, audio_codec), store, key)
         frames, waveform = join(segments, plan.kept_frames)
         sound = {"waveform": waveform[None, None], "sample_rate": SAMPLE_RATE}
         notices = [*prepared.notices, *long.notices]
         return with_notices(notices, frames.float() / 255, sound, float(FPS), "\n".join(texts))
+
+
+def sample_segment(model, config, sigmas, count: int, task: Prepared, seed: int, number: int) -> dict:
+    """Sample segment ``number`` of ``count``; progress counts over all of them."""
+    guider = make_guider(model, task.scene.positive, task.scene.negative, config)
+    steps = len(sigmas) - 1
+    show = Show(DEFAULT_EVERY, number * steps, count * steps)
+    return run_sampler(guider, comfy.samplers.sampler_object("euler"), sigmas, task.latent, seed, show)
 
 
 def decode(latent: dict, video_codec, audio_codec) -> Segment:

@@ -70,4 +70,9 @@ class ToonClip(io.ComfyNode):
     def execute(cls, clip: str) -> io.NodeOutput:
         texts = json.loads((CLIPS / "clips.json").read_text(encoding="utf-8"))[clip]
         video = InputImpl.VideoFromFile(str(CLIPS / f"{clip}.mp4"))
-        return io.NodeOutput(video, video.get_components().audio, texts["transcript"], texts["caption"])
+        parts = video.get_components()
+        samples = int(
+            len(parts.images) / parts.frame_rate * parts.audio["sample_rate"]
+        )  # the codec fills its last block
+        audio = {**parts.audio, "waveform": parts.audio["waveform"][..., :samples]}
+        return io.NodeOutput(video, audio, texts["transcript"], texts["caption"])

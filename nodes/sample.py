@@ -6,7 +6,7 @@ from comfy_api.latest import io
 from ..uniavgen_core.config import GuidanceConfig
 from ..uniavgen_core.diffusion.schedule import release_sigmas
 from .host.guidance import make_guider, patch_guidance
-from .host.preview import DEFAULT_EVERY
+from .host.preview import DEFAULT_EVERY, Show
 from .host.run import run_sampler
 
 AFTER = {"text guidance (release)": True, "no guidance (paper)": False}
@@ -131,7 +131,7 @@ class Sampler(io.ComfyNode):
         guider = make_guider(model, positive, negative, guidance_config(**guidance))
         sampler = comfy.samplers.sampler_object(sampler_name)
         sigmas = release_sigmas(steps, shift)
-        return io.NodeOutput(run_sampler(guider, sampler, sigmas, latent, seed, audio_preview_every))
+        return io.NodeOutput(run_sampler(guider, sampler, sigmas, latent, seed, Show(audio_preview_every)))
 
 
 class Guider(io.ComfyNode):

@@ -6,7 +6,7 @@ Source: UniAVGen (arXiv:2511.03334) and its inference release.
 """
 
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, floor
 
 FPS = 16
 SAMPLE_RATE = 24_000
@@ -42,6 +42,11 @@ def video_frames_in(seconds: float) -> int:
 def video_frames_covering(seconds: float) -> int:
     """Fewest video frames that last ``seconds`` or more and that the codec can hold: 4n + 1, at least 5."""
     return max(video_frames_of(2), video_frames_of(latent_frames_of(ceil(seconds * FPS - 1e-6))))
+
+
+def video_frames_within(seconds: float) -> int:
+    """Most video frames that last ``seconds`` or less and that the codec can hold: 4n + 1, at least 5."""
+    return max(video_frames_of(2), (floor(seconds * FPS + 1e-6) - 1) // TEMPORAL_FACTOR * TEMPORAL_FACTOR + 1)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from .given import Given
 from .latent import keep_audio, keep_video, masks_of, split
 from .material import Footage, read_video, sound_of
 from .picture import encode_pictures
-from .tasks import mel_of
+from .tasks import STRETCH, mel_of
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,13 @@ class Kept:
     audio_spans: Spans
 
 
-def keep_spans(latent: dict, video_codec: Any, kept: Kept, fit: str) -> tuple[dict, Given, list[str]]:
+def keep_spans(latent: dict, video_codec: Any, kept: Kept) -> tuple[dict, Given, list[str]]:
     """Write the kept spans into a latent.
 
     Args:
         latent: Joint LATENT of one clip.
         video_codec: VAE object for pictures.
-        kept: What is kept.
-        fit: ``crop`` or ``stretch``, for pictures of other proportions.
+        kept: What is kept. Pictures of other proportions are stretched, and what is generated is stretched back.
 
     Returns:
         LATENT with masks, the material to put back, and notices.
@@ -60,7 +59,7 @@ def keep_spans(latent: dict, video_codec: Any, kept: Kept, fit: str) -> tuple[di
     if kept.video_spans:
         kept.video_spans.check_within(footage.seconds, "the video")
         spans = kept.video_spans.clipped(min(seconds, footage.seconds))
-        latent = _keep_pictures(latent, video_codec, footage, spans, fit)
+        latent = _keep_pictures(latent, video_codec, footage, spans)
         source = replace(source, frames=footage.frames, fps=float(footage.fps), video_kept=spans)
     if kept.audio_spans:
         kept.audio_spans.check_within(sound.seconds, "the sound")
@@ -87,13 +86,13 @@ def _material(kept: Kept) -> tuple[Footage | None, Sound | None, list[str]]:
     return footage, sound, notices
 
 
-def _keep_pictures(latent: dict, video_codec: Any, footage: Footage, spans: Spans, fit: str) -> dict:
+def _keep_pictures(latent: dict, video_codec: Any, footage: Footage, spans: Spans) -> dict:
     video = split(latent)[0]
     rows, columns = video.shape[-2:]
     frames = resample_frames(footage.frames, float(footage.fps), FPS)
     count = video_frames_of(video.shape[2])
     frames = fit_frame_count(frames[:count], count)
-    clean = encode_pictures(video_codec, frames, (columns * SPATIAL_FACTOR, rows * SPATIAL_FACTOR), fit)
+    clean = encode_pictures(video_codec, frames, (columns * SPATIAL_FACTOR, rows * SPATIAL_FACTOR), STRETCH)
     return keep_video(latent, clean, (~spans.latent_mask(video.shape[2])).float())
 
 

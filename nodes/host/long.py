@@ -16,7 +16,7 @@ from comfy_api.latest import InputImpl, Types
 from torch import Tensor
 
 from ...uniavgen_core.config import TextConfig
-from ...uniavgen_core.media.join import join_sounds
+from ...uniavgen_core.media.join import join_frames, join_sounds
 from ...uniavgen_core.media.sound import Sound
 from ...uniavgen_core.shapes import FPS, MEL_RATE, SAMPLE_RATE, video_frames_in
 from ...uniavgen_core.text.script import plan_script
@@ -166,9 +166,9 @@ def join(segments: Sequence[Segment], kept_frames: int) -> tuple[Tensor, Tensor]
     """
     overlap = round(CROSSFADE_SECONDS * SAMPLE_RATE)
     later = kept_frames * SAMPLE_RATE // FPS - overlap
-    frames = [segment.frames[kept_frames if number else 0 :] for number, segment in enumerate(segments)]
     sounds = [_whole_sound(segment)[later if number else 0 :] for number, segment in enumerate(segments)]
-    return torch.cat(frames), join_sounds(sounds, overlap)
+    frames = join_frames([segment.frames.float() for segment in segments], kept_frames)
+    return frames.round().to(torch.uint8), join_sounds(sounds, overlap)
 
 
 def _whole_sound(segment: Segment) -> Tensor:

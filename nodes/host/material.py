@@ -15,6 +15,7 @@ from torch import Tensor
 from ...uniavgen_core.media.sound import Sound, check_user_sound, cut
 
 HALF = Fraction(1, 2)
+RGB = 3
 BYTES_PER_PIXEL = 12
 """Three channels of float32, as ComfyUI holds a decoded frame."""
 LARGEST_SHARE = 0.5
@@ -93,11 +94,26 @@ def read_video(video: Any, what: str, last_seconds: float | None = None) -> tupl
     frames = components.images
     if frames.ndim != 4 or not frames.shape[0]:
         raise ValueError(f"{_begin(what)} has no pictures. Give a video file, not a sound alone.")
-    sound, notices = None, []
+    sound, notices = None, _oddities(components, what)
     if components.audio is not None and components.audio["waveform"].shape[-1]:
-        sound, notices = sound_of(components.audio, f"the sound of {what}")
+        sound, more = sound_of(components.audio, f"the sound of {what}")
+        notices += more
         sound = cut(sound, float(HALF / fps), sound.seconds) if start else sound
-    return Footage(frames[..., :3], fps, sound), notices
+    return Footage(frames[..., :RGB], fps, sound), notices
+
+
+def _oddities(components: Any, what: str) -> list[str]:
+    """What is odd about a video that can be used."""
+    height, width = components.images.shape[1:3]
+    notices = []
+    if getattr(components, "alpha", None) is not None or components.images.shape[-1] > RGB:
+        notices.append(f"{_begin(what)} has an alpha channel, which is left out.")
+    if width % 2 or height % 2:
+        notices.append(
+            f"{_begin(what)} is {width}x{height} and comes back in that size, but mp4 files need even sides. Crop it "
+            "by a pixel before saving, or save it in another format."
+        )
+    return notices
 
 
 def _check_memory(frames: int, size: tuple[int, int], what: str) -> None:

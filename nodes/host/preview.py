@@ -36,38 +36,44 @@ DEFAULT_EVERY = 5
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Where a sampling run stands within a longer job.
+class Show:
+    """What is shown of a sampling run.
 
     Attributes:
-        done: Steps before it.
-        total: Steps of the whole job.
+        sound_every: Steps from one sound preview to the next, 0 for none.
+        done: Steps of a longer job before this run.
+        total: Steps of the whole job; None for a job of its own.
     """
 
-    done: int
-    total: int
+    sound_every: int = 0
+    done: int = 0
+    total: int | None = None
+
+
+NOTHING_BUT_PICTURES = Show()
 
 
 @contextmanager
 def live_previews(
-    model: comfy.model_patcher.ModelPatcher, progress: Progress, every: int
+    model: comfy.model_patcher.ModelPatcher, steps: int, what: Show
 ) -> Iterator[Callable[[int, NestedTensor, NestedTensor, int], None]]:
     """Progress, picture and sound of one sampling run.
 
     Args:
         model: What is sampled from.
-        progress: What the progress bar shows.
-        every: Steps from one sound preview to the next, 0 for none.
+        steps: Steps of the run.
+        what: What is shown.
 
     Yields:
         Callback for the sampler: step, denoised, noisy, number of steps.
     """
-    show = latent_preview.prepare_callback(model, progress.total)
-    listener = Listener(every, model.model.latent_format)
+    total = what.total or steps
+    show = latent_preview.prepare_callback(model, total)
+    listener = Listener(what.sound_every, model.model.latent_format)
 
     def on_step(step: int, denoised: NestedTensor, noisy: NestedTensor, total_steps: int) -> None:
         listener.step(step, denoised, total_steps)
-        show(progress.done + step, _one_picture(denoised, step), noisy, progress.total)
+        show(what.done + step, _one_picture(denoised, step), noisy, total)
 
     try:
         yield on_step

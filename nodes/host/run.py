@@ -11,7 +11,7 @@ from comfy.nested_tensor import NestedTensor
 from torch import Tensor
 
 from .latent import masks_of, split
-from .preview import Progress, live_previews
+from .preview import NOTHING_BUT_PICTURES, Show, live_previews
 
 
 def run_sampler(
@@ -20,8 +20,7 @@ def run_sampler(
     sigmas: Tensor,
     latent: dict,
     seed: int,
-    audio_preview_every: int = 0,
-    progress: Progress | None = None,
+    show: Show = NOTHING_BUT_PICTURES,
 ) -> dict:
     """Sample a LATENT.
 
@@ -31,8 +30,7 @@ def run_sampler(
         sigmas: Falling noise levels, (steps + 1,).
         latent: Joint LATENT; parts under a noise mask of 0 are kept.
         seed: Seed of the noise.
-        audio_preview_every: Steps from one sound preview to the next, 0 for none.
-        progress: Where the run stands within a longer job; None for a job of its own.
+        show: What is shown while it runs.
 
     Returns:
         Sampled LATENT.
@@ -42,8 +40,7 @@ def run_sampler(
     """
     split(latent)
     samples = latent["samples"]
-    progress = progress or Progress(0, len(sigmas) - 1)
-    with live_previews(guider.model_patcher, progress, audio_preview_every) as on_step:
+    with live_previews(guider.model_patcher, len(sigmas) - 1, show) as on_step:
         sampled = guider.sample(
             comfy.sample.prepare_noise(samples, seed, latent.get("batch_index")),
             samples,

@@ -27,6 +27,7 @@ from ...uniavgen_core.shapes import (
     mel_frames_of,
     video_frames_covering,
     video_frames_in,
+    video_frames_within,
 )
 from .conditions import REFERENCE_IMAGE_KEY, REFERENCE_VOICE_KEY, set_pass, set_speech, set_values
 from .given import Given
@@ -35,6 +36,8 @@ from .material import Footage, read_video, sound_of
 from .picture import encode_pictures
 
 LONGEST_SECONDS = 120.0
+SHORTEST_SECONDS = 5 / FPS
+STRETCH = "stretch"
 NO_VOICE = "No reference voice is connected, so the model chooses a voice."
 LOUDEST_GAIN = 10.0
 """A quieter sound is a near silence, whose noise would be raised to the level of speech."""
@@ -184,7 +187,8 @@ class Continuation:
 
 def continue_clip(scene: Scene, video: Any, plan: Continuation, image: Tensor | None = None) -> Prepared:
     """Generate what comes after a video and its sound; the person is that of ``image``, or of the first frame."""
-    footage, notices = read_video(video, "the clip", None if plan.whole else plan.keep_seconds)
+    kept_seconds = video_frames_in(plan.keep_seconds) / FPS
+    footage, notices = read_video(video, "the clip", None if plan.whole else kept_seconds)
     return continue_footage(scene, footage, plan, image, tuple(notices))
 
 
@@ -192,9 +196,15 @@ def continue_footage(
     scene: Scene, footage: Footage, plan: Continuation, image: Tensor | None = None, notices: tuple[str, ...] = ()
 ) -> Prepared:
     """``continue_clip`` for a video that is already decoded."""
-    kept = min(video_frames_in(plan.keep_seconds), video_frames_in(footage.seconds))
+    if footage.seconds < SHORTEST_SECONDS:
+        raise ValueError(
+            f"The clip lasts {footage.seconds:.2f} s; at least {SHORTEST_SECONDS:.2f} s are needed to go on from. Use "
+            "the task 'speak' with its picture as the image."
+        )
+    kept = min(video_frames_in(plan.keep_seconds), video_frames_within(footage.seconds))
     total = max(kept + 4, video_frames_covering(kept / FPS + plan.seconds))
     lead = max(0.0, footage.seconds - kept / FPS)
+    scene = replace(scene, fit=STRETCH)  # what is generated returns to the clip's own size
     pictures = _last_frames(footage, kept)
     reference = scene.encode(footage.frames[:1] if image is None else image[:1])
     clean = scene.encode(pictures)

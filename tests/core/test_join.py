@@ -5,7 +5,7 @@ from math import pi
 import pytest
 import torch
 
-from uniavgen_core.media.join import join_sounds, rms_db, trailing_ramp
+from uniavgen_core.media.join import join_frames, join_sounds, rms_db, trailing_ramp
 
 OVERLAP = 2_400
 
@@ -124,7 +124,7 @@ def test_one_segment_and_no_overlap_change_nothing():
 @pytest.mark.parametrize(
     ("parts", "overlap", "message"),
     [
-        ([], 10, "no sounds"),
+        ([], 10, "no parts"),
         ([torch.zeros(50), torch.zeros(10)], 10, r"Part 2 .* \(10,\)"),
         ([torch.zeros(9), torch.zeros(50)], 10, r"Part 1 .* \(9,\)"),
         ([torch.zeros(1, 50)], 10, r"Part 1 .* \(1, 50\)"),
@@ -155,3 +155,24 @@ def test_the_ramp_keeps_all_but_the_end_and_rises_smoothly_there(length, ramp):
 def test_an_impossible_ramp_is_refused(ramp):
     with pytest.raises(ValueError, match=f"{ramp} frames; it must have 0 to 10"):
         trailing_ramp(10, ramp)
+
+
+def test_shared_frames_turn_from_one_segment_into_the_next():
+    first, second = torch.zeros(6, 1, 1, 3), torch.ones(5, 1, 1, 3)
+    joined = join_frames([first, second], 3)[:, 0, 0, 0]
+    assert joined.tolist() == [0, 0, 0, 0.25, 0.5, 0.75, 1, 1]
+
+
+def test_frames_that_agree_where_they_are_shared_are_not_changed():
+    whole = torch.rand(20, 2, 2, 3, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(join_frames([whole[:9], whole[5:15], whole[11:]], 4), whole)
+
+
+def test_frames_without_an_overlap_stand_end_to_end():
+    first, second = torch.rand(2, 1, 1, 3), torch.rand(3, 1, 1, 3)
+    assert torch.equal(join_frames([first, second], 0), torch.cat([first, second]))
+
+
+def test_a_segment_that_adds_no_frame_is_refused():
+    with pytest.raises(ValueError, match="Part 2"):
+        join_frames([torch.zeros(6, 1, 1, 3), torch.zeros(3, 1, 1, 3)], 3)

@@ -3,7 +3,9 @@
 Chromium is Debian's, or any Chrome; ``dev.py test`` installs it where it may.
 """
 
+import json
 import time
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
@@ -11,6 +13,7 @@ from playwright.sync_api import expect, sync_playwright
 from tools.chromium import find_chromium
 from tools.comfy_server import PACK_NAME
 
+WORKFLOWS = Path(__file__).parents[2] / "workflows"
 TEMPLATE = "quick_start"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
 START_SECONDS, RUN_SECONDS = 60, 180
@@ -62,6 +65,14 @@ def test_the_quick_start_template_runs_and_its_video_is_shown(page, server):
     page.wait_for_function("video => video.readyState >= 1", arg=video.element_handle())
     assert video.evaluate("video => video.videoWidth * video.duration") > 0
     assert errors == []
+
+
+@pytest.mark.parametrize("path", sorted(WORKFLOWS.glob("*.json")), ids=lambda path: path.stem)
+def test_a_graph_and_the_api_workflow_beside_it_are_the_same(page, path):
+    graph, expected = (json.loads(file.read_text()) for file in (path, WORKFLOWS / "api" / path.name))
+    page.evaluate("graph => window.app.loadGraphData(graph)", graph)
+    assert page.evaluate("window.app.graphToPrompt().then(made => made.output)") == expected
+    assert page.evaluate("window.app.graph.nodes.filter(node => node.has_errors).map(node => node.type)") == []
 
 
 def wait_for_result(server, before):

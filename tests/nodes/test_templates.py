@@ -1,50 +1,44 @@
-"""The templates: the editor's graph and the API workflow beside it are the same, and the nodes accept both."""
+"""The templates run in a real server. That graph and API workflow are the same is seen in ``test_browser``."""
 
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from tools.contact_sheet import read_clip
+from tools.template_graphs import TEMPLATES as GRAPHS
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
 TEMPLATES = sorted(WORKFLOWS.glob("*.json"))
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COMFY_DYNAMICCOMBO_V3"}
 
 
-def widget_names(definition):
-    """Names of a node's widgets in the order the editor stores their values; the seed's has a second value."""
-    names = []
-    for name in definition["input_order"].get("required", []) + definition["input_order"].get("optional", []):
-        kind, options = (
-            *(definition["input"].get("required", {}) | definition["input"].get("optional", {}))[name],
-            {},
-        )[:2]
-        if isinstance(kind, list) or kind in WIDGETS:
-            names.append(name)
-            names += [None] if options.get("control_after_generate") else []
-    return names
+STEPS = 2
 
 
-def to_api(graph, definitions):
-    """The API workflow of an editor's graph."""
-    links = {number: [str(source), slot] for number, source, slot, *_ in graph["links"]}
-    prompt = {}
-    for node in graph["nodes"]:
-        names = widget_names(definitions[node["type"]])
-        assert len(names) == len(node["widgets_values"]), node["type"]
-        values = {name: value for name, value in zip(names, node["widgets_values"], strict=True) if name}
-        linked = {entry["name"]: links[entry["link"]] for entry in node["inputs"] if entry["link"] is not None}
-        prompt[str(node["id"])] = {
-            "class_type": node["type"],
-            "inputs": values | linked,
-            "_meta": {"title": node["title"]},
-        }
-    return prompt
+def api_of(path):
+    return json.loads((WORKFLOWS / "api" / path.name).read_text())
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
-def test_the_graph_and_the_api_workflow_are_the_same(server, path):
-    graph = json.loads(path.read_text())
-    assert to_api(graph, server.object_info()) == json.loads((WORKFLOWS / "api" / path.name).read_text())
+def test_a_template_makes_a_video_with_sound(server, path, tmp_path):
+    workflow = api_of(path)
+    for node in workflow.values():
+        if "steps" in node["inputs"]:
+            node["inputs"]["steps"] = STEPS
+    (video,) = [file for file in server.run(workflow).files() if file["filename"].endswith(".mp4")]
+    clip = read_clip(server.download(video, tmp_path / "clip.mp4"))
+    assert clip.fps == 16
+    assert clip.seconds >= 2
+    assert np.ptp(clip.frames) > 60
+    assert np.abs(clip.sound).max() > 0.01
+    assert len(clip.sound) / clip.sample_rate == pytest.approx(clip.seconds, abs=0.1)
+
+
+def test_templates_and_api_workflows_come_in_pairs():
+    assert {path.name for path in TEMPLATES} == {path.name for path in (WORKFLOWS / "api").glob("*.json")}
+    assert {path.stem for path in TEMPLATES} == set(GRAPHS)
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
@@ -52,14 +46,22 @@ def test_a_template_has_a_thumbnail(path):
     assert path.with_suffix(".jpg").stat().st_size > 1000
 
 
+def inputs_of(definition):
+    """Name and entry of every input of a node, those of a dynamic choice's options included."""
+    for group in ("required", "optional"):
+        for name, entry in definition["input"].get(group, {}).items():
+            yield name, entry
+            for option in (*entry, {})[1].get("options", []) if entry[0] == "COMFY_DYNAMICCOMBO_V3" else ():
+                yield from inputs_of({"input": option["inputs"]})
+
+
 def test_every_input_of_our_nodes_says_what_it_is_for(server):
-    for name, definition in server.object_info().items():
-        if name.startswith("UniAVGen"):
-            inputs = definition["input"].get("required", {}) | definition["input"].get("optional", {})
-            for entry in inputs.values():
+    for node, definition in server.object_info().items():
+        if node.startswith("UniAVGen"):
+            for name, entry in inputs_of(definition):
                 kind, options = (*entry, {})[:2]
                 if isinstance(kind, list) or kind in WIDGETS:
-                    assert options.get("tooltip") or options.get("control_after_generate"), (name, entry)
+                    assert options.get("tooltip") or options.get("control_after_generate"), (node, name)
             assert definition["description"]
 
 

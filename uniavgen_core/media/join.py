@@ -1,6 +1,6 @@
-"""Joining the sounds of a long clip's segments, and the mask that softens where one segment takes over.
+"""Joining the segments of a long clip, and the mask that softens where one segment takes over.
 
-Dimension key: N samples, S mel frames.
+Dimension key: N samples, S mel frames, F video frames, H and W pixel rows and columns.
 """
 
 from math import log10, pi
@@ -44,20 +44,35 @@ def join_sounds(parts: list[Tensor], overlap: int) -> Tensor:
     Raises:
         ValueError: If there is no part, the overlap is negative, or a part is not longer than the overlap.
     """
-    if not parts:
-        raise ValueError("There are no sounds to join.")
-    if overlap < 0:
-        raise ValueError(f"overlap is {overlap} samples; it cannot be negative.")
-    for index, part in enumerate(parts):
-        if part.ndim != 1 or len(part) <= overlap:
-            raise ValueError(
-                f"Part {index + 1} to be joined has shape {tuple(part.shape)}; expected (samples,), more than the "
-                f"overlap of {overlap}. Make its segment longer, or the overlap shorter."
-            )
+    _check_parts(parts, overlap, 1)
     joined, tail = [], parts[0]
     for part in parts[1:]:
         body, tail = tail[: len(tail) - overlap], _joined_tail(tail[len(tail) - overlap :], part)
         joined.append(body)
+    return torch.cat([*joined, tail])
+
+
+def join_frames(parts: list[Tensor], overlap: int) -> Tensor:
+    """Join the pictures of segments, each of which begins with its own version of how the one before it ends.
+
+    Args:
+        parts: Pictures, floating point, (F_i, H, W, 3) each.
+        overlap: Frames that neighbours share, over which one turns into the next; 0 to put them end to end.
+
+    Returns:
+        The whole, (sum of F_i - overlap * (parts - 1), H, W, 3).
+
+    Raises:
+        ValueError: If there is no part, the overlap is negative, or a part is not longer than the overlap.
+    """
+    _check_parts(parts, overlap, 4)
+    come = (torch.arange(overlap, dtype=parts[0].dtype, device=parts[0].device) + 1) / (overlap + 1)
+    come = come[:, None, None, None]
+    joined, tail = [], parts[0]
+    for part in parts[1:]:
+        joined.append(tail[: len(tail) - overlap])
+        shared = torch.lerp(tail[len(tail) - overlap :], part[:overlap], come)
+        tail = torch.cat([shared, part[overlap:]])
     return torch.cat([*joined, tail])
 
 
@@ -78,6 +93,20 @@ def trailing_ramp(length: int, ramp: int) -> Tensor:
         raise ValueError(f"The ramp has {ramp} frames; it must have 0 to {length}, the length of what is kept.")
     rise = torch.sin(torch.linspace(0, pi / 2, ramp + 2)[1:-1]).square()
     return torch.cat([torch.zeros(length - ramp), rise])
+
+
+def _check_parts(parts: list[Tensor], overlap: int, dimensions: int) -> None:
+    """Refuse parts that cannot share an overlap."""
+    if not parts:
+        raise ValueError("There are no parts to join.")
+    if overlap < 0:
+        raise ValueError(f"overlap is {overlap}; it cannot be negative.")
+    for index, part in enumerate(parts):
+        if part.ndim != dimensions or len(part) <= overlap:
+            raise ValueError(
+                f"Part {index + 1} to be joined has shape {tuple(part.shape)}; it must have {dimensions} axis or "
+                f"axes and be longer than the overlap of {overlap}. Make its segment longer, or the overlap shorter."
+            )
 
 
 def _joined_tail(tail: Tensor, part: Tensor) -> Tensor:
