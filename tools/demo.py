@@ -4,9 +4,11 @@ Uses av, numpy and Pillow, which ComfyUI brings.
 """
 
 import json
+import shutil
+import time
 from argparse import Namespace
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,8 @@ from .environment import current
 from .workflow import read_workflow, value_of
 
 LONGEST_RUN = 24 * 3600  # seconds
+PATIENCE = 30.0  # seconds that a stopped workflow has to end
+FINISHED = "output/uniavgen/**/finished_so_far.mp4"  # what a stopped long video leaves in the server's folder
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,10 @@ def make(server: ComfyServer, workflow: Prompt, options: Namespace, console: Con
         DevError: A node failed, in its own words, or the server did.
     """
     workflow = prepare(workflow, with_readable_sound(options, server.folder), server.offer)
-    video = render(server, workflow, options.output, console)
+    with ExitStack() as stack:
+        if options.script is not None:
+            stack.enter_context(finished_kept(server, options.output, console))
+        video = render(server, workflow, options.output, console)
     with console.phase("contact_sheet", "Drawing the contact sheet"):
         sheet, clip = video.with_suffix(".png"), read_clip(video)
         write_contact_sheet(clip, sheet)
@@ -117,6 +124,25 @@ def render(client: ComfyClient, workflow: Prompt, folder: Path, console: Console
     if not videos:
         raise DevError("The workflow made no mp4 file. It needs a SaveVideo node with the format mp4.")
     return client.download(videos[0], free_name(folder / "uniavgen.mp4"))
+
+
+@contextmanager
+def finished_kept(server: ComfyServer, folder: Path, console: Console) -> Iterator[None]:
+    """Fetch what a stopped or failed long video has finished, before the server and its folder go."""
+    before = set(server.folder.glob(FINISHED))
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            server.interrupt()
+            deadline = time.monotonic() + PATIENCE
+            while server.get("/queue")["queue_running"] and time.monotonic() < deadline:
+                time.sleep(0.2)
+        for path in set(server.folder.glob(FINISHED)) - before:
+            kept = free_name(folder / "uniavgen_unfinished.mp4")
+            shutil.copyfile(path, kept)
+            console.line(f"The segments that were finished are kept: {kept.resolve()}")
+        raise
 
 
 def notices_of(result: Result) -> list[str]:

@@ -1,6 +1,7 @@
 """The demo's options and what they make of the templates, without a server."""
 
 import copy
+import io
 import wave
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 from PIL import Image
 
 from tools.comfy_server import ComfyServer
-from tools.console import DevError
+from tools.console import Console, DevError
+from tools.demo import finished_kept
 from tools.demo_files import check_files, with_readable_sound
 from tools.demo_options import parse
 from tools.demo_tasks import prepare, template_of
@@ -147,7 +149,7 @@ def test_the_users_files_take_the_place_of_the_examples(task):
 
 
 def test_numbers_and_texts_go_where_the_task_has_them():
-    common = "--caption A --speech B --width 64 --height 96 --steps 3 --seed 4".split()
+    common = ["--caption", "A", "--speech", "B", "--width", "64", "--height", "96", "--steps", "3", "--seed", "4"]
     for task, seconds in (("joint", "task.seconds"), ("voice", "task.seconds"), ("continue", "task.seconds")):
         _, workflow, _ = prepared("--task", task, "--seconds", "1.5", *common)
         assert node(workflow, "Task")["inputs"][seconds] == 1.5
@@ -265,6 +267,20 @@ def idle_server(tmp_path):
     server = ComfyServer(Environment(Path("python"), Path("comfyui")))
     server.folder = tmp_path / "base"
     return server
+
+
+def test_what_a_failed_script_finished_is_kept_even_where_the_server_has_gone(idle_server, tmp_path):
+    left = idle_server.folder / "output" / "uniavgen" / "long_1" / "finished_so_far.mp4"
+    left.parent.mkdir(parents=True)
+    (tmp_path / "uniavgen_unfinished.mp4").touch()
+
+    def fail():
+        left.write_bytes(b"segments")
+        raise DevError
+
+    with pytest.raises(DevError), finished_kept(idle_server, tmp_path, Console(io.StringIO())):
+        fail()
+    assert (tmp_path / "uniavgen_unfinished_2.mp4").read_bytes() == b"segments"
 
 
 def test_files_of_the_same_name_do_not_clash_and_odd_names_are_made_safe(idle_server, tmp_path):

@@ -92,10 +92,11 @@ def test_the_demo_makes_a_video_and_prints_its_paths_last(tmp_path):
     answer = json.loads(lines[-1])
     assert lines[-3].endswith(answer["video"])
     assert lines[-2].endswith(answer["contact_sheet"])
-    assert answer["seed"] == 7
+    assert (answer["task"], answer["seed"]) == ("joint", 7)
     assert {"setup", "start_server", "generate"} <= set(answer["seconds"])
     clip = read_clip(Path(answer["video"]))
     assert (clip.codecs, clip.fps, clip.sample_rate) == (("h264", "aac"), 16, 24000)
+    assert answer["clip"]["frames"] == len(clip.frames) == 33
     assert np.ptp(clip.frames) > 60
     assert np.abs(clip.sound).max() > 0.01
     assert Image.open(answer["contact_sheet"]).size[0] > 500
