@@ -19,6 +19,7 @@ WEIGHTS = "face_detection_yunet_*.onnx"
 SMALLEST_SIDE, LARGEST_SIDE = 512, 960
 """Shorter side that pictures are brought to, pixels: faces under about 10 pixels are missed, large ones fit poorly."""
 _LONGEST_SIDE = 4096  # of strips; nothing larger goes through the network
+_NARROWEST_SIDE = 128
 _OVERLAP, _MOST = 0.3, 500
 _LANDMARKS, _SCORE = slice(4, 14), 14
 
@@ -61,9 +62,16 @@ class FaceDetector:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         method = self._cv2.INTER_AREA if scale < 1 else self._cv2.INTER_CUBIC
         resized = picture if scale == 1 else self._cv2.resize(picture, size, interpolation=method)
-        self._detector.setInputSize(size)
-        _, rows = self._detector.detect(np.ascontiguousarray(resized[:, :, ::-1]))
-        return [] if rows is None else [_face(row, width / size[0], height / size[1]) for row in rows]
+        # OpenCV 4 finds faces of infinite size in strips 32 pixels wide.
+        missing = [(0, max(0, _NARROWEST_SIDE - side)) for side in size[::-1]]
+        padded = np.pad(resized[:, :, ::-1], (*missing, (0, 0)))
+        self._detector.setInputSize(padded.shape[1::-1])
+        _, rows = self._detector.detect(padded)
+        return (
+            []
+            if rows is None
+            else [_face(row, width / size[0], height / size[1]) for row in rows if np.isfinite(row).all()]
+        )
 
 
 def _face(row: np.ndarray, across: float, down: float) -> Face:
