@@ -67,11 +67,8 @@ class FaceDetector:
         padded = np.pad(resized[:, :, ::-1], (*missing, (0, 0)))
         self._detector.setInputSize(padded.shape[1::-1])
         _, rows = self._detector.detect(padded)
-        return (
-            []
-            if rows is None
-            else [_face(row, width / size[0], height / size[1]) for row in rows if np.isfinite(row).all()]
-        )
+        found = [] if rows is None else rows[np.isfinite(rows).all(axis=1)]
+        return [_face(row, width / size[0], height / size[1]) for row in found]
 
 
 def _face(row: np.ndarray, across: float, down: float) -> Face:
