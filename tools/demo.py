@@ -18,8 +18,8 @@ from .comfy_client import ComfyClient, Prompt, Result
 from .comfy_server import ComfyServer
 from .console import Console, DevError
 from .contact_sheet import Clip, read_clip, write_contact_sheet
-from .demo_files import check_files, with_readable_sound
-from .demo_tasks import SEED, prepare, template_of
+from .demo_files import check_files, size_of, with_readable_sound
+from .demo_tasks import SEED, crop_to_even, prepare, template_of
 from .environment import current
 from .workflow import read_workflow, value_of
 
@@ -83,6 +83,13 @@ def make(server: ComfyServer, workflow: Prompt, options: Namespace, console: Con
         DevError: A node failed, in its own words, or the server did.
     """
     workflow = prepare(workflow, with_readable_sound(options, server.folder), server.offer)
+    if options.video:
+        size = size_of(options.video)
+        workflow = crop_to_even(workflow, size)
+        if any(side % 2 for side in size):
+            console.line(
+                f"Note: The video is {size[0]}x{size[1]}; an mp4 has even sizes, so a last column or row goes."
+            )
     with ExitStack() as stack:
         if options.script is not None:
             stack.enter_context(finished_kept(server, options.output, console))

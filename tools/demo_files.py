@@ -12,7 +12,7 @@ from PIL import Image
 
 from .console import DevError
 
-UNREADABLE = (av.FFmpegError, OSError, ValueError)
+UNREADABLE = (av.FFmpegError, IndexError, OSError, ValueError)
 
 
 def check_files(options: Namespace) -> None:
@@ -24,11 +24,11 @@ def check_files(options: Namespace) -> None:
     Raises:
         DevError: One does; names it.
     """
-    if options.image and not _is_picture(options.image):
+    if options.image and not (_decodes(options.image) or _opens(options.image)):
         raise DevError(f"{options.image} is no picture that can be read. Save it as PNG or JPEG.")
-    if options.audio and not _tracks(options.audio, "audio"):
+    if options.audio and not _has_sound(options.audio):
         raise DevError(f"{options.audio} has no sound that can be read. Save it as WAV, FLAC or MP3.")
-    if options.video and not _tracks(options.video, "video"):
+    if options.video and not _decodes(options.video):
         raise DevError(f"{options.video} is no video that can be read. Play it in a video player, and save it as mp4.")
 
 
@@ -44,6 +44,13 @@ def with_readable_sound(options: Namespace, folder: Path) -> Namespace:
     copy = folder / f"{options.audio.stem}.wav"
     _write_sixteen_bit(options.audio, copy)
     return Namespace(**{**vars(options), "audio": copy})
+
+
+def size_of(video: Path) -> tuple[int, int]:
+    """Width and height of a video as it is shown, pixels; its first frame says whether it stands on its side."""
+    with av.open(str(video)) as container:
+        frame = next(container.decode(video=0))
+        return (frame.height, frame.width) if frame.rotation % 180 else (frame.width, frame.height)
 
 
 def _is_eight_bit(path: Path) -> bool:
@@ -64,18 +71,22 @@ def _write_sixteen_bit(path: Path, copy: Path) -> None:
         target.mux(track.encode(None))
 
 
-def _tracks(path: Path, kind: str) -> int:
-    """How many tracks of a kind a file has; none where it cannot be read."""
+def _has_sound(path: Path) -> bool:
     with suppress(*UNREADABLE), av.open(str(path)) as container:
-        return len(getattr(container.streams, kind))
-    return 0
+        return bool(container.streams.audio)
+    return False
 
 
-def _is_picture(path: Path) -> bool:
-    """Whether ComfyUI's Load Image can read a file: by its video decoder, or else by Pillow."""
+def _decodes(path: Path) -> bool:
+    """Whether the first picture of a file can be decoded as that of a video, as Load Video and Load Image do."""
     with suppress(*UNREADABLE, StopIteration), av.open(str(path)) as container:
         next(container.decode(video=0))
         return True
+    return False
+
+
+def _opens(path: Path) -> bool:
+    """Whether Pillow reads a file, which Load Image falls back to."""
     with suppress(*UNREADABLE), Image.open(path) as picture:
         picture.load()
         return True

@@ -16,7 +16,7 @@ from tools.console import Console, DevError
 from tools.demo import finished_kept
 from tools.demo_files import check_files, with_readable_sound
 from tools.demo_options import parse
-from tools.demo_tasks import prepare, template_of
+from tools.demo_tasks import crop_to_even, prepare, template_of
 from tools.environment import Environment
 from tools.workflow import add_node, bypass_node, read_workflow, replace_node
 
@@ -200,6 +200,15 @@ def test_a_users_video_keeps_the_examples_transcript(task):
     assert node(workflow, "Speech") == node(template, "Speech")
 
 
+def test_a_result_of_odd_size_is_cropped_just_before_it_is_saved():
+    template, workflow, _ = prepared("--task", "dub", "--video", CLIP)
+    assert crop_to_even(workflow, (100, 74)) == workflow
+    cropped = crop_to_even(workflow, (101, 74))
+    crop, output = source(cropped, "Join", "images")
+    assert (crop["inputs"]["width"], crop["inputs"]["height"], output) == (100, 74, 0)
+    assert source(cropped, "Crop to even size", "image") == source(template, "Join", "images")
+
+
 def test_a_script_goes_into_the_long_video_with_its_picture_and_lengths():
     _, workflow, files = prepared("--script", "a\nb", "--image", PICTURE, "--seconds", "2", "--keep-seconds", "0.5")
     inputs = node(workflow, "Long video")["inputs"]
@@ -333,6 +342,12 @@ def test_a_video_without_a_sound_is_no_sound_and_pictures_and_clips_pass(tmp_pat
     moving = tmp_path / "moving.webp"
     pictures = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
     pictures[0].save(moving, save_all=True, append_images=pictures[1:])
+    with pytest.raises(DevError, match="no video"):
+        check_files(parse(["--task", "dub", "--video", str(moving)]))
+    write_wav(tmp_path / "sound.wav", np.zeros((800, 1), np.int16), 8000, 2)
+    for path in (__file__, tmp_path / "sound.wav"):
+        with pytest.raises(DevError, match="no picture"):
+            check_files(parse(["--image", str(path)]))
     for path in (moving, PICTURE):
         check_files(parse(["--task", "drive", "--image", str(path), "--audio", str(CLIP)]))
 
