@@ -1,13 +1,16 @@
 """A video as long as its script."""
 
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 
 import comfy.samplers
 import folder_paths
 import torch
+from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
+from torch import Tensor
 
+from ..uniavgen_core.config import GuidanceConfig
 from ..uniavgen_core.diffusion.schedule import release_sigmas
 from ..uniavgen_core.shapes import FPS, SAMPLE_RATE
 from ..uniavgen_core.text.prepare import prepare_transcript
@@ -107,7 +110,7 @@ class LongVideoNode(io.ComfyNode):
             keep_seconds, length, seed, sigmas, repr(config),
         )  # fmt: skip
         store = SegmentStore(Path(folder_paths.get_output_directory()) / FOLDER, key)
-        sample = partial(sample_segment, model, config, sigmas, len(texts))
+        sample = SegmentSampler(model, config, sigmas, len(texts))
         segments = long.run(sample, lambda latent: decode(latent, video_codec, audio_codec), store, key)
         frames, waveform = join(segments, plan.kept_frames)
         sound = {"waveform": waveform[None, None], "sample_rate": SAMPLE_RATE}
@@ -115,12 +118,28 @@ class LongVideoNode(io.ComfyNode):
         return with_notices(notices, frames.float() / 255, sound, float(FPS), "\n".join(texts))
 
 
-def sample_segment(model, config, sigmas, count: int, task: Prepared, seed: int, number: int) -> dict:
-    """Sample segment ``number`` of ``count``; progress counts over all of them."""
-    guider = make_guider(model, task.scene.positive, task.scene.negative, config)
-    steps = len(sigmas) - 1
-    show = Show(DEFAULT_EVERY, number * steps, count * steps)
-    return run_sampler(guider, comfy.samplers.sampler_object("euler"), sigmas, task.latent, seed, show)
+@dataclass(frozen=True)
+class SegmentSampler:
+    """Samples the segments of one video; progress counts over all of them.
+
+    Attributes:
+        model: MODEL.
+        guidance: Scales and switches.
+        sigmas: Falling noise levels of each segment, (steps + 1,).
+        count: Number of segments.
+    """
+
+    model: ModelPatcher
+    guidance: GuidanceConfig
+    sigmas: Tensor
+    count: int
+
+    def __call__(self, task: Prepared, seed: int, number: int) -> dict:
+        """Sample segment ``number``, from 0; returns its LATENT."""
+        guider = make_guider(self.model, task.scene.positive, task.scene.negative, self.guidance)
+        steps = len(self.sigmas) - 1
+        show = Show(DEFAULT_EVERY, number * steps, self.count * steps)
+        return run_sampler(guider, comfy.samplers.sampler_object("euler"), self.sigmas, task.latent, seed, show)
 
 
 def decode(latent: dict, video_codec, audio_codec) -> Segment:

@@ -211,7 +211,7 @@ def predicted_face_masks(
         disable_pbar=True,
         seed=seed,
     )
-    masks = torch.cat([masks.amax(dim=2) for masks, _ in calls])
+    masks = torch.cat([masks for masks, _ in calls])
     return rearrange(masks, "b m t (h w) -> b m t h w", h=calls[0][1][0]).float()
 
 

@@ -29,7 +29,7 @@ from .speech import speech_tensors
 
 PREFETCH = "uniavgen_prefetch_queue"
 ON_FACE_MASKS = "uniavgen_on_face_masks"
-"""Option of a call: a function that is given the predicted face masks (B, M, K, T, N) and the token grid's size."""
+"""Option of a call: a function that is given the predicted face masks (B, M, T, N) and the token grid's size."""
 REFERENCES = {
     "reference_image": REFERENCE_IMAGE_KEY,
     "reference_voice": REFERENCE_VOICE_KEY,
@@ -105,7 +105,7 @@ class HostJointModel(JointModel):
             comfy.model_prefetch.prefetch_queue_pop(options[PREFETCH], video.device, None)
         if ON_FACE_MASKS in options:
             size = self.config.patch_size
-            options[ON_FACE_MASKS](output.face_masks[:, :, None], (video.shape[3] // size, video.shape[4] // size))
+            options[ON_FACE_MASKS](output.face_masks, (video.shape[3] // size, video.shape[4] // size))
         return [output.video, output.audio.unflatten(0, audio.shape[:2])]
 
     def run_layer(self, layer: int, state: JointState, interaction: Interaction, options: Any = None) -> JointState:

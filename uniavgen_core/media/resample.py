@@ -1,4 +1,4 @@
-"""Sound of any rate and any number of channels to the network's: 24 kHz, one channel.
+"""Sound of any rate and any number of channels to the network's, 24 kHz and one channel, and back.
 
 Dimension key: C channels, N samples.
 """
@@ -33,15 +33,16 @@ def mix_down(waveform: Tensor) -> Tensor:
     return waveform.mean(-2)
 
 
-def resample(waveform: Tensor, sample_rate: int) -> Tensor:
-    """Bring sound to 24 kHz.
+def resample(waveform: Tensor, sample_rate: int, target_rate: int = SAMPLE_RATE) -> Tensor:
+    """Bring sound to another rate, 24 kHz if none is named.
 
     Args:
         waveform: Samples at ``sample_rate``, (..., N).
         sample_rate: Hz, at least 1000.
+        target_rate: The new rate, Hz.
 
     Returns:
-        Samples at 24 kHz, (..., ceil(N * 24000 / sample_rate)), the same tensor if the rate is 24 kHz already.
+        Samples, (..., ceil(N * target_rate / sample_rate)), the same tensor if it has that rate already.
 
     Raises:
         ValueError: If the rate is below 1000 Hz, or the waveform is empty, not floating point or not finite.
@@ -51,5 +52,5 @@ def resample(waveform: Tensor, sample_rate: int) -> Tensor:
         raise ValueError(f"sample_rate is {sample_rate} Hz; it must be at least {LOWEST_RATE}.")
     # Every usual rate is a ratio of small numbers; for a rate such as 44101 Hz the nearest one (1 us off in a second)
     # spares a filter bank of a billion taps.
-    ratio = Fraction(sample_rate, SAMPLE_RATE).limit_denominator(_LARGEST_TERM)
+    ratio = Fraction(sample_rate, target_rate).limit_denominator(_LARGEST_TERM)
     return torchaudio.functional.resample(waveform, ratio.numerator, ratio.denominator)

@@ -6,11 +6,9 @@ Dimension key: C channels, N samples.
 """
 
 from dataclasses import dataclass
-from fractions import Fraction
 from math import isfinite
 
 import torch
-import torchaudio
 from torch import Tensor
 
 from .resample import LOWEST_RATE, mix_down, resample
@@ -27,7 +25,6 @@ _NARROW_MARGIN = 1.15  # What a resampler leaves just above the limit does not c
 _NARROW_SHARE = 1e-4  # Of recorded speech 5e-3 and more; of speech resampled from 8 kHz 2e-5.
 _LOOK_SECONDS = 10.0
 _BLOCK = 1 << 20
-_LARGEST_TERM = 1_000
 
 
 @dataclass(frozen=True)
@@ -148,9 +145,7 @@ def at_rate(sound: Sound, sample_rate: int) -> Sound:
     Returns:
         The sound at the new rate, ceil(N * new / old) samples long; the same one if it has that rate.
     """
-    ratio = Fraction(sound.sample_rate, sample_rate).limit_denominator(_LARGEST_TERM)
-    waveform = torchaudio.functional.resample(sound.waveform, ratio.numerator, ratio.denominator)
-    return Sound(waveform, sample_rate)
+    return Sound(resample(sound.waveform, sound.sample_rate, sample_rate), sample_rate)
 
 
 def _check_length(sound: Sound, what: str) -> None:
