@@ -1,4 +1,4 @@
-"""Workflows in API format, built from the quick start, for a real server to run."""
+"""Workflows in API format, the quick start with its task node taken apart, for a real server to run."""
 
 import copy
 import json
@@ -20,11 +20,24 @@ def node_of(graph, kind):
     return number
 
 
+def in_parts(workflow):
+    """The quick start with an empty latent and a reference image in the place of its task node."""
+    nodes = copy.deepcopy(workflow)
+    task = nodes[node_of(nodes, "UniAVGenTask")]["inputs"]
+    size = {"width": task["width"], "height": task["height"], "seconds": task["task.seconds"], "batch_size": 1}
+    nodes["90"] = {"class_type": "UniAVGenEmptyLatent", "inputs": size}
+    links = {name: task[name] for name in ("positive", "negative", "video_codec")}
+    inputs = {**links, "image": task["task.image"], "latent": ["90", 0], "fit": "crop"}
+    nodes[node_of(nodes, "UniAVGenTask")] = {"class_type": "UniAVGenReferenceImage", "inputs": inputs}
+    del nodes[node_of(nodes, "UniAVGenDecode")]["inputs"]["given"]
+    return nodes
+
+
 class Graph:
-    """The quick start with changes: every method returns the graph itself or a link to a new node's output."""
+    """That graph with changes: every method returns the graph itself or a link to a new node's output."""
 
     def __init__(self, steps=3, **size):
-        self.nodes = copy.deepcopy(QUICK_START)
+        self.nodes = in_parts(QUICK_START)
         self.set("UniAVGenSampler", steps=steps)
         self.set("UniAVGenSpeechText", transcript="hello moon")
         self.set("UniAVGenEmptyLatent", **{"seconds": 1.0625, "width": 64, "height": 64, **size})

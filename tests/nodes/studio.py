@@ -2,6 +2,8 @@
 
 import torch
 
+from tests.nodes.graphs import GUIDANCE
+
 
 class Studio:
     """Loaders, texts and what follows a task, for clips small enough for a test."""
@@ -43,9 +45,8 @@ class Studio:
     def sample(self, positive, negative, latent, steps=1, seed=0):
         with torch.inference_mode():
             return self.nodes.sample.Sampler.execute(
-                self.model, positive, negative, latent, seed, steps, 5.0, audio_preview_every=0, video_guidance=2.0,
-                audio_guidance=2.0, share=0.5, afterwards="text guidance (release)", skipped_layer=0,
-            ).args[0]  # fmt: skip
+                self.model, positive, negative, latent, seed, steps, 5.0, audio_preview_every=0, **GUIDANCE
+            ).args[0]
 
     def decode(self, latent, given=None, vocoded=False):
         """Images, AUDIO and frames a second."""

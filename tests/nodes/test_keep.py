@@ -6,12 +6,7 @@ from fractions import Fraction
 import pytest
 import torch
 
-from tests.nodes.studio import Studio, moving_frames, video_of
-
-
-@pytest.fixture(scope="module")
-def studio(pack):
-    return Studio(pack)
+from tests.nodes.studio import moving_frames, video_of
 
 
 @pytest.fixture(scope="module")

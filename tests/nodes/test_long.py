@@ -4,21 +4,9 @@ import comfy.model_management
 import pytest
 import torch
 
-from tests.nodes.studio import Studio
+from tests.nodes.graphs import GUIDANCE
 
 SCRIPT = "hello happy robot\nred moon\nbye bye star"
-GUIDANCE = {
-    "video_guidance": 2.0,
-    "audio_guidance": 2.0,
-    "share": 0.5,
-    "afterwards": "text guidance (release)",
-    "skipped_layer": 0,
-}
-
-
-@pytest.fixture(scope="module")
-def studio(pack):
-    return Studio(pack)
 
 
 @pytest.fixture(autouse=True)

@@ -6,10 +6,8 @@ import comfy.samplers
 import pytest
 import torch
 from comfy.nested_tensor import NestedTensor
-from safetensors.torch import save_file
 
-from tests.parity.fixtures import Golden, relative_error
-from uniavgen_core.checkpoint.geometry import metadata_of
+from tests.parity.fixtures import relative_error
 from uniavgen_core.config import GuidanceConfig
 from uniavgen_core.diffusion.schedule import release_sigmas
 from uniavgen_core.model.joint import Conditions
@@ -19,28 +17,14 @@ STEPS = 5
 
 
 @pytest.fixture(scope="module")
-def fixture(golden):
-    return Golden(golden, "sampling_f32", "sampling")
-
-
-@pytest.fixture(scope="module")
-def run(fixture):
+def run(golden_runs):
     """The joint task of the golden runs."""
-    return fixture.info["float32"]["AVG"]
+    return golden_runs.info["float32"]["AVG"]
 
 
 @pytest.fixture(scope="module")
-def inputs(fixture, run):
-    return {name: fixture.seeded(*spec) for name, spec in run["inputs"].items()}
-
-
-@pytest.fixture(scope="module")
-def model(pack, fixture, tmp_path_factory):
-    """The small golden network as a MODEL, through a file."""
-    path = tmp_path_factory.mktemp("golden") / "small.safetensors"
-    weights = {name: fixture.seeded(name, shape) for name, shape in fixture.shapes.items()}
-    save_file(weights, path, metadata=metadata_of(fixture.config()))
-    return pack.nodes.host.load.load_uniavgen(str(path))
+def inputs(golden_runs, run):
+    return {name: golden_runs.seeded(*spec) for name, spec in run["inputs"].items()}
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +33,10 @@ def guidance(run):
 
 
 @pytest.fixture(scope="module")
-def conditionings(pack, fixture, inputs):
+def conditionings(pack, golden_runs, inputs):
     """Positive and negative CONDITIONING of the run."""
     conditions = pack.nodes.host.conditions
-    said = {conditions.KEY: conditions.Pass((conditions.Speech(fixture.info["meta"]["texts"]["main"]),))}
+    said = {conditions.KEY: conditions.Pass((conditions.Speech(golden_runs.info["meta"]["texts"]["main"]),))}
     image = {conditions.REFERENCE_IMAGE_KEY: inputs["ref_image"]}
     return [[inputs["caption"], said | image]], [[inputs["neg_caption"], {}]]
 
@@ -64,13 +48,13 @@ def latent(pack, inputs):
     return pack.nodes.host.latent.keep_first_latent({"samples": empty}, inputs["ref_image"])
 
 
-def core_result(fixture, run, inputs, guidance, sigmas):
+def core_result(golden_runs, run, inputs, guidance, sigmas):
     noise = (inputs["noise_video"], inputs["noise_audio"])
     cond = Conditions(inputs["caption"], torch.tensor([run["speech_text_ids"]]), reference_image=inputs["ref_image"])
     null = replace(cond, caption=inputs["neg_caption"], speech_ids=torch.tensor([run["null_text_ids"]]))
     kept = keep_first_frame(inputs["ref_image"], *noise)
     config = SampleConfig(len(sigmas) - 1, guidance=guidance)
-    return generate(Denoiser(fixture.model(), cond, null, kept, config), noise, sigmas)
+    return generate(Denoiser(golden_runs.model(), cond, null, kept, config), noise, sigmas)
 
 
 def host_result(guider, inputs, latent, sigmas):
@@ -84,18 +68,18 @@ def host_result(guider, inputs, latent, sigmas):
 
 @pytest.mark.parametrize(("share", "text_guidance_after"), [(0.5, True), (0.0, True), (1.0, True), (0.5, False)])
 def test_the_hosts_sampler_equals_the_cores_loop(
-    pack, fixture, run, model, inputs, guidance, conditionings, latent, share, text_guidance_after
+    pack, golden_runs, run, golden_model, inputs, guidance, conditionings, latent, share, text_guidance_after
 ):
     guidance = replace(guidance, share=share, text_guidance_after=text_guidance_after)
     sigmas = release_sigmas(STEPS)
-    expected = core_result(fixture, run, inputs, guidance, sigmas)
-    guider = pack.nodes.host.guidance.make_guider(model, *conditionings, guidance)
+    expected = core_result(golden_runs, run, inputs, guidance, sigmas)
+    guider = pack.nodes.host.guidance.make_guider(golden_model, *conditionings, guidance)
     for got, want in zip(host_result(guider, inputs, latent, sigmas), expected, strict=True):
         assert relative_error(got, want) < 1e-5
 
 
 def test_the_null_pass_switches_after_the_steps_the_release_counts(
-    pack, model, inputs, conditionings, latent, guidance
+    pack, golden_model, inputs, conditionings, latent, guidance
 ):
     seen = []
 
@@ -103,7 +87,7 @@ def test_the_null_pass_switches_after_the_steps_the_release_counts(
         seen.append((float(t[0].max()), kwargs["uniavgen"].interaction.value, kwargs["uniavgen"].skipped_layer))
         return execute(x, t, *args, **kwargs)
 
-    patched = model.clone()
+    patched = golden_model.clone()
     patched.add_wrapper_with_key("diffusion_model", "record", record)
     steps = 7
     guider = pack.nodes.host.guidance.make_guider(patched, *conditionings, guidance)
@@ -113,44 +97,44 @@ def test_the_null_pass_switches_after_the_steps_the_release_counts(
     assert len(seen) == 2 * steps
 
 
-def test_equal_scales_of_one_cost_no_null_pass(pack, model, inputs, conditionings, latent, guidance):
+def test_equal_scales_of_one_cost_no_null_pass(pack, golden_model, inputs, conditionings, latent, guidance):
     calls = []
-    patched = model.clone()
+    patched = golden_model.clone()
     patched.add_wrapper_with_key("diffusion_model", "count", lambda run, *a, **k: (calls.append(1), run(*a, **k))[1])
     plain = replace(guidance, video_scale=1.0, audio_scale=1.0)
     host_result(pack.nodes.host.guidance.make_guider(patched, *conditionings, plain), inputs, latent, release_sigmas(2))
     assert len(calls) == 2
 
 
-def test_kept_parts_come_back_bit_for_bit(pack, model, conditionings, latent, guidance, inputs):
-    guider = pack.nodes.host.guidance.make_guider(model, *conditionings, guidance)
+def test_kept_parts_come_back_bit_for_bit(pack, golden_model, conditionings, latent, guidance, inputs):
+    guider = pack.nodes.host.guidance.make_guider(golden_model, *conditionings, guidance)
     sampler = comfy.samplers.sampler_object("euler")
     with torch.inference_mode():
         result = pack.nodes.host.run.run_sampler(guider, sampler, release_sigmas(2), latent, seed=3)
     assert torch.equal(result["samples"].unbind()[0][:, :, :1], inputs["ref_image"])
 
 
-def test_a_patch_replaces_a_layer(pack, model, inputs, conditionings, latent, guidance):
+def test_a_patch_replaces_a_layer(pack, golden_model, inputs, conditionings, latent, guidance):
     layers = []
 
     def skip(args, _):
         layers.append(args["transformer_options"]["block_index"])
         return args
 
-    patched = model.clone()
+    patched = golden_model.clone()
     patched.set_model_patch_replace(skip, "dit", "double_block", 2)
-    plain = pack.nodes.host.guidance.make_guider(model, *conditionings, guidance)
+    plain = pack.nodes.host.guidance.make_guider(golden_model, *conditionings, guidance)
     guider = pack.nodes.host.guidance.make_guider(patched, *conditionings, guidance)
     one, other = (host_result(g, inputs, latent, release_sigmas(1)) for g in (plain, guider))
     assert set(layers) == {2}
     assert relative_error(one[0], other[0]) > 1e-3
 
 
-def test_a_model_of_another_family_is_named(pack, model):
+def test_a_model_of_another_family_is_named(pack, golden_model):
     class WAN22:
         pass
 
-    other = model.clone()
+    other = golden_model.clone()
     other.model = WAN22()
     with pytest.raises(ValueError, match=r"WAN22, not UniAVGen.*drops its audio half"):
         pack.nodes.host.load.require_uniavgen(other)

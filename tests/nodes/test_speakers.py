@@ -3,14 +3,7 @@
 import pytest
 import torch
 
-from tests.nodes.studio import Studio
-
 STEERING = {"mode": "replace", "strength": 1.0, "start_sigma": 1.0, "stop_sigma": 0.0}
-
-
-@pytest.fixture(scope="module")
-def studio(pack):
-    return Studio(pack)
 
 
 @pytest.fixture

@@ -5,14 +5,9 @@ from fractions import Fraction
 import pytest
 import torch
 
-from tests.nodes.studio import Studio, moving_frames, notices_of, speech_at, video_of
+from tests.nodes.studio import moving_frames, notices_of, speech_at, video_of
 
 SOUND, SET = "as long as the sound", "as set in seconds"
-
-
-@pytest.fixture(scope="module")
-def studio(pack):
-    return Studio(pack)
 
 
 @pytest.fixture(scope="module")

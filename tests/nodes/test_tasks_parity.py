@@ -4,32 +4,16 @@ import comfy.samplers
 import pytest
 import torch
 from comfy.nested_tensor import NestedTensor
-from safetensors.torch import save_file
 
-from tests.parity.fixtures import Golden, SamplingCase, relative_error
-from uniavgen_core.checkpoint.geometry import metadata_of
+from tests.parity.fixtures import SamplingCase, relative_error
 
 TASKS = ("AVG", "RAVG", "A2V", "V2A")
 SAME = 1e-5
 
 
-@pytest.fixture(scope="module")
-def fixture(golden):
-    return Golden(golden, "sampling_f32", "sampling")
-
-
-@pytest.fixture(scope="module")
-def model(pack, fixture, tmp_path_factory):
-    """The small golden network as a MODEL, through a file."""
-    path = tmp_path_factory.mktemp("golden") / "small.safetensors"
-    weights = {name: fixture.seeded(name, shape) for name, shape in fixture.shapes.items()}
-    save_file(weights, path, metadata=metadata_of(fixture.config()))
-    return pack.nodes.host.load.load_uniavgen(str(path))
-
-
-def conditionings(pack, fixture, case):
+def conditionings(pack, runs, case):
     """Positive and negative CONDITIONING as the pack's nodes write them."""
-    keys, texts = pack.nodes.host.conditions, fixture.info["meta"]["texts"]
+    keys, texts = pack.nodes.host.conditions, runs.info["meta"]["texts"]
     voice = case.cond.reference_audio
     speech = keys.Speech(texts["main"]) if voice is None else keys.Speech(texts["target"], texts["ref"])
     interaction, late = (pack.uniavgen_core.config.Interaction(x.interaction.value) for x in (case.cond, case.null))
@@ -48,11 +32,11 @@ def masks_of(kept):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_task_sampled_by_comfyui_ends_where_the_release_ends(pack, fixture, model, task):
-    case = SamplingCase(fixture, "float32", task)
+def test_a_task_sampled_by_comfyui_ends_where_the_release_ends(pack, golden_runs, golden_model, task):
+    case = SamplingCase(golden_runs, "float32", task)
     core = pack.uniavgen_core.config
     guidance = core.from_dict(core.GuidanceConfig, core.to_dict(case.config.guidance))
-    guider = pack.nodes.host.guidance.make_guider(model, *conditionings(pack, fixture, case), guidance)
+    guider = pack.nodes.host.guidance.make_guider(golden_model, *conditionings(pack, golden_runs, case), guidance)
     noise = NestedTensor((case.noise[0], case.noise[1][:, None]))
     clean = NestedTensor((case.kept.video, case.kept.audio[:, None]))
     with torch.inference_mode():
@@ -60,7 +44,7 @@ def test_a_task_sampled_by_comfyui_ends_where_the_release_ends(pack, fixture, mo
             noise, clean, comfy.samplers.sampler_object("euler"), case.sigmas, denoise_mask=masks_of(case.kept), seed=0
         )
     video, audio = (part[0] for part in sampled.unbind())
-    want = fixture.under(f"{task}/")
+    want = golden_runs.under(f"{task}/")
     generated_video, generated_audio = ~case.kept.video_mask[0], ~case.kept.audio_mask[0]
     if generated_video.any():
         expected = want["final_raw.video"][:, generated_video]

@@ -91,13 +91,8 @@ def measure_sync(
     """
     _check(frames, fps, waveform, sample_rate)
     mono = (waveform if waveform.ndim == 1 else waveform.mean(0)).detach().cpu().numpy().astype(np.float64)
-    video_frames = len(frames)
-    shared = min(video_frames, int(len(mono) / sample_rate * fps + 1e-6))
-    if shared < FEWEST_FRAMES:
-        raise ValueError(
-            f"Picture and sound have {shared} frames in common ({video_frames} frames at {fps:g} fps, "
-            f"{len(mono) / sample_rate:.3f} s of sound); at least {FEWEST_FRAMES} are needed to compare them."
-        )
+    video_frames, sound_seconds = len(frames), len(mono) / sample_rate
+    shared = _shared_frames(video_frames, fps, sound_seconds)
     boxes = mask_boxes(mask, video_frames, *frames.shape[1:3], mask_shows)
     finder = MouthFinder(darkness(frames, boxes))
     loudness, lags = sound_loudness(mono, sample_rate), _lags(shared / fps)
@@ -105,7 +100,7 @@ def measure_sync(
     place, fits = _search(finder, sounds)
     opening, envelope = finder.opening(place), sounds[len(lags) // 2]
     chance = 0.0
-    notices = [_length_notice(video_frames / fps, len(mono) / sample_rate, shared / fps)]
+    notices = [_length_notice(video_frames / fps, sound_seconds, shared / fps)]
     fault = _fault(mono, envelope, opening)
     if fault:
         fits = np.zeros_like(fits)
@@ -169,6 +164,21 @@ def _check(frames: Pictures, fps: float, waveform: Tensor, sample_rate: int) -> 
     if waveform.ndim not in (1, 2):
         raise ValueError(f"A waveform of shape {tuple(waveform.shape)} is not one sound; (N,) or (channels, N).")
     check_sound(waveform)
+
+
+def _shared_frames(video_frames: int, fps: float, sound_seconds: float) -> int:
+    """Frames that have a sound.
+
+    Raises:
+        ValueError: If they are too few to compare.
+    """
+    shared = min(video_frames, int(sound_seconds * fps + 1e-6))
+    if shared < FEWEST_FRAMES:
+        raise ValueError(
+            f"Picture and sound have {shared} frames in common ({video_frames} frames at {fps:g} fps, "
+            f"{sound_seconds:.3f} s of sound); at least {FEWEST_FRAMES} are needed to compare them."
+        )
+    return shared
 
 
 def _lags(shared_seconds: float) -> np.ndarray:

@@ -1,0 +1,29 @@
+"""What tests of nodes share: the bundled model in this process, and the golden network as a MODEL."""
+
+import pytest
+from safetensors.torch import save_file
+
+from tests.nodes.studio import Studio
+from tests.parity.fixtures import Golden
+from uniavgen_core.checkpoint.geometry import metadata_of
+
+
+@pytest.fixture(scope="session")
+def studio(pack):
+    """The pack's nodes with the bundled model."""
+    return Studio(pack)
+
+
+@pytest.fixture(scope="session")
+def golden_runs(golden):
+    """The release's recorded sampling runs."""
+    return Golden(golden, "sampling_f32", "sampling")
+
+
+@pytest.fixture(scope="session")
+def golden_model(pack, golden_runs, tmp_path_factory):
+    """The small golden network as a MODEL, through a file."""
+    path = tmp_path_factory.mktemp("golden") / "small.safetensors"
+    weights = {name: golden_runs.seeded(name, shape) for name, shape in golden_runs.shapes.items()}
+    save_file(weights, path, metadata=metadata_of(golden_runs.config()))
+    return pack.nodes.host.load.load_uniavgen(str(path))
