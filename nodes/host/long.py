@@ -164,11 +164,10 @@ def join(segments: Sequence[Segment], kept_frames: int) -> tuple[Tensor, Tensor]
     Returns:
         Frames (F, H, W, 3) uint8, and sound (N,) at 24 kHz.
     """
-    overlap = round(CROSSFADE_SECONDS * SAMPLE_RATE)
-    later = kept_frames * SAMPLE_RATE // FPS - overlap
-    sounds = [_whole_sound(segment)[later if number else 0 :] for number, segment in enumerate(segments)]
     frames = join_frames([segment.frames.float() for segment in segments], kept_frames)
-    return frames.round().to(torch.uint8), join_sounds(sounds, overlap)
+    shared, fade = kept_frames * SAMPLE_RATE // FPS, round(CROSSFADE_SECONDS * SAMPLE_RATE)
+    sound = join_sounds([_whole_sound(segment) for segment in segments], shared, fade)
+    return frames.round().to(torch.uint8), sound
 
 
 def _whole_sound(segment: Segment) -> Tensor:

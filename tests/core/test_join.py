@@ -176,3 +176,19 @@ def test_frames_without_an_overlap_stand_end_to_end():
 def test_a_segment_that_adds_no_frame_is_refused():
     with pytest.raises(ValueError, match="Part 2"):
         join_frames([torch.zeros(6, 1, 1, 3), torch.zeros(3, 1, 1, 3)], 3)
+
+
+def test_a_segment_takes_its_level_from_all_that_it_shares_and_fades_only_at_the_end():
+    """A word that begins in the fade says nothing of the level of what is shared."""
+    shared = noise(12_000)
+    before, after = torch.cat([noise(9_000, 1), shared]), torch.cat([0.5 * shared, noise(30_000, 2)])
+    joined = join_sounds([before, after], len(shared), fade=1_000)
+    assert torch.equal(joined[: len(before) - 1_000], before[:-1_000])
+    assert rms_db(joined[len(before) : len(before) + 500]) == pytest.approx(rms_db(after[12_000:12_500]) + 6, abs=0.5)
+
+
+def test_a_pause_says_nothing_of_the_level():
+    pause = noise(4_000, level=0.003)
+    after = torch.cat([pause[:3_000], noise(9_000, 2)])
+    joined = join_sounds([torch.cat([noise(4_000, 1), pause]), after], len(pause))
+    assert rms_db(joined[8_000:9_000]) == pytest.approx(rms_db(after[4_000:5_000]), abs=0.1)

@@ -12,7 +12,7 @@ from ..shapes import SAMPLE_RATE
 
 QUIETEST_DB = -120.0
 RELAX_SAMPLES = SAMPLE_RATE
-_AUDIBLE = 1e-3
+_AUDIBLE = 5e-3  # About -41 dB, weighted as in `_gain`: in a pause there is no level to match.
 _LARGEST_GAIN = 4.0
 _LEAST_CORRELATION = -0.5  # Below it, holding the power would make both sounds more than twice as loud.
 
@@ -27,16 +27,17 @@ def rms_db(waveform: Tensor) -> float:
     return max(QUIETEST_DB, 10 * log10(power)) if power > 0 else QUIETEST_DB
 
 
-def join_sounds(parts: list[Tensor], overlap: int) -> Tensor:
+def join_sounds(parts: list[Tensor], overlap: int, fade: int | None = None) -> Tensor:
     """Join the sounds of segments, each of which begins with its own version of how the one before it ends.
 
-    Over an overlap one segment fades into the next at constant power, whatever the two have in common: the same sound
-    is faded linearly and cannot double, unlike sounds are faded at equal power and do not dip. The later segment takes
-    the level of the earlier one there, and is back at its own a second later.
+    At the end of what they share one segment fades into the next at constant power, whatever the two have in common:
+    the same sound is faded linearly and cannot double, unlike sounds are faded at equal power and do not dip. The later
+    segment takes the level that the earlier one has in what they share, and is back at its own a second later.
 
     Args:
         parts: Sounds at one rate, (N_i,) each.
         overlap: Samples that neighbours share; 0 to put them end to end.
+        fade: Samples of the fade, at the end of the overlap; None for all of it.
 
     Returns:
         The whole, (sum of N_i - overlap * (parts - 1),).
@@ -45,10 +46,12 @@ def join_sounds(parts: list[Tensor], overlap: int) -> Tensor:
         ValueError: If there is no part, the overlap is negative, or a part is not longer than the overlap.
     """
     _check_parts(parts, overlap, 1)
+    fade = overlap if fade is None else min(fade, overlap)
     joined, tail = [], parts[0]
     for part in parts[1:]:
-        body, tail = tail[: len(tail) - overlap], _joined_tail(tail[len(tail) - overlap :], part)
-        joined.append(body)
+        gain = _gain(tail[len(tail) - overlap :], part[:overlap])
+        joined.append(tail[: len(tail) - fade])
+        tail = _joined_tail(tail[len(tail) - fade :], part[overlap - fade :], gain)
     return torch.cat([*joined, tail])
 
 
@@ -109,15 +112,14 @@ def _check_parts(parts: list[Tensor], overlap: int, dimensions: int) -> None:
             )
 
 
-def _joined_tail(tail: Tensor, part: Tensor) -> Tensor:
-    """The later part (N,), with the end of the earlier one faded into its beginning."""
+def _joined_tail(tail: Tensor, part: Tensor, gain: float) -> Tensor:
+    """The later part (N,) at a gain that is soon undone, with the end of the earlier one faded into its beginning."""
     overlap = len(tail)
     if overlap == 0:
         return part
-    come = (torch.arange(overlap, dtype=tail.dtype, device=tail.device) + 0.5) / overlap
+    come = _rise(tail)
     go = 1 - come
     head = part[:overlap]
-    gain = _gain(tail, head, come)
     relax = min(RELAX_SAMPLES, len(part) - overlap)
     steps = (torch.arange(len(part), dtype=part.dtype, device=part.device) - overlap).clamp(min=0) / relax
     part = part * gain ** (1 - steps).clamp(min=0)
@@ -125,12 +127,19 @@ def _joined_tail(tail: Tensor, part: Tensor) -> Tensor:
     return torch.cat([(go * tail + come * part[:overlap]) / power, part[overlap:]])
 
 
-def _gain(tail: Tensor, head: Tensor, weight: Tensor) -> float:
+def _rise(like: Tensor) -> Tensor:
+    """A straight rise from 0 to 1, (N,)."""
+    return (torch.arange(len(like), dtype=like.dtype, device=like.device) + 0.5) / len(like)
+
+
+def _gain(tail: Tensor, head: Tensor) -> float:
     """Gain that gives the later sound the level of the earlier one over their overlap, where the later is heard.
 
     Weighted, because a segment that fades in from silence would else be made too loud after it.
     """
-    levels = [(weight.square() * sound.square()).mean().sqrt().item() for sound in (tail, head)]
+    if len(tail) == 0:
+        return 1.0
+    levels = [(_rise(tail) * sound).square().mean().sqrt().item() for sound in (tail, head)]
     if min(levels) < _AUDIBLE:
         return 1.0
     return min(max(levels[0] / levels[1], 1 / _LARGEST_GAIN), _LARGEST_GAIN)
