@@ -1,10 +1,12 @@
 """Remakes the templates: ``python -m tools.make_templates [NAME ...]``, inside the environment ``dev.py`` makes.
 
-Graphs come from ``tools.template_graphs``. ComfyUI's own front end, in Chromium, fills in the widgets and writes both
-forms of each; a real server runs it, and a frame of its result becomes the thumbnail.
+Graphs come from ``tools.template_graphs``. ComfyUI's own front end, in Chromium, fills in the widgets, writes both
+forms of each and runs it; a frame of the result becomes the thumbnail, and pictures of graph and result are left beside
+the video. Those of the quick start go into ``docs``.
 """
 
 import json
+import shutil
 import sys
 import tempfile
 from collections import defaultdict
@@ -15,6 +17,7 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from .chromium import find_chromium
+from .comfy_client import Result
 from .comfy_server import ComfyServer
 from .contact_sheet import read_clip, write_contact_sheet
 from .environment import ROOT, current
@@ -28,6 +31,9 @@ THUMBNAIL_WIDTH = 512
 LOAD = "prompt => window.app.loadApiJson(prompt, 'template')"
 PLACE = """columns => {
   const {width, step, gap, title} = columns.measures;
+  for (const widget of window.app.graph.nodes.flatMap(node => node.widgets ?? [])) {
+    if (widget.name === "control_after_generate") widget.value = "fixed";
+  }
   columns.nodes.forEach((ids, column) => {
     let y = 0;
     for (const id of ids) {
@@ -38,6 +44,18 @@ PLACE = """columns => {
     }
   });
 }"""
+FIT = """() => {
+  const nodes = window.app.graph.nodes, ds = window.app.canvas.ds;
+  const left = Math.min(...nodes.map(n => n.pos[0])), top = Math.min(...nodes.map(n => n.pos[1])) - 40;
+  const right = Math.max(...nodes.map(n => n.pos[0] + n.size[0]));
+  const bottom = Math.max(...nodes.map(n => n.pos[1] + n.size[1]));
+  ds.scale = Math.min(1800 / (right - left), 820 / (bottom - top));
+  ds.offset = [80 / ds.scale - left, 110 / ds.scale - top];
+  window.app.canvas.setDirty(true, true);
+  return (bottom - top) * ds.scale;
+}"""
+CANVAS = {"x": 60, "y": 90, "width": 1840}
+MESSAGE_MS = 6000  # after which the editor's message that a run has ended is gone
 READ = """async () => {
   const made = await window.app.graphToPrompt();
   return {graph: made.workflow, api: made.output};
@@ -75,12 +93,20 @@ def write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def run_template(server: ComfyServer, api: Workflow, name: str, sheets: Path) -> Path:
-    """Run a workflow; returns the video, and leaves a contact sheet beside it."""
-    result = server.run(api, timeout=1800)
-    (video,) = [file for file in result.files() if file["filename"].endswith(".mp4")]
-    path = server.download(video, sheets / f"{name}.mp4")
+def run_in_editor(page: Page, server: ComfyServer, folder: Path, name: str) -> Path:
+    """Run the graph in the editor; returns the video, with a contact sheet and a picture of the graph beside it."""
+    before = set(server.get("/history"))
+    page.evaluate("window.app.queuePrompt(0)")
+    while not (new := set(server.get("/history")) - before):
+        page.wait_for_timeout(500)
+    entry = server.history(new.pop())
+    (video,) = [file for file in Result("", entry["outputs"]).files() if file["filename"].endswith(".mp4")]
+    path = server.download(video, folder / f"{name}.mp4")
     write_contact_sheet(read_clip(path), path.with_suffix(".png"))
+    page.wait_for_timeout(MESSAGE_MS)
+    height = page.evaluate(FIT)
+    page.wait_for_timeout(1000)
+    page.screenshot(path=str(folder / f"{name}_graph.png"), clip=CANVAS | {"height": height + 60})
     return path
 
 
@@ -105,10 +131,11 @@ def main(names: list[str]) -> int:
             graph, api = through_the_editor(page, TEMPLATES[name]())
             write_json(WORKFLOWS / f"{name}.json", graph)
             write_json(WORKFLOWS / "api" / f"{name}.json", api)
-            page.wait_for_timeout(500)
-            page.screenshot(path=str(sheets / f"{name}_graph.png"))
-            write_thumbnail(run_template(server, api, name, sheets), WORKFLOWS / f"{name}.jpg")
+            write_thumbnail(run_in_editor(page, server, sheets, name), WORKFLOWS / f"{name}.jpg")
             print(f"{name}: {sheets / name}.png")
+            if name == "quick_start":
+                shutil.copy(sheets / f"{name}_graph.png", ROOT / "docs" / "graph.png")
+                shutil.copy(sheets / f"{name}.png", ROOT / "docs" / "result.png")
         browser.close()
     return 0
 
