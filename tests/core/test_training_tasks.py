@@ -1,17 +1,24 @@
 """What the five tasks and two faces are trained on: who is drawn, what is kept, what the network is told."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from uniavgen_core.config import Interaction
+from uniavgen_core.config import TOON, BranchConfig, Interaction
+from uniavgen_core.model.initialize import initialize
+from uniavgen_core.model.joint import Conditions, JointModel, JointOutput
 from uniavgen_core.training.dataset import ShardPlan, save_arrays
 from uniavgen_core.training.material import Material, Words, speech_fields
 from uniavgen_core.training.recipe import model_config
 from uniavgen_core.training.scenes import SILENCE_FRAMES, VOICE_FRAMES, digital_silence
+from uniavgen_core.training.step import Example, LossWeights, example_losses
+from uniavgen_core.training.task_step import TaskStep
 from uniavgen_core.training.tasks import Ask, TaskConfig, TaskKind, draw_ask
 
 TEXT = model_config().text
+TINY = replace(TOON, video=BranchConfig(16, 32, 2), audio=BranchConfig(16, 32, 2), num_layers=2, num_interactions=1)
 CERTAIN = TaskConfig(
     silence_before=1.0, silence_after=1.0, digital_silence=1.0, lead=0.0, voice_without_text=0.0, still_mask=0.0,
     half_mask=0.0, one_sided_caption=0.0, text_dropout=0.0,
@@ -201,3 +208,51 @@ def test_texts_lie_after_the_voice_and_voice_texts_from_its_start():
     np.testing.assert_allclose(fields["speech_positions"][2, :5], voice + own[:1], rtol=1e-6)
     assert fields["speech_lengths"].tolist() == [10, 10, 10]
     assert (fields["speech_ids"][2, 4:] == -1).all()
+
+
+def test_a_blind_step_learns_the_same_sound_beside_one_blank_token(material):
+    ask = Ask(TaskKind.VOICE, Interaction.AUDIO_TO_VIDEO, voice=True, voice_length=0)
+    seeing, blind = drawn(material, ask), drawn(material, replace(ask, blind=True))
+    assert torch.equal(blind.audio, seeing.audio)
+    assert torch.equal(blind.conditions.reference_audio, seeing.conditions.reference_audio)
+    assert blind.video.shape[2:] == (1, 1, 1)
+    assert blind.video_kept.all()
+    assert blind.conditions.interaction is Interaction.OFF
+
+
+def test_a_step_is_the_same_again_and_its_losses_are_named_after_its_task(material):
+    torch.manual_seed(0)
+    model = JointModel(TINY)
+    initialize(model)
+    config = replace(CERTAIN, batch=2, pair_batch=1, bfloat16=False)
+    step = TaskStep(model, material, config, 3)
+    names = set()
+    for number in range(12):
+        losses = step(number, 0.5)
+        names |= set(losses)
+        assert {name: value.item() for name, value in step(number, 0.5).items()} == {
+            name: value.item() for name, value in losses.items()
+        }
+    assert {"loss", "mask", "video_pair", "audio_voice", "audio_continuation"} <= names
+    assert "audio_driven" not in names
+
+
+def test_a_mouth_counts_more_than_its_face():
+    weights = LossWeights(face=0.0, mask=0.0, mouth=4.0)
+    video, still = torch.zeros(1, 48, 3, 2, 2), torch.zeros(1, 3, 2, 2)
+    mouth = still.clone()
+    mouth[:, 1:, 0, 0] = 1
+
+    def loss_of(wrong):
+        def model(noisy, audio, *_):
+            velocity = torch.randn(noisy.shape, generator=torch.Generator().manual_seed(1))
+            velocity[:, :, 1:, 0, wrong] += 1
+            return JointOutput(velocity, audio, torch.zeros(1, 1, 3, 4))
+
+        example = Example(
+            video, torch.zeros(1, 36, 80), torch.tensor([[True, False, False]]), torch.ones(1, 36, dtype=torch.bool),
+            still, mouth, Conditions(torch.zeros(1, 1, 64), torch.zeros(1, 10, dtype=torch.long)),
+        )  # fmt: skip
+        return example_losses(model, example, torch.tensor([1.0]), weights, torch.Generator().manual_seed(1))["video"]
+
+    torch.testing.assert_close(loss_of(wrong=0), 5 * loss_of(wrong=1))

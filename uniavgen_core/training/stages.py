@@ -21,7 +21,6 @@ from .recipe import (
     CODEC_FILE,
     MODEL_FILE,
     Recipe,
-    compile_parts,
     make_clips,
     make_speech,
     model_config,
@@ -37,6 +36,10 @@ from .tasks import TaskConfig
 
 TASK_RATES = OptimizerConfig(muon_rate=0.01, rate=7.5e-4)
 """Half of joint training's rates: enough to learn, not so much that the joint weights are forgotten."""
+TASK_WARMUP = 15
+"""Steps over which the rates rise: few, because the weights are trained already."""
+TASK_FALL = 1.2
+"""Power by which the rates fall: faster than before, so that a short run ends with small steps."""
 
 
 def make_scenes(recipe: Recipe) -> None:
@@ -54,7 +57,7 @@ def train_tasks(recipe: Recipe) -> None:
 
 
 def _train_tasks_part(rank: int, recipe: Recipe, meeting: Path) -> None:
-    """What one process does in training for the tasks."""
+    """What one process does in training for the tasks; uncompiled, since every task has shapes of its own."""
     torch.set_num_threads(max(1, recipe.threads // recipe.processes))
     peers = Peers(rank, recipe.processes, meeting)
     model = new_model(recipe.seed)
@@ -63,14 +66,12 @@ def _train_tasks_part(rank: int, recipe: Recipe, meeting: Path) -> None:
     else:
         weights = {name: value.float() for name, value in read_tensors(recipe.shipped)[0].items()}
     model.load_state_dict(weights)
-    if recipe.compiled:
-        compile_parts(model)
     config = TaskConfig()
     share = replace(config, batch=recipe.batch // recipe.processes, pair_batch=recipe.batch // recipe.processes // 2)
     material = Material(recipe.task_plans, share, model_config().text)
     step = TaskStep(model, material, share, recipe.seed + 2, rank)
     trainee = Trainee(model, make_optimizers(model, TASK_RATES), peers)
-    train(trainee, step, recipe.loop("tasks", recipe.tasks_minutes))
+    train(trainee, step, replace(recipe.loop("tasks", recipe.tasks_minutes), warmup=TASK_WARMUP, fall=TASK_FALL))
     peers.part()
 
 

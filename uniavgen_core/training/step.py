@@ -133,10 +133,17 @@ class Example:
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Extra weight of the video loss where there is face or mouth, and weight of the face-mask loss."""
+    """What counts how much.
+
+    Attributes:
+        face: Extra weight of the video loss where there is face or mouth.
+        mask: Weight of the face-mask loss.
+        mouth: Extra weight of the video loss where there is mouth, on top of the face's.
+    """
 
     face: float
     mask: float
+    mouth: float = 0.0
 
 
 def example_losses(
@@ -162,7 +169,8 @@ def example_losses(
     audio = disturb(example.audio, audio_sigma[..., None], generator)
     timesteps = (TIMESTEPS * video_sigma, TIMESTEPS * audio_sigma)
     output = model(video.noisy, audio.noisy, timesteps, example.conditions, (video_kept, audio_kept))
-    weight = (1 + weights.face * torch.maximum(example.face, example.mouth)) * ~video_kept[..., None, None]
+    weight = 1 + weights.face * torch.maximum(example.face, example.mouth) + weights.mouth * example.mouth
+    weight = weight * ~video_kept[..., None, None]
     video_loss = velocity_loss(output.video.float(), video.velocity, weight[:, None])
     audio_noisy = (~audio_kept).float()[..., None]
     # Where little is noisy, little counts: a mean over few frames would outweigh all the rest.

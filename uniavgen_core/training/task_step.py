@@ -34,7 +34,9 @@ class TaskStep:
         count = config.pair_batch if ask.kind is TaskKind.PAIR else config.batch
         example = self.material.example(ask, count, random)
         sigma = config.sigmas.sample(count, generator)
-        weights = LossWeights(config.face_weight, 0.0 if ask.blind else config.mask_weight * (1 - progress))
+        weights = LossWeights(
+            config.face_weight, 0.0 if ask.blind else config.mask_weight * (1 - progress), config.mouth_weight
+        )
         with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
             losses = example_losses(self.model, example, sigma, weights, generator)
         named = {f"{name}_{ask.kind.value}": losses[name] for name in ("video", "audio") if losses[name] > 0}

@@ -45,8 +45,8 @@ class TaskConfig:
         voice_in_continuation: How often a continuation has a reference voice: long videos are chained that way.
         voice_in_dubbing: How often dubbing has one.
         voice_in_pair: How often two faces have them.
-        voice_blind: Share of steps with a reference voice that train the audio branch alone: there the sound does not see
-            the picture, so it learns the same for half the work.
+        voice_blind: Share of steps with a reference voice that train the audio branch alone: there the sound does not
+            see the picture, so it learns the same for half the work.
         voice_lengths: How often a reference voice has each length; a chain's is as long as a clip.
         voice_without_text: Share of reference voices whose transcript is not told.
         two_tracks: How often two faces have two tracks.
@@ -61,6 +61,7 @@ class TaskConfig:
         lead_frames: Least and most mel frames of such a start.
         latest_cut: Most mel frames between a sentence and kept silence after it.
         face_weight: Extra weight of the video loss where there is face or mouth, as in joint training.
+        mouth_weight: Extra weight where there is mouth, a few latent pixels of which all depends on who speaks.
         mask_weight: Weight of the face-mask loss at the start; half of joint training's, for masks that are known.
         bfloat16: Whether matrix products run in bfloat16.
     """
@@ -68,12 +69,12 @@ class TaskConfig:
     batch: int = 16
     pair_batch: int = 8
     sigmas: LogitNormal = field(default_factory=LogitNormal)
-    joint: float = 0.13
-    voice: float = 0.28
-    continuation: float = 0.17
-    dubbing: float = 0.09
-    audio_driven: float = 0.07
-    pair: float = 0.26
+    joint: float = 0.12
+    voice: float = 0.2
+    continuation: float = 0.23
+    dubbing: float = 0.05
+    audio_driven: float = 0.06
+    pair: float = 0.34
     interaction_off: float = 0.12
     null_with_off: float = 0.5
     text_dropout: float = 0.1
@@ -95,6 +96,7 @@ class TaskConfig:
     lead_frames: tuple[float, float] = (40.0, 190.0)
     latest_cut: float = 40.0
     face_weight: float = 2.0
+    mouth_weight: float = 4.0
     mask_weight: float = 0.5
     bfloat16: bool = True
 
