@@ -1,26 +1,50 @@
-"""Which files the loaders offer: those in ComfyUI's model folders, and the bundled ones."""
+"""Which files the loaders offer: the bundled ones, and the files and folders of shards in ComfyUI's model folders."""
 
-from pathlib import Path
+from fnmatch import fnmatch
+from pathlib import Path, PurePath
 
 import folder_paths
+
+from ...uniavgen_core.checkpoint.files import SHARDS, indexed_names
+from ...uniavgen_core.checkpoint.geometry import TELLING_NAMES
 
 ASSETS = Path(__file__).parents[2] / "uniavgen_core" / "assets"
 BUNDLED = "bundled talking toon"
 BUNDLED_MODEL = ASSETS / "uniavgen_toon.safetensors"
 BUNDLED_VIDEO_CODEC = ASSETS / "toon_video_codec.safetensors"
+FOLDER = "/ (folder)"
+"""End of the name under which a folder of shards is offered."""
 
 
 def choices(folder: str) -> list[str]:
-    """The bundled file, then the files of a ComfyUI model folder."""
-    return [BUNDLED, *folder_paths.get_filename_list(folder)]
+    """The bundled file, then the folders of shards in a ComfyUI model folder, then its files."""
+    names = folder_paths.get_filename_list(folder)
+    offered = [parent + FOLDER for parent, shard in _shard_folders(names).items() if _is_uniavgen(folder, shard)]
+    return [BUNDLED, *offered, *names]
 
 
 def path_of(folder: str, name: str, bundled: Path) -> str:
-    """Path of a choice.
+    """Path of a choice; that of a folder for a folder of shards.
 
     Raises:
         FileNotFoundError: If the file has gone since the list was made.
     """
     if name == BUNDLED:
         return str(bundled)
-    return folder_paths.get_full_path_or_raise(folder, name)
+    if not name.endswith(FOLDER):
+        return folder_paths.get_full_path_or_raise(folder, name)
+    shard = _shard_folders(folder_paths.get_filename_list(folder)).get(name.removesuffix(FOLDER))
+    if shard is None:
+        raise FileNotFoundError(f"The folder {name.removesuffix(FOLDER)} in {folder} holds no {SHARDS} any more.")
+    return str(Path(folder_paths.get_full_path_or_raise(folder, shard)).parent)
+
+
+def _shard_folders(names: list[str]) -> dict[str, str]:
+    """Folder, with ``/`` and as seen from the model folder, to one of the shards in it."""
+    shards = [name for name in names if fnmatch(PurePath(name).name, SHARDS)]
+    return {PurePath(shard).parent.as_posix(): shard for shard in sorted(shards, reverse=True)}
+
+
+def _is_uniavgen(folder: str, shard: str) -> bool:
+    path = folder_paths.get_full_path(folder, shard)
+    return path is not None and indexed_names(Path(path).parent) >= set(TELLING_NAMES)

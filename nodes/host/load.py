@@ -8,23 +8,16 @@ import comfy.model_management
 import comfy.model_patcher
 import comfy.patcher_extension
 import comfy.utils
-from safetensors import SafetensorError
 from torch import Tensor
 
+from ...uniavgen_core.checkpoint.files import files_of, strip_prefix
 from ...uniavgen_core.checkpoint.geometry import PREVIEW_KEY, config_from_shapes
-from ...uniavgen_core.checkpoint.load import CheckpointError, check_fit, strip_prefix
+from ...uniavgen_core.checkpoint.load import check_whole, is_quantisation
 from .check import check_sampling
 from .conditions import KEY
 from .model import UniAVGen, UniAVGenConfig
+from .weights import fill, read_weights
 
-QUANTISATION_SUFFIXES = (
-    ".comfy_quant",
-    ".weight_scale",
-    ".weight_scale_2",
-    ".input_scale",
-    ".scale_weight",
-    ".scale_input",
-)
 OUTER_SAMPLE = comfy.patcher_extension.WrappersMP.OUTER_SAMPLE
 
 
@@ -34,50 +27,42 @@ def load_uniavgen(
     """Load a UniAVGen checkpoint.
 
     Args:
-        path: A safetensors file in the release's names, plain or quantised as ComfyUI does it.
+        path: A safetensors file in the release's names, plain or quantised as ComfyUI does it, or a folder of shards.
         model_options: ComfyUI's loading options: ``dtype``, ``custom_operations``, ``fp8_optimizations``.
         disable_dynamic: Use ComfyUI's plain patcher.
 
     Raises:
-        CheckpointError: If the file is damaged or does not fit.
+        CheckpointError: If a file is missing or damaged, or does not fit.
         NotUniAVGenError: If it holds another model.
     """
     options = model_options or {}
-    tensors, metadata = read_file(path)
+    tensors, metadata = read_weights(path)
     tensors, metadata = comfy.utils.convert_old_quants(strip_prefix(tensors), "", metadata=metadata)
-    shapes = {name: tensor.shape for name, tensor in tensors.items() if not name.endswith(QUANTISATION_SUFFIXES)}
-    config = UniAVGenConfig(config_from_shapes(shapes, metadata))
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    geometry = config_from_shapes(
+        {name: shape for name, shape in shapes.items() if not is_quantisation(name)}, metadata
+    )
+    check_whole(shapes, geometry)
+    config = UniAVGenConfig(geometry)
     if PREVIEW_KEY in metadata:
         config.latent_format.use_colours(**json.loads(metadata[PREVIEW_KEY]))
     _choose_dtypes(config, tensors, options)
     model = config.get_model(tensors)
-    if config.quant_config is None:
-        check_fit(shapes, {name: tensor.shape for name, tensor in model.diffusion_model.state_dict().items()})
     patcher = _patch(model, options, disable_dynamic)
-    model.load_model_weights(tensors, "", assign=patcher.is_dynamic())
+    fill(model.diffusion_model, tensors, assign=patcher.is_dynamic())
     patcher.cached_patcher_init = (load_uniavgen, (path, options))
     patcher.add_wrapper_with_key(OUTER_SAMPLE, KEY, check_sampling)
     return patcher
 
 
-def read_file(path: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read tensors and metadata by ComfyUI's reader; a file cut short is named as such."""
-    try:
-        tensors, metadata = comfy.utils.load_torch_file(path, return_metadata=True)
-    except (SafetensorError, ValueError, EOFError) as error:
-        raise CheckpointError(
-            f"{Path(path).name} cannot be read ({error}); its size is {Path(path).stat().st_size} bytes. "
-            "If it is a download, it may have stopped half way: fetch it again and compare its size."
-        ) from error
-    return tensors, metadata or {}
-
-
 def identity_of(model: comfy.model_patcher.ModelPatcher) -> tuple:
-    """What tells a MODEL from another: its file and size, its loading options, and its patches."""
+    """What tells a MODEL from another: its files and their sizes, its loading options, and its patches."""
     path, options = model.cached_patcher_init[1]
     patches = str(model.patches_uuid) if model.patches else ""
-    file = Path(path)
-    return (file.name, file.stat().st_size, file.stat().st_mtime_ns, str(sorted(options.items(), key=str)), patches)
+    files = [
+        part for file in files_of(Path(path)) for part in (file.name, file.stat().st_size, file.stat().st_mtime_ns)
+    ]
+    return (*files, str(sorted(options.items(), key=str)), patches)
 
 
 def require_uniavgen(model: comfy.model_patcher.ModelPatcher) -> None:

@@ -7,8 +7,9 @@ import torch
 from safetensors.torch import save_file
 
 from tests.toys import TINY, Clip, random_model, with_variant
+from uniavgen_core.checkpoint.files import PREFIXES
 from uniavgen_core.checkpoint.geometry import METADATA_KEY, NotUniAVGenError, config_from_shapes, metadata_of
-from uniavgen_core.checkpoint.load import PREFIXES, CheckpointError, load_model, save_model
+from uniavgen_core.checkpoint.load import CheckpointError, load_model, save_model
 from uniavgen_core.config import TOON, Alignment
 from uniavgen_core.model.joint import JointModel
 

@@ -9,6 +9,18 @@ METADATA_KEY = "uniavgen_config"
 PREVIEW_KEY = "uniavgen_preview"
 """Colours of previews, JSON of ``factors`` and ``bias``: linear in the latent, in [-1, 1]."""
 RELEASED_HEAD_DIM = 128
+TELLING_NAMES = (
+    "patch_embedding.weight",
+    "audio_embedding.0.weight",
+    "text_embedding_video.0.weight",
+    "text_embedding.text_embed.weight",
+    "text_embedding.text_blocks.0.pwconv1.weight",
+    "time_embedding.0.weight",
+    "blocks.0.ffn.0.weight",
+    "audio_blocks.0.ffn.0.weight",
+    "a2v_blocks.0.q.weight",
+)
+"""Tensors that tell the network's sizes, and by which it is known."""
 
 Shapes = Mapping[str, Sequence[int]]
 
@@ -79,18 +91,7 @@ def _count(shapes: Shapes, prefix: str) -> int:
 
 
 def _require(shapes: Shapes) -> None:
-    needed = (
-        "patch_embedding.weight",
-        "audio_embedding.0.weight",
-        "text_embedding_video.0.weight",
-        "text_embedding.text_embed.weight",
-        "text_embedding.text_blocks.0.pwconv1.weight",
-        "time_embedding.0.weight",
-        "blocks.0.ffn.0.weight",
-        "audio_blocks.0.ffn.0.weight",
-        "a2v_blocks.0.q.weight",
-    )
-    absent = [name for name in needed if name not in shapes]
+    absent = [name for name in TELLING_NAMES if name not in shapes]
     if absent:
         raise NotUniAVGenError(
             f"This is not a UniAVGen checkpoint: it has no tensor named {absent[0]} "

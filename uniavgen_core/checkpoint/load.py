@@ -1,51 +1,42 @@
-"""Weights from and to safetensors files; loading is strict and names what does not fit."""
+"""Weights from and to safetensors files, or folders of them; loading is strict and names what does not fit."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from ..config import ModelConfig
 from ..layers.backend import TORCH, Backend
 from ..model.joint import JointModel
+from .files import CheckpointError, WeightFiles
 from .geometry import Shapes, config_from_shapes, metadata_of
 
 NAMES_SHOWN = 5
-PREFIXES = ("model.diffusion_model.", "diffusion_model.")
-
-
-class CheckpointError(ValueError):
-    """A checkpoint file is damaged or does not fit the model."""
+QUANTISATION_SUFFIXES = (
+    ".comfy_quant",
+    ".weight_scale",
+    ".weight_scale_2",
+    ".input_scale",
+    ".pre_quant_scale",
+    ".scale_weight",
+    ".scale_input",
+)
+OLD_QUANTISATION_MARK = "scaled_fp8"
 
 
 def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read all tensors of a safetensors file, and its metadata.
+    """Map all tensors of a checkpoint into memory, and read its metadata.
+
+    Args:
+        path: A safetensors file, or a folder of shards.
 
     Raises:
-        CheckpointError: If the file is not there, empty, cut short, or not safetensors.
+        CheckpointError: If a file is not there, empty, cut short, or not safetensors.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"There is no file {path}.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except SafetensorError as error:
-        raise CheckpointError(
-            f"{path.name} cannot be read as safetensors ({error}); its size is {path.stat().st_size} bytes. "
-            "If it is a download, it may have stopped half way: fetch it again and compare its size."
-        ) from error
-
-
-def strip_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Drop the prefix that merged checkpoints put before every name."""
-    for prefix in PREFIXES:
-        if any(name.startswith(prefix) for name in tensors):
-            return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    return dict(tensors)
+    files = WeightFiles(path)
+    return dict(files.tensors()), files.metadata
 
 
 def check_fit(shapes: Shapes, expected: Shapes) -> None:
@@ -73,11 +64,40 @@ def check_fit(shapes: Shapes, expected: Shapes) -> None:
         raise CheckpointError("The checkpoint does not fit the model. " + "; ".join(found) + ".")
 
 
+def check_whole(shapes: Shapes, config: ModelConfig) -> None:
+    """Compare a file's tensors, plain or quantised as ComfyUI does it, with the network's.
+
+    Raises:
+        CheckpointError: Naming what is missing, unexpected or misshapen; a quantised weight may be packed.
+    """
+    quantised = quantised_layers(shapes)
+    plain = {name: shape for name, shape in shapes.items() if not is_quantisation(name)}
+    packed = {f"{layer}.weight": plain.get(f"{layer}.weight") for layer in quantised}
+    check_fit(plain, {name: packed.get(name) or shape for name, shape in expected_shapes(config).items()})
+
+
+def is_quantisation(name: str) -> bool:
+    """Whether a tensor belongs to the quantisation and not to the network."""
+    return name.endswith(QUANTISATION_SUFFIXES) or name == OLD_QUANTISATION_MARK
+
+
+def quantised_layers(names: Iterable[str]) -> set[str]:
+    """Layers whose weight is quantised as ComfyUI does it."""
+    marks = (".comfy_quant", ".scale_weight")
+    return {name.rpartition(".")[0] for name in names if name.endswith(marks)}
+
+
+def expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Tensor name to shape of the network that a configuration describes."""
+    with torch.device("meta"):
+        return {name: tuple(tensor.shape) for name, tensor in JointModel(config).state_dict().items()}
+
+
 def load_model(path: Path | str, backend: Backend = TORCH, dtype: torch.dtype | None = None) -> JointModel:
     """Build the model a file holds and load its weights.
 
     Args:
-        path: A safetensors file in the release's names.
+        path: A safetensors file in the release's names, or a folder of its shards.
         backend: Where layers come from.
         dtype: Dtype of the weights; None keeps the file's.
 
@@ -85,13 +105,13 @@ def load_model(path: Path | str, backend: Backend = TORCH, dtype: torch.dtype | 
         CheckpointError: If the file is damaged or does not fit.
         NotUniAVGenError: If it holds something else.
     """
-    tensors, metadata = read_tensors(path)
-    tensors = strip_prefix(tensors)
-    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    files = WeightFiles(path)
+    if quantised_layers(files.entries):
+        raise CheckpointError(f"{Path(path).name} is quantised: ComfyUI's layers read it, plain ones do not.")
     with torch.device("meta"):
-        model = JointModel(config_from_shapes(shapes, metadata), backend)
-    check_fit(shapes, {name: tensor.shape for name, tensor in model.state_dict().items()})
-    model.load_state_dict({name: tensor.to(dtype or tensor.dtype) for name, tensor in tensors.items()}, assign=True)
+        model = JointModel(config_from_shapes(files.shapes, files.metadata), backend)
+    check_fit(files.shapes, {name: tensor.shape for name, tensor in model.state_dict().items()})
+    model.load_state_dict({name: tensor.to(dtype or tensor.dtype) for name, tensor in files.tensors()}, assign=True)
     return model.eval()
 
 

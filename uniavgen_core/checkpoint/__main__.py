@@ -1,0 +1,154 @@
+"""Work on checkpoint files: join the release's shards, describe, check and quantise them."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from .describe import inspect, verify
+from .files import CheckpointError
+from .geometry import NotUniAVGenError
+from .merge import merge
+from .probe import velocity_error
+from .quantize import FORMATS, KEPT, QuantizeConfig, quantize
+
+WORST_SHOWN = 5
+NOTE = "PATH is a safetensors file, the folder with the release's shards, or one of the shards."
+
+
+class Progress:
+    """Prints per cent on stderr: in place on a terminal, every tenth elsewhere."""
+
+    def __init__(self) -> None:
+        self._is_terminal = sys.stderr.isatty()
+        self._step = 1 if self._is_terminal else 10
+        self._last = -1
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show how far it is."""
+        percent = 100 * done // max(total, 1) // self._step * self._step
+        if percent != self._last:
+            self._last = percent
+            start, end = ("\r", "\n" if percent == 100 else "") if self._is_terminal else ("", "\n")
+            sys.stderr.write(f"{start}{percent:3} %{end}")
+            sys.stderr.flush()
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    root = argparse.ArgumentParser(prog="python -m uniavgen_core.checkpoint", description=__doc__, epilog=NOTE)
+    commands = root.add_subparsers(dest="command", required=True)
+    made = {}
+    for name, text in {
+        "merge": "join shards into one file",
+        "inspect": "list sizes, parameters and dtypes",
+        "verify": "hash the files and check names, shapes and numbers",
+        "quantize": "write ComfyUI's scaled fp8 and measure the error",
+    }.items():
+        made[name] = commands.add_parser(name, help=text, description=f"{text.capitalize()}.", epilog=NOTE)
+        made[name].add_argument("source", type=Path, metavar="PATH", help="checkpoint to read")
+        made[name].add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    for name in ("merge", "quantize"):
+        made[name].add_argument("target", type=Path, metavar="TARGET", help="safetensors file to write")
+        made[name].add_argument("--replace", action="store_true", help="replace TARGET if it is there")
+    made["verify"].add_argument("--hashes", type=Path, help="text file to compare with, lines of: sha256 name")
+    _add_choices(made["quantize"])
+    return root
+
+
+def _add_choices(quantizer: argparse.ArgumentParser) -> None:
+    quantizer.add_argument("--format", choices=FORMATS, default="float8_e4m3fn", help="8-bit format")
+    quantizer.add_argument(
+        "--keep", action="append", default=[], metavar="PATTERN", help="keep these layers too, such as 'blocks.0.*'"
+    )
+    quantizer.add_argument(
+        "--keep-only", action="append", metavar="PATTERN", help=f"keep these instead of {' '.join(KEPT)}"
+    )
+    quantizer.add_argument(
+        "--full-precision-matmul", action="store_true", help="save memory only: cards with fp8 units multiply in full"
+    )
+    quantizer.add_argument(
+        "--measure",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="run one seeded pass of both files, on the CPU",
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Run a command; returns the exit status: 1 for a checkpoint with problems, 2 for one that cannot be read."""
+    options = parser().parse_args(arguments)
+    try:
+        report = COMMANDS[options.command](options)
+    except (CheckpointError, NotUniAVGenError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        report = {"error": str(error)}
+    else:
+        sys.stdout.write(table(report) + "\n")
+    if options.json:
+        sys.stdout.write(json.dumps(report) + "\n")
+    return 2 if "error" in report else int(bool(report.get("problems")))
+
+
+def table(report: dict[str, Any]) -> str:
+    """Lay a report out for reading; of many layers the worst."""
+    lines = []
+    for name, value in report.items():
+        if name == "layers":
+            worst = sorted(value.items(), key=lambda item: -item[1])[:WORST_SHOWN]
+            mean = sum(value.values()) / len(value)
+            lines.append(f"{'layers':18}{len(value)}, relative error of the weights {mean:.4f} on average; worst:")
+            lines += [f"  {layer:40}{error:.4f}" for layer, error in worst]
+        elif isinstance(value, dict):
+            lines += [name, *(f"  {key:40}{_shown(item)}" for key, item in value.items())]
+        elif isinstance(value, list):
+            lines += [f"{name:18}{len(value) or 'none'}", *(f"  {_shown(item)}" for item in value)]
+        else:
+            lines.append(f"{name:18}{_shown(value)}")
+    return "\n".join(lines)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return "  ".join(f"{key}={item}" if "=" not in str(item) else str(item) for key, item in value.items())
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _merge(options: argparse.Namespace) -> dict[str, Any]:
+    return merge(options.source, options.target, options.replace, Progress())
+
+
+def _inspect(options: argparse.Namespace) -> dict[str, Any]:
+    return inspect(options.source)
+
+
+def _verify(options: argparse.Namespace) -> dict[str, Any]:
+    return verify(options.source, _hashes(options.hashes), Progress())
+
+
+def _quantize(options: argparse.Namespace) -> dict[str, Any]:
+    keep = tuple(options.keep_only if options.keep_only is not None else KEPT) + tuple(options.keep)
+    config = QuantizeConfig(options.format, keep, options.full_precision_matmul, options.replace)
+    report = quantize(options.source, options.target, config, Progress())
+    if options.measure:
+        report["velocity_error"] = velocity_error(options.source, options.target)
+    return report
+
+
+def _hashes(path: Path | None) -> dict[str, str]:
+    """File name to sha256, of lines as ``sha256sum`` writes them."""
+    if path is None:
+        return {}
+    lines = [line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if any(len(line) != 2 for line in lines):
+        raise CheckpointError(f"{path} must hold lines of a sha256 and a file name.")
+    return {Path(name.strip().lstrip("*")).name: digest for digest, name in lines}
+
+
+COMMANDS = {"merge": _merge, "inspect": _inspect, "verify": _verify, "quantize": _quantize}
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,133 @@
+"""What a checkpoint is, and whether it is whole."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..config import to_dict
+from .files import CheckpointError, WeightFiles, files_of
+from .geometry import NotUniAVGenError, config_from_shapes
+from .load import check_whole, is_quantisation, quantised_layers
+from .write import OnBytes, silent, size_of
+
+CHUNK = 1 << 24
+INTEGERS = (torch.uint8, torch.int8)
+
+
+def inspect(path: Path) -> dict[str, Any]:
+    """Describe a checkpoint from its headers alone.
+
+    Args:
+        path: A file, or a folder of shards.
+
+    Returns:
+        ``kind``, ``files``, ``bytes``, ``tensors``, ``parameters``, ``groups`` (first part of the names to parameters),
+        ``dtypes`` (dtype to parameters), ``quantised_layers`` and ``geometry``.
+
+    Raises:
+        CheckpointError: If a file is missing or damaged.
+        NotUniAVGenError: If it is another network's.
+    """
+    files = WeightFiles(path)
+    config = config_from_shapes(files.shapes, files.metadata)
+    groups: dict[str, int] = defaultdict(int)
+    dtypes: dict[str, int] = defaultdict(int)
+    for name, entry in files.entries.items():
+        if not is_quantisation(name):
+            count = torch.Size(entry.shape).numel()
+            groups[name.split(".")[0]] += count
+            dtypes[str(entry.dtype).removeprefix("torch.")] += count
+    layers = quantised_layers(files.entries)
+    shards = f"{len(files.files)} shards" if len(files.files) > 1 else "one file"
+    return {
+        "kind": f"{shards}, {'quantised' if layers else 'plain'}",
+        "files": [file.name for file in files.files],
+        "bytes": sum(file.stat().st_size for file in files.files),
+        "tensors": len(files.entries),
+        "parameters": sum(groups.values()),
+        "groups": dict(groups),
+        "dtypes": dict(dtypes),
+        "quantised_layers": len(layers),
+        "geometry": to_dict(config),
+    }
+
+
+def verify(path: Path, hashes: Mapping[str, str] | None = None, on_bytes: OnBytes = silent) -> dict[str, Any]:
+    """Read every byte of a checkpoint.
+
+    Args:
+        path: A file, or a folder of shards.
+        hashes: File name to the sha256 it should have, hexadecimal; names of other files are ignored.
+        on_bytes: Told of progress, first of hashing, then of reading numbers.
+
+    Returns:
+        ``files`` (name, bytes, sha256), ``tensors``, and ``problems``: whole sentences, none for a good checkpoint.
+    """
+    report: dict[str, Any] = {"files": [], "tensors": 0, "problems": []}
+    problems = report["problems"]
+    try:
+        paths = files_of(path)
+        report["files"] = _hashed(paths, on_bytes)
+        problems += _wrong_hashes(report["files"], hashes or {})
+        files = WeightFiles(path)
+        report["tensors"] = len(files.entries)
+        check_whole(files.shapes, config_from_shapes(files.shapes, files.metadata))
+        problems += _lone_scales(files)
+    except (CheckpointError, NotUniAVGenError) as error:
+        problems.append(str(error))
+        return report
+    problems += _not_finite(files, on_bytes)
+    return report
+
+
+def _hashed(paths: list[Path], on_bytes: OnBytes) -> list[dict[str, Any]]:
+    done, total = 0, sum(path.stat().st_size for path in paths)
+    listed = []
+    for path in paths:
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                digest.update(chunk)
+                done += len(chunk)
+                on_bytes(done, total)
+        listed.append({"name": path.name, "bytes": path.stat().st_size, "sha256": digest.hexdigest()})
+    return listed
+
+
+def _wrong_hashes(files: list[dict[str, Any]], hashes: Mapping[str, str]) -> list[str]:
+    return [
+        f"{file['name']} has the sha256 {file['sha256']}, not {hashes[file['name']]}. Fetch it again."
+        for file in files
+        if file["name"] in hashes and file["sha256"] != hashes[file["name"]].lower()
+    ]
+
+
+def _lone_scales(files: WeightFiles) -> list[str]:
+    """Quantised layers without what ComfyUI needs to read them."""
+    scales = (".weight_scale", ".scale_weight")
+    return [
+        f"The quantised layer {layer} has no scale."
+        for layer in sorted(quantised_layers(files.entries))
+        if not any(layer + scale in files.entries for scale in scales)
+    ]
+
+
+def _not_finite(files: WeightFiles, on_bytes: OnBytes) -> list[str]:
+    done, total = 0, sum(size_of(entry.dtype, entry.shape) for entry in files.entries.values())
+    problems = []
+    for name, tensor in files.tensors():
+        wrong = 0 if tensor.dtype in INTEGERS else _count_not_finite(tensor)
+        if wrong:
+            problems.append(f"{name} in {files.entries[name].file.name} holds {wrong} numbers that are not finite.")
+        done += size_of(tensor.dtype, tuple(tensor.shape))
+        on_bytes(done, total)
+    return problems
+
+
+def _count_not_finite(tensor: Tensor) -> int:
+    return int((~torch.isfinite(tensor.float())).sum())

@@ -1,0 +1,231 @@
+"""Which files make a checkpoint, and its tensors one at a time: one file, or the shards of the release's folder."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+SHARDS = "diffusion_pytorch_model*.safetensors"
+INDEX_SUFFIX = ".safetensors.index.json"
+PREFIXES = ("model.diffusion_model.", "diffusion_model.")
+NUMBERED = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<count>\d{5})\.safetensors")
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+"""safetensors' names of dtypes."""
+Named = TypeVar("Named")
+
+
+class CheckpointError(ValueError):
+    """A checkpoint file is damaged or does not fit the model."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a tensor lies.
+
+    Attributes:
+        file: The file that holds it.
+        stored_name: Its name there.
+        dtype: Its dtype.
+        shape: Its shape.
+    """
+
+    file: Path
+    stored_name: str
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+
+
+class WeightFiles:
+    """The tensors of a checkpoint by name. Only headers are read until a tensor is asked for.
+
+    Attributes:
+        files: The file, or the shards.
+        entries: Tensor name, without the prefix of merged checkpoints, to where it lies.
+        metadata: Metadata of all files together.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        """Read the headers.
+
+        Args:
+            path: A safetensors file, a folder of shards, or one of a set of numbered shards.
+
+        Raises:
+            CheckpointError: If a file is not there, empty, cut short, or not safetensors, or if files disagree.
+        """
+        self.files = files_of(Path(path))
+        self.entries: dict[str, Entry] = {}
+        self.metadata: dict[str, str] = {}
+        for file in self.files:
+            self._read_header(file)
+        self.entries = strip_prefix(self.entries)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Tensor name to shape."""
+        return {name: entry.shape for name, entry in self.entries.items()}
+
+    def tensor(self, name: str) -> Tensor:
+        """Read one tensor; the file's memory map lives as long as the tensor does."""
+        entry = self.entries[name]
+        with opened(entry.file) as file:
+            return file.get_tensor(entry.stored_name)
+
+    def tensors(self, names: list[str] | None = None) -> Iterator[tuple[str, Tensor]]:
+        """Yield tensors in the order of ``names``, by default all; memory-mapped, and one file is open at a time."""
+        with ExitStack() as stack:
+            current, file = None, None
+            for name in self.entries if names is None else names:
+                entry = self.entries[name]
+                if entry.file != current:
+                    stack.close()
+                    current, file = entry.file, stack.enter_context(opened(entry.file))
+                yield name, file.get_tensor(entry.stored_name)
+
+    def _read_header(self, path: Path) -> None:
+        with opened(path) as file:
+            self.metadata |= file.metadata() or {}
+            for name in file.keys():  # noqa: SIM118 - not a mapping
+                if name in self.entries:
+                    raise CheckpointError(
+                        f"The tensor {name} is in {self.entries[name].file.name} and in {path.name}. "
+                        "Keep one set of files in the folder."
+                    )
+                part = file.get_slice(name)
+                dtype = part.get_dtype()
+                if dtype not in DTYPES:
+                    raise CheckpointError(f"{path.name}: the dtype {dtype} of {name} is not one this pack reads.")
+                self.entries[name] = Entry(path, name, DTYPES[dtype], tuple(part.get_shape()))
+
+
+def strip_prefix(named: Mapping[str, Named]) -> dict[str, Named]:
+    """Drop the prefix that merged checkpoints put before every name."""
+    for prefix in PREFIXES:
+        if any(name.startswith(prefix) for name in named):
+            return {name.removeprefix(prefix): value for name, value in named.items()}
+    return dict(named)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[safe_open]:
+    """Open a safetensors file, memory-mapped.
+
+    Raises:
+        CheckpointError: If it is empty, cut short, or not safetensors.
+    """
+    try:
+        file = safe_open(path, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise damaged(path, error) from error
+    with file:
+        yield file
+
+
+def damaged(path: Path, error: Exception) -> CheckpointError:
+    """What to tell of a file that cannot be read."""
+    return CheckpointError(
+        f"{path.name} cannot be read as safetensors ({error}); its size is {path.stat().st_size} bytes. "
+        "If it is a download, it may have stopped half way: fetch it again and compare its size."
+    )
+
+
+def files_of(path: Path) -> list[Path]:
+    """Files of a checkpoint, in the order of their names.
+
+    Args:
+        path: A file, a folder of shards, or one of a set of numbered shards, which stands for the whole set.
+
+    Raises:
+        CheckpointError: If there is no such file, or a shard is missing; missing ones are named.
+    """
+    if path.is_dir():
+        return _files_in(path)
+    numbered = NUMBERED.fullmatch(path.name)
+    if numbered:
+        return _complete(path.parent, numbered["stem"], list(path.parent.glob("*.safetensors")))
+    if not path.is_file():
+        raise CheckpointError(f"There is no file {path}.")
+    return [path]
+
+
+def indexed_names(folder: Path) -> set[str]:
+    """Tensor names of a folder of shards: from its index, else from the headers that can be read; may be empty."""
+    for index in sorted(folder.glob(f"diffusion_pytorch_model*{INDEX_SUFFIX}")):
+        try:
+            return set(strip_prefix(_weight_map(index)))
+        except CheckpointError:
+            continue
+    names: set[str] = set()
+    for shard in sorted(folder.glob(SHARDS)):
+        try:
+            with opened(shard) as file:
+                names |= set(file.keys())
+        except CheckpointError:
+            continue
+    return set(strip_prefix(dict.fromkeys(names)))
+
+
+def _files_in(folder: Path) -> list[Path]:
+    shards = sorted(folder.glob(SHARDS))
+    indexes = sorted(folder.glob(f"diffusion_pytorch_model*{INDEX_SUFFIX}"))
+    if not shards and not indexes:
+        raise CheckpointError(f"The folder {folder} holds no {SHARDS}. Choose the folder of the release's shards.")
+    stems = {found["stem"] for found in map(NUMBERED.fullmatch, (shard.name for shard in shards)) if found}
+    stems |= {index.name.removesuffix(INDEX_SUFFIX) for index in indexes}
+    if len(stems) > 1:
+        raise CheckpointError(f"The folder {folder} holds several sets: {', '.join(sorted(stems))}. Choose a shard.")
+    return _complete(folder, stems.pop(), shards) if stems else shards
+
+
+def _complete(folder: Path, stem: str, candidates: list[Path]) -> list[Path]:
+    """All shards of a set, by its index, and without one by the shards' numbers."""
+    index = folder / f"{stem}{INDEX_SUFFIX}"
+    if index.is_file():
+        expected, source = set(_weight_map(index).values()), f"by {index.name}"
+    else:
+        found = [match for match in map(NUMBERED.fullmatch, (file.name for file in candidates)) if match]
+        counts = {match["count"] for match in found if match["stem"] == stem}
+        if len(counts) != 1:
+            raise CheckpointError(f"{folder} holds shards of {stem} from several sets, of {sorted(counts)}. Keep one.")
+        count = counts.pop()
+        expected = {f"{stem}-{number:05}-of-{count}.safetensors" for number in range(1, int(count) + 1)}
+        source = "by the numbers in their names"
+    missing = sorted(name for name in expected if not (folder / name).is_file())
+    if missing:
+        raise CheckpointError(
+            f"{len(missing)} of {len(expected)} shards are missing from {folder}, {source}: {', '.join(missing)}. "
+            "Fetch them from where the others came from."
+        )
+    return [folder / name for name in sorted(expected)]
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    """Tensor name to file name of an index."""
+    try:
+        said = json.loads(index.read_text(encoding="utf-8"))
+        weight_map = said["weight_map"]
+        if not weight_map or any(Path(name).name != name for name in weight_map.values()):
+            raise ValueError("its weight_map names no files of this folder")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{index.name} is not an index of shards ({error}). Fetch it again.") from error
+    return dict(weight_map)

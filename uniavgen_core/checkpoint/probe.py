@@ -1,0 +1,84 @@
+"""How far a quantised file moves the network's output, measured on one seeded pass.
+
+The network keeps the original's weights, memory-mapped; each quantised layer takes its other weight only while it runs,
+so that two networks never are in memory.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..config import ModelConfig
+from ..model.joint import Conditions, JointModel, JointOutput
+from .files import WeightFiles
+from .load import load_model
+from .quantize import dequantized
+
+LATENTS, TOKENS, SIDE, TIMESTEP = 3, 56, 4, 700.0
+"""A clip of 9 video frames, 4x4 tokens each, and of 56 mel frames, at this time of 0 to 1000."""
+
+
+def velocity_error(original: Path, quantised: Path, seed: int = 0) -> dict[str, float]:
+    """Compare one pass of a scaled fp8 file with one of the file it was made from.
+
+    Args:
+        original: The plain file or folder. The pass runs in bfloat16 if its weights are, else in float32.
+        quantised: What ``quantize`` made of it.
+        seed: Seed of the inputs.
+
+    Returns:
+        ``video`` and ``audio``: relative L2 error of the velocities.
+    """
+    entries = WeightFiles(original).entries.values()
+    half = sum(entry.dtype == torch.bfloat16 for entry in entries) > len(entries) / 2
+    dtype = torch.bfloat16 if half else torch.float32
+    model = load_model(original, dtype=dtype)
+    with torch.inference_mode():
+        want = _one_pass(model, dtype, seed)
+        _quantise_while_running(model, WeightFiles(quantised))
+        got = _one_pass(model, dtype, seed)
+    return {name: _relative(getattr(got, name), getattr(want, name)) for name in ("video", "audio")}
+
+
+def _one_pass(model: JointModel, dtype: torch.dtype, seed: int) -> JointOutput:
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator).to(dtype)
+
+    config: ModelConfig = model.config
+    side = SIDE * config.patch_size
+    conditions = Conditions(
+        caption=draw(1, 8, config.text.caption_dim),
+        speech_ids=torch.randint(0, config.text.vocabulary - 1, (1, 12), generator=generator),
+        reference_image=draw(1, config.latent_channels, 1, side, side),
+    )
+    times = (torch.full((1, LATENTS), TIMESTEP), torch.full((1, TOKENS), TIMESTEP))
+    video = draw(1, config.latent_channels, LATENTS, side, side)
+    return model(video, draw(1, TOKENS, config.mel_bins), times, conditions)
+
+
+def _quantise_while_running(model: JointModel, files: WeightFiles) -> None:
+    """Let every quantised layer run on its quantised weight."""
+    for name in files.entries:
+        layer, _, leaf = name.rpartition(".")
+        if leaf != "weight_scale":
+            continue
+
+        def enter(module: nn.Module, _: tuple, layer: str = layer) -> None:
+            module.original = module.weight
+            weight = dequantized(files.tensor(f"{layer}.weight"), files.tensor(f"{layer}.weight_scale"))
+            module.weight = nn.Parameter(weight.to(module.original.dtype), requires_grad=False)
+
+        def leave(module: nn.Module, *_: object) -> None:
+            module.weight = module.original
+            del module.original
+
+        module = model.get_submodule(layer)
+        module.register_forward_pre_hook(enter)
+        module.register_forward_hook(leave)
+
+
+def _relative(got: Tensor, want: Tensor) -> float:
+    return ((got.float() - want.float()).norm() / want.float().norm()).item()
