@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...uniavgen_core.checkpoint.files import files_of, strip_prefix
 from ...uniavgen_core.checkpoint.geometry import PREVIEW_KEY, config_from_shapes
-from ...uniavgen_core.checkpoint.load import check_whole, is_quantisation
+from ...uniavgen_core.checkpoint.load import check_whole
 from .check import check_sampling
 from .conditions import KEY
 from .model import UniAVGen, UniAVGenConfig
@@ -39,9 +39,7 @@ def load_uniavgen(
     tensors, metadata = read_weights(path)
     tensors, metadata = comfy.utils.convert_old_quants(strip_prefix(tensors), "", metadata=metadata)
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
-    geometry = config_from_shapes(
-        {name: shape for name, shape in shapes.items() if not is_quantisation(name)}, metadata
-    )
+    geometry = config_from_shapes(shapes, metadata)
     check_whole(shapes, geometry)
     config = UniAVGenConfig(geometry)
     if PREVIEW_KEY in metadata:

@@ -147,11 +147,14 @@ def _converted(
         elif leaf == "comfy_quant":
             yield name, config.note()
         elif leaf == "weight" and layer in scales:
-            weight = next(stored)[1].float()
-            limit = torch.finfo(FORMATS[config.kind]).max
-            small = (weight / scales[layer]).clamp(-limit, limit).to(FORMATS[config.kind])
-            difference = (dequantized(small, scales[layer]) - weight).norm()
-            errors[layer] = (difference / weight.norm().clamp_min(1e-12)).item()
-            yield name, small
+            yield name, _rounded(next(stored)[1].float(), layer, scales[layer], config, errors)
         else:
             yield next(stored)
+
+
+def _rounded(weight: Tensor, layer: str, scale: Tensor, config: QuantizeConfig, errors: dict[str, float]) -> Tensor:
+    limit = torch.finfo(FORMATS[config.kind]).max
+    small = (weight / scale).clamp(-limit, limit).to(FORMATS[config.kind])
+    difference = (dequantized(small, scale) - weight).norm()
+    errors[layer] = (difference / weight.norm().clamp_min(1e-12)).item()
+    return small

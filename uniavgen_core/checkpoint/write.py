@@ -55,7 +55,9 @@ def write_stream(
     try:
         with partial.open("wb") as file:
             file.write(_header(layout, metadata))
-            for (name, tensor), (expected, entry) in zip(tensors, layout.items(), strict=True):
+            made = iter(tensors)
+            for expected, entry in layout.items():  # not zip, which keeps its last items while it asks for the next
+                name, tensor = next(made, (None, torch.empty(0)))
                 if (name, tensor.dtype, tuple(tensor.shape)) != (expected, *entry):
                     raise ValueError(f"{name} is {tensor.dtype} {tuple(tensor.shape)}, not {expected} {entry}.")
                 file.write(memoryview(tensor.contiguous().reshape(-1).view(torch.uint8).numpy()))
