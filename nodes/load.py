@@ -5,10 +5,12 @@ import folder_paths
 import torch
 from comfy_api.latest import io
 
+from ..uniavgen_core.checkpoint.vocoder import VocoderError
 from .host.codec import AudioCodec, load_video_codec
 from .host.files import BUNDLED, BUNDLED_MODEL, BUNDLED_VIDEO_CODEC, choices, path_of
 from .host.load import load_uniavgen
 from .host.text import bundled_clip
+from .host.vocoder import find_vocoder, load_vocoder, vocoder_choices
 
 GRIFFIN_LIM = "Griffin-Lim (no file)"
 DTYPES = {
@@ -108,13 +110,25 @@ class LoadAudioCodec(io.ComfyNode):
             description="Makes the audio codec. The audio latent is a mel spectrogram; the vocoder makes sound of it.",
             inputs=[
                 io.Combo.Input(
-                    "vocoder", options=[GRIFFIN_LIM], tooltip="Griffin-Lim needs no file and sounds slightly hollow."
+                    "vocoder",
+                    options=[GRIFFIN_LIM, *vocoder_choices()],
+                    tooltip="Griffin-Lim needs no file and sounds slightly hollow. code2wav_bigvgan_model is the "
+                    "released model's: a folder in models/vocoders.",
                 )
             ],
             outputs=[io.Vae.Output(display_name="audio_codec")],
         )
 
     @classmethod
+    def validate_inputs(cls, vocoder: str | None = None) -> bool | str:
+        """Say before the run where a missing vocoder comes from."""
+        try:
+            if vocoder not in (None, GRIFFIN_LIM):
+                find_vocoder(vocoder)
+        except VocoderError as error:
+            return str(error)
+        return True
+
+    @classmethod
     def execute(cls, vocoder: str) -> io.NodeOutput:
-        del vocoder  # one choice so far
-        return io.NodeOutput(AudioCodec())
+        return io.NodeOutput(AudioCodec(None if vocoder == GRIFFIN_LIM else load_vocoder(vocoder)))

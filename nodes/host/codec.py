@@ -5,8 +5,6 @@ Dimension key: B batch, F video frames, T video latents, H and W pixel rows and 
 N samples.
 """
 
-from collections.abc import Callable
-
 import comfy.latent_formats
 import comfy.model_management
 import comfy.model_patcher
@@ -30,6 +28,7 @@ from ...uniavgen_core.shapes import (
     video_frames_of,
 )
 from .backend import host_backend
+from .vocoder import HostedVocoder
 
 DECODE_BYTES_PER_PIXEL = 900
 ENCODE_BYTES_PER_PIXEL = 500
@@ -97,18 +96,16 @@ class AudioCodec(comfy.sd.VAE):
     The mel is computed and inverted directly, without ComfyUI's batching and tiling, which would take it for an image.
     """
 
-    def __init__(self, vocode: Callable[[Tensor], Tensor] | None = None) -> None:
-        self.vocode = vocode or GriffinLim().decode
+    def __init__(self, vocoder: HostedVocoder | None = None) -> None:
+        self.vocode = (vocoder or GriffinLim()).decode
         self.audio_sample_rate = self.audio_sample_rate_output = SAMPLE_RATE
-        self.first_stage_model = nn.Module()
         self.latent_channels, self.latent_dim, self.output_channels = 1, 2, 1
         self.upscale_ratio = self.downscale_ratio = HOP_LENGTH
         self.size = 0
-        self.device = self.output_device = comfy.model_management.intermediate_device()
         self.vae_dtype = torch.float32
-        self.patcher = comfy.model_patcher.ModelPatcher(
-            self.first_stage_model, load_device=self.device, offload_device=self.device
-        )
+        self.output_device = comfy.model_management.intermediate_device()
+        self.patcher = vocoder.patcher if vocoder else _weightless(self.output_device)
+        self.first_stage_model, self.device = self.patcher.model, self.patcher.load_device
 
     def decode(self, samples_in: Tensor, vae_options: dict | None = None) -> Tensor:
         """Turn normalised mel (B, K, S, 80) into sound (B, N, 1), N = 240 S; the K tracks are mixed.
@@ -138,6 +135,11 @@ class AudioCodec(comfy.sd.VAE):
     def encode_tiled(self, pixel_samples: Tensor, *_, **__) -> Tensor:
         """Encode whole; see ``decode_tiled``."""
         return self.encode(pixel_samples)
+
+
+def _weightless(device: torch.device) -> comfy.model_patcher.ModelPatcher:
+    """What ComfyUI asks of every VAE, for one that has no weights."""
+    return comfy.model_patcher.ModelPatcher(nn.Module(), load_device=device, offload_device=device)
 
 
 def load_video_codec(path: str) -> comfy.sd.VAE:

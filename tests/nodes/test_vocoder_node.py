@@ -1,0 +1,305 @@
+"""The release's vocoder folder, written by ``transformers`` with seeded weights, through the nodes.
+
+Reduced in width only: the layers, their names, kernels, dilations and rates are the released ones.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+import comfy.model_management
+import folder_paths
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import Qwen2_5OmniToken2WavBigVGANModel as Network
+
+from uniavgen_core.media.bigvgan import mel_frames_heard
+from uniavgen_core.media.mel import denormalize_mel
+
+NAME = "code2wav_bigvgan_model"
+SOURCE = "huggingface.co/MCG-NJU/UniAVGen"
+RELEASED = json.loads("""{
+  "architectures": ["Qwen2_5OmniToken2WavBigVGANModel"], "model_type": "qwen2_5_omni_bigvgan", "mel_dim": 80,
+  "resblock_dilation_sizes": [[1, 3, 5], [1, 3, 5], [1, 3, 5]], "resblock_kernel_sizes": [3, 7, 11],
+  "torch_dtype": "bfloat16", "transformers_version": "4.52.0", "upsample_initial_channel": 1536,
+  "upsample_kernel_sizes": [11, 7, 4, 4, 4, 4], "upsample_rates": [5, 3, 2, 2, 2, 2]
+}""")
+
+
+def network_of(**changes):
+    """A network with seeded weights that keep a signal's level, so that it is loud, but not clipped."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = Network(Network.config_class(**{"upsample_initial_channel": 64, **changes})).eval()
+        for parameter in network.parameters():
+            if parameter.ndim == 3:
+                torch.nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
+            else:
+                torch.nn.init.normal_(parameter, std=0.1)
+        network.conv_post.weight.data.mul_(0.2)
+    return network.requires_grad_(False)
+
+
+def latent_of(mel_frames, tracks=1):
+    generator = torch.Generator().manual_seed(mel_frames)
+    return torch.randn(1, tracks, mel_frames, 80, generator=generator)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return network_of()
+
+
+@pytest.fixture(scope="module")
+def saved(network, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved") / NAME
+    network.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def vocoders(pack):  # noqa: ARG001 - the pack adds the model folder
+    """ComfyUI's folder of vocoders, emptied afterwards."""
+    roots = [Path(folder_paths.get_folder_paths(key)[0]) for key in ("vocoders", "diffusion_models")]
+    for root in roots:
+        root.mkdir(parents=True, exist_ok=True)
+    yield roots[0]
+    for root in roots:
+        shutil.rmtree(root)
+        root.mkdir()
+
+
+@pytest.fixture
+def folder(vocoders, saved):
+    return Path(shutil.copytree(saved, vocoders / NAME))
+
+
+@pytest.fixture
+def load(pack):
+    return pack.nodes.load.LoadAudioCodec
+
+
+def options_of(node):
+    return node.define_schema().inputs[0].options
+
+
+def codec_of(node, name=NAME):
+    with torch.inference_mode():
+        return node.execute(name).args[0]
+
+
+def test_the_decode_node_sounds_as_transformers_does(pack, load, folder, network):  # noqa: ARG001
+    codec, audio = codec_of(load), latent_of(106)
+    video_codec = pack.nodes.load.LoadVideoCodec.execute(pack.nodes.host.files.BUNDLED).args[0]
+    latent = pack.nodes.latent.EmptyLatent.execute(64, 64, 1.0625, 1).args[0]
+    video, _ = latent["samples"].unbind()
+    joint = {"samples": type(latent["samples"])((video, audio))}
+    with torch.inference_mode():
+        _, sound, _ = pack.nodes.decode.Decode.execute(joint, video_codec, codec).args
+        wanted = network(denormalize_mel(audio[:, 0]).transpose(1, 2))
+    assert sound["sample_rate"] == 24_000
+    assert sound["waveform"].shape == (1, 1, 106 * 240)
+    assert wanted.std() > 0.1
+    torch.testing.assert_close(sound["waveform"][0, 0], wanted, rtol=0, atol=1e-4)
+
+
+def test_a_clip_of_the_release_has_121440_samples(load, folder):  # noqa: ARG001
+    with torch.inference_mode():
+        assert codec_of(load).decode(latent_of(506)).shape == (1, 121_440, 1)
+
+
+def test_chunks_sound_as_one_pass_does(load, folder, network):  # noqa: ARG001
+    codec, audio = codec_of(load), latent_of(700)
+    codec.first_stage_model.chunk_frames = 90
+    with torch.inference_mode():
+        found = codec.decode(audio)[0, :, 0]
+        whole = network(denormalize_mel(audio[0]).transpose(1, 2))
+    assert (found - whole).abs().max() < 1e-4
+
+
+def test_too_small_a_margin_would_be_heard(load, folder, network):  # noqa: ARG001
+    codec, audio = codec_of(load), latent_of(300)
+    codec.first_stage_model.chunk_frames, codec.first_stage_model.margin = 90, 2
+    with torch.inference_mode():
+        found = codec.decode(audio)[0, :, 0]
+        whole = network(denormalize_mel(audio[0]).transpose(1, 2))
+    assert (found - whole).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        {},
+        {
+            "upsample_rates": [8, 5, 6],
+            "upsample_kernel_sizes": [16, 11, 12],
+            "resblock_kernel_sizes": [3, 5],
+            "resblock_dilation_sizes": [[1, 2, 3], [1, 1, 2]],
+        },
+    ],
+)
+def test_a_sample_hears_no_frame_beyond_the_margin_and_nearly_all_within(layers):
+    network = network_of(**layers).double()
+    margin = mel_frames_heard(network.config)
+    heard, middle = set(), margin + 5
+    for offset in (0, 119, 239):
+        mel = torch.randn(1, 80, 2 * middle + 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 4
+        mel.requires_grad_()
+        (slope,) = torch.autograd.grad(network(mel)[middle * 240 + offset], mel)
+        heard |= {int(frame) - middle for frame in slope[0].abs().sum(0).nonzero()}
+    assert -margin <= min(heard) <= -margin + 4
+    assert margin - 4 <= max(heard) <= margin
+
+
+def test_the_released_size_loads_strictly_and_decodes(load, vocoders):
+    network_of(upsample_initial_channel=1536).save_pretrained(vocoders / NAME)
+    (vocoders / NAME / "config.json").write_text(json.dumps(RELEASED))
+    codec = codec_of(load)
+    assert sum(weight.numel() for weight in codec.first_stage_model.parameters()) == 115_443_504
+    with torch.inference_mode():
+        sound = codec.decode(latent_of(4))
+    assert sound.shape == (1, 960, 1)
+    assert sound.std() > 0.05
+
+
+def test_weights_in_half_precision_are_used_in_float32_with_exact_filters(load, folder, network):
+    path = folder / "model.safetensors"
+    save_file({name: tensor.bfloat16() for name, tensor in load_file(path).items()}, path)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "dtype": "bfloat16"}))
+    found = codec_of(load).first_stage_model.network
+    assert {tensor.dtype for tensor in [*found.parameters(), *found.buffers()]} == {torch.float32}
+    for mine, theirs in zip(found.buffers(), network.buffers(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_shards_load_as_one_file_does(load, folder, network):
+    shutil.rmtree(folder)
+    network.save_pretrained(folder, max_shard_size="200KB")
+    assert len(list(folder.glob("*.safetensors"))) > 1
+    found = codec_of(load).first_stage_model.network.state_dict()
+    assert all(torch.equal(found[name], tensor) for name, tensor in network.state_dict().items())
+
+
+def test_loading_draws_no_global_random_numbers_and_opens_no_connection(load, folder, monkeypatch):  # noqa: ARG001
+    import socket
+
+    def refuse(*_, **__):
+        raise AssertionError("the network was used")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    state = torch.get_rng_state()
+    codec_of(load)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_comfyui_loads_and_unloads_the_weights(load, folder):  # noqa: ARG001
+    codec = codec_of(load)
+    with torch.inference_mode():
+        codec.decode(latent_of(4))
+    assert any(loaded.model is codec.patcher for loaded in comfy.model_management.current_loaded_models)
+    comfy.model_management.unload_all_models()
+    assert not any(loaded.model is codec.patcher for loaded in comfy.model_management.current_loaded_models)
+    with torch.inference_mode():
+        assert codec.decode(latent_of(4)).abs().max() > 0
+
+
+def test_an_interruption_stops_between_chunks(load, folder):  # noqa: ARG001
+    codec = codec_of(load)
+    comfy.model_management.interrupt_current_processing()
+    try:
+        with torch.inference_mode(), pytest.raises(comfy.model_management.InterruptProcessingException):
+            codec.decode(latent_of(4))
+    finally:
+        comfy.model_management.interrupt_current_processing(False)
+
+
+def test_griffin_lim_comes_first_and_needs_no_weights(pack, load, vocoders):  # noqa: ARG001
+    assert options_of(load) == [pack.nodes.load.GRIFFIN_LIM, NAME]
+    codec = codec_of(load, pack.nodes.load.GRIFFIN_LIM)
+    assert not list(codec.first_stage_model.parameters())
+
+
+def test_folders_are_listed_where_users_put_them(load, vocoders, saved, tmp_path):
+    shutil.copytree(saved, vocoders / "mine" / "better voice")
+    released = Path(folder_paths.get_folder_paths("diffusion_models")[0]) / "UniAVGen" / NAME
+    shutil.copytree(saved, released)
+    shutil.copytree(saved, tmp_path / "shared" / "third")
+    paths = folder_paths.folder_names_and_paths["vocoders"][0]
+    paths.append(str(tmp_path / "shared"))  # what extra_model_paths.yaml does
+    try:
+        assert options_of(load)[1:] == [f"UniAVGen/{NAME}", "mine/better voice", "third"]
+        for name in (*options_of(load)[1:], NAME):  # the last as in a workflow made with another layout
+            assert load.validate_inputs(name) is True
+            assert codec_of(load, name).first_stage_model.margin == 38
+    finally:
+        paths.remove(str(tmp_path / "shared"))
+
+
+def test_a_missing_folder_says_where_from_and_where_to(load, vocoders):
+    message = load.validate_inputs(NAME)
+    for part in (f"no vocoder folder '{NAME}'", SOURCE, str(vocoders / NAME), "Griffin-Lim"):
+        assert part in message
+    with pytest.raises(ValueError, match="no vocoder folder"):
+        codec_of(load)
+
+
+def cut_short(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1_000])
+
+
+def without_a_tensor(folder):
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["conv_pre.bias"]
+    save_file(tensors, folder / "model.safetensors")
+
+
+def with_a_hole(folder):
+    tensors = load_file(folder / "model.safetensors")
+    tensors["conv_pre.bias"][0] = float("nan")
+    save_file(tensors, folder / "model.safetensors")
+
+
+def configured(**changes):
+    def change(folder):
+        values = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**values, **changes}))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda folder: (folder / "config.json").unlink(), "has no config.json"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "has no model.safetensors"),
+        (lambda folder: (folder / "config.json").write_text("version https://git-lfs"), "is not JSON"),
+        (lambda folder: (folder / "config.json").write_text("[]"), "of type None"),
+        (configured(model_type="vocos"), "'vocos'"),
+        (configured(mel_dim=100), "of 100 bins"),
+        (configured(upsample_rates=[4, 4, 2, 2, 2, 2]), "256 samples"),
+        (configured(upsample_rates="fast"), "no vocoder that can be built"),
+        (configured(upsample_initial_channel=128), "is damaged.*conv_pre.weight is"),
+        (cut_short, "is damaged.*model.safetensors"),
+        (without_a_tensor, "is damaged.*1 missing: conv_pre.bias"),
+        (with_a_hole, "conv_pre.bias holds values that are not finite"),
+    ],
+)
+def test_a_damaged_folder_says_what_is_wrong_and_what_to_do(load, folder, damage, said):
+    damage(folder)
+    with pytest.raises(ValueError, match=said) as raised:
+        codec_of(load)
+    assert SOURCE in str(raised.value)
+    assert str(folder) in str(raised.value)
+
+
+def test_an_old_transformers_says_how_to_update(load, folder, monkeypatch):  # noqa: ARG001
+    import transformers
+
+    monkeypatch.delattr(transformers, "Qwen2_5OmniToken2WavBigVGANModel")
+    monkeypatch.setattr(transformers, "__version__", "4.50.3")
+    monkeypatch.setattr(type(transformers), "__getattr__", lambda _, name: (_ for _ in ()).throw(AttributeError(name)))
+    with pytest.raises(ImportError, match=r"4\.50\.3 has no BigVGAN vocoder.*pip install --upgrade transformers"):
+        codec_of(load)
