@@ -3,6 +3,7 @@
 import json
 import shutil
 import weakref
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -69,7 +70,7 @@ def test_every_tensor_of_a_merged_file_begins_at_a_multiple_of_its_elements_size
 
 
 def test_merging_holds_one_tensor_and_one_open_shard_at_a_time(folder, monkeypatch):
-    alive, most, maps = [], [], []
+    alive, most, open_now, open_counts = [], [], [], []
     read, opened = WeightFiles.tensors, files.opened
 
     def tracked(self, names=None):
@@ -80,16 +81,23 @@ def test_merging_holds_one_tensor_and_one_open_shard_at_a_time(folder, monkeypat
             del tensor
             most.append(sum(reference() is not None for reference in alive))
 
+    @contextmanager
     def tracked_open(path):
-        maps.append(path)
-        return opened(path)
+        with opened(path) as file:
+            open_now.append(path)
+            open_counts.append(len(open_now))
+            try:
+                yield file
+            finally:
+                open_now.remove(path)
 
     monkeypatch.setattr(WeightFiles, "tensors", tracked)
     monkeypatch.setattr(files, "opened", tracked_open)
     merged(folder)
     assert len(alive) == len(WeightFiles(folder).entries)
     assert max(most) == 0, "a tensor outlives the moment when the next one is asked for"
-    assert len(maps) < 5 * COUNT, "shards are opened in turn, not again for every tensor"
+    assert max(open_counts) == 1
+    assert len(open_counts) < 5 * COUNT, "shards are opened in turn, not again for every tensor"
 
 
 def test_shards_without_an_index_are_one_checkpoint(tmp_path, weights):

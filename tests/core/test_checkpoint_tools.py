@@ -15,7 +15,7 @@ from tests.toys import TINY, random_model
 from uniavgen_core.checkpoint import probe
 from uniavgen_core.checkpoint.__main__ import main
 from uniavgen_core.checkpoint.describe import inspect, verify
-from uniavgen_core.checkpoint.files import CheckpointError
+from uniavgen_core.checkpoint.files import CheckpointError, WeightFiles
 from uniavgen_core.checkpoint.geometry import metadata_of
 from uniavgen_core.checkpoint.load import load_model
 from uniavgen_core.checkpoint.probe import velocity_error
@@ -244,6 +244,15 @@ def test_the_velocity_error_is_that_of_a_network_with_the_rounded_weights(folder
         first, second = (getattr(one, name).float() for one in passes)
         assert error == pytest.approx(((second - first).norm() / first.norm()).item())
         assert error > 0
+
+
+def test_measuring_gives_every_layer_its_own_weight_back_when_it_has_run(folder, small, weights):
+    quantize(folder, small)
+    model = load_model(folder)
+    probe._quantise_while_running(model, WeightFiles(small))
+    with torch.inference_mode():
+        probe._one_pass(model, torch.bfloat16, 0)
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
 
 
 def test_fp8_moves_the_golden_networks_velocity_by_less_than_a_twentieth_and_five_bits_by_more(golden_folder, tmp_path):

@@ -1,0 +1,253 @@
+"""The model loader on what people have: the release's folder, a merged file, files quantised in ComfyUI's ways."""
+
+import json
+import weakref
+from pathlib import Path
+
+import comfy.utils
+import folder_paths
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tests.parity.fixtures import relative_error, speech
+from tests.shards import shard_name, write_shards
+from uniavgen_core.checkpoint.geometry import metadata_of
+from uniavgen_core.checkpoint.merge import merge
+from uniavgen_core.checkpoint.quantize import QuantizeConfig, quantize
+from uniavgen_core.model.joint import Conditions
+
+LIMITS = {"float8_e4m3fn": 0.06, "float8_e5m2": 0.12}
+"""Relative velocity error on the golden network; 0.04 and 0.08 are measured."""
+OFFERED = "UniAVGen/ (folder)"
+
+
+@pytest.fixture(scope="module")
+def weights(golden_runs):
+    return {name: golden_runs.seeded(name, shape) for name, shape in golden_runs.shapes.items()}
+
+
+@pytest.fixture
+def models(weights, golden_runs, tmp_path, monkeypatch):
+    """A ComfyUI folder of diffusion models with the release's folder in it."""
+    write_shards(tmp_path / "UniAVGen", weights, metadata_of(golden_runs.config()))
+    known = dict(folder_paths.folder_names_and_paths)
+    known["diffusion_models"] = ([str(tmp_path)], folder_paths.supported_pt_extensions)
+    monkeypatch.setattr(folder_paths, "folder_names_and_paths", known)
+    monkeypatch.setattr(folder_paths, "filename_list_cache", {})
+    return tmp_path
+
+
+@pytest.fixture
+def release(models):
+    return models / "UniAVGen"
+
+
+@pytest.fixture
+def load(pack):
+    return lambda path: pack.nodes.host.load.load_uniavgen(str(path))
+
+
+@pytest.fixture
+def choose(pack):
+    """Load what the node is asked for by a name from its list."""
+    return lambda name: pack.nodes.load.LoadModel.execute(name).args[0]
+
+
+@pytest.fixture
+def velocities(pack, golden_runs):
+    """Video and audio velocity of a MODEL's network, for one golden task's first step."""
+    run = golden_runs.info["float32"]["AVG"]
+    inputs = {name: golden_runs.seeded(*spec) for name, spec in run["inputs"].items()}
+    host = pack.nodes.host.conditions
+    said = host.Pass((host.Speech(golden_runs.info["meta"]["texts"]["main"]),))
+    video, audio = inputs["noise_video"], inputs["noise_audio"]
+    times = (torch.full((1, video.shape[2]), 900.0), torch.full((1, audio.shape[1]), 900.0))
+
+    def run_pass(patcher):
+        network = patcher.model.diffusion_model
+        with torch.inference_mode():
+            got = network(
+                [video, audio[:, None]], times, inputs["caption"], uniavgen=said, reference_image=inputs["ref_image"]
+            )
+        return {"video": got[0], "audio": got[1][:, 0]}
+
+    def of_the_core():
+        cond = Conditions(inputs["caption"], speech(run["speech_text_ids"]), reference_image=inputs["ref_image"])
+        with torch.inference_mode():
+            output = golden_runs.model()(video, audio, times, cond)
+        return {"video": output.video, "audio": output.audio}
+
+    run_pass.of_the_core = of_the_core
+    return run_pass
+
+
+def errors(got, want):
+    return {name: relative_error(got[name], want[name]) for name in want}
+
+
+def test_folder_shard_and_merged_file_give_the_same_model_which_is_the_original(choose, models, velocities):
+    merge(models / "UniAVGen", models / "merged.safetensors")
+    want = velocities.of_the_core()
+    passes = [velocities(choose(n)) for n in (OFFERED, f"UniAVGen/{shard_name(2)}", "merged.safetensors")]
+    assert max(errors(passes[0], want).values()) < 1e-5
+    for got in passes[1:]:
+        assert all(torch.equal(got[name], passes[0][name]) for name in want)
+
+
+def test_a_loaded_folder_holds_every_weight_of_every_shard(load, release, weights):
+    got = load(release).model.diffusion_model.state_dict()
+    assert got.keys() == weights.keys()
+    assert all(torch.equal(got[name], tensor) for name, tensor in weights.items())
+
+
+def test_the_loader_offers_folders_of_this_model_and_no_others(pack, models):
+    write_shards(models / "sub" / "Wan", {f"blocks.{i}.ffn.0.weight": torch.zeros(2) for i in range(3)}, None)
+    choices = pack.nodes.host.files.choices("diffusion_models")
+    assert [name for name in choices if name.endswith("(folder)")] == [OFFERED]
+    assert str(Path("UniAVGen", shard_name(1))) in choices
+
+
+def test_a_folder_is_offered_without_its_index_and_under_its_path(pack, choose, models):
+    (models / "UniAVGen" / "diffusion_pytorch_model.safetensors.index.json").unlink()
+    (models / "UniAVGen").rename(models / "moved")
+    (models / "deep").mkdir()
+    (models / "moved").rename(models / "deep" / "moved")
+    folder_paths.filename_list_cache.clear()
+    assert "deep/moved/ (folder)" in pack.nodes.host.files.choices("diffusion_models")
+    assert choose("deep/moved/ (folder)").model.diffusion_model.config.num_layers > 0
+
+
+def test_a_folder_that_has_gone_is_named(choose, models):
+    (models / "UniAVGen").rename(models / "elsewhere")
+    folder_paths.filename_list_cache.clear()
+    with pytest.raises(FileNotFoundError, match="The folder UniAVGen in diffusion_models"):
+        choose(OFFERED)
+
+
+def test_a_missing_shard_is_named_by_the_loader(choose, release):
+    (release / shard_name(2)).unlink()
+    with pytest.raises(ValueError, match=shard_name(2)):
+        choose(OFFERED)
+
+
+@pytest.mark.parametrize("part", [0.0, 0.0001, 0.5, 0.9999])
+def test_a_shard_cut_short_is_named_by_the_loader(choose, release, part):
+    content = (release / shard_name(2)).read_bytes()
+    (release / shard_name(2)).write_bytes(content[: int(part * len(content))])
+    with pytest.raises(ValueError, match=rf"{shard_name(2)} cannot be read.*half way"):
+        choose(OFFERED)
+
+
+def test_a_foreign_folder_is_refused_as_another_model(load, models):
+    folder = write_shards(models / "other", {f"blocks.{i}.ffn.0.weight": torch.zeros(2) for i in range(3)}, None)
+    with pytest.raises(ValueError, match="not a UniAVGen checkpoint"):
+        load(folder)
+
+
+@pytest.mark.parametrize("kind", LIMITS)
+def test_scaled_fp8_loads_as_fp8_and_stays_near_the_original(load, models, release, velocities, kind):
+    layers = quantize(release, models / "fp8.safetensors", QuantizeConfig(kind))["layers"]
+    patcher = load(models / "fp8.safetensors")
+    stored = patcher.model.diffusion_model.state_dict()
+    assert {stored[f"{layer}.weight"].dtype for layer in layers} == {getattr(torch, kind)}
+    assert stored["a2v_blocks.0.q.weight"].dtype == torch.float32
+    found = errors(velocities(patcher), velocities.of_the_core())
+    assert max(found.values()) < LIMITS[kind]
+    assert min(found.values()) > 1e-3
+
+
+def test_fp8_with_every_layer_quantised_still_runs(load, models, release, velocities):
+    quantize(release, models / "all.safetensors", QuantizeConfig(keep=("text_embedding.*",)))
+    found = errors(velocities(load(models / "all.safetensors")), velocities.of_the_core())
+    assert max(found.values()) < 0.2
+
+
+def test_the_older_scaled_fp8_gives_what_the_newer_gives(load, models, release, velocities):
+    layers = quantize(release, models / "fp8.safetensors")["layers"]
+    old = load_file(models / "fp8.safetensors")
+    for layer in layers:
+        old[f"{layer}.scale_weight"] = old.pop(f"{layer}.weight_scale")
+        del old[f"{layer}.comfy_quant"]
+    old = {f"model.diffusion_model.{name}": tensor for name, tensor in old.items()}
+    old["model.diffusion_model.scaled_fp8"] = torch.zeros(2, dtype=torch.float8_e4m3fn)
+    newer = load(models / "fp8.safetensors")
+    config = newer.model.diffusion_model.config
+    save_file(old, models / "old.safetensors", metadata_of(config))
+    got, want = velocities(load(models / "old.safetensors")), velocities(newer)
+    assert all(torch.equal(got[name], want[name]) for name in want)
+
+
+def test_a_quantised_file_that_lacks_or_adds_a_tensor_is_refused(load, models, release, golden_runs):
+    quantize(release, models / "fp8.safetensors")
+    tensors = load_file(models / "fp8.safetensors")
+    tensors["blocks.0.extra"] = tensors.pop("blocks.1.ffn.2.weight")
+    save_file(tensors, models / "fp8.safetensors", metadata_of(golden_runs.config()))
+    with pytest.raises(ValueError, match=r"1 missing: blocks\.1\.ffn\.2\.weight; 1 unexpected: blocks\.0\.extra"):
+        load(models / "fp8.safetensors")
+
+
+def test_the_bar_grows_with_what_is_loaded_to_the_whole(load, release, monkeypatch):
+    seen = []
+
+    class Bar:
+        def __init__(self, total):
+            self.total = total
+
+        def update_absolute(self, value):
+            seen.append((value, self.total))
+
+    monkeypatch.setattr(comfy.utils, "ProgressBar", Bar)
+    load(release)
+    values = [value for value, _ in seen]
+    assert values == sorted(values)
+    assert len(set(values)) > 20
+    assert values[-1] >= 0.99 * seen[-1][1]
+
+
+def test_a_shard_is_let_go_when_its_last_tensor_is_in_the_network(pack):
+    held = []
+
+    class Layer(torch.nn.Linear):
+        def load_state_dict(self, *args, **kwargs):
+            held.append(sum(reference() is not None for reference in references))
+            return super().load_state_dict(*args, **kwargs)
+
+    network = torch.nn.Module()
+    network.blocks = torch.nn.ModuleList(Layer(3, 3) for _ in range(4))
+    network.padding = torch.nn.Parameter(torch.zeros(3))
+    tensors = {
+        name: torch.full_like(tensor, number) for number, (name, tensor) in enumerate(network.state_dict().items())
+    }
+    want = {name: tensor.clone() for name, tensor in tensors.items()}
+    references = [weakref.ref(tensor) for tensor in tensors.values()]
+    pack.nodes.host.weights.fill(network, tensors, assign=False)
+    assert tensors == {}
+    assert held == [9, 7, 5, 3], "layers that are in keep their source"
+    assert all(torch.equal(tensor, want[name]) for name, tensor in network.state_dict().items())
+
+
+def test_an_assigned_weight_is_the_files_own_memory(pack):
+    network = torch.nn.Module()
+    network.head, network.padding = torch.nn.Linear(2, 2), torch.nn.Parameter(torch.zeros(3))
+    tensors = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+    pointers = {name: tensor.data_ptr() for name, tensor in tensors.items()}
+    pack.nodes.host.weights.fill(network, tensors, assign=True)
+    assert {name: tensor.data_ptr() for name, tensor in network.state_dict().items()} == pointers
+
+
+def test_a_model_is_told_from_another_by_every_shard(pack, load, release):
+    identity_of = pack.nodes.host.load.identity_of
+    model = load(release)
+    first = identity_of(model)
+    assert first == identity_of(load(release / shard_name(1)))
+    assert len(json.dumps(first)) > 3 * len(shard_name(1))
+    shard = release / shard_name(3)
+    shard.write_bytes(shard.read_bytes() + b" ")
+    assert identity_of(model) != first
+
+
+def test_a_folder_can_be_loaded_again_from_what_the_patcher_keeps(load, release, weights):
+    function, arguments = load(release).cached_patcher_init
+    again = function(*arguments).model.diffusion_model.state_dict()
+    assert all(torch.equal(again[name], tensor) for name, tensor in weights.items())
