@@ -94,10 +94,14 @@ class AudioCodec(comfy.sd.VAE):
     """Normalised mel and sound: what ``VAE Decode Audio`` and ``VAE Encode Audio`` expect of a VAE.
 
     The mel is computed and inverted directly, without ComfyUI's batching and tiling, which would take it for an image.
+
+    Attributes:
+        identity: Tells codecs apart that make different sound of the same mel.
     """
 
     def __init__(self, vocoder: HostedVocoder | None = None) -> None:
         self.vocode = (vocoder or GriffinLim()).decode
+        self.identity = vocoder.identity if vocoder else ("Griffin-Lim",)
         self.audio_sample_rate = self.audio_sample_rate_output = SAMPLE_RATE
         self.latent_channels, self.latent_dim, self.output_channels = 1, 2, 1
         self.upscale_ratio = self.downscale_ratio = HOP_LENGTH

@@ -14,8 +14,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import Qwen2_5OmniToken2WavBigVGANModel as Network
 
+from tools.comfy_client import PromptRejectedError
 from uniavgen_core.media.bigvgan import mel_frames_heard
 from uniavgen_core.media.mel import denormalize_mel
+
+from .graphs import Graph
 
 NAME = "code2wav_bigvgan_model"
 SOURCE = "huggingface.co/MCG-NJU/UniAVGen"
@@ -194,6 +197,49 @@ def test_loading_draws_no_global_random_numbers_and_opens_no_connection(load, fo
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_convolutions_keep_all_bits_of_float32(load, folder):  # noqa: ARG001
+    codec, allowed = codec_of(load), []
+    network = codec.first_stage_model.network
+    network.conv_pre.register_forward_hook(lambda *_: allowed.append(torch.backends.cudnn.allow_tf32))
+    before = torch.backends.cudnn.allow_tf32
+    with torch.inference_mode():
+        codec.decode(latent_of(4))
+    assert allowed == [False]
+    assert torch.backends.cudnn.allow_tf32 is before
+
+
+def test_a_full_load_takes_the_filters_along(load, folder):  # noqa: ARG001
+    codec = codec_of(load)
+    codec.patcher.partially_load(torch.device("meta"), 1e32)
+    network = codec.first_stage_model.network
+    assert all(tensor.is_meta for tensor in [*network.parameters(), *network.buffers()])
+
+
+def test_memory_asked_for_is_whole_and_does_not_grow_with_the_clip(load, folder, monkeypatch):  # noqa: ARG001
+    codec, asked = codec_of(load), []
+    codec.first_stage_model.chunk_frames = 30
+    real = comfy.model_management.load_models_gpu
+
+    def note(models, memory_required=0, force_full_load=False, **others):
+        asked.append((memory_required, force_full_load))
+        return real(models, memory_required=memory_required, force_full_load=force_full_load, **others)
+
+    monkeypatch.setattr(comfy.model_management, "load_models_gpu", note)
+    with torch.inference_mode():
+        for mel_frames in (10, 200, 400):
+            codec.decode(latent_of(mel_frames))
+    (short, _), (long, _), (longer, _) = asked
+    assert short < long == longer
+    assert all(full for _, full in asked)
+
+
+def test_codecs_are_told_apart_by_what_makes_their_sound(pack, load, folder):
+    first, same = codec_of(load).identity, codec_of(load).identity
+    (folder / "model.safetensors").touch()
+    assert first == same
+    assert len({first, codec_of(load).identity, codec_of(load, pack.nodes.load.GRIFFIN_LIM).identity}) == 3
+
+
 def test_comfyui_loads_and_unloads_the_weights(load, folder):  # noqa: ARG001
     codec = codec_of(load)
     with torch.inference_mode():
@@ -237,12 +283,37 @@ def test_folders_are_listed_where_users_put_them(load, vocoders, saved, tmp_path
         paths.remove(str(tmp_path / "shared"))
 
 
+def test_a_folder_of_models_may_go_while_comfyui_runs(load, vocoders, saved, tmp_path):  # noqa: ARG001
+    shutil.copytree(saved, tmp_path / "shared" / "third")
+    paths = folder_paths.folder_names_and_paths["vocoders"][0]
+    paths.append(str(tmp_path / "shared"))
+    try:
+        assert "third" in options_of(load)
+        shutil.rmtree(tmp_path / "shared")
+        assert options_of(load)[1:] == [NAME]
+    finally:
+        paths.remove(str(tmp_path / "shared"))
+
+
 def test_a_missing_folder_says_where_from_and_where_to(load, vocoders):
     message = load.validate_inputs(NAME)
     for part in (f"no vocoder folder '{NAME}'", SOURCE, str(vocoders / NAME), "Griffin-Lim"):
         assert part in message
     with pytest.raises(ValueError, match="no vocoder folder"):
         codec_of(load)
+
+
+def test_a_real_server_refuses_a_missing_folder_and_uses_it_once_it_is_there(server, saved):
+    graph = Graph().set("UniAVGenLoadAudioCodec", vocoder=NAME)
+    with pytest.raises(PromptRejectedError, match=SOURCE):
+        server.run(graph.nodes)
+    folder = server.folder / "models" / "vocoders" / NAME
+    shutil.copytree(saved, folder)
+    try:
+        assert server.run(graph.nodes).files
+    finally:
+        shutil.rmtree(folder)
+    assert "Requested to load BigVGAN" in server.log
 
 
 def cut_short(folder):
