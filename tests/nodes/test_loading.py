@@ -4,6 +4,7 @@ import json
 import weakref
 from pathlib import Path
 
+import comfy.quant_ops
 import comfy.utils
 import folder_paths
 import pytest
@@ -12,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.parity.fixtures import relative_error, speech
 from tests.shards import shard_name, write_shards
+from uniavgen_core.checkpoint.describe import inspect, verify
 from uniavgen_core.checkpoint.geometry import metadata_of
 from uniavgen_core.checkpoint.merge import merge
 from uniavgen_core.checkpoint.quantize import QuantizeConfig, quantize
@@ -19,6 +21,8 @@ from uniavgen_core.model.joint import Conditions
 
 LIMITS = {"float8_e4m3fn": 0.06, "float8_e5m2": 0.12}
 """Relative velocity error on the golden network; 0.04 and 0.08 are measured."""
+HOST_LIMITS = {"int8_tensorwise": 0.02, "mxfp8": 0.06, "nvfp4": 0.2}
+"""The same for what ComfyUI's own layers quantise; 0.013, 0.036 and 0.14 are measured."""
 OFFERED = "UniAVGen/ (folder)"
 
 
@@ -139,6 +143,16 @@ def test_a_shard_cut_short_is_named_by_the_loader(choose, release, part):
         choose(OFFERED)
 
 
+def test_a_file_cut_short_is_found_before_comfyuis_reader_maps_it(load, release, monkeypatch):
+    def careless(path, **_):
+        raise AssertionError(f"{path} was mapped")
+
+    monkeypatch.setattr(comfy.utils, "load_torch_file", careless)
+    (release / shard_name(1)).write_bytes((release / shard_name(1)).read_bytes()[:-1])
+    with pytest.raises(ValueError, match=f"{shard_name(1)} cannot be read"):
+        load(release)
+
+
 def test_a_foreign_folder_is_refused_as_another_model(load, models):
     folder = write_shards(models / "other", {f"blocks.{i}.ffn.0.weight": torch.zeros(2) for i in range(3)}, None)
     with pytest.raises(ValueError, match="not a UniAVGen checkpoint"):
@@ -155,6 +169,22 @@ def test_scaled_fp8_loads_as_fp8_and_stays_near_the_original(load, models, relea
     found = errors(velocities(patcher), velocities.of_the_core())
     assert max(found.values()) < LIMITS[kind]
     assert min(found.values()) > 1e-3
+
+
+@pytest.mark.parametrize("kind", HOST_LIMITS)
+def test_what_comfyui_quantises_in_other_ways_loads_and_is_described(
+    load, models, release, velocities, golden_runs, weights, kind
+):
+    tensors, note = dict(weights), torch.tensor(list(json.dumps({"format": kind}).encode()), dtype=torch.uint8)
+    for layer in quantize(release, models / "fp8.safetensors")["layers"]:
+        layout = comfy.quant_ops.QUANT_ALGOS[kind]["comfy_tensor_layout"]
+        packed = comfy.quant_ops.QuantizedTensor.from_float(tensors.pop(f"{layer}.weight"), layout)
+        tensors |= packed.state_dict(f"{layer}.weight") | {f"{layer}.comfy_quant": note.clone()}
+    path = models / f"{kind}.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata_of(golden_runs.config()))
+    assert max(errors(velocities(load(path)), velocities.of_the_core()).values()) < HOST_LIMITS[kind]
+    assert verify(path)["problems"] == []
+    assert inspect(path)["parameters"] == sum(tensor.numel() for tensor in weights.values())
 
 
 def test_fp8_with_every_layer_quantised_still_runs(load, models, release, velocities):

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..config import to_dict
 from .files import CheckpointError, WeightFiles, files_of
 from .geometry import NotUniAVGenError, config_from_shapes
-from .load import check_whole, is_quantisation, quantised_layers
+from .load import check_whole, expected_shapes, is_quantisation, quantised_layers
 from .write import OnBytes, silent, size_of
 
 CHUNK = 1 << 24
@@ -37,9 +37,10 @@ def inspect(path: Path) -> dict[str, Any]:
     config = config_from_shapes(files.shapes, files.metadata)
     groups: dict[str, int] = defaultdict(int)
     dtypes: dict[str, int] = defaultdict(int)
+    whole = expected_shapes(config)  # of a packed weight the file's shape does not tell
     for name, entry in files.entries.items():
         if not is_quantisation(name):
-            count = torch.Size(entry.shape).numel()
+            count = torch.Size(whole.get(name, entry.shape)).numel()
             groups[name.split(".")[0]] += count
             dtypes[str(entry.dtype).removeprefix("torch.")] += count
     layers = quantised_layers(files.entries)

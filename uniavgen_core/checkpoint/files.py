@@ -14,6 +14,7 @@ from torch import Tensor
 
 SHARDS = "diffusion_pytorch_model*.safetensors"
 INDEX_SUFFIX = ".safetensors.index.json"
+MAPPED_BYTES = 1 << 28
 PREFIXES = ("model.diffusion_model.", "diffusion_model.")
 NUMBERED = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<count>\d{5})\.safetensors")
 DTYPES = {
@@ -23,6 +24,7 @@ DTYPES = {
     "BF16": torch.bfloat16,
     "F8_E4M3": torch.float8_e4m3fn,
     "F8_E5M2": torch.float8_e5m2,
+    "F8_E8M0": getattr(torch, "float8_e8m0fnu", torch.uint8),  # torch before 2.7 has no name for it
     "I64": torch.int64,
     "I32": torch.int32,
     "I16": torch.int16,
@@ -92,15 +94,19 @@ class WeightFiles:
             return file.get_tensor(entry.stored_name)
 
     def tensors(self, names: list[str] | None = None) -> Iterator[tuple[str, Tensor]]:
-        """Yield tensors in the order of ``names``, by default all; memory-mapped, and one file is open at a time."""
+        """Yield tensors in the order of ``names``, by default all; memory-mapped, and one file is open at a time.
+
+        The file is opened anew after every ``MAPPED_BYTES``, so that what was read stops counting as memory in use.
+        """
         with ExitStack() as stack:
-            current, file = None, None
+            current, file, mapped = None, None, 0
             for name in self.entries if names is None else names:
                 entry = self.entries[name]
-                if entry.file != current:
+                if entry.file != current or mapped > MAPPED_BYTES:
                     stack.close()
-                    current, file = entry.file, stack.enter_context(opened(entry.file))
+                    current, file, mapped = entry.file, stack.enter_context(opened(entry.file)), 0
                 yield name, file.get_tensor(entry.stored_name)
+                mapped += entry.dtype.itemsize * torch.Size(entry.shape).numel()
 
     def _read_header(self, path: Path) -> None:
         with opened(path) as file:
