@@ -4,7 +4,6 @@ Tensors are memory-mapped, and a shard is let go when its last tensor is in the 
 the largest shard beside the model. Under ComfyUI's dynamic loading the maps themselves become the weights.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import comfy.model_management
@@ -46,30 +45,33 @@ def fill(network: nn.Module, tensors: dict[str, Tensor], assign: bool) -> None:
         tensors: Its weights by name; emptied on the way.
         assign: Let the tensors become the weights instead of copying them.
     """
+    owned: dict[str, list[str]] = {}
+    for name in tensors:  # in the order of the files, so that the first shard is the first to go
+        owned.setdefault(_owner(network, name), []).append(name)
     done, bar = 0, comfy.utils.ProgressBar(sum(tensor.nbytes for tensor in tensors.values()))
-    for prefix, module in _layers(network):
+    for owner, names in owned.items():
         comfy.model_management.throw_exception_if_processing_interrupted()
-        names = [name for name in tensors if name.startswith(prefix)]
-        part = {name.removeprefix(prefix): tensors.pop(name) for name in names}
-        module.load_state_dict(part, strict=False, assign=assign)
+        part = {name.removeprefix(f"{owner}."): tensors.pop(name) for name in names}
+        if owner in part:
+            _set_parameter(network, owner, part[owner], assign)
+        else:
+            network.get_submodule(owner).load_state_dict(part, strict=False, assign=assign)
         done += sum(tensor.nbytes for tensor in part.values())
         bar.update_absolute(done)
-    for name, parameter in list(network.named_parameters(recurse=False)):
-        value = tensors.pop(name)
-        if assign:
-            setattr(network, name, nn.Parameter(value, requires_grad=False))
-        else:
-            with torch.no_grad():
-                parameter.copy_(value)
 
 
-def _layers(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Parts of the network that are loaded at once, with the start of their tensors' names."""
-    for name, child in network.named_children():
-        if isinstance(child, nn.ModuleList):
-            yield from ((f"{name}.{number}.", layer) for number, layer in enumerate(child))
-        else:
-            yield f"{name}.", child
+def _owner(network: nn.Module, name: str) -> str:
+    """Part of the network that is loaded at once with this tensor: a layer, a child, or the tensor alone."""
+    first, _, rest = name.partition(".")
+    return f"{first}.{rest.partition('.')[0]}" if isinstance(getattr(network, first), nn.ModuleList) else first
+
+
+def _set_parameter(network: nn.Module, name: str, value: Tensor, assign: bool) -> None:
+    if assign:
+        setattr(network, name, nn.Parameter(value, requires_grad=False))
+    else:
+        with torch.no_grad():
+            getattr(network, name).copy_(value)
 
 
 def _read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -235,25 +235,27 @@ def test_the_bar_grows_with_what_is_loaded_to_the_whole(load, release, monkeypat
     assert values[-1] >= 0.99 * seen[-1][1]
 
 
-def test_a_shard_is_let_go_when_its_last_tensor_is_in_the_network(pack):
+def test_layers_are_loaded_in_the_files_order_and_let_go_one_by_one(pack):
     held = []
 
     class Layer(torch.nn.Linear):
         def load_state_dict(self, *args, **kwargs):
-            held.append(sum(reference() is not None for reference in references))
+            held.append((self.number, sum(reference() is not None for reference in references)))
             return super().load_state_dict(*args, **kwargs)
 
     network = torch.nn.Module()
     network.blocks = torch.nn.ModuleList(Layer(3, 3) for _ in range(4))
+    for number, layer in enumerate(network.blocks):
+        layer.number = number
     network.padding = torch.nn.Parameter(torch.zeros(3))
-    tensors = {
-        name: torch.full_like(tensor, number) for number, (name, tensor) in enumerate(network.state_dict().items())
-    }
+    names = ["padding", *(f"blocks.{number}.{leaf}" for number in (2, 0, 3, 1) for leaf in ("weight", "bias"))]
+    shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    tensors = {name: torch.full(shapes[name], float(number)) for number, name in enumerate(names)}
     want = {name: tensor.clone() for name, tensor in tensors.items()}
     references = [weakref.ref(tensor) for tensor in tensors.values()]
     pack.nodes.host.weights.fill(network, tensors, assign=False)
     assert tensors == {}
-    assert held == [9, 7, 5, 3], "layers that are in keep their source"
+    assert held == [(2, 8), (0, 6), (3, 4), (1, 2)], "what is in the network is held on to, or the order is another"
     assert all(torch.equal(tensor, want[name]) for name, tensor in network.state_dict().items())
 
 
