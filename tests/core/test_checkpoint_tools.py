@@ -3,6 +3,9 @@
 import hashlib
 import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,12 +19,13 @@ from uniavgen_core.checkpoint import probe
 from uniavgen_core.checkpoint.__main__ import main
 from uniavgen_core.checkpoint.describe import inspect, verify
 from uniavgen_core.checkpoint.files import CheckpointError, WeightFiles
-from uniavgen_core.checkpoint.geometry import metadata_of
+from uniavgen_core.checkpoint.geometry import METADATA_KEY, metadata_of
 from uniavgen_core.checkpoint.load import load_model
 from uniavgen_core.checkpoint.probe import velocity_error
 from uniavgen_core.checkpoint.quantize import FORMATS, QuantizeConfig, quantize
 from uniavgen_core.config import to_dict
 
+ROOT = Path(__file__).parents[2]
 HIGH_PRECISION = ("a2v_blocks.", "v2a_blocks.", "time_", "text_", "patch_", "audio_embedding.", "head")
 ROUNDING = {"float8_e4m3fn": 2**-4, "float8_e5m2": 2**-3}
 """Half a step of the formats' last digit, relative."""
@@ -244,6 +248,28 @@ def test_the_velocity_error_is_that_of_a_network_with_the_rounded_weights(folder
         first, second = (getattr(one, name).float() for one in passes)
         assert error == pytest.approx(((second - first).norm() / first.norm()).item())
         assert error > 0
+
+
+def test_quantising_from_the_command_line_reports_what_it_costs(capsys, folder, small):
+    status, report, _ = run(capsys, "quantize", folder, small)
+    assert status == 0
+    assert report["velocity_error"] == velocity_error(folder, small)
+    assert report["bytes"] == small.stat().st_size
+
+
+def test_metadata_that_says_something_unknown_is_told_in_one_line(capsys, tmp_path, weights):
+    folder = write_shards(tmp_path / "odd", weights, {METADATA_KEY: '{"depth": 3}'})
+    for command, status in (("inspect", 2), ("verify", 1)):
+        assert run(capsys, command, folder)[0] == status
+    assert run(capsys, "inspect", folder)[2] == "ModelConfig has no field named depth.\n"
+
+
+def test_the_module_prints_its_object_last_and_progress_apart(folder):
+    command = [sys.executable, "-m", "uniavgen_core.checkpoint", "verify", str(folder), "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout.splitlines()[-1])["problems"] == []
+    assert "%" in done.stderr
+    assert "%" not in done.stdout
 
 
 def test_measuring_gives_every_layer_its_own_weight_back_when_it_has_run(folder, small, weights):

@@ -143,6 +143,13 @@ def test_a_shard_cut_short_is_named_by_the_loader(choose, release, part):
         choose(OFFERED)
 
 
+def test_a_tensor_in_two_shards_is_refused(load, release, weights):
+    shard = release / shard_name(1)
+    save_file(load_file(shard) | {"head.head.bias": weights["head.head.bias"].clone()}, shard)
+    with pytest.raises(ValueError, match=r"The tensor head\.head\.bias is in"):
+        load(release)
+
+
 def test_a_file_cut_short_is_found_before_comfyuis_reader_maps_it(load, release, monkeypatch):
     def careless(path, **_):
         raise AssertionError(f"{path} was mapped")

@@ -8,7 +8,6 @@ from typing import Any
 
 from .describe import inspect, verify
 from .files import CheckpointError
-from .geometry import NotUniAVGenError
 from .merge import merge
 from .probe import velocity_error
 from .quantize import FORMATS, KEPT, QuantizeConfig, quantize
@@ -81,7 +80,7 @@ def main(arguments: list[str]) -> int:
     options = parser().parse_args(arguments)
     try:
         report = COMMANDS[options.command](options)
-    except (CheckpointError, NotUniAVGenError, OSError) as error:
+    except (ValueError, OSError) as error:  # what is wrong with a file or a target, in whole sentences
         sys.stderr.write(f"{error}\n")
         report = {"error": str(error)}
     else:
