@@ -107,7 +107,7 @@ class LongVideoNode(io.ComfyNode):
         config, sigmas = guidance_config(**guidance), release_sigmas(steps, shift)
         key = key_of(
             identity_of(model), positive, negative, image, voice, voice_text, width, height, segment_seconds,
-            keep_seconds, length, seed, sigmas, repr(config),
+            keep_seconds, length, seed, sigmas, repr(config), audio_codec.identity,
         )  # fmt: skip
         store = SegmentStore(Path(folder_paths.get_output_directory()) / FOLDER, key)
         sample = SegmentSampler(model, config, sigmas, len(texts))
