@@ -24,12 +24,14 @@ class Speech:
         voice_text: Transcript of the reference voice; empty if it has none.
         kept_text: Transcript of the sound that is kept before the text; empty if it has none.
         start: When the transcript begins in the clip, seconds.
+        stop: When a track of several has ended, seconds; None for the clip's end.
     """
 
     text: str | None = None
     voice_text: str = ""
     kept_text: str = ""
     start: float = 0.0
+    stop: float | None = None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from ...uniavgen_core.checkpoint.load import check_whole
 from .check import check_sampling
 from .conditions import KEY
 from .model import UniAVGen, UniAVGenConfig
+from .tracks import mask_tracks
 from .weights import fill, read_weights
 
 OUTER_SAMPLE = comfy.patcher_extension.WrappersMP.OUTER_SAMPLE
@@ -50,6 +51,7 @@ def load_uniavgen(
     fill(model.diffusion_model, tensors, assign=patcher.is_dynamic())
     patcher.cached_patcher_init = (load_uniavgen, (path, options))
     patcher.add_wrapper_with_key(OUTER_SAMPLE, KEY, check_sampling)
+    patcher.add_wrapper_with_key(OUTER_SAMPLE, KEY, mask_tracks)
     return patcher
 
 

@@ -17,6 +17,7 @@ from ...uniavgen_core.media.mel import log_mel, normalize_mel
 from ...uniavgen_core.shapes import HOP_LENGTH, MEL_RATE
 from .conditions import FACE_MASK_KEY, REFERENCE_VOICE_KEY, Speech, Steering, set_pass, set_values
 from .latent import keep_audio, masks_of, split
+from .tracks import spoken_mask
 
 SpeakerType = io.Custom("UNIAVGEN_SPEAKER")
 
@@ -44,7 +45,7 @@ class Speaker:
     @property
     def speech(self) -> Speech:
         """What the speaker's track says."""
-        return Speech(self.text, self.voice_text, start=self.start)
+        return Speech(self.text, self.voice_text, start=self.start, stop=self.stop)
 
 
 def set_speakers(positive: list, negative: list, latent: dict, speakers: Sequence[Speaker], steering: Steering):
@@ -113,11 +114,7 @@ def _with_tracks(latent: dict, tracks: int) -> dict:
 def _silent_outside(latent: dict, track: int, speaker: Speaker) -> dict:
     """LATENT whose track is kept silent before and after its speaker's time."""
     mel_frames = split(latent)[1].shape[2]
-    start = round(speaker.start * MEL_RATE)
-    stop = mel_frames if speaker.stop is None else round(speaker.stop * MEL_RATE)
-    spoken = torch.zeros(mel_frames)
-    spoken[start:stop] = 1
-    return keep_audio(latent, silence(mel_frames), spoken, track)
+    return keep_audio(latent, silence(mel_frames), spoken_mask(speaker.speech, mel_frames), track)
 
 
 def _check_time(speaker: Speaker, track: int, seconds: float) -> None:

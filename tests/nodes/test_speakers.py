@@ -51,6 +51,14 @@ def test_a_speaker_is_kept_silent_outside_the_given_time(studio, latent):
     assert torch.allclose(audio[0, 0, 60], silence)
 
 
+def test_every_track_speaks_in_its_own_time_and_in_no_other(studio, latent):
+    one, two = speaker(studio, "hello", 0, 0.5), speaker(studio, "moon", 0.5)
+    sampled = studio.sample(*together(studio, latent, one, two))["samples"].unbind()[1][0]
+    silent = torch.isclose(sampled, studio.nodes.host.speakers.silence(106), atol=1e-5).all(dim=-1)
+    assert silent[0].tolist() == [False] * 50 + [True] * 56
+    assert silent[1].tolist() == [True] * 50 + [False] * 56
+
+
 def test_two_speakers_are_sampled_and_mixed(studio, latent):
     left, right = halves()
     one, two = speaker(studio, "hello", 0, 0.5, mask=left), speaker(studio, "moon", 0.5, mask=right)
