@@ -127,10 +127,14 @@ def main(names: list[str]) -> int:
         page = browser.new_page(viewport={"width": 1900, "height": 1000})
         page.goto(server.base_url)
         page.wait_for_function("window.app?.graph && window.app?.extensionManager", timeout=60_000)
-        for name in names or TEMPLATES:
-            graph, api = through_the_editor(page, TEMPLATES[name]())
+        made = {name: through_the_editor(page, TEMPLATES[name]()) for name in names or TEMPLATES}
+        for name, (
+            graph,
+            api,
+        ) in made.items():  # only now: what ran before leaves its previews on the next graph's nodes
             write_json(WORKFLOWS / f"{name}.json", graph)
             write_json(WORKFLOWS / "api" / f"{name}.json", api)
+            page.evaluate("graph => window.app.loadGraphData(graph)", graph)
             write_thumbnail(run_in_editor(page, server, sheets, name), WORKFLOWS / f"{name}.jpg")
             print(f"{name}: {sheets / name}.png")
             if name == "quick_start":

@@ -137,7 +137,11 @@ def long_video() -> Workflow:
 
 def two_speakers() -> Workflow:
     """Two people in one picture, each with a transcript, a time and a mask."""
-    studio = Studio("A happy toon with red hair holds its head still while talking to the camera.", None)
+    caption = (
+        "On the left, a happy toon with red hair holds its head still and talks. "
+        "On the right, a happy toon with blue hair holds its head still and talks."
+    )
+    studio = Studio(caption, None)
     portraits = [studio.add("UniAVGenToonPortrait", f"Portrait {i + 1}", portrait=f"toon_{n}_happy")() for i, n in
                  enumerate((5, 2))]  # fmt: skip
     image = studio.add(

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from comfy_api.latest import InputImpl, Types
 from torch import Tensor
 
 from ...uniavgen_core.config import TextConfig
-from ...uniavgen_core.media.join import join_frames, join_sounds
+from ...uniavgen_core.media.join import join_frames, join_sounds, soften_seams
 from ...uniavgen_core.media.sound import Sound
 from ...uniavgen_core.shapes import FPS, MEL_RATE, SAMPLE_RATE, video_frames_in
 from ...uniavgen_core.text.script import plan_script
@@ -165,6 +166,9 @@ def join(segments: Sequence[Segment], kept_frames: int) -> tuple[Tensor, Tensor]
         Frames (F, H, W, 3) uint8, and sound (N,) at 24 kHz.
     """
     frames = join_frames([segment.frames.float() for segment in segments], kept_frames)
+    # A segment's pictures jump a little where its kept latents end and its own begin.
+    ends = accumulate(len(segment.frames) - (kept_frames if number else 0) for number, segment in enumerate(segments))
+    frames = soften_seams(frames, list(ends)[:-1])
     shared, fade = kept_frames * SAMPLE_RATE // FPS, round(CROSSFADE_SECONDS * SAMPLE_RATE)
     sound = join_sounds([_whole_sound(segment) for segment in segments], shared, fade)
     return frames.round().to(torch.uint8), sound

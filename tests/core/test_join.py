@@ -5,7 +5,7 @@ from math import pi
 import pytest
 import torch
 
-from uniavgen_core.media.join import join_frames, join_sounds, rms_db, trailing_ramp
+from uniavgen_core.media.join import join_frames, join_sounds, rms_db, soften_seams, trailing_ramp
 
 OVERLAP = 2_400
 
@@ -192,3 +192,11 @@ def test_a_pause_says_nothing_of_the_level():
     after = torch.cat([pause[:3_000], noise(9_000, 2)])
     joined = join_sounds([torch.cat([noise(4_000, 1), pause]), after], len(pause))
     assert rms_db(joined[8_000:9_000]) == pytest.approx(rms_db(after[4_000:5_000]), abs=0.1)
+
+
+def test_a_softened_seam_jumps_half_as_far_and_other_frames_stay():
+    frames = torch.rand(8, 2, 2, 3, generator=torch.Generator().manual_seed(0))
+    soft = soften_seams(frames, [5])
+    torch.testing.assert_close(soft[5] - soft[4], (frames[5] - frames[4]) / 2)
+    assert torch.equal(soft[:4], frames[:4])
+    assert torch.equal(soft[6:], frames[6:])

@@ -141,8 +141,9 @@ def test_context_windows_cover_a_long_clip(clip_of, server, causal_fix):
 
 
 def test_the_stock_decoders_decode_both_halves(clip_of, pictures_of):
-    ours = clip_of(Graph()), pictures_of(Graph())
-    graph = Graph()
+    graph = Graph(steps=12)  # fewer leave noise, which the file's sound codec keeps less well than speech
+    ours = clip_of(graph), pictures_of(graph)
+    graph = Graph(steps=12)
     decode = {name: graph.get("UniAVGenDecode", name) for name in ("latent", "video_codec", "audio_codec")}
     images = graph.add("VAEDecode", samples=decode["latent"], vae=decode["video_codec"])
     audio = graph.add("VAEDecodeAudio", samples=decode["latent"], vae=decode["audio_codec"])

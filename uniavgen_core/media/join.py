@@ -3,6 +3,7 @@
 Dimension key: N samples, S mel frames, F video frames, H and W pixel rows and columns.
 """
 
+from collections.abc import Sequence
 from math import log10, pi
 
 import torch
@@ -77,6 +78,23 @@ def join_frames(parts: list[Tensor], overlap: int) -> Tensor:
         shared = torch.lerp(tail[len(tail) - overlap :], part[:overlap], come)
         tail = torch.cat([shared, part[overlap:]])
     return torch.cat([*joined, tail])
+
+
+def soften_seams(frames: Tensor, seams: Sequence[int]) -> Tensor:
+    """Halve the jump between the two frames at each seam: each takes a quarter of the other.
+
+    Args:
+        frames: Pictures, floating point, (F, H, W, 3).
+        seams: Numbers of the frames after a seam, 1 to F - 1, at least two apart.
+
+    Returns:
+        The pictures, all others as they were.
+    """
+    softened = frames.clone()
+    for seam in seams:
+        before, after = frames[seam - 1], frames[seam]
+        softened[seam - 1], softened[seam] = torch.lerp(before, after, 0.25), torch.lerp(after, before, 0.25)
+    return softened
 
 
 def trailing_ramp(length: int, ramp: int) -> Tensor:
