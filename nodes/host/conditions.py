@@ -97,8 +97,8 @@ def set_pass(conditioning: list, **changes: Any) -> list:
 
 def set_speech(conditioning: list, **changes: Any) -> list:
     """Copy of a CONDITIONING with some fields of every track's speech changed."""
-    return [[features, {**options, KEY: _with_speech(pass_of(options), changes)}] for features, options in conditioning]
-
-
-def _with_speech(run: Pass, changes: dict) -> Pass:
-    return replace(run, speeches=tuple(replace(speech, **changes) for speech in run.speeches))
+    changed = []
+    for entry in conditioning:
+        speeches = tuple(replace(speech, **changes) for speech in pass_of(entry[1]).speeches)
+        changed += set_pass([entry], speeches=speeches)
+    return changed

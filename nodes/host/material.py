@@ -12,10 +12,10 @@ import av
 import psutil
 from torch import Tensor
 
+from ...uniavgen_core.media.frames import check_frames, to_rgb
 from ...uniavgen_core.media.sound import Sound, check_user_sound, cut
 
 HALF = Fraction(1, 2)
-RGB = 3
 BYTES_PER_PIXEL = 12
 """Three channels of float32, as ComfyUI holds a decoded frame."""
 LARGEST_SHARE = 0.5
@@ -94,19 +94,22 @@ def read_video(video: Any, what: str, last_seconds: float | None = None) -> tupl
     frames = components.images
     if frames.ndim != 4 or not frames.shape[0]:
         raise ValueError(f"{_begin(what)} has no pictures. Give a video file, not a sound alone.")
-    sound, notices = None, _oddities(components, what)
+    notices = [*check_frames(frames, what), *_oddities(components, what)]
+    frames, more = to_rgb(frames)
+    notices += more
+    sound = None
     if components.audio is not None and components.audio["waveform"].shape[-1]:
         sound, more = sound_of(components.audio, f"the sound of {what}")
         notices += more
         sound = cut(sound, float(HALF / fps), sound.seconds) if start else sound
-    return Footage(frames[..., :RGB], fps, sound), notices
+    return Footage(frames, fps, sound), notices
 
 
 def _oddities(components: Any, what: str) -> list[str]:
     """What is odd about a video that can be used."""
     height, width = components.images.shape[1:3]
     notices = []
-    if getattr(components, "alpha", None) is not None or components.images.shape[-1] > RGB:
+    if getattr(components, "alpha", None) is not None:
         notices.append(f"{_begin(what)} has an alpha channel, which is left out.")
     if width % 2 or height % 2:
         notices.append(

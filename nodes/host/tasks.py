@@ -37,6 +37,8 @@ from .picture import encode_pictures
 
 LONGEST_SECONDS = 120.0
 SHORTEST_SECONDS = 5 / FPS
+SECONDS_WITHOUT_SOUND = 2.0625
+"""Length of a clip that should follow a sound and has none."""
 STRETCH = "stretch"
 NO_VOICE = "No reference voice is connected, so the model chooses a voice."
 LOUDEST_GAIN = 10.0
@@ -132,7 +134,7 @@ def follow_sound(scene: Scene, image: Tensor | None, audio: dict | None, seconds
     """
     if audio is None:
         notice = "No sound is connected, so sound is generated too."
-        return replace(speak(scene, image, seconds or 2.0), notices=(notice,))
+        return replace(speak(scene, image, seconds or SECONDS_WITHOUT_SOUND), notices=(notice,))
     sound, notices = sound_of(audio, "the sound")
     sound, more = _at_most(sound, seconds or LONGEST_SECONDS)
     whole = seconds is None or sound.seconds >= seconds - 1 / FPS

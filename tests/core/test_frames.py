@@ -9,7 +9,6 @@ from uniavgen_core.media.frames import (
     fit_frame_count,
     frame_times,
     nearest_frames,
-    nearest_size,
     resample_frames,
     resize_frames,
     to_rgb,
@@ -168,14 +167,6 @@ def test_grey_is_repeated_and_bytes_are_scaled():
 def test_five_channels_have_no_colours():
     with pytest.raises(ValueError, match="1 to 4"):
         to_rgb(torch.zeros(1, 2, 2, 5))
-
-
-@pytest.mark.parametrize(
-    ("size", "nearest"),
-    [((641, 479), (640, 480)), ((1, 1), (32, 32)), ((49, 47), (64, 32)), ((736, 1280), (736, 1280))],
-)
-def test_odd_sizes_go_to_the_nearest_multiple_of_32(size, nearest):
-    assert nearest_size(*size) == nearest
 
 
 @pytest.mark.parametrize("fit", Fit)

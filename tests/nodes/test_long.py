@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from tests.nodes.graphs import GUIDANCE
+from uniavgen_core.media.join import rms_db
 
 SCRIPT = "hello happy robot\nred moon\nbye bye star"
 
@@ -41,10 +42,6 @@ def count_samples(studio, monkeypatch, stop_at=None):
     return calls
 
 
-def decibels(waveform):
-    return 20 * torch.log10(waveform.square().mean().sqrt() + 1e-6).item()
-
-
 def test_joins_have_no_seam_in_sound_or_picture(studio, folder):
     """Round a join the sound is as loud as the segments have it there, and the picture moves no more than elsewhere."""
     images, audio, fps, texts = long_video(studio, steps=8, size=128).args
@@ -62,11 +59,11 @@ def test_joins_have_no_seam_in_sound_or_picture(studio, folder):
         join = frame * 1500
         before, after = segments[number - 1].waveform, segments[number].waveform
         end, start = len(segments[number - 1].frames) * 1500, kept * 1500
-        joined = decibels(waveform[join - around : join])
-        own = [decibels(before[end - around : end]), decibels(after[start - around : start])]
+        joined = rms_db(waveform[join - around : join])
+        own = [rms_db(before[end - around : end]), rms_db(after[start - around : start])]
         assert min(own) - 3 < joined < max(own) + 3
-        later = decibels(waveform[join : join + around])
-        assert abs(later - decibels(after[start : start + around])) < 3
+        later = rms_db(waveform[join : join + around])
+        assert abs(later - rms_db(after[start : start + around])) < 3
 
 
 def load_segment(studio, path):

@@ -12,7 +12,6 @@ from math import floor, isfinite
 import torch
 from torch import Tensor
 
-from ..shapes import SIZE_MULTIPLE
 from .resize import resize
 
 LONG_FRAMES = 5_000
@@ -162,12 +161,6 @@ def to_rgb(images: Tensor) -> tuple[Tensor, list[str]]:
         4: ["The pictures have an alpha channel; they are laid over white."],
     }
     return result, notices.get(channels, [])
-
-
-def nearest_size(width: int, height: int) -> tuple[int, int]:
-    """The (width, height) nearest to a picture's own whose sides are multiples of 32, at least 32."""
-    width, height = (max(SIZE_MULTIPLE, round(side / SIZE_MULTIPLE) * SIZE_MULTIPLE) for side in (width, height))
-    return width, height
 
 
 def resize_frames(frames: Tensor, width: int, height: int, fit: Fit = Fit.CROP) -> Tensor:
