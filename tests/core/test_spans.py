@@ -86,6 +86,31 @@ def test_clipping_cuts_what_lies_after_the_end():
     assert parse_spans("0-1, 2-4, 5-").clipped(5.0) == parse_spans("0-1, 2-4")
 
 
+def test_shifting_moves_both_ends_and_cuts_at_the_start():
+    assert parse_spans("0-1, 2-").shifted(0.5) == parse_spans("0.5-1.5, 2.5-")
+    assert parse_spans("0-1, 2-4, 5-").shifted(-3) == parse_spans("0-1, 2-")
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_every_sample_and_frame_is_either_inside_or_in_the_inverse(seed):
+    spans = random_spans(seed)
+    outside = spans.inverse(5.0)
+    for mask, other in (
+        (spans.sample_mask(40_000, 8_000), outside.sample_mask(40_000, 8_000)),
+        (spans.frame_mask(125, 25), outside.frame_mask(125, 25)),
+    ):
+        assert torch.equal(mask, ~other)
+    assert outside.inverse(5.0).clipped(5.0) == spans.clipped(5.0)
+
+
+def test_the_inverse_of_nothing_is_everything_and_the_reverse():
+    assert NOTHING.inverse(2.5).pairs == ((0, 2.5),)
+    assert parse_spans("1-2, 4-6").inverse(3) == parse_spans("0-1, 2-3")
+    assert EVERYTHING.inverse(2.5) == NOTHING
+    assert not NOTHING
+    assert EVERYTHING
+
+
 def test_everything_keeps_all_and_nothing_keeps_none():
     for spans, share in ((EVERYTHING, 1), (NOTHING, 0)):
         masks = spans.latent_mask(9), spans.mel_mask(206), spans.sample_mask(1_000, 8_000), spans.frame_mask(30, 30)

@@ -83,6 +83,18 @@ class Spans:
         """Cut off what lies after ``seconds``."""
         return Spans(tuple((start, min(stop, seconds)) for start, stop in self.pairs if start < seconds))
 
+    def shifted(self, seconds: float) -> "Spans":
+        """Move every span later by ``seconds``, or earlier if negative; what comes before 0 is cut off."""
+        moved = ((max(start + seconds, 0.0), stop + seconds) for start, stop in self.pairs)
+        return Spans(tuple((start, stop) for start, stop in moved if stop > start))
+
+    def inverse(self, seconds: float) -> "Spans":
+        """Everything from 0 to ``seconds`` that these spans leave out."""
+        inside = self.clipped(seconds).pairs
+        starts = [0.0, *(stop for _, stop in inside)]
+        stops = [*(start for start, _ in inside), float(seconds)]
+        return Spans(tuple((start, stop) for start, stop in zip(starts, stops, strict=True) if stop > start))
+
     def latent_mask(self, latent_frames: int) -> Tensor:
         """Latent frames whose video frames are all kept, (T,) bool."""
         frames = self.frame_mask(video_frames_of(latent_frames), FPS)
