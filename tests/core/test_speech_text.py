@@ -41,6 +41,20 @@ def test_lines_of_a_batch_do_not_meet(encoder):
     torch.testing.assert_close(together, torch.cat((encode(encoder, a), encode(encoder, b))))
 
 
+def test_a_text_reads_the_same_however_long_its_neighbours_in_the_batch_are(encoder):
+    short, long = list(range(10)), [i % 10 for i in range(17)]
+    filled = torch.tensor([short + [-1] * 7, long])
+    together = encoder(filled, torch.float64, torch.tensor([10, 17]))
+    torch.testing.assert_close(together[:1, :10], encode(encoder, short))
+    torch.testing.assert_close(together[1:], encode(encoder, long))
+
+
+def test_fillers_that_the_audio_branch_sees_take_part_in_the_response_norm(encoder):
+    ids = torch.tensor([[3, 1, 4] + [-1] * 7])
+    seen, unseen = (encoder(ids, torch.float64, torch.tensor([length])) for length in (10, 3))
+    assert (seen - unseen)[0, :3].abs().max() > 1e-3
+
+
 def test_a_filler_has_the_first_row_and_character_k_the_one_after_its_index(encoder):
     rows = []
     hook = encoder.text_embed.register_forward_pre_hook(lambda _, given: rows.append(given[0].tolist()))

@@ -242,7 +242,7 @@ class JointModel(nn.Module):
             temb=temb,
             modulation=modulation,
             rotation=rotation,
-            text=self.text_proj(self.text_embedding(conditions.speech_ids, audio.dtype)),
+            text=self.text_proj(self.text_embedding(conditions.speech_ids, audio.dtype, lengths)),
             text_rotations=(rotation, rotation_1d(places, head_dim)),
             text_mask=None if lengths is None else characters < lengths[:, None],
         )

@@ -18,7 +18,7 @@ MAX_CHARACTERS = 4096
 
 
 class GlobalResponseNorm(nn.Module):
-    """Sets channels in competition by their norm over the whole sequence, fillers included."""
+    """Sets channels in competition by their norm over the whole text, the fillers that the audio branch sees included."""
 
     def __init__(self, dim: int, backend: Backend) -> None:
         super().__init__()
@@ -26,9 +26,9 @@ class GlobalResponseNorm(nn.Module):
         self.gamma = nn.Parameter(torch.empty(1, 1, dim))
         self.beta = nn.Parameter(torch.empty(1, 1, dim))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise (B, L, C) features."""
-        norms = x.norm(dim=1, keepdim=True)
+    def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
+        """Normalise features (B, L, C); places where ``seen``, (B, L, 1), is 0 take no part in the norm."""
+        norms = (x if seen is None else x * seen).norm(dim=1, keepdim=True)
         response = norms / (norms.mean(dim=-1, keepdim=True) + EPS)
         return x + self.cast(self.gamma, x) * (x * response) + self.cast(self.beta, x)
 
@@ -44,10 +44,10 @@ class ConvNeXtBlock(nn.Module):
         self.grn = GlobalResponseNorm(ffn_dim, backend)
         self.pwconv2 = backend.ops.Linear(ffn_dim, dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Transform (B, L, C) features."""
+    def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
+        """Transform features (B, L, C); ``seen`` as in ``GlobalResponseNorm``."""
         hidden = self.norm(self.dwconv(x.transpose(1, 2)).transpose(1, 2))
-        return x + self.pwconv2(self.grn(F.gelu(self.pwconv1(hidden))))
+        return x + self.pwconv2(self.grn(F.gelu(self.pwconv1(hidden)), seen))
 
 
 class SpeechTextEncoder(nn.Module):
@@ -60,12 +60,14 @@ class SpeechTextEncoder(nn.Module):
         blocks = (ConvNeXtBlock(config.speech_dim, config.speech_ffn_dim, backend) for _ in range(config.speech_blocks))
         self.text_blocks = nn.ModuleList(blocks)
 
-    def forward(self, ids: Tensor, dtype: torch.dtype) -> Tensor:
+    def forward(self, ids: Tensor, dtype: torch.dtype, lengths: Tensor | None = None) -> Tensor:
         """Encode characters.
 
         Args:
             ids: Vocabulary indices, -1 for filler, long, (B, L), L at most 4096.
             dtype: Dtype of the features.
+            lengths: Characters of each text that the audio branch sees, (B,); None for all L. What lies beyond only
+                fills the batch, and changes nothing before it.
 
         Returns:
             Features, (B, L, C).
@@ -75,10 +77,12 @@ class SpeechTextEncoder(nn.Module):
         """
         if ids.shape[1] > MAX_CHARACTERS:
             raise ValueError(f"The transcript has {ids.shape[1]} characters; the model can read {MAX_CHARACTERS}.")
-        positions = sinusoid(torch.arange(ids.shape[1], device=ids.device), self.dim)
+        places = torch.arange(ids.shape[1], device=ids.device)
+        positions = sinusoid(places, self.dim)
         x = self.text_embed(ids + 1).to(dtype) + positions.to(dtype)
         spoken = (ids != FILLER)[..., None]
         x = x * spoken
+        seen = None if lengths is None else (places < lengths[:, None])[..., None].to(dtype)
         for block in self.text_blocks:
-            x = block(x) * spoken
+            x = block(x, seen) * spoken
         return x
