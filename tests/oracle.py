@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange, repeat
 
-from uniavgen_core.config import Alignment
+from uniavgen_core.config import Alignment, Placement, Position
 from uniavgen_core.model.branch import embed_times, pad_text
 from uniavgen_core.model.joint import JointModel
 
@@ -70,7 +70,7 @@ def seen_latents(token, tokens, latents, variant):
     """Pairs (latent, weight) that one audio token sees."""
     frames, place = frames_of(latents), latent_of_frames(latents)
     dtype = torch.bfloat16 if variant.bfloat16_positions else torch.float32
-    if variant.alignment is Alignment.TEMPORAL:
+    if variant.v2a_alignment is Alignment.TEMPORAL:
         position = torch.tensor(token, dtype=dtype, device="cpu") / (tokens / frames)
         return [(place[min(frames - 1, math.floor(position))], 1.0)]
     if variant.ramp_over_latent:
@@ -153,7 +153,7 @@ def audio_to_video(module, video, audio, mask, grid, variant):
     """Update of the video tokens (B, T, N, D) by the audio tokens (B, S, E), under the face mask (B, T, N, 1)."""
     batch, latents, tokens = video.shape[0], video.shape[1], audio.shape[1]
     q, centres = heads_of(normalised(module.norm_q, linear(module.q, video.flatten(0, 1))), module.heads), [0.0]
-    if variant.alignment is Alignment.GLOBAL:
+    if variant.a2v_alignment is Alignment.GLOBAL:
         heard = repeat(audio, "b s e -> (b t) s e", t=latents)
         ratio = tokens / frames_of(latents)
         spans = [(math.floor(a), math.ceil(b)) for a, b in (own_span(t, ratio) for t in range(latents))]
@@ -161,7 +161,7 @@ def audio_to_video(module, video, audio, mask, grid, variant):
         q = rearrange(q, "(b t) h n d -> b h (t n) d", b=batch)
         q = rearrange(turn_on_grid(q, centres, grid), "b h (t n) d -> (b t) h n d", t=latents)
     else:
-        half = variant.half_window_frames if variant.alignment is Alignment.ASYMMETRIC else 0
+        half = variant.half_window_frames if variant.a2v_alignment is Alignment.ASYMMETRIC else 0
         index = torch.tensor(audio_windows(tokens, latents, half), device=audio.device)
         heard = audio[:, index].flatten(0, 1)
         q = turn_on_grid(q, centres, grid)
@@ -189,7 +189,7 @@ def video_to_audio(module, audio, video, mask, grid, variant):
     batch, tokens, latents = audio.shape[0], audio.shape[1], video.shape[1]
     faces = video * mask
     q = heads_of(normalised(module.norm_q, linear(module.q, audio)), module.heads)
-    if variant.alignment is Alignment.GLOBAL:
+    if variant.v2a_alignment is Alignment.GLOBAL:
         seconds = torch.arange(tokens, device=q.device) * (latents / tokens)
         q, context, times = turn_in_time(q, seconds), faces.flatten(1, 2), list(range(latents))
     else:
@@ -201,8 +201,47 @@ def video_to_audio(module, audio, video, mask, grid, variant):
     return linear(module.o, result + audio if variant.residual_in_output else result)
 
 
+# A block, part by part.
+
+
+def layers_that_exchange(config):
+    """Layers with an interaction, in the order of their modules."""
+    every, count = list(range(config.num_layers)), config.num_interactions
+    return {
+        Placement.INTERLEAVED: every[::2][:count],
+        Placement.FIRST: every[:count],
+        Placement.LAST: every[len(every) - count :],
+    }[config.placement]
+
+
+def after_part(block, stream, part, options):
+    """The residual stream after one part of a block: 0 self-attention, 1 text, 2 feed-forward."""
+    x, vectors = stream.tokens, (block.modulation[:, None] + stream.modulation).unbind(2)
+    if part == 1:
+        text = (stream.text, stream.text_rotations)
+        return x + block.cross_attn(block.norm3(x), *text, mask=stream.text_mask, options=options)
+    shift, scale, gate = vectors[:3] if part == 0 else vectors[3:]
+    heard = F.layer_norm(x, x.shape[-1:], eps=RMS_EPS) * (1 + scale) + shift
+    if part == 0:
+        return x + gate * block.self_attn(heard, heard, (stream.rotation, stream.rotation), options=options)
+    return x + gate * block.ffn(heard)
+
+
 class NaiveModel(JointModel):
-    """The joint network with the interaction and the time embedding above; same weights, same results."""
+    """The joint network with blocks, interaction and time embedding as above; same weights, same results."""
+
+    def run_layer(self, layer, state, interaction, options=None):
+        exchanging = layers_that_exchange(self.config)
+        position = self.config.variant.position
+        for part, place in enumerate((Position.BEFORE_CROSS_ATTENTION, Position.BEFORE_FFN, Position.AFTER_BLOCK)):
+            streams = (self.blocks, state.video), (self.audio_blocks, state.audio)
+            video, audio = (
+                stream.with_tokens(after_part(blocks[layer], stream, part, options)) for blocks, stream in streams
+            )
+            state = replace(state, video=video, audio=audio)
+            if place is position and layer in exchanging:
+                state = self._interact(exchanging.index(layer), state, interaction, options)
+        return state
 
     def _video_stream(self, video, times, caption):
         stream = super()._video_stream(video, times, pad_text(caption, self.config.text.caption_length))
@@ -222,6 +261,8 @@ class NaiveModel(JointModel):
         image, clip = state.video.tokens.tensor_split([state.video_reference], dim=1)
         voice, audio = state.audio.tokens.tensor_split([state.audio_reference], dim=1)
         mask = a2v.mask_head(clip, state.video.temb[:, -clip.shape[1] :])
+        if not variant.face_modulation:
+            mask = torch.ones(*clip.shape[:2], 1, dtype=clip.dtype, device=clip.device)
         video, face = (rearrange(x, "b (t n) d -> b t n d", t=latents) for x in (clip, mask))
         to_video = audio_to_video(a2v, video, audio, face, grid, variant)
         to_audio = video_to_audio(v2a, audio, video, face, grid, variant)

@@ -41,12 +41,38 @@ class Alignment(Enum):
     GLOBAL = "sgi"
 
 
+class Position(Enum):
+    """Where in a layer the branches exchange; all but the model's own are the paper's ablation baselines."""
+
+    BEFORE_CROSS_ATTENTION = "before_cross_attention"
+    BEFORE_FFN = "before_ffn"
+    AFTER_BLOCK = "after_block"
+    """The model's own: before the next layer's self-attention."""
+
+    @property
+    def parts_before(self) -> int:
+        """How many of a block's three parts (self-attention, cross-attention, feed-forward) come before."""
+        return {Position.BEFORE_CROSS_ATTENTION: 1, Position.BEFORE_FFN: 2, Position.AFTER_BLOCK: 3}[self]
+
+
+class Placement(Enum):
+    """Which layers have an interaction; all but the model's own are the paper's ablation baselines."""
+
+    INTERLEAVED = "interleaved"
+    """The model's own: every second layer from the first on."""
+    FIRST = "first"
+    LAST = "last"
+
+
 @dataclass(frozen=True)
 class Variant:
     """Where release and paper differ (``spec`` section 9), and the ablation baselines. Defaults are the release's.
 
     Attributes:
-        alignment: What tokens of one modality see of the other.
+        a2v_alignment: What video tokens hear.
+        v2a_alignment: What audio tokens see.
+        position: Where in a layer the branches exchange.
+        face_modulation: Weigh video tokens by a predicted face mask in both directions; off = all count fully.
         half_window_frames: Video frames of sound heard on each side of a latent's own span.
         residual_in_output: Feed ``hidden + attention`` to the output projection ``o`` (paper) instead of ``attention``.
         mask_after_output: Gate the output of ``o`` in audio-to-video (paper) instead of its input.
@@ -56,7 +82,10 @@ class Variant:
         bfloat16_positions: Compute the interpolation's positions in bfloat16, as the release does when run in it.
     """
 
-    alignment: Alignment = Alignment.ASYMMETRIC
+    a2v_alignment: Alignment = Alignment.ASYMMETRIC
+    v2a_alignment: Alignment = Alignment.ASYMMETRIC
+    position: Position = Position.AFTER_BLOCK
+    face_modulation: bool = True
     half_window_frames: int = 2
     residual_in_output: bool = False
     mask_after_output: bool = False
@@ -135,7 +164,9 @@ class ModelConfig:
         audio: Audio branch.
         text: Speech text and caption.
         num_layers: Layers of both branches.
-        num_interactions: Interaction modules in the checkpoint; module ``m`` serves layer ``2 m``.
+        num_interactions: Interaction modules in the checkpoint.
+        placement: Which layers they serve: every second, the first ones or the last ones. As many as there are layers
+            are ``FIRST`` too.
         patch_size: Latent pixels per token side.
         latent_channels: Channels of the video latent.
         mel_bins: Mel bins of the audio latent.
@@ -148,6 +179,7 @@ class ModelConfig:
     text: TextConfig = field(default_factory=TextConfig)
     num_layers: int = 30
     num_interactions: int = 15
+    placement: Placement = Placement.INTERLEAVED
     patch_size: int = 2
     latent_channels: int = 48
     mel_bins: int = 80
@@ -155,9 +187,14 @@ class ModelConfig:
     variant: Variant = RELEASE
 
     def interaction_of(self, layer: int) -> int | None:
-        """Index of the interaction module that follows ``layer``, or None."""
-        index, rest = divmod(layer, 2)
-        return index if rest == 0 and index < self.num_interactions else None
+        """Index of the interaction module that serves ``layer``, or None."""
+        first, spacing = 0, 1
+        if self.placement is Placement.INTERLEAVED:
+            spacing = 2
+        elif self.placement is Placement.LAST:
+            first = self.num_layers - self.num_interactions
+        index, rest = divmod(layer - first, spacing)
+        return index if rest == 0 and 0 <= index < self.num_interactions else None
 
 
 RELEASED = ModelConfig(video=BranchConfig(3072, 14336, 24), audio=BranchConfig(1536, 8960, 12))
@@ -199,18 +236,25 @@ class GuidanceConfig:
         return int(self.share * steps)
 
 
+RENAMED = {Variant: {"alignment": ("a2v_alignment", "v2a_alignment")}}
+"""Fields that files of earlier versions name, and which fields they are now."""
+
+
 def from_dict(kind: type, values: Mapping[str, Any], base: Any = None) -> Any:
     """Build a (nested) config dataclass from plain values, as read from JSON.
 
     Args:
         kind: The dataclass.
-        values: Field name to value; nested dataclasses as mappings, enums by value.
+        values: Field name to value, also as earlier versions named them; nested dataclasses as mappings, enums by
+            value.
         base: An instance whose fields stand where ``values`` names none.
 
     Raises:
         ValueError: If ``values`` names a field that ``kind`` does not have.
     """
     hints = get_type_hints(kind)
+    now = RENAMED.get(kind, {})
+    values = {name: value for given, value in values.items() for name in now.get(given, (given,))}
     unknown = sorted(set(values) - {f.name for f in fields(kind)})
     if unknown:
         raise ValueError(f"{kind.__name__} has no field named {', '.join(unknown)}.")

@@ -17,8 +17,8 @@ from uniavgen_core.model.alignment import (
 from uniavgen_core.shapes import video_frames_of
 
 CLIPS = [(506, 21), (253, 11), (101, 5), (40, 3), (81, 21), (26, 2)]
-TEMPORAL = replace(RELEASE, alignment=Alignment.TEMPORAL)
-GLOBAL = replace(RELEASE, alignment=Alignment.GLOBAL)
+TEMPORAL = replace(RELEASE, a2v_alignment=Alignment.TEMPORAL, v2a_alignment=Alignment.TEMPORAL)
+GLOBAL = replace(RELEASE, a2v_alignment=Alignment.GLOBAL, v2a_alignment=Alignment.GLOBAL)
 
 
 def test_windows_of_a_five_second_clip_are_those_of_the_description():
@@ -127,6 +127,15 @@ def test_global_alignment_hears_everything_and_says_when():
     assert windows.index == (tuple(range(130)),) * 4
     assert windows.query_times == (5.0, 30.0, 70.0, 110.0)
     assert windows.key_times == tuple(map(float, range(130)))
+
+
+def test_each_direction_has_an_alignment_of_its_own():
+    hearing = replace(RELEASE, a2v_alignment=Alignment.TEMPORAL)
+    assert audio_windows(130, 4, hearing) == audio_windows(130, 4, TEMPORAL)
+    assert latent_weights(130, 4, hearing) == latent_weights(130, 4, RELEASE)
+    seeing = replace(RELEASE, v2a_alignment=Alignment.TEMPORAL)
+    assert audio_windows(130, 4, seeing) == audio_windows(130, 4, RELEASE)
+    assert latent_weights(130, 4, seeing) == latent_weights(130, 4, TEMPORAL)
 
 
 @pytest.mark.parametrize("variant", [RELEASE, PAPER, TEMPORAL])

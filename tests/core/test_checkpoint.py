@@ -52,7 +52,7 @@ def test_weights_take_the_dtype_asked_for_and_else_the_files(model, tmp_path):
     assert dtypes == [{torch.float16}, {torch.bfloat16}]
 
 
-@pytest.mark.parametrize("config", [TINY, TOON, with_variant(alignment=Alignment.GLOBAL, half_window_frames=12)])
+@pytest.mark.parametrize("config", [TINY, TOON, with_variant(v2a_alignment=Alignment.GLOBAL, half_window_frames=12)])
 def test_shapes_and_metadata_give_the_configuration_back(config):
     with torch.device("meta"):
         shapes = {name: tensor.shape for name, tensor in JointModel(config).state_dict().items()}

@@ -1,6 +1,7 @@
 """Configurations, unit arithmetic, and starting weights."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from uniavgen_core.config import (
     GuidanceConfig,
     Interaction,
     ModelConfig,
+    Placement,
     Variant,
     from_dict,
     to_dict,
@@ -31,11 +33,18 @@ def test_a_configuration_survives_json(config):
 
 
 def test_values_fall_on_a_base():
-    changed = from_dict(ModelConfig, {"variant": {"alignment": "sti"}, "text": {"caption_length": 9}}, base=RELEASED)
-    assert changed.variant == Variant(alignment=Alignment.TEMPORAL)
+    said = {"variant": {"v2a_alignment": "sti"}, "text": {"caption_length": 9}}
+    changed = from_dict(ModelConfig, said, base=RELEASED)
+    assert changed.variant == Variant(v2a_alignment=Alignment.TEMPORAL)
     assert changed.text.caption_length == 9
     assert changed.text.caption_dim == RELEASED.text.caption_dim
     assert changed.video == RELEASED.video
+
+
+def test_the_single_alignment_of_earlier_files_is_that_of_both_directions():
+    both = Variant(a2v_alignment=Alignment.GLOBAL, v2a_alignment=Alignment.GLOBAL, half_window_frames=1)
+    assert from_dict(Variant, {"alignment": "sgi", "half_window_frames": 1}) == both
+    assert from_dict(ModelConfig, {"variant": {"alignment": "sgi"}}, base=RELEASED).variant.v2a_alignment.value == "sgi"
 
 
 def test_unknown_fields_are_named():
@@ -66,6 +75,17 @@ def test_impossible_values_are_refused_by_value(make, message):
 def test_every_second_layer_exchanges_while_there_are_modules():
     assert [RELEASED.interaction_of(layer) for layer in (0, 1, 2, 11, 28, 29)] == [0, None, 1, None, 14, None]
     assert [TINY.interaction_of(layer) for layer in range(7)] == [0, None, 1, None, None, None, None]
+
+
+def test_placements_name_the_layers_that_exchange():
+    def serving(placement, count):
+        config = replace(RELEASED, num_layers=6, num_interactions=count, placement=placement)
+        return {config.interaction_of(layer): layer for layer in range(6) if config.interaction_of(layer) is not None}
+
+    assert serving(Placement.INTERLEAVED, 3) == {0: 0, 1: 2, 2: 4}
+    assert serving(Placement.FIRST, 3) == {0: 0, 1: 1, 2: 2}
+    assert serving(Placement.LAST, 3) == {0: 3, 1: 4, 2: 5}
+    assert serving(Placement.FIRST, 6) == serving(Placement.LAST, 6) == {layer: layer for layer in range(6)}
 
 
 def test_directions_are_those_of_their_names():

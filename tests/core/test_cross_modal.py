@@ -1,11 +1,13 @@
 """The interaction: equal to the naive form, and what depends on what, shown by gradients."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from tests.oracle import NaiveModel
 from tests.toys import TINY, Clip, random_model, with_variant
-from uniavgen_core.config import Alignment, Interaction
+from uniavgen_core.config import Alignment, Interaction, Placement, Position
 from uniavgen_core.layers.backend import TORCH, Backend
 from uniavgen_core.model.alignment import audio_windows, latent_weights
 from uniavgen_core.model.cross_modal import build_geometry
@@ -27,8 +29,15 @@ VARIANTS = {
     "mask after the output": {"mask_after_output": True},
     "narrow window": {"half_window_frames": 0},
     "wide window": {"half_window_frames": 3},
-    "temporal": {"alignment": Alignment.TEMPORAL},
-    "global": {"alignment": Alignment.GLOBAL},
+    **{
+        f"{a2v.name} to video, {v2a.name} to audio".lower(): {"a2v_alignment": a2v, "v2a_alignment": v2a}
+        for a2v in Alignment
+        for v2a in Alignment
+    },
+    "no face modulation": {"face_modulation": False},
+    "paper without face modulation": {"face_modulation": False, "mask_after_output": True, "residual_in_output": True},
+    "before the cross-attention": {"position": Position.BEFORE_CROSS_ATTENTION},
+    "before the feed-forward": {"position": Position.BEFORE_FFN},
 }
 ROWS, COLUMNS = 2, 3
 TOKENS = ROWS * COLUMNS
@@ -47,6 +56,20 @@ def agree(clip, tolerance):
 def test_sharing_keys_changes_nothing(variant, tokens, latents):
     config = with_variant(**VARIANTS[variant])
     agree(Clip(batch=2, tokens=tokens, latents=latents, voice=5, config=config), 1e-10)
+
+
+@pytest.mark.parametrize("placement", Placement)
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("position", Position)
+def test_modules_serve_their_layers_at_their_place(placement, count, position):
+    config = replace(with_variant(position=position), placement=placement, num_interactions=count)
+    agree(Clip(batch=2, tokens=26, latents=2, voice=3, config=config), 1e-10)
+
+
+def test_with_a_module_for_every_layer_all_exchange():
+    config = replace(TINY, placement=Placement.FIRST, num_interactions=TINY.num_layers)
+    agree(Clip(batch=2, tokens=26, latents=2, config=config), 1e-10)
+    assert [config.interaction_of(layer) for layer in range(3)] == [0, 1, 2]
 
 
 def test_sharing_keys_changes_nothing_in_float32():

@@ -48,11 +48,11 @@ class ContextGroup:
 
 def audio_windows(num_tokens: int, num_latents: int, variant: Variant) -> AudioWindows:
     """Audio tokens heard by each of ``num_latents`` latents of a clip with ``num_tokens`` audio tokens."""
-    if variant.alignment is Alignment.GLOBAL:
+    if variant.a2v_alignment is Alignment.GLOBAL:
         everything = tuple(range(num_tokens))
         centres = tuple((a + b) / 2 for a, b in _own_spans(num_tokens, num_latents, 0))
         return AudioWindows((everything,) * num_latents, centres, tuple(map(float, everything)))
-    half = variant.half_window_frames if variant.alignment is Alignment.ASYMMETRIC else 0
+    half = variant.half_window_frames if variant.a2v_alignment is Alignment.ASYMMETRIC else 0
     spans = _widen(_own_spans(num_tokens, num_latents, half), num_tokens)
     index = tuple(tuple(min(max(j, 0), num_tokens - 1) for j in range(a, b)) for a, b in spans)
     return AudioWindows(index, (0.0,) * num_latents, tuple(map(float, range(len(index[0])))))
@@ -84,7 +84,7 @@ def latent_weights(num_tokens: int, num_latents: int, variant: Variant) -> list[
     """Weight of every latent that each audio token sees: S dicts of latent to weight."""
     frames = video_frames_of(num_latents)
     positions = frame_positions(num_tokens, frames, variant)
-    if variant.alignment is Alignment.TEMPORAL:
+    if variant.v2a_alignment is Alignment.TEMPORAL:
         return [{_latent_of(frame): 1.0} for frame in positions.long().tolist()]
     if variant.ramp_over_latent:
         positions = torch.arange(num_tokens, device="cpu") / (num_tokens / num_latents)

@@ -18,6 +18,9 @@ from ..layers.backend import Backend
 from ..layers.embeddings import sinusoid
 from ..layers.modulation import gated_add, modulate
 
+PARTS = 3
+"""Of a block: self-attention, text cross-attention, feed-forward."""
+
 
 @dataclass(frozen=True)
 class Stream:
@@ -61,18 +64,32 @@ class Block(nn.Module):
         self.ffn = nn.Sequential(ops.Linear(dim, config.ffn_dim), nn.GELU("tanh"), ops.Linear(config.ffn_dim, dim))
         self.modulation = nn.Parameter(torch.empty(1, 6, dim))
 
-    def forward(self, stream: Stream, options: Any = None) -> Tensor:
-        """Compute the residual stream after this block, (B, T * N, D)."""
-        tokens = stream.tokens
-        vectors = self.cast(self.modulation, tokens)[:, None] + stream.modulation
-        shift1, scale1, gate1, shift2, scale2, gate2 = vectors.unbind(2)
-        heard = modulate(self.norm1(tokens), shift1, scale1)
+    def forward(self, stream: Stream, options: Any = None, parts: slice = slice(PARTS)) -> Tensor:
+        """Compute the residual stream after this block, (B, T * N, D), or after some of its three parts."""
+        for part in (self._attend, self._read, self._transform)[parts]:
+            stream = stream.with_tokens(part(stream, options))
+        return stream.tokens
+
+    def _attend(self, stream: Stream, options: Any) -> Tensor:
+        shift, scale, gate = self._modulation(stream, slice(3))
+        heard = modulate(self.norm1(stream.tokens), shift, scale)
         heard = self.self_attn(heard, heard, (stream.rotation, stream.rotation), options=options)
-        tokens = gated_add(tokens, heard, gate1)
-        tokens = tokens + self.cross_attn(
-            self.norm3(tokens), stream.text, stream.text_rotations, mask=stream.text_mask, options=options
+        return gated_add(stream.tokens, heard, gate)
+
+    def _read(self, stream: Stream, options: Any) -> Tensor:
+        return stream.tokens + self.cross_attn(
+            self.norm3(stream.tokens), stream.text, stream.text_rotations, mask=stream.text_mask, options=options
         )
-        return gated_add(tokens, self.ffn(modulate(self.norm2(tokens), shift2, scale2)), gate2)
+
+    def _transform(self, stream: Stream, options: Any) -> Tensor:
+        del options
+        shift, scale, gate = self._modulation(stream, slice(3, 6))
+        return gated_add(stream.tokens, self.ffn(modulate(self.norm2(stream.tokens), shift, scale)), gate)
+
+    def _modulation(self, stream: Stream, which: slice) -> tuple[Tensor, ...]:
+        """Some of the six modulation vectors, each (B, T, D)."""
+        own = self.cast(self.modulation, stream.tokens)[:, None, which]
+        return (own + stream.modulation[:, :, which]).unbind(2)
 
 
 class Head(nn.Module):

@@ -22,7 +22,7 @@ from ..layers.attention import AttentionLayers
 from ..layers.backend import Backend
 from ..layers.rope import rotate, rotation_3d, rotation_time_only
 from .alignment import ContextGroup, audio_windows, context_groups
-from .face_mask import FaceMaskHead
+from .face_mask import FaceMaskHead, WholePicture
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def build_geometry(config: ModelConfig, grid: tuple[int, int, int], num_tokens: 
     num_latents, rows, columns = grid
     device, video_head, audio_head = like.device, config.video.head_dim, config.audio.head_dim
     windows = audio_windows(num_tokens, num_latents, config.variant)
-    if config.variant.alignment is Alignment.GLOBAL:
+    if config.variant.v2a_alignment is Alignment.GLOBAL:
         contexts, order = (), None
         seconds = torch.arange(num_tokens, device=device) * (num_latents / num_tokens)
         query_rotation = rotation_time_only(seconds, audio_head)
@@ -149,7 +149,8 @@ class AudioToVideoAttention(CrossModalAttention):
         variant, video = config.variant, config.video
         super().__init__(video.dim, config.audio.dim, video.num_heads, variant.residual_in_output, backend)
         self.mask_after_output = variant.mask_after_output
-        self.mask_head = FaceMaskHead(video.dim, variant.timed_mask_head, backend)
+        timed = variant.timed_mask_head
+        self.mask_head = FaceMaskHead(video.dim, timed, backend) if variant.face_modulation else WholePicture()
 
     def forward(
         self, video: Tensor, audio: Tensor, face_mask: Tensor, geometry: Geometry, options: Any = None

@@ -10,7 +10,7 @@ from enum import Enum
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..layers.backend import Backend
 from .branch import Head
@@ -34,6 +34,15 @@ class FaceMaskHead(Head):
             Face weight in [0, 1], (B, T * N, 1).
         """
         return torch.sigmoid(super().forward(video, temb if self.timed else torch.zeros_like(temb)))
+
+
+class WholePicture(nn.Module):
+    """The mask of a network without face-aware modulation: every video token counts fully."""
+
+    def forward(self, video: Tensor, temb: Tensor) -> Tensor:
+        """Give ones, (B, T * N, 1), for video tokens (B, T * N, D)."""
+        del temb
+        return torch.ones_like(video[..., :1])
 
 
 class SteeringMode(Enum):

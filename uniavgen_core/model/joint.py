@@ -1,4 +1,4 @@
-"""The joint network: two branches, layer by layer, with cross-modal interaction after every second layer.
+"""The joint network: two branches, layer by layer, with cross-modal interaction in every second one.
 
 Source: UniAVGen (arXiv:2511.03334), figure 2. Attribute names are the released checkpoint's keys.
 Dimension key: B batch, K audio tracks per clip, C latent channels, T video latents, H and W latent rows and columns,
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..config import Interaction, ModelConfig
 from ..layers.backend import TORCH, Backend
 from ..layers.rope import rotation_1d, rotation_3d
-from .branch import Block, Head, Stream, embed_times, pad_text, time_embedding, time_projection
+from .branch import PARTS, Block, Head, Stream, embed_times, pad_text, time_embedding, time_projection
 from .cross_modal import AudioToVideoAttention, Geometry, VideoToAudioAttention, build_geometry
 from .face_mask import FaceSteering
 from .speech_text import SpeechTextEncoder
@@ -154,14 +154,21 @@ class JointModel(nn.Module):
         return self._read_out(state, video.shape)
 
     def run_layer(self, layer: int, state: JointState, interaction: Interaction, options: Any = None) -> JointState:
-        """Run one layer: both blocks, then the interaction that follows them, if any."""
-        state = replace(
+        """Run one layer: both blocks, and after them, or between two of their parts, the interaction, if any."""
+        module, done = self.config.interaction_of(layer), self.config.variant.position.parts_before
+        if module is None:
+            return self._run_blocks(layer, state, options)
+        state = self._run_blocks(layer, state, options, slice(done))
+        state = self._interact(module, state, interaction, options)
+        return state if done == PARTS else self._run_blocks(layer, state, options, slice(done, PARTS))
+
+    def _run_blocks(self, layer: int, state: JointState, options: Any, parts: slice = slice(PARTS)) -> JointState:
+        """Run both blocks of a layer, or some of their parts."""
+        return replace(
             state,
-            video=state.video.with_tokens(self.blocks[layer](state.video, options)),
-            audio=state.audio.with_tokens(self.audio_blocks[layer](state.audio, options)),
+            video=state.video.with_tokens(self.blocks[layer](state.video, options, parts)),
+            audio=state.audio.with_tokens(self.audio_blocks[layer](state.audio, options, parts)),
         )
-        module = self.config.interaction_of(layer)
-        return state if module is None else self._interact(module, state, interaction, options)
 
     def _interact(self, module: int, state: JointState, interaction: Interaction, options: Any) -> JointState:
         """Exchange between the branches; both directions read the states from before either update."""
