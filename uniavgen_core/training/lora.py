@@ -1,0 +1,217 @@
+"""Low-rank adapters on either branch or both, in files that ComfyUI's own LoRA loader takes.
+
+The layers are peft's, put into the joint network itself, which keeps its class. Source: LoRA (arXiv:2106.09685).
+Dimension key: R rank, I inputs and O outputs of an adapted layer.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ..checkpoint.files import CheckpointError, WeightFiles
+from ..checkpoint.load import check_fit
+from ..config import from_dict, to_dict
+from ..model.joint import JointModel
+
+PREFIX = "diffusion_model."
+"""What ComfyUI's generic key style puts before the network's own names."""
+METADATA_KEY = "uniavgen_lora"
+ADAPTER = "default"
+PARTS = ("lora_A", "lora_B")
+"""Down to the rank, (R, I), and up from it, (O, R)."""
+
+
+class LoraBranch(Enum):
+    """Which branch's blocks have adapters."""
+
+    VIDEO = "video"
+    AUDIO = "audio"
+    BOTH = "both"
+
+
+BLOCKS = {
+    LoraBranch.VIDEO: ("blocks.",),
+    LoraBranch.AUDIO: ("audio_blocks.",),
+    LoraBranch.BOTH: ("blocks.", "audio_blocks."),
+}
+INTERACTIONS = ("a2v_blocks.", "v2a_blocks.")
+
+
+@dataclass(frozen=True)
+class LoraPlan:
+    """Which layers have adapters, and of what size.
+
+    Attributes:
+        branch: Whose blocks.
+        interactions: Whether the layers of cross-modal attention have them too.
+        rank: Width of an adapter.
+        alpha: What it adds is multiplied by ``alpha / rank``.
+        dropout: Share of an adapter's inputs that are dropped in training.
+        targets: Ends of the names of adapted linear layers; ``q`` is that of every attention of a block.
+
+    Raises:
+        ValueError: If a number is out of its range, or there are no targets.
+    """
+
+    branch: LoraBranch = LoraBranch.BOTH
+    interactions: bool = False
+    rank: int = 32
+    alpha: float = 32.0
+    dropout: float = 0.0
+    targets: tuple[str, ...] = ("q", "k", "v", "o", "ffn.0", "ffn.2")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "targets", tuple(self.targets))
+        if self.rank < 1:
+            raise ValueError(f"rank is {self.rank}; it must be at least 1.")
+        if self.alpha <= 0:
+            raise ValueError(f"alpha is {self.alpha}; it must be positive.")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is {self.dropout}; it must be at least 0 and less than 1.")
+        if not self.targets:
+            raise ValueError("targets names no layers.")
+
+    def layers_of(self, model: JointModel) -> list[str]:
+        """Names of the network's layers that the plan adapts.
+
+        Raises:
+            ValueError: If a target is the end of no linear layer's name.
+        """
+        starts = BLOCKS[self.branch] + (INTERACTIONS if self.interactions else ())
+        kinds = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+        linear = [name for name in kinds if name.startswith(starts)]
+        absent = [end for end in self.targets if not any(name.endswith(f".{end}") for name in linear)]
+        if absent:
+            raise ValueError(f"No linear layer of the chosen blocks is named {', '.join(absent)}. Change targets.")
+        return [name for name in linear if name.endswith(tuple(f".{end}" for end in self.targets))]
+
+
+def add_lora(model: JointModel, plan: LoraPlan) -> None:
+    """Add adapters that change nothing yet, and freeze everything else; adapters are float32.
+
+    Args:
+        model: The network.
+        plan: Which layers.
+
+    Raises:
+        ImportError: If peft is not installed.
+        ValueError: If the network has adapters already, or a target names no layer.
+    """
+    peft = _peft()
+    if has_lora(model):
+        raise ValueError("The network has adapters already.")
+    config = peft.LoraConfig(
+        r=plan.rank, lora_alpha=plan.alpha, lora_dropout=plan.dropout, target_modules=plan.layers_of(model)
+    )
+    peft.inject_adapter_in_model(config, model, ADAPTER)
+    for name, parameter in model.named_parameters():
+        adapting = is_lora(name)
+        parameter.requires_grad_(adapting)
+        if adapting:
+            parameter.data = parameter.data.float()
+
+
+def is_lora(name: str) -> bool:
+    """Whether a parameter, by its name in the network, is an adapter's."""
+    return any(f".{part}.{ADAPTER}." in name for part in PARTS)
+
+
+def has_lora(model: nn.Module) -> bool:
+    """Whether the network has adapters."""
+    return any(is_lora(name) for name, _ in model.named_parameters())
+
+
+def lora_tensors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Pick the adapters from weights named as in the network, and name them as in a file."""
+    return {
+        PREFIX + name.replace(f".{ADAPTER}.", "."): value.detach() for name, value in weights.items() if is_lora(name)
+    }
+
+
+def save_lora(model: JointModel, path: Path | str, plan: LoraPlan, weights: Mapping[str, Tensor] | None = None) -> None:
+    """Write adapters for ComfyUI's LoRA loader; the file appears under its name when it is whole.
+
+    Args:
+        model: The network with adapters.
+        path: The safetensors file to write; one that is there is replaced.
+        plan: The plan they were added by; it goes into the metadata.
+        weights: Weights by the network's names to write instead, such as their average.
+
+    Raises:
+        ValueError: If there are no adapters.
+    """
+    tensors = lora_tensors(model.state_dict() if weights is None else weights)
+    if not tensors:
+        raise ValueError("There are no adapters to save. Add them with add_lora.")
+    up = f".{PARTS[1]}.weight"
+    alphas = {name.removesuffix(up) + ".alpha": torch.tensor(plan.alpha) for name in tensors if name.endswith(up)}
+    content = {name: value.cpu().contiguous() for name, value in (tensors | alphas).items()}
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        save_file(content, partial, metadata={"format": "pt", METADATA_KEY: json.dumps(to_dict(plan))})
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load_lora(model: JointModel, path: Path | str, plan: LoraPlan | None = None) -> LoraPlan:
+    """Read adapters to go on with, adding them to the network if it has none.
+
+    Args:
+        model: The network, plain, or with adapters of the same layers.
+        path: A file that ``save_lora`` wrote, or one in the same key style.
+        plan: What the adapters are, for a file that does not say.
+
+    Returns:
+        The file's plan.
+
+    Raises:
+        CheckpointError: If the file is damaged, says no plan while none is given, or does not fit; the network may have
+            new adapters then, which change nothing.
+        ImportError: If peft is not installed.
+    """
+    files = WeightFiles(path)
+    plan = _plan_of(files, plan, Path(path).name)
+    if not has_lora(model):
+        add_lora(model, plan)
+    own = {name: value for name, value in model.state_dict().items() if is_lora(name)}
+    stored = {name: value for name, value in files.tensors() if not name.endswith(".alpha")}
+    names = {name.replace(f".{ADAPTER}.", "."): name for name in own}
+    check_fit(
+        {name: value.shape for name, value in stored.items()},
+        {name: own[ours].shape for name, ours in names.items()},
+    )
+    with torch.no_grad():
+        for name, ours in names.items():
+            own[ours].copy_(stored[name])
+    return plan
+
+
+def _plan_of(files: WeightFiles, given: LoraPlan | None, name: str) -> LoraPlan:
+    said = files.metadata.get(METADATA_KEY)
+    if said is None and given is None:
+        raise CheckpointError(f"{name} does not say which layers it adapts and how; give a LoraPlan.")
+    try:
+        plan = given if said is None else from_dict(LoraPlan, json.loads(said))
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"The plan in the metadata of {name} cannot be read: {error}") from error
+    alphas = {float(value) for key, value in files.tensors() if key.endswith(".alpha")}
+    if alphas - {plan.alpha}:
+        raise CheckpointError(f"{name} holds adapters of alpha {sorted(alphas)}, but its plan says {plan.alpha}.")
+    return plan
+
+
+def _peft() -> ModuleType:
+    try:
+        import peft
+    except ImportError as error:
+        raise ImportError("Training a LoRA needs the package peft: pip install peft") from error
+    return peft
