@@ -5,6 +5,7 @@ Source: Muon (Jordan et al., 2024) as in ``torch.optim.Muon``; on two CPU cores 
 
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 from torch.optim import AdamW, Muon, Optimizer
 
@@ -66,3 +67,21 @@ def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[Optimizer
         [model.get_parameter(name) for name in others], lr=config.rate, betas=config.betas, weight_decay=config.decay
     )
     return [muon, adam]
+
+
+def start_states(optimizer: Optimizer) -> None:
+    """Give every weight the state it has before its first gradient.
+
+    Sharded states are loaded whole, so a weight that no step has reached yet must have one too.
+    """
+    rates = [group["lr"] for group in optimizer.param_groups]
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
+        for parameter in group["params"]:
+            parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    optimizer.zero_grad()
+    for state in optimizer.state.values():
+        state["step"].zero_()
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate

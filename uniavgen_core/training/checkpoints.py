@@ -1,0 +1,138 @@
+"""Checkpoints that are whole or not there: folders written under another name, sealed with a manifest, moved in one go.
+
+A damaged one is named in a warning and passed over, never deleted.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+MANIFEST = "manifest.json"
+PARTIAL, DAMAGED = ".partial", ".damaged"
+_CHUNK = 2**22
+
+
+class Checkpoints:
+    """The checkpoints of one run.
+
+    Attributes:
+        folder: Where they lie, as ``step-00000120``.
+        keep: How many of the newest are kept.
+    """
+
+    def __init__(self, folder: Path, keep: int) -> None:
+        self.folder = folder
+        self.keep = keep
+
+    def path(self, step: int) -> Path:
+        """Folder of the checkpoint after ``step`` steps."""
+        return self.folder / f"step-{step:08d}"
+
+    def found(self) -> list[Path]:
+        """All checkpoints, newest first, whole or not."""
+        return sorted(
+            (path for path in self.folder.glob("step-*") if path.suffix == "" and path.is_dir()), reverse=True
+        )
+
+    def newest(self) -> Path | None:
+        """The newest whole checkpoint, or None; warns of newer ones that are damaged."""
+        for path in self.found():
+            fault = find_fault(path)
+            if fault is None:
+                return path
+            warnings.warn(f"The checkpoint {path} is damaged and passed over: {fault}.", stacklevel=2)
+        return None
+
+    def begin(self, step: int) -> Path:
+        """An empty folder to write the checkpoint into; what a broken run left half-written is removed."""
+        for path in self.folder.glob(f"step-*{PARTIAL}"):
+            shutil.rmtree(path)
+        partial = self.path(step).with_suffix(PARTIAL)
+        partial.mkdir(parents=True)
+        return partial
+
+    def finish(self, step: int) -> Path:
+        """Seal what was written since ``begin``, give it its name, and remove the oldest; returns the checkpoint."""
+        partial, target = self.path(step).with_suffix(PARTIAL), self.path(step)
+        seal(partial)
+        if target.exists():
+            target.replace(_free_name(target.with_suffix(DAMAGED)))
+        partial.replace(target)
+        _sync(self.folder)
+        for old in self.found()[self.keep :]:
+            if find_fault(old, contents=False) is None:
+                shutil.rmtree(old)
+        return target
+
+    def save(self, step: int, write: Callable[[Path], None]) -> Path:
+        """Begin, write and finish in one process."""
+        write(self.begin(step))
+        return self.finish(step)
+
+
+def seal(folder: Path) -> None:
+    """Write the manifest of a folder, and everything in it through to the disk."""
+    entries = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            entries[path.relative_to(folder).as_posix()] = {"bytes": path.stat().st_size, "sha256": _digest(path)}
+        _sync(path)
+    manifest = folder / MANIFEST
+    manifest.write_text(json.dumps({"files": entries}, indent=1), encoding="utf-8")
+    _sync(manifest)
+    _sync(folder)
+
+
+def find_fault(folder: Path, contents: bool = True) -> str | None:
+    """What is wrong with a checkpoint, in words; None if nothing is.
+
+    Args:
+        folder: The checkpoint.
+        contents: Whether files are read and compared, not only their sizes.
+    """
+    try:
+        entries = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+        for name, entry in entries.items():
+            path = folder / name
+            if not path.is_file():
+                return f"{name} is missing"
+            if path.stat().st_size != entry["bytes"]:
+                return f"{name} has {path.stat().st_size} bytes, not {entry['bytes']}"
+            if contents and _digest(path) != entry["sha256"]:
+                return f"the contents of {name} have changed"
+    except OSError as error:
+        return f"{MANIFEST} cannot be read ({error.strerror})"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"{MANIFEST} is not a manifest"
+    return None
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _sync(path: Path) -> None:
+    """Have the system write a file or a folder through; where folders cannot be opened (Windows), files are."""
+    if path.is_dir() and os.name == "nt":
+        return
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _free_name(path: Path) -> Path:
+    number = 0
+    while path.exists():
+        number += 1
+        path = path.with_name(f"{path.stem}{DAMAGED}{number}")
+    return path

@@ -1,0 +1,104 @@
+"""The engine under the trainer: Hugging Face Accelerate, set up for one process, for several, or for shards.
+
+Run a program alone, or with ``accelerate launch`` on several devices or machines; nothing else changes.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+SHARDED_UNITS = ("Block", "AudioToVideoAttention", "VideoToAudioAttention", "Head")
+"""Classes whose weights are gathered together. ``Head`` among them: a layer's face mask is called by itself."""
+TRACKER = "tensorboard"
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """How the arithmetic runs.
+
+    Attributes:
+        precision: ``bf16`` or ``no``: the dtype of matrix products; weights and averages are float32 in both.
+        sharded: Spread weights, gradients and optimizer state over all processes (FSDP2), for networks that do not fit
+            one device.
+        cpu: Stay on the CPU where there is an accelerator.
+    """
+
+    precision: str = "bf16"
+    sharded: bool = False
+    cpu: bool = False
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("bf16", "no"):
+            raise ValueError(f"precision is {self.precision!r}; it is bf16 or no.")
+
+
+def make_accelerator(config: EngineConfig, folder: Path, accumulation: int = 1) -> "Accelerator":
+    """Set up Accelerate for a trainer.
+
+    Args:
+        config: Precision and placement.
+        folder: Where trackers write.
+        accumulation: Parts of a batch that one process computes in turn.
+
+    Raises:
+        ImportError: If Accelerate is not installed.
+    """
+    try:
+        from accelerate import Accelerator
+        from accelerate.utils import (
+            AutocastKwargs,
+            DistributedDataParallelKwargs,
+            GradientAccumulationPlugin,
+            ProjectConfiguration,
+        )
+    except ImportError as error:
+        raise ImportError("Training needs Hugging Face Accelerate: pip install accelerate") from error
+    sharded = config.sharded or os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
+    plugin = _shards() if sharded else None
+    accelerator = Accelerator(
+        mixed_precision=config.precision,
+        cpu=config.cpu,
+        fsdp_plugin=plugin,
+        gradient_accumulation_plugin=GradientAccumulationPlugin(accumulation, sync_with_dataloader=False),
+        log_with=TRACKER,
+        project_config=ProjectConfiguration(str(folder), logging_dir=str(folder)),
+        kwargs_handlers=[
+            # Tasks leave directions of the interaction out. Shards are cast where they are used, and kept no longer.
+            DistributedDataParallelKwargs(find_unused_parameters=True),
+            AutocastKwargs(cache_enabled=not sharded),
+        ],
+    )
+    if plugin is not None and accelerator.num_processes > 1 and not accelerator.is_fsdp2:
+        _shard_on_cpu(accelerator, plugin)
+    return accelerator
+
+
+def _shards() -> object:
+    """FSDP2 with float32 weights: autocast casts matrix products, and modulation stays as precise as on one device."""
+    from accelerate.utils import FullyShardedDataParallelPlugin
+    from torch.distributed.fsdp import MixedPrecisionPolicy
+
+    plugin = FullyShardedDataParallelPlugin(
+        fsdp_version=2,
+        auto_wrap_policy="transformer_based_wrap",
+        transformer_cls_names_to_wrap=list(SHARDED_UNITS),
+        state_dict_type="SHARDED_STATE_DICT",
+        cpu_ram_efficient_loading=False,
+    )
+    plugin.set_mixed_precision = lambda *_, **__: None
+    plugin.mixed_precision_policy = MixedPrecisionPolicy()
+    return plugin
+
+
+def _shard_on_cpu(accelerator: "Accelerator", plugin: object) -> None:
+    """Accelerate shards on accelerators only, though PyTorch shards on CPUs too; that is how this is tested."""
+    from accelerate.state import PartialState
+    from accelerate.utils import DistributedType
+
+    for state in (PartialState(), accelerator.state):
+        state.distributed_type = DistributedType.FSDP
+    accelerator.state.fsdp_plugin = plugin

@@ -1,0 +1,25 @@
+"""The joint network with gradient checkpointing: a layer's activations are computed again when they are needed.
+
+Memory falls from all layers' activations to one layer's and the streams between them, for one more forward pass.
+"""
+
+from typing import Any
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from ..config import Interaction
+from ..model.joint import JointModel, JointState
+
+
+class RecomputedModel(JointModel):
+    """A ``JointModel`` that keeps only the streams between layers for the backward pass."""
+
+    def run_layer(self, layer: int, state: JointState, interaction: Interaction, options: Any = None) -> JointState:
+        """Run one layer; its activations are forgotten and recomputed, which changes no gradient."""
+        if not torch.is_grad_enabled():
+            return super().run_layer(layer, state, interaction, options)
+        # Nothing in a layer is random, so no generator's state is kept.
+        return checkpoint(
+            super().run_layer, layer, state, interaction, options, use_reentrant=False, preserve_rng_state=False
+        )

@@ -1,0 +1,36 @@
+"""Tensors in a folder, each process writing its own part, read again by any number of processes."""
+
+import warnings
+from pathlib import Path
+
+import torch
+import torch.distributed.checkpoint as dcp
+from torch import Tensor
+
+
+def write_shards(folder: Path, tensors: dict[str, Tensor]) -> None:
+    """Write tensors, sharded or whole; every process takes part."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        dcp.save(dict(tensors), checkpoint_id=folder, no_dist=not torch.distributed.is_initialized())
+
+
+def read_into(folder: Path, tensors: dict[str, Tensor], alone: bool = False) -> None:
+    """Overwrite tensors with what was written under their names.
+
+    Args:
+        folder: What ``write_shards`` wrote.
+        tensors: Sharded or whole, whatever they were when they were written.
+        alone: Whether this process reads by itself, among others that do not.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        dcp.load(tensors, checkpoint_id=folder, no_dist=alone or not torch.distributed.is_initialized())
+
+
+def read_shards(folder: Path) -> dict[str, Tensor]:
+    """All tensors of a folder, whole and on the CPU."""
+    entries = dcp.FileSystemReader(folder).read_metadata().state_dict_metadata
+    tensors = {name: torch.empty(entry.size, dtype=entry.properties.dtype) for name, entry in entries.items()}
+    read_into(folder, tensors, alone=True)
+    return tensors

@@ -1,0 +1,277 @@
+"""The trainer: steps on one process or many, an averaged copy of the weights, exact resuming, a log.
+
+Everything random comes from (seed, step, example), so the same run is taken however a batch is divided, and whenever it
+is broken off and resumed.
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from .average import Average
+from .checkpoints import Checkpoints
+from .engine import EngineConfig, make_accelerator
+from .interrupts import catch_interrupts
+from .monitor import Monitor
+from .optimizer import start_states
+from .part import Losses, Part
+from .samples import Sampler
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+STATE = "trainer.json"
+
+
+@dataclass(frozen=True)
+class TrainerConfig:
+    """How long a run lasts and what it keeps.
+
+    Attributes:
+        folder: Where runs lie.
+        name: Of the run, a folder in there; checkpoints found in it are resumed.
+        steps: Length in optimiser steps: minutes would not repeat exactly.
+        batch: Examples in a step, over all processes and parts.
+        accumulation: Parts that one process computes in turn before a step.
+        warmup: Steps over which the learning rate rises.
+        fall: Power by which the learning rate falls to zero with progress; 0 holds it.
+        average: Decay of the averaged weights per step; None for no average.
+        clip: Largest norm of the gradient.
+        log_every: Steps between two lines of the log.
+        checkpoint_every: Steps between two checkpoints.
+        keep: Checkpoints that are kept, the newest.
+        sample_every: Steps between two rounds of samples; 0 for none.
+        bar: Whether a progress bar is shown.
+
+    Raises:
+        ValueError: If a length is not positive, or a batch cannot be divided.
+    """
+
+    folder: Path
+    name: str
+    steps: int
+    batch: int = 16
+    accumulation: int = 1
+    warmup: int = 50
+    fall: float = 0.7
+    average: float | None = 0.995
+    clip: float = 1.0
+    log_every: int = 20
+    checkpoint_every: int = 200
+    keep: int = 2
+    sample_every: int = 0
+    bar: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "accumulation", "log_every", "checkpoint_every", "keep"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if self.average is not None and not 0 <= self.average < 1:
+            raise ValueError(f"average is {self.average}; it is a decay in [0, 1), or none.")
+
+    @property
+    def home(self) -> Path:
+        """Folder of the run."""
+        return self.folder / self.name
+
+    def rate(self, step: int) -> float:
+        """Factor on every learning rate."""
+        return min(1.0, (step + 1) / max(1, self.warmup)) * (1 - step / self.steps) ** self.fall
+
+    def part(self, step: int, turn: int, rank: int, processes: int) -> Part:
+        """The examples that process ``rank`` computes in its ``turn``-th part of a step.
+
+        Raises:
+            ValueError: If the batch does not divide.
+        """
+        count, rest = divmod(self.batch, processes * self.accumulation)
+        if rest or not count:
+            raise ValueError(
+                f"A batch of {self.batch} does not divide among {processes} processes with {self.accumulation} parts "
+                "each."
+            )
+        return Part(step, (turn * processes + rank) * count, count)
+
+
+class Objective(nn.Module):
+    """A model and its losses as one module: what a process computes is its forward pass, however models are called."""
+
+    def __init__(self, model: nn.Module, losses: Losses) -> None:
+        super().__init__()
+        self.model = model
+        self.losses = losses
+
+    def forward(self, part: Part, progress: float) -> dict[str, Tensor]:
+        """Losses of one part; all but ``loss`` are for the log."""
+        losses = self.losses(self.model, part, progress)
+        return {name: value if name == "loss" else value.detach() for name, value in losses.items()}
+
+
+class Trainer:
+    """A run in progress.
+
+    Attributes:
+        model: The network in training.
+        average: Its averaged weights; None for none.
+        step: Steps taken.
+        seconds: Seconds of training, over all resumed parts.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizers: Sequence[Optimizer],
+        losses: Losses,
+        config: TrainerConfig,
+        accelerator: "Accelerator | None" = None,
+        sampler: Sampler | None = None,
+    ) -> None:
+        self.config = config
+        self.accelerator = accelerator or make_accelerator(EngineConfig("no"), config.home, config.accumulation)
+        self.sampler = sampler
+        config.part(0, 0, 0, self.accelerator.num_processes)
+        if self.accelerator.is_fsdp2 and len(optimizers) > 1:
+            raise ValueError("Shards are trained by one optimizer; Accelerate saves no more.")
+        self.peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
+        self.objective, *self.optimizers = self.accelerator.prepare(Objective(model, losses), *optimizers)
+        if self.accelerator.is_fsdp2:
+            start_states(self.optimizers[0])
+        self.model = self.accelerator.unwrap_model(self.objective).model
+        self.average = None if config.average is None else Average(self.model, config.average)
+        self.checkpoints = Checkpoints(config.home, config.keep)
+        self.monitor = Monitor(self.accelerator, config)
+        self.step = 0
+        self.seconds = 0.0
+        self.last: dict[str, float] = {}
+
+    def run(self) -> bool:
+        """Train to the end, or until an interrupt; resumes the newest whole checkpoint if there is one.
+
+        Returns:
+            Whether the end was reached.
+
+        Raises:
+            FloatingPointError: If a loss or a gradient is not finite.
+        """
+        self.config.home.mkdir(parents=True, exist_ok=True)
+        self._resume()
+        self.monitor.open(self.step, self.seconds)
+        saved, asked = self.step, False
+        with catch_interrupts() as interrupt:
+            while self.step < self.config.steps and not asked:
+                asked = self._take_step(interrupt.asked)
+                if self.step % self.config.checkpoint_every == 0:
+                    self._save()
+                    saved = self.step
+                if self.sampler and self.config.sample_every and self.step % self.config.sample_every == 0:
+                    self._sample()
+            if saved != self.step:
+                self._save()
+        if not asked:
+            self._log()
+        self.monitor.close()
+        return self.step == self.config.steps
+
+    def _take_step(self, asked: bool) -> bool:
+        """Take one step; returns whether any process was ``asked`` to end."""
+        started, config = time.perf_counter(), self.config
+        progress = self.step / config.steps
+        rate = config.rate(self.step)
+        for optimizer, peaks in zip(self.optimizers, self.peaks, strict=True):
+            optimizer.zero_grad()
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group["lr"] = peak * rate
+        losses = self._backward(progress)
+        norm = self.accelerator.clip_grad_norm_(self.objective.parameters(), config.clip)
+        norm = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
+        loss, asked = self._agree(losses["loss"], asked)
+        if not torch.isfinite(torch.tensor([loss, norm])).all():
+            raise FloatingPointError(f"Step {self.step} has a loss of {loss} and a gradient of norm {norm}.")
+        for optimizer in self.optimizers:
+            optimizer.step()
+        if self.average:
+            self.average.update(self.step)
+        self.step += 1
+        self.seconds += time.perf_counter() - started
+        self.last = {"norm": norm, "rate": rate}
+        self.monitor.add(losses, loss)
+        if self.step % config.log_every == 0:
+            self._log()
+        return asked
+
+    def _backward(self, progress: float) -> dict[str, Tensor]:
+        """Add up the gradients of this process's parts; returns the means of their losses."""
+        totals: dict[str, Tensor] = {}
+        processes, rank = self.accelerator.num_processes, self.accelerator.process_index
+        for turn in range(self.config.accumulation):
+            part = self.config.part(self.step, turn, rank, processes)
+            with self.accelerator.accumulate(self.objective):
+                with self.accelerator.autocast():
+                    losses = self.objective(part, progress)
+                self.accelerator.backward(losses["loss"])
+            for name, value in losses.items():
+                totals[name] = totals.get(name, 0) + value.detach() / self.config.accumulation
+        return totals
+
+    def _agree(self, loss: Tensor, asked: bool) -> tuple[float, bool]:
+        """The loss of all processes, and whether any was asked to end: all must end together."""
+        both = torch.stack([loss.double(), torch.full_like(loss, asked, dtype=torch.float64)])
+        loss, asked = self.accelerator.reduce(both, "mean").tolist()
+        return loss, asked > 0
+
+    def _log(self) -> None:
+        self.monitor.write(self.step, self.seconds, self.last)
+
+    def _sample(self) -> None:
+        """Every process samples, since weights may be spread over them; the first one keeps the samples."""
+        training = self.model.training
+        self.model.eval()
+        with torch.no_grad(), self.accelerator.autocast():
+            if self.average:
+                with self.average.swapped_in() as model:
+                    samples = self.sampler(model)
+            else:
+                samples = self.sampler(self.model)
+        self.model.train(training)
+        self.monitor.show(samples, self.step)
+
+    def _save(self) -> None:
+        """Write a checkpoint; every process takes part."""
+        state = {"step": self.step, "seconds": self.seconds, "noted": self.monitor.state()}
+        partial = [str(self.checkpoints.begin(self.step)) if self.accelerator.is_main_process else None]
+        folder = Path(self._from_first(partial))
+        self.accelerator.save_state(str(folder))
+        if self.average:
+            self.average.save(folder)
+        if self.accelerator.is_main_process:
+            (folder / STATE).write_text(json.dumps(state), encoding="utf-8")
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            self.checkpoints.finish(self.step)
+        self.accelerator.wait_for_everyone()
+
+    def _resume(self) -> None:
+        """Go on from the newest whole checkpoint, if there is one."""
+        newest = self.checkpoints.newest() if self.accelerator.is_main_process else None
+        newest = self._from_first([None if newest is None else str(newest)])
+        if newest is None:
+            return
+        folder = Path(newest)
+        self.accelerator.load_state(str(folder))
+        if self.average:
+            self.average.load(folder)
+        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        self.step, self.seconds, self.monitor.values = state["step"], state["seconds"], state["noted"]
+
+    def _from_first(self, values: list[str | None]) -> str | None:
+        """What the first process holds, in every process."""
+        from accelerate.utils import broadcast_object_list
+
+        return broadcast_object_list(values)[0]
