@@ -1,6 +1,7 @@
 """What a training set's lines say, and which frames and samples of a file become a clip."""
 
 import json
+import wave
 
 import numpy as np
 import pytest
@@ -214,3 +215,37 @@ def test_pictures_are_cropped_to_a_size_and_stretched_to_a_short_side():
 def test_lengths_are_the_most_that_latents_hold():
     form = ClipForm((32, 32), most_frames=33, fewest_frames=17)
     assert [form.frames_of(count) for count in (16, 17, 20, 21, 33, 34, 500)] == [0, 17, 17, 21, 33, 33, 33]
+
+
+def test_sound_alone_is_read_from_files_with_and_without_a_picture(tmp_path):
+    write_video(str(tmp_path / "a.mp4"), counting_frames(32), clicks(2))
+    seen = decode_clip(tmp_path / "a.mp4", (0.5, 1.8), ClipForm((32, 32)))
+    heard = decode_clip(tmp_path / "a.mp4", (0.5, 1.8), ClipForm(sound_only=True))
+    assert heard.frames is None
+    np.testing.assert_array_equal(heard.waveform, seen.waveform)
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setparams((2, 2, 16_000, 0, "NONE", ""))
+        file.writeframes((clicks(2, rate=16_000)[:, None].repeat(2, 1) * 32767).astype("<i2").tobytes())
+    clip = decode_clip(tmp_path / "a.wav", None, ClipForm(sound_only=True))
+    assert len(clip.waveform) == 29 * 1500
+    spectrum = np.abs(np.fft.rfft(clip.waveform[36_000:37_200].numpy()))
+    assert abs(spectrum.argmax() * 20 - 800) <= 20
+    with pytest.raises(BadClipError, match="no picture"):
+        decode_clip(tmp_path / "a.wav", None, ClipForm((32, 32)))
+
+
+def test_a_video_that_lies_on_its_side_is_turned_upright(tmp_path):
+    frames = counting_frames(24, (64, 32))
+    frames[:, 32:] = 255
+    write_video(str(tmp_path / "a.mp4"), frames, clicks(1.5))
+    upright = decode_clip(tmp_path / "a.mp4", None, ClipForm(32)).frames
+    content = (tmp_path / "a.mp4").read_bytes()
+    one, zero, minus = (value.to_bytes(4, "big", signed=True) for value in (1 << 16, 0, -(1 << 16)))
+    straight = one + zero * 3 + one
+    turned = zero + one + zero + minus + zero  # A quarter turn clockwise.
+    place = content.rindex(b"tkhd", 0, content.index(b"mdhd", content.index(b"moov")))
+    matrix = content.index(straight, place)
+    (tmp_path / "b.mp4").write_bytes(content[:matrix] + turned + content[matrix + len(turned) :])
+    on_its_side = decode_clip(tmp_path / "b.mp4", None, ClipForm(32)).frames
+    assert upright.shape[1:3] == (64, 32)
+    np.testing.assert_allclose(on_its_side, np.rot90(upright, -1, (1, 2)), atol=3)

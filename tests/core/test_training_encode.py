@@ -232,9 +232,7 @@ def test_a_step_of_the_tiny_network_on_encoded_clips_has_a_finite_loss(encoded):
         source = load_source(encoded[name][0], TINY.text)
         part = Part(step=0, first=0, count=2)
         example = source.example(Ask(TaskKind.JOINT, Interaction.BOTH), part.shared(0), part.own(0))
-        losses = example_losses(
-            model, example, torch.tensor([0.5, 0.9]), LossWeights(1.0, 0.1), torch.Generator().manual_seed(0)
-        )
+        losses = example_losses(model, example, torch.tensor([0.5, 0.9]), LossWeights(1.0, 0.1), part.own(1))
         losses["loss"].backward()
         assert torch.isfinite(losses["loss"])
         assert 0.5 < losses["video"] < 5

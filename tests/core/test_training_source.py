@@ -10,10 +10,15 @@ from uniavgen_core.config import TOON, Interaction
 from uniavgen_core.media.mel import log_mel, normalize_mel
 from uniavgen_core.shapes import mel_frames_of, video_frames_of
 from uniavgen_core.text.tokenize import NULL_SPEECH, speech_ids
+from uniavgen_core.toon.clip import make_clip
+from uniavgen_core.training.data.encode import EncodeConfig, encode_source
+from uniavgen_core.training.data.form import ClipForm
 from uniavgen_core.training.data.record import ClipRecord
 from uniavgen_core.training.data.source import SourceConfig, load_source
+from uniavgen_core.training.data.sources import open_source
 from uniavgen_core.training.data.store import claim_folder, write_clip, write_lines, write_null_caption
 from uniavgen_core.training.data.voices import cut_voice, words_until
+from uniavgen_core.training.dataset import mel_of
 from uniavgen_core.training.part import Part
 from uniavgen_core.training.tasks import Ask, TaskKind
 
@@ -231,6 +236,24 @@ def test_missing_face_masks_are_told(tmp_path):
     assert not any("masks" in notice for notice in source.notices)
     source = load_source(encode(tmp_path / "c", [("a", 5, 2)], faces="none"), TOON.text)
     assert "no face masks in" in source.notices[-1]
+
+
+def test_clips_of_sound_alone_are_drawn_for_the_audio_branch_alone(tmp_path):
+    heard = tmp_path / "heard"
+    config = EncodeConfig(heard, ClipForm(sound_only=True))
+    encode_source(open_source("toon:3"), config)
+    source = load_source(heard, replace(TOON.text, caption_dim=4096))
+    blind = replace(JOINT, blind=True, interaction=Interaction.OFF)
+    example = draw(source, blind)
+    assert example.audio.shape == (64, 206, 80)
+    assert {mel_of(make_clip(seed).waveform).tobytes() for seed in range(3)} == {
+        mel.numpy().astype(np.float16).tobytes() for mel in example.audio
+    }
+    with pytest.raises(ValueError, match="No clip fits joint"):
+        draw(source, JOINT)
+    both = load_source([heard, encode(tmp_path / "seen", [("a", 9, 2), ("a", 9, 2)])], TOON.text, TOLD)
+    assert draw(both, JOINT).video.shape[-1] == 2
+    assert {draw(both, blind, 1, step).conditions.caption.shape for step in range(9)} == {(1, 1, 64)}
 
 
 def test_pairs_are_refused(folder):

@@ -25,7 +25,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("source", help="folder with manifest.jsonl, tar shards ('clips/{000..012}.tar'), or toon:COUNT[:FIRST_SEED]")
     add("--out", type=Path, required=True, help="folder for the encoded clips; an earlier run's whole files are kept")
-    add("--size", type=parse_size, required=True, help="1280x736 (cropped to it), or 736 for the shorter side alone")
+    add(
+        "--size", type=parse_size, default=form.size, help="1280x736 (cropped to it), or 736 for the shorter side alone"
+    )
     add("--encoders", default="bundled", help="bundled, or a folder like Wan2.2-TI2V-5B-Diffusers")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="where those of a folder run")
     add("--dtype", choices=["float16", "bfloat16"], default="float16", help="precision of latents and captions")
@@ -34,6 +36,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add("--most-frames", type=int, default=form.most_frames, help="longest clip at 16 fps, 4n + 1")
     add("--fewest-frames", type=int, default=form.fewest_frames, help="shorter clips are left out")
     add("--skip-long", action="store_true", help="leave out longer clips instead of cutting them")
+    add("--sound-only", action="store_true", help="leave pictures alone: clips for the audio branch's own stage")
     add("--workers", type=int, default=1, help="processes; each holds its own encoders")
     add("--part", type=_part, default=(1, 1), metavar="I/N", help="encode part I of N: one for each machine or GPU")
     add("--json", action="store_true", help="print one JSON object as the last line")
@@ -48,7 +51,7 @@ def main(arguments: list[str]) -> int:
     """
     options = parse(arguments)
     try:
-        form = ClipForm(options.size, options.most_frames, options.fewest_frames, options.skip_long)
+        form = ClipForm(options.size, options.most_frames, options.fewest_frames, options.skip_long, options.sound_only)
         config = EncodeConfig(
             options.out, form, options.encoders, options.device, options.dtype, options.faces, options.workers,
             options.part,

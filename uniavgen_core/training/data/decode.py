@@ -130,26 +130,36 @@ def decode_clip(file: Path | BinaryIO, span: tuple[float, float] | None, form: C
 def _read(
     container: av.container.InputContainer, span: tuple[float, float], form: ClipForm
 ) -> tuple[list[np.ndarray], Tensor]:
-    """Pictures at 16 fps, and samples at 24 kHz, of a part of a file."""
-    for kind, streams in (("picture", container.streams.video), ("sound", container.streams.audio)):
-        if not streams:
-            raise BadClipError(f"no {kind}", f"The file has no {kind}. Leave it out, or add one.")
-    video, audio = container.streams.video[0], container.streams.audio[0]
-    zero = float((video.start_time or 0) * video.time_base)
+    """Pictures at 16 fps, none where only sound is wanted, and samples at 24 kHz, of a part of a file."""
+    streams = _streams(container, form)
+    zero = float((streams[0].start_time or 0) * streams[0].time_base)
     start, stop = (zero + time for time in span)
-    picker, collector = _FramePicker(start, stop, form), _SoundCollector(audio.rate)
+    picker, collector = _FramePicker(start, stop, form), _SoundCollector(streams[-1].rate)
     end = min(stop, start + form.most_frames / FPS)
     if span[0] > _SEEK_BEFORE:
         container.seek(round((start - _SEEK_BEFORE) * av.time_base))
-    for frame in container.decode(video, audio):
+    for frame in container.decode(*streams):
         if frame.time is not None:
             (picker if isinstance(frame, av.VideoFrame) else collector).add(frame.time, frame)
-        if picker.is_full and collector.end >= end:
+        if (picker.is_full or form.sound_only) and collector.end >= end:
             break
-    picker.finish(1 / float(video.average_rate or FPS))
-    if not picker.chosen or not collector.pieces:
+    if not form.sound_only:
+        picker.finish(1 / float(streams[0].average_rate or FPS))
+    if not collector.pieces or not (picker.chosen or form.sound_only):
         raise BadClipError("too short", "There is no picture or no sound in this part of the file. Check the span.")
     return picker.chosen, collector.sound(start, end)
+
+
+def _streams(container: av.container.InputContainer, form: ClipForm) -> list[av.stream.Stream]:
+    """The picture, where it is wanted, and the sound."""
+    found = []
+    for kind, streams in (("picture", container.streams.video), ("sound", container.streams.audio)):
+        if kind == "picture" and form.sound_only:
+            continue
+        if not streams:
+            raise BadClipError(f"no {kind}", f"The file has no {kind}. Leave it out, or add one.")
+        found.append(streams[0])
+    return found
 
 
 def _seconds(container: av.container.InputContainer, span: tuple[float, float] | None) -> float:
@@ -160,15 +170,17 @@ def _seconds(container: av.container.InputContainer, span: tuple[float, float] |
 
 def _fitted(pictures: list[np.ndarray], sound: Tensor, form: ClipForm, cut: bool) -> DecodedClip:
     """Pictures and sound (N,) of one length, 4n + 1 frames."""
-    heard = floor((len(sound) / SAMPLE_RATE + _MISSING_SECONDS) * FPS)
-    frames = form.frames_of(min(len(pictures), heard))
+    seconds = len(sound) / SAMPLE_RATE
+    heard = floor((seconds + (_TINY if form.sound_only else _MISSING_SECONDS)) * FPS)
+    frames = form.frames_of(heard if form.sound_only else min(len(pictures), heard))
     if not frames:
-        raise BadClipError(
-            "too short", f"The clip has {len(pictures)} frames and {len(sound) / SAMPLE_RATE:.2f} s of sound; at least "
-            f"{form.fewest_frames} frames are needed."
-        )  # fmt: skip
+        found = (
+            f"{seconds:.2f} s of sound" if form.sound_only else f"{len(pictures)} pictures, {seconds:.2f} s of sound"
+        )
+        raise BadClipError("too short", f"The clip has {found}; it must last at least {form.fewest_frames} frames.")
     samples = frames * SAMPLES_A_FRAME
     waveform = torch.nn.functional.pad(sound[:samples], (0, max(0, samples - len(sound))))
     if waveform.abs().max() < _SILENT:
         raise BadClipError("silent", "Nothing in the clip is louder than 1/10000 of full scale. Check its sound.")
-    return DecodedClip(np.stack(pictures[:frames]), rescale_volume(waveform), cut)
+    seen = None if form.sound_only else np.stack(pictures[:frames])
+    return DecodedClip(seen, rescale_volume(waveform), cut)

@@ -60,7 +60,7 @@ class Bucket:
     """Clips of one shape.
 
     Attributes:
-        latents: Shape of their latents, (C, T, H, W).
+        latents: Shape of their latents, (C, T, H, W); H and W are 0 for sound alone.
         mel_frames: Mel frames S.
         clips: Their numbers in the source.
     """
@@ -68,6 +68,11 @@ class Bucket:
     latents: tuple[int, int, int, int]
     mel_frames: int
     clips: np.ndarray
+
+    @property
+    def is_sound_alone(self) -> bool:
+        """Whether the clips have no picture."""
+        return self.latents[2] == 0
 
 
 @dataclass(frozen=True)

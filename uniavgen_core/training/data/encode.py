@@ -22,7 +22,17 @@ from .encoders import BUNDLED, Encoders, open_encoders
 from .form import ClipForm, Faces
 from .record import BadClipError, ClipRecord, ClipSource, DecodedClip, Job, Offer, Skipped
 from .report import Done, Outcome, Report
-from .store import EncodedClip, claim_folder, find_clip, read_index, stored, write_clip, write_lines, write_null_caption
+from .store import (
+    SOUND_ALONE,
+    EncodedClip,
+    claim_folder,
+    find_clip,
+    read_index,
+    stored,
+    write_clip,
+    write_lines,
+    write_null_caption,
+)
 
 _WAITING_A_WORKER = 4
 
@@ -84,23 +94,9 @@ def encode_source(source: ClipSource, config: EncodeConfig, on_clip: Callable[[]
         RuntimeError: If a process died, such as for want of memory; whole files are kept.
         ValueError: If the encoders cannot be loaded, or the folder was encoded otherwise.
     """
-    encoders = open_encoders(config.encoders, config.device)
-    if config.faces is not Faces.NONE and source.place != "toon":
-        from .faces import open_detector  # It brings scipy, which takes a second in every process.
-
-        open_detector()
-    names = ("size", "most_frames", "fewest_frames", "skip_long")
-    form = {name: value for name, value in asdict(config.form).items() if name in names}
-    faces = config.faces.value
-    claim_folder(
-        config.out, {"source": source.place, "encoders": encoders.name, "dtype": config.dtype, "faces": faces, **form}
-    )
-    write_null_caption(config.out, stored(encoders.caption(""), getattr(torch, config.dtype), "empty caption"))
+    _claim(source, config)
     started, part = time.perf_counter(), source.part(config.part[0] - 1, config.part[1])
     report = Report(skipped=list(part.skipped))
-    if config.workers > 1:
-        del encoders
-        open_encoders.cache_clear()
     try:
         with catch_interrupts() as interrupt:
             for outcome in _outcomes(part.jobs, config, interrupt):
@@ -111,6 +107,25 @@ def encode_source(source: ClipSource, config: EncodeConfig, on_clip: Callable[[]
         report.seconds = time.perf_counter() - started
         _write_lists(report, config)
     return report
+
+
+def _claim(source: ClipSource, config: EncodeConfig) -> None:
+    """Check that all is there that is needed, and note in the folder how it is encoded."""
+    form = asdict(config.form)
+    if config.form.sound_only:
+        claim_folder(config.out, {"source": source.place, "encoders": SOUND_ALONE, **form})
+        return
+    encoders = open_encoders(config.encoders, config.device)
+    if config.faces is not Faces.NONE and source.place != "toon":
+        from .faces import open_detector  # It brings scipy, which takes a second in every process.
+
+        open_detector()
+    settings = {"encoders": encoders.name, "dtype": config.dtype, "faces": config.faces.value, **form}
+    claim_folder(config.out, {"source": source.place, **settings})
+    write_null_caption(config.out, stored(encoders.caption(""), getattr(torch, config.dtype), "empty caption"))
+    if config.workers > 1:  # The other processes load their own.
+        del encoders
+        open_encoders.cache_clear()
 
 
 def _write_lists(report: Report, config: EncodeConfig) -> None:
@@ -190,7 +205,8 @@ def _outcome(offer: Offer | Skipped, config: EncodeConfig) -> Outcome:
         return Done(found, kept=True)
     try:
         clip = offer.decode(config.form)
-        tensors = encode_clip(clip, offer.record, open_encoders(config.encoders, config.device), config)
+        encoders = None if clip.frames is None else open_encoders(config.encoders, config.device)
+        tensors = encode_clip(clip, offer.record, encoders, config)
     except BadClipError as error:
         return Skipped(offer.where, error.reason, f"{offer.record.path}: {error}")
     except FloatingPointError as error:
@@ -198,23 +214,25 @@ def _outcome(offer: Offer | Skipped, config: EncodeConfig) -> Outcome:
     return Done(write_clip(config.out, offer.record, tensors, clip.cut), kept=False)
 
 
-def encode_clip(clip: DecodedClip, record: ClipRecord, encoders: Encoders, config: EncodeConfig) -> dict[str, Tensor]:
-    """Tensors of one clip, in the precision they are kept in; ``write_clip`` says which.
+def encode_clip(
+    clip: DecodedClip, record: ClipRecord, encoders: Encoders | None, config: EncodeConfig
+) -> dict[str, Tensor]:
+    """Tensors of one clip, in the precision they are kept in; ``write_clip`` says which. Sound alone needs no encoders.
 
     Raises:
         BadClipError: If a face is required and there is none.
         FloatingPointError: If something is not finite.
     """
     dtype = getattr(torch, config.dtype)
+    tensors = {"mel": stored(torch.from_numpy(mel_of(clip.waveform.numpy())), torch.float16, "mel")}
+    if clip.frames is None or encoders is None:
+        return tensors
     face = clip.face
     if face is None and config.faces is not Faces.NONE:
         from .faces import face_boxes
 
         face = face_boxes(clip.frames, config.faces is Faces.REQUIRE)
-    tensors = {
-        "video": stored(encoders.video(picture_tensor(clip.frames)), dtype, "latents"),
-        "mel": stored(torch.from_numpy(mel_of(clip.waveform.numpy())), torch.float16, "mel"),
-        "caption": stored(encoders.caption(record.caption), dtype, "caption's features"),
-    }
+    tensors["video"] = stored(encoders.video(picture_tensor(clip.frames)), dtype, "latents")
+    tensors["caption"] = stored(encoders.caption(record.caption), dtype, "caption's features")
     masks = {"face": face, "mouth": clip.mouth}
     return tensors | {name: torch.from_numpy(token_shares(mask)) for name, mask in masks.items() if mask is not None}

@@ -34,6 +34,8 @@ class ClipForm:
         fewest_frames: Shorter clips are left out; a second says two words.
         skip_long: Leave out clips that are longer, instead of cutting them. A transcript says all of a clip, so that of
             a cut clip says more than is heard.
+        sound_only: Leave pictures alone, for the stage that trains the audio branch by itself; then files of sound will
+            do, and lengths are still counted in frames.
 
     Raises:
         ValueError: If a side is not a multiple of 32, or a length not 4n + 1, or the lengths are the wrong way round.
@@ -43,6 +45,7 @@ class ClipForm:
     most_frames: int = 81
     fewest_frames: int = 17
     skip_long: bool = False
+    sound_only: bool = False
 
     def __post_init__(self) -> None:
         width, height = (self.size, self.size) if isinstance(self.size, int) else self.size

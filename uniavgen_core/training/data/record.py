@@ -64,14 +64,14 @@ class DecodedClip:
     """Picture and sound of a clip as the network's geometry wants them.
 
     Attributes:
-        frames: RGB at 16 fps, (F, H, W, 3) uint8; F is 4n + 1, the sides are multiples of 32.
+        frames: RGB at 16 fps, (F, H, W, 3) uint8; F is 4n + 1, the sides are multiples of 32. None for sound alone.
         waveform: Samples at 24 kHz, as long as the frames, peak 0.999146, (N,) float32.
         cut: Whether the clip goes on after its last frame here.
         face: Where faces are, nonzero inside, (F, H, W) uint8; None where that has to be found.
         mouth: Where mouths are, likewise; None where it is not known.
     """
 
-    frames: np.ndarray
+    frames: np.ndarray | None
     waveform: Tensor
     cut: bool = False
     face: np.ndarray | None = None

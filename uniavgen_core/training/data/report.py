@@ -1,13 +1,10 @@
-"""What became of a source's clips.
-
-Dimension key: T latent frames.
-"""
+"""What became of a source's clips."""
 
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...shapes import FPS, video_frames_of
+from ...shapes import MEL_RATE
 from .record import Skipped
 from .store import EncodedClip
 
@@ -60,14 +57,14 @@ class Report:
 
     def summary(self) -> dict[str, Any]:
         """Counts, reasons and hours as plain values."""
-        frames = sum(video_frames_of(clip.latents[1]) for clip in self.clips)
+        mel_frames = sum(clip.mel_frames for clip in self.clips)
         return {
             "clips": len(self.clips),
             "encoded": len(self.encoded),
             "kept": len(self.kept),
             "cut": sum(clip.cut for clip in self.clips),
             "speakers": len({clip.record.speaker for clip in self.clips}),
-            "hours": round(frames / FPS / 3600, 4),
+            "hours": round(mel_frames / MEL_RATE / 3600, 4),
             "skipped": dict(Counter(clip.reason for clip in self.skipped).most_common()),
             "finished": self.finished,
             "seconds": round(self.seconds, 1),

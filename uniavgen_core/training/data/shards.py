@@ -1,4 +1,4 @@
-"""WebDataset shards: tar files whose samples hold a video (mp4 or another container) and json with a manifest's fields.
+"""WebDataset shards: tar files whose samples hold a clip (mp4, or mp3 for sound alone) and json with its fields.
 
 Shards are read from disk only, by the package ``webdataset``, and whole: a process works through a shard of its own.
 """
@@ -16,7 +16,7 @@ from .decode import DecodedClip, decode_clip
 from .form import ClipForm
 from .record import BadClipError, ClipSource, Offer, Skipped, parse_record
 
-CONTAINERS = ("mp4", "mov", "mkv", "webm", "avi", "m4v")
+CONTAINERS = ("mp4", "mov", "mkv", "webm", "avi", "m4v", "mp3", "flac", "wav", "ogg", "m4a")
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ class ShardJob:
             container = next(ending for ending in CONTAINERS if ending in sample)
             record = parse_record(values, where, f"{self.file.name}/{sample['__key__']}.{container}")
         except KeyError:
-            return Skipped(where, "bad line", f"{where}: it holds no json beside the video. Add one with the fields.")
+            return Skipped(where, "bad line", f"{where}: it holds no json beside the clip. Add one with the fields.")
         except StopIteration:
             kinds = ", ".join(CONTAINERS)
-            return Skipped(where, "missing file", f"{where}: it holds no video ({kinds}). Add one under the same key.")
+            return Skipped(where, "missing file", f"{where}: it holds no clip ({kinds}). Add one under the same key.")
         except ValueError as error:
             reason = error.reason if isinstance(error, BadClipError) else "bad line"
             return Skipped(where, reason, str(error) if reason != "bad line" else f"{where}: {error}")

@@ -19,14 +19,13 @@ from torch import Tensor
 from ...config import Interaction, TextConfig
 from ...model.joint import Conditions
 from ...text.tokenize import join_reference, pad_speech_ids, speech_ids
-from ...text.vocabulary import FILLER
 from ..material import Words, _blinded, speech_fields
 from ..scenes import SILENCE_FRAMES, digital_silence
 from ..step import Example
 from ..tasks import Ask, TaskKind
 from .draws import Bucket, Draw, SourceConfig, draw_example, group_clips
 from .form import Faces
-from .store import EncodedClip, read_clip, read_index, read_null_caption, read_settings
+from .store import SOUND_ALONE, EncodedClip, read_clip, read_index, read_null_caption, read_settings
 from .voices import Speakers, Voice, cut_voice
 
 
@@ -34,7 +33,8 @@ class EncodedClips:
     """Encoded clips as a source of training examples.
 
     A reference voice is from another clip of the same speaker. So clips whose speaker has no other are not drawn where
-    one is asked for; if no speaker has two clips, such an ask becomes one without a voice.
+    one is asked for; if no speaker has two clips, such an ask becomes one without a voice. Clips of sound alone are
+    drawn where the audio branch is trained alone, and serve as reference voices.
 
     Attributes:
         clips: All clips, by folder and name.
@@ -54,8 +54,8 @@ class EncodedClips:
         self._has_voice = self.speakers.has_voice
         self.buckets = group_clips(clips)
         self.speech_length = max(len(pad_speech_ids(speech_ids(clip.record.transcript))) for clip in clips)
-        self.caption_length = min(text.caption_length, max(clip.caption_tokens for clip in clips))
-        self.null_caption = read_null_caption(folders[0])[: self.caption_length]
+        self.caption_length = min(text.caption_length, max(1, *(clip.caption_tokens for clip in clips)))
+        self.null_caption = _null_caption(folders, text)[: self.caption_length]
         self.silence = digital_silence()
         self.notices = _notices(self, folders)
         self._read = lru_cache(maxsize=config.cached_clips)(self._read_clip)
@@ -72,7 +72,7 @@ class EncodedClips:
             own: One generator for each example.
 
         Raises:
-            ValueError: If pictures with two faces are asked for, or a clip's file cannot be read.
+            ValueError: If pictures with two faces are asked for, or no clip fits the ask, or a file cannot be read.
         """
         if ask.kind is TaskKind.PAIR or ask.tracks != 1:
             raise ValueError("Encoded clips have one speaker; set the share of pairs to 0.")
@@ -112,10 +112,17 @@ class EncodedClips:
 
     def _usable(self, ask: Ask, bucket: Bucket) -> np.ndarray:
         """The bucket's clips that fit the ask."""
+        if bucket.is_sound_alone and not ask.blind:
+            return bucket.clips[:0]
         return bucket.clips[self._has_voice[bucket.clips]] if ask.voice else bucket.clips
 
     def _draw_bucket(self, ask: Ask, shared: np.random.Generator) -> Bucket:
         sizes = np.array([len(self._usable(ask, bucket)) for bucket in self.buckets])
+        if not sizes.any():
+            raise ValueError(
+                f"No clip fits {ask.kind.value}: with pictures there are none, or none whose speaker has another clip. "
+                "Encode clips with pictures, or train the audio branch alone on these."
+            )
         return self.buckets[shared.choice(len(sizes), p=sizes / sizes.sum())]
 
     def _draw(self, ask: Ask, bucket: Bucket, random: np.random.Generator) -> tuple[Draw, int | None]:
@@ -127,8 +134,8 @@ class EncodedClips:
         """Conditions with speech text, reference voices and interaction; the rest is still to be set."""
         texts = [None if draw.textless else self.clips[draw.clip].record.transcript for draw in draws]
         if not ask.voice:
-            fields = speech_fields([Words(text) for text in texts], 0, self.text)
-            return Conditions(torch.zeros(0), **_filled(fields, self.speech_length), interaction=ask.interaction)
+            fields = speech_fields([Words(text) for text in texts], 0, self.text, self.speech_length)
+            return Conditions(torch.zeros(0), **fields, interaction=ask.interaction)
         frames = self.config.voice_frames[min(ask.voice_length, len(self.config.voice_frames) - 1)]
         voices = [self._voice(clip, frames) for clip in voice_clips]
         silence = torch.from_numpy(self.silence).expand(len(draws), SILENCE_FRAMES, -1)
@@ -136,7 +143,7 @@ class EncodedClips:
         longest = 2 * self.speech_length + len(speech_ids(join_reference("a", ""))) - 1
         return Conditions(
             torch.zeros(0),
-            **_filled(speech_fields(words, frames + SILENCE_FRAMES, self.text), longest),
+            **speech_fields(words, frames + SILENCE_FRAMES, self.text, longest),
             reference_audio=torch.cat([torch.from_numpy(np.stack([voice.mel for voice in voices])), silence], 1),
             interaction=ask.interaction,
         )
@@ -150,10 +157,14 @@ class EncodedClips:
         return F.pad(features, (0, 0, 0, self.caption_length - len(features)))
 
     def _read_clip(self, clip: int) -> dict[str, Tensor]:
-        """Tensors of a clip in float32; masks it does not have are zero."""
+        """Tensors of a clip in float32; what it does not have is zero."""
         stored = read_clip(self._folders[clip], self.clips[clip].name)
-        nothing = torch.zeros(self.clips[clip].latents[1:])
-        return {"face": nothing, "mouth": nothing} | {name: value.float() for name, value in stored.items()}
+        channels, *shape = self.clips[clip].latents
+        nothing = torch.zeros(shape)
+        blank = {"face": nothing, "mouth": nothing, "caption": torch.zeros(1, self.text.caption_dim)}
+        if "video" not in stored:
+            blank["video"] = nothing.expand(channels, *shape)
+        return blank | {name: value.float() for name, value in stored.items()}
 
 
 def load_source(
@@ -173,7 +184,7 @@ def load_source(
     paths = [Path(folders)] if isinstance(folders, str | Path) else [Path(folder) for folder in folders]
     if not paths:
         raise ValueError("No folder of encoded clips is named; name at least one.")
-    encoders = {read_settings(path)["encoders"] for path in paths}
+    encoders = {read_settings(path)["encoders"] for path in paths} - {SOUND_ALONE}
     if len(encoders) > 1:
         raise ValueError(
             f"The folders were encoded by {' and '.join(sorted(encoders))}, whose latents differ. Encode all by one."
@@ -188,13 +199,12 @@ def load_source(
     return source
 
 
-def _filled(fields: dict[str, Tensor], length: int) -> dict[str, Tensor]:
-    """Speech fields filled to a length that does not depend on the batch."""
-    missing = length - fields["speech_ids"].shape[1]
-    return fields | {
-        "speech_ids": F.pad(fields["speech_ids"], (0, missing), value=FILLER),
-        "speech_positions": F.pad(fields["speech_positions"], (0, missing)),
-    }
+def _null_caption(folders: Sequence[Path], text: TextConfig) -> Tensor:
+    """Features of the empty caption, (L, D); zeros where there are only clips of sound."""
+    for folder in folders:
+        if read_settings(folder)["encoders"] != SOUND_ALONE:
+            return read_null_caption(folder)
+    return torch.zeros(1, text.caption_dim)
 
 
 def _notices(source: EncodedClips, folders: Sequence[Path]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ Dimension key: T latent frames, H and W latent rows and columns, S mel frames, L
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ...shapes import FPS, LATENT_CHANNELS, MEL_RATE, latent_frames_of
 from .record import ClipRecord
 
+SOUND_ALONE = "sound alone"
+"""What stands for encoders in the settings of clips without pictures."""
 SETTINGS, NULL_CAPTION, CLIPS = "encoding.json", "null_caption.safetensors", "clips"
 PARTIAL = ".partial"
 _RECORD = "record"
@@ -30,7 +34,7 @@ class EncodedClip:
     Attributes:
         name: Its file's name without ending.
         record: What it was made of.
-        latents: Shape of its latents, (48, T, H, W).
+        latents: Shape of its latents, (48, T, H, W); H and W are 0 for sound alone.
         mel_frames: Mel frames S.
         caption_tokens: Caption tokens L.
         cut: Whether the clip went on after its last frame.
@@ -55,8 +59,8 @@ def write_clip(folder: Path, record: ClipRecord, tensors: Mapping[str, Tensor], 
     Args:
         folder: The encoded folder.
         record: What it was made of.
-        tensors: ``video`` (48, T, H, W), ``mel`` (S, 80), ``caption`` (L, D), and where known ``face`` and ``mouth``
-            (T, H, W).
+        tensors: ``mel`` (S, 80); but for sound alone ``video`` (48, T, H, W) and ``caption`` (L, D), and where known
+            ``face`` and ``mouth`` (T, H, W).
         cut: Whether the clip went on.
     """
     path = clip_path(folder, record.name)
@@ -95,7 +99,11 @@ def read_clip(folder: Path, name: str) -> dict[str, Tensor]:
 
 
 def _entry(record: ClipRecord, shapes: Mapping[str, tuple[int, ...]], cut: bool) -> EncodedClip:
-    return EncodedClip(record.name, record, shapes["video"], shapes["mel"][0], shapes["caption"][0], cut)
+    mel_frames = shapes["mel"][0]
+    pictureless = (LATENT_CHANNELS, latent_frames_of(ceil(mel_frames * FPS / MEL_RATE)), 0, 0)
+    return EncodedClip(
+        record.name, record, shapes.get("video", pictureless), mel_frames, shapes.get("caption", (0,))[0], cut
+    )
 
 
 def write_lines(path: Path, rows: Iterable[Any]) -> None:
@@ -114,8 +122,15 @@ def write_null_caption(folder: Path, features: Tensor) -> None:
 
 
 def read_null_caption(folder: Path) -> Tensor:
-    """Features of the empty caption, (L, D) float32."""
-    return load_file(folder / NULL_CAPTION)["caption"].float()
+    """Features of the empty caption, (L, D) float32.
+
+    Raises:
+        ValueError: If the file is missing or damaged.
+    """
+    try:
+        return load_file(folder / NULL_CAPTION)["caption"].float()
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{folder / NULL_CAPTION} cannot be read: {error}. Encode the folder again.") from error
 
 
 def claim_folder(folder: Path, settings: Mapping[str, Any]) -> None:

@@ -6,8 +6,9 @@ from functools import partial
 
 import torch
 
+from ...shapes import FPS, SAMPLE_RATE
 from ...toon.clip import ToonClip, make_clip
-from ...toon.speech import VOICES
+from ...toon.speech import VOICES, make_speech
 from .form import ClipForm
 from .record import BadClipError, ClipRecord, ClipSource, DecodedClip, Offer, Skipped
 
@@ -51,10 +52,12 @@ def decode_toon(seed: int, form: ClipForm) -> DecodedClip:
         raise BadClipError(
             "too short", f"Toons have {TOON_FRAMES} frames; at least {form.fewest_frames} are asked for."
         )
+    cut = frames < TOON_FRAMES
+    if form.sound_only:
+        waveform = make_speech(seed, TOON_FRAMES).waveform[: frames * SAMPLE_RATE // FPS]
+        return DecodedClip(None, torch.from_numpy(waveform), cut)
     clip = make_clip(seed, TOON_FRAMES, width).window(0, frames)
-    return DecodedClip(
-        clip.frames, torch.from_numpy(clip.waveform), frames < TOON_FRAMES, clip.face_mask, clip.mouth_mask
-    )
+    return DecodedClip(clip.frames, torch.from_numpy(clip.waveform), cut, clip.face_mask, clip.mouth_mask)
 
 
 def open_toons(text: str) -> ClipSource:
