@@ -1,10 +1,7 @@
-"""The trainer: what its losses see, what it draws, who owns which weight, and that a resumed run is the same."""
+"""What training minimises, what its steps draw, who owns which weight, and what the recipe's command line asks for."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,14 +11,15 @@ from uniavgen_core.config import TOON, BranchConfig, Interaction
 from uniavgen_core.layers.rope import frequencies
 from uniavgen_core.model.initialize import initialize
 from uniavgen_core.model.joint import JointModel
-from uniavgen_core.training.__main__ import parse, recipe_of
+from uniavgen_core.training.checkpoints import Checkpoints
+from uniavgen_core.training.commands.bundle import main, parse, recipe_of
 from uniavgen_core.training.dataset import Batch, speech_tensors
 from uniavgen_core.training.diagonal import start_on_the_diagonal
-from uniavgen_core.training.loop import LoopConfig, Trainee, train
-from uniavgen_core.training.loss import face_mask_loss, velocity_loss
+from uniavgen_core.training.loss import face_mask_loss, velocity_errors, velocity_loss
 from uniavgen_core.training.optimizer import OptimizerConfig, make_optimizers, split_parameters
-from uniavgen_core.training.recipe import Recipe
-from uniavgen_core.training.sigmas import LogitNormal
+from uniavgen_core.training.part import Part
+from uniavgen_core.training.recipe import Recipe, new_model
+from uniavgen_core.training.sigmas import LogitNormal, ShiftedUniform, sample_sigmas
 from uniavgen_core.training.step import (
     AUDIO_DRIVEN,
     DUBBING,
@@ -33,7 +31,6 @@ from uniavgen_core.training.step import (
     draw_task,
 )
 
-ROOT = Path(__file__).parents[2]
 TINY = replace(TOON, video=BranchConfig(16, 32, 2), audio=BranchConfig(16, 32, 2), num_layers=2, num_interactions=1)
 
 
@@ -60,9 +57,12 @@ def batch_of(count=2, latent_frames=3, mel_frames=36):
     )
 
 
-def losses_of(task, batch, model=None, **config):
-    step = JointStep(model or tiny_model(), None, StepConfig(bfloat16=False, **config), 0)
-    return step.losses(batch, task, torch.tensor([0.4, 0.8]), 0.5, torch.Generator().manual_seed(1))
+def own(count=2, seed=1):
+    return Part(0, 0, count).own(seed)
+
+
+def losses_of(task, batch, model=None, progress=0.5, **config):
+    return JointStep(None, StepConfig(**config), 0).losses(model or tiny_model(), batch, task, progress, own())
 
 
 def test_the_velocity_loss_does_not_see_kept_places():
@@ -78,6 +78,16 @@ def test_the_velocity_loss_is_the_mean_squared_error_when_weights_are_equal():
     predicted, velocity = torch.randn(2, 5, 3), torch.randn(2, 5, 3)
     expected = torch.nn.functional.mse_loss(predicted, velocity)
     torch.testing.assert_close(velocity_loss(predicted, velocity, torch.full((1, 5, 1), 7.0)), expected)
+
+
+def test_the_errors_of_parts_are_those_of_the_batch():
+    predicted, velocity, weight = torch.randn(4, 5, 3), torch.randn(4, 5, 3), torch.rand(4, 5, 1)
+    whole = velocity_errors(predicted, velocity, weight)
+    parts = [velocity_errors(predicted[i : i + 2], velocity[i : i + 2], weight[i : i + 2]) for i in (0, 2)]
+    torch.testing.assert_close(torch.cat(parts), whole)
+    alone = [velocity_loss(*(x[i : i + 1] for x in (predicted, velocity, weight))) for i in range(4)]
+    torch.testing.assert_close(whole, torch.stack(alone))
+    assert velocity_errors(predicted, velocity, 0 * weight).abs().max() == 0
 
 
 def test_a_perfect_face_mask_costs_nothing_and_its_inverse_costs_one():
@@ -96,41 +106,44 @@ def test_dubbing_learns_sound_only_and_audio_driven_learns_video_only():
     assert losses_of(AUDIO_DRIVEN, batch_of(), model)["video"] > 0
 
 
-def test_the_first_latent_is_a_condition_and_never_a_target():
-    torch.manual_seed(3)
-    batch, model = batch_of(), tiny_model()
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
-    batch.video.requires_grad_()
-    output = torch.zeros(())
+class Zeros(torch.nn.Module):
+    """Predicts nothing, and notes what it was given."""
 
-    def zeros(video, audio, timesteps, conditions, kept):
-        nonlocal output
-        assert torch.equal(video[:, :, 0], batch.video[:, :, 0])
-        assert (timesteps[0][:, 0] == 0).all()
-        assert (timesteps[0][:, 1:] > 0).all()
-        assert kept[0][:, 0].all()
-        assert not kept[0][:, 1:].any()
-        output = model(video, audio, timesteps, conditions, kept)
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    @property
+    def config(self):
+        return self.model.config
+
+    def forward(self, video, audio, timesteps, conditions, kept):
+        self.given = (video, timesteps[0], kept[0])
+        output = self.model(video, audio, timesteps, conditions, kept)
         return replace(output, video=0 * output.video, audio=0 * output.audio)
 
-    losses = JointStep(zeros, None, StepConfig(bfloat16=False), 0).losses(
-        batch, JOINT, torch.tensor([0.4, 0.8]), 0.0, torch.Generator().manual_seed(1)
-    )
+
+def test_the_first_latent_is_a_condition_and_never_a_target():
+    torch.manual_seed(3)
+    batch, model = batch_of(), Zeros(tiny_model())
+    model.requires_grad_(False)
+    batch.video.requires_grad_()
+    losses = losses_of(JOINT, batch, model)
+    video, times, kept = model.given
+    assert torch.equal(video[:, :, 0], batch.video[:, :, 0])
+    assert (times[:, 0] == 0).all()
+    assert (times[:, 1:] > 0).all()
+    assert kept[:, 0].all()
+    assert not kept[:, 1:].any()
     (gradient,) = torch.autograd.grad(losses["video"], batch.video)
     assert gradient[:, :, 0].abs().max() == 0
     assert gradient[:, :, 1:].abs().min() > 0
 
 
 def test_the_face_mask_loss_fades_out():
-    step = JointStep(tiny_model(), None, StepConfig(bfloat16=False, mask_weight=10.0), 0)
-
-    def loss_at(progress):
-        torch.manual_seed(0)
-        batch = batch_of()
-        return step.losses(batch, JOINT, torch.tensor([0.4, 0.8]), progress, torch.Generator().manual_seed(1))
-
-    start, end = loss_at(0.0), loss_at(1.0)
+    torch.manual_seed(0)
+    batch, model = batch_of(), tiny_model()
+    start, end = (losses_of(JOINT, batch, model, progress, mask_weight=10.0) for progress in (0.0, 1.0))
     torch.testing.assert_close(start["loss"] - end["loss"], 10 * start["mask"])
     torch.testing.assert_close(end["loss"], end["video"] + end["audio"])
 
@@ -145,9 +158,18 @@ def test_tasks_are_drawn_by_their_shares():
 
 
 def test_noise_levels_have_a_normal_logit():
-    logits = torch.logit(LogitNormal(1.0, 1.2).sample(20_000, torch.Generator().manual_seed(0)).double())
+    logits = torch.logit(sample_sigmas(LogitNormal(1.0, 1.2), own(8000)).double())
     quantiles = torch.quantile(logits, torch.tensor([0.1587, 0.5, 0.8413], dtype=torch.float64))
-    torch.testing.assert_close(quantiles, torch.tensor([-0.2, 1.0, 2.2], dtype=torch.float64), atol=0.05, rtol=0)
+    torch.testing.assert_close(quantiles, torch.tensor([-0.2, 1.0, 2.2], dtype=torch.float64), atol=0.07, rtol=0)
+
+
+def test_shifted_noise_levels_are_uniform_before_the_shift():
+    shifted = sample_sigmas(ShiftedUniform(5.0), own(8000)).double()
+    back = shifted / (5 - 4 * shifted)
+    quantiles = torch.quantile(back, torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64))
+    torch.testing.assert_close(quantiles, torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64), atol=0.02, rtol=0)
+    with pytest.raises(ValueError, match="shift is 0"):
+        ShiftedUniform(0)
 
 
 def test_every_parameter_has_exactly_one_optimizer():
@@ -180,97 +202,73 @@ class FakeClips:
 
     def __init__(self):
         torch.manual_seed(7)
-        self.audio = torch.randn(5, 24, 80)
+        self.audio, self.video = torch.randn(5, 24, 80), torch.randn(5, 48, 3, 2, 2)
+        self.face = torch.rand(5, 3, 2, 2)
 
     def __len__(self):
         return 5
 
     def batch(self, chosen, textless, captionless):
-        del captionless
-        return Batch(self.audio[chosen], *speech_tensors([None if drop else "no" for drop in textless]))
+        texts = speech_tensors(["red moon over" if not drop else None for drop in textless], 16)
+        caption = torch.ones(len(chosen), 4, 64) * torch.from_numpy(~captionless)[:, None, None]
+        return Batch(self.audio[chosen], *texts, self.video[chosen], caption, self.face[chosen], self.face[chosen])
 
 
-def trained(folder, steps, seed=0, log_every=1):
+@pytest.mark.parametrize("form", [AudioStep, JointStep])
+def test_a_step_in_parts_has_the_losses_of_the_whole_step(form):
+    step, model = form(FakeClips(), StepConfig(text_dropout=0.5), 3), tiny_model()
+    for number in range(6):
+        whole = step(model, Part(number, 0, 4), 0.5)
+        parts = [step(model, Part(number, *part), 0.5) for part in ((0, 1), (1, 2), (3, 1))]
+        for name, value in whole.items():
+            mean = (parts[0][name] + 2 * parts[1][name] + parts[2][name]) / 4
+            torch.testing.assert_close(mean, value, rtol=1e-5, atol=1e-6)
+        again = step(model, Part(number, 0, 4), 0.5)
+        assert {name: value.item() for name, value in again.items()} == {n: v.item() for n, v in whole.items()}
+
+
+@pytest.mark.parametrize("form", [AudioStep, JointStep])
+def test_another_seed_or_step_draws_other_examples(form):
     model = tiny_model()
-    trainee = Trainee(model, make_optimizers(model, OptimizerConfig()))
-    seen = []
-    step = AudioStep(model, FakeClips(), StepConfig(batch=3, bfloat16=False), seed)
 
-    def losses(number, progress):
-        values = step(number, 0.0 * progress)
-        seen.append(float(values["loss"].detach()))
-        return values
+    def loss_of(seed, number):
+        return form(FakeClips(), StepConfig(), seed)(model, Part(number, 0, 3), 0.5)["loss"].item()
 
-    train(trainee, losses, LoopConfig(folder, "toy", steps=steps, fall=0.0, log_every=log_every))
-    return trainee, seen
+    assert len({loss_of(0, 0), loss_of(1, 0), loss_of(0, 1)}) == 3
 
 
-def test_a_resumed_run_has_the_losses_of_an_unbroken_one(tmp_path):
-    whole, losses = trained(tmp_path / "whole", 4)
-    _, first = trained(tmp_path / "parts", 2)
-    parts, second = trained(tmp_path / "parts", 4)
-    assert first + second == losses
-    for name, value in whole.average.items():
-        assert torch.equal(parts.average[name], value), name
-    assert len((tmp_path / "parts" / "toy.jsonl").read_text().splitlines()) == 4
+def test_a_scaled_bundle_keeps_the_recipe_in_proportion(tmp_path):
+    half = recipe_of(parse(["--work", str(tmp_path), "--scale", "0.5"]))
+    whole = Recipe(tmp_path)
+    for name in ("codec_steps", "decoder_steps", "audio_steps", "joint_steps", "tasks_steps"):
+        assert getattr(half, name) == pytest.approx(getattr(whole, name) / 2, abs=1)
+    assert recipe_of(parse(["--scale", "1e-9"])).joint_steps == 1
+    assert half.speeches == whole.speeches
 
 
-def test_another_seed_draws_other_batches(tmp_path):
-    assert trained(tmp_path / "a", 2, seed=0)[1] != trained(tmp_path / "b", 2, seed=1)[1]
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["--scale", "0"], "must be positive"), (["--stage", "pack", "--scale", "2"], "pack takes no steps")],
+)
+def test_a_scale_that_means_nothing_is_refused(arguments, message, capsys):
+    with pytest.raises(SystemExit):
+        parse(arguments)
+    assert message in capsys.readouterr().err
 
 
-def test_a_loss_that_is_not_finite_stops_training(tmp_path):
-    model = torch.nn.Linear(1, 1)
-    trainee = Trainee(model, [torch.optim.SGD(model.parameters(), 0.1)])
-    with pytest.raises(FloatingPointError, match="step 0"):
-        train(trainee, lambda *_: {"loss": model.weight.sum() * torch.nan}, LoopConfig(tmp_path, "toy", steps=1))
+def test_a_stage_of_the_bundle_trains_and_leaves_averaged_weights(tmp_path, monkeypatch):
+    # One step of the audio branch on a handful of sounds, in a process of its own, as the recipe starts it.
+    from uniavgen_core.training.commands import bundle
 
-
-@pytest.mark.parametrize("budget", [{}, {"steps": 1, "minutes": 1.0}])
-def test_a_budget_is_steps_or_minutes(tmp_path, budget):
-    with pytest.raises(ValueError, match="steps or minutes"):
-        LoopConfig(tmp_path, "toy", **budget)
-
-
-def test_two_processes_step_along_the_mean_gradient_and_agree_on_the_time(tmp_path):
-    # Programs of their own: a spawned process would look for this module in ComfyUI's package of the same name.
-    command = [sys.executable, "-m", "tests.core.one_peer"]
-    processes = [subprocess.Popen([*command, str(rank), str(tmp_path)], cwd=ROOT) for rank in (0, 1)]
-    assert [process.wait(timeout=120) for process in processes] == [0, 0]
-    for rank in (0, 1):
-        weight, bias, seconds = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
-        assert weight.tolist() == [[1.5, 1.5]]
-        assert bias.tolist() == [1.0]
-        assert seconds == 5.0
-
-
-def test_processes_draw_one_task_but_different_clips():
-    seen = {}
-
-    class Recorder(JointStep):
-        def _draw_batch(self, task, progress, random):
-            seen[self.rank] = (task, random.integers(2**40))
-            return super()._draw_batch(task, progress, random)
-
-        def losses(self, *_):
-            return {}
-
-    for step in range(8):
-        for rank in (0, 1):
-            Recorder(None, FakeClips(), StepConfig(batch=2), 0, rank)(step, 0.0)
-        assert seen[0][0] == seen[1][0]
-        assert seen[0][1] != seen[1][1]
-
-
-def test_a_bundle_of_given_minutes_keeps_the_recipe_in_proportion(tmp_path):
-    recipe = Recipe(tmp_path)
-    half = recipe_of(parse(["bundle", "--work", str(tmp_path), "--minutes", "10"]))
-    assert sum(value for name, value in vars(half).items() if name.endswith("_minutes")) == pytest.approx(10)
-    assert half.joint_minutes / half.audio_minutes == pytest.approx(recipe.joint_minutes / recipe.audio_minutes)
-    assert recipe_of(parse(["audio", "--minutes", "3"])).audio_minutes == 3
-
-
-def test_the_log_has_the_steps_of_a_run_too_short_for_a_whole_line(tmp_path):
-    trained(tmp_path, 2, log_every=20)
-    (log,) = tmp_path.glob("*.jsonl")
-    assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == [2]
+    small = Recipe(tmp_path, speeches=3, audio_steps=2, batch=2, workers=1, threads=1)
+    monkeypatch.setattr(bundle, "recipe_of", lambda _: small)
+    assert main(["--stage", "speech"]) == main(["--stage", "audio"]) == 0
+    (checkpoint,) = Checkpoints(tmp_path / "audio", 1).found()
+    assert checkpoint.name == "step-00000002"
+    lines = (tmp_path / "audio" / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [2]
+    weights, fresh = small.trained("audio"), new_model(0).state_dict()
+    assert set(weights) == set(fresh)
+    assert not torch.equal(weights["audio_blocks.0.ffn.0.weight"], fresh["audio_blocks.0.ffn.0.weight"])
+    with pytest.raises(ValueError, match="stage joint has left nothing"):
+        small.trained("joint")

@@ -1,11 +1,13 @@
 """What training draws from: chunks for the codec, shards on disk, and the codec's loss."""
 
 import numpy as np
+import pytest
 import torch
 
 from uniavgen_core.media.video_codec import VideoCodec
-from uniavgen_core.training.codec import CodecClips, CodecTraining, chunk_weights, codec_loss, codec_step, crop_batch
+from uniavgen_core.training.codec import CodecClips, CodecTraining, chunk_weights, codec_loss, codec_step, crop_chunks
 from uniavgen_core.training.dataset import Clips, ShardPlan, token_shares, write_shards
+from uniavgen_core.training.part import Part
 
 
 def test_moving_chunks_are_drawn_more_often():
@@ -46,12 +48,25 @@ def test_shards_hold_what_their_seeds_say_and_are_made_once(tmp_path):
     assert batch.audio.shape == (2, 206, 80)
     assert batch.speech_lengths.tolist()[1] == 10
     assert batch.speech_ids[1].tolist()[:10] == [0, *[-1] * 9]
+    alone = clips.batch(np.array([0]), np.array([True]), np.array([False]))
+    assert torch.equal(alone.speech_ids[0], batch.speech_ids[1])
+
+
+def test_chunks_are_drawn_by_their_chances_whatever_the_part():
+    frames = np.zeros((2, 9, 32, 32, 3), np.uint8) + (10 * np.arange(9, dtype=np.uint8))[None, :, None, None, None]
+    mouth = np.zeros((2, 9))
+    mouth[:, 6] = 1.0
+    clips, config = CodecClips(frames, mouth, np.full((2, 9, 2), 16.0)), CodecTraining(crop=32, still_share=0.1)
+    crops = crop_chunks(clips, config, Part(0, 0, 400).own(0))
+    last = ((crops[:, -1].mean((1, 2, 3)) + 1) * 12.75).round()
+    assert (last == 8).float().mean().item() == pytest.approx(1.1 / 1.3, abs=0.05)
+    assert torch.equal(crops[7:9], crop_chunks(clips, config, Part(0, 7, 2).own(0)))
 
 
 def test_crops_show_the_frames_of_one_latent():
     frames = np.zeros((2, 9, 96, 96, 3), np.uint8) + (10 * np.arange(9, dtype=np.uint8))[None, :, None, None, None]
     clips = CodecClips(frames, np.zeros((2, 9)), np.full((2, 9, 2), 48.0))
-    crops = crop_batch(clips, CodecTraining(batch=40, crop=32), np.random.default_rng(0))
+    crops = crop_chunks(clips, CodecTraining(crop=32), Part(0, 0, 40).own(0))
     shown = {tuple(((chunk + 1) * 12.75).round().int().tolist()) for chunk in crops.mean((2, 3, 4))}
     assert shown == {(0, 0, 0, 0), (1, 2, 3, 4), (5, 6, 7, 8)}
 
@@ -60,10 +75,10 @@ def test_training_the_decoder_alone_leaves_latents_as_they_are():
     torch.manual_seed(0)
     codec, chunks = VideoCodec(), torch.rand(2, 4, 3, 32, 32)
     before = codec.latent_mean.clone()
-    codec_step(codec, chunks, CodecTraining(decoder_only=True), torch.Generator().manual_seed(0)).backward()
+    codec_step(codec, chunks, CodecTraining(decoder_only=True), Part(0, 0, 2).own(0)).backward()
     assert all(parameter.grad is None for parameter in codec.encoder.parameters())
     assert all(parameter.grad is not None for parameter in codec.decoder.parameters())
     assert torch.equal(codec.latent_mean, before)
-    codec_step(codec, chunks, CodecTraining(), torch.Generator().manual_seed(0)).backward()
+    codec_step(codec, chunks, CodecTraining(), Part(0, 0, 2).own(0)).backward()
     assert all(parameter.grad is not None for parameter in codec.encoder.parameters())
     assert not torch.equal(codec.latent_mean, before)

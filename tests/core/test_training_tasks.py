@@ -11,6 +11,7 @@ from uniavgen_core.model.initialize import initialize
 from uniavgen_core.model.joint import Conditions, JointModel, JointOutput
 from uniavgen_core.training.dataset import ShardPlan, save_arrays
 from uniavgen_core.training.material import Material, Words, speech_fields
+from uniavgen_core.training.part import Part
 from uniavgen_core.training.recipe import model_config
 from uniavgen_core.training.scenes import SILENCE_FRAMES, VOICE_FRAMES, digital_silence
 from uniavgen_core.training.step import Example, LossWeights, example_losses
@@ -84,7 +85,8 @@ def material(folders):
 
 
 def drawn(material, ask, count=16):
-    return material.example(ask, count, np.random.default_rng(1))
+    part = Part(0, 0, count)
+    return material.example(ask, part.shared(1), part.own(1))
 
 
 def whose(example):
@@ -220,21 +222,39 @@ def test_a_blind_step_learns_the_same_sound_beside_one_blank_token(material):
     assert blind.conditions.interaction is Interaction.OFF
 
 
-def test_a_step_is_the_same_again_and_its_losses_are_named_after_its_task(material):
+def test_steps_in_parts_have_the_losses_of_whole_steps_named_after_their_tasks(material):
     torch.manual_seed(0)
     model = JointModel(TINY)
     initialize(model)
-    config = replace(CERTAIN, batch=2, pair_batch=1, bfloat16=False)
-    step = TaskStep(model, material, config, 3)
+    step = TaskStep(material, CERTAIN, 3)
     names = set()
     for number in range(12):
-        losses = step(number, 0.5)
+        losses = step(model, Part(number, 0, 4), 0.5)
         names |= set(losses)
-        assert {name: value.item() for name, value in step(number, 0.5).items()} == {
-            name: value.item() for name, value in losses.items()
-        }
+        parts = [step(model, Part(number, first, 2), 0.5) for first in (0, 2)]
+        for name, value in losses.items():
+            mean = (parts[0][name] + parts[1][name]) / 2
+            torch.testing.assert_close(mean, value, rtol=1e-4, atol=1e-6, msg=f"{name} of step {number}")
+            assert step(model, Part(number, 0, 4), 0.5)[name].item() == value.item()
     assert {"loss", "mask", "video_pair", "audio_voice", "audio_continuation"} <= names
-    assert "audio_driven" not in names
+    assert not {"audio_audio_driven", "video_dubbing"} & names
+
+
+def test_a_pair_takes_the_place_of_two_clips(material):
+    model, seen = JointModel(TINY), []
+    initialize(model)
+
+    class Recorder:
+        def example(self, ask, shared, own):
+            seen.append((ask.kind, len(own)))
+            return material.example(ask, shared, own)
+
+    step = TaskStep(Recorder(), CERTAIN, 3)
+    for number in range(12):
+        step(model, Part(number, 0, 4), 0.0)
+    counts = dict(seen)
+    assert counts.pop(TaskKind.PAIR) == 2
+    assert set(counts.values()) == {4}
 
 
 def test_a_mouth_counts_more_than_its_face():
@@ -243,16 +263,23 @@ def test_a_mouth_counts_more_than_its_face():
     mouth = still.clone()
     mouth[:, 1:, 0, 0] = 1
 
-    def loss_of(wrong):
-        def model(noisy, audio, *_):
-            velocity = torch.randn(noisy.shape, generator=torch.Generator().manual_seed(1))
-            velocity[:, :, 1:, 0, wrong] += 1
+    class Model:
+        config = TINY
+
+        def __init__(self, wrong):
+            self.wrong = wrong
+
+        def __call__(self, noisy, audio, *_):
+            velocity = noisy.clone()  # Of clean zeros at sigma 1, the mix is the noise, and so is the velocity.
+            velocity[:, :, 1:, 0, self.wrong] += 1
             return JointOutput(velocity, audio, torch.zeros(1, 1, 3, 4))
 
-        example = Example(
-            video, torch.zeros(1, 36, 80), torch.tensor([[True, False, False]]), torch.ones(1, 36, dtype=torch.bool),
-            still, mouth, Conditions(torch.zeros(1, 1, 64), torch.zeros(1, 10, dtype=torch.long)),
-        )  # fmt: skip
-        return example_losses(model, example, torch.tensor([1.0]), weights, torch.Generator().manual_seed(1))["video"]
+    example = Example(
+        video, torch.zeros(1, 36, 80), torch.tensor([[True, False, False]]), torch.ones(1, 36, dtype=torch.bool),
+        still, mouth, Conditions(torch.zeros(1, 1, 64), torch.zeros(1, 10, dtype=torch.long)),
+    )  # fmt: skip
+
+    def loss_of(wrong):
+        return example_losses(Model(wrong), example, torch.tensor([1.0]), weights, Part(0, 0, 1).own(0))["video"]
 
     torch.testing.assert_close(loss_of(wrong=0), 5 * loss_of(wrong=1))

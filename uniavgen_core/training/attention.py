@@ -33,7 +33,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = No
         Attended values, (B, N, D).
     """
     q, k = q.to(v.dtype), k.to(v.dtype)
-    if q.shape[1] * k.shape[1] > LONGEST:
+    if v.device.type != "cpu" or q.shape[1] * k.shape[1] > LONGEST:
         return attend_fused(q, k, v, heads, mask, options)
     with torch.autocast("cpu", enabled=False):
         q, k, v = (rearrange(x, "b n (h d) -> b h n d", h=heads) for x in (q, k, v))

@@ -6,7 +6,7 @@ are drawn more often. Latents are disturbed before they are decoded, so that imp
 Dimension key: C clips, F video frames, T latent frames, N chunks in a batch, P frames in a chunk (4).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..media.video_codec import VideoCodec
 from ..shapes import SPATIAL_FACTOR, TEMPORAL_FACTOR
+from .part import Part
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,6 @@ class CodecTraining:
 
     Attributes:
         clips: Clips held in memory to draw chunks from.
-        batch: Chunks in a step.
         crop: Side of the square cut from each chunk, pixels.
         learning_rate: Peak learning rate of AdamW.
         mouth_share: Share of crops centred near the mouth; the others lie anywhere.
@@ -35,12 +35,10 @@ class CodecTraining:
         residual_weight: Weight of the loss on the residual around the chunk's mean.
         edge_weight: Weight of the loss on differences between neighbouring pixels.
         statistics_rate: Share by which each batch moves the latent's running mean and deviation.
-        bfloat16: Whether convolutions run in bfloat16.
         decoder_only: Leave the encoder and the statistics, and so the latents, as they are.
     """
 
     clips: int = 480
-    batch: int = 24
     crop: int = 64
     learning_rate: float = 2e-3
     mouth_share: float = 0.6
@@ -50,7 +48,6 @@ class CodecTraining:
     residual_weight: float = 2.0
     edge_weight: float = 0.4
     statistics_rate: float = 0.02
-    bfloat16: bool = True
     decoder_only: bool = False
 
 
@@ -84,24 +81,25 @@ def chunk_weights(mouth_open: np.ndarray, still_share: float) -> np.ndarray:
     return (weights / weights.sum()).ravel()
 
 
-def crop_batch(clips: CodecClips, config: CodecTraining, random: np.random.Generator) -> Tensor:
-    """Cut squares from chunks, many of them at moving mouths.
+def crop_chunks(clips: CodecClips, config: CodecTraining, own: Sequence[np.random.Generator]) -> Tensor:
+    """Cut a square from a chunk for each example, many of them at moving mouths.
 
     Args:
         clips: Pictures to draw from.
-        config: Number, size and shares.
-        random: Source of the choice.
+        config: Size and shares.
+        own: Source of each example's choice.
 
     Returns:
         Crops, (N, P, 3, crop, crop) in [-1, 1].
     """
     count, video_frames, height, width, _ = clips.frames.shape
     latent_frames = (video_frames - 1) // TEMPORAL_FACTOR + 1
-    chances = chunk_weights(clips.mouth_open, config.still_share)
+    chances = np.cumsum(chunk_weights(clips.mouth_open, config.still_share))
     limits = np.array([height - config.crop, width - config.crop])
     chunks = []
-    for drawn in random.choice(count * latent_frames, config.batch, p=chances):
-        clip, latent_frame = divmod(int(drawn), latent_frames)
+    for random in own:
+        drawn = min(int(np.searchsorted(chances, random.random(), "right")), count * latent_frames - 1)
+        clip, latent_frame = divmod(drawn, latent_frames)
         last = TEMPORAL_FACTOR * latent_frame
         picked = [0] * TEMPORAL_FACTOR if last == 0 else list(range(last - TEMPORAL_FACTOR + 1, last + 1))
         corner = random.integers(0, limits + 1)
@@ -136,14 +134,14 @@ def codec_loss(decoded: Tensor, chunks: Tensor, config: CodecTraining) -> Tensor
     return plain + config.residual_weight * moving + config.edge_weight * edges
 
 
-def codec_step(codec: VideoCodec, chunks: Tensor, config: CodecTraining, generator: torch.Generator) -> Tensor:
+def codec_step(codec: VideoCodec, chunks: Tensor, config: CodecTraining, own: Sequence[np.random.Generator]) -> Tensor:
     """Loss of one batch; also moves the codec's latent statistics towards the batch's.
 
     Args:
         codec: The codec in training.
         chunks: (N, P, 3, H, W) in [-1, 1], sides multiples of 16.
         config: Weights and noise.
-        generator: Source of the latent noise.
+        own: Source of each chunk's latent noise.
 
     Returns:
         Scalar loss.
@@ -154,9 +152,10 @@ def codec_step(codec: VideoCodec, chunks: Tensor, config: CodecTraining, generat
     if chunks.shape[-1] % SPATIAL_FACTOR or chunks.shape[-2] % SPATIAL_FACTOR:
         raise ValueError(f"Crops of shape {tuple(chunks.shape)} do not divide into cells of {SPATIAL_FACTOR} pixels.")
     latent = _fixed_latent(codec, chunks) if config.decoder_only else _tracked_latent(codec, chunks, config)
-    level = config.latent_noise * torch.rand(len(latent), 1, 1, 1, generator=generator)
-    noise = torch.randn(latent.shape, generator=generator)
-    return codec_loss(codec.decoder(latent + level * noise).float(), chunks, config)
+    shape = latent.shape[1:]
+    noise = [np.float32(random.random()) * random.standard_normal(shape, dtype=np.float32) for random in own]
+    disturbed = latent + config.latent_noise * torch.from_numpy(np.stack(noise)).to(latent.device)
+    return codec_loss(codec.decoder(disturbed).float(), chunks, config)
 
 
 def _tracked_latent(codec: VideoCodec, chunks: Tensor, config: CodecTraining) -> Tensor:
@@ -176,19 +175,16 @@ def _fixed_latent(codec: VideoCodec, chunks: Tensor) -> Tensor:
 
 
 class CodecStep:
-    """Losses of codec training; called by the loop with (step, progress)."""
+    """Losses of codec training. Latent statistics are those of a part, so its batches are best left whole."""
 
-    def __init__(self, codec: VideoCodec, clips: CodecClips, config: CodecTraining, seed: int) -> None:
-        self.codec = codec
+    def __init__(self, clips: CodecClips, config: CodecTraining, seed: int) -> None:
         self.clips = clips
         self.config = config
         self.seed = seed
 
-    def __call__(self, step: int, progress: float) -> Mapping[str, Tensor]:
-        """Compute the loss of one step; everything random comes from (seed, step)."""
+    def __call__(self, model: VideoCodec, part: Part, progress: float) -> Mapping[str, Tensor]:
+        """Compute the loss of one part of a step."""
         del progress
-        random = np.random.default_rng([self.seed, step])
-        generator = torch.Generator().manual_seed(int(random.integers(2**62)))
-        chunks = crop_batch(self.clips, self.config, random)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.config.bfloat16):
-            return {"loss": codec_step(self.codec, chunks, self.config, generator)}
+        own = part.own(self.seed)
+        chunks = crop_chunks(self.clips, self.config, own).to(model.latent_mean.device)
+        return {"loss": codec_step(model, chunks, self.config, own)}

@@ -178,10 +178,15 @@ class Batch:
     mouth: Tensor | None = None
 
 
-def speech_tensors(transcripts: Sequence[str | None]) -> tuple[Tensor, Tensor]:
-    """Token ids filled to one length, (B, K), and how many the network sees, (B,); None is the null text."""
+def speech_tensors(transcripts: Sequence[str | None], length: int = 0) -> tuple[Tensor, Tensor]:
+    """Token ids filled to one length, (B, K), and how many the network sees, (B,).
+
+    Args:
+        transcripts: The texts; None is the null text.
+        length: Characters they are filled to at least.
+    """
     rows = [NULL_SPEECH if text is None else pad_speech_ids(speech_ids(text)) for text in transcripts]
-    longest = max(map(len, rows))
+    longest = max(length, *map(len, rows))
     ids = torch.tensor([[*row, *[FILLER] * (longest - len(row))] for row in rows])
     return ids, torch.tensor([len(row) for row in rows])
 
@@ -198,6 +203,8 @@ class Clips:
     def __init__(self, plan: ShardPlan) -> None:
         shards = [np.load(path) for path, _ in plan.shards()]
         self.arrays = {name: np.concatenate([shard[name] for shard in shards]) for name in shards[0].files}
+        texts = set(self.arrays["transcript"].ravel().tolist())
+        self.longest = max(len(pad_speech_ids(speech_ids(text))) for text in texts)
 
     def __len__(self) -> int:
         return len(self.arrays["mel"])
@@ -216,11 +223,11 @@ class Clips:
         texts = self._texts("transcript", chosen, textless)
         audio = self._tensor("mel", chosen)
         if "video" not in self.arrays:
-            return Batch(audio, *speech_tensors(texts))
+            return Batch(audio, *speech_tensors(texts, self.longest))
         captions = self._texts("caption", chosen, captionless)
         return Batch(
             audio,
-            *speech_tensors(texts),
+            *speech_tensors(texts, self.longest),
             video=self._tensor("video", chosen),
             caption=caption_tensor(captions),
             face=self._tensor("face", chosen),

@@ -7,8 +7,24 @@ Dimension key: B batch, M interaction modules, T latent frames, N tokens per lat
 from torch import Tensor
 
 
+def velocity_errors(predicted: Tensor, velocity: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean squared error of each example's velocity, so that a batch in parts has the batch's loss.
+
+    Args:
+        predicted: The network's output, (B, ...).
+        velocity: ``noise - clean``, same shape.
+        weight: Weight of each place, 0 where the clean value is kept; broadcasts to that shape.
+
+    Returns:
+        Errors, (B,); 0 where every place is kept.
+    """
+    weight = weight.expand_as(predicted).flatten(1)
+    error = weight * (predicted - velocity).flatten(1) ** 2
+    return error.sum(1) / weight.sum(1).clamp_min(1e-8)
+
+
 def velocity_loss(predicted: Tensor, velocity: Tensor, weight: Tensor) -> Tensor:
-    """Weighted mean squared error of the velocity.
+    """Weighted mean squared error of the velocity, of all examples together.
 
     Args:
         predicted: The network's output, any shape.

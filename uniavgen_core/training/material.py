@@ -41,13 +41,14 @@ class Words:
     voice_text: str = ""
 
 
-def speech_fields(words: Sequence[Words], voice_frames: int, config: TextConfig) -> dict[str, Tensor]:
+def speech_fields(words: Sequence[Words], voice_frames: int, config: TextConfig, length: int = 0) -> dict[str, Tensor]:
     """Speech fields of ``Conditions``: ids and positions (B * K, L), and lengths (B * K,).
 
     Args:
         words: What each track says.
         voice_frames: Mel frames of the reference voice before the clip, silence included; 0 for none.
         config: The model's.
+        length: Characters that texts are filled to at least.
     """
     ids, places = [], []
     for word in words:
@@ -57,7 +58,7 @@ def speech_fields(words: Sequence[Words], voice_frames: int, config: TextConfig)
         passages = [Passage(before), Passage(len(row) - before, voice_frames + word.start)]
         ids.append(row)
         places.append(character_positions(passages, config))
-    longest = max(map(len, ids))
+    longest = max(length, *map(len, ids))
     return {
         "speech_ids": torch.tensor([[*row, *[FILLER] * (longest - len(row))] for row in ids]),
         "speech_positions": torch.tensor(
@@ -67,8 +68,29 @@ def speech_fields(words: Sequence[Words], voice_frames: int, config: TextConfig)
     }
 
 
+class Each:
+    """Draws of several examples at once, each from its own generator, and each for ``tracks`` rows."""
+
+    def __init__(self, own: Sequence[np.random.Generator], tracks: int = 1) -> None:
+        self.own = own
+        self.tracks = tracks
+
+    def random(self, *shape: int) -> np.ndarray:
+        """Uniform in [0, 1), (B * K, *shape)."""
+        return np.concatenate([random.random((self.tracks, *shape)) for random in self.own])
+
+    def uniform(self, low: float, high: float, *shape: int) -> np.ndarray:
+        """Uniform in [low, high), (B * K, *shape)."""
+        return low + (high - low) * self.random(*shape)
+
+    def choice(self, options: np.ndarray) -> np.ndarray:
+        """One of some options, (B * K,)."""
+        picked = [random.integers(len(options), size=self.tracks) for random in self.own]
+        return options[np.concatenate(picked)]
+
+
 class Material:
-    """Scenes, pairs and voices of three folders, and examples drawn from them."""
+    """Scenes, pairs and voices of three folders, and examples drawn from them: a source of training examples."""
 
     def __init__(self, plans: dict[str, ShardPlan], config: TaskConfig, text: TextConfig) -> None:
         self.scenes, self.pairs, self.voices = (Clips(plans[kind]).arrays for kind in ("scenes", "pairs", "voices"))
@@ -76,25 +98,29 @@ class Material:
         self.text = text
         self.silence = digital_silence()
         self.lone = (self.pairs["transcript"] != "").sum(1) == 1
+        spoken = np.concatenate([self.scenes["transcript"], self.pairs["transcript"].ravel()])
+        self.longest = _longest(spoken)
+        self.longest_with_voice = self.longest + _longest(self.voices["transcript"]) + len(join_reference("a", "")) - 1
 
-    def example(self, ask: Ask, count: int, random: np.random.Generator) -> Example:
-        """Draw ``count`` clips for what is asked."""
-        example = self._pairs(ask, count, random) if ask.kind is TaskKind.PAIR else self._scenes(ask, count, random)
+    def example(self, ask: Ask, shared: np.random.Generator, own: Sequence[np.random.Generator]) -> Example:
+        """Draw a clip for each generator in ``own`` for what is asked."""
+        del shared  # Toons are all of one size.
+        example = self._pairs(ask, own) if ask.kind is TaskKind.PAIR else self._scenes(ask, own)
         return _blinded(example) if ask.blind else example
 
-    def _scenes(self, ask: Ask, count: int, random: np.random.Generator) -> Example:
-        rows, continued = self.scenes, ask.kind is TaskKind.CONTINUATION
+    def _scenes(self, ask: Ask, own: Sequence[np.random.Generator]) -> Example:
+        rows, continued, each = self.scenes, ask.kind is TaskKind.CONTINUATION, Each(own)
         known = rows["fits"] | ask.voice | ask.audio_kept
-        chosen = random.choice(np.flatnonzero(((rows["kept_latents"] > 0) == continued) & known), count)
+        chosen = each.choice(np.flatnonzero(((rows["kept_latents"] > 0) == continued) & known))
         start, end = rows["start"][chosen], rows["end"][chosen]
-        mel, kept = self._kept_sound(ask, rows["mel"][chosen].astype(np.float32), (start, end), random)
+        mel, kept = self._kept_sound(ask, rows["mel"][chosen].astype(np.float32), (start, end), each)
         video = _tensor(rows["video"], chosen)
         latents = np.where(continued, rows["kept_latents"][chosen], 1)
         if ask.kind is TaskKind.DUBBING:
             latents[:] = video.shape[2]
-        textless = random.random(count) < ask.text_dropout
+        textless = each.random() < ask.text_dropout
         texts = np.where(textless, None, rows["transcript"][chosen].astype(object))
-        speech = self._speech(ask, texts, start, rows["voice"][chosen], random)
+        speech = self._speech(ask, texts, start, rows["voice"][chosen], each)
         captions = np.where(textless, "", rows["caption"][chosen].astype(object))
         return Example(
             video=video,
@@ -110,20 +136,21 @@ class Material:
             ),
         )
 
-    def _pairs(self, ask: Ask, count: int, random: np.random.Generator) -> Example:
-        rows, tracks = self.pairs, ask.tracks
-        chosen = random.choice(np.flatnonzero(self.lone) if tracks == 1 else len(self.lone), count)
+    def _pairs(self, ask: Ask, own: Sequence[np.random.Generator]) -> Example:
+        rows, tracks, count = self.pairs, ask.tracks, len(own)
+        each, track = Each(own), Each(own, tracks)
+        chosen = each.choice(np.flatnonzero(self.lone) if tracks == 1 else np.arange(len(self.lone)))
         speaker = (rows["transcript"][chosen, 1] != "") & (rows["transcript"][chosen, 0] == "")
-        first = speaker.astype(int) if tracks == 1 else random.integers(2, size=count)
+        first = speaker.astype(int) if tracks == 1 else each.choice(np.arange(2))
         sides = np.stack([first, 1 - first], 1)[:, :tracks]
         clip, side = np.repeat(chosen, tracks), sides.ravel()
         video, start, end = _tensor(rows["video"], chosen), rows["start"][clip, side], rows["end"][clip, side]
-        mel, kept = self._kept_sound(ask, rows["mel"][clip, side].astype(np.float32), (start, end), random)
-        textless = random.random(count) < ask.text_dropout
+        mel, kept = self._kept_sound(ask, rows["mel"][clip, side].astype(np.float32), (start, end), track)
+        textless = each.random() < ask.text_dropout
         texts = rows["transcript"][clip, side].astype(object)
         texts = np.where(np.repeat(textless, tracks) | (texts == ""), None, texts)
-        speech = self._speech(ask, texts, start, rows["voice"][clip, side], random)
-        one_sided = self.lone[chosen] & (random.random(count) < self.config.one_sided_caption)
+        speech = self._speech(ask, texts, start, rows["voice"][clip, side], track)
+        one_sided = self.lone[chosen] & (each.random() < self.config.one_sided_caption)
         captions = np.where(textless, "", rows["caption"][chosen, one_sided.astype(int)].astype(object))
         mask = _tensor(rows["face"], clip, side).unflatten(0, (count, tracks))
         return Example(
@@ -137,27 +164,25 @@ class Material:
                 speech,
                 caption=caption_tensor(list(captions)),
                 reference_image=video[:, :, :1],
-                steering=FaceSteering(self._drawn_by_hand(mask, sides, random)),
+                steering=FaceSteering(self._drawn_by_hand(mask, sides, each.random())),
             ),
         )
 
     def _kept_sound(
-        self, ask: Ask, mel: np.ndarray, times: tuple[np.ndarray, np.ndarray], random: np.random.Generator
+        self, ask: Ask, mel: np.ndarray, times: tuple[np.ndarray, np.ndarray], each: Each
     ) -> tuple[np.ndarray, np.ndarray]:
         """Mel (B * K, S, 80) with silence written in, and which frames are kept, bool, (B * K, S)."""
-        config, count = self.config, len(mel)
+        config = self.config
         start, end = (time[:, None] for time in times)
-        frames, chance = np.arange(mel.shape[1]), random.random((4, count, 1))
+        frames, chance = np.arange(mel.shape[1]), each.random(4, 1).swapaxes(0, 1)
         silent = end == 0
         before = (frames < np.where(silent, len(frames), np.floor(start))) & (chance[0] < config.silence_before)
-        after = (frames >= end + random.uniform(TAIL, config.latest_cut, (count, 1))) & (
-            chance[1] < config.silence_after
-        )
+        after = (frames >= end + each.uniform(TAIL, config.latest_cut, 1)) & (chance[1] < config.silence_after)
         kept = before | (after & ~silent)
         if ask.kind is TaskKind.CONTINUATION:
             return mel, frames < np.floor(start)
         if ask.audio_kept:
-            lead = np.where(chance[3] < config.lead, random.uniform(*config.lead_frames, (count, 1)), len(frames))
+            lead = np.where(chance[3] < config.lead, each.uniform(*config.lead_frames, 1), len(frames))
             kept = frames < lead
             quiet = (frames < start + LEAD) | (frames >= end + TAIL)
         elif ask.kind is TaskKind.DUBBING:
@@ -167,35 +192,40 @@ class Material:
         empty = kept & quiet & (chance[2] < config.digital_silence)
         return np.where(empty[..., None], self.silence, mel), kept
 
-    def _speech(
-        self, ask: Ask, texts: np.ndarray, start: np.ndarray, voice: np.ndarray, random: np.random.Generator
-    ) -> Conditions:
+    def _speech(self, ask: Ask, texts: np.ndarray, start: np.ndarray, voice: np.ndarray, each: Each) -> Conditions:
         """Conditions with speech, interaction and reference voices; the rest is still to be set."""
         nothing = torch.zeros(0)
         if not ask.voice:
             words = [Words(*pair) for pair in zip(texts, start, strict=True)]
-            return Conditions(nothing, **speech_fields(words, 0, self.text), interaction=ask.interaction)
+            fields = speech_fields(words, 0, self.text, self.longest)
+            return Conditions(nothing, **fields, interaction=ask.interaction)
         rows, length = self.voices, VOICE_FRAMES[ask.voice_length] + SILENCE_FRAMES
         fit = rows["frames"] == length
-        picked = np.array([random.choice(np.flatnonzero(fit & (rows["voice"] == one))) for one in voice])
-        told = random.random(len(picked)) >= self.config.voice_without_text
+        options = [np.flatnonzero(fit & (rows["voice"] == one)) for one in voice]
+        points = each.random(2)
+        picked = np.array([some[int(point * len(some))] for some, point in zip(options, points[:, 0], strict=True)])
+        told = points[:, 1] >= self.config.voice_without_text
         spoken = np.where(told, rows["transcript"][picked].astype(object), "")
         words = [Words(*triple) for triple in zip(texts, start, spoken, strict=True)]
         return Conditions(
             nothing,
-            **speech_fields(words, length, self.text),
+            **speech_fields(words, length, self.text, self.longest_with_voice),
             reference_audio=_tensor(rows["mel"], picked)[:, :length],
             interaction=ask.interaction,
         )
 
-    def _drawn_by_hand(self, mask: Tensor, sides: np.ndarray, random: np.random.Generator) -> Tensor:
+    def _drawn_by_hand(self, mask: Tensor, sides: np.ndarray, kind: np.ndarray) -> Tensor:
         """Masks (B, K, T, H, W) of which some stand still, and some cover half the picture, as users draw them."""
-        kind = random.random(len(mask))
         still = torch.from_numpy(kind < self.config.still_mask)[:, None, None, None, None]
         mask = torch.where(still, mask.amax(2, keepdim=True), mask)
         right = torch.arange(mask.shape[-1]) >= mask.shape[-1] // 2
         half = (right == torch.from_numpy(sides)[:, :, None, None, None].bool()).float().expand_as(mask)
         return torch.where(torch.from_numpy(kind > 1 - self.config.half_mask)[:, None, None, None, None], half, mask)
+
+
+def _longest(texts: np.ndarray) -> int:
+    """Characters of the longest of some texts, as the network reads them."""
+    return max(len(pad_speech_ids(speech_ids(text))) for text in set(texts.tolist()))
 
 
 def _blinded(example: Example) -> Example:

@@ -1,4 +1,4 @@
-"""The recipe of the bundled model: what is made from which seeds, in which order, for how long.
+"""The recipe of the bundled model: what is made from which seeds, in which order, for how many steps.
 
 Codec, sounds, the audio branch alone, whole clips, both branches together, and the files the pack ships. Each stage
 leaves its result in the work folder and is skipped or resumed when it is found there.
@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-import torch.multiprocessing
 from torch import Tensor, nn
-from torch.optim import AdamW
+from torch.optim import AdamW, Optimizer
 
 from ..config import TOON, ModelConfig
 from ..media.video_codec import VideoCodec
@@ -19,13 +18,17 @@ from ..model.initialize import initialize
 from ..model.joint import JointModel
 from ..toon.speech import TEXT_POSITION_OFFSET, TEXT_POSITION_SCALE
 from .attention import TRAINING
+from .checkpoints import Checkpoints
 from .codec import CodecStep, CodecTraining
 from .dataset import Clips, ShardPlan, codec_clips, write_shards
 from .diagonal import start_on_the_diagonal
-from .loop import LoopConfig, Trainee, train
+from .engine import EngineConfig, make_accelerator
+from .launch import launch
 from .optimizer import OptimizerConfig, make_optimizers
-from .peers import Peers
+from .part import Losses
 from .step import AudioStep, JointStep, StepConfig
+from .trainer import Trainer, TrainerConfig
+from .weights import averaged_weights
 
 SPEECH_SEED, CODEC_SEED, CLIP_SEED = 1_000_000, 2_000_000, 3_000_000
 VOICE_SEED, SCENE_SEED, PAIR_SEED = 6_000_000, 7_000_000, 8_000_000
@@ -42,50 +45,59 @@ class Recipe:
     Attributes:
         work: Folder for shards, checkpoints and logs.
         seed: Seed of starting weights, batches and noise.
-        codec_minutes: Minutes of codec training.
-        decoder_minutes: Minutes of further training of the codec's decoder alone.
-        audio_minutes: Minutes of training the audio branch alone.
-        joint_minutes: Minutes of joint training.
-        tasks_minutes: Minutes of training for the five tasks and two faces.
+        codec_steps: Steps of codec training.
+        decoder_steps: Steps of further training of the codec's decoder alone.
+        audio_steps: Steps of training the audio branch alone.
+        joint_steps: Steps of joint training.
+        tasks_steps: Steps of training for the five tasks and two faces.
         codec_clips: Clips the codec is trained on.
         speeches: Sounds the audio branch is trained on.
         clips: Clips for joint training.
         scenes: Scenes for the tasks.
         pairs: Pictures with two faces for the tasks.
         voices: Reference voices for the tasks.
-        batch: Clips in a step of audio and joint training.
+        codec_batch: Chunks in a step of codec training.
+        batch: Clips in a step of all other training.
         workers: Processes that make clips.
         threads: CPU threads of training.
-        processes: Processes that share joint training.
+        processes: Processes that share training of both branches.
         compiled: Compile parts of the network for joint training; needs a C++ compiler.
+        accelerated: Train on a GPU, in one process.
         shipped: Model file to start the tasks from, its codec beside it; None for what the stages before have left.
     """
 
     work: Path
     seed: int = 0
-    codec_minutes: float = 17.0
-    decoder_minutes: float = 20.0
-    audio_minutes: float = 22.0
-    joint_minutes: float = 47.0
-    tasks_minutes: float = 65.0
+    codec_steps: int = 4490
+    decoder_steps: int = 4550
+    audio_steps: int = 1610
+    joint_steps: int = 1201
+    tasks_steps: int = 900
     codec_clips: int = 700
     speeches: int = 6000
     clips: int = 5000
     scenes: int = 3000
     pairs: int = 500
     voices: int = 2400
+    codec_batch: int = 24
     batch: int = 16
     workers: int = 2
     threads: int = 2
     processes: int = 2
     compiled: bool = True
+    accelerated: bool = False
     shipped: Path | None = None
 
-    def within(self, minutes: float) -> "Recipe":
-        """The same recipe with its training shortened or lengthened to ``minutes`` in all; making clips is extra."""
-        lengths = {name: getattr(self, name) for name in vars(self) if name.endswith("_minutes")}
-        share = minutes / sum(lengths.values())
-        return replace(self, **{name: length * share for name, length in lengths.items()})
+    def scaled(self, scale: float) -> "Recipe":
+        """The same recipe with all its training shortened or lengthened; at least one step remains of each.
+
+        Raises:
+            ValueError: If ``scale`` is not positive.
+        """
+        if scale <= 0:
+            raise ValueError(f"scale is {scale}; it must be positive.")
+        lengths = {name: getattr(self, name) for name in vars(self) if name.endswith("_steps")}
+        return replace(self, **{name: max(1, round(steps * scale)) for name, steps in lengths.items()})
 
     @property
     def codec_path(self) -> Path:
@@ -113,9 +125,23 @@ class Recipe:
         seeds = {"voices": VOICE_SEED, "scenes": SCENE_SEED, "pairs": PAIR_SEED}
         return {kind: ShardPlan(self.work / kind, getattr(self, kind), first_seed=seed) for kind, seed in seeds.items()}
 
-    def loop(self, name: str, minutes: float) -> LoopConfig:
-        """Budget and files of one stage."""
-        return LoopConfig(self.work, name, minutes=minutes)
+    def run(self, name: str, batch: int | None = None) -> TrainerConfig:
+        """Length and folder of one stage; a checkpoint is written every twentieth of it."""
+        steps = getattr(self, f"{name}_steps")
+        return TrainerConfig(
+            self.work, name, steps, batch=batch or self.batch, checkpoint_every=max(1, steps // 20), keep=1
+        )
+
+    def trained(self, name: str) -> dict[str, Tensor]:
+        """Averaged weights that a stage has left.
+
+        Raises:
+            ValueError: If it has left none.
+        """
+        newest = Checkpoints(self.work / name, 1).newest()
+        if newest is None:
+            raise ValueError(f"The stage {name} has left nothing in {self.work}; run it first.")
+        return averaged_weights(newest)
 
 
 def model_config() -> ModelConfig:
@@ -134,38 +160,53 @@ def new_model(seed: int) -> JointModel:
     return model
 
 
+def train(recipe: Recipe, model: nn.Module, optimizers: list[Optimizer], losses: Losses, config: TrainerConfig) -> bool:
+    """Train a stage in this process and its peers; returns whether the end was reached."""
+    accelerator = make_accelerator(EngineConfig(cpu=not recipe.accelerated), config.home)
+    finished = Trainer(model, optimizers, losses, config, accelerator).run()
+    accelerator.end_training()
+    return finished
+
+
 def train_codec(recipe: Recipe) -> None:
     """Train the video codec and leave its averaged weights in the work folder."""
+    launch(_train_codec, recipe, 1, recipe.threads)
+    torch.save(recipe.trained("codec"), recipe.codec_path)
+
+
+def _train_codec(recipe: Recipe) -> bool:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         codec = VideoCodec()
-    loop = recipe.loop("codec", recipe.codec_minutes)
-    average = _train_codec_part(codec, codec.parameters(), CodecTraining(clips=recipe.codec_clips), loop, recipe.seed)
-    torch.save(average, recipe.codec_path)
+    return _train_codec_part(recipe, "codec", codec, codec.parameters(), CodecTraining(clips=recipe.codec_clips))
 
 
 def train_decoder(recipe: Recipe) -> None:
     """Train the codec's decoder further, with more weight on edges; the latents stay as they are."""
+    launch(_train_decoder, recipe, 1, recipe.threads)
+    torch.save(recipe.trained("decoder"), recipe.decoder_path)
+
+
+def _train_decoder(recipe: Recipe) -> bool:
     codec = VideoCodec()
     codec.load_state_dict(torch.load(recipe.codec_path, weights_only=True))
+    codec.encoder.requires_grad_(False)
     config = CodecTraining(
         clips=recipe.codec_clips, decoder_only=True, motion_weight=6.0, edge_weight=1.0, latent_noise=0.25
     )
-    loop = recipe.loop("decoder", recipe.decoder_minutes)
-    average = _train_codec_part(codec, codec.decoder.parameters(), config, loop, recipe.seed + 1)
-    torch.save(average, recipe.decoder_path)
+    return _train_codec_part(
+        replace(recipe, seed=recipe.seed + 1), "decoder", codec, codec.decoder.parameters(), config
+    )
 
 
 def _train_codec_part(
-    codec: VideoCodec, parameters: Iterable[nn.Parameter], config: CodecTraining, loop: LoopConfig, seed: int
-) -> dict[str, Tensor]:
-    """Train some of the codec's parameters; returns the averaged weights of all."""
+    recipe: Recipe, name: str, codec: VideoCodec, parameters: Iterable[nn.Parameter], config: CodecTraining
+) -> bool:
+    """Train some of the codec's parameters."""
     codec.to(memory_format=torch.channels_last)
     adam = AdamW(parameters, config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3)
-    trainee = Trainee(codec, [adam])
-    step = CodecStep(codec, codec_clips(config.clips, CODEC_SEED), config, seed)
-    train(trainee, step, replace(loop, average=0.998))
-    return trainee.average
+    step = CodecStep(codec_clips(config.clips, CODEC_SEED), config, recipe.seed)
+    return train(recipe, codec, [adam], step, replace(recipe.run(name, recipe.codec_batch), average=0.998))
 
 
 def make_speech(recipe: Recipe) -> None:
@@ -175,11 +216,15 @@ def make_speech(recipe: Recipe) -> None:
 
 def train_audio(recipe: Recipe) -> None:
     """Train the audio branch alone."""
+    launch(_train_audio, recipe, 1, recipe.threads)
+
+
+def _train_audio(recipe: Recipe) -> bool:
     model = new_model(recipe.seed)
     clips = Clips(recipe.speech_plan)
     clips.arrays["mel"] = clips.arrays["mel"][:, :SPOKEN_MEL_FRAMES]
-    step = AudioStep(model, clips, StepConfig(batch=recipe.batch, text_dropout_from=0.5), recipe.seed)
-    train(Trainee(model, make_optimizers(model, OptimizerConfig())), step, recipe.loop("audio", recipe.audio_minutes))
+    step = AudioStep(clips, StepConfig(text_dropout_from=0.5), recipe.seed)
+    return train(recipe, model, make_optimizers(model, OptimizerConfig()), step, recipe.run("audio"))
 
 
 def make_clips(recipe: Recipe) -> None:
@@ -189,24 +234,16 @@ def make_clips(recipe: Recipe) -> None:
 
 def train_joint(recipe: Recipe) -> None:
     """Train both branches together, from the averaged weights of the audio stage."""
-    meeting = recipe.work / "meeting"
-    meeting.unlink(missing_ok=True)
-    torch.multiprocessing.spawn(_train_joint_part, (recipe, meeting), nprocs=recipe.processes)
+    launch(_train_joint, recipe, recipe.processes, recipe.threads)
 
 
-def _train_joint_part(rank: int, recipe: Recipe, meeting: Path) -> None:
-    """What one process does in joint training."""
-    torch.set_num_threads(max(1, recipe.threads // recipe.processes))
-    peers = Peers(rank, recipe.processes, meeting)
+def _train_joint(recipe: Recipe) -> bool:
     model = new_model(recipe.seed)
-    model.load_state_dict(torch.load(recipe.work / "audio.pt", weights_only=True)["average"])
+    model.load_state_dict(recipe.trained("audio"))
     if recipe.compiled:
         compile_parts(model)
-    config = StepConfig(batch=recipe.batch // recipe.processes)
-    step = JointStep(model, Clips(recipe.clip_plan), config, recipe.seed + 1, rank)
-    trainee = Trainee(model, make_optimizers(model, OptimizerConfig()), peers)
-    train(trainee, step, recipe.loop("joint", recipe.joint_minutes))
-    peers.part()
+    step = JointStep(Clips(recipe.clip_plan), StepConfig(), recipe.seed + 1)
+    return train(recipe, model, make_optimizers(model, OptimizerConfig()), step, recipe.run("joint"))
 
 
 def compile_parts(model: JointModel) -> None:

@@ -3,19 +3,17 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import torch
-import torch.multiprocessing
 from safetensors.torch import save_file
 
 from ..checkpoint.geometry import PREVIEW_KEY
 from ..checkpoint.load import read_tensors, save_weights
 from .dataset import load_codec
-from .loop import Trainee, train
+from .launch import launch
 from .material import Material
+from .monitor import LOG
 from .optimizer import OptimizerConfig, make_optimizers
-from .peers import Peers
 from .preview import preview_of_toons
 from .recipe import (
     CODEC_FILE,
@@ -25,6 +23,7 @@ from .recipe import (
     make_speech,
     model_config,
     new_model,
+    train,
     train_audio,
     train_codec,
     train_decoder,
@@ -51,28 +50,21 @@ def make_scenes(recipe: Recipe) -> None:
 
 def train_tasks(recipe: Recipe) -> None:
     """Train for the five tasks and two faces, from the averaged weights of the joint stage or from a shipped file."""
-    meeting = recipe.work / "meeting"
-    meeting.unlink(missing_ok=True)
-    torch.multiprocessing.spawn(_train_tasks_part, (recipe, meeting), nprocs=recipe.processes)
+    launch(_train_tasks, recipe, recipe.processes, recipe.threads)
 
 
-def _train_tasks_part(rank: int, recipe: Recipe, meeting: Path) -> None:
+def _train_tasks(recipe: Recipe) -> bool:
     """What one process does in training for the tasks; uncompiled, since every task has shapes of its own."""
-    torch.set_num_threads(max(1, recipe.threads // recipe.processes))
-    peers = Peers(rank, recipe.processes, meeting)
     model = new_model(recipe.seed)
     if recipe.shipped is None:
-        weights = torch.load(recipe.work / "joint.pt", weights_only=True)["average"]
+        weights = recipe.trained("joint")
     else:
         weights = {name: value.float() for name, value in read_tensors(recipe.shipped)[0].items()}
     model.load_state_dict(weights)
     config = TaskConfig()
-    share = replace(config, batch=recipe.batch // recipe.processes, pair_batch=recipe.batch // recipe.processes // 2)
-    material = Material(recipe.task_plans, share, model_config().text)
-    step = TaskStep(model, material, share, recipe.seed + 2, rank)
-    trainee = Trainee(model, make_optimizers(model, TASK_RATES), peers)
-    train(trainee, step, replace(recipe.loop("tasks", recipe.tasks_minutes), warmup=TASK_WARMUP, fall=TASK_FALL))
-    peers.part()
+    step = TaskStep(Material(recipe.task_plans, config, model_config().text), config, recipe.seed + 2)
+    run = replace(recipe.run("tasks"), warmup=TASK_WARMUP, fall=TASK_FALL)
+    return train(recipe, model, make_optimizers(model, TASK_RATES), step, run)
 
 
 def pack(recipe: Recipe) -> None:
@@ -80,15 +72,15 @@ def pack(recipe: Recipe) -> None:
     output = recipe.work / "assets"
     output.mkdir(exist_ok=True)
     codec = torch.load(recipe.decoder_path, weights_only=True)
-    tasks = torch.load(recipe.work / "tasks.pt", weights_only=True)
     preview = {PREVIEW_KEY: json.dumps(asdict(preview_of_toons(load_codec(recipe.decoder_path))))}
-    save_weights(tasks["average"], model_config(), output / MODEL_FILE, torch.float16, preview)
+    save_weights(recipe.trained("tasks"), model_config(), output / MODEL_FILE, torch.float16, preview)
     save_file({name: value.half().contiguous() for name, value in codec.items()}, output / CODEC_FILE)
     with (output / "training_log.jsonl").open("w", encoding="utf-8") as file:
         file.write(json.dumps({"recipe": asdict(recipe) | {"work": None, "shipped": None}}) + "\n")
         for stage in ("codec", "audio", "decoder", "joint", "tasks"):
-            for line in (recipe.work / f"{stage}.jsonl").read_text(encoding="utf-8").splitlines():
-                file.write(json.dumps({"stage": stage, **json.loads(line)}) + "\n")
+            for line in (recipe.work / stage / LOG).read_text(encoding="utf-8").splitlines():
+                values = {name: round(value, 5) for name, value in json.loads(line).items()}
+                file.write(json.dumps({"stage": stage, **values}) + "\n")
 
 
 STAGES: dict[str, Callable[[Recipe], None]] = {

@@ -5,11 +5,13 @@ Three kinds of batch teach the network what its guided and conditional passes ne
 Dimension key: B batch, C latent channels, T latent frames, H and W latent rows and columns, S mel frames.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
@@ -18,8 +20,9 @@ from ..diffusion.flow import mix
 from ..diffusion.schedule import TIMESTEPS
 from ..model.joint import Conditions, JointModel
 from .dataset import Batch, Clips
-from .loss import face_mask_loss, velocity_loss
-from .sigmas import LogitNormal
+from .loss import face_mask_loss, velocity_errors
+from .part import Part
+from .sigmas import LogitNormal, sample_sigmas
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,6 @@ class StepConfig:
     """What a step asks of the network.
 
     Attributes:
-        batch: Clips in a step.
         sigmas: Noise levels; one per clip, shared by both modalities.
         interaction_off: Share of steps with both interactions off.
         dubbing: Share of steps that keep the video and let it steer the sound.
@@ -38,10 +40,8 @@ class StepConfig:
         face_weight: Extra weight of the video loss where there is face or mouth.
         mask_weight: Weight of the face-mask loss at the start; falls to zero. The paper takes 0.1 over 30,000 steps; in
             a thousand steps that leaves the masks dark but at the mouth.
-        bfloat16: Whether matrix products run in bfloat16.
     """
 
-    batch: int = 16
     sigmas: LogitNormal = field(default_factory=LogitNormal)
     interaction_off: float = 0.15
     dubbing: float = 0.1
@@ -51,7 +51,6 @@ class StepConfig:
     null_with_off: float = 0.5
     face_weight: float = 2.0
     mask_weight: float = 1.0
-    bfloat16: bool = True
 
 
 @dataclass(frozen=True)
@@ -96,15 +95,17 @@ class Disturbed:
     velocity: Tensor
 
 
-def disturb(clean: Tensor, sigma: Tensor, generator: torch.Generator) -> Disturbed:
+def disturb(clean: Tensor, sigma: Tensor, own: Sequence[np.random.Generator]) -> Disturbed:
     """Mix clean data with fresh noise.
 
     Args:
-        clean: Any shape.
+        clean: Of each example one or more rows, (B * K, ...).
         sigma: Noise level of each place, 0 where the clean value is kept; broadcasts to ``clean``.
-        generator: Source of the noise.
+        own: Source of each example's noise, B.
     """
-    noise = torch.randn(clean.shape, generator=generator)
+    rows = (len(clean) // len(own), *clean.shape[1:])
+    drawn = np.concatenate([random.standard_normal(rows, dtype=np.float32) for random in own])
+    noise = torch.from_numpy(drawn).to(clean.device)
     return Disturbed(mix(clean, noise, sigma), noise - clean)
 
 
@@ -131,6 +132,20 @@ class Example:
     conditions: Conditions
 
 
+def on_device(value: Any, device: torch.device) -> Any:
+    """Tensors of a dataclass, and of those in it, moved to a device."""
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=True)
+    if is_dataclass(value):
+        return replace(value, **{field.name: on_device(getattr(value, field.name), device) for field in fields(value)})
+    return value
+
+
+def device_of(model: torch.nn.Module) -> torch.device:
+    """Where a model's weights are."""
+    return next(model.parameters()).device
+
+
 @dataclass(frozen=True)
 class LossWeights:
     """What counts how much.
@@ -147,16 +162,16 @@ class LossWeights:
 
 
 def example_losses(
-    model: JointModel, example: Example, sigma: Tensor, weights: LossWeights, generator: torch.Generator
+    model: JointModel, example: Example, sigma: Tensor, weights: LossWeights, own: Sequence[np.random.Generator]
 ) -> Mapping[str, Tensor]:
-    """Losses of one batch.
+    """Losses of some examples, the means of each example's own.
 
     Args:
         model: The network.
-        example: The batch.
-        sigma: Noise level of each clip, shared by all that is not kept of it, (B,).
+        example: The examples, on the model's device.
+        sigma: Noise level of each, shared by all that is not kept of it, (B,).
         weights: What counts how much.
-        generator: Source of the noise.
+        own: Source of each example's noise.
 
     Returns:
         By name: ``video``, ``audio``, ``mask``, and ``loss``, their weighted sum.
@@ -165,52 +180,48 @@ def example_losses(
     video_kept, audio_kept = example.video_kept, example.audio_kept
     video_sigma = sigma[:, None] * ~video_kept
     audio_sigma = sigma.repeat_interleave(tracks)[:, None] * ~audio_kept
-    video = disturb(example.video, video_sigma[:, None, :, None, None], generator)
-    audio = disturb(example.audio, audio_sigma[..., None], generator)
+    video = disturb(example.video, video_sigma[:, None, :, None, None], own)
+    audio = disturb(example.audio, audio_sigma[..., None], own)
     timesteps = (TIMESTEPS * video_sigma, TIMESTEPS * audio_sigma)
     output = model(video.noisy, audio.noisy, timesteps, example.conditions, (video_kept, audio_kept))
     weight = 1 + weights.face * torch.maximum(example.face, example.mouth) + weights.mouth * example.mouth
     weight = weight * ~video_kept[..., None, None]
-    video_loss = velocity_loss(output.video.float(), video.velocity, weight[:, None])
+    video_loss = velocity_errors(output.video.float(), video.velocity, weight[:, None]).mean()
     audio_noisy = (~audio_kept).float()[..., None]
+    audio_errors = velocity_errors(output.audio.float(), audio.velocity, audio_noisy)
     # Where little is noisy, little counts: a mean over few frames would outweigh all the rest.
-    audio_loss = velocity_loss(output.audio.float(), audio.velocity, audio_noisy) * audio_noisy.mean()
-    mask_loss = face_mask_loss(output.face_masks.float(), rearrange(example.face, "b t h w -> b t (h w)"))
+    audio_loss = (audio_errors * audio_noisy.mean((1, 2))).mean()
+    mask_loss = face_mask_loss(output.face_masks.float(), face_shares(example.face, model.config.patch_size))
     loss = video_loss + audio_loss + weights.mask * mask_loss
     return {"loss": loss, "video": video_loss, "audio": audio_loss, "mask": mask_loss}
 
 
-class JointStep:
-    """Losses of joint training; called by the loop with (step, progress)."""
+def face_shares(face: Tensor, patch_size: int) -> Tensor:
+    """Share of face in each token, (B, T, N), from that in each latent pixel, (B, T, H, W)."""
+    if patch_size > 1:
+        face = F.avg_pool2d(face, patch_size)
+    return rearrange(face, "b t h w -> b t (h w)")
 
-    def __init__(self, model: JointModel, clips: Clips, config: StepConfig, seed: int, rank: int = 0) -> None:
-        self.model = model
+
+class JointStep:
+    """Losses of joint training; one task for all examples of a step."""
+
+    def __init__(self, clips: Clips, config: StepConfig, seed: int) -> None:
         self.clips = clips
         self.config = config
         self.seed = seed
-        self.rank = rank
 
-    def __call__(self, step: int, progress: float) -> Mapping[str, Tensor]:
-        """Compute the losses of one step: the task comes from (seed, step), the rest from (seed, step, rank)."""
-        task = draw_task(self.config, np.random.default_rng([self.seed, step]))
-        random = np.random.default_rng([self.seed, step, 1 + self.rank])
-        generator = torch.Generator().manual_seed(int(random.integers(2**62)))
-        batch = self._draw_batch(task, progress, random)
-        sigma = self.config.sigmas.sample(self.config.batch, generator)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.config.bfloat16):
-            return self.losses(batch, task, sigma, progress, generator)
-
-    def _draw_batch(self, task: Task, progress: float, random: np.random.Generator) -> Batch:
-        config = self.config
-        dropped = config.text_dropout if progress >= config.text_dropout_from else 0.0
-        share = config.null_with_off if task is SEPARATE else dropped
-        textless = random.random(config.batch) < share
-        return self.clips.batch(random.integers(len(self.clips), size=config.batch), textless, textless)
+    def __call__(self, model: JointModel, part: Part, progress: float) -> Mapping[str, Tensor]:
+        """Compute the losses of one part of a step."""
+        task, own = draw_task(self.config, part.shared(self.seed)), part.own(self.seed)
+        dropped = self.config.text_dropout if progress >= self.config.text_dropout_from else 0.0
+        batch = draw_batch(self.clips, self.config.null_with_off if task is SEPARATE else dropped, own)
+        return self.losses(model, batch, task, progress, own)
 
     def losses(
-        self, batch: Batch, task: Task, sigma: Tensor, progress: float, generator: torch.Generator
+        self, model: JointModel, batch: Batch, task: Task, progress: float, own: Sequence[np.random.Generator]
     ) -> Mapping[str, Tensor]:
-        """Losses of one batch at given noise levels, by name; ``loss`` is their weighted sum."""
+        """Losses of some examples of a task, by name; ``loss`` is their weighted sum."""
         video_kept = torch.zeros(batch.video.shape[0], batch.video.shape[2], dtype=torch.bool)
         video_kept[:, 0] = True
         example = Example(
@@ -228,43 +239,43 @@ class JointStep:
                 interaction=task.interaction,
             ),
         )
+        device, sigma = device_of(model), sample_sigmas(self.config.sigmas, own)
         weights = LossWeights(self.config.face_weight, self.config.mask_weight * (1 - progress))
-        return example_losses(self.model, example, sigma, weights, generator)
+        return example_losses(model, on_device(example, device), sigma.to(device), weights, own)
+
+
+def draw_batch(clips: Clips, dropped: float, own: Sequence[np.random.Generator]) -> Batch:
+    """One clip for each example, a share of them without texts."""
+    chosen = np.array([random.integers(len(clips)) for random in own])
+    textless = np.array([random.random() < dropped for random in own])
+    return clips.batch(chosen, textless, textless)
 
 
 class AudioStep:
     """Losses of the audio branch alone: a video of one blank token keeps the other branch out of the way."""
 
-    def __init__(self, model: JointModel, clips: Clips, config: StepConfig, seed: int) -> None:
-        self.model = model
+    def __init__(self, clips: Clips, config: StepConfig, seed: int) -> None:
         self.clips = clips
         self.config = config
         self.seed = seed
 
-    def __call__(self, step: int, progress: float) -> Mapping[str, Tensor]:
-        """Compute the loss of one step; everything random comes from (seed, step)."""
-        config = self.config
-        random = np.random.default_rng([self.seed, step])
-        generator = torch.Generator().manual_seed(int(random.integers(2**62)))
-        dropped = config.text_dropout if progress >= config.text_dropout_from else 0.0
-        textless = random.random(config.batch) < dropped
-        batch = self.clips.batch(random.integers(len(self.clips), size=config.batch), textless, textless)
-        sigma = config.sigmas.sample(config.batch, generator)
-        with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
-            return {"loss": self.loss(batch, sigma, generator)}
-
-    def loss(self, batch: Batch, sigma: Tensor, generator: torch.Generator) -> Tensor:
-        """Velocity loss of the sound at given noise levels."""
-        size = self.model.config.patch_size
+    def __call__(self, model: JointModel, part: Part, progress: float) -> Mapping[str, Tensor]:
+        """Compute the loss of one part of a step."""
+        own = part.own(self.seed)
+        dropped = self.config.text_dropout if progress >= self.config.text_dropout_from else 0.0
+        device = device_of(model)
+        batch = on_device(draw_batch(self.clips, dropped, own), device)
+        sigma = sample_sigmas(self.config.sigmas, own).to(device)
+        size = model.config.patch_size
         count, mel_frames = batch.audio.shape[:2]
-        audio = disturb(batch.audio, sigma[:, None, None], generator)
+        audio = disturb(batch.audio, sigma[:, None, None], own)
         conditions = Conditions(
-            caption=torch.zeros(count, 1, self.model.config.text.caption_dim),
+            caption=torch.zeros(count, 1, model.config.text.caption_dim, device=device),
             speech_ids=batch.speech_ids,
             speech_lengths=batch.speech_lengths,
             interaction=Interaction.OFF,
         )
-        blank = torch.zeros(count, self.model.config.latent_channels, 1, size, size)
-        timesteps = (torch.zeros(count, 1), TIMESTEPS * sigma[:, None].expand(-1, mel_frames))
-        output = self.model(blank, audio.noisy, timesteps, conditions)
-        return velocity_loss(output.audio.float(), audio.velocity, torch.ones(()))
+        blank = torch.zeros(count, model.config.latent_channels, 1, size, size, device=device)
+        timesteps = (torch.zeros(count, 1, device=device), TIMESTEPS * sigma[:, None].expand(-1, mel_frames))
+        output = model(blank, audio.noisy, timesteps, conditions)
+        return {"loss": velocity_errors(output.audio.float(), audio.velocity, torch.ones((), device=device)).mean()}

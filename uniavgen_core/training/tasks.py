@@ -11,7 +11,7 @@ from enum import Enum
 import numpy as np
 
 from ..config import Interaction
-from .sigmas import LogitNormal
+from .sigmas import LogitNormal, Sigmas
 
 
 class TaskKind(Enum):
@@ -30,8 +30,7 @@ class TaskConfig:
     """What the steps of the last stage ask of the network. Shares are of steps, or of clips where it says so.
 
     Attributes:
-        batch: Clips in a step.
-        pair_batch: Clips in a step with two faces: half as many, for pictures twice as wide.
+        pair_factor: How many times fewer clips a step with two faces has: half as many, for pictures twice as wide.
         sigmas: Noise levels, as in joint training.
         joint: Joint generation, enough that nothing is forgotten.
         voice: Joint generation with a reference voice: new, and the hardest to learn.
@@ -63,12 +62,11 @@ class TaskConfig:
         face_weight: Extra weight of the video loss where there is face or mouth, as in joint training.
         mouth_weight: Extra weight where there is mouth, a few latent pixels of which all depends on who speaks.
         mask_weight: Weight of the face-mask loss at the start; half of joint training's, for masks that are known.
-        bfloat16: Whether matrix products run in bfloat16.
+        mask_weight_end: Weight of the face-mask loss at the end; between, it falls linearly.
     """
 
-    batch: int = 16
-    pair_batch: int = 8
-    sigmas: LogitNormal = field(default_factory=LogitNormal)
+    pair_factor: int = 2
+    sigmas: Sigmas = field(default_factory=LogitNormal)
     joint: float = 0.12
     voice: float = 0.2
     continuation: float = 0.23
@@ -98,7 +96,11 @@ class TaskConfig:
     face_weight: float = 2.0
     mouth_weight: float = 4.0
     mask_weight: float = 0.5
-    bfloat16: bool = True
+    mask_weight_end: float = 0.0
+
+    def mask_weight_at(self, progress: float) -> float:
+        """Weight of the face-mask loss at a share of the run."""
+        return self.mask_weight + (self.mask_weight_end - self.mask_weight) * progress
 
 
 @dataclass(frozen=True)
