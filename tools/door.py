@@ -42,6 +42,7 @@ VERBS = {
     "demo": Verb("make a video of a talking face in a real ComfyUI", "tools.demo", False, "tools.demo_options"),
     "test": Verb("run the tests, a real ComfyUI and a browser included; arguments go to pytest", "tools.run_tests"),
     "bench": Verb("measure cost and speed, for example: bench flops", "benchmarks"),
+    "evaluate": Verb("measure the bundled model, or any clips: evaluate --clips DIR", "uniavgen_core.evaluation"),
     "train": Verb("train, for example: train bundle", "uniavgen_core.training"),
 }
 

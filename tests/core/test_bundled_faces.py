@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from tools.measure_tasks import generate
-from tools.task_cases import cases_of
 from uniavgen_core.checkpoint.load import load_model
 from uniavgen_core.config import GuidanceConfig
+from uniavgen_core.evaluation.cases import cases_of
+from uniavgen_core.evaluation.generate import decode, generate
 from uniavgen_core.evaluation.sync import correlation, mouth_opening, sound_envelope
 from uniavgen_core.pipeline import SampleConfig
 from uniavgen_core.training.dataset import load_codec
@@ -24,11 +24,11 @@ STEPS = 8
 
 @pytest.fixture(scope="module")
 def fits():
-    """Correlation of the chosen and the other mouth with the sound, of four held-out pairs, left speakers first."""
+    """Correlation of the chosen and the other mouth with the sound, of held-out pairs, left and right in turn."""
     cases = cases_of("pair", 4)
     guidance = GuidanceConfig(2.0, 2.0, skipped_layer=None)
     model, codec = load_model(ASSETS / MODEL_FILE, dtype=torch.float32), load_codec(ASSETS / CODEC_FILE)
-    made = generate(model, codec, cases, SampleConfig(STEPS, guidance=guidance))
+    made = decode(codec, *generate(model, codec, cases, SampleConfig(STEPS, guidance=guidance)))
     return np.array([
         [correlation(mouth_opening(frames, *mouth), sound_envelope(mel.numpy(), 33)) for mouth in case.mouths]
         for (frames, mel), case in zip(made, cases, strict=True)
@@ -36,8 +36,8 @@ def fits():
 
 
 def test_the_chosen_mouth_follows_the_sound_on_either_side(fits):
-    assert fits[:2, 0].mean() > 0.5
-    assert fits[2:, 0].mean() > 0.5
+    assert fits[::2, 0].mean() > 0.5
+    assert fits[1::2, 0].mean() > 0.5
 
 
 def test_the_other_mouth_follows_it_much_less(fits):

@@ -6,6 +6,8 @@ ICML 2006), one class per word of the toons' vocabulary. Noise and blur in train
 Dimension key: B clips, M mel frames, T recogniser frames (M / 4), D width.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -18,6 +20,10 @@ from ..toon import WORDS
 _QUIETEST = -1.2
 """Floor of the normalised mel: what lies below is silence, and how silent is no matter of words."""
 _BATCH = 32
+_STRIDE = 4
+_EDGE = 0.15
+"""Share of a word's span at either end that is taught as blank."""
+Spans = Sequence[tuple[float, float]]
 _LEARNING_RATE = 1e-2
 
 
@@ -49,7 +55,12 @@ class WordRecogniser(nn.Module):
 
 
 def train_recogniser(
-    mels: Tensor, transcripts: list[str], steps: int = 1500, seed: int = 0, words: tuple[str, ...] = WORDS
+    mels: Tensor,
+    transcripts: list[str],
+    steps: int = 1500,
+    seed: int = 0,
+    words: tuple[str, ...] = WORDS,
+    spans: Sequence[Spans] | None = None,
 ) -> WordRecogniser:
     """Train a recogniser.
 
@@ -59,6 +70,7 @@ def train_recogniser(
         steps: Training steps of 32 clips.
         seed: Seed of starting weights, order and noise.
         words: The vocabulary.
+        spans: Where each word lies in each sound, mel frames from and to; with them it learns several times faster.
 
     Returns:
         The trained recogniser, ready to judge.
@@ -67,6 +79,7 @@ def train_recogniser(
         ValueError: If a transcript has a word outside the vocabulary.
     """
     labels = [_labels_of(transcript, words) for transcript in transcripts]
+    moments = None if spans is None else _moments(labels, spans, mels.shape[-1])
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -76,7 +89,10 @@ def train_recogniser(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, total_steps=steps, pct_start=0.1)
     for _ in range(steps):
         chosen = torch.randint(len(mels), (_BATCH,), generator=generator)
-        loss = _loss(model(_disturb(mels[chosen], generator)), [labels[index] for index in chosen])
+        scores = model(_disturb(mels[chosen], generator))
+        loss = _loss(scores, [labels[index] for index in chosen])
+        if moments is not None:
+            loss = loss + F.nll_loss(scores.flatten(0, 1), moments[chosen].flatten())
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -91,6 +107,16 @@ def _labels_of(transcript: str, words: tuple[str, ...]) -> Tensor:
     if unknown:
         raise ValueError(f"{transcript!r} has words outside the vocabulary: {', '.join(unknown)}.")
     return torch.tensor([words.index(word) + 1 for word in transcript.split()])
+
+
+def _moments(labels: list[Tensor], spans: Sequence[Spans], mel_frames: int) -> Tensor:
+    """Class of every recogniser frame, (B, T): a word in the middle of its span, the blank elsewhere."""
+    classes = torch.zeros(len(labels), -(-mel_frames // _STRIDE), dtype=torch.long)
+    for row, words, places in zip(classes, labels, spans, strict=True):
+        for word, (start, stop) in zip(words, places, strict=True):
+            edge = (stop - start) * _EDGE
+            row[max(0, round((start + edge) / _STRIDE)) : round((stop - edge) / _STRIDE)] = word
+    return classes
 
 
 def _loss(log_probabilities: Tensor, targets: list[Tensor]) -> Tensor:

@@ -2,7 +2,7 @@
 
 import torch
 
-from uniavgen_core.evaluation.timbre import heard_voices, train_voice_judge
+from uniavgen_core.evaluation.sound_judge import heard_classes, train_sound_judge
 from uniavgen_core.media.mel import normalize_mel
 
 QUIET = -9.0
@@ -22,18 +22,18 @@ def voices_of(count, seed):
 
 
 def test_the_judge_knows_voices_by_their_colour_and_not_by_their_words():
-    judge = train_voice_judge(*voices_of(64, 0), steps=40, count=2)
+    judge = train_sound_judge(*voices_of(64, 0), 2, steps=40)
     mels, voices = voices_of(32, 1)
-    assert torch.equal(heard_voices(judge, mels), voices)
+    assert torch.equal(heard_classes(judge, mels), voices)
 
 
 def test_silence_around_speech_and_how_deep_it_is_does_not_matter():
-    judge = train_voice_judge(*voices_of(64, 0), steps=5, count=2)
+    judge = train_sound_judge(*voices_of(64, 0), 2, steps=5)
     mels, _ = voices_of(8, 2)
     padded = torch.cat([torch.full((8, 80, 40), QUIET), mels.where(mels > QUIET, -12.0)], dim=2)
     torch.testing.assert_close(judge(normalize_mel(padded)), judge(normalize_mel(mels)), atol=0.05, rtol=0)
 
 
 def test_the_same_seed_gives_the_same_judge():
-    first, second = (train_voice_judge(*voices_of(16, 0), steps=2, seed=5, count=2).state_dict() for _ in range(2))
+    first, second = (train_sound_judge(*voices_of(16, 0), 2, steps=2, seed=5).state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)

@@ -1,4 +1,4 @@
-"""A small voice judge: which of the toons' voices is it?
+"""A small judge of sound: which of the toons' voices is it, or which of their emotions?
 
 A convolution over the log-mel, pooled over the moments that are not silent; it never sees words or picture. Noise and
 shifts of level in training make it tolerate artefacts.
@@ -12,29 +12,28 @@ from torch import Tensor, nn
 
 from ..media.mel import normalize_mel
 from ..shapes import MEL_BINS
-from ..toon import VOICES
 
 _QUIETEST = -1.2
 """Floor of the normalised mel: what lies below is silence."""
 _LOUD = 0.3
 """A moment is speech when its mean lies this far above the floor."""
 _BATCH = 32
-_LEARNING_RATE = 3e-3
+_LEARNING_RATE = 1e-2
 
 
-class VoiceJudge(nn.Module):
-    """Tells voices apart by their log-mel."""
+class SoundJudge(nn.Module):
+    """Tells classes of speech apart by their log-mel."""
 
-    def __init__(self, voices: int = len(VOICES), dim: int = 64) -> None:
+    def __init__(self, classes: int, dim: int = 64) -> None:
         super().__init__()
         self.convolutions = nn.Sequential(
             nn.Conv1d(MEL_BINS, dim, 5, stride=2, padding=2), nn.BatchNorm1d(dim), nn.ReLU(),
             nn.Conv1d(dim, dim, 5, stride=2, padding=2), nn.BatchNorm1d(dim), nn.ReLU(),
         )  # fmt: skip
-        self.head = nn.Linear(dim, voices)
+        self.head = nn.Linear(dim, classes)
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Score of each voice, (B, voices), for normalised log-mels (B, 80, M)."""
+        """Score of each class, (B, classes), for normalised log-mels (B, 80, M)."""
         mel = mel.clamp(min=_QUIETEST)
         features = self.convolutions(mel)
         loud = (mel.mean(1, keepdim=True) > _QUIETEST + _LOUD).float()
@@ -42,17 +41,15 @@ class VoiceJudge(nn.Module):
         return self.head((features * weight).sum(-1) / weight.sum(-1))
 
 
-def train_voice_judge(
-    mels: Tensor, voices: Tensor, steps: int = 600, seed: int = 0, count: int = len(VOICES)
-) -> VoiceJudge:
+def train_sound_judge(mels: Tensor, labels: Tensor, classes: int, steps: int = 600, seed: int = 0) -> SoundJudge:
     """Train a judge.
 
     Args:
         mels: Log-mels, natural logarithm, not normalised, (B, 80, M).
-        voices: Whose each is, long, (B,).
+        labels: Class of each, from 0, long, (B,).
+        classes: How many there are.
         steps: Training steps of 32 clips.
         seed: Seed of starting weights, order and noise.
-        count: Number of voices.
 
     Returns:
         The trained judge.
@@ -60,21 +57,23 @@ def train_voice_judge(
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = VoiceJudge(count)
+        model = SoundJudge(classes)
     mels = normalize_mel(mels)
     optimizer = torch.optim.AdamW(model.parameters(), _LEARNING_RATE, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, total_steps=steps, pct_start=0.1)
     for _ in range(steps):
         chosen = torch.randint(len(mels), (_BATCH,), generator=generator)
         level, strength = torch.rand(2, _BATCH, 1, 1, generator=generator)
         noise = 0.3 * strength * torch.randn(mels[chosen].shape, generator=generator)
-        loss = F.cross_entropy(model(mels[chosen] + 0.4 * (level - 0.5) + noise), voices[chosen])
+        loss = F.cross_entropy(model(mels[chosen] + 0.4 * (level - 0.5) + noise), labels[chosen])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        schedule.step()
     return model.eval().requires_grad_(False)
 
 
 @torch.no_grad()
-def heard_voices(model: VoiceJudge, mels: Tensor) -> Tensor:
-    """Likeliest voice of each log-mel (B, 80, M), natural logarithm, not normalised; long, (B,)."""
+def heard_classes(model: SoundJudge, mels: Tensor) -> Tensor:
+    """Likeliest class of each log-mel (B, 80, M), natural logarithm, not normalised; long, (B,)."""
     return model(normalize_mel(mels)).argmax(-1)

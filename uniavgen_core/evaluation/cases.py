@@ -3,6 +3,7 @@
 Dimension key: F video frames, H picture height, W picture width, S mel frames, R mel frames of a reference voice.
 """
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -10,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from uniavgen_core.config import Interaction
-from uniavgen_core.media.mel import log_mel, normalize_mel
-from uniavgen_core.shapes import MEL_RATE, SAMPLE_RATE
-from uniavgen_core.toon import ToonPair, ToonScene, ToonSpeech, make_pair, make_scene, make_speech
-from uniavgen_core.training.material import Words
-from uniavgen_core.training.scenes import digital_silence
+from ..config import Interaction
+from ..media.mel import log_mel, normalize_mel
+from ..shapes import MEL_RATE, SAMPLE_RATE
+from ..toon import VOICES, ToonPair, ToonScene, ToonSpeech, make_pair, make_scene, make_speech
+from ..training.material import Words
+from ..training.scenes import digital_silence
 
 VOICE_SEED = 500_000
 SILENCE_SECONDS = 0.3
@@ -38,6 +39,8 @@ class Case:
         words: What is said and when.
         interaction: Directions that run.
         voice: Number of the voice that should be heard.
+        emotion: The one the caption asks for, of ``Emotion``.
+        movement: The head's, one of ``MOVEMENTS``.
         mouths: Centre, pixels (F, 2), and head radius of the mouth that speaks, then of the one that does not.
         spoken: Reference voice, or None.
         mask: Face mask of the speaker, (F, H, W), or None.
@@ -52,6 +55,8 @@ class Case:
     words: Words
     interaction: Interaction
     voice: int
+    emotion: int
+    movement: str
     mouths: tuple[tuple[np.ndarray, float], ...]
     spoken: ToonSpeech | None = None
     mask: np.ndarray | None = None
@@ -77,6 +82,8 @@ def case_of(scene: ToonScene, interaction: Interaction = Interaction.BOTH) -> Ca
         words=Words(clip.transcript, MEL_RATE * scene.start),
         interaction=interaction,
         voice=clip.voice,
+        emotion=clip.emotion,
+        movement=clip.movement,
         mouths=((clip.mouth_center, clip.face_radius),),
     )
 
@@ -127,44 +134,54 @@ def paired(pair: ToonPair) -> Case:
     )
 
 
-def scenes(count: int, wanted: Callable[[ToonScene], bool]) -> list[ToonScene]:
-    """The first held-out scenes that are wanted."""
-    found, seed = [], 0
-    while len(found) < count:
-        scene = make_scene(seed, "held_out")
-        found += [scene] if wanted(scene) else []
-        seed += 1
-    return found
+def scenes(count: int, first_seed: int, wanted: Callable[[ToonScene], bool]) -> list[ToonScene]:
+    """The first held-out scenes that are wanted, from a seed on."""
+    found = (scene for scene in (make_scene(seed, "held_out") for seed in itertools.count(first_seed)) if wanted(scene))
+    return list(itertools.islice(found, count))
 
 
-def lone_pairs(count: int) -> list[ToonPair]:
-    """The first held-out pairs of which one speaks, as many on the left as on the right."""
+def lone_pairs(count: int, first_seed: int) -> list[ToonPair]:
+    """The first held-out pairs of which one speaks, in turn the left one and the right one."""
     found: tuple[list[ToonPair], list[ToonPair]] = ([], [])
-    seed = 0
-    while min(map(len, found)) < count // 2:
+    for seed in itertools.count(first_seed):
+        if min(map(len, found)) * 2 >= count:
+            break
         pair = make_pair(seed, "held_out")
         if len(pair.speakers) == 1:
             found[pair.speakers[0]].append(pair)
-        seed += 1
-    return [pair for side in found for pair in side[: count // 2]]
+    return [pair for both in zip(*found, strict=False) for pair in both][:count]
 
 
-def cases_of(task: str, count: int) -> list[Case]:
-    """Held-out cases of one task."""
+def cases_of(task: str, count: int, first_seed: int = 0) -> list[Case]:
+    """Held-out cases of one task; fewer are the beginning of more.
+
+    Args:
+        task: One of ``TASKS``.
+        count: How many.
+        first_seed: Where the search for fitting scenes begins.
+
+    Returns:
+        The cases.
+    """
     if task == "pair":
-        return [paired(pair) for pair in lone_pairs(count)]
+        return [paired(pair) for pair in lone_pairs(count + count % 2, first_seed)][:count]
     if task.startswith("continuation"):
-        found = [continued(scene) for scene in scenes(count, lambda scene: scene.kept_latents > 0)]
+        found = [continued(scene) for scene in scenes(count, first_seed, lambda scene: scene.kept_latents > 0)]
         if task == "continuation":
             return found
-        voices = [make_speech(VOICE_SEED + i, split="held_out", voice=case.voice) for i, case in enumerate(found)]
-        return [with_voice(*both) for both in zip(found, voices, strict=True)]
+        return [with_voice(case, _speech(first_seed + i, case.voice)) for i, case in enumerate(found)]
+    is_late = task == "late"
     plain = scenes(
-        count, lambda scene: scene.kept_latents == 0 and scene.fits and (scene.start > 0) == (task == "late")
+        count, first_seed, lambda scene: scene.kept_latents == 0 and scene.fits and (scene.start > 0) == is_late
     )
     if task in ("voice", "voice, not told"):
-        voices = [make_speech(VOICE_SEED + i, split="held_out", voice=i % 8) for i in range(count)]
         joint = [case_of(scene, Interaction.AUDIO_TO_VIDEO) for scene in plain]
-        return [with_voice(*both, told=task == "voice") for both in zip(joint, voices, strict=True)]
+        told = task == "voice"
+        return [with_voice(case, _speech(first_seed + i, i % len(VOICES)), told) for i, case in enumerate(joint)]
     make = {"joint": case_of, "driven": driven, "dubbing": dubbed, "late": late}[task]
     return [make(scene) for scene in plain]
+
+
+def _speech(seed: int, voice: int) -> ToonSpeech:
+    """A held-out sentence in a voice, to refer to."""
+    return make_speech(VOICE_SEED + seed, split="held_out", voice=voice)

@@ -1,0 +1,171 @@
+"""Clips of a folder: files, what a manifest says of them, and their pictures and sound.
+
+Dimension key: F video frames, H picture height, W picture width, N samples.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+ENDINGS = (".mp4", ".webm", ".mkv", ".mov", ".avi", ".m4v")
+MANIFEST = "manifest.jsonl"
+LONGEST_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One clip and what is known of it.
+
+    Attributes:
+        path: The file.
+        caption: What should be seen, or empty.
+        transcript: What should be said, or empty.
+        speaker: Who should speak, or empty.
+        reference_image: A picture of who should be seen, or None.
+        reference_voice: A sound or video of who should be heard, or None.
+    """
+
+    path: Path
+    caption: str = ""
+    transcript: str = ""
+    speaker: str = ""
+    reference_image: Path | None = None
+    reference_voice: Path | None = None
+
+
+@dataclass(frozen=True)
+class ClipFile:
+    """A decoded clip.
+
+    Attributes:
+        frames: RGB, (F, H, W, 3) uint8.
+        fps: Frames a second.
+        waveform: Mono, (N,) float32; empty without a sound track.
+        sample_rate: Hz; 0 without a sound track.
+    """
+
+    frames: np.ndarray
+    fps: float
+    waveform: Tensor
+    sample_rate: int
+
+
+def list_clips(folder: Path) -> tuple[list[Entry], dict[str, str]]:
+    """Find the clips of a folder.
+
+    Args:
+        folder: With videos, and perhaps a manifest: ``manifest.jsonl``, one JSON object a line with ``path`` and any of
+            ``caption``, ``transcript``, ``speaker``, ``reference_image`` and ``reference_voice``; paths are relative to
+            the folder. With a manifest, only its clips count.
+
+    Returns:
+        The clips in order, and what was left out: reason by place.
+
+    Raises:
+        ValueError: If the folder is none, or has no clip.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder.")
+    skipped: dict[str, str] = {}
+    if (folder / MANIFEST).is_file():
+        entries = _read_manifest(folder, skipped)
+    else:
+        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)
+        entries = [Entry(path) for path in files]
+    if not entries and not skipped:
+        raise ValueError(f"{folder} has no clips: no {MANIFEST}, and no file that ends in {', '.join(ENDINGS)}.")
+    return entries, skipped
+
+
+def _read_manifest(folder: Path, skipped: dict[str, str]) -> list[Entry]:
+    """Entries of a folder's manifest; lines that cannot be used are noted."""
+    entries = []
+    lines = (folder / MANIFEST).read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                entries.append(_entry(folder, json.loads(line)))
+            except (ValueError, TypeError) as error:
+                skipped[f"{MANIFEST} line {number}"] = str(error)
+    return entries
+
+
+def _entry(folder: Path, fields: dict) -> Entry:
+    """One line of a manifest.
+
+    Raises:
+        ValueError: If it is no object, or has no path, or a text is none.
+    """
+    if not isinstance(fields, dict) or not isinstance(fields.get("path"), str):
+        raise ValueError('It is not a JSON object with a text "path".')
+    texts = {name: fields.get(name) or "" for name in ("caption", "transcript", "speaker")}
+    for name, value in texts.items():
+        if not isinstance(value, str):
+            raise ValueError(f'"{name}" is {value!r}; it must be text.')
+    references = {
+        name: folder / fields[name] if fields.get(name) else None for name in ("reference_image", "reference_voice")
+    }
+    return Entry(folder / fields["path"], **texts, **references)
+
+
+def read_clip(path: Path) -> ClipFile:
+    """Decode a video with its sound, at most a minute.
+
+    Raises:
+        ValueError: If it cannot be read as a video, or its pictures cannot be decoded.
+    """
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise ValueError("It has no pictures.")
+            video = container.streams.video[0]
+            fps = float(video.average_rate or 0)
+            if fps <= 0:
+                raise ValueError("Its frame rate is unknown.")
+            frames = []
+            for frame in container.decode(video):
+                frames.append(frame.to_ndarray(format="rgb24"))
+                if len(frames) >= LONGEST_SECONDS * fps:
+                    break
+    except (av.FFmpegError, OSError) as error:
+        raise ValueError(f"It cannot be read as a video: {error}") from error
+    if not frames:
+        raise ValueError("It has no pictures that can be decoded.")
+    if any(frame.shape != frames[0].shape for frame in frames):
+        raise ValueError("Its pictures change in size.")
+    return ClipFile(np.stack(frames), fps, *read_sound(path))
+
+
+def read_sound(path: Path) -> tuple[Tensor, int]:
+    """Decode a file's sound, mixed to mono, at most a minute.
+
+    Returns:
+        Samples, (N,) float32, and their rate in Hz; none and 0 without a sound track.
+
+    Raises:
+        ValueError: If the file cannot be read.
+    """
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.audio:
+                return torch.zeros(0), 0
+            stream = container.streams.audio[0]
+            rate = stream.codec_context.sample_rate
+            to_float, parts, length = av.AudioResampler(format="fltp", layout="mono", rate=rate), [], 0
+            for frame in container.decode(stream):
+                parts += [part.to_ndarray()[0] for part in to_float.resample(frame)]
+                length += frame.samples
+                if length >= LONGEST_SECONDS * rate:
+                    break
+    except (av.FFmpegError, OSError) as error:
+        raise ValueError(f"Its sound cannot be read: {error}") from error
+    samples = np.concatenate(parts) if parts else np.zeros(0, np.float32)
+    return torch.from_numpy(samples.astype(np.float32)), rate if len(samples) else 0

@@ -1,0 +1,239 @@
+"""Measures the clips of a folder, whoever made them, by the paper's judges where they are given and stand-ins else."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from torch import Tensor
+
+from ..media.mel import log_mel
+from ..media.resample import resample
+from ..toon import WORDS
+from .clip_file import ClipFile, Entry, list_clips, read_clip, read_sound
+from .judges import Judges
+from .paper_models import spoken_words
+from .picture_standins import (
+    farneback,
+    features,
+    flow_strengths,
+    image_quality,
+    is_dynamic,
+    movement,
+    subject_consistency,
+)
+from .recogniser import recognise, word_errors
+from .sound_standins import emotion_agreement, sound_quality, timbre_consistency, vocal_arousal
+from .sync_meter import measure_sync
+
+_FEATURE_FRAMES = 48
+
+
+@dataclass(frozen=True)
+class PaperJudges:
+    """The paper's judges that were given; None where a stand-in has to do.
+
+    Attributes:
+        whisper: Hears words.
+        audiobox: Rates sound.
+        dino: Features of pictures.
+        raft: Optical flow.
+        musiq: Rates pictures.
+    """
+
+    whisper: Any = None
+    audiobox: Any = None
+    dino: Any = None
+    raft: Any = None
+    musiq: Any = None
+
+
+@dataclass(frozen=True)
+class ClipResult:
+    """What was measured of one clip.
+
+    Attributes:
+        name: The file, relative to the folder.
+        values: By measure; what could not be measured is missing.
+        reasons: Why not, by measure.
+        words: How many the transcript has, of which word errors are a share.
+        by_toon_judge: Whether the toons' word judge heard the words.
+    """
+
+    name: str
+    values: Mapping[str, float]
+    reasons: Mapping[str, str]
+    words: int = 0
+    by_toon_judge: bool = False
+
+
+class FolderMeter:
+    """Measures one clip after another."""
+
+    def __init__(self, papers: PaperJudges, toon_judges: Callable[[], Judges]) -> None:
+        """Prepare.
+
+        Args:
+            papers: The paper's judges.
+            toon_judges: Gets the toons' judges; called only when a clip's transcript has toon words alone.
+        """
+        self.papers = papers
+        self._toon_judges = toon_judges
+
+    def measure(self, entry: Entry, name: str) -> ClipResult:
+        """Measure one clip.
+
+        Raises:
+            ValueError: If it cannot be read.
+        """
+        clip = read_clip(entry.path)
+        values: dict[str, float] = {}
+        reasons: dict[str, str] = {}
+        for part in (self._sync, self._sound, self._timbre, self._picture):
+            try:
+                values |= part(clip, entry)
+            except ValueError as error:
+                reasons[part.__name__.strip("_")] = str(error)
+        words, by_toon_judge = spoken_words(entry.transcript).split(), False
+        if words and clip.sample_rate:
+            by_toon_judge = self.papers.whisper is None and set(words) <= set(WORDS)
+            heard = self._hear(clip, by_toon_judge)
+            if heard is None:
+                reasons["words"] = "not measured: no Whisper was given, and these are not the toons' words"
+            else:
+                values["word_errors"] = float(word_errors(" ".join(words), heard))
+        return ClipResult(name, values, reasons, len(words), by_toon_judge)
+
+    def _hear(self, clip: ClipFile, by_toon_judge: bool) -> str | None:
+        """What is said, None where nobody can tell."""
+        if self.papers.whisper is not None:
+            return spoken_words(self.papers.whisper.hear(clip.waveform, clip.sample_rate))
+        if not by_toon_judge:
+            return None
+        mel = log_mel(resample(clip.waveform[None], clip.sample_rate)[0])
+        return recognise(self._toon_judges().words, mel[None])[0]
+
+    def _sync(self, clip: ClipFile, entry: Entry) -> dict[str, float]:
+        """Mouth and sound."""
+        del entry
+        reading = measure_sync(clip.frames, clip.fps, _sound_of(clip), clip.sample_rate)
+        if not reading.score:
+            raise ValueError(" ".join(reading.notices))
+        return {
+            "sync": reading.score,
+            "sync_at_zero": reading.at_zero,
+            "sync_by_chance": reading.chance,
+            "lag_ms": reading.lag_ms,
+        }
+
+    def _sound(self, clip: ClipFile, entry: Entry) -> dict[str, float]:
+        """Quality of the sound, and whether the face is lively when the voice is."""
+        del entry
+        waveform = _sound_of(clip)
+        values = {"sound_quality": sound_quality(waveform, clip.sample_rate)}
+        if self.papers.audiobox is not None:
+            values |= self.papers.audiobox.rate(waveform, clip.sample_rate)
+        arousal = vocal_arousal(waveform, clip.sample_rate)
+        return values | {"emotion": emotion_agreement(arousal, movement(clip.frames), clip.fps)}
+
+    def _timbre(self, clip: ClipFile, entry: Entry) -> dict[str, float]:
+        """Whether the voice stays one, and is the reference's."""
+        waveform = _sound_of(clip)
+        values = {}
+        if entry.reference_voice is not None:
+            reference = read_sound(entry.reference_voice)
+            if reference[1]:
+                values["timbre_reference"] = timbre_consistency(waveform, clip.sample_rate, reference)
+        return values | {"timbre": timbre_consistency(waveform, clip.sample_rate)}
+
+    def _picture(self, clip: ClipFile, entry: Entry) -> dict[str, float]:
+        """Subject, motion and quality of the pictures."""
+        chosen = clip.frames[:: max(1, len(clip.frames) // _FEATURE_FRAMES)]
+        describe = features if self.papers.dino is None else self.papers.dino.features
+        vectors = describe(chosen)
+        flow = farneback if self.papers.raft is None else self.papers.raft
+        strengths = flow_strengths(clip.frames, clip.fps, flow)
+        rate = image_quality if self.papers.musiq is None else self.papers.musiq.rate
+        values = {
+            "subject": subject_consistency(vectors),
+            "dynamic": float(is_dynamic(strengths)),
+            "flow": float(strengths.mean()) if len(strengths) else 0.0,
+            "image": rate(clip.frames),
+        }
+        if entry.reference_image is not None:
+            values["subject_reference"] = subject_consistency(vectors, describe(_picture_at(entry.reference_image))[0])
+        return values
+
+
+def _sound_of(clip: ClipFile) -> Tensor:
+    """The clip's sound.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    if not clip.sample_rate:
+        raise ValueError("It has no sound.")
+    return clip.waveform
+
+
+def _picture_at(path: Path) -> np.ndarray:
+    """A picture file as one frame, (1, H, W, 3) uint8.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise ValueError(f"The reference image cannot be read: {error}") from error
+    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    if picture is None:
+        raise ValueError(f"The reference image {path.name} is no picture.")
+    return picture[None, :, :, ::-1]
+
+
+def measure_folder(
+    folder: Path, meter: FolderMeter, on_clip: Callable[[int, int], None] = lambda *_: None
+) -> tuple[list[ClipResult], dict[str, str]]:
+    """Measure every clip of a folder.
+
+    Args:
+        folder: With videos, and perhaps a manifest; see ``list_clips``.
+        meter: Measures one.
+        on_clip: Called after each with its number from 1 and how many there are.
+
+    Returns:
+        The results, and what was skipped: reason by place.
+
+    Raises:
+        ValueError: If the folder is none, or has no clip.
+    """
+    entries, skipped = list_clips(folder)
+    results = []
+    for number, entry in enumerate(entries, 1):
+        name = entry.path.relative_to(folder).as_posix() if entry.path.is_relative_to(folder) else entry.path.name
+        try:
+            results.append(meter.measure(entry, name))
+        except ValueError as error:
+            skipped[name] = str(error)
+        on_clip(number, len(entries))
+    return results, skipped
+
+
+def summary(results: Sequence[ClipResult]) -> dict[str, float]:
+    """Means over the clips that have each measure; ``wer`` is errors over words, ``in_time`` of known lags.
+
+    Args:
+        results: Of ``measure_folder``.
+
+    Returns:
+        By measure.
+    """
+    names = sorted({name for result in results for name in result.values} - {"word_errors"})
+    values = {name: float(np.mean([r.values[name] for r in results if name in r.values])) for name in names}
+    heard = [result for result in results if "word_errors" in result.values]
+    if heard:
+        values["wer"] = sum(result.values["word_errors"] for result in heard) / sum(result.words for result in heard)
+    return values

@@ -1,0 +1,122 @@
+"""The report on a folder of clips: a table whose every measure says who judged, its plots, and what was skipped."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from .bars import draw_bars, draw_lags
+from .folder import ClipResult, PaperJudges, summary
+from .table import markdown_table, published
+
+_STAND_IN = "stand-in: "
+_FILES = {"table": ".md", "json": ".json", "bars": "-bars.png", "lags": "-lags.png"}
+_MOST_BARS = 12
+
+
+def judged_by(papers: PaperJudges, results: Sequence[ClipResult]) -> dict[str, str]:
+    """Who judged each measure, for the table.
+
+    Args:
+        papers: The paper's judges that were given.
+        results: Of the clips.
+
+    Returns:
+        By measure.
+    """
+    toon = _STAND_IN + "the toons' own word judge, on clips whose transcripts have toon words alone (paper: Whisper)"
+    dino = "DINO as in VBench" if papers.dino else _STAND_IN + "gradients and colours, in VBench's form (paper: DINO)"
+    raft = "RAFT as in VBench" if papers.raft else _STAND_IN + "Farneback's flow, in VBench's form (paper: RAFT)"
+    timbre = _STAND_IN + "statistics of mel cepstra"
+    meter = _STAND_IN + "correlation of mouth opening and loudness (paper: SyncNet's confidence)"
+    nobody = "not measured: no Whisper was given, and no transcript has the toons' words alone"
+    heard_by_toon_judge = toon if any(result.by_toon_judge for result in results) else nobody
+    return {
+        "sync": meter + ", best lag",
+        "sync_at_zero": meter + ", lag 0",
+        "sync_by_chance": "the same with the sound backwards: a sync near it says nothing",
+        "lag_ms": _STAND_IN + "lag of the best correlation, ms, positive when the sound is late",
+        "timbre": timbre + ", first half against second",
+        "timbre_reference": timbre + ", against the reference voice",
+        "emotion": _STAND_IN + "whether the picture moves more when the voice is excited, correlation over time",
+        "wer": "Whisper" if papers.whisper else heard_by_toon_judge,
+        "PQ": "AudioBox-Aesthetics, production quality",
+        "CU": "AudioBox-Aesthetics, content usefulness",
+        "sound_quality": _STAND_IN + "dB of the loud moments over the quiet ones (paper: AudioBox-Aesthetics)",
+        "subject": dino,
+        "subject_reference": dino + ", against the reference image",
+        "dynamic": raft + ", share of clips that move",
+        "flow": raft + ", movement as a share of the least that counts",
+        "image": "MUSIQ as in VBench" if papers.musiq else _STAND_IN + "sharpness less noise (paper: MUSIQ)",
+    }
+
+
+def write_report(
+    work: Path,
+    source: Path,
+    found: tuple[Sequence[ClipResult], Mapping[str, str]],
+    papers: PaperJudges,
+    rows: Mapping[str, Sequence[ClipResult]] | None = None,
+) -> dict:
+    """Write Markdown, JSON and plots into the work folder.
+
+    Args:
+        work: Where to write.
+        source: The folder that was measured.
+        found: Results, and what was skipped with the reason.
+        papers: The paper's judges that were given.
+        rows: Further sets of clips to set beside, by name.
+
+    Returns:
+        The content; ``files`` names what was written.
+    """
+    results, skipped = found
+    judges = judged_by(papers, results)
+    sets = {source.name: results} | dict(rows or {})
+    means = {name: summary(some) for name, some in sets.items()}
+    paths = {name: work / f"clips{ending}" for name, ending in _FILES.items()}
+    shown = [(r.name, r.values) for r in results] if len(results) <= _MOST_BARS else []
+    draw_bars([*((f"mean, {name}", values) for name, values in means.items()), *shown], list(judges), paths["bars"])
+    lags = {name: [r.values["lag_ms"] for r in some if "lag_ms" in r.values] for name, some in sets.items()}
+    draw_lags(lags, "ms", paths["lags"])
+    content = {
+        "folder": source.name,
+        "clips": len(results),
+        "skipped": dict(skipped),
+        "judges": judges,
+        "means": means,
+        "results": [asdict(result) for result in results],
+        "files": {name: str(path) for name, path in paths.items()},
+    }
+    paths["table"].write_text(_markdown(content), encoding="utf-8")
+    paths["json"].write_text(json.dumps(content, indent=1), encoding="utf-8")
+    return content
+
+
+def _markdown(content: dict) -> str:
+    """The report as text."""
+    judges, means, results = content["judges"], content["means"], content["results"]
+    counts = {name: sum(name in result["values"] for result in results) for name in judges}
+    counts["wer"] = sum("word_errors" in result["values"] for result in results)
+    rows = [[name, *(mean.get(name) for mean in means.values()), counts[name], by] for name, by in judges.items()]
+    shown = [name for name in judges if counts[name] and name != "wer"]
+    clips = [[r["name"], *(r["values"].get(name) for name in shown), _words(r)] for r in results]
+    reasons = [[r["name"], part, why] for r in results for part, why in r["reasons"].items()]
+    parts = [
+        f"# Clips of {content['folder']}\n",
+        f"{content['clips']} measured, {len(content['skipped'])} skipped.\n",
+        markdown_table(["measure", *means, "clips", "judged by"], rows),
+        "## Clip by clip\n",
+        markdown_table(["", *shown, "word errors"], clips),
+    ]
+    if reasons:
+        parts += ["## Not measured\n", markdown_table(["clip", "measure", "why"], reasons)]
+    if content["skipped"]:
+        parts += ["## Skipped\n", markdown_table(["", "why"], list(content["skipped"].items()))]
+    return "\n".join([*parts, published()])
+
+
+def _words(result: dict) -> str | None:
+    """Word errors of one clip, as in 1 / 4."""
+    errors = result["values"].get("word_errors")
+    return None if errors is None else f"{errors:.0f} / {result['words']}"

@@ -1,0 +1,166 @@
+"""Measures of sound that need no weights: stand-ins for trained judges of timbre, of emotion and of sound quality.
+
+Dimension key: N samples, T moments a hundred to the second, D size of a voice print, F video frames.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..media.mel import log_mel
+from ..media.resample import resample
+from ..shapes import FPS, MEL_RATE, SAMPLE_RATE
+from .sync import correlation
+
+COEFFICIENTS = 20
+_LOUD_DB = 25.0
+_FEWEST_MOMENTS = 20
+_LOWEST_HZ, _HIGHEST_HZ = 60, 500
+_WINDOW = 1024
+_AROUSAL_SECONDS = 0.25
+_STILL = 1e-9
+
+
+def _mel(waveform: Tensor, sample_rate: int) -> Tensor:
+    """Log-mel of mono sound (N,) at any rate, (80, T)."""
+    return log_mel(resample(waveform[None], sample_rate, SAMPLE_RATE)[0])
+
+
+def _loud(mel: Tensor) -> Tensor:
+    """Moments within 25 dB of the loud ones, bool, (T,)."""
+    level = 20 / np.log(10) * mel.exp().mean(0).log()
+    return level > torch.quantile(level, 0.95) - _LOUD_DB
+
+
+def cepstra(waveform: Tensor, sample_rate: int) -> Tensor:
+    """Mel cepstra of the loud moments, without the one that is loudness.
+
+    Args:
+        waveform: Mono, (N,).
+        sample_rate: Hz.
+
+    Returns:
+        (moments, 20).
+
+    Raises:
+        ValueError: If less than a fifth of a second is loud.
+    """
+    from torchaudio.functional import create_dct
+
+    mel = _mel(waveform, sample_rate)
+    transform = create_dct(COEFFICIENTS + 1, mel.shape[0], norm="ortho")
+    chosen = (mel.T @ transform)[_loud(mel), 1:]
+    if len(chosen) < _FEWEST_MOMENTS:
+        raise ValueError(f"Only {len(chosen) / MEL_RATE:.2f} s of sound are loud enough to compare voices.")
+    return chosen
+
+
+def voice_distance(first: Tensor, second: Tensor) -> float:
+    """How different two voices sound: symmetric divergence of Gaussians with diagonal spread, per coefficient.
+
+    Args:
+        first: Cepstra of one, (moments, 20).
+        second: Cepstra of the other.
+
+    Returns:
+        At least 0.
+    """
+    means, spreads = zip(*((x.mean(0), x.var(0) + 1e-2) for x in (first, second)), strict=True)
+    apart = (means[0] - means[1]) ** 2
+    ratio = (spreads[0] + apart) / spreads[1] + (spreads[1] + apart) / spreads[0]
+    return float((ratio / 2 - 1).mean() / 2)
+
+
+def timbre_consistency(waveform: Tensor, sample_rate: int, reference: tuple[Tensor, int] | None = None) -> float:
+    """How alike the voice stays: the loud moments' first half against the second, or all against a reference.
+
+    Args:
+        waveform: Mono, (N,).
+        sample_rate: Hz.
+        reference: Another sound and its rate.
+
+    Returns:
+        In (0, 1], 1 for the same statistics: the exponential of minus the distance.
+
+    Raises:
+        ValueError: If too little is loud.
+    """
+    spoken = cepstra(waveform, sample_rate)
+    if reference is not None:
+        pair = spoken, cepstra(*reference)
+    else:
+        if len(spoken) < 2 * _FEWEST_MOMENTS:
+            raise ValueError(f"Only {len(spoken) / MEL_RATE:.2f} s of sound are loud enough to compare two halves.")
+        pair = spoken[: len(spoken) // 2], spoken[len(spoken) // 2 :]
+    return float(np.exp(-voice_distance(*pair)))
+
+
+def sound_quality(waveform: Tensor, sample_rate: int) -> float:
+    """How far speech stands out of what lies under it: the loud moments' level over the quiet ones', decibels.
+
+    Args:
+        waveform: Mono, (N,).
+        sample_rate: Hz.
+
+    Returns:
+        The 95th percentile of the level of the moments over the 5th, at most 60.
+    """
+    level = 20 / np.log(10) * _mel(waveform, sample_rate).exp().mean(0).log()
+    high, low = torch.quantile(level, torch.tensor([0.95, 0.05]))
+    return min(60.0, float(high - low))
+
+
+def vocal_arousal(waveform: Tensor, sample_rate: int) -> np.ndarray:
+    """How excited a voice sounds over time: loudness, brightness and height of pitch, each standardised, together.
+
+    Args:
+        waveform: Mono, (N,).
+        sample_rate: Hz.
+
+    Returns:
+        (T,), a hundred values a second; 0 is the clip's mean.
+    """
+    mel = _mel(waveform, sample_rate)
+    level = mel.exp().mean(0).log().numpy()
+    tilt = (mel[40:].mean(0) - mel[:20].mean(0)).numpy()
+    pitch = _pitch(resample(waveform[None], sample_rate, SAMPLE_RATE)[0].numpy(), len(level))
+    loud = _loud(mel).numpy()
+    parts = [np.where(loud, x, np.min(x[loud])) for x in (level, tilt, pitch)]
+    return sum((x - x.mean()) / max(float(x.std()), 1e-6) for x in parts) / len(parts)
+
+
+def _pitch(samples: np.ndarray, moments: int) -> np.ndarray:
+    """Logarithm of the pitch at each moment by autocorrelation, (T,)."""
+    hop = SAMPLE_RATE // MEL_RATE
+    padded = np.pad(samples, (_WINDOW // 2, _WINDOW))
+    windows = np.stack([padded[i * hop : i * hop + _WINDOW] for i in range(moments)]) * np.hanning(_WINDOW)
+    power = np.abs(np.fft.rfft(windows, 2 * _WINDOW)) ** 2
+    repeats = np.fft.irfft(power)[:, SAMPLE_RATE // _HIGHEST_HZ : SAMPLE_RATE // _LOWEST_HZ]
+    return np.log(SAMPLE_RATE / (SAMPLE_RATE // _HIGHEST_HZ + repeats.argmax(1)))
+
+
+def emotion_agreement(arousal: np.ndarray, movement: np.ndarray, fps: float = FPS) -> float:
+    """Whether a face is lively when its voice is: correlation of both over time, in windows of a quarter second.
+
+    Args:
+        arousal: From ``vocal_arousal``, (T,).
+        movement: How much the picture moves after each frame, (F - 1,).
+        fps: Frames a second.
+
+    Returns:
+        In [-1, 1]; 0 where the picture is still.
+    """
+    seconds = min(len(arousal) / MEL_RATE, len(movement) / fps)
+    count = int(seconds / _AROUSAL_SECONDS)
+    if count < 3 or np.std(movement) < _STILL:
+        return 0.0
+    edges = np.arange(count + 1) * _AROUSAL_SECONDS
+    return correlation(_means(arousal, edges * MEL_RATE), _means(movement, edges * fps))
+
+
+def _means(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Mean of the values between each two edges, at least of one."""
+    places = edges.astype(int)
+    return np.array([values[a : max(b, a + 1)].mean() for a, b in pairwise(places)])
