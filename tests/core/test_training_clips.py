@@ -42,6 +42,7 @@ def test_a_whole_line_is_read():
         ({"span": [2, 1]}, "bad line", r"span is \[2, 1\]"),
         ({"span": [0, float("nan")]}, "bad line", "span is"),
         ({"span": [True, 2]}, "bad line", "span is"),
+        ({"span": [-1, 2]}, "bad line", "span is"),
         ({"span": "0-1"}, "bad line", "span is '0-1'"),
     ],
 )

@@ -22,6 +22,7 @@ from uniavgen_core.toon.clip import make_clip
 from uniavgen_core.training.commands.encode import main
 from uniavgen_core.training.data import encode
 from uniavgen_core.training.data.encode import EncodeConfig, encode_source
+from uniavgen_core.training.data.faces import face_boxes
 from uniavgen_core.training.data.form import ClipForm, Faces
 from uniavgen_core.training.data.record import Skipped
 from uniavgen_core.training.data.source import load_source
@@ -224,18 +225,51 @@ def test_a_clip_without_a_face_is_left_out_where_one_is_required(tmp_path, monke
         encode.encode_clip(clip, record, encoders, EncodeConfig(tmp_path, FORM, faces=Faces.REQUIRE))
 
 
-def test_a_step_of_the_tiny_network_on_encoded_clips_has_a_finite_loss(encoded):
+@pytest.fixture(scope="module")
+def tiny_network():
     torch.manual_seed(0)
     model = JointModel(TINY)
     initialize(model)
-    for name in ("files", "shards", "toons"):
-        source = load_source(encoded[name][0], TINY.text)
-        part = Part(step=0, first=0, count=2)
-        example = source.example(Ask(TaskKind.JOINT, Interaction.BOTH), part.shared(0), part.own(0))
-        losses = example_losses(model, example, torch.tensor([0.5, 0.9]), LossWeights(1.0, 0.1), part.own(1))
-        losses["loss"].backward()
-        assert torch.isfinite(losses["loss"])
-        assert 0.5 < losses["video"] < 5
+    return model
+
+
+def losses_of(model, source, ask):
+    part = Part(step=0, first=0, count=2)
+    example = source.example(ask, part.shared(0), part.own(0))
+    return example_losses(model, example, torch.tensor([0.5, 0.9]), LossWeights(1.0, 0.1), part.own(1))
+
+
+@pytest.mark.parametrize("name", ["files", "shards", "toons"])
+def test_a_step_of_the_tiny_network_on_encoded_clips_has_a_finite_loss(encoded, tiny_network, name):
+    losses = losses_of(tiny_network, load_source(encoded[name][0], TINY.text), Ask(TaskKind.JOINT, Interaction.BOTH))
+    losses["loss"].backward()
+    assert torch.isfinite(losses["loss"])
+    # Untrained, the network says 0 where noise minus clean is meant, each of about unit variance.
+    assert 1 < losses["video"] < 4
+    assert 1 < losses["audio"] < 4
+
+
+@pytest.mark.parametrize(
+    ("ask", "learned"),
+    [
+        (Ask(TaskKind.VOICE, Interaction.AUDIO_TO_VIDEO, voice=True), {"video", "audio"}),
+        (Ask(TaskKind.CONTINUATION, Interaction.BOTH), {"video", "audio"}),
+        (Ask(TaskKind.DUBBING, Interaction.VIDEO_TO_AUDIO), {"audio"}),
+        (Ask(TaskKind.AUDIO_DRIVEN, Interaction.AUDIO_TO_VIDEO, audio_kept=True), {"video"}),
+    ],
+)
+def test_every_task_learns_what_it_does_not_keep(encoded, tiny_network, ask, learned):
+    losses = losses_of(tiny_network, load_source(encoded["toons"][0], TINY.text), ask)
+    assert {name for name in ("video", "audio") if losses[name] > 0} == learned
+    assert torch.isfinite(losses["loss"])
+
+
+def test_faces_of_a_clip_are_found_where_they_are():
+    clip = make_clip(1)
+    found = face_boxes(clip.frames[:5]) > 0
+    head = clip.face_mask[:5] > 127
+    assert (found & head).sum() > 0.5 * (found | head).sum()
+    assert not face_boxes(np.zeros((3, 64, 64, 3), np.uint8)).any()
 
 
 def test_nothing_that_can_be_used_is_an_error_and_bad_input_is_said(tmp_path, capsys):

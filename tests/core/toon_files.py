@@ -15,7 +15,7 @@ from uniavgen_core.training.data.toons import toon_record
 def write_video(file, frames, waveform, rate=FPS):
     """Write frames (F, H, W, 3) uint8 and sound (N,), None for no sound, as mp4; nearly without loss."""
     with av.open(file, "w", format="mp4") as container:
-        video = container.add_stream("libx264", rate=rate, options={"crf": "4", "preset": "ultrafast"})
+        video = container.add_stream("libx264", rate=rate, options={"crf": "4", "preset": "ultrafast", "g": "8"})
         video.height, video.width = frames.shape[1:3]
         video.pix_fmt = "yuv444p"
         audio = None if waveform is None else container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
