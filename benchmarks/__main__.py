@@ -4,19 +4,22 @@ import argparse
 import json
 import sys
 
-from . import flops
+from . import flops, train
 
-MEASUREMENTS = {"flops": flops}
+MEASUREMENTS = {"flops": flops, "train": train}
 
 
 def main(arguments: list[str]) -> int:
     """Run the measurement the command line names; returns the exit status."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("name", choices=sorted(MEASUREMENTS), help="what to measure")
-    parser.add_argument("--json", action="store_true", help="print the results as one JSON object on the last line")
+    commands = parser.add_subparsers(dest="name", required=True)
+    for name, module in MEASUREMENTS.items():
+        command = commands.add_parser(name, help=module.__doc__.splitlines()[0], description=module.__doc__)
+        command.add_argument("--json", action="store_true", help="print the results as one JSON object, the last line")
+        module.add_options(command)
     options = parser.parse_args(arguments)
     measurement = MEASUREMENTS[options.name]
-    results = measurement.measure()
+    results = measurement.measure(options)
     sys.stdout.write(measurement.table(results) + "\n")
     if options.json:
         sys.stdout.write(json.dumps(results) + "\n")

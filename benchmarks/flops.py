@@ -7,6 +7,7 @@ directions even when they are off, as the inference release does.
 """
 
 import importlib.util
+from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -116,8 +117,14 @@ def step_tflop(width: int, height: int, form: type[JointModel] = JointModel) -> 
     return (cond + (early + late) / 2) / TERA
 
 
-def measure() -> dict[str, float]:
+def add_options(parser: ArgumentParser) -> None:
+    """Nothing can be chosen."""
+    del parser
+
+
+def measure(options: Namespace) -> dict[str, float]:
     """Count one step at every size, in the network's form and in the naive form."""
+    del options
     forms = (("step_tflop", JointModel), ("naive_step_tflop", naive_model()))
     return {
         f"{key}_{width}x{height}": round(step_tflop(width, height, form), 3)

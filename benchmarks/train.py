@@ -1,0 +1,253 @@
+"""Steps of the second stage of training at the released widths, on one synthetic clip, from random weights.
+
+On an accelerator the whole network is trained, in bfloat16 with its optimiser's state, so that one card of 80 GB holds
+it. Without one, layers and clip are cut down so that a CPU and ordinary memory do, in float32; what the whole would
+need is then computed. Layers are recomputed (gradient checkpointing) in both. The speed is set against a large product
+of matrices in the same call.
+"""
+
+import json
+import sys
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from uniavgen_core.config import RELEASED
+from uniavgen_core.diffusion.flow import mix
+from uniavgen_core.diffusion.schedule import TIMESTEPS
+from uniavgen_core.model.initialize import initialize
+from uniavgen_core.model.joint import Conditions, JointModel
+from uniavgen_core.shapes import AVShape
+from uniavgen_core.training.estimate import DEVICES, RunSize, estimate
+from uniavgen_core.training.loss import face_mask_loss, velocity_loss
+from uniavgen_core.training.recomputed import RecomputedModel
+
+TERA, GIGA = 1e12, 1e9
+RATE, DECAY, CLIP, SHIFT, MASK_WEIGHT = 5e-6, 0.01, 1.0, 5.0, 0.1
+"""Of the paper's second stage; what it does not tell as the trainer has it."""
+CHARACTERS = 80
+PEAK_SECONDS = 2.0
+COMPUTED_SIZE = AVShape(736, 736, 81)
+
+
+@dataclass(frozen=True)
+class TrainSize:
+    """How much of the released network is trained on what.
+
+    Attributes:
+        layers: Layers of both branches; every second one interacts.
+        shape: Size of a clip; one clip is a step.
+        steps: Number of steps.
+        dtype: Of weights and optimiser.
+    """
+
+    layers: int
+    shape: AVShape
+    steps: int = 20
+    dtype: torch.dtype = torch.float32
+
+    @property
+    def run(self) -> RunSize:
+        """The same for the estimate of memory and arithmetic."""
+        config = replace(RELEASED, num_layers=self.layers, num_interactions=(self.layers + 1) // 2)
+        return RunSize(config, self.shape, batch=1, half=False, recomputed=True, averaged=False)
+
+
+WHOLE = TrainSize(RELEASED.num_layers, COMPUTED_SIZE, dtype=torch.bfloat16)
+CUT = TrainSize(2, AVShape(128, 128, 17))
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Add what can be chosen; by default what the device can hold."""
+    parser.add_argument("--steps", type=int, default=CUT.steps, help="number of steps")
+    parser.add_argument("--layers", type=int, help="layers of both branches, of 30")
+    parser.add_argument("--side", type=int, help="side of the square picture, pixels, a multiple of 32 ")
+    parser.add_argument("--frames", type=int, help="video frames of a clip, 4n + 1")
+
+
+def size_of(options: Namespace, device: torch.device) -> TrainSize:
+    """What to train: as chosen, and else what the device can hold."""
+    size = WHOLE if device.type == "cuda" else CUT
+    shape = replace(
+        size.shape,
+        width=options.side or size.shape.width,
+        height=options.side or size.shape.height,
+        video_frames=options.frames or size.shape.video_frames,
+    )
+    return replace(size, steps=options.steps, layers=options.layers or size.layers, shape=shape)
+
+
+def measure(options: Namespace) -> dict:
+    """Train, and give what was measured, with what the whole network at full size would need as computed."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    size = size_of(options, device)
+    guess = estimate(size.run)
+    peak = matrix_peak(size.dtype, device)
+    log = train(size, device)
+    peak = max(peak, matrix_peak(size.dtype, device))
+    seconds = median(line["seconds"] for line in log)
+    once = guess.operations - guess.recomputing
+    return {
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads",
+        "layers": size.layers,
+        "interactions": size.run.model.num_interactions,
+        "size": [size.shape.width, size.shape.height, size.shape.video_frames],
+        "dtype": str(size.dtype).removeprefix("torch."),
+        "parameters": guess.trained,
+        "steps": len(log),
+        "tokens_per_step": guess.tokens,
+        "step_seconds": round(seconds, 3),
+        "tokens_per_second": round(guess.tokens / seconds, 2),
+        "step_tflop": round(guess.operations / TERA, 4),
+        "tflop_per_second": round(guess.operations / TERA / seconds, 4),
+        "peak_tflop_per_second": round(peak / TERA, 4),
+        "mfu": round(once / seconds / peak, 4),
+        "hardware_share": round(guess.operations / seconds / peak, 4),
+        "peak_memory_gb": round(peak_memory(device) / GIGA, 2),
+        "estimated_memory_gb": round(guess.total * size.dtype.itemsize / 4 / GIGA, 2),
+        "first_loss": log[0]["loss"],
+        "last_loss": log[-1]["loss"],
+        "computed": computed(),
+        "log": log,
+    }
+
+
+def computed() -> dict:
+    """What the whole network needs at full size on eight cards with the paper's batch; nothing of it is measured."""
+    card = DEVICES["h100"]
+    run = RunSize(batch=32, devices=8, accumulation=4, sharded=True, recomputed=True, shape=COMPUTED_SIZE)
+    guess = estimate(run, card)
+    return {
+        "of": f"released network, {COMPUTED_SIZE.width}x{COMPUTED_SIZE.height}, {COMPUTED_SIZE.video_frames} frames, "
+        f"batch 32, on 8 {card.name} sharded, at an assumed {card.share:.0%} of {card.peak} teraflop/s",
+        "parameters": guess.trained,
+        "tokens_per_step": guess.tokens,
+        "step_tflop": round(guess.operations / TERA, 1),
+        "step_seconds": round(guess.seconds, 2),
+        "tokens_per_second": round(guess.tokens / guess.seconds),
+        "memory_gb_of_a_card": {name: round(part / GIGA, 2) for name, part in guess.memory.items()},
+        "memory_gb_of_a_card_in_all": round(guess.total / GIGA, 2),
+    }
+
+
+def train(size: TrainSize, device: torch.device) -> list[dict]:
+    """Take the steps; each is logged as a line of JSON on stderr when it is done."""
+    torch.manual_seed(0)
+    with default_dtype(size.dtype), device:
+        model = RecomputedModel(size.run.model)
+        initialize(model)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.999), weight_decay=DECAY, fused=True)
+    tokens, log = estimate_tokens(size), []
+    for step in range(size.steps):
+        started = time.perf_counter()
+        loss = loss_of(model, size, MASK_WEIGHT * (1 - step / size.steps), device)
+        optimizer.zero_grad()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+        optimizer.step()
+        line = {"step": step, "loss": round(loss.item(), 5), "norm": round(norm.item(), 4)}
+        seconds = time.perf_counter() - started  # after the numbers were asked for, which waits for the device
+        line |= {"seconds": round(seconds, 3), "tokens_per_second": round(tokens / seconds, 2)}
+        sys.stderr.write(json.dumps(line) + "\n")
+        log.append(line)
+    return log
+
+
+def loss_of(model: JointModel, size: TrainSize, mask_weight: float, device: torch.device) -> Tensor:
+    """Loss of the second stage on one synthetic clip, the same every time: both velocities, and the face masks."""
+    torch.manual_seed(1)
+    shape, text, dtype = size.shape, model.config.text, size.dtype
+
+    def draw(*sizes: int) -> Tensor:
+        return torch.randn(*sizes, device=device, dtype=dtype)
+
+    video, audio = draw(*shape.video), draw(1, shape.mel_frames, model.config.mel_bins)
+    face = torch.rand(1, shape.latent_frames, shape.height * shape.width // 32**2, device=device)
+    sigma = torch.rand((), device=device)
+    sigma = SHIFT * sigma / (1 + (SHIFT - 1) * sigma)
+    kept = torch.arange(shape.latent_frames, device=device)[None] == 0
+    video_sigma = sigma * ~kept
+    noise = draw(*shape.video), draw(*audio.shape)
+    noisy = mix(video, noise[0], video_sigma[:, None, :, None, None].to(dtype)), mix(audio, noise[1], sigma.to(dtype))
+    conditions = Conditions(
+        caption=draw(1, text.caption_length, text.caption_dim),
+        speech_ids=torch.randint(text.vocabulary - 1, (1, CHARACTERS), device=device),
+        speech_lengths=torch.full((1,), CHARACTERS, device=device),
+        reference_image=video[:, :, :1],
+    )
+    times = TIMESTEPS * video_sigma, TIMESTEPS * sigma.expand(1, shape.mel_frames)
+    output = model(*noisy, times, conditions, (kept, None))
+    weight = (~kept).float()[:, None, :, None, None]
+    return (
+        velocity_loss(output.video.float(), (noise[0] - video).float(), weight)
+        + velocity_loss(output.audio.float(), (noise[1] - audio).float(), torch.ones((), device=device))
+        + mask_weight * face_mask_loss(output.face_masks.float(), face)
+    )
+
+
+def estimate_tokens(size: TrainSize) -> int:
+    """Video tokens, the reference image's included, and audio tokens of one step."""
+    shape = size.shape
+    return (shape.latent_frames + 1) * (shape.height // 32) * (shape.width // 32) + shape.mel_frames
+
+
+def matrix_peak(dtype: torch.dtype, device: torch.device) -> float:
+    """Operations per second of a large product of matrices: the best of several."""
+    side = 8192 if device.type == "cuda" else 2048
+    left, right = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    best, until = 0.0, time.perf_counter() + PEAK_SECONDS
+    while time.perf_counter() < until or not best:
+        started = time.perf_counter()
+        float((left @ right)[0, 0])
+        best = max(best, 2 * side**3 / (time.perf_counter() - started))
+    return best
+
+
+def peak_memory(device: torch.device) -> float:
+    """Most bytes in use so far: of the device, or of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated()
+    try:
+        import resource
+    except ImportError:  # Windows
+        return float("nan")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+@contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Make new weights in this dtype."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def table(results: dict) -> str:
+    """Results as text: what was measured, and below it what was computed."""
+    width, height, frames = results["size"]
+    far = results["computed"]
+    rows = [
+        f"Training at released width on {results['device']}: {results['layers']} of {RELEASED.num_layers} layers, "
+        f"{width}x{height}, {frames} frames, {results['dtype']}, {results['steps']} steps",
+        f"{'parameters':26}{results['parameters']:14,}",
+        f"{'seconds of a step':26}{results['step_seconds']:14.2f}",
+        f"{'tokens/s':26}{results['tokens_per_second']:14.1f}",
+        f"{'teraflop/s':26}{results['tflop_per_second']:14.4f}  of {results['peak_tflop_per_second']:.4f} of a product",
+        f"{'MFU':26}{results['mfu']:14.1%}  {results['hardware_share']:.1%} with what is recomputed",
+        f"{'peak memory, GB':26}{results['peak_memory_gb']:14.2f}  {results['estimated_memory_gb']:.2f} estimated",
+        f"{'loss':26}{results['first_loss']:14.4f}  to {results['last_loss']:.4f}",
+        f"computed: {far['of']}",
+        f"{'seconds of a step':26}{far['step_seconds']:14.2f}",
+        f"{'tokens/s':26}{far['tokens_per_second']:14,}",
+        f"{'memory of a card, GB':26}{far['memory_gb_of_a_card_in_all']:14.2f}",
+    ]
+    return "\n".join(rows)
