@@ -39,6 +39,7 @@ class TaskConfig:
         audio_driven: All sound kept, or the start of it; known from joint training.
         pair: Two faces with a user's masks: new.
         interaction_off: Of all of these, how many run without interaction, for the null pass.
+        off_in_all: Whether those are of all tasks, or of joint generation alone.
         null_with_off: Share of clips without texts in those.
         text_dropout: Share of clips without texts in the others.
         voice_in_continuation: How often a continuation has a reference voice: long videos are chained that way.
@@ -46,6 +47,7 @@ class TaskConfig:
         voice_in_pair: How often two faces have them.
         voice_blind: Share of steps with a reference voice that train the audio branch alone: there the sound does not
             see the picture, so it learns the same for half the work.
+        blind: Whether all steps train the audio branch alone.
         voice_lengths: How often a reference voice has each length; a chain's is as long as a clip.
         voice_without_text: Share of reference voices whose transcript is not told.
         two_tracks: How often two faces have two tracks.
@@ -74,12 +76,14 @@ class TaskConfig:
     audio_driven: float = 0.06
     pair: float = 0.34
     interaction_off: float = 0.12
+    off_in_all: bool = True
     null_with_off: float = 0.5
     text_dropout: float = 0.1
     voice_in_continuation: float = 0.5
     voice_in_dubbing: float = 0.2
     voice_in_pair: float = 0.2
     voice_blind: float = 0.75
+    blind: bool = False
     voice_lengths: tuple[float, ...] = (0.2, 0.3, 0.5)
     voice_without_text: float = 0.2
     two_tracks: float = 0.4
@@ -150,10 +154,10 @@ def draw_ask(config: TaskConfig, random: np.random.Generator) -> Ask:
         voice_length=length,
         tracks=2 if pair and point[2] < config.two_tracks else 1,
         audio_kept=driven,
-        blind=kind is TaskKind.VOICE and bool(point[4] < config.voice_blind),
+        blind=config.blind or (kind is TaskKind.VOICE and bool(point[4] < config.voice_blind)),
         text_dropout=config.text_dropout,
     )
-    if point[3] < config.interaction_off:
+    if point[3] < config.interaction_off and (config.off_in_all or kind is TaskKind.JOINT):
         return replace(ask, interaction=Interaction.OFF, text_dropout=config.null_with_off)
     return ask
 
