@@ -128,8 +128,9 @@ def read_clip(path: Path) -> ClipFile:
             fps = float(video.average_rate or 0)
             if fps <= 0:
                 raise ValueError("Its frame rate is unknown.")
-            frames = []
+            frames, first = [], 0.0
             for frame in container.decode(video):
+                first = frame.time or 0.0 if not frames else first
                 frames.append(frame.to_ndarray(format="rgb24"))
                 if len(frames) >= LONGEST_SECONDS * fps:
                     break
@@ -139,11 +140,15 @@ def read_clip(path: Path) -> ClipFile:
         raise ValueError("It has no pictures that can be decoded.")
     if any(frame.shape != frames[0].shape for frame in frames):
         raise ValueError("Its pictures change in size.")
-    return ClipFile(np.stack(frames), fps, *read_sound(path))
+    return ClipFile(np.stack(frames), fps, *read_sound(path, first))
 
 
-def read_sound(path: Path) -> tuple[Tensor, int]:
+def read_sound(path: Path, begin: float = 0.0) -> tuple[Tensor, int]:
     """Decode a file's sound, mixed to mono, at most a minute.
+
+    Args:
+        path: A sound or a video.
+        begin: Time of the file at which to begin, seconds, such as its first picture's: encoders put a lead before.
 
     Returns:
         Samples, (N,) float32, and their rate in Hz; none and 0 without a sound track.
@@ -160,7 +165,9 @@ def read_sound(path: Path) -> tuple[Tensor, int]:
             stream = container.streams.audio[0]
             rate = stream.codec_context.sample_rate
             to_float, parts, length = av.AudioResampler(format="fltp", layout="mono", rate=rate), [], 0
+            late = 0
             for frame in container.decode(stream):
+                late = late if parts else round(((frame.time or 0.0) - begin) * rate)
                 parts += [part.to_ndarray()[0] for part in to_float.resample(frame)]
                 length += frame.samples
                 if length >= LONGEST_SECONDS * rate:
@@ -168,4 +175,5 @@ def read_sound(path: Path) -> tuple[Tensor, int]:
     except (av.FFmpegError, OSError) as error:
         raise ValueError(f"Its sound cannot be read: {error}") from error
     samples = np.concatenate(parts) if parts else np.zeros(0, np.float32)
+    samples = np.pad(samples, (late, 0)) if late > 0 and len(samples) else samples[max(0, -late) :]
     return torch.from_numpy(samples.astype(np.float32)), rate if len(samples) else 0
