@@ -138,11 +138,11 @@ def test_two_processes_killed_in_their_work_go_on_and_end_as_one_does(toons, enc
 
 def test_an_interrupted_run_leaves_an_index_of_what_is_whole(toons, tmp_path, monkeypatch, capsys):
     out, outcome = tmp_path / "out", encode._outcome
-    seen = []
+    seen, ends = [], [3]
 
     def interrupted(offer, config):
         seen.append(offer)
-        if len(seen) == 3:
+        if len(seen) == ends[0]:
             os.kill(os.getpid(), signal.SIGINT)
         return outcome(offer, config)
 
@@ -152,6 +152,7 @@ def test_an_interrupted_run_leaves_an_index_of_what_is_whole(toons, tmp_path, mo
     assert (summary["encoded"], summary["finished"]) == (3, False)
     assert len(read_index(out)) == 3
     seen.clear()
+    ends[0] = 1
     assert main(command(toons, out, "--json")) == 130
     assert len(read_index(out)) == 3
     monkeypatch.undo()
@@ -283,14 +284,29 @@ def test_nothing_that_can_be_used_is_an_error_and_bad_input_is_said(tmp_path, ca
 
 
 def test_when_asked_to_end_jobs_that_have_not_begun_are_dropped(tmp_path):
-    class Now:
+    interrupt = Interrupt()
+
+    class Pool:
         def submit(self, _work, job, _config):
             future = Future()
             if job == "begun":
                 future.set_running_or_notify_cancel()
                 future.set_result([Skipped(job, "", "")])
+            interrupt.asked = job == "last"
             return future
 
-    jobs, config = ("begun", "later", "later", "never"), EncodeConfig(tmp_path, FORM, workers=2)
-    outcomes = encode._gathered(Now(), jobs, config, Interrupt(asked=True))
+    jobs, config = ("begun", "later", "later", "last", "never"), EncodeConfig(tmp_path, FORM, workers=2)
+    outcomes = encode._gathered(Pool(), jobs, config, interrupt)
     assert [outcome.where for outcome in outcomes] == ["begun"]
+
+
+def test_a_process_asked_to_end_does_so_after_its_clip_and_not_after_its_shard(tmp_path):
+    class Shard:
+        def clips(self):
+            for number in range(4):
+                if number == 1:
+                    os.kill(os.getpid(), signal.SIGINT)
+                yield Skipped(str(number), "", "")
+
+    outcomes = encode._work(Shard(), EncodeConfig(tmp_path, FORM))
+    assert [outcome.where for outcome in outcomes] == ["0", "1"]

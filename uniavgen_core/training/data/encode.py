@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 
 import torch
@@ -35,6 +35,7 @@ from .store import (
 )
 
 _WAITING_A_WORKER = 4
+_PATIENCE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -168,32 +169,46 @@ def _outcomes(jobs: tuple[Job, ...], config: EncodeConfig, interrupt: Interrupt)
 def _gathered(
     pool: ProcessPoolExecutor, jobs: tuple[Job, ...], config: EncodeConfig, interrupt: Interrupt
 ) -> Iterator[Outcome]:
-    """Hand out jobs, a few ahead, and yield what comes back; when asked to end, only what is in work is waited for."""
+    """Hand out jobs, a few ahead, and yield what comes back; when asked to end, only clips in work are waited for."""
     waiting: set[Future] = set()
-    for job in jobs:
-        waiting.add(pool.submit(_work, job, config))
-        if len(waiting) >= _WAITING_A_WORKER * config.workers:
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield from future.result()
+    left = iter(jobs)
+    while True:
+        while not interrupt.asked and len(waiting) < _WAITING_A_WORKER * config.workers:
+            job = next(left, None)
+            if job is None:
+                break
+            waiting.add(pool.submit(_work, job, config))
         if interrupt.asked:
-            break
-    while waiting:
-        if interrupt.asked:
+            _pass_on()
             waiting = {future for future in waiting if not future.cancel()}
-        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+        if not waiting:
+            return
+        done, waiting = wait(waiting, _PATIENCE_SECONDS, FIRST_COMPLETED)
         for future in done:
             yield from future.result()
 
 
+def _pass_on() -> None:
+    """Tell the other processes to end after their clip: a signal to the first one alone does not reach them."""
+    for process in active_children() if os.name != "nt" else ():
+        os.kill(process.pid, signal.SIGINT)
+
+
 def _start_worker(threads: int) -> None:
-    """Leave Ctrl-C to the first process, so that clips in work are finished, and share the processor's threads."""
+    """Let no Ctrl-C end a process that is between two jobs, and share the processor's threads."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(threads)
 
 
 def _work(job: Job, config: EncodeConfig) -> list[Outcome]:
-    return [_outcome(offer, config) for offer in job.clips()]
+    """Work through a job in a process of its own, or as far as it is let."""
+    outcomes = []
+    with catch_interrupts() as interrupt:
+        for offer in job.clips():
+            outcomes.append(_outcome(offer, config))
+            if interrupt.asked:
+                break
+    return outcomes
 
 
 def _outcome(offer: Offer | Skipped, config: EncodeConfig) -> Outcome:
