@@ -22,11 +22,13 @@ class Checkpoints:
     Attributes:
         folder: Where they lie, as ``step-00000120``.
         keep: How many of the newest are kept.
+        damaged: Those that were found damaged; they stay.
     """
 
     def __init__(self, folder: Path, keep: int) -> None:
         self.folder = folder
         self.keep = keep
+        self.damaged: set[Path] = set()
 
     def path(self, step: int) -> Path:
         """Folder of the checkpoint after ``step`` steps."""
@@ -44,6 +46,7 @@ class Checkpoints:
             fault = find_fault(path)
             if fault is None:
                 return path
+            self.damaged.add(path)
             warnings.warn(f"The checkpoint {path} is damaged and passed over: {fault}.", stacklevel=2)
         return None
 
@@ -61,10 +64,12 @@ class Checkpoints:
         seal(partial)
         if target.exists():
             target.replace(_free_name(target.with_suffix(DAMAGED)))
+            self.damaged.discard(target)
         partial.replace(target)
         _sync(self.folder)
         for old in self.found()[self.keep :]:
-            if find_fault(old, contents=False) is None:
+            # Reading all of an old checkpoint only to delete it would take minutes; sizes are compared at once.
+            if old not in self.damaged and find_fault(old, contents=False) is None:
                 shutil.rmtree(old)
         return target
 
