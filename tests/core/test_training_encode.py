@@ -283,6 +283,20 @@ def test_nothing_that_can_be_used_is_an_error_and_bad_input_is_said(tmp_path, ca
     assert "square" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        (["--size", "large"], "write 1280x736, or 736"),
+        (["--faces", "some"], "none of find, require and none"),
+        (["--part", "2"], "write 1/4 for the first of four"),
+    ],
+)
+def test_a_wrong_option_is_answered_with_how_to_write_it(option, words, capsys):
+    with pytest.raises(SystemExit):
+        main(["toon:1", "--out", "nowhere", *option])
+    assert words in capsys.readouterr().err
+
+
 def test_when_asked_to_end_jobs_that_have_not_begun_are_dropped(tmp_path):
     interrupt = Interrupt()
 

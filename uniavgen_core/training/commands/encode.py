@@ -25,13 +25,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("source", help="folder with manifest.jsonl, tar shards ('clips/{000..012}.tar'), or toon:COUNT[:FIRST_SEED]")
     add("--out", type=Path, required=True, help="folder for the encoded clips; an earlier run's whole files are kept")
-    add(
-        "--size", type=parse_size, default=form.size, help="1280x736 (cropped to it), or 736 for the shorter side alone"
-    )
+    add("--size", type=_size, default=form.size, help="1280x736 (cropped to it), or 736 for the shorter side alone")
     add("--encoders", default="bundled", help="bundled, or a folder like Wan2.2-TI2V-5B-Diffusers")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="where those of a folder run")
     add("--dtype", choices=["float16", "bfloat16"], default="float16", help="precision of latents and captions")
-    add("--faces", type=Faces, choices=list(Faces), default=Faces.FIND, metavar="find|require|none",
+    add("--faces", type=_faces, default=Faces.FIND, metavar="find|require|none",
         help="find faces; leave out clips without; or store no face masks")  # fmt: skip
     add("--most-frames", type=int, default=form.most_frames, help="longest clip at 16 fps, 4n + 1")
     add("--fewest-frames", type=int, default=form.fewest_frames, help="shorter clips are left out")
@@ -67,6 +65,20 @@ def main(arguments: list[str]) -> int:
     if not report.finished:
         return INTERRUPTED
     return 0 if report.clips else 1
+
+
+def _size(text: str) -> tuple[int, int] | int:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _faces(text: str) -> Faces:
+    try:
+        return Faces(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of find, require and none.") from error
 
 
 def _part(text: str) -> tuple[int, int]:
