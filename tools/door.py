@@ -39,6 +39,7 @@ class Verb:
 
 
 VERBS = {
+    "ablate": Verb("train the paper's ablations at toon scale; hours, resumable", "uniavgen_core.ablation"),
     "demo": Verb("make a video of a talking face in a real ComfyUI", "tools.demo", False, "tools.demo_options"),
     "test": Verb("run the tests, a real ComfyUI and a browser included; arguments go to pytest", "tools.run_tests"),
     "bench": Verb("measure cost and speed, for example: bench flops", "benchmarks"),
