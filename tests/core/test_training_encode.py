@@ -265,6 +265,19 @@ def test_every_task_learns_what_it_does_not_keep(encoded, tiny_network, ask, lea
     assert torch.isfinite(losses["loss"])
 
 
+@pytest.mark.parametrize("patch_size", [1, 2])
+def test_the_audio_branch_learns_alone_whatever_the_patch_size(encoded, patch_size):
+    model = JointModel(replace(TINY, patch_size=patch_size))
+    initialize(model)
+    ask = Ask(TaskKind.JOINT, Interaction.OFF, blind=True)
+    losses = losses_of(model, load_source(encoded["toons"][0], TINY.text), ask)
+    losses["audio"].backward()
+    assert losses["video"] == 0
+    assert 1 < losses["audio"] < 4
+    assert not any(block.self_attn.q.weight.grad is not None and block.self_attn.q.weight.grad.any()
+                   for block in model.blocks)  # fmt: skip
+
+
 def test_faces_of_a_clip_are_found_where_they_are():
     clip = make_clip(1)
     found = face_boxes(clip.frames[:5]) > 0

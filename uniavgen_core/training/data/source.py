@@ -95,7 +95,7 @@ class EncodedClips:
                 reference_image=video[:, :, :1],
             ),
         )
-        return _blinded(example) if ask.blind else example
+        return _sound_alone(example) if ask.blind else example
 
     def _possible(self, ask: Ask) -> Ask:
         """The same ask, without a voice where nobody has a second clip."""
@@ -197,6 +197,13 @@ def load_source(
             "Encode with the encoders that belong to the model."
         )
     return source
+
+
+def _sound_alone(example: Example) -> Example:
+    """The same sound beside a blank picture of 2 x 2 latent pixels: one token, or four, by the model's patch size."""
+    blind = _blinded(example)
+    blank = blind.video.new_zeros(*blind.video.shape[:3], 2, 2)
+    return replace(blind, video=blank, face=blank[:, 0], mouth=blank[:, 0])
 
 
 def _null_caption(folders: Sequence[Path], text: TextConfig) -> Tensor:
