@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 _COLUMNS = 3
-_COLOURS = {"truth": "#7e8a9a", "shuffled": "#d9a05b", "": "#3f7fc1"}
+_COLOURS = {"shuffled": "#d9a05b", "truth": "#7e8a9a", "": "#3f7fc1"}
 
 
 def new_figure(width: float, height: float) -> Any:
