@@ -16,6 +16,7 @@ from uniavgen_core.model.joint import Conditions, JointModel
 from uniavgen_core.training import __main__ as door
 from uniavgen_core.training import prepare
 from uniavgen_core.training.commands import export
+from uniavgen_core.training.data.source import _sound_alone
 from uniavgen_core.training.estimate import AUDIO_BRANCH
 from uniavgen_core.training.part import Part
 from uniavgen_core.training.prepare import build_model, load_audio_branch, read_note, write_note
@@ -23,6 +24,7 @@ from uniavgen_core.training.presets import STAGES
 from uniavgen_core.training.recomputed import RecomputedModel
 from uniavgen_core.training.run import MODELS, RunConfig, parse_sigmas, read_run
 from uniavgen_core.training.sigmas import LogitNormal, ShiftedUniform
+from uniavgen_core.training.step import Example
 from uniavgen_core.training.task_step import TaskStep
 from uniavgen_core.training.tasks import TaskKind, draw_ask
 from uniavgen_core.training.trainer import Trainer, TrainerConfig
@@ -201,12 +203,9 @@ def test_the_first_stage_trains_the_audio_branch_alone_and_loras_only_adapters()
 
 
 class NoiseSource:
-    """Clips of noise of one latent pixel where nothing is seen, as blind examples are."""
+    """Clips of noise, blind where that is asked as those of encoded clips are."""
 
     def example(self, ask, shared, own):
-        from uniavgen_core.training.material import _blinded
-        from uniavgen_core.training.step import Example
-
         del shared
         draw = lambda *shape: torch.stack([torch.from_numpy(r.standard_normal(shape)).float() for r in own])  # noqa: E731
         conditions = Conditions(draw(4, 64), torch.ones(len(own), 10, dtype=torch.long), interaction=ask.interaction)
@@ -215,7 +214,7 @@ class NoiseSource:
         example = Example(
             draw(48, 3, 4, 4), draw(24, 80), kept, torch.zeros(len(own), 24, dtype=torch.bool), face, face, conditions
         )
-        return _blinded(example) if ask.blind else example
+        return _sound_alone(example) if ask.blind else example
 
 
 @pytest.mark.parametrize("stage", ["speech", "joint"])

@@ -1,7 +1,6 @@
 """One training step of the five tasks and of pictures with two faces."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -41,8 +40,6 @@ class TaskStep:
             part = part.thinned(config.pair_factor)
         own = part.own(self.seed)
         example = on_device(self.source.example(ask, shared, own), device)
-        if ask.blind:
-            example = one_token(example, model.config.patch_size)
         sigma = sample_sigmas(config.sigmas, own).to(device)
         mask_weight = 0.0 if ask.blind else config.mask_weight_at(progress)
         weights = LossWeights(config.face_weight, mask_weight, config.mouth_weight)
@@ -54,10 +51,3 @@ class TaskStep:
         """Modalities of which something is noisy."""
         video = not ask.blind and ask.kind is not TaskKind.DUBBING
         return ["video"] * video + ["audio"] * (not ask.audio_kept or self.config.lead > 0)
-
-
-def one_token(example: Example, patch_size: int) -> Example:
-    """A blind example whose blank picture, of one latent pixel, is one token of the network's."""
-    square = (-1, -1, patch_size, patch_size)
-    video, face, mouth = example.video, example.face, example.mouth
-    return replace(example, video=video.expand(-1, *square), face=face.expand(square), mouth=mouth.expand(square))
