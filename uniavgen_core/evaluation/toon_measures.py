@@ -70,7 +70,8 @@ def measure_cases(name: str, made: Sequence[Made], cases: Sequence[Case], judges
         judges: Trained judges.
 
     Returns:
-        The row. Words, voice and the sound's emotion are of new sound only, the picture's of new pictures.
+        The row. Words, voice and the sound's emotion are of new sound only; pictures count where no
+        more than the first is given.
 
     Raises:
         ValueError: If the lists differ in length or are empty.

@@ -178,8 +178,8 @@ def _markdown(content: dict, criteria: Sequence[Criterion]) -> str:
             "## All measures\n",
             markdown_table(["", "clips", *MEASURES], table),
             legend(MEASURES),
-            "Sound that is kept counts for the mouth alone. `psnr` leaves out the first frame; in continuations the "
-            "other kept frames count. Shuffled rows have the sound of the next clip. Looks tell only a male from a "
+            "Sound that is kept counts for the mouth alone. `psnr` leaves out the first frame; continuations, of which "
+            "more is given, have none. Shuffled rows have the sound of the next clip. Looks tell only a male from a "
             "female voice, so `voice` is a demand only where a reference voice is given.\n",
             "## Picture by movement of the head: `psnr`, dB\n",
             markdown_table(["", *movements], moving),
