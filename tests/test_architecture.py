@@ -15,6 +15,7 @@ FLOORS = [
     {"model", "diffusion"},
     {"checkpoint", "media", "text", "toon"},
     {"pipeline", "training", "evaluation"},
+    {"ablation"},
 ]
 CORE = {
     path: path.relative_to(ROOT / "uniavgen_core").with_suffix("").parts
