@@ -14,7 +14,8 @@ FLOORS = [
     {"layers"},
     {"model", "diffusion"},
     {"checkpoint", "media", "text", "toon"},
-    {"pipeline", "training", "evaluation"},
+    {"pipeline", "training"},
+    {"evaluation"},
     {"ablation"},
 ]
 CORE = {
