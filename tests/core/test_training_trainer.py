@@ -59,8 +59,8 @@ def test_two_processes_that_accumulate_give_the_run_of_one(tmp_path, alone):
     assert_same_run(tmp_path, alone)
 
 
-def test_two_processes_with_sharded_weights_give_the_run_of_one_even_when_resumed(tmp_path, alone):
-    finish(start(tmp_path, processes=2, sharded=True, checkpoint_every=2))
+def test_two_processes_with_sharded_weights_give_the_run_of_one_even_when_recomputed_and_resumed(tmp_path, alone):
+    finish(start(tmp_path, processes=2, sharded=True, recomputed=True, checkpoint_every=2))
     checkpoints = sorted((tmp_path / "run").glob("step-*"))
     assert [path.name for path in checkpoints] == ["step-00000004", "step-00000006"]
     (checkpoints[-1] / "manifest.json").unlink()
@@ -111,6 +111,8 @@ def test_a_signal_ends_the_run_after_its_step_with_a_checkpoint(tmp_path, alone,
     assert [path.name for path in (tmp_path / "run").glob("step-*")] in (["step-00000003"], ["step-00000004"])
     assert trainer_of(tmp_path).run()
     assert losses_of(tmp_path) == losses_of(alone)
+    whole, resumed = (averaged_weights(folder / "run" / "step-00000006") for folder in (alone, tmp_path))
+    assert all(torch.equal(value, whole[name]) for name, value in resumed.items())
 
 
 def test_runs_outside_the_main_thread_leave_signals_alone(tmp_path):

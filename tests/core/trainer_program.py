@@ -19,6 +19,7 @@ from uniavgen_core.config import TOON, BranchConfig, Interaction
 from uniavgen_core.model.initialize import initialize
 from uniavgen_core.model.joint import Conditions, JointModel
 from uniavgen_core.training.engine import EngineConfig, make_accelerator
+from uniavgen_core.training.recomputed import RecomputedModel
 from uniavgen_core.training.trainer import Trainer, TrainerConfig
 
 ROOT = Path(__file__).parents[2]
@@ -55,10 +56,10 @@ def noise_losses(model, part, progress):
 
 
 def main(folder, options):
-    delay, sharded = options.pop("delay", 0), options.pop("sharded", False)
+    delay, sharded, recomputed = (options.pop(name, 0) for name in ("delay", "sharded", "recomputed"))
     config = TrainerConfig(folder, "run", **DEFAULTS | options)
-    accelerator = make_accelerator(EngineConfig("no", sharded, cpu=True), config.home, config.accumulation)
-    model = tiny_model()
+    accelerator = make_accelerator(EngineConfig("no", bool(sharded), cpu=True), config.home, config.accumulation)
+    model = tiny_model(RecomputedModel if recomputed else JointModel)
 
     def losses(*arguments):
         time.sleep(delay)

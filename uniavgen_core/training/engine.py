@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from torch import nn
+
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
@@ -92,6 +94,12 @@ def _shards() -> object:
     plugin.set_mixed_precision = lambda *_, **__: None
     plugin.mixed_precision_policy = MixedPrecisionPolicy()
     return plugin
+
+
+def name_units(accelerator: "Accelerator", model: nn.Module) -> None:
+    """Leave units out that a network has none of, such as interactions; Accelerate would look for them."""
+    present = {type(module).__name__ for module in model.modules()}
+    accelerator.state.fsdp_plugin.transformer_cls_names_to_wrap = [name for name in SHARDED_UNITS if name in present]
 
 
 def _shard_on_cpu(accelerator: "Accelerator", plugin: object) -> None:

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from .average import Average
 from .checkpoints import Checkpoints
-from .engine import EngineConfig, make_accelerator
+from .engine import EngineConfig, make_accelerator, name_units
 from .interrupts import catch_interrupts
 from .monitor import Monitor
 from .optimizer import start_states
@@ -139,6 +139,8 @@ class Trainer:
         config.part(0, 0, 0, self.accelerator.num_processes)
         if self.accelerator.is_fsdp2 and len(optimizers) > 1:
             raise ValueError("Shards are trained by one optimizer; Accelerate saves no more.")
+        if self.accelerator.is_fsdp2:
+            name_units(self.accelerator, model)
         self.peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
         self.objective, *self.optimizers = self.accelerator.prepare(Objective(model, losses), *optimizers)
         if self.accelerator.is_fsdp2:
