@@ -202,6 +202,10 @@ class Material:
         rows, length = self.voices, VOICE_FRAMES[ask.voice_length] + SILENCE_FRAMES
         fit = rows["frames"] == length
         options = [np.flatnonzero(fit & (rows["voice"] == one)) for one in voice]
+        if not all(map(len, options)):
+            raise ValueError(
+                f"A voice has no reference of {VOICE_FRAMES[ask.voice_length]} mel frames; make more voices."
+            )
         points = each.random(2)
         picked = np.array([some[int(point * len(some))] for some, point in zip(options, points[:, 0], strict=True)])
         told = points[:, 1] >= self.config.voice_without_text
