@@ -13,7 +13,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tests.core.trainer_program import DEFAULTS, log_of, noise_losses, tiny_model
 from uniavgen_core.training.monitor import drop_lines_after
 from uniavgen_core.training.samples import Sample, write_mp4
-from uniavgen_core.training.trainer import Trainer, TrainerConfig
+from uniavgen_core.training.trainer import Trainer
+from uniavgen_core.training.trainer_config import TrainerConfig
 
 RATE, FRAMES = 24_000, 9
 

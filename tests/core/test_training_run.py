@@ -16,8 +16,8 @@ from uniavgen_core.model.joint import Conditions, JointModel
 from uniavgen_core.training import __main__ as door
 from uniavgen_core.training import prepare
 from uniavgen_core.training.commands import export
-from uniavgen_core.training.data.source import _sound_alone
 from uniavgen_core.training.estimate import AUDIO_BRANCH
+from uniavgen_core.training.material import blinded
 from uniavgen_core.training.part import Part
 from uniavgen_core.training.prepare import build_model, load_audio_branch, read_note, write_note
 from uniavgen_core.training.presets import STAGES
@@ -27,7 +27,8 @@ from uniavgen_core.training.sigmas import LogitNormal, ShiftedUniform
 from uniavgen_core.training.step import Example
 from uniavgen_core.training.task_step import TaskStep
 from uniavgen_core.training.tasks import TaskKind, draw_ask
-from uniavgen_core.training.trainer import Trainer, TrainerConfig
+from uniavgen_core.training.trainer import Trainer
+from uniavgen_core.training.trainer_config import TrainerConfig
 
 CPU = torch.device("cpu")
 
@@ -214,7 +215,7 @@ class NoiseSource:
         example = Example(
             draw(48, 3, 4, 4), draw(24, 80), kept, torch.zeros(len(own), 24, dtype=torch.bool), face, face, conditions
         )
-        return _sound_alone(example) if ask.blind else example
+        return blinded(example) if ask.blind else example
 
 
 @pytest.mark.parametrize("stage", ["speech", "joint"])

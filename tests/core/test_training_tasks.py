@@ -212,12 +212,13 @@ def test_texts_lie_after_the_voice_and_voice_texts_from_its_start():
     assert (fields["speech_ids"][2, 4:] == -1).all()
 
 
-def test_a_blind_step_learns_the_same_sound_beside_one_blank_token(material):
+def test_a_blind_step_learns_the_same_sound_beside_a_blank_picture(material):
     ask = Ask(TaskKind.VOICE, Interaction.AUDIO_TO_VIDEO, voice=True, voice_length=0)
     seeing, blind = drawn(material, ask), drawn(material, replace(ask, blind=True))
     assert torch.equal(blind.audio, seeing.audio)
     assert torch.equal(blind.conditions.reference_audio, seeing.conditions.reference_audio)
-    assert blind.video.shape[2:] == (1, 1, 1)
+    assert blind.video.shape[2:] == (1, 2, 2)
+    assert not blind.video.any()
     assert blind.video_kept.all()
     assert blind.conditions.interaction is Interaction.OFF
 

@@ -16,7 +16,8 @@ from uniavgen_core.model.joint import JointModel
 from uniavgen_core.training.average import Average
 from uniavgen_core.training.engine import EngineConfig
 from uniavgen_core.training.recomputed import RecomputedModel
-from uniavgen_core.training.trainer import Trainer, TrainerConfig
+from uniavgen_core.training.trainer import Trainer
+from uniavgen_core.training.trainer_config import TrainerConfig
 from uniavgen_core.training.weights import averaged_weights
 
 PATIENCE = 120

@@ -20,7 +20,8 @@ from uniavgen_core.model.initialize import initialize
 from uniavgen_core.model.joint import Conditions, JointModel
 from uniavgen_core.training.engine import EngineConfig, make_accelerator
 from uniavgen_core.training.recomputed import RecomputedModel
-from uniavgen_core.training.trainer import Trainer, TrainerConfig
+from uniavgen_core.training.trainer import Trainer
+from uniavgen_core.training.trainer_config import TrainerConfig
 
 ROOT = Path(__file__).parents[2]
 TINY = replace(TOON, video=BranchConfig(16, 32, 2), audio=BranchConfig(16, 32, 2), num_layers=2, num_interactions=1)

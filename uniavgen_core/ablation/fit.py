@@ -13,7 +13,8 @@ from ..training.launch import Stopped
 from ..training.monitor import LOG
 from ..training.optimizer import OptimizerConfig, make_optimizers
 from ..training.part import Losses
-from ..training.trainer import Trainer, TrainerConfig
+from ..training.trainer import Trainer
+from ..training.trainer_config import TrainerConfig
 from ..training.weights import averaged_weights
 
 CHECKPOINT_STEPS = 100

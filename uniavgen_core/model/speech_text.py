@@ -18,7 +18,7 @@ MAX_CHARACTERS = 4096
 
 
 class GlobalResponseNorm(nn.Module):
-    """Sets channels in competition by their norm over the whole text, the fillers that the audio branch sees included."""
+    """Sets channels in competition by their norm over the text, fillers that the audio branch sees included."""
 
     def __init__(self, dim: int, backend: Backend) -> None:
         super().__init__()

@@ -106,7 +106,7 @@ class Material:
         """Draw a clip for each generator in ``own`` for what is asked."""
         del shared  # Toons are all of one size.
         example = self._pairs(ask, own) if ask.kind is TaskKind.PAIR else self._scenes(ask, own)
-        return _blinded(example) if ask.blind else example
+        return blinded(example) if ask.blind else example
 
     def _scenes(self, ask: Ask, own: Sequence[np.random.Generator]) -> Example:
         rows, continued, each = self.scenes, ask.kind is TaskKind.CONTINUATION, Each(own)
@@ -232,10 +232,10 @@ def _longest(texts: np.ndarray) -> int:
     return max(len(pad_speech_ids(speech_ids(text))) for text in set(texts.tolist()))
 
 
-def _blinded(example: Example) -> Example:
-    """The same sound beside a video of one blank token, which keeps the video branch out of the way."""
+def blinded(example: Example) -> Example:
+    """The same sound beside a blank picture of 2 x 2 latent pixels, one token or four, that keeps the video out."""
     count, channels = example.video.shape[:2]
-    nothing = example.video.new_zeros(count, 1, 1, 1)
+    nothing = example.video.new_zeros(count, 1, 2, 2)
     conditions = replace(
         example.conditions,
         caption=torch.zeros_like(example.conditions.caption[:, :1]),

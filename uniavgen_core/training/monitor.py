@@ -11,11 +11,10 @@ from torch import Tensor
 
 from .engine import TRACKER
 from .samples import Sample, show_in_tensorboard, write_mp4
+from .trainer_config import TrainerConfig
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-
-    from .trainer import TrainerConfig
 
 LOG = "log.jsonl"
 
@@ -26,7 +25,7 @@ class Monitor:
     Every process adds the values of its own part; the first one writes the means over all.
     """
 
-    def __init__(self, accelerator: "Accelerator", config: "TrainerConfig") -> None:
+    def __init__(self, accelerator: "Accelerator", config: TrainerConfig) -> None:
         self.accelerator = accelerator
         self.config = config
         self.path = config.home / LOG

@@ -27,7 +27,8 @@ from .launch import launch
 from .optimizer import OptimizerConfig, make_optimizers
 from .part import Losses
 from .step import AudioStep, JointStep, StepConfig
-from .trainer import Trainer, TrainerConfig
+from .trainer import Trainer
+from .trainer_config import TrainerConfig
 from .weights import averaged_weights
 
 SPEECH_SEED, CODEC_SEED, CLIP_SEED = 1_000_000, 2_000_000, 3_000_000

@@ -12,7 +12,7 @@ from .lora import LoraPlan
 from .presets import STAGES, Stage
 from .recipe import model_config
 from .sigmas import LogitNormal, ShiftedUniform, Sigmas
-from .trainer import TrainerConfig
+from .trainer_config import TrainerConfig
 
 MODELS = {"released": RELEASED, "toon": model_config()}
 SET_BY_STAGE = ("batch", "steps", "warmup", "fall", "average", "clip")

@@ -98,7 +98,7 @@ def sampler_of(run: RunConfig, source: EncodedClips) -> Any:
     """A sampler where latents can be decoded here: those of the bundled codec, sound and picture together."""
     from ..toon_samples import ToonSampler
 
-    bundled = all(read_settings(folder)["encoders"] == BUNDLED for folder in set(source._folders))
+    bundled = all(read_settings(folder)["encoders"] == BUNDLED for folder in set(source.folders))
     if not run.trainer_config.sample_every or run.preset.audio_alone or not bundled:
         return None
     return ToonSampler(source, seed=run.seed)

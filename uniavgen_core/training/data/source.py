@@ -19,7 +19,7 @@ from torch import Tensor
 from ...config import Interaction, TextConfig
 from ...model.joint import Conditions
 from ...text.tokenize import join_reference, pad_speech_ids, speech_ids
-from ..material import Words, _blinded, speech_fields
+from ..material import Words, blinded, speech_fields
 from ..scenes import SILENCE_FRAMES, digital_silence
 from ..step import Example
 from ..tasks import Ask, TaskKind
@@ -38,6 +38,7 @@ class EncodedClips:
 
     Attributes:
         clips: All clips, by folder and name.
+        folders: Where each of them lies.
         buckets: The clips by shape.
         speech_length: Characters that every speech text is filled to.
         notices: What a user should know before training, whole sentences.
@@ -48,7 +49,7 @@ class EncodedClips:
         found = [(folder, clip) for folder in folders for clip in read_index(folder)]
         if not found:
             raise ValueError(f"No clip is in {', '.join(map(str, folders))}; skipped.jsonl there tells why.")
-        self._folders, clips = zip(*found, strict=True)
+        self.folders, clips = zip(*found, strict=True)
         self.clips: tuple[EncodedClip, ...] = clips
         self.speakers = Speakers([clip.record.speaker for clip in clips])
         self._has_voice = self.speakers.has_voice
@@ -95,7 +96,7 @@ class EncodedClips:
                 reference_image=video[:, :, :1],
             ),
         )
-        return _sound_alone(example) if ask.blind else example
+        return blinded(example) if ask.blind else example
 
     def _possible(self, ask: Ask) -> Ask:
         """The same ask, without a voice where nobody has a second clip."""
@@ -158,7 +159,7 @@ class EncodedClips:
 
     def _read_clip(self, clip: int) -> dict[str, Tensor]:
         """Tensors of a clip in float32; what it does not have is zero."""
-        stored = read_clip(self._folders[clip], self.clips[clip].name)
+        stored = read_clip(self.folders[clip], self.clips[clip].name)
         channels, *shape = self.clips[clip].latents
         nothing = torch.zeros(shape)
         blank = {"face": nothing, "mouth": nothing, "caption": torch.zeros(1, self.text.caption_dim)}
@@ -197,13 +198,6 @@ def load_source(
             "Encode with the encoders that belong to the model."
         )
     return source
-
-
-def _sound_alone(example: Example) -> Example:
-    """The same sound beside a blank picture of 2 x 2 latent pixels: one token, or four, by the model's patch size."""
-    blind = _blinded(example)
-    blank = blind.video.new_zeros(*blind.video.shape[:3], 2, 2)
-    return replace(blind, video=blank, face=blank[:, 0], mouth=blank[:, 0])
 
 
 def _null_caption(folders: Sequence[Path], text: TextConfig) -> Tensor:
