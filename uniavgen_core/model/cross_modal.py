@@ -1,14 +1,13 @@
 """Cross-modal attention: how the audio branch steers the video branch, and the reverse.
 
-Each latent and each mel frame is projected once. Windows of sound are gathered from projected keys and values; mixes of
-two latents are interpolated from projections, and sound tokens that see the same mix share its keys.
+Each latent and each mel frame is projected once. Windows of sound are gathered from projected keys and values; sound
+tokens that see one latent share its keys, and those between two latents attend to both (``mixture``).
 Source: UniAVGen (arXiv:2511.03334), section 3.2, asymmetric cross-modal interaction; quirks as in the release.
-Dimension key: B batch, K audio tracks per clip, T video latents, N tokens per latent, S audio tokens, W window slots,
-G context groups, Q query slots per group, D attention width. Track k of clip b is row b * K + k of the audio.
+Dimension key: B batch, K audio tracks per clip, T video latents, N tokens per latent, S audio tokens, D attention
+width. Track k of clip b is row b * K + k of the audio.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from typing import Any
@@ -17,121 +16,13 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from ..config import Alignment, ModelConfig
+from ..config import ModelConfig
 from ..layers.attention import AttentionLayers
 from ..layers.backend import Backend
-from ..layers.rope import rotate, rotation_3d, rotation_time_only
-from .alignment import ContextGroup, audio_windows, context_groups
+from ..layers.rope import rotate
 from .face_mask import FaceMaskHead, WholePicture
-
-
-@dataclass(frozen=True)
-class ContextBatch:
-    """Context groups of one kind, as index tensors.
-
-    Attributes:
-        low: First latent of each group, (G,).
-        high: Second latent of each group, (G,); None where groups see one latent.
-        low_weight: Weight of the first latent, (G, 1, 1).
-        high_weight: Weight of the second latent, (G, 1, 1).
-        queries: Audio token in each query slot, (G, Q); short groups repeat a token.
-    """
-
-    low: Tensor
-    high: Tensor | None
-    low_weight: Tensor
-    high_weight: Tensor
-    queries: Tensor
-
-    def mix(self, projected: Tensor) -> Tensor:
-        """Mix projected latents (B, T, N, D) into the groups' contexts, (B, G, N, D)."""
-        mixed = projected[:, self.low] * self.low_weight
-        return mixed if self.high is None else mixed + projected[:, self.high] * self.high_weight
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """Index and rotation tables of one clip, shared by every layer.
-
-    Attributes:
-        num_latents: Video latents T.
-        windows: Audio token in each window slot, (T, W).
-        a2v_query_rotation: (T * N, pairs, 2).
-        a2v_key_rotation: (W, pairs, 2).
-        contexts: Context groups for video-to-audio; empty where every audio token sees everything.
-        context_order: Place of each audio token among the groups' concatenated query slots, (S,).
-        v2a_query_rotation: (S, pairs, 2), or None for no rotation.
-        v2a_key_rotation: (N, pairs, 2), or (T * N, pairs, 2) where every audio token sees everything.
-    """
-
-    num_latents: int
-    windows: Tensor
-    a2v_query_rotation: Tensor
-    a2v_key_rotation: Tensor
-    contexts: tuple[ContextBatch, ...]
-    context_order: Tensor | None
-    v2a_query_rotation: Tensor | None
-    v2a_key_rotation: Tensor
-
-
-def build_geometry(config: ModelConfig, grid: tuple[int, int, int], num_tokens: int, like: Tensor) -> Geometry:
-    """Make the tables of one clip.
-
-    Args:
-        config: The model's.
-        grid: Video latents and the rows and columns of a latent's tokens.
-        num_tokens: Audio tokens S.
-        like: Tensor whose device and dtype the tables take.
-    """
-    num_latents, rows, columns = grid
-    device, video_head, audio_head = like.device, config.video.head_dim, config.audio.head_dim
-    windows = audio_windows(num_tokens, num_latents, config.variant)
-    if config.variant.v2a_alignment is Alignment.GLOBAL:
-        contexts, order = (), None
-        seconds = torch.arange(num_tokens, device=device) * (num_latents / num_tokens)
-        query_rotation = rotation_time_only(seconds, audio_head)
-        key_times = torch.arange(num_latents, device=device)
-    else:
-        contexts, order = _batch_contexts(context_groups(num_tokens, num_latents, config.variant), like)
-        query_rotation, key_times = None, torch.zeros(1, device=device)
-    return Geometry(
-        num_latents=num_latents,
-        windows=torch.tensor(windows.index, device=device),
-        a2v_query_rotation=rotation_3d(torch.tensor(windows.query_times, device=device), rows, columns, video_head),
-        a2v_key_rotation=rotation_time_only(torch.tensor(windows.key_times, device=device), video_head),
-        contexts=contexts,
-        context_order=order,
-        v2a_query_rotation=query_rotation,
-        v2a_key_rotation=rotation_3d(key_times, rows, columns, audio_head),
-    )
-
-
-def _batch_contexts(groups: tuple[ContextGroup, ...], like: Tensor) -> tuple[tuple[ContextBatch, ...], Tensor]:
-    """Put groups that see one latent in one batch and groups that see two in another: their sizes differ a lot."""
-    batches, slots, offset = [], {}, 0
-    for size in (1, 2):
-        chosen = [group for group in groups if len(group.latents) == size]
-        if not chosen:
-            continue
-        longest = max(len(group.tokens) for group in chosen)
-        queries = [group.tokens + group.tokens[:1] * (longest - len(group.tokens)) for group in chosen]
-        for row, group in enumerate(chosen):
-            slots |= {token: offset + row * longest + column for column, token in enumerate(group.tokens)}
-        offset += len(chosen) * longest
-        weights = torch.tensor(
-            [[w for _, w in group.latents] for group in chosen], dtype=like.dtype, device=like.device
-        )
-        latents = torch.tensor([[i for i, _ in group.latents] for group in chosen], device=like.device)
-        batches.append(
-            ContextBatch(
-                low=latents[:, 0],
-                high=latents[:, 1] if size == 2 else None,
-                low_weight=weights[:, :1, None],
-                high_weight=weights[:, -1:, None],
-                queries=torch.tensor(queries, device=like.device),
-            )
-        )
-    return tuple(batches), torch.tensor([slots[token] for token in sorted(slots)], device=like.device)
+from .geometry import Geometry
+from .mixture import Seen, attend_mixes
 
 
 class CrossModalAttention(AttentionLayers):
@@ -209,7 +100,7 @@ class VideoToAudioAttention(CrossModalAttention):
         if geometry.v2a_query_rotation is not None:
             q = rotate(q, geometry.v2a_query_rotation, self.heads)
         faces = torch.stack([video * weight[..., None] for weight in face_mask.unbind(-1)], dim=1).flatten(0, 1)
-        see = self._see_own if geometry.contexts else self._see_all
+        see = self._see_all if geometry.seen_order is None else self._see_own
         seen = see(q, faces, geometry, options)
         return self.o(audio + seen if self.residual_in_output else seen)
 
@@ -218,19 +109,23 @@ class VideoToAudioAttention(CrossModalAttention):
         return self.attention(q, k, self.v(faces), self.heads, options=options)
 
     def _see_own(self, q: Tensor, faces: Tensor, geometry: Geometry, options: Any) -> Tensor:
-        keys, values = (rearrange(f(faces), "b (t n) d -> b t n d", t=geometry.num_latents) for f in (self.k, self.v))
-        nothing = torch.zeros_like(faces[:, :1])
-        k_bias, v_bias = self.k(nothing)[:, None], self.v(nothing)[:, None]
+        rotation = geometry.v2a_key_rotation
+        latents = self._project(rearrange(faces, "b (t n) d -> (b t) n d", t=geometry.num_latents), rotation)
+        latents = latents.unflatten(geometry.num_latents)
         seen = []
-        for group in geometry.contexts:
-            # A mix of latents is projected as the mix of their projections; the bias must count once, not by weight.
-            spare = 1 - group.low_weight - (0 if group.high is None else group.high_weight)
-            k = self.norm_k(group.mix(keys) + spare * k_bias).flatten(0, 1)
-            v = (group.mix(values) + spare * v_bias).flatten(0, 1)
-            k = rotate(k, geometry.v2a_key_rotation, self.heads)
-            out = self.attention(q[:, group.queries].flatten(0, 1), k, v, self.heads, options=options)
+        if (alone := geometry.alone) is not None:
+            k, v = (x[:, alone.latents].flatten(0, 1) for x in (latents.turned, latents.values))
+            out = self.attention(q[:, alone.queries].flatten(0, 1), k, v, self.heads, options=options)
             seen.append(rearrange(out, "(b g) q d -> b (g q) d", b=q.shape[0]))
-        return torch.cat(seen, dim=1)[:, geometry.context_order]
+        if (mixes := geometry.mixes) is not None:
+            nothing = self._project(torch.zeros_like(faces[:1, :1]), rotation)
+            seen.append(attend_mixes(q[:, mixes.queries], latents, nothing, mixes, self.heads).flatten(1, 2))
+        return torch.cat(seen, dim=1)[:, geometry.seen_order]
+
+    def _project(self, faces: Tensor, rotation: Tensor) -> Seen:
+        """Keys and values of latents (B, N, D), or of one token (B, 1, D) that is everywhere."""
+        keys, values = (x.expand(-1, len(rotation), -1) for x in (self.k(faces), self.v(faces)))
+        return Seen(keys, rotate(self.norm_k(keys), rotation, self.heads), values)
 
 
 def _sum(tracks: Iterable[Tensor]) -> Tensor:

@@ -16,8 +16,9 @@ from ..config import Interaction, ModelConfig
 from ..layers.backend import TORCH, Backend
 from ..layers.rope import rotation_1d, rotation_3d
 from .branch import PARTS, Block, Head, Stream, embed_times, pad_text, time_embedding, time_projection
-from .cross_modal import AudioToVideoAttention, Geometry, VideoToAudioAttention, build_geometry
+from .cross_modal import AudioToVideoAttention, VideoToAudioAttention
 from .face_mask import FaceSteering
+from .geometry import Geometry, build_geometry
 from .speech_text import SpeechTextEncoder
 
 

@@ -1,0 +1,143 @@
+"""Index and rotation tables of one clip, made once for a pass and shared by every interaction.
+
+Dimension key: T video latents, N tokens per latent, S audio tokens, W window slots, G latents that tokens see alone,
+P pairs of latents that tokens lie between, Q query slots.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..config import Alignment, ModelConfig
+from ..layers.rope import rotation_3d, rotation_time_only
+from .alignment import ContextGroup, audio_windows, context_groups
+
+Tokens = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Alone:
+    """Audio tokens that see one latent as it is.
+
+    Attributes:
+        latents: The latents, (G,).
+        queries: Audio token in each query slot, (G, Q); short rows repeat a token.
+    """
+
+    latents: Tensor
+    queries: Tensor
+
+
+@dataclass(frozen=True)
+class Mixes:
+    """Audio tokens that see a mix: of two latents, or of one with a weight that is not 1.
+
+    Attributes:
+        low: First latent of each pair, (P,).
+        high: Second latent, (P,); the first again where there is one.
+        low_weight: Weight of the first in each query slot, (P, Q).
+        high_weight: Weight of the second, (P, Q).
+        queries: Audio token in each query slot, (P, Q); short rows repeat a token.
+    """
+
+    low: Tensor
+    high: Tensor
+    low_weight: Tensor
+    high_weight: Tensor
+    queries: Tensor
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Tables of one clip.
+
+    Attributes:
+        num_latents: Video latents T.
+        windows: Audio token in each window slot, (T, W).
+        a2v_query_rotation: (T * N, pairs, 2).
+        a2v_key_rotation: (W, pairs, 2).
+        alone: Audio tokens that see one latent, for video-to-audio; None for none.
+        mixes: Audio tokens that see a mix; None for none.
+        seen_order: Place of each audio token among all query slots, (S,); None where every audio token sees everything.
+        v2a_query_rotation: (S, pairs, 2), or None for no rotation.
+        v2a_key_rotation: (N, pairs, 2), or (T * N, pairs, 2) where every audio token sees everything.
+    """
+
+    num_latents: int
+    windows: Tensor
+    a2v_query_rotation: Tensor
+    a2v_key_rotation: Tensor
+    alone: Alone | None
+    mixes: Mixes | None
+    seen_order: Tensor | None
+    v2a_query_rotation: Tensor | None
+    v2a_key_rotation: Tensor
+
+
+def build_geometry(config: ModelConfig, grid: tuple[int, int, int], num_tokens: int, like: Tensor) -> Geometry:
+    """Make the tables of one clip.
+
+    Args:
+        config: The model's.
+        grid: Video latents and the rows and columns of a latent's tokens.
+        num_tokens: Audio tokens S.
+        like: Tensor whose device the tables take, and whose dtype, if it is wider than float32, weights take.
+    """
+    num_latents, rows, columns = grid
+    device, video_head, audio_head = like.device, config.video.head_dim, config.audio.head_dim
+    windows = audio_windows(num_tokens, num_latents, config.variant)
+    alone = mixes = order = query_rotation = None
+    if config.variant.v2a_alignment is Alignment.GLOBAL:
+        seconds = torch.arange(num_tokens, device=device) * (num_latents / num_tokens)
+        query_rotation = rotation_time_only(seconds, audio_head)
+        key_times = torch.arange(num_latents, device=device)
+    else:
+        alone, mixes, order = _tables(context_groups(num_tokens, num_latents, config.variant), like)
+        key_times = torch.zeros(1, device=device)
+    return Geometry(
+        num_latents=num_latents,
+        windows=torch.tensor(windows.index, device=device),
+        a2v_query_rotation=rotation_3d(torch.tensor(windows.query_times, device=device), rows, columns, video_head),
+        a2v_key_rotation=rotation_time_only(torch.tensor(windows.key_times, device=device), video_head),
+        alone=alone,
+        mixes=mixes,
+        seen_order=order,
+        v2a_query_rotation=query_rotation,
+        v2a_key_rotation=rotation_3d(key_times, rows, columns, audio_head),
+    )
+
+
+def _tables(groups: Sequence[ContextGroup], like: Tensor) -> tuple[Alone | None, Mixes | None, Tensor]:
+    """Part the groups into latents that are seen alone and pairs, whose tokens weigh them each in its own way."""
+    single: dict[int, Tokens] = {}
+    paired: defaultdict[tuple[int, int], dict[int, tuple[float, float]]] = defaultdict(dict)
+    for group in groups:
+        (low, low_weight), (high, high_weight) = group.latents[0], (*group.latents, (group.latents[0][0], 0.0))[1]
+        if low == high and low_weight == 1:
+            single[low] = group.tokens
+        else:
+            paired[low, high] |= dict.fromkeys(group.tokens, (low_weight, high_weight))
+    alone_slots, mixed_slots = _slots(list(single.values())), _slots([tuple(pair) for pair in paired.values()])
+    places = {token: place for place, token in enumerate(token for row in alone_slots + mixed_slots for token in row)}
+    order = torch.tensor([places[token] for token in sorted(places)], device=like.device)
+    alone = Alone(_index(list(single), like), _index(alone_slots, like)) if single else None
+    if not paired:
+        return alone, None, order
+    weights = [[pair[token] for token in row] for pair, row in zip(paired.values(), mixed_slots, strict=True)]
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    low_weight, high_weight = torch.tensor(weights, dtype=dtype, device=like.device).unbind(-1)
+    low, high = _index(list(paired), like).unbind(-1)
+    return alone, Mixes(low, high, low_weight, high_weight, _index(mixed_slots, like)), order
+
+
+def _slots(rows: list[Tokens]) -> list[Tokens]:
+    """Rows filled to one length with their first token."""
+    longest = max(map(len, rows), default=0)
+    return [row + row[:1] * (longest - len(row)) for row in rows]
+
+
+def _index(values: list, like: Tensor) -> Tensor:
+    return torch.tensor(values, device=like.device)

@@ -1,0 +1,98 @@
+"""Attention to mixes of two latents, of which none is made.
+
+Keys are linear in the latents but for their normalisation. So a mix scores the mix of what both latents' own keys
+score, times their norms, over the norm of the mix, which follows from inner products; and what is seen of a mix is
+the mix of what is seen of both.
+Dimension key: B batch, P pairs of latents, Q query slots, T latents, N tokens per latent, H heads, D attention width.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import sqrt
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from ..layers.attention import EPS
+from .geometry import Mixes
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What latents show of themselves.
+
+    Attributes:
+        keys: Projected, (B, T, N, D).
+        turned: The same normalised and rotated.
+        values: Projected values, (B, T, N, D).
+    """
+
+    keys: Tensor
+    turned: Tensor
+    values: Tensor
+
+    def unflatten(self, num_latents: int) -> "Seen":
+        """Latents that were rows of the batch as an axis of their own."""
+        return Seen(*(x.unflatten(0, (-1, num_latents)) for x in (self.keys, self.turned, self.values)))
+
+    def take(self, index: Tensor) -> "Seen":
+        """Some of the latents, (B, P, N, D)."""
+        return Seen(self.keys[:, index], self.turned[:, index], self.values[:, index])
+
+
+def attend_mixes(q: Tensor, latents: Seen, nothing: Seen, mixes: Mixes, heads: int) -> Tensor:
+    """Attend from each query to its own mix.
+
+    Args:
+        q: Queries, normalised, (B, P, Q, D).
+        latents: The latents, (B, T, N, D).
+        nothing: What a latent of zeros shows, (1, N, D): a mix has the layers' biases once, whatever its weights.
+        mixes: Which latents are mixed and how.
+        heads: Number of heads H.
+
+    Returns:
+        What is seen, (B, P, Q, D).
+    """
+    spare = 1 - mixes.low_weight - mixes.high_weight
+    weights = [weight[..., None] for weight in (mixes.low_weight, mixes.high_weight, spare)]
+    nothing = Seen(*(x[:, None] for x in (nothing.keys, nothing.turned, nothing.values)))
+    parts = (latents.take(mixes.low), latents.take(mixes.high), nothing)
+    queries = rearrange(q, "b p q (h d) -> b p h q d", h=heads)
+    scores = sum(
+        weight[:, None] * (_norm(part.keys)[:, :, None, None] * (queries @ _heads(part.turned, heads).mT))
+        for weight, part in zip(weights, parts, strict=True)
+    )
+    scores = scores / _norm_of_mix(weights, [part.keys for part in parts])[:, :, None] / sqrt(queries.shape[-1])
+    attended = scores.softmax(-1).to(q.dtype)
+    seen = sum(
+        weight[:, None] * (attended @ _heads(part.values, heads)) for weight, part in zip(weights, parts, strict=True)
+    )
+    return rearrange(seen, "b p h q d -> b p q (h d)").to(q.dtype)
+
+
+def _heads(x: Tensor, heads: int) -> Tensor:
+    return rearrange(x, "b p n (h d) -> b p h n d", h=heads)
+
+
+def _norm(keys: Tensor) -> Tensor:
+    """What ``RMSNorm`` divides keys by, float32, (B, P, N)."""
+    return (_product(keys, keys) + EPS).sqrt()
+
+
+def _norm_of_mix(weights: list[Tensor], keys: list[Tensor]) -> Tensor:
+    """The same of the mixes of keys (B, P, N, D), for weights (P, Q, 1): float32, (B, P, Q, N)."""
+    return (sum(_squares(weights, keys)) + EPS).clamp_min(EPS).sqrt()
+
+
+def _squares(weights: list[Tensor], keys: list[Tensor]) -> Iterator[Tensor]:
+    """Terms of the mean square of a weighted sum."""
+    for i, (weight, own) in enumerate(zip(weights, keys, strict=True)):
+        yield weight**2 * _product(own, own)[:, :, None]
+        for other, theirs in zip(weights[:i], keys[:i], strict=True):
+            yield 2 * weight * other * _product(own, theirs)[:, :, None]
+
+
+def _product(x: Tensor, y: Tensor) -> Tensor:
+    """Mean over the width of the product of keys, float32, (B, P, N)."""
+    return (x * y).sum(-1, dtype=torch.promote_types(x.dtype, torch.float32)) / x.shape[-1]
