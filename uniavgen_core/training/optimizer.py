@@ -37,9 +37,11 @@ class OptimizerConfig:
 
 
 def split_parameters(model: nn.Module) -> tuple[list[str], list[str]]:
-    """Names of the parameters that Muon trains and of those that AdamW trains; together, every one once."""
+    """Names of the parameters that Muon trains and of those that AdamW trains; together, every one that is trained."""
     matrices, others = [], []
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
         chosen = name.startswith(BLOCKS) and parameter.ndim == 2 and MASK_HEAD not in name
         (matrices if chosen else others).append(name)
     return matrices, others

@@ -51,6 +51,7 @@ class Recipe:
         audio_steps: Steps of training the audio branch alone.
         joint_steps: Steps of joint training.
         tasks_steps: Steps of training for the five tasks and two faces.
+        sight_steps: Steps of training what the voice sees of faces.
         codec_clips: Clips the codec is trained on.
         speeches: Sounds the audio branch is trained on.
         clips: Clips for joint training.
@@ -74,6 +75,7 @@ class Recipe:
     audio_steps: int = 1610
     joint_steps: int = 1201
     tasks_steps: int = 900
+    sight_steps: int = 600
     codec_clips: int = 700
     speeches: int = 6000
     clips: int = 5000

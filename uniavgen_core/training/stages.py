@@ -9,7 +9,9 @@ from safetensors.torch import save_file
 
 from ..checkpoint.geometry import PREVIEW_KEY
 from ..checkpoint.load import read_tensors, save_weights
+from ..model.joint import JointModel
 from .dataset import load_codec
+from .estimate import AUDIO_BRANCH
 from .launch import launch
 from .material import Material
 from .monitor import LOG
@@ -30,11 +32,18 @@ from .recipe import (
     train_joint,
 )
 from .scenes import write_rows
+from .sigmas import LogitNormal
 from .task_step import TaskStep
 from .tasks import TaskConfig
 
 TASK_RATES = OptimizerConfig(muon_rate=0.01, rate=7.5e-4)
 """Half of joint training's rates: enough to learn, not so much that the joint weights are forgotten."""
+SIGHT = TaskConfig(
+    joint=0.25, voice=0.12, continuation=0.15, dubbing=0.35, audio_driven=0.0, pair=0.13, sigmas=LogitNormal(1.7, 1.2),
+    mask_weight=0.0, video_weight=0.0,
+)  # fmt: skip
+"""What teaches the voice to follow the face: sound alone counts, the picture is often given, noise is high, where
+pitch and manner are decided. After the other stages voices had learned nothing of a face but when its mouth moves."""
 TASK_WARMUP = 15
 """Steps over which the rates rise: few, because the weights are trained already."""
 TASK_FALL = 1.2
@@ -54,16 +63,37 @@ def train_tasks(recipe: Recipe) -> None:
 
 
 def _train_tasks(recipe: Recipe) -> bool:
-    """What one process does in training for the tasks; uncompiled, since every task has shapes of its own."""
+    model = _started(recipe, "joint")
+    return _train_further(recipe, "tasks", model, TaskConfig())
+
+
+def train_sight(recipe: Recipe) -> None:
+    """Train what makes the sound and what it sees of faces; the picture's branch stays as it is."""
+    launch(_train_sight, recipe, recipe.processes, recipe.threads)
+
+
+def _train_sight(recipe: Recipe) -> bool:
+    model = _started(recipe, "tasks")
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith((*AUDIO_BRANCH, "v2a_blocks.")))
+    return _train_further(recipe, "sight", model, SIGHT)
+
+
+def _started(recipe: Recipe, earlier: str) -> JointModel:
+    """The network with the weights of a shipped file, or those an earlier stage has left."""
     model = new_model(recipe.seed)
     if recipe.shipped is None:
-        weights = recipe.trained("joint")
+        weights = recipe.trained(earlier)
     else:
         weights = {name: value.float() for name, value in read_tensors(recipe.shipped)[0].items()}
     model.load_state_dict(weights)
-    config = TaskConfig()
+    return model
+
+
+def _train_further(recipe: Recipe, name: str, model: JointModel, config: TaskConfig) -> bool:
+    """What one process does; uncompiled, since every task has shapes of its own."""
     step = TaskStep(Material(recipe.task_plans, config, model_config().text), config, recipe.seed + 2)
-    run = replace(recipe.run("tasks"), warmup=TASK_WARMUP, fall=TASK_FALL)
+    run = replace(recipe.run(name), warmup=TASK_WARMUP, fall=TASK_FALL)
     return train(recipe, model, make_optimizers(model, TASK_RATES), step, run)
 
 
@@ -73,11 +103,11 @@ def pack(recipe: Recipe) -> None:
     output.mkdir(exist_ok=True)
     codec = torch.load(recipe.decoder_path, weights_only=True)
     preview = {PREVIEW_KEY: json.dumps(asdict(preview_of_toons(load_codec(recipe.decoder_path))))}
-    save_weights(recipe.trained("tasks"), model_config(), output / MODEL_FILE, torch.float16, preview)
+    save_weights(recipe.trained("sight"), model_config(), output / MODEL_FILE, torch.float16, preview)
     save_file({name: value.half().contiguous() for name, value in codec.items()}, output / CODEC_FILE)
     with (output / "training_log.jsonl").open("w", encoding="utf-8") as file:
         file.write(json.dumps({"recipe": asdict(recipe) | {"work": None, "shipped": None}}) + "\n")
-        for stage in ("codec", "audio", "decoder", "joint", "tasks"):
+        for stage in ("codec", "audio", "decoder", "joint", "tasks", "sight"):
             for line in (recipe.work / stage / LOG).read_text(encoding="utf-8").splitlines():
                 values = {name: round(value, 5) for name, value in json.loads(line).items()}
                 file.write(json.dumps({"stage": stage, **values}) + "\n")
@@ -92,5 +122,6 @@ STAGES: dict[str, Callable[[Recipe], None]] = {
     "joint": train_joint,
     "scenes": make_scenes,
     "tasks": train_tasks,
+    "sight": train_sight,
     "pack": pack,
 }

@@ -154,11 +154,13 @@ class LossWeights:
         face: Extra weight of the video loss where there is face or mouth.
         mask: Weight of the face-mask loss.
         mouth: Extra weight of the video loss where there is mouth, on top of the face's.
+        video: Weight of the video loss as a whole.
     """
 
     face: float
     mask: float
     mouth: float = 0.0
+    video: float = 1.0
 
 
 def example_losses(
@@ -192,7 +194,8 @@ def example_losses(
     # Where little is noisy, little counts: a mean over few frames would outweigh all the rest.
     audio_loss = (audio_errors * audio_noisy.mean((1, 2))).mean()
     mask_loss = face_mask_loss(output.face_masks.float(), face_shares(example.face, model.config.patch_size))
-    loss = video_loss + audio_loss + weights.mask * mask_loss
+    weighted = ((weights.video, video_loss), (1.0, audio_loss), (weights.mask, mask_loss))
+    loss = sum(weight * term for weight, term in weighted if weight)
     return {"loss": loss, "video": video_loss, "audio": audio_loss, "mask": mask_loss}
 
 

@@ -42,7 +42,7 @@ class TaskStep:
         example = on_device(self.source.example(ask, shared, own), device)
         sigma = sample_sigmas(config.sigmas, own).to(device)
         mask_weight = 0.0 if ask.blind else config.mask_weight_at(progress)
-        weights = LossWeights(config.face_weight, mask_weight, config.mouth_weight)
+        weights = LossWeights(config.face_weight, mask_weight, config.mouth_weight, config.video_weight)
         losses = example_losses(model, example, sigma, weights, own)
         named = {f"{name}_{ask.kind.value}": losses[name] for name in self._learned(ask)}
         return {"loss": losses["loss"], "mask": losses["mask"], **named}

@@ -62,6 +62,7 @@ class TaskConfig:
         lead_frames: Least and most mel frames of such a start.
         latest_cut: Most mel frames between a sentence and kept silence after it.
         face_weight: Extra weight of the video loss where there is face or mouth, as in joint training.
+        video_weight: Weight of the video loss as a whole.
         mouth_weight: Extra weight where there is mouth, a few latent pixels of which all depends on who speaks.
         mask_weight: Weight of the face-mask loss at the start; half of joint training's, for masks that are known.
         mask_weight_end: Weight of the face-mask loss at the end; between, it falls linearly.
@@ -98,6 +99,7 @@ class TaskConfig:
     lead_frames: tuple[float, float] = (40.0, 190.0)
     latest_cut: float = 40.0
     face_weight: float = 2.0
+    video_weight: float = 1.0
     mouth_weight: float = 4.0
     mask_weight: float = 0.5
     mask_weight_end: float = 0.0
