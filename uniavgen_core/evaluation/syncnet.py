@@ -1,0 +1,210 @@
+"""SyncNet, the judge behind the paper's lip sync, where its weights are on disk (``syncnet_v2.model``).
+
+Two small networks map five frames of a face and a fifth of a second of sound into one space. The confidence is how much
+nearer pictures and sound are at the best shift than at the median one. Source: Chung and Zisserman, "Out of time:
+automated lip sync in the wild" (ACCV workshops 2016), and the published evaluation's crop, features and shifts.
+Dimension key: F video frames at 25 a second, W windows, C cepstra, M their frames at 100 a second, D width.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..media.face_tracks import Face, Track, fill_gaps, smooth, track_faces
+from ..media.resample import resample
+from .paper_models import need
+
+FPS, SAMPLE_RATE = 25, 16_000
+WINDOW, CEPSTRA_PER_FRAME = 5, 4
+SHIFTS = 15
+"""Largest shift tried either way, video frames."""
+SIDE = 224
+_MARGIN = 0.4
+"""How much the crop reaches beyond the face, in halves of its size."""
+_JITTER, _GAP, _BATCH = 13, 12, 16
+
+
+def _stack(convolution: type[nn.Module], norm: type[nn.Module], layers: Sequence[dict]) -> nn.Sequential:
+    """Convolutions with normalisation and rectifier, and pools where a layer has one."""
+    modules: list[nn.Module] = []
+    for layer in layers:
+        pool, shape = layer.pop("pool", None), layer.pop("shape")
+        modules += [convolution(*shape, **layer), norm(shape[1]), nn.ReLU(inplace=True)]
+        modules += [] if pool is None else [pool]
+    return nn.Sequential(*modules)
+
+
+def _projection() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(512, 512), nn.BatchNorm1d(512), nn.ReLU(), nn.Linear(512, 1024))
+
+
+class SyncNet(nn.Module):
+    """The two networks; names of their weights are those of the published file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.netcnnaud = _stack(
+            nn.Conv2d,
+            nn.BatchNorm2d,
+            [
+                {"shape": (1, 64, 3), "padding": 1, "pool": nn.MaxPool2d(1)},
+                {"shape": (64, 192, 3), "padding": 1, "pool": nn.MaxPool2d(3, (1, 2))},
+                {"shape": (192, 384, 3), "padding": 1},
+                {"shape": (384, 256, 3), "padding": 1},
+                {"shape": (256, 256, 3), "padding": 1, "pool": nn.MaxPool2d(3, 2)},
+                {"shape": (256, 512, (5, 4))},
+            ],
+        )
+        self.netfcaud = _projection()
+        near, apart = (0, 1, 1), (1, 2, 2)
+        self.netcnnlip = _stack(
+            nn.Conv3d,
+            nn.BatchNorm3d,
+            [
+                {"shape": (3, 96, (5, 7, 7)), "stride": apart, "pool": nn.MaxPool3d((1, 3, 3), apart)},
+                {"shape": (96, 256, (1, 5, 5)), "stride": apart, "padding": near,
+                 "pool": nn.MaxPool3d((1, 3, 3), apart, near)},
+                {"shape": (256, 256, (1, 3, 3)), "padding": near},
+                {"shape": (256, 256, (1, 3, 3)), "padding": near},
+                {"shape": (256, 256, (1, 3, 3)), "padding": near, "pool": nn.MaxPool3d((1, 3, 3), apart)},
+                {"shape": (256, 512, (1, 6, 6))},
+            ],
+        )  # fmt: skip
+        self.netfclip = _projection()
+
+    def sounds(self, cepstra: Tensor) -> Tensor:
+        """Map windows of cepstra (W, 1, 13, 20) to vectors (W, 1024)."""
+        return self.netfcaud(self.netcnnaud(cepstra).flatten(1))
+
+    def lips(self, pictures: Tensor) -> Tensor:
+        """Map windows of pictures (W, 3, 5, 224, 224), blue first, 0 to 255, to vectors (W, 1024)."""
+        return self.netfclip(self.netcnnlip(pictures).flatten(1))
+
+
+class SyncJudge:
+    """Rates lip sync with SyncNet's published weights. Faces are found by YuNet; the published evaluation has S3FD."""
+
+    def __init__(self, file: Path, finder: Any = None) -> None:
+        """Load the weights.
+
+        Args:
+            file: ``syncnet_v2.model``.
+            finder: Finds faces by ``find(picture)``; YuNet if not given.
+
+        Raises:
+            ImportError: If ``python_speech_features``, whose cepstra SyncNet was trained on, is not installed.
+            ValueError: If the file is not there or holds something else.
+        """
+        from ..media.face_detect import FaceDetector
+
+        need(file, "SyncNet's weights")
+        _mfcc()
+        self.finder = finder or FaceDetector()
+        self.model = SyncNet()
+        try:
+            self.model.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+        except (RuntimeError, AttributeError, TypeError) as error:
+            raise ValueError(f"{file} does not fit SyncNet: {str(error)[:300]}") from error
+        self.model.eval()
+
+    @torch.no_grad()
+    def rate(self, frames: np.ndarray, fps: float, waveform: Tensor, sample_rate: int) -> dict[str, float]:
+        """Rate one clip.
+
+        Args:
+            frames: RGB, (F, H, W, 3) uint8.
+            fps: Frames a second.
+            waveform: Mono, (N,).
+            sample_rate: Hz.
+
+        Returns:
+            ``LS``, the confidence, and ``LS_offset``, the sound's shift in frames of 25 a second at the best fit.
+
+        Raises:
+            ValueError: If no face is seen throughout, or the clip is shorter than five frames.
+        """
+        pictures = crop_face(at_25_fps(frames, fps), self.finder)
+        cepstra = cepstra_of(waveform, sample_rate)
+        count = min(len(pictures), cepstra.shape[-1] // CEPSTRA_PER_FRAME) - WINDOW + 1
+        if count < 1:
+            raise ValueError(f"SyncNet needs a clip of at least {WINDOW} frames at {FPS} a second.")
+        seen, heard = [], []
+        for first in range(0, count, _BATCH):
+            windows = range(first, min(first + _BATCH, count))
+            seen.append(self.model.lips(torch.stack([pictures[i : i + WINDOW].transpose(0, 1) for i in windows])))
+            starts = [CEPSTRA_PER_FRAME * i for i in windows]
+            length = CEPSTRA_PER_FRAME * WINDOW
+            heard.append(self.model.sounds(torch.stack([cepstra[None, :, i : i + length] for i in starts])))
+        confidence, offset = confidence_of(torch.cat(seen), torch.cat(heard))
+        return {"LS": confidence, "LS_offset": float(offset)}
+
+
+def confidence_of(seen: Tensor, heard: Tensor) -> tuple[float, int]:
+    """Compare windows of pictures and of sound at every shift.
+
+    Args:
+        seen: Vectors of pictures, (W, D).
+        heard: Vectors of sound, (W, D); silence beyond both ends counts as zeros.
+
+    Returns:
+        Median distance less the least, and the shift of the least: positive when the sound comes early.
+    """
+    padded = F.pad(heard, (0, 0, SHIFTS, SHIFTS))
+    distances = torch.stack([F.pairwise_distance(seen, padded[s : s + len(seen)]) for s in range(2 * SHIFTS + 1)])
+    mean = distances.mean(1)
+    return float(mean.median() - mean.min()), SHIFTS - int(mean.argmin())
+
+
+def at_25_fps(frames: np.ndarray, fps: float) -> np.ndarray:
+    """Frames as 25 a second show them: some twice, or some left out."""
+    count = max(1, round(len(frames) * FPS / fps))
+    return frames[np.minimum((np.arange(count) * fps / FPS).astype(int), len(frames) - 1)]
+
+
+def crop_face(frames: np.ndarray, finder: Any) -> Tensor:
+    """Cut the face that is seen longest from every frame, blue first, 0 to 255, (F, 3, 224, 224).
+
+    Raises:
+        ValueError: If no face is seen from the first frame to the last.
+    """
+    tracks = [fill_gaps(track, _GAP) for track in track_faces([finder.find(frame) for frame in frames])]
+    track: Track = max(tracks, key=lambda one: sum(face is not None for face in one), default=[])
+    if not track or any(face is None for face in track):
+        raise ValueError("SyncNet needs one face that is seen from the first frame to the last.")
+    crops = [_crop(frame, face) for frame, face in zip(frames, smooth(track, _JITTER), strict=True)]
+    return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float()
+
+
+def _crop(frame: np.ndarray, face: Face) -> np.ndarray:
+    """A square round the face that reaches further down than up, (224, 224, 3), blue first."""
+    import cv2
+
+    left, top, right, bottom = face.box
+    half = max(right - left, bottom - top) / 2
+    pad = int(half * (1 + 2 * _MARGIN))
+    padded = np.pad(frame, ((pad, pad), (pad, pad), (0, 0)), constant_values=110)
+    x, y = face.center + pad
+    rows = slice(int(y - half), int(y + half * (1 + 2 * _MARGIN)))
+    columns = slice(int(x - half * (1 + _MARGIN)), int(x + half * (1 + _MARGIN)))
+    return cv2.resize(padded[rows, columns, ::-1], (SIDE, SIDE))
+
+
+def cepstra_of(waveform: Tensor, sample_rate: int) -> Tensor:
+    """Mel cepstra of mono sound (N,), as the model was trained on: 16-bit samples at 16 kHz, (13, M)."""
+    samples = resample(waveform[None], sample_rate, SAMPLE_RATE)[0].clamp(-1, 1) * (2**15 - 1)
+    return torch.from_numpy(_mfcc()(samples.round().numpy().astype(np.int16), SAMPLE_RATE)).float().T
+
+
+def _mfcc() -> Any:
+    try:
+        from python_speech_features import mfcc
+    except ImportError as error:
+        raise ImportError(
+            "SyncNet needs the package python_speech_features: pip install python_speech_features.", name=error.name
+        ) from error
+    return mfcc
