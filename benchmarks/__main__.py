@@ -4,9 +4,9 @@ import argparse
 import json
 import sys
 
-from . import flops, train
+from . import cpu, flops, train
 
-MEASUREMENTS = {"flops": flops, "train": train}
+MEASUREMENTS = {"flops": flops, "cpu": cpu, "train": train}
 
 
 def main(arguments: list[str]) -> int:
