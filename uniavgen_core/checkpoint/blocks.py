@@ -1,0 +1,199 @@
+"""GGUF's block formats: rows of weights in blocks that share scales, packed into bytes, and back.
+
+Reading is written in tensor operations, so that it runs where the weights are. Writing rounds to the nearest of each
+block's range, without the search for better scales that llama.cpp does. Source: the layouts of ggml's ``block_q8_0``,
+``block_q6_K``, ``block_q5_K`` and ``block_q4_K``.
+Dimension key: N blocks, S sub-blocks of a block, W weights of a sub-block.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+import torch
+from torch import Tensor
+
+SUB_BLOCKS = 8
+"""Sub-blocks of 32 weights in a block of 256 of the formats with minima."""
+
+
+def _halves(values: Tensor) -> Tensor:
+    """Numbers as the bytes of float16, (N, 2)."""
+    return values.reshape(-1, 1).half().view(torch.uint8)
+
+
+def _float(data: Tensor) -> Tensor:
+    """Bytes of float16 (N, 2) as float32, (N, 1)."""
+    return data.contiguous().view(torch.float16).float()
+
+
+def _split(data: Tensor, *sizes: int) -> tuple[Tensor, ...]:
+    return data.split([*sizes, data.shape[1] - sum(sizes)], dim=1)
+
+
+def _shifts(*bits: int, like: Tensor) -> Tensor:
+    return torch.tensor(bits, dtype=torch.uint8, device=like.device)[:, None]
+
+
+def read_q8_0(data: Tensor) -> Tensor:
+    """Blocks of 32: a scale, then a byte for each weight. (N, 34) bytes to (N, 32)."""
+    scale, weights = _split(data, 2)
+    return _float(scale) * weights.view(torch.int8)
+
+
+def write_q8_0(weights: Tensor) -> Tensor:
+    """The inverse of ``read_q8_0``."""
+    scale = weights.abs().amax(1, keepdim=True) / 127
+    rounded = _over(weights, _float(_halves(scale))).round().clamp(-127, 127)
+    return torch.cat((_halves(scale), rounded.to(torch.int8).view(torch.uint8)), dim=1)
+
+
+def read_q6_k(data: Tensor) -> Tensor:
+    """Blocks of 256: 4 low and 2 high bits a weight, a signed scale for every 16. (N, 210) bytes to (N, 256)."""
+    low, high, scales, scale = _split(data, 128, 64, 16)
+    low = (low.view(-1, 2, 1, 64) >> _shifts(0, 4, like=data) & 15).reshape(-1, 8, 32)
+    high = (high.reshape(-1, 2, 1, 32) >> _shifts(0, 2, 4, 6, like=data) & 3).reshape(-1, 8, 32)
+    weights = (low | high << 4).to(torch.int8) - 32
+    steps = _float(scale) * scales.contiguous().view(torch.int8)
+    return (steps[..., None] * weights.reshape(-1, 16, 16)).flatten(1)
+
+
+def write_q6_k(weights: Tensor) -> Tensor:
+    """The inverse of ``read_q6_k``."""
+    parts = weights.view(-1, 16, 16)
+    peaks = parts.gather(2, parts.abs().argmax(2, keepdim=True))[..., 0] / -32
+    scale = _halves(peaks.abs().amax(1) / 127)
+    scales = _over(peaks, _float(scale)).round().clamp(-127, 127)
+    numbers = _over(parts, (_float(scale) * scales)[..., None]).round().clamp(-32, 31).to(torch.int16) + 32
+    numbers = numbers.to(torch.uint8).view(-1, 2, 4, 32)
+    low = (numbers & 15).view(-1, 2, 2, 64)
+    low = low[:, :, 0] | low[:, :, 1] << 4
+    high = _joined(numbers >> 4, 2)
+    return torch.cat((low.flatten(1), high.flatten(1), scales.to(torch.int8).view(torch.uint8), scale), dim=1)
+
+
+def read_q5_k(data: Tensor) -> Tensor:
+    """Blocks of 256: 4 low bits and a high one a weight, a scale and a minimum for every 32. (N, 176) to (N, 256)."""
+    ends, scales, high, low = _split(data, 4, 12, 32)
+    high = high[:, None] >> _shifts(*range(8), like=data) & 1
+    return _with_minima(_nibbles(low) | high << 4, ends, scales)
+
+
+def write_q5_k(weights: Tensor) -> Tensor:
+    """The inverse of ``read_q5_k``."""
+    numbers, ends, scales = _ranged(weights, 31)
+    high = _joined((numbers >> 4)[:, None], 1)[:, 0]
+    return torch.cat((ends, scales, high, _packed_nibbles(numbers & 15)), dim=1)
+
+
+def read_q4_k(data: Tensor) -> Tensor:
+    """Blocks of 256: 4 bits a weight, a scale and a minimum for every 32. (N, 144) bytes to (N, 256)."""
+    ends, scales, weights = _split(data, 4, 12)
+    return _with_minima(_nibbles(weights), ends, scales)
+
+
+def write_q4_k(weights: Tensor) -> Tensor:
+    """The inverse of ``read_q4_k``."""
+    numbers, ends, scales = _ranged(weights, 15)
+    return torch.cat((ends, scales, _packed_nibbles(numbers)), dim=1)
+
+
+def _nibbles(data: Tensor) -> Tensor:
+    """Half bytes, (N, 128) to (N, 8, 32): the low halves of 32 bytes, then their high halves."""
+    return (data.reshape(-1, 4, 1, 32) >> _shifts(0, 4, like=data) & 15).reshape(-1, SUB_BLOCKS, 32)
+
+
+def _packed_nibbles(numbers: Tensor) -> Tensor:
+    pairs = numbers.view(-1, 4, 2, 32)
+    return (pairs[:, :, 0] | pairs[:, :, 1] << 4).flatten(1)
+
+
+def _joined(numbers: Tensor, bits: int) -> Tensor:
+    """Numbers of a few bits joined into bytes along the last axis but one."""
+    joined = torch.zeros_like(numbers[..., 0, :])
+    for place, part in enumerate(numbers.unbind(-2)):
+        joined |= part << bits * place
+    return joined
+
+
+def _with_minima(numbers: Tensor, ends: Tensor, packed: Tensor) -> Tensor:
+    """Weights of blocks whose sub-blocks have 6-bit scales and minima in 12 bytes."""
+    first, second, third = packed.view(-1, 3, 4).unbind(1)
+    scales = torch.cat((first & 63, third & 15 | first >> 2 & 48), dim=1)
+    minima = torch.cat((second & 63, third >> 4 | second >> 2 & 48), dim=1)
+    steps, offsets = _float(ends[:, :2]) * scales, _float(ends[:, 2:]) * minima
+    return (steps[..., None] * numbers - offsets[..., None]).flatten(1)
+
+
+def _ranged(weights: Tensor, most: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Numbers 0 to ``most`` (N, 8, 32), the bytes of the block's two scales, and those of its sub-blocks'."""
+    parts = weights.view(-1, SUB_BLOCKS, 32)
+    minima = -parts.amin(2).clamp_max(0)
+    steps = (parts.amax(2).clamp_min(0) + minima) / most
+    ends = torch.cat([_halves(values.amax(1) / 63) for values in (steps, minima)], dim=1)
+    step, offset = _float(ends[:, :2]), _float(ends[:, 2:])
+    scales, offsets = (
+        _over(values, end).round().clamp(0, 63).to(torch.uint8) for values, end in ((steps, step), (minima, offset))
+    )
+    shifted = parts + (offset * offsets)[..., None]
+    numbers = _over(shifted, (step * scales)[..., None]).round().clamp(0, most).to(torch.uint8)
+    first = scales[:, :4] | scales[:, 4:] >> 4 << 6
+    second = offsets[:, :4] | offsets[:, 4:] >> 4 << 6
+    third = scales[:, 4:] & 15 | (offsets[:, 4:] & 15) << 4
+    return numbers, ends, torch.cat((first, second, third), dim=1)
+
+
+def _over(values: Tensor, steps: Tensor) -> Tensor:
+    """Values in steps; 0 where a step is 0."""
+    return torch.where(steps == 0, 0.0, values / steps)
+
+
+@dataclass(frozen=True)
+class BlockFormat:
+    """One format.
+
+    Attributes:
+        weights: Weights in a block.
+        size: Bytes of a block.
+        read: Bytes (N, size) to float32 weights (N, weights).
+        write: The inverse.
+    """
+
+    weights: int
+    size: int
+    read: Callable[[Tensor], Tensor]
+    write: Callable[[Tensor], Tensor]
+
+
+class BlockKind(Enum):
+    """Formats by GGUF's name."""
+
+    Q8_0 = BlockFormat(32, 34, read_q8_0, write_q8_0)
+    Q6_K = BlockFormat(256, 210, read_q6_k, write_q6_k)
+    Q5_K = BlockFormat(256, 176, read_q5_k, write_q5_k)
+    Q4_K = BlockFormat(256, 144, read_q4_k, write_q4_k)
+
+
+def pack(weights: Tensor, kind: BlockKind) -> Tensor:
+    """Pack a matrix.
+
+    Args:
+        weights: (rows, columns), columns a multiple of the format's block.
+        kind: The format.
+
+    Returns:
+        Bytes, (rows, bytes of a row).
+
+    Raises:
+        ValueError: If the columns are no whole blocks.
+    """
+    form = kind.value
+    if weights.shape[1] % form.weights:
+        raise ValueError(f"{weights.shape[1]} columns are no whole blocks of {form.weights}, as {kind.name} needs.")
+    return form.write(weights.float().reshape(-1, form.weights)).view(len(weights), -1)
+
+
+def unpack(data: Tensor, kind: BlockKind) -> Tensor:
+    """Unpack bytes (rows, bytes of a row) into float32 weights, (rows, columns)."""
+    form = kind.value
+    return form.read(data.reshape(-1, form.size)).view(len(data), -1)
