@@ -32,7 +32,7 @@ class LoadModel(io.ComfyNode):
             category="UniAVGen/loaders",
             description="Loads the joint video and audio model: the bundled small one, or a file of diffusion_models.",
             inputs=[
-                io.Combo.Input("model_name", options=choices("diffusion_models"), tooltip="Joint model file."),
+                io.Combo.Input("model_name", options=choices("diffusion_models", True), tooltip="Joint model file."),
                 io.Combo.Input(
                     "weight_dtype",
                     options=list(DTYPES),

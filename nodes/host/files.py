@@ -7,6 +7,7 @@ import folder_paths
 
 from ...uniavgen_core.checkpoint.files import SHARDS, indexed_names
 from ...uniavgen_core.checkpoint.geometry import TELLING_NAMES
+from ...uniavgen_core.checkpoint.gguf_file import SUFFIX
 
 ASSETS = Path(__file__).parents[2] / "uniavgen_core" / "assets"
 BUNDLED = "bundled talking toon"
@@ -16,9 +17,9 @@ FOLDER = "/ (folder)"
 """End of the name under which a folder of shards is offered."""
 
 
-def choices(folder: str) -> list[str]:
-    """The bundled file, then the folders of shards in a ComfyUI model folder, then its files."""
-    names = folder_paths.get_filename_list(folder)
+def choices(folder: str, gguf: bool = False) -> list[str]:
+    """The bundled file, the folders of shards in a ComfyUI model folder, its files, and with ``gguf`` those too."""
+    names = [*folder_paths.get_filename_list(folder), *(_gguf_files(folder) if gguf else ())]
     offered = [parent + FOLDER for parent, shard in _shard_folders(names).items() if _is_uniavgen(folder, shard)]
     return [BUNDLED, *offered, *names]
 
@@ -37,6 +38,15 @@ def path_of(folder: str, name: str, bundled: Path) -> str:
     if shard is None:
         raise FileNotFoundError(f"The folder {name.removesuffix(FOLDER)} in {folder} holds no {SHARDS} any more.")
     return str(Path(folder_paths.get_full_path_or_raise(folder, shard)).parent)
+
+
+def _gguf_files(folder: str) -> list[str]:
+    """GGUF files of a ComfyUI model folder, which ComfyUI itself does not list."""
+    names: list[str] = []
+    for place in folder_paths.get_folder_paths(folder):
+        found, _ = folder_paths.recursive_search(place, excluded_dir_names=[".git"])
+        names += folder_paths.filter_files_extensions(found, {SUFFIX})
+    return sorted(set(names) - set(folder_paths.get_filename_list(folder)))
 
 
 def _shard_folders(names: list[str]) -> dict[str, str]:

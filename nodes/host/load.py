@@ -8,6 +8,7 @@ import comfy.model_management
 import comfy.model_patcher
 import comfy.patcher_extension
 import comfy.utils
+from comfy.quant_ops import QuantizedTensor
 from torch import Tensor
 
 from ...uniavgen_core.checkpoint.files import files_of, strip_prefix
@@ -15,6 +16,7 @@ from ...uniavgen_core.checkpoint.geometry import PREVIEW_KEY, config_from_shapes
 from ...uniavgen_core.checkpoint.load import check_whole
 from .check import check_sampling
 from .conditions import KEY
+from .gguf import mark_packed
 from .model import UniAVGen, UniAVGenConfig
 from .tracks import mask_tracks
 from .weights import fill, read_weights
@@ -28,7 +30,8 @@ def load_uniavgen(
     """Load a UniAVGen checkpoint.
 
     Args:
-        path: A safetensors file in the release's names, plain or quantised as ComfyUI does it, or a folder of shards.
+        path: A safetensors file in the release's names, plain or quantised as ComfyUI does it, a folder of shards, or a
+            GGUF file.
         model_options: ComfyUI's loading options: ``dtype``, ``custom_operations``, ``fp8_optimizations``.
         disable_dynamic: Use ComfyUI's plain patcher.
 
@@ -49,6 +52,7 @@ def load_uniavgen(
     model = config.get_model(tensors)
     patcher = _patch(model, options, disable_dynamic)
     fill(model.diffusion_model, tensors, assign=patcher.is_dynamic())
+    mark_packed(model.diffusion_model)
     patcher.cached_patcher_init = (load_uniavgen, (path, options))
     patcher.add_wrapper_with_key(OUTER_SAMPLE, KEY, check_sampling)
     patcher.add_wrapper_with_key(OUTER_SAMPLE, KEY, mask_tracks)
@@ -84,6 +88,8 @@ def require_uniavgen(model: comfy.model_patcher.ModelPatcher) -> None:
 def _choose_dtypes(config: UniAVGenConfig, tensors: Mapping[str, Tensor], options: dict) -> None:
     management, supported = comfy.model_management, config.supported_inference_dtypes
     config.quant_config = comfy.utils.detect_layer_quantization(tensors, "")
+    if any(isinstance(tensor, QuantizedTensor) for tensor in tensors.values()):
+        config.quant_config = {"mixed_ops": True}  # as ComfyUI says it of its own quantised files
     quantised = config.quant_config is not None
     dtype = options.get("dtype") or management.unet_dtype(
         model_params=comfy.utils.calculate_parameters(tensors),

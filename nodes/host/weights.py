@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from ...uniavgen_core.checkpoint.files import CheckpointError, damaged, files_of, opened
+from ...uniavgen_core.checkpoint.gguf_file import SUFFIX as GGUF
 
 SAFETENSORS = (".safetensors", ".sft")
 
@@ -22,7 +23,12 @@ def read_weights(path: str) -> tuple[dict[str, Tensor], dict[str, str]]:
 
     Raises:
         CheckpointError: Naming a file that is missing, cut short or no checkpoint.
+        ImportError: If it is a GGUF file, and the package that reads those is not installed.
     """
+    if Path(path).suffix.lower() == GGUF:
+        from .gguf import read_gguf
+
+        return read_gguf(Path(path), torch.bfloat16)
     tensors: dict[str, Tensor] = {}
     metadata: dict[str, str] = {}
     for file in files_of(Path(path)):

@@ -11,6 +11,7 @@ from .files import CheckpointError
 from .merge import merge
 from .probe import velocity_error
 from .quantize import FORMATS, KEPT, QuantizeConfig, quantize
+from .quantize_gguf import MIXES, GgufConfig, quantize_gguf
 
 WORST_SHOWN = 5
 NOTE = "PATH is a safetensors file, the folder with the release's shards, or one of the shards."
@@ -43,13 +44,15 @@ def parser() -> argparse.ArgumentParser:
         "merge": "join shards into one file",
         "inspect": "list sizes, parameters and dtypes",
         "verify": "hash the files and check names, shapes and numbers",
-        "quantize": "write ComfyUI's scaled fp8 and measure the error",
+        "quantize": "write ComfyUI's scaled fp8, or GGUF, and measure the error",
     }.items():
         made[name] = commands.add_parser(name, help=text, description=f"{text.capitalize()}.", epilog=NOTE)
         made[name].add_argument("source", type=Path, metavar="PATH", help="checkpoint to read")
         made[name].add_argument("--json", action="store_true", help="print one JSON object as the last line")
     for name in ("merge", "quantize"):
-        made[name].add_argument("target", type=Path, metavar="TARGET", help="safetensors file to write")
+        made[name].add_argument(
+            "target", type=Path, metavar="TARGET", help="file to write: .safetensors, for GGUF .gguf"
+        )
         made[name].add_argument("--replace", action="store_true", help="replace TARGET if it is there")
     made["verify"].add_argument("--hashes", type=Path, help="text file to compare with, lines of: sha256 name")
     _add_choices(made["quantize"])
@@ -57,7 +60,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_choices(quantizer: argparse.ArgumentParser) -> None:
-    quantizer.add_argument("--format", choices=FORMATS, default="float8_e4m3fn", help="8-bit format")
+    quantizer.add_argument(
+        "--format", choices=[*FORMATS, *MIXES], default="float8_e4m3fn", help="scaled fp8, or one of GGUF's"
+    )
     quantizer.add_argument(
         "--keep", action="append", default=[], metavar="PATTERN", help="keep these layers too, such as 'blocks.0.*'"
     )
@@ -80,7 +85,7 @@ def main(arguments: list[str]) -> int:
     options = parser().parse_args(arguments)
     try:
         report = COMMANDS[options.command](options)
-    except (ValueError, OSError) as error:  # what is wrong with a file or a target, in whole sentences
+    except (ImportError, ValueError, OSError) as error:  # what is wrong with a file or a target, in whole sentences
         sys.stderr.write(f"{error}\n")
         report = {"error": str(error)}
     else:
@@ -130,8 +135,12 @@ def _verify(options: argparse.Namespace) -> dict[str, Any]:
 
 def _quantize(options: argparse.Namespace) -> dict[str, Any]:
     keep = tuple(options.keep_only if options.keep_only is not None else KEPT) + tuple(options.keep)
-    config = QuantizeConfig(options.format, keep, options.full_precision_matmul, options.replace)
-    report = quantize(options.source, options.target, config, Progress())
+    if options.format in MIXES:
+        packed = GgufConfig(options.format, keep, options.replace)
+        report = quantize_gguf(options.source, options.target, packed, Progress())
+    else:
+        config = QuantizeConfig(options.format, keep, options.full_precision_matmul, options.replace)
+        report = quantize(options.source, options.target, config, Progress())
     if options.measure:
         report["velocity_error"] = velocity_error(options.source, options.target)
     return report

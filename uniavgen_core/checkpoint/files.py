@@ -147,10 +147,10 @@ def opened(path: Path) -> Iterator[safe_open]:
         yield file
 
 
-def damaged(path: Path, error: Exception) -> CheckpointError:
-    """What to tell of a file that cannot be read."""
+def damaged(path: Path, error: Exception, form: str = "safetensors") -> CheckpointError:
+    """What to tell of a file that cannot be read as ``form``."""
     return CheckpointError(
-        f"{path.name} cannot be read as safetensors ({error}); its size is {path.stat().st_size} bytes. "
+        f"{path.name} cannot be read as {form} ({error}); its size is {path.stat().st_size} bytes. "
         "If it is a download, it may have stopped half way: fetch it again and compare its size."
     )
 

@@ -4,6 +4,8 @@ The network keeps the original's weights, memory-mapped; each quantised layer ta
 so that two networks never are in memory.
 """
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 from ..config import ModelConfig
 from ..model.joint import Conditions, JointModel, JointOutput
 from .files import WeightFiles
+from .gguf_file import SUFFIX, GgufFile
 from .load import load_model
 from .quantize import dequantized
 
@@ -20,11 +23,11 @@ LATENTS, TOKENS, SIDE, TIMESTEP = 3, 56, 4, 700.0
 
 
 def velocity_error(original: Path, quantised: Path, seed: int = 0) -> dict[str, float]:
-    """Compare one pass of a scaled fp8 file with one of the file it was made from.
+    """Compare one pass of a scaled fp8 or GGUF file with one of the file it was made from.
 
     Args:
         original: The plain file or folder. The pass runs in bfloat16 if its weights are, else in float32.
-        quantised: What ``quantize`` made of it.
+        quantised: What ``quantize`` or ``quantize_gguf`` made of it.
         seed: Seed of the inputs.
 
     Returns:
@@ -36,7 +39,7 @@ def velocity_error(original: Path, quantised: Path, seed: int = 0) -> dict[str, 
     model = load_model(original, dtype=dtype)
     with torch.inference_mode():
         want = _one_pass(model, dtype, seed)
-        _quantise_while_running(model, WeightFiles(quantised))
+        _quantise_while_running(model, _weights_of(quantised))
         got = _one_pass(model, dtype, seed)
     return {name: _relative(getattr(got, name), getattr(want, name)) for name in ("video", "audio")}
 
@@ -59,17 +62,27 @@ def _one_pass(model: JointModel, dtype: torch.dtype, seed: int) -> JointOutput:
     return model(video, draw(1, TOKENS, config.mel_bins), times, conditions)
 
 
-def _quantise_while_running(model: JointModel, files: WeightFiles) -> None:
-    """Let every quantised layer run on its quantised weight."""
-    for name in files.entries:
-        layer, _, leaf = name.rpartition(".")
-        if leaf != "weight_scale":
-            continue
+def _weights_of(path: Path) -> dict[str, Callable[[], Tensor]]:
+    """What reads the weight of each quantised layer of a file, in float32."""
+    if path.suffix == SUFFIX:
+        packed = GgufFile(path)
+        return {name.removesuffix(".weight"): partial(packed.tensor, name) for name in packed.kinds}
+    files = WeightFiles(path)
+    layers = [name.removesuffix(".weight_scale") for name in files.entries if name.endswith(".weight_scale")]
 
-        def enter(module: nn.Module, _: tuple, layer: str = layer) -> None:
+    def read(layer: str) -> Tensor:
+        return dequantized(files.tensor(f"{layer}.weight"), files.tensor(f"{layer}.weight_scale"))
+
+    return {layer: partial(read, layer) for layer in layers}
+
+
+def _quantise_while_running(model: JointModel, weights: Mapping[str, Callable[[], Tensor]]) -> None:
+    """Let every quantised layer run on its quantised weight."""
+    for layer, read in weights.items():
+
+        def enter(module: nn.Module, _: tuple, read: Callable[[], Tensor] = read) -> None:
             module.original = module.weight
-            weight = dequantized(files.tensor(f"{layer}.weight"), files.tensor(f"{layer}.weight_scale"))
-            module.weight = nn.Parameter(weight.to(module.original.dtype), requires_grad=False)
+            module.weight = nn.Parameter(read().to(module.original.dtype), requires_grad=False)
 
         def leave(module: nn.Module, *_: object) -> None:
             module.weight = module.original

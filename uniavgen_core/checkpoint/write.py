@@ -69,14 +69,14 @@ def write_stream(
         partial.unlink(missing_ok=True)
 
 
-def check_target(path: Path, inputs: list[Path], replace: bool) -> None:
-    """Refuse a target that would cost the user a file.
+def check_target(path: Path, inputs: list[Path], replace: bool, suffix: str = ".safetensors") -> None:
+    """Refuse a target that would cost the user a file, or whose name does not end in ``suffix``.
 
     Raises:
         CheckpointError: If ``path`` is one of ``inputs``, is there already and ``replace`` is off, or has no folder.
     """
-    if path.suffix != ".safetensors":
-        raise CheckpointError(f"{path.name} must end in .safetensors, or ComfyUI will not read it.")
+    if path.suffix != suffix:
+        raise CheckpointError(f"{path.name} must end in {suffix}, or ComfyUI will not read it.")
     if path.resolve() in [file.resolve() for file in inputs]:
         raise CheckpointError(f"{path} is one of the files to read. Choose another name for the result.")
     if path.exists() and not replace:

@@ -1,0 +1,169 @@
+"""GGUF files: tensors in block formats, read and written one at a time through the ``gguf`` package.
+
+Shapes of more than four axes lie beside the tensors, under the key that ComfyUI's GGUF nodes use too.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .blocks import BlockKind, unpack
+from .files import CheckpointError, Entry, damaged, strip_prefix
+from .write import OnBytes, silent
+
+SUFFIX = ".gguf"
+ARCHITECTURE = "uniavgen"
+METADATA_KEY = "uniavgen.metadata"
+"""The metadata that a safetensors file would have, as JSON."""
+SHAPE_KEY = "comfy.gguf.orig_shape."
+MOST_AXES = 4
+PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+
+
+class GgufFile:
+    """A GGUF file, memory-mapped.
+
+    Attributes:
+        files: The file, alone.
+        entries: Tensor name, without the prefix of merged checkpoints, to where it lies; a packed one is uint8 there.
+        shapes: Tensor name to the shape it has in the network.
+        kinds: Tensor name to block format; only packed ones.
+        metadata: As of a safetensors file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read the header.
+
+        Raises:
+            CheckpointError: If the file is not there, cut short, no GGUF, or has a block format that is not known.
+            ImportError: If the package ``gguf`` is not installed.
+        """
+        gguf = load_gguf()
+        if not path.is_file():
+            raise CheckpointError(f"There is no file {path}.")
+        try:
+            reader = gguf.GGUFReader(path, "c")
+        except (ValueError, IndexError, KeyError, OSError) as error:
+            raise damaged(path, error, "GGUF") from error
+        self.files = [path]
+        tensors = strip_prefix({tensor.name: tensor for tensor in reader.tensors})
+        self._tensors = tensors
+        self.metadata = _metadata(reader, path)
+        self.kinds = {name: _kind(tensor, path) for name, tensor in tensors.items() if not _is_plain(tensor)}
+        self.shapes = {name: _shape(reader, tensor) for name, tensor in tensors.items()}
+        self.entries = {
+            name: Entry(path, tensor.name, PLAIN.get(tensor.tensor_type.name, torch.uint8), self.shapes[name])
+            for name, tensor in tensors.items()
+        }
+
+    def stored(self, name: str) -> Tensor:
+        """A tensor as it lies in the file: a plain one in its shape, of a packed one the bytes, (rows, bytes)."""
+        data, dtype = torch.from_numpy(self._tensors[name].data), self.entries[name].dtype
+        if name in self.kinds:
+            return data.view(data.shape[0], -1)
+        return data.view(dtype).view(self.shapes[name])
+
+    def tensor(self, name: str) -> Tensor:
+        """A tensor in its shape; a packed one is unpacked to float32."""
+        stored = self.stored(name)
+        return unpack(stored, self.kinds[name]).view(self.shapes[name]) if name in self.kinds else stored
+
+    def tensors(self, names: list[str] | None = None) -> Iterator[tuple[str, Tensor]]:
+        """Yield tensors in the order of ``names``, by default all."""
+        for name in self.entries if names is None else names:
+            yield name, self.tensor(name)
+
+
+def write_gguf(
+    path: Path,
+    tensors: Iterable[tuple[str, Tensor, BlockKind | None]],
+    layout: Mapping[str, tuple[tuple[int, ...], str]],
+    metadata: Mapping[str, str],
+    on_bytes: OnBytes = silent,
+) -> None:
+    """Write a GGUF file; it appears under its name when it is whole.
+
+    Args:
+        path: The file to write.
+        tensors: Names, tensors (of packed ones the bytes) and block formats, in the layout's order; each is asked for
+            when the one before is written.
+        layout: Tensor name to its shape in the network and GGUF's name of its type.
+        metadata: As of a safetensors file.
+        on_bytes: Told of progress.
+    """
+    gguf = load_gguf()
+    partial = path.with_name(path.name + ".partial")
+    writer = gguf.GGUFWriter(None, ARCHITECTURE)
+    writer.add_string(METADATA_KEY, json.dumps(dict(metadata)))
+    total = sum(_declare(gguf, writer, name, *entry) for name, entry in layout.items())
+    done = 0
+    try:
+        writer.write_header_to_file(partial)
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        for _, tensor, _ in tensors:
+            data = tensor.contiguous().reshape(-1).view(torch.uint8).numpy()
+            writer.write_tensor_data(data)
+            done += len(data)
+            on_bytes(done, total)
+        writer.close()
+        partial.replace(path)
+    finally:
+        writer.close()
+        partial.unlink(missing_ok=True)
+
+
+def load_gguf() -> ModuleType:
+    """The package that reads and writes GGUF.
+
+    Raises:
+        ImportError: If it is not installed.
+    """
+    try:
+        import gguf
+    except ImportError as error:
+        raise ImportError("GGUF files need the package gguf: pip install gguf") from error
+    return gguf
+
+
+def _declare(gguf: ModuleType, writer: Any, name: str, shape: tuple[int, ...], kind: str) -> int:
+    """Announce a tensor to the writer; returns its bytes."""
+    if len(shape) > MOST_AXES:
+        writer.add_array(SHAPE_KEY + name, list(shape))
+        shape = (shape[0], int(np.prod(shape[1:])))
+    form = gguf.GGMLQuantizationType[kind]
+    size = int(np.prod(gguf.quant_shape_to_byte_shape(shape, form)))
+    writer.add_tensor_info(name, shape, np.dtype(np.float16), size, raw_dtype=form)
+    return size
+
+
+def _is_plain(tensor: Any) -> bool:
+    return tensor.tensor_type.name in PLAIN
+
+
+def _kind(tensor: Any, path: Path) -> BlockKind:
+    name = tensor.tensor_type.name
+    if name not in BlockKind.__members__:
+        known = ", ".join([*BlockKind.__members__, *PLAIN])
+        raise CheckpointError(f"{path.name}: {tensor.name} is {name}, which this pack does not read. It reads {known}.")
+    return BlockKind[name]
+
+
+def _shape(reader: Any, tensor: Any) -> tuple[int, ...]:
+    said = reader.get_field(SHAPE_KEY + tensor.name)
+    return tuple(int(n) for n in (reversed(tensor.shape) if said is None else said.contents()))
+
+
+def _metadata(reader: Any, path: Path) -> dict[str, str]:
+    field = reader.get_field(METADATA_KEY)
+    try:
+        said = json.loads(field.contents()) if field else {}
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f"{path.name}: its entry {METADATA_KEY} is not JSON ({error}).") from error
+    return {str(name): str(value) for name, value in said.items()}

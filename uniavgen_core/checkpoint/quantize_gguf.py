@@ -1,0 +1,131 @@
+"""Writes GGUF: weights of large layers in block formats, with more bits where errors tell most."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .blocks import BlockKind, pack, unpack
+from .files import CheckpointError, WeightFiles
+from .geometry import config_from_shapes
+from .gguf_file import PLAIN, SUFFIX, write_gguf
+from .load import check_whole, quantised_layers
+from .quantize import KEPT, layers_to_quantize
+from .write import OnBytes, check_target, silent, size_of
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Which format which layers get.
+
+    Attributes:
+        most: Of most layers.
+        finer: Of values and of the second layer of feed-forwards in some blocks, as llama.cpp's "M" mixes have it.
+    """
+
+    most: BlockKind
+    finer: BlockKind
+
+    def kind_of(self, layer: str, blocks: int, columns: int) -> BlockKind | None:
+        """Format of one layer; None where its rows are no whole blocks of any."""
+        kind = self.finer if layer.endswith((".v", ".ffn.2")) and _needs_more(layer, blocks) else self.most
+        for one in (kind, BlockKind.Q8_0):
+            if columns % one.value.weights == 0:
+                return one
+        return None
+
+
+MIXES = {
+    "Q8_0": Mix(BlockKind.Q8_0, BlockKind.Q8_0),
+    "Q6_K": Mix(BlockKind.Q6_K, BlockKind.Q6_K),
+    "Q5_K_M": Mix(BlockKind.Q5_K, BlockKind.Q6_K),
+    "Q4_K_M": Mix(BlockKind.Q4_K, BlockKind.Q6_K),
+}
+
+
+@dataclass(frozen=True)
+class GgufConfig:
+    """What to quantise, and how.
+
+    Attributes:
+        mix: One of ``MIXES``.
+        keep: Patterns, as of file names, of layers that stay as they are.
+        replace: Replace the target if it is there.
+    """
+
+    mix: str = "Q4_K_M"
+    keep: tuple[str, ...] = KEPT
+    replace: bool = False
+
+    def __post_init__(self) -> None:
+        if self.mix not in MIXES:
+            raise ValueError(f"mix is {self.mix}; it must be one of {', '.join(MIXES)}.")
+
+
+def quantize_gguf(source: Path, target: Path, config: GgufConfig, on_bytes: OnBytes = silent) -> dict[str, Any]:
+    """Write a checkpoint as GGUF.
+
+    Args:
+        source: A safetensors file or a folder of shards, not quantised.
+        target: The file to write.
+        config: What to quantise.
+        on_bytes: Told of progress.
+
+    Returns:
+        The ``target``, its ``bytes`` and those of the source, and ``layers``: layer name to the relative L2 error of
+        its weight.
+
+    Raises:
+        CheckpointError: If the source is damaged, quantised already or not finite, or the target is taken.
+        ImportError: If the package ``gguf`` is not installed.
+        NotUniAVGenError: If the source is another network's.
+    """
+    files = WeightFiles(source)
+    check_target(target, files.files, config.replace, SUFFIX)
+    if quantised_layers(files.entries):
+        raise CheckpointError(f"{source} is quantised already. Quantise the original, or errors add up.")
+    geometry = config_from_shapes(files.shapes, files.metadata)
+    check_whole(files.shapes, geometry)
+    mix, kinds = MIXES[config.mix], {}
+    for layer in layers_to_quantize(geometry, config.keep):
+        kind = mix.kind_of(layer, geometry.num_layers, files.shapes[f"{layer}.weight"][1])
+        kinds |= {} if kind is None else {f"{layer}.weight": kind}
+    errors: dict[str, float] = {}
+    layout = {name: (shape, _type_of(files, name, kinds)) for name, shape in files.shapes.items()}
+    write_gguf(target, _packed(files, kinds, errors), layout, files.metadata, on_bytes)
+    before = sum(size_of(entry.dtype, entry.shape) for entry in files.entries.values())
+    return {"target": str(target), "bytes": target.stat().st_size, "source_bytes": before, "layers": errors}
+
+
+def _needs_more(layer: str, blocks: int) -> bool:
+    """Whether a layer's block is among the first and last eighth, or every third between."""
+    number = int(next(part for part in layer.split(".") if part.isdecimal()))
+    eighth = blocks // 8
+    return number < eighth or number >= blocks - eighth or (number - eighth) % 3 == 2
+
+
+def _type_of(files: WeightFiles, name: str, kinds: Mapping[str, BlockKind]) -> str:
+    if name in kinds:
+        return kinds[name].name
+    names = {dtype: kind for kind, dtype in PLAIN.items()}
+    return names.get(files.entries[name].dtype, "F32")
+
+
+def _packed(
+    files: WeightFiles, kinds: Mapping[str, BlockKind], errors: dict[str, float]
+) -> Iterator[tuple[str, Tensor, BlockKind | None]]:
+    """Yield all tensors, packed where they should be; puts each packed weight's relative error into ``errors``."""
+    for name, tensor in files.tensors():
+        if name not in kinds:
+            yield name, tensor if tensor.dtype in PLAIN.values() else tensor.float(), None
+            continue
+        weight = tensor.float()
+        if not torch.isfinite(weight).all():
+            raise CheckpointError(f"{name} holds numbers that are not finite. Fetch the file again.")
+        data = pack(weight, kinds[name])
+        difference = (unpack(data, kinds[name]) - weight).norm()
+        errors[name.removesuffix(".weight")] = (difference / weight.norm().clamp_min(1e-12)).item()
+        yield name, data, kinds[name]
