@@ -18,7 +18,7 @@ from tests.toys import TINY, random_model
 from uniavgen_core.checkpoint import probe
 from uniavgen_core.checkpoint.__main__ import main
 from uniavgen_core.checkpoint.describe import inspect, verify
-from uniavgen_core.checkpoint.files import CheckpointError, WeightFiles
+from uniavgen_core.checkpoint.files import CheckpointError
 from uniavgen_core.checkpoint.geometry import METADATA_KEY, metadata_of
 from uniavgen_core.checkpoint.load import load_model
 from uniavgen_core.checkpoint.probe import velocity_error
@@ -275,7 +275,7 @@ def test_the_module_prints_its_object_last_and_progress_apart(folder):
 def test_measuring_gives_every_layer_its_own_weight_back_when_it_has_run(folder, small, weights):
     quantize(folder, small)
     model = load_model(folder)
-    probe._quantise_while_running(model, WeightFiles(small))
+    probe._quantise_while_running(model, probe._weights_of(small))
     with torch.inference_mode():
         probe._one_pass(model, torch.bfloat16, 0)
     assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
