@@ -54,29 +54,31 @@ def attend_mixes(q: Tensor, latents: Seen, nothing: Seen, mixes: Mixes, heads: i
     Returns:
         What is seen, (B, P, Q, D).
     """
-    spare = 1 - mixes.low_weight - mixes.high_weight
-    weights = [weight[..., None] for weight in (mixes.low_weight, mixes.high_weight, spare)]
-    nothing = Seen(*(x[:, None] for x in (nothing.keys, nothing.turned, nothing.values)))
-    parts = (latents.take(mixes.low), latents.take(mixes.high), nothing)
+    weights = [weight[..., None] for weight in (mixes.low_weight, mixes.high_weight)]
+    spare = 1 - weights[0] - weights[1]
+    parts = (latents.take(mixes.low), latents.take(mixes.high))
     queries = rearrange(q, "b p q (h d) -> b p h q d", h=heads)
-    scores = sum(
-        weight[:, None] * (_norm(part.keys)[:, :, None, None] * (queries @ _heads(part.turned, heads).mT))
-        for weight, part in zip(weights, parts, strict=True)
+    scores = _norm(nothing.keys) * (
+        rearrange(q, "b p q (h d) -> b h (p q) d", h=heads) @ _heads(nothing.turned, heads).mT
     )
-    scores = scores / _norm_of_mix(weights, [part.keys for part in parts])[:, :, None] / sqrt(queries.shape[-1])
-    attended = scores.softmax(-1).to(q.dtype)
-    seen = sum(
-        weight[:, None] * (attended @ _heads(part.values, heads)) for weight, part in zip(weights, parts, strict=True)
-    )
+    scores = spare[:, None] * rearrange(scores, "b h (p q) n -> b p h q n", p=q.shape[1])
+    for weight, part in zip(weights, parts, strict=True):
+        near = queries @ _heads(part.turned, heads).mT
+        scores = scores + weight[:, None] * (_norm(part.keys)[:, :, None, None] * near)
+    norm = _norm_of_mix([*weights, spare], [*(part.keys for part in parts), nothing.keys[:, None]])
+    attended = (scores / norm[:, :, None] / sqrt(queries.shape[-1])).softmax(-1).to(q.dtype)
+    seen = spare[:, None] * _heads(nothing.values[:, :1], heads)
+    for weight, part in zip(weights, parts, strict=True):
+        seen = seen + weight[:, None] * (attended @ _heads(part.values, heads))
     return rearrange(seen, "b p h q d -> b p q (h d)").to(q.dtype)
 
 
 def _heads(x: Tensor, heads: int) -> Tensor:
-    return rearrange(x, "b p n (h d) -> b p h n d", h=heads)
+    return rearrange(x, "... n (h d) -> ... h n d", h=heads)
 
 
 def _norm(keys: Tensor) -> Tensor:
-    """What ``RMSNorm`` divides keys by, float32, (B, P, N)."""
+    """What ``RMSNorm`` divides keys (..., N, D) by, float32, (..., N)."""
     return (_product(keys, keys) + EPS).sqrt()
 
 
