@@ -82,7 +82,7 @@ class GgufFile:
 
 def write_gguf(
     path: Path,
-    tensors: Iterable[tuple[str, Tensor, BlockKind | None]],
+    tensors: Iterable[tuple[str, Tensor]],
     layout: Mapping[str, tuple[tuple[int, ...], str]],
     metadata: Mapping[str, str],
     on_bytes: OnBytes = silent,
@@ -91,8 +91,8 @@ def write_gguf(
 
     Args:
         path: The file to write.
-        tensors: Names, tensors (of packed ones the bytes) and block formats, in the layout's order; each is asked for
-            when the one before is written.
+        tensors: Names and tensors, of packed ones the bytes, in the layout's order; each is asked for when the one
+            before is written.
         layout: Tensor name to its shape in the network and GGUF's name of its type.
         metadata: As of a safetensors file.
         on_bytes: Told of progress.
@@ -107,7 +107,7 @@ def write_gguf(
         writer.write_header_to_file(partial)
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
-        for _, tensor, _ in tensors:
+        for _, tensor in tensors:
             data = tensor.contiguous().reshape(-1).view(torch.uint8).numpy()
             writer.write_tensor_data(data)
             done += len(data)

@@ -116,11 +116,11 @@ def _type_of(files: WeightFiles, name: str, kinds: Mapping[str, BlockKind]) -> s
 
 def _packed(
     files: WeightFiles, kinds: Mapping[str, BlockKind], errors: dict[str, float]
-) -> Iterator[tuple[str, Tensor, BlockKind | None]]:
+) -> Iterator[tuple[str, Tensor]]:
     """Yield all tensors, packed where they should be; puts each packed weight's relative error into ``errors``."""
     for name, tensor in files.tensors():
         if name not in kinds:
-            yield name, tensor if tensor.dtype in PLAIN.values() else tensor.float(), None
+            yield name, tensor if tensor.dtype in PLAIN.values() else tensor.float()
             continue
         weight = tensor.float()
         if not torch.isfinite(weight).all():
@@ -128,4 +128,4 @@ def _packed(
         data = pack(weight, kinds[name])
         difference = (unpack(data, kinds[name]) - weight).norm()
         errors[name.removesuffix(".weight")] = (difference / weight.norm().clamp_min(1e-12)).item()
-        yield name, data, kinds[name]
+        yield name, data

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .fitting import fit, new_judge
+
 _BATCH = 48
 _LEARNING_RATE = 3e-3
 _MOST_SHIFT = 4
@@ -50,20 +52,14 @@ def train_face_judge(pictures: Tensor, labels: Tensor, steps: int = 800, seed: i
         The trained judge.
     """
     generator = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = FaceJudge(classes)
-    optimizer = torch.optim.AdamW(model.parameters(), _LEARNING_RATE, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, total_steps=steps, pct_start=0.1)
-    for _ in range(steps):
+    model = new_judge(lambda: FaceJudge(classes), seed)
+
+    def loss() -> Tensor:
         clip = torch.randint(len(pictures), (_BATCH,), generator=generator)
         frame = torch.randint(pictures.shape[1], (_BATCH,), generator=generator)
-        loss = F.cross_entropy(model(_disturb(pictures[clip, frame], generator)), labels[clip])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    return model.eval().requires_grad_(False)
+        return F.cross_entropy(model(_disturb(pictures[clip, frame], generator)), labels[clip])
+
+    return fit(model, loss, steps, _LEARNING_RATE, decay=0.05)
 
 
 def _disturb(pictures: Tensor, generator: torch.Generator) -> Tensor:

@@ -21,7 +21,7 @@ from .recogniser import WordRecogniser, recognise, train_recogniser, word_error_
 from .sound_judge import SoundJudge, heard_classes, train_sound_judge
 
 NAMES = ("words", "voice", "emotion, sound", "emotion, face")
-_SOURCES = ("judge_data.py", "face_judge.py", "recogniser.py", "sound_judge.py")
+_SOURCES = ("fitting.py", "judge_data.py", "face_judge.py", "recogniser.py", "sound_judge.py")
 
 
 @dataclass(frozen=True)

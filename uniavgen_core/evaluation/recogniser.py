@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..media.mel import normalize_mel
 from ..shapes import MEL_BINS
 from ..toon import WORDS
+from .fitting import fit, new_judge
 
 _QUIETEST = -1.2
 """Floor of the normalised mel: what lies below is silence, and how silent is no matter of words."""
@@ -81,24 +82,15 @@ def train_recogniser(
     labels = [_labels_of(transcript, words) for transcript in transcripts]
     moments = None if spans is None else _moments(labels, spans, mels.shape[-1])
     generator = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = WordRecogniser(words)
-    mels = normalize_mel(mels)
-    optimizer = torch.optim.AdamW(model.parameters(), _LEARNING_RATE, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, total_steps=steps, pct_start=0.1)
-    for _ in range(steps):
+    model, mels = new_judge(lambda: WordRecogniser(words), seed), normalize_mel(mels)
+
+    def loss() -> Tensor:
         chosen = torch.randint(len(mels), (_BATCH,), generator=generator)
         scores = model(_disturb(mels[chosen], generator))
-        loss = _loss(scores, [labels[index] for index in chosen])
-        if moments is not None:
-            loss = loss + F.nll_loss(scores.flatten(0, 1), moments[chosen].flatten())
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-    return model.eval().requires_grad_(False)
+        heard = _loss(scores, [labels[index] for index in chosen])
+        return heard if moments is None else heard + F.nll_loss(scores.flatten(0, 1), moments[chosen].flatten())
+
+    return fit(model, loss, steps, _LEARNING_RATE, clip=1.0)
 
 
 def _labels_of(transcript: str, words: tuple[str, ...]) -> Tensor:

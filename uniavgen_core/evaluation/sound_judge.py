@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..media.mel import normalize_mel
 from ..shapes import MEL_BINS
+from .fitting import fit, new_judge
 
 _QUIETEST = -1.2
 """Floor of the normalised mel: what lies below is silence."""
@@ -55,22 +56,15 @@ def train_sound_judge(mels: Tensor, labels: Tensor, classes: int, steps: int = 6
         The trained judge.
     """
     generator = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = SoundJudge(classes)
-    mels = normalize_mel(mels)
-    optimizer = torch.optim.AdamW(model.parameters(), _LEARNING_RATE, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, total_steps=steps, pct_start=0.1)
-    for _ in range(steps):
+    model, mels = new_judge(lambda: SoundJudge(classes), seed), normalize_mel(mels)
+
+    def loss() -> Tensor:
         chosen = torch.randint(len(mels), (_BATCH,), generator=generator)
         level, strength = torch.rand(2, _BATCH, 1, 1, generator=generator)
         noise = 0.3 * strength * torch.randn(mels[chosen].shape, generator=generator)
-        loss = F.cross_entropy(model(mels[chosen] + 0.4 * (level - 0.5) + noise), labels[chosen])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    return model.eval().requires_grad_(False)
+        return F.cross_entropy(model(mels[chosen] + 0.4 * (level - 0.5) + noise), labels[chosen])
+
+    return fit(model, loss, steps, _LEARNING_RATE)
 
 
 @torch.no_grad()
