@@ -20,7 +20,7 @@ DEVICES = [torch.device("cpu"), torch.device("cpu", 0)]
 @pytest.fixture
 def split(monkeypatch, golden_model):
     """The golden network split over two devices, and the list of networks that ran."""
-    monkeypatch.setattr(comfy.model_management, "get_all_torch_devices", lambda exclude_current=False: DEVICES)
+    monkeypatch.setattr(comfy.model_management, "get_all_torch_devices", lambda **_: list(DEVICES))
     ran = []
 
     def record(executor, *args, **kwargs):
