@@ -16,7 +16,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from uniavgen_core.config import RELEASED, GuidanceConfig, Interaction, ModelConfig
-from uniavgen_core.model.joint import Conditions, JointModel
+from uniavgen_core.model.joint import Conditions, JointModel, JointOutput
 from uniavgen_core.shapes import AVShape
 
 SIZES = ((1280, 736), (736, 736))
@@ -59,11 +59,19 @@ def pass_flops(model: JointModel, shape: AVShape, one: Pass) -> int:
     Returns:
         Floating point operations; a multiplication with its addition counts as two.
     """
-    text, device = model.config.text, model.patch_embedding.weight.device
-    video = torch.zeros(shape.video, device=device)
-    audio = torch.zeros(1, shape.mel_frames, model.config.mel_bins, device=device)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        run_pass(model, shape, one)
+    return counter.get_total_flops()
+
+
+def run_pass(model: JointModel, shape: AVShape, one: Pass) -> JointOutput:
+    """Run one pass over a clip of zeros, in the dtype and on the device of the network's weights."""
+    text, weight = model.config.text, model.patch_embedding.weight
+    device, dtype = weight.device, weight.dtype
+    video = torch.zeros(shape.video, device=device, dtype=dtype)
+    audio = torch.zeros(1, shape.mel_frames, model.config.mel_bins, device=device, dtype=dtype)
     conditions = Conditions(
-        caption=torch.zeros(1, text.caption_length, text.caption_dim, device=device),
+        caption=torch.zeros(1, text.caption_length, text.caption_dim, device=device, dtype=dtype),
         speech_ids=torch.zeros(1, CHARACTERS, dtype=torch.long, device=device),
         speech_lengths=torch.full((1,), CHARACTERS, device=device),
         reference_image=video[:, :, :1],
@@ -71,10 +79,7 @@ def pass_flops(model: JointModel, shape: AVShape, one: Pass) -> int:
         skipped_layer=one.skipped_layer,
     )
     times = tuple(torch.zeros(1, n, device=device) for n in (shape.latent_frames, shape.mel_frames))
-    kept = tuple(time.bool() for time in times)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(video, audio, times, conditions, kept)
-    return counter.get_total_flops()
+    return model(video, audio, times, conditions, tuple(time.bool() for time in times))
 
 
 def pass_flops_by_parts(

@@ -10,9 +10,11 @@ from typing import Any
 import comfy.model_management
 import torch
 from comfy.ldm.modules.attention import optimized_attention
-from torch import Tensor
+from comfy.quant_ops import QuantizedTensor
+from torch import Tensor, nn
 
 from ...uniavgen_core.layers.backend import Backend
+from .gguf import LAYOUT as GGUF
 
 LAYERS = ("Linear", "Conv1d", "Conv2d", "Conv3d", "LayerNorm", "RMSNorm", "GroupNorm", "Embedding")
 
@@ -41,7 +43,18 @@ def cast(parameter: Tensor, like: Tensor) -> Tensor:
     return comfy.model_management.cast_to(parameter, dtype=like.dtype, device=like.device)
 
 
+def repeatable(layer: nn.Module, like: Tensor) -> bool:
+    """Whether a layer may run part by part at no cost.
+
+    It may where ComfyUI neither moves its weights for each run, nor unpacks them, nor patches them on the way.
+    """
+    own = vars(layer)
+    there = "_prefetch" in own or layer.weight.device == like.device
+    packed = isinstance(layer.weight, QuantizedTensor) and layer.weight._layout_cls == GGUF
+    return there and not packed and not layer.weight_function and own.get("weight_lowvram_function") is None
+
+
 def host_backend(operations: Any, dtype: torch.dtype | None, device: torch.device | None) -> Backend:
     """Backend whose layers are built from ``operations`` (a ``comfy.ops`` class) with this dtype on this device."""
     layers = {name: partial(getattr(operations, name), dtype=dtype, device=device) for name in LAYERS}
-    return Backend(SimpleNamespace(**layers), attend, cast)
+    return Backend(SimpleNamespace(**layers), attend, cast, repeatable)

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from .backend import Backend
+from .parts import by_parts, part_size
 from .rope import rotate
 
 EPS = 1e-6
@@ -27,6 +28,25 @@ class AttentionLayers(nn.Module):
         self.o = backend.ops.Linear(dim, dim)
         self.norm_q = backend.ops.RMSNorm(dim, eps=EPS)
         self.norm_k = backend.ops.RMSNorm(dim, eps=EPS)
+
+    def turn(self, x: Tensor, norm: nn.Module, rotation: Tensor | None, into: Tensor | None = None) -> Tensor:
+        """Normalise and rotate projected queries or keys.
+
+        Args:
+            x: Queries or keys, (B, N, D).
+            norm: Their norm.
+            rotation: Their rotations, (N, pairs, 2) or (B, N, pairs, 2); None for none.
+            into: Memory for the result where autograd does not look, for example ``x``; None for new memory.
+
+        Returns:
+            Turned queries or keys, (B, N, D).
+        """
+
+        def work(part: slice) -> Tensor:
+            normed = norm(x[:, part])
+            return normed if rotation is None else rotate(normed, rotation[..., part, :, :], self.heads)
+
+        return by_parts(work, x.shape[1], part_size(x.shape[1]), into)
 
 
 class Attention(AttentionLayers):
@@ -52,6 +72,12 @@ class Attention(AttentionLayers):
         Returns:
             Projected result, (B, N, D).
         """
-        q, k = self.norm_q(self.q(tokens)), self.norm_k(self.k(context))
-        q, k = (x if r is None else rotate(x, r, self.heads) for x, r in zip((q, k), rotations, strict=True))
-        return self.o(self.attention(q, k, self.v(context), self.heads, mask=mask, options=options))
+        return self.o(self.attention(*self.project(tokens, context, rotations), self.heads, mask=mask, options=options))
+
+    def project(
+        self, tokens: Tensor, context: Tensor, rotations: tuple[Tensor | None, Tensor | None]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values as ``forward`` attends with them, each (B, N or M, D)."""
+        q, k = self.q(tokens), self.k(context)
+        q, k = self.turn(q, self.norm_q, rotations[0], into=q), self.turn(k, self.norm_k, rotations[1], into=k)
+        return q, k, self.v(context)

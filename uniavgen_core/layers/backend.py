@@ -38,13 +38,27 @@ def cast(parameter: Tensor, like: Tensor) -> Tensor:
     return parameter.to(like.dtype)
 
 
+def repeatable(layer: nn.Module, like: Tensor) -> bool:
+    """Whether a layer may run part by part at no cost: its weights are neither fetched nor unpacked for each part."""
+    del layer, like
+    return True
+
+
 @dataclass(frozen=True)
 class Backend:
-    """Layer classes (``ops.Linear``, ...), the attention function and the parameter cast a model is built from."""
+    """What a model is built from.
+
+    Attributes:
+        ops: Layer classes (``ops.Linear``, ...).
+        attention: The attention function.
+        cast: Brings bare parameters to the tokens' dtype.
+        repeatable: Tells layers that may run part by part at no cost.
+    """
 
     ops: Any = nn
     attention: Callable[..., Tensor] = attend
     cast: Callable[[Tensor, Tensor], Tensor] = cast
+    repeatable: Callable[[nn.Module, Tensor], bool] = repeatable
 
 
 TORCH = Backend()

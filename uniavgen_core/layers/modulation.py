@@ -5,6 +5,7 @@ spread over its tokens here. Source: DiT (arXiv:2212.09748), adaLN.
 Dimension key: B batch, T time steps, N tokens per step, D width.
 """
 
+import torch
 from einops import rearrange
 from torch import Tensor
 
@@ -21,7 +22,7 @@ def modulate(tokens: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
         ``tokens * (1 + scale) + shift``, (B, T * N, D).
     """
     steps = rearrange(tokens, "b (t n) d -> b t n d", t=shift.shape[1])
-    return rearrange(steps * (1 + scale[:, :, None]) + shift[:, :, None], "b t n d -> b (t n) d")
+    return rearrange(torch.addcmul(shift[:, :, None], steps, 1 + scale[:, :, None]), "b t n d -> b (t n) d")
 
 
 def gated_add(tokens: Tensor, update: Tensor, gate: Tensor) -> Tensor:
@@ -35,5 +36,5 @@ def gated_add(tokens: Tensor, update: Tensor, gate: Tensor) -> Tensor:
     Returns:
         ``tokens + update * gate``, (B, T * N, D).
     """
-    steps = rearrange(update, "b (t n) d -> b t n d", t=gate.shape[1])
-    return tokens + rearrange(steps * gate[:, :, None], "b t n d -> b (t n) d")
+    before, steps = (rearrange(x, "b (t n) d -> b t n d", t=gate.shape[1]) for x in (tokens, update))
+    return rearrange(torch.addcmul(before, steps, gate[:, :, None]), "b t n d -> b (t n) d")

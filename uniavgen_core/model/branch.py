@@ -6,6 +6,7 @@ D width, L text tokens.
 """
 
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import Any
 
 import torch
@@ -17,9 +18,12 @@ from ..layers.attention import EPS, Attention
 from ..layers.backend import Backend
 from ..layers.embeddings import sinusoid
 from ..layers.modulation import gated_add, modulate
+from ..layers.parts import LEAST, by_parts, part_size, spans
 
 PARTS = 3
 """Of a block: self-attention, text cross-attention, feed-forward."""
+HIDDEN = 1.5
+"""Most that the feed-forward's hidden activations take at once, in residual streams: less than attention takes."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +59,13 @@ class Block(nn.Module):
     def __init__(self, config: BranchConfig, backend: Backend) -> None:
         super().__init__()
         dim, ops = config.dim, backend.ops
-        self.cast = backend.cast
+        self.cast, self.repeatable = backend.cast, backend.repeatable
         self.norm1 = ops.LayerNorm(dim, eps=EPS, elementwise_affine=False)
         self.self_attn = Attention(dim, dim, config.num_heads, backend)
         self.norm3 = ops.LayerNorm(dim, eps=EPS)
         self.cross_attn = Attention(dim, dim, config.num_heads, backend)
         self.norm2 = ops.LayerNorm(dim, eps=EPS, elementwise_affine=False)
+        self.ffn_dim = config.ffn_dim
         self.ffn = nn.Sequential(ops.Linear(dim, config.ffn_dim), nn.GELU("tanh"), ops.Linear(config.ffn_dim, dim))
         self.modulation = nn.Parameter(torch.empty(1, 6, dim))
 
@@ -73,8 +78,9 @@ class Block(nn.Module):
     def _attend(self, stream: Stream, options: Any) -> Tensor:
         shift, scale, gate = self._modulation(stream, slice(3))
         heard = modulate(self.norm1(stream.tokens), shift, scale)
-        heard = self.self_attn(heard, heard, (stream.rotation, stream.rotation), options=options)
-        return gated_add(stream.tokens, heard, gate)
+        heard = self.self_attn.project(heard, heard, (stream.rotation, stream.rotation))
+        heard = self.self_attn.attention(*heard, self.self_attn.heads, options=options)  # lets go of what it was fed
+        return gated_add(stream.tokens, self.self_attn.o(heard), gate)
 
     def _read(self, stream: Stream, options: Any) -> Tensor:
         return stream.tokens + self.cross_attn(
@@ -84,7 +90,34 @@ class Block(nn.Module):
     def _transform(self, stream: Stream, options: Any) -> Tensor:
         del options
         shift, scale, gate = self._modulation(stream, slice(3, 6))
-        return gated_add(stream.tokens, self.ffn(modulate(self.norm2(stream.tokens), shift, scale)), gate)
+        per_step = stream.tokens.shape[1] // shift.shape[1]
+
+        def work(part: slice) -> Tensor:
+            steps = slice(part.start // per_step, part.stop // per_step)
+            tokens = stream.tokens[:, part]
+            update = self._feed(modulate(self.norm2(tokens), shift[:, steps], scale[:, steps]))
+            return gated_add(tokens, update, gate[:, steps])
+
+        return by_parts(work, stream.tokens.shape[1], self._feed_size(stream.tokens, per_step))
+
+    def _feed_size(self, tokens: Tensor, per_step: int) -> int:
+        """Tokens that the feed-forward takes at once, whole time steps of ``per_step`` tokens."""
+        widen, _, narrow = self.ffn
+        if not all(self.repeatable(layer, tokens) for layer in (widen, narrow)):
+            return tokens.shape[1]
+        steps = tokens.shape[1] // per_step
+        most = max(LEAST, HIDDEN * tokens.shape[1] * tokens.shape[2] / self.ffn_dim) / per_step
+        parts = ceil(steps / max(1, int(most)))
+        return ceil(steps / parts) * per_step
+
+    def _feed(self, tokens: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            return self.ffn(tokens)
+        widen, bend, narrow = self.ffn
+        hidden = widen(tokens)
+        for part in spans(tokens.shape[1], part_size(tokens.shape[1])):
+            hidden[:, part] = bend(hidden[:, part])
+        return narrow(hidden)
 
     def _modulation(self, stream: Stream, which: slice) -> tuple[Tensor, ...]:
         """Some of the six modulation vectors, each (B, T, D)."""

@@ -19,6 +19,7 @@ from torch import Tensor
 from ..config import ModelConfig
 from ..layers.attention import AttentionLayers
 from ..layers.backend import Backend
+from ..layers.parts import by_parts, part_size
 from ..layers.rope import rotate
 from .face_mask import FaceMaskHead, WholePicture
 from .geometry import Geometry
@@ -59,11 +60,15 @@ class AudioToVideoAttention(CrossModalAttention):
             Update of the video tokens, (B, T * N, video_dim); what tracks say adds up, each within its own mask.
         """
         frames, tracks = geometry.num_latents, face_mask.shape[-1]
-        q = rotate(self.norm_q(self.q(video)), geometry.a2v_query_rotation, self.heads)
-        q = rearrange(q.repeat_interleave(tracks, dim=0), "b (t n) d -> (b t) n d", t=frames)
+        q = self.q(video)
+        q = self.turn(q, self.norm_q, geometry.a2v_query_rotation, into=q)
+        if tracks > 1:
+            q = q.repeat_interleave(tracks, dim=0)
+        q = rearrange(q, "b (t n) d -> (b t) n d", t=frames)
         k, v = (x[:, geometry.windows].flatten(0, 1) for x in (self.norm_k(self.k(audio)), self.v(audio)))
         k = rotate(k, geometry.a2v_key_rotation, self.heads)
         heard = self.attention(q, k, v, self.heads, options=options)
+        del q  # as large as what was heard
         heard = rearrange(heard, "(b k t) n d -> k b (t n) d", k=tracks, t=frames)
         weights = rearrange(face_mask, "b n k -> k b n 1")
         if self.residual_in_output:
@@ -96,36 +101,47 @@ class VideoToAudioAttention(CrossModalAttention):
         Returns:
             Update of the audio tokens, (B * K, S, audio_dim); every track sees its own faces.
         """
-        q = self.norm_q(self.q(audio))
-        if geometry.v2a_query_rotation is not None:
-            q = rotate(q, geometry.v2a_query_rotation, self.heads)
-        faces = torch.stack([video * weight[..., None] for weight in face_mask.unbind(-1)], dim=1).flatten(0, 1)
-        see = self._see_all if geometry.seen_order is None else self._see_own
-        seen = see(q, faces, geometry, options)
+        q = self.turn(self.q(audio), self.norm_q, geometry.v2a_query_rotation)
+        faces = (video[:, None] * rearrange(face_mask, "b n k -> b k n 1")).flatten(0, 1)
+        if geometry.seen_order is None:
+            seen = self._see_all(q, faces, geometry, options)
+        else:
+            latents, nothing = self._show(faces, geometry)
+            del faces  # full-length, and not needed any more
+            seen = self._see_own(q, latents, nothing, geometry, options)
         return self.o(audio + seen if self.residual_in_output else seen)
 
     def _see_all(self, q: Tensor, faces: Tensor, geometry: Geometry, options: Any) -> Tensor:
-        k = rotate(self.norm_k(self.k(faces)), geometry.v2a_key_rotation, self.heads)
+        k = self.k(faces)
+        k = self.turn(k, self.norm_k, geometry.v2a_key_rotation, into=k)
         return self.attention(q, k, self.v(faces), self.heads, options=options)
 
-    def _see_own(self, q: Tensor, faces: Tensor, geometry: Geometry, options: Any) -> Tensor:
-        rotation = geometry.v2a_key_rotation
-        latents = self._project(rearrange(faces, "b (t n) d -> (b t) n d", t=geometry.num_latents), rotation)
-        latents = latents.unflatten(geometry.num_latents)
+    def _show(self, faces: Tensor, geometry: Geometry) -> tuple[Seen, Seen]:
+        """What latents show, and what a latent of zeros does."""
+        rows = rearrange(faces, "b (t n) d -> (b t) n d", t=geometry.num_latents)
+        latents, nothing = (self._project(x, geometry.v2a_key_rotation) for x in (rows, torch.zeros_like(rows[:1, :1])))
+        return latents.unflatten(geometry.num_latents), nothing
+
+    def _see_own(self, q: Tensor, latents: Seen, nothing: Seen, geometry: Geometry, options: Any) -> Tensor:
         seen = []
         if (alone := geometry.alone) is not None:
             k, v = (x[:, alone.latents].flatten(0, 1) for x in (latents.turned, latents.values))
             out = self.attention(q[:, alone.queries].flatten(0, 1), k, v, self.heads, options=options)
             seen.append(rearrange(out, "(b g) q d -> b (g q) d", b=q.shape[0]))
+            del k, v  # as large as all latents
         if (mixes := geometry.mixes) is not None:
-            nothing = self._project(torch.zeros_like(faces[:1, :1]), rotation)
             seen.append(attend_mixes(q[:, mixes.queries], latents, nothing, mixes, self.heads).flatten(1, 2))
         return torch.cat(seen, dim=1)[:, geometry.seen_order]
 
     def _project(self, faces: Tensor, rotation: Tensor) -> Seen:
         """Keys and values of latents (B, N, D), or of one token (B, 1, D) that is everywhere."""
         keys, values = (x.expand(-1, len(rotation), -1) for x in (self.k(faces), self.v(faces)))
-        return Seen(keys, rotate(self.norm_k(keys), rotation, self.heads), values)
+
+        def turn(part: slice) -> Tensor:
+            return rotate(self.norm_k(keys[part]), rotation, self.heads)[None]
+
+        size = max(1, part_size(len(keys) * len(rotation)) // len(rotation))
+        return Seen(keys, by_parts(turn, len(keys), size)[0], values)
 
 
 def _sum(tracks: Iterable[Tensor]) -> Tensor:

@@ -6,7 +6,7 @@ P pairs of latents that tokens lie between, Q query slots.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -48,6 +48,10 @@ class Mixes:
     low_weight: Tensor
     high_weight: Tensor
     queries: Tensor
+
+    def some(self, part: slice) -> "Mixes":
+        """Some of the pairs."""
+        return Mixes(*(getattr(self, field.name)[part] for field in fields(self)))
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,18 @@ Dimension key: B batch, P pairs of latents, Q query slots, T latents, N tokens p
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import sqrt
+from math import ceil, sqrt
 
 import torch
 from einops import rearrange
 from torch import Tensor
 
 from ..layers.attention import EPS
+from ..layers.parts import LEAST, by_parts
 from .geometry import Mixes
+
+PARTS = 4
+"""Of the pairs, where attention is done in parts: both latents of a pair are copied."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,15 @@ def attend_mixes(q: Tensor, latents: Seen, nothing: Seen, mixes: Mixes, heads: i
     Returns:
         What is seen, (B, P, Q, D).
     """
+    num_pairs, num_tokens = q.shape[1], latents.keys.shape[2]
+
+    def work(part: slice) -> Tensor:
+        return _attend(q[:, part], latents, nothing, mixes.some(part), heads)
+
+    return by_parts(work, num_pairs, max(ceil(num_pairs / PARTS), LEAST // num_tokens))
+
+
+def _attend(q: Tensor, latents: Seen, nothing: Seen, mixes: Mixes, heads: int) -> Tensor:
     weights = [weight[..., None] for weight in (mixes.low_weight, mixes.high_weight)]
     spare = 1 - weights[0] - weights[1]
     parts = (latents.take(mixes.low), latents.take(mixes.high))
