@@ -124,6 +124,16 @@ def test_a_voice_is_the_speakers_and_without_it_only_looks_that_fit_are_shown(ma
     assert torch.equal(example.conditions.reference_audio[:, 0, 0].int(), whose(example) % 24)
 
 
+@pytest.mark.parametrize("any_emotion", [True, False])
+def test_only_dubbing_may_have_a_voice_of_another_emotion_and_never_of_another_speaker(folders, any_emotion):
+    material = Material(folders, replace(CERTAIN, any_emotion_in_dubbing=any_emotion), TEXT)
+    for kind in (TaskKind.DUBBING, TaskKind.VOICE):
+        example = drawn(material, Ask(kind, Interaction.VIDEO_TO_AUDIO, voice=True))
+        heard, asked = example.conditions.reference_audio[:, 0, 0].int(), whose(example) % 24
+        assert torch.equal(heard // 3, asked // 3)
+        assert torch.equal(heard, asked) == (kind is TaskKind.VOICE or not any_emotion)
+
+
 def test_continuation_keeps_both_up_to_the_sentence_and_shows_an_earlier_picture(material):
     example = drawn(material, Ask(TaskKind.CONTINUATION, Interaction.BOTH))
     rows = whose(example)

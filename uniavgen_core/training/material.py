@@ -17,6 +17,7 @@ from ..model.joint import Conditions
 from ..text.placement import Passage, character_positions
 from ..text.tokenize import NULL_SPEECH, join_reference, pad_speech_ids, speech_ids
 from ..text.vocabulary import FILLER
+from ..toon.speech import Emotion
 from .dataset import Clips, ShardPlan, caption_tensor
 from .scenes import SILENCE_FRAMES, VOICE_FRAMES, digital_silence
 from .step import Example
@@ -201,7 +202,8 @@ class Material:
             return Conditions(nothing, **fields, interaction=ask.interaction)
         rows, length = self.voices, VOICE_FRAMES[ask.voice_length] + SILENCE_FRAMES
         fit = rows["frames"] == length
-        options = [np.flatnonzero(fit & (rows["voice"] == one)) for one in voice]
+        alike = len(Emotion) if ask.kind is TaskKind.DUBBING and self.config.any_emotion_in_dubbing else 1
+        options = [np.flatnonzero(fit & (rows["voice"] // alike == one // alike)) for one in voice]
         if not all(map(len, options)):
             raise ValueError(
                 f"A voice has no reference of {VOICE_FRAMES[ask.voice_length]} mel frames; make more voices."

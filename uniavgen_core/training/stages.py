@@ -39,11 +39,12 @@ from .tasks import TaskConfig
 TASK_RATES = OptimizerConfig(muon_rate=0.01, rate=7.5e-4)
 """Half of joint training's rates: enough to learn, not so much that the joint weights are forgotten."""
 SIGHT = TaskConfig(
-    joint=0.25, voice=0.12, continuation=0.15, dubbing=0.35, audio_driven=0.0, pair=0.13, sigmas=LogitNormal(1.7, 1.2),
-    mask_weight=0.0, video_weight=0.0,
+    joint=0.2, voice=0.1, continuation=0.1, dubbing=0.5, audio_driven=0.0, pair=0.1, sigmas=LogitNormal(1.7, 1.2),
+    mask_weight=0.0, video_weight=0.0, voice_in_dubbing=0.5, any_emotion_in_dubbing=True,
 )  # fmt: skip
 """What teaches the voice to follow the face: sound alone counts, the picture is often given, noise is high, where
-pitch and manner are decided. After the other stages voices had learned nothing of a face but when its mouth moves."""
+pitch and manner are decided. After the other stages voices had learned nothing of a face but when its mouth moves.
+Where the speaker is known from a reference, what is left to learn from the face is its emotion."""
 TASK_WARMUP = 15
 """Steps over which the rates rise: few, because the weights are trained already."""
 TASK_FALL = 1.2
