@@ -44,8 +44,8 @@ class TaskConfig:
         text_dropout: Share of clips without texts in the others.
         voice_in_continuation: How often a continuation has a reference voice: long videos are chained that way.
         voice_in_dubbing: How often dubbing has one.
-        any_emotion_in_dubbing: Whether dubbing's reference voices are the speaker's in any emotion, so that the face alone
-            tells which one is asked for.
+        any_emotion_in_dubbing: Whether dubbing's reference voices are the speaker's in any emotion, so that the face
+            alone tells which one is asked for.
         voice_in_pair: How often two faces have them.
         voice_blind: Share of steps with a reference voice that train the audio branch alone: there the sound does not
             see the picture, so it learns the same for half the work.
