@@ -2,7 +2,7 @@
 
 Source: UniAVGen (arXiv:2511.03334), figure 2. Attribute names are the released checkpoint's keys.
 Dimension key: B batch, K audio tracks per clip, C latent channels, T video latents, H and W latent rows and columns,
-N tokens per latent, S audio tokens, R reference voice tokens, L characters, M interaction modules.
+N tokens per latent, S audio tokens, M interaction modules.
 """
 
 from dataclasses import dataclass, replace
@@ -14,40 +14,13 @@ from torch import Tensor, nn
 
 from ..config import Interaction, ModelConfig
 from ..layers.backend import TORCH, Backend
-from ..layers.rope import rotation_1d, rotation_3d
-from .branch import PARTS, Block, Head, Stream, embed_times, pad_text, time_embedding, time_projection
+from .audio_branch import AudioBranch
+from .branch import PARTS, Stream
+from .conditions import Conditions
 from .cross_modal import AudioToVideoAttention, VideoToAudioAttention
 from .face_mask import FaceSteering
 from .geometry import Geometry, build_geometry
-from .speech_text import SpeechTextEncoder
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """What one pass of the network is conditioned on.
-
-    Attributes:
-        caption: Caption features, (B, L, caption_dim); zeros are added up to the model's caption length.
-        speech_ids: Characters of each track's transcript, -1 for filler, long, (B * K, L).
-        speech_lengths: Characters the audio branch sees, (B * K,); None for all L.
-        speech_positions: Mel frame, reference voice included, at which each character is expected, (B * K, L); None
-            for the model's own spacing.
-        reference_image: Latent of the reference image, (B, C, 1, H, W); None for none.
-        reference_audio: Normalised mel of each track's reference voice, (B * K, R, mel_bins); None for none.
-        interaction: Directions that update their target.
-        skipped_layer: Layer left out with its interaction; None for none.
-        steering: A user's mask for each track; None for the predicted one alone.
-    """
-
-    caption: Tensor
-    speech_ids: Tensor
-    speech_lengths: Tensor | None = None
-    speech_positions: Tensor | None = None
-    reference_image: Tensor | None = None
-    reference_audio: Tensor | None = None
-    interaction: Interaction = Interaction.BOTH
-    skipped_layer: int | None = None
-    steering: FaceSteering | None = None
+from .video_branch import VideoBranch
 
 
 @dataclass(frozen=True)
@@ -92,31 +65,17 @@ class JointState:
     face_masks: tuple[Tensor, ...] = ()
 
 
-class JointModel(nn.Module):
+class JointModel(VideoBranch, AudioBranch):
     """UniAVGen: noisy picture and noisy sound in, the velocity of both out."""
 
     def __init__(self, config: ModelConfig, backend: Backend = TORCH) -> None:
         super().__init__()
         self.config = config
-        ops, video, audio, text = backend.ops, config.video, config.audio, config.text
-        patch = (1, config.patch_size, config.patch_size)
-        self.audio_padding = nn.Parameter(torch.empty(audio.dim))
-        self.patch_embedding = ops.Conv3d(config.latent_channels, video.dim, kernel_size=patch, stride=patch)
-        self.audio_embedding = _mlp(config.mel_bins, audio.dim, backend)
-        self.text_embedding_video = _mlp(text.caption_dim, video.dim, backend)
-        self.text_embedding = SpeechTextEncoder(text, backend)
-        self.text_proj = ops.Linear(text.speech_dim, audio.dim, bias=False)
-        self.time_embedding = time_embedding(config.time_dim, video.dim, backend)
-        self.time_projection = time_projection(video.dim, backend)
-        self.time_embedding_audio = time_embedding(config.time_dim, audio.dim, backend)
-        self.time_projection_audio = time_projection(audio.dim, backend)
-        self.blocks = nn.ModuleList(Block(video, backend) for _ in range(config.num_layers))
-        self.audio_blocks = nn.ModuleList(Block(audio, backend) for _ in range(config.num_layers))
+        self._build_video(config, backend)
+        self._build_audio(config, backend)
         modules = range(config.num_interactions)
         self.a2v_blocks = nn.ModuleList(AudioToVideoAttention(config, backend) for _ in modules)
         self.v2a_blocks = nn.ModuleList(VideoToAudioAttention(config, backend) for _ in modules)
-        self.head = Head(video.dim, config.latent_channels * config.patch_size**2, backend)
-        self.head_audio = Head(audio.dim, config.mel_bins, backend)
 
     def forward(
         self,
@@ -142,13 +101,19 @@ class JointModel(nn.Module):
         Returns:
             Velocities and face masks.
         """
+        video_stream, video_reference = self._embed_video(video, timesteps[0], conditions)
+        audio_stream, audio_reference = self._embed_audio(audio, timesteps[1], conditions)
         state = JointState(
-            *self._embed(video, audio, timesteps, conditions),
+            video=video_stream,
+            audio=audio_stream,
+            video_reference=video_reference,
+            audio_reference=audio_reference,
             geometry=self._geometry(video, audio),
             video_noisy=_noisy(kept[0], video, 2),
             audio_noisy=_noisy(kept[1], audio, 1),
             steering=conditions.steering,
         )
+        del video_stream, audio_stream  # the first state holds them, and lets them go after the first layer
         for layer in range(self.config.num_layers):
             if layer != conditions.skipped_layer:
                 state = self.run_layer(layer, state, conditions.interaction, options)
@@ -179,17 +144,17 @@ class JointModel(nn.Module):
         face_mask = self._face_mask(predicted, state)
         mask = rearrange(predicted, "b (t n) 1 -> b t n", t=geometry.num_latents)
         new_video, new_audio = state.video, state.audio
+        if interaction.video_to_audio:
+            update = v2a(audio, video, face_mask, geometry, options)
+            if state.audio_noisy is not None:
+                update = update * state.audio_noisy
+            new_audio = _add_after_reference(state.audio, update, state.audio_reference)
         if interaction.audio_to_video:
             update = a2v(video, audio, face_mask, geometry, options)
             if state.video_noisy is not None:
                 update = rearrange(update, "b (t n) d -> b t n d", t=geometry.num_latents) * state.video_noisy
                 update = update.flatten(1, 2)
             new_video = _add_after_reference(state.video, update, state.video_reference)
-        if interaction.video_to_audio:
-            update = v2a(audio, video, face_mask, geometry, options)
-            if state.audio_noisy is not None:
-                update = update * state.audio_noisy
-            new_audio = _add_after_reference(state.audio, update, state.audio_reference)
         return replace(state, video=new_video, audio=new_audio, face_masks=(*state.face_masks, mask))
 
     def _face_mask(self, predicted: Tensor, state: JointState) -> Tensor:
@@ -198,82 +163,16 @@ class JointModel(nn.Module):
             return state.steering.steer(predicted, self.config.patch_size)
         return predicted.expand(-1, -1, state.audio.tokens.shape[0] // predicted.shape[0])
 
-    def _embed(
-        self, video: Tensor, audio: Tensor, timesteps: tuple[Tensor, Tensor], conditions: Conditions
-    ) -> tuple[Stream, Stream, int, int]:
-        """Embed both inputs, references first; returns the streams and their numbers of reference tokens."""
-        image, voice = conditions.reference_image, conditions.reference_audio
-        video_times, audio_times = timesteps
-        video_reference = audio_reference = 0
-        if image is not None:
-            video = torch.cat((image, video), dim=2)
-            video_times = torch.cat((torch.zeros_like(video_times[:, :1]), video_times), dim=1)
-            video_reference = image.shape[-1] * image.shape[-2] // self.config.patch_size**2
-        if voice is not None:
-            audio_reference = voice.shape[1]
-            # The release keeps one time for the whole audio sequence; a reference voice follows the noisiest token.
-            voice_times = audio_times.amax(dim=1, keepdim=True).expand(-1, audio_reference)
-            audio, audio_times = torch.cat((voice, audio), dim=1), torch.cat((voice_times, audio_times), dim=1)
-        return (
-            self._video_stream(video, video_times, conditions.caption),
-            self._audio_stream(audio, audio_times, conditions),
-            video_reference,
-            audio_reference,
-        )
-
-    def _video_stream(self, video: Tensor, times: Tensor, caption: Tensor) -> Stream:
-        patches = self.patch_embedding(video)
-        temb, modulation = embed_times(
-            times, self.config.time_dim, self.time_embedding, self.time_projection, video.dtype
-        )
-        positions = torch.arange(patches.shape[2], device=video.device)
-        return Stream(
-            tokens=rearrange(patches, "b d t h w -> b (t h w) d"),
-            temb=temb,
-            modulation=modulation,
-            rotation=rotation_3d(positions, *patches.shape[3:], self.config.video.head_dim),
-            text=self.text_embedding_video(pad_text(caption, self.config.text.caption_length)),
-        )
-
-    def _audio_stream(self, audio: Tensor, times: Tensor, conditions: Conditions) -> Stream:
-        text, head_dim = self.config.text, self.config.audio.head_dim
-        temb, modulation = embed_times(
-            times, self.config.time_dim, self.time_embedding_audio, self.time_projection_audio, audio.dtype
-        )
-        rotation = rotation_1d(torch.arange(audio.shape[1], device=audio.device), head_dim)
-        characters = torch.arange(conditions.speech_ids.shape[1], device=audio.device)
-        lengths, places = conditions.speech_lengths, conditions.speech_positions
-        if places is None:
-            places = characters * text.position_scale + text.position_offset
-        return Stream(
-            tokens=self.audio_embedding(audio),
-            temb=temb,
-            modulation=modulation,
-            rotation=rotation,
-            text=self.text_proj(self.text_embedding(conditions.speech_ids, audio.dtype, lengths)),
-            text_rotations=(rotation, rotation_1d(places, head_dim)),
-            text_mask=None if lengths is None else characters < lengths[:, None],
-        )
-
     def _geometry(self, video: Tensor, audio: Tensor) -> Geometry:
         grid = (video.shape[2], video.shape[3] // self.config.patch_size, video.shape[4] // self.config.patch_size)
         return build_geometry(self.config, grid, audio.shape[1], video)
 
     def _read_out(self, state: JointState, shape: torch.Size) -> JointOutput:
-        size = self.config.patch_size
-        patches = self.head(state.video.tokens, state.video.temb)[:, state.video_reference :]
-        rows, columns = shape[3] // size, shape[4] // size
-        video = rearrange(
-            patches, "b (t h w) (p q c) -> b c t (h p) (w q)", h=rows, w=columns, p=size, q=size, t=shape[2]
-        )
-        audio = self.head_audio(state.audio.tokens, state.audio.temb)[:, state.audio_reference :]
-        tokens = (shape[0], 0, shape[2], rows * columns)
+        video = self._read_video(state.video, state.video_reference, shape)
+        audio = self._read_audio(state.audio, state.audio_reference)
+        tokens = (shape[0], 0, shape[2], shape[3] * shape[4] // self.config.patch_size**2)
         masks = torch.stack(state.face_masks, dim=1) if state.face_masks else video.new_empty(tokens)
         return JointOutput(video, audio, masks)
-
-
-def _mlp(in_dim: int, dim: int, backend: Backend) -> nn.Sequential:
-    return nn.Sequential(backend.ops.Linear(in_dim, dim), nn.GELU("tanh"), backend.ops.Linear(dim, dim))
 
 
 def _noisy(kept: Tensor | None, like: Tensor, trailing: int) -> Tensor | None:
