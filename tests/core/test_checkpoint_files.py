@@ -46,8 +46,9 @@ def test_the_network_from_shards_and_from_the_merged_file_predicts_what_the_orig
     want = case.run(model)
     for path in (folder, folder / shard_name(2), merged(folder)):
         got = case.run(load_model(path))
-        assert torch.equal(got.video, want.video), path.name
-        assert torch.equal(got.audio, want.audio), path.name
+        # Products depend on how weights lie in memory, and mapped ones lie otherwise, by their last bits.
+        torch.testing.assert_close(got.video, want.video, rtol=0, atol=1e-5, msg=path.name)
+        torch.testing.assert_close(got.audio, want.audio, rtol=0, atol=1e-5, msg=path.name)
 
 
 def test_a_merged_file_holds_every_tensor_bit_for_bit_and_the_metadata(folder, weights):

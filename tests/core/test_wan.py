@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from tests.shards import shard_name, write_shards
 from tests.toys import TINY, Clip, random_model
 from uniavgen_core.checkpoint.files import CheckpointError
+from uniavgen_core.checkpoint.geometry import Contents, Network
 from uniavgen_core.checkpoint.load import expected_shapes
 from uniavgen_core.checkpoint.wan import VIDEO_TO_WAN, load_wan_branch, video_names, wan_names
 from uniavgen_core.config import RELEASED, Interaction
@@ -39,7 +40,7 @@ def saved(tensors, path):
 
 
 def test_the_names_are_those_of_the_published_file_and_all_that_is_neither_audio_nor_interaction():
-    released = expected_shapes(RELEASED)
+    released = expected_shapes(Network(Contents.JOINT, RELEASED))
     names = wan_names(released)
     assert {name for name in released if not name.startswith(AUDIO + INTERACTION)} == set(video_names(names))
     assert len(names) == 825  # tensors of wan2.2_ti2v_5B_fp16.safetensors

@@ -1,4 +1,4 @@
-"""Work on checkpoint files: join the release's shards, describe, check and quantise them."""
+"""Work on checkpoint files: join the release's shards, cut a branch out, describe, check and quantise them."""
 
 import argparse
 import json
@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from .cut import cut
 from .describe import inspect, verify
 from .files import CheckpointError
+from .geometry import Contents
 from .merge import merge
 from .probe import velocity_error
 from .quantize import FORMATS, KEPT, QuantizeConfig, quantize
@@ -44,17 +46,24 @@ def parser() -> argparse.ArgumentParser:
         "merge": "join shards into one file",
         "inspect": "list sizes, parameters and dtypes",
         "verify": "hash the files and check names, shapes and numbers",
+        "cut": "write one branch of a joint checkpoint to a file of its own",
         "quantize": "write ComfyUI's scaled fp8, or GGUF, and measure the error",
     }.items():
         made[name] = commands.add_parser(name, help=text, description=f"{text.capitalize()}.", epilog=NOTE)
         made[name].add_argument("source", type=Path, metavar="PATH", help="checkpoint to read")
         made[name].add_argument("--json", action="store_true", help="print one JSON object as the last line")
-    for name in ("merge", "quantize"):
+    for name in ("merge", "cut", "quantize"):
         made[name].add_argument(
             "target", type=Path, metavar="TARGET", help="file to write: .safetensors, for GGUF .gguf"
         )
         made[name].add_argument("--replace", action="store_true", help="replace TARGET if it is there")
     made["verify"].add_argument("--hashes", type=Path, help="text file to compare with, lines of: sha256 name")
+    made["cut"].add_argument(
+        "--branch",
+        choices=[Contents.VIDEO.value, Contents.AUDIO.value],
+        required=True,
+        help="which: the video branch gets Wan's names, by which ComfyUI's own loader takes it too",
+    )
     _add_choices(made["quantize"])
     return root
 
@@ -125,6 +134,10 @@ def _merge(options: argparse.Namespace) -> dict[str, Any]:
     return merge(options.source, options.target, options.replace, Progress())
 
 
+def _cut(options: argparse.Namespace) -> dict[str, Any]:
+    return cut(options.source, options.target, Contents(options.branch), options.replace, Progress())
+
+
 def _inspect(options: argparse.Namespace) -> dict[str, Any]:
     return inspect(options.source)
 
@@ -156,7 +169,7 @@ def _hashes(path: Path | None) -> dict[str, str]:
     return {Path(name.strip().lstrip("*")).name: digest for digest, name in lines}
 
 
-COMMANDS = {"merge": _merge, "inspect": _inspect, "verify": _verify, "quantize": _quantize}
+COMMANDS = {"merge": _merge, "cut": _cut, "inspect": _inspect, "verify": _verify, "quantize": _quantize}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..config import to_dict
 from .files import WeightFiles, files_of
-from .geometry import config_from_shapes
+from .geometry import network_of
 from .load import check_whole, expected_shapes, is_quantisation, quantised_layers
 from .write import OnBytes, silent, size_of
 
@@ -26,18 +26,19 @@ def inspect(path: Path) -> dict[str, Any]:
         path: A file, or a folder of shards.
 
     Returns:
-        ``kind``, ``files``, ``bytes``, ``tensors``, ``parameters``, ``groups`` (first part of the names to parameters),
-        ``dtypes`` (dtype to parameters), ``quantised_layers`` and ``geometry``.
+        ``contents`` (joint, or the branch), ``kind``, ``files``, ``bytes``, ``tensors``, ``parameters``, ``groups``
+        (first part of the names to parameters), ``dtypes`` (dtype to parameters), ``quantised_layers`` and
+        ``geometry``.
 
     Raises:
         CheckpointError: If a file is missing or damaged.
         NotUniAVGenError: If it is another network's.
     """
     files = WeightFiles(path)
-    config = config_from_shapes(files.shapes, files.metadata)
+    network = network_of(files.shapes, files.metadata)
     groups: dict[str, int] = defaultdict(int)
     dtypes: dict[str, int] = defaultdict(int)
-    whole = expected_shapes(config)  # of a packed weight the file's shape does not tell
+    whole = expected_shapes(network)  # of a packed weight the file's shape does not tell
     for name, entry in files.entries.items():
         if not is_quantisation(name):
             count = torch.Size(whole.get(name, entry.shape)).numel()
@@ -46,6 +47,7 @@ def inspect(path: Path) -> dict[str, Any]:
     layers = quantised_layers(files.entries)
     shards = f"{len(files.files)} shards" if len(files.files) > 1 else "one file"
     return {
+        "contents": network.contents.value,
         "kind": f"{shards}, {'quantised' if layers else 'plain'}",
         "files": [file.name for file in files.files],
         "bytes": sum(file.stat().st_size for file in files.files),
@@ -54,7 +56,7 @@ def inspect(path: Path) -> dict[str, Any]:
         "groups": dict(groups),
         "dtypes": dict(dtypes),
         "quantised_layers": len(layers),
-        "geometry": to_dict(config),
+        "geometry": to_dict(network.config),
     }
 
 
@@ -77,7 +79,7 @@ def verify(path: Path, hashes: Mapping[str, str] | None = None, on_bytes: OnByte
         problems += _wrong_hashes(report["files"], hashes or {})
         files = WeightFiles(path)
         report["tensors"] = len(files.entries)
-        check_whole(files.shapes, config_from_shapes(files.shapes, files.metadata))
+        check_whole(files.shapes, network_of(files.shapes, files.metadata))
         problems += _lone_scales(files)
     except ValueError as error:  # damaged, of another network, or with metadata that says something unknown
         problems.append(str(error))

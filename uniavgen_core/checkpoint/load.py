@@ -9,9 +9,11 @@ from torch import Tensor
 
 from ..config import ModelConfig
 from ..layers.backend import TORCH, Backend
+from ..model.audio_branch import AudioModel
 from ..model.joint import JointModel
+from ..model.video_branch import VideoModel
 from .files import CheckpointError, WeightFiles
-from .geometry import Shapes, config_from_shapes, metadata_of
+from .geometry import Contents, Network, Shapes, config_from_shapes, hint_of, metadata_of, network_of
 
 NAMES_SHOWN = 5
 QUANTISATION_SUFFIXES = (
@@ -24,6 +26,9 @@ QUANTISATION_SUFFIXES = (
     ".scale_input",
 )
 OLD_QUANTISATION_MARK = "scaled_fp8"
+MODELS = {Contents.JOINT: JointModel, Contents.VIDEO: VideoModel, Contents.AUDIO: AudioModel}
+"""The network of each contents, with the names that its files have."""
+AnyModel = JointModel | VideoModel | AudioModel
 
 
 def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -64,7 +69,7 @@ def check_fit(shapes: Shapes, expected: Shapes) -> None:
         raise CheckpointError("The checkpoint does not fit the model. " + "; ".join(found) + ".")
 
 
-def check_whole(shapes: Shapes, config: ModelConfig) -> None:
+def check_whole(shapes: Shapes, network: Network) -> None:
     """Compare a file's tensors, plain or quantised as ComfyUI does it, with the network's.
 
     Raises:
@@ -73,7 +78,13 @@ def check_whole(shapes: Shapes, config: ModelConfig) -> None:
     quantised = quantised_layers(shapes)
     plain = {name: shape for name, shape in shapes.items() if not is_quantisation(name)}
     packed = {f"{layer}.weight": plain.get(f"{layer}.weight") for layer in quantised}
-    check_fit(plain, {name: packed.get(name) or shape for name, shape in expected_shapes(config).items()})
+    expected = {name: packed.get(name) or shape for name, shape in expected_shapes(network).items()}
+    try:
+        check_fit(plain, expected)
+    except CheckpointError as error:
+        if network.contents is not Contents.VIDEO:
+            raise
+        raise CheckpointError(f"{error}{hint_of(plain)}") from error
 
 
 def is_quantisation(name: str) -> bool:
@@ -87,14 +98,19 @@ def quantised_layers(names: Iterable[str]) -> set[str]:
     return {name.rpartition(".")[0] for name in names if name.endswith(marks)}
 
 
-def expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Tensor name to shape of the network that a configuration describes."""
+def expected_shapes(network: Network) -> dict[str, tuple[int, ...]]:
+    """Tensor name to shape of a network or a branch of it, in its files' names."""
+    return {name: tuple(tensor.shape) for name, tensor in without_memory(network).state_dict().items()}
+
+
+def without_memory(network: Network, backend: Backend = TORCH) -> AnyModel:
+    """Build a network or a branch of it on the meta device."""
     with torch.device("meta"):
-        return {name: tuple(tensor.shape) for name, tensor in JointModel(config).state_dict().items()}
+        return MODELS[network.contents](network.config, backend)
 
 
 def load_model(path: Path | str, backend: Backend = TORCH, dtype: torch.dtype | None = None) -> JointModel:
-    """Build the model a file holds and load its weights.
+    """Build the joint model a file holds and load its weights.
 
     Args:
         path: A safetensors file in the release's names, or a folder of its shards.
@@ -103,16 +119,16 @@ def load_model(path: Path | str, backend: Backend = TORCH, dtype: torch.dtype | 
 
     Raises:
         CheckpointError: If the file is damaged or does not fit.
-        NotUniAVGenError: If it holds something else.
+        NotUniAVGenError: If it holds something else, one branch alone included.
     """
     files = WeightFiles(path)
-    if quantised_layers(files.entries):
-        raise CheckpointError(f"{Path(path).name} is quantised: ComfyUI's layers read it, plain ones do not.")
-    with torch.device("meta"):
-        model = JointModel(config_from_shapes(files.shapes, files.metadata), backend)
-    check_fit(files.shapes, {name: tensor.shape for name, tensor in model.state_dict().items()})
-    model.load_state_dict({name: tensor.to(dtype or tensor.dtype) for name, tensor in files.tensors()}, assign=True)
-    return model.eval()
+    return _loaded(files, Network(Contents.JOINT, config_from_shapes(files.shapes, files.metadata)), backend, dtype)
+
+
+def load_any(path: Path | str, backend: Backend = TORCH, dtype: torch.dtype | None = None) -> AnyModel:
+    """Build the joint model or the branch that a file holds and load its weights; see ``load_model``."""
+    files = WeightFiles(path)
+    return _loaded(files, network_of(files.shapes, files.metadata), backend, dtype)
 
 
 def save_model(model: JointModel, path: Path | str, dtype: torch.dtype = torch.float16) -> None:
@@ -138,6 +154,15 @@ def save_weights(
     """
     tensors = {name: tensor.detach().to(dtype).contiguous() for name, tensor in weights.items()}
     save_file(tensors, path, metadata={**metadata_of(config), **(more or {})})
+
+
+def _loaded(files: WeightFiles, network: Network, backend: Backend, dtype: torch.dtype | None) -> AnyModel:
+    if quantised_layers(files.entries):
+        raise CheckpointError(f"{files.files[0].name} is quantised: ComfyUI's layers read it, plain ones do not.")
+    model = without_memory(network, backend)
+    check_fit(files.shapes, {name: tensor.shape for name, tensor in model.state_dict().items()})
+    model.load_state_dict({name: tensor.to(dtype or tensor.dtype) for name, tensor in files.tensors()}, assign=True)
+    return model.eval()
 
 
 def _some(names: list[str]) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from .files import WeightFiles
-from .geometry import config_from_shapes
+from .geometry import network_of
 from .load import check_whole
 from .write import OnBytes, check_target, ordered, silent, write_stream
 
@@ -27,7 +27,7 @@ def merge(source: Path, target: Path, replace: bool = False, on_bytes: OnBytes =
     """
     files = WeightFiles(source)
     check_target(target, files.files, replace)
-    check_whole(files.shapes, config_from_shapes(files.shapes, files.metadata))
+    check_whole(files.shapes, network_of(files.shapes, files.metadata))
     layout = ordered({name: (entry.dtype, entry.shape) for name, entry in files.entries.items()})
     write_stream(target, layout, files.tensors(list(layout)), files.metadata, on_bytes)
     return {

@@ -14,11 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..config import ModelConfig
-from ..model.joint import JointModel
 from .files import CheckpointError, WeightFiles
-from .geometry import config_from_shapes
-from .load import check_whole, quantised_layers
+from .geometry import Network, network_of
+from .load import check_whole, quantised_layers, without_memory
 from .write import OnBytes, check_target, ordered, silent, size_of, write_stream
 
 FORMATS = {"float8_e4m3fn": torch.float8_e4m3fn, "float8_e5m2": torch.float8_e5m2}
@@ -79,9 +77,9 @@ def quantize(
     check_target(target, files.files, config.replace)
     if quantised_layers(files.entries):
         raise CheckpointError(f"{source} is quantised already. Quantise the original, or errors add up.")
-    geometry = config_from_shapes(files.shapes, files.metadata)
-    check_whole(files.shapes, geometry)
-    layers = layers_to_quantize(geometry, config.keep)
+    network = network_of(files.shapes, files.metadata)
+    check_whole(files.shapes, network)
+    layers = layers_to_quantize(network, config.keep)
     scales = _scales(files, layers, torch.finfo(FORMATS[config.kind]).max, on_bytes)
     layout = _layout(files, layers, config)
     errors: dict[str, float] = {}
@@ -91,14 +89,13 @@ def quantize(
     return {"target": str(target), "bytes": target.stat().st_size, "source_bytes": before, "layers": errors}
 
 
-def layers_to_quantize(config: ModelConfig, keep: Iterable[str]) -> list[str]:
+def layers_to_quantize(network: Network, keep: Iterable[str]) -> list[str]:
     """Names of the linear layers that no pattern of ``keep`` names.
 
     Raises:
         CheckpointError: If a pattern names no layer, or nothing is left.
     """
-    with torch.device("meta"):
-        modules = JointModel(config).named_modules()
+    modules = without_memory(network).named_modules()
     names = [name for name, module in modules if isinstance(module, nn.Linear)]
     idle = [pattern for pattern in keep if pattern not in KEPT and not any(fnmatchcase(n, pattern) for n in names)]
     if idle:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .blocks import BlockKind, pack, unpack
 from .files import CheckpointError, WeightFiles
-from .geometry import config_from_shapes
+from .geometry import network_of
 from .gguf_file import PLAIN, SUFFIX, write_gguf
 from .load import check_whole, quantised_layers
 from .quantize import KEPT, layers_to_quantize
@@ -87,11 +87,11 @@ def quantize_gguf(source: Path, target: Path, config: GgufConfig, on_bytes: OnBy
     check_target(target, files.files, config.replace, SUFFIX)
     if quantised_layers(files.entries):
         raise CheckpointError(f"{source} is quantised already. Quantise the original, or errors add up.")
-    geometry = config_from_shapes(files.shapes, files.metadata)
-    check_whole(files.shapes, geometry)
+    network = network_of(files.shapes, files.metadata)
+    check_whole(files.shapes, network)
     mix, kinds = MIXES[config.mix], {}
-    for layer in layers_to_quantize(geometry, config.keep):
-        kind = mix.kind_of(layer, geometry.num_layers, files.shapes[f"{layer}.weight"][1])
+    for layer in layers_to_quantize(network, config.keep):
+        kind = mix.kind_of(layer, network.config.num_layers, files.shapes[f"{layer}.weight"][1])
         kinds |= {} if kind is None else {f"{layer}.weight": kind}
     errors: dict[str, float] = {}
     layout = {name: (shape, _type_of(files, name, kinds)) for name, shape in files.shapes.items()}

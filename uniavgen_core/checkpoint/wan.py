@@ -11,7 +11,7 @@ import torch
 
 from ..model.joint import JointModel
 from .files import CheckpointError, WeightFiles
-from .geometry import Shapes
+from .geometry import Shapes, hint_of
 from .load import check_fit, quantised_layers
 
 WAN_TO_VIDEO = {
@@ -25,12 +25,6 @@ WAN_TO_VIDEO = {
 """First part of a Wan name to the first part of the joint network's; what follows is the same."""
 VIDEO_TO_WAN = {ours: theirs for theirs, ours in WAN_TO_VIDEO.items()}
 """The reverse: first parts of the names of the joint network's video branch to Wan's."""
-STRANGERS = {
-    "condition_embedder": "it has the names of diffusers; choose the original files, or ComfyUI's single file",
-    "audio_blocks": "it is a whole UniAVGen checkpoint; load it as one",
-    "img_emb": "it is one of Wan's models for images to video, with layers the branch does not have",
-}
-"""First parts of names that tell which other file this is."""
 Named = TypeVar("Named")
 
 
@@ -67,14 +61,11 @@ def _check(shapes: Shapes, expected: Shapes, path: Path | str) -> None:
     """Refuse a file that is not the video branch's, and say what it looks like."""
     if quantised_layers(shapes):
         raise CheckpointError(f"{Path(path).name} is quantised. Choose the bf16 or fp16 file to start training from.")
-    firsts = {name.split(".")[0] for name in shapes}
     try:
         check_fit(shapes, expected)
     except CheckpointError as error:
-        hints = [text for first, text in STRANGERS.items() if first in firsts]
-        hint = f" This is not the Wan2.2-TI2V-5B file: {hints[0]}." if hints else ""
         raise CheckpointError(
-            f"{Path(path).name} does not fit the video branch, in Wan's names. {error}{hint}"
+            f"{Path(path).name} does not fit the video branch, in Wan's names. {error}{hint_of(shapes)}"
         ) from error
 
 
