@@ -6,7 +6,7 @@ from pathlib import Path, PurePath
 import folder_paths
 
 from ...uniavgen_core.checkpoint.files import SHARDS, indexed_names
-from ...uniavgen_core.checkpoint.geometry import TELLING_NAMES
+from ...uniavgen_core.checkpoint.geometry import contents_of
 from ...uniavgen_core.checkpoint.gguf_file import SUFFIX
 
 ASSETS = Path(__file__).parents[2] / "uniavgen_core" / "assets"
@@ -57,4 +57,4 @@ def _shard_folders(names: list[str]) -> dict[str, str]:
 
 def _is_uniavgen(folder: str, shard: str) -> bool:
     path = folder_paths.get_full_path(folder, shard)
-    return path is not None and indexed_names(Path(path).parent) >= set(TELLING_NAMES)
+    return path is not None and contents_of(indexed_names(Path(path).parent)) is not None
