@@ -82,9 +82,15 @@ def pass_peak(
         dtype: Of weights and activations.
         backend: Where layers and attention come from; attention must be a fused kernel's.
     """
+    model = cut(config, "meta", dtype, backend)
+    with torch.no_grad():
+        return peak_of(lambda: run_pass(model, shape, Pass()))
+
+
+def cut(config: ModelConfig, device: str, dtype: torch.dtype, backend: Backend = COUNTED) -> JointModel:
+    """Make a network of the first layers, with weights as they happen to be."""
     layers = min(LAYERS, config.num_layers)
     modules = min((layers + 1) // 2, config.num_interactions)
     with torch.device("meta"):
         model = JointModel(replace(config, num_layers=layers, num_interactions=modules), backend).to(dtype)
-    with torch.no_grad():
-        return peak_of(lambda: run_pass(model, shape, Pass()))
+    return model.to_empty(device=device)
