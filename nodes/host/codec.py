@@ -28,14 +28,53 @@ from ...uniavgen_core.shapes import (
     video_frames_of,
 )
 from .backend import host_backend
+from .notices import announce
 from .vocoder import HostedVocoder
 
 DECODE_BYTES_PER_PIXEL = 900
 ENCODE_BYTES_PER_PIXEL = 500
 BUNDLED_MARK = "latent_std"
+TILES = (48, 32, 24, 16)
+"""Sides of tiles to decode in, latent rows and columns, from the largest; a quarter of a tile overlaps the next."""
 
 
-class BundledVideoCodec(comfy.sd.VAE):
+class TiledVideoCodec(comfy.sd.VAE):
+    """A VAE that decodes in tiles where the whole does not fit into free memory.
+
+    ComfyUI's own tries the whole first and goes over to small tiles when memory has run out, by when the driver may
+    have spent minutes on moving it to the host.
+    """
+
+    def decode(self, samples_in: Tensor, *args, **kwargs) -> Tensor:
+        """Decode latents (B, 48, T, H/16, W/16) to pictures (B, F, H, W, 3) in [0, 1]."""
+        tile = self.tile_for(samples_in.shape)
+        if tile is None:
+            return super().decode(samples_in, *args, **kwargs)
+        side = tile * SPATIAL_FACTOR
+        announce(
+            f"There is not enough free memory to decode the whole picture: it is decoded in tiles of {side}x{side}."
+        )
+        return comfy.sd.VAE.decode_tiled(self, samples_in, tile_x=tile, tile_y=tile, overlap=tile // 4)
+
+    def tile_for(self, shape: torch.Size) -> int | None:
+        """Side of the tiles, in latent rows, that latents of a shape are decoded in; None to decode them whole."""
+        needed = self.memory_used_decode(shape, self.vae_dtype)
+        # Makes room as the decoding itself does; what is free then is what there is.
+        comfy.model_management.load_models_gpu(
+            [self.patcher], memory_required=needed, force_full_load=self.disable_offload
+        )
+        free = self.patcher.get_free_memory(self.device)
+        if needed <= free:
+            return None
+        smaller = [tile for tile in TILES if tile < max(shape[-2:])]
+        fitting = [tile for tile in smaller if self._needed_for(shape, tile) <= free]
+        return next(iter([*fitting, *smaller[-1:]]), None)
+
+    def _needed_for(self, shape: torch.Size, tile: int) -> float:
+        return self.memory_used_decode((*shape[:-2], *(min(side, tile) for side in shape[-2:])), self.vae_dtype)
+
+
+class BundledVideoCodec(TiledVideoCodec):
     """The bundled video codec.
 
     Fills in the fields that ComfyUI's VAE methods read, because its constructor knows other codecs only.
@@ -68,7 +107,7 @@ class BundledVideoCodec(comfy.sd.VAE):
         self.first_stage_model.load_state_dict(floats, assign=self.patcher.is_dynamic())
 
 
-class NormalisedVideoCodec(comfy.sd.VAE):
+class NormalisedVideoCodec(TiledVideoCodec):
     """Wan2.2's VAE with the joint model's normalised latents on the outside, where the stock loader gives raw ones."""
 
     statistics = comfy.latent_formats.Wan22()

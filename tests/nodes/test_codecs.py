@@ -80,11 +80,57 @@ def test_tiled_decoding_of_pictures_keeps_the_size(video_codec, portrait):
     assert tiled.shape == video_codec.decode(latent).shape == (1, 9, 256, 256, 3)
 
 
+@pytest.fixture
+def free_bytes(pack, video_codec, monkeypatch):
+    """Sets how much memory is said to be free; gives the notices."""
+    notices = []
+    monkeypatch.setattr(pack.nodes.host.codec, "announce", notices.append)
+
+    def say(size):
+        monkeypatch.setattr(video_codec.patcher, "get_free_memory", lambda _: size)
+        return notices
+
+    return say
+
+
+def test_what_does_not_fit_is_decoded_in_the_largest_tiles_that_do_and_looks_the_same(
+    video_codec, portrait, free_bytes, monkeypatch
+):
+    latent = video_codec.encode(portrait).repeat(1, 1, 2, 3, 5)  # 24 rows, 40 columns
+    needed = video_codec.memory_used_decode(latent.shape, torch.float32)
+    assert free_bytes(needed) == []
+    whole = video_codec.decode(latent)
+    tiles = []
+    decode_tiled = comfy.sd.VAE.decode_tiled
+    monkeypatch.setattr(
+        comfy.sd.VAE, "decode_tiled", lambda *args, **kwargs: tiles.append(kwargs) or decode_tiled(*args, **kwargs)
+    )
+    assert free_bytes(needed - 1) == []
+    tiled = video_codec.decode(latent)
+    assert tiles == [{"tile_x": 32, "tile_y": 32, "overlap": 8}]
+    assert free_bytes(0) == [
+        "There is not enough free memory to decode the whole picture: it is decoded in tiles of 512x512."
+    ]
+    assert tiled.shape == whole.shape
+    assert 10 * torch.log10(1 / (tiled - whole).square().mean()) > 30
+    assert video_codec.tile_for(latent.shape) == 16
+    assert video_codec.tile_for(latent[..., :8, :8].shape) is None, "nothing is smaller than the smallest tile"
+
+
+def test_wan_latents_that_do_not_fit_are_made_raw_once(pack, monkeypatch):
+    codec_class, wan = pack.nodes.host.codec.NormalisedVideoCodec, comfy.latent_formats.Wan22()
+    monkeypatch.setattr(codec_class, "tile_for", lambda *_: 16)
+    monkeypatch.setattr(comfy.sd.VAE, "decode_tiled", lambda _, latent, **__: latent)
+    latent = torch.randn(1, 48, 2, 2, 2, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(object.__new__(codec_class).decode(latent), wan.process_out(latent))
+
+
 def test_wan_latents_are_normalised_on_the_outside(pack, monkeypatch):
     wan = comfy.latent_formats.Wan22()
     raw = torch.randn(1, 48, 2, 2, 2, generator=torch.Generator().manual_seed(0))
     monkeypatch.setattr(comfy.sd.VAE, "encode", lambda *_: raw)
     monkeypatch.setattr(comfy.sd.VAE, "decode", lambda _, latent, *__: latent)
+    monkeypatch.setattr(pack.nodes.host.codec.NormalisedVideoCodec, "tile_for", lambda *_: None)
     codec = object.__new__(pack.nodes.host.codec.NormalisedVideoCodec)
     normalised = codec.encode(None)
     assert torch.allclose(normalised, wan.process_in(raw))
