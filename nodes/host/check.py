@@ -1,5 +1,6 @@
 """Refuses, in words, what the model cannot sample; runs before every sampling run, whichever node started it."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,7 @@ import torch
 
 from ...uniavgen_core.config import TextConfig
 from ...uniavgen_core.shapes import MEL_RATE
-from .conditions import KEY, REFERENCE_IMAGE_KEY, Speech, pass_of
+from .conditions import FACE_MASK_KEY, KEY, REFERENCE_IMAGE_KEY, REFERENCE_VOICE_KEY, Speech, pass_of
 from .latent import fault_of
 from .speech import spell
 
@@ -23,13 +24,16 @@ def check_sampling(
         ValueError: Saying what is wrong and what to do.
     """
     shapes = [tuple(shape) for shape in latent_shapes or [noise.shape]]
-    fault = fault_of(shapes)
+    model = execute.class_obj.model_patcher.model
+    fault = fault_of(shapes, plain_too=not model.hears)
     if fault:
         raise ValueError(fault)
-    text = execute.class_obj.model_patcher.model.diffusion_model.config.text
-    for entries in execute.class_obj.conds.values():
-        for conditioning in entries or ():
-            _check_conditioning(conditioning, shapes, text)
+    conditionings = [entry for entries in execute.class_obj.conds.values() for entry in entries or ()]
+    for conditioning in conditionings:
+        _check_conditioning(conditioning, shapes, model)
+    if len(shapes) > 1 and not (model.sees and model.hears):
+        rests = "the picture stays the still that is kept, or an empty one" if model.hears else "the sound is silent"
+        logging.info("UniAVGen: %s", f"This MODEL is {model.title}: {rests}.")
     return execute(noise, *args, latent_shapes=latent_shapes, **kwargs)
 
 
@@ -40,12 +44,38 @@ def longest_transcript(mel_frames: int, text: TextConfig) -> int:
     return mel_frames * FASTEST_CHARACTERS_PER_SECOND // MEL_RATE
 
 
-def _check_conditioning(conditioning: dict, shapes: list[tuple[int, ...]], text: TextConfig) -> None:
-    if "area" in conditioning or "mask" in conditioning:
+def _check_conditioning(conditioning: dict, shapes: list[tuple[int, ...]], model: Any) -> None:
+    _check_branch(conditioning, model)
+    if len(shapes) > 1 and ("area" in conditioning or "mask" in conditioning):
         raise ValueError(
             "This conditioning is limited to an area or a mask of the picture, which UniAVGen cannot use: its latent "
             "is video and audio in one. Remove the 'Conditioning (Set Area)' or 'Conditioning (Set Mask)' node."
         )
+    text = model.diffusion_model.config.text
+    if model.sees:
+        _check_picture(conditioning, shapes, text)
+    if model.hears:
+        for speech in pass_of(conditioning).speeches:
+            _check_length(speech, shapes[1][2], text)
+        _check_tracks(conditioning, shapes)
+
+
+def _check_branch(conditioning: dict, model: Any) -> None:
+    """Refuse what one branch alone cannot follow, and that its user would miss."""
+    needs = {
+        FACE_MASK_KEY: ("A face mask ('UniAVGen Steer Face', 'UniAVGen Speakers')", model.sees and model.hears),
+        REFERENCE_VOICE_KEY: ("A reference voice ('UniAVGen Reference Voice')", model.hears),
+    }
+    for key, (what, is_heeded) in needs.items():
+        if conditioning.get(key) is not None and not is_heeded:
+            raise ValueError(
+                f"{what} has no effect here: this MODEL is {model.title}. Remove it, or choose the joint model in "
+                "'UniAVGen Load Model'."
+            )
+
+
+def _check_picture(conditioning: dict, shapes: list[tuple[int, ...]], text: TextConfig) -> None:
+    """Refuse a caption of another encoder, and a reference image of another size."""
     width = conditioning["cross_attn"].shape[-1]
     if width != text.caption_dim:
         raise ValueError(
@@ -60,9 +90,6 @@ def _check_conditioning(conditioning: dict, shapes: list[tuple[int, ...]], text:
             f"{16 * shapes[0][-1]}x{16 * shapes[0][-2]}. Feed the same latent to 'UniAVGen Reference Image' and to the "
             "sampler."
         )
-    for speech in pass_of(conditioning).speeches:
-        _check_length(speech, shapes[1][2], text)
-    _check_tracks(conditioning, shapes)
 
 
 def _check_length(speech: Speech, mel_frames: int, text: TextConfig) -> None:

@@ -24,7 +24,7 @@ from ...uniavgen_core.media.face_tracks import Face
 from ...uniavgen_core.shapes import SPATIAL_FACTOR, TEMPORAL_FACTOR, latent_frames_of
 from .guidance import OUTER_SAMPLE, WRAPPER
 from .latent import split
-from .load import require_uniavgen
+from .load import require_both_branches
 from .model import ON_FACE_MASKS
 
 RGB = 3
@@ -192,9 +192,9 @@ def predicted_face_masks(
         Predicted face weight of every video token by each interaction module, (B, M, T, rows, columns) float32.
 
     Raises:
-        ValueError: If the MODEL is not UniAVGen or the latent not a joint one.
+        ValueError: If the MODEL is not the joint one of UniAVGen, or the latent not a joint one.
     """
-    require_uniavgen(model)
+    require_both_branches(model, "UniAVGen Show Face Mask")
     split(latent)
     calls = []
     patched = model.clone()

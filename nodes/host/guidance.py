@@ -101,15 +101,17 @@ class _GuidedSampling:
         guider.conds["negative"] = halves if self._guides else []
 
     def _set_scales(self, guider: comfy.samplers.CFGGuider, shapes: list, boundary: float) -> None:
-        scales = (self.config.video_scale, self.config.audio_scale)
+        scales = (self.config.video_scale, self.config.audio_scale)[: len(shapes)]
         sizes = [prod(shape[1:]) for shape in shapes]
 
         def combine(args: dict) -> Tensor:
             guided = self._guides and (self.config.text_guidance_after or float(args["sigma"].max()) >= boundary)
             if not guided:
                 return args["cond"]
-            cond, null = (args[name].split(sizes, dim=-1) for name in ("cond", "uncond"))
-            return torch.cat([guide(*parts) for parts in zip(cond, null, scales, strict=True)], dim=-1)
+            # Latents lie in one row, or, where there is no sound, in their own five axes.
+            cond, null = (args[name].flatten(1).split(sizes, dim=1) for name in ("cond", "uncond"))
+            guided_parts = [guide(*parts) for parts in zip(cond, null, scales, strict=True)]
+            return torch.cat(guided_parts, dim=1).view_as(args["cond"])
 
         options = comfy.model_patcher.create_model_options_clone(guider.model_options)
         options["sampler_cfg_function"] = combine

@@ -37,10 +37,29 @@ class JointLatentFormat(comfy.latent_formats.LatentFormat):
         return latent
 
 
+class VideoLatentFormat(JointLatentFormat):
+    """Takes plain video latents raw, as ComfyUI's Wan2.2 has them, and joint ones, packed or nested, as they are."""
+
+    taesd_decoder_name = comfy.latent_formats.Wan22().taesd_decoder_name
+    wan = comfy.latent_formats.Wan22()
+
+    def process_in(self, latent: Tensor) -> Tensor:
+        """Normalise a plain video latent (B, 48, T, H, W)."""
+        return self.wan.process_in(latent) if _is_plain(latent) else latent
+
+    def process_out(self, latent: Tensor) -> Tensor:
+        """Undo ``process_in``."""
+        return self.wan.process_out(latent) if _is_plain(latent) else latent
+
+
 def empty_latent(shape: AVShape, batch_size: int, device: torch.device) -> dict:
     """LATENT of zeros for ``batch_size`` clips."""
     video, audio = (torch.zeros(batch_size, *size[1:], device=device) for size in (shape.video, shape.audio))
     return {"samples": NestedTensor((video, audio))}
+
+
+def _is_plain(latent: Tensor) -> bool:
+    return not latent.is_nested and latent.ndim == VIDEO_DIMS
 
 
 def split(latent: dict) -> tuple[Tensor, Tensor]:
@@ -57,9 +76,18 @@ def split(latent: dict) -> tuple[Tensor, Tensor]:
     return parts[0], parts[1]
 
 
-def fault_of(shapes: list[tuple[int, ...]]) -> str | None:
-    """What is wrong with the shapes of a latent's parts, in words for the user; None if nothing is."""
+def fault_of(shapes: list[tuple[int, ...]], plain_too: bool = False) -> str | None:
+    """What is wrong with the shapes of a latent's parts, in words for the user; None if nothing is.
+
+    Args:
+        shapes: Shapes of the parts.
+        plain_too: Whether a video latent without sound is good too.
+    """
     use = "Use the node 'UniAVGen Empty Latent'."
+    if plain_too and len(shapes) == 1:
+        if len(shapes[0]) == VIDEO_DIMS and shapes[0][1] == LATENT_CHANNELS:
+            return None
+        use = "Use the node 'UniAVGen Empty Latent', or 'Wan22ImageToVideoLatent' for a picture alone."
     if len(shapes) != 2 or len(shapes[0]) != VIDEO_DIMS or len(shapes[1]) != AUDIO_DIMS:
         return f"The latent is not a UniAVGen latent of video and audio (its shapes: {shapes}). {use}"
     if shapes[0][1] != LATENT_CHANNELS or shapes[1][3] != MEL_BINS:

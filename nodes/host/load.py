@@ -11,9 +11,11 @@ import comfy.utils
 from comfy.quant_ops import QuantizedTensor
 from torch import Tensor
 
-from ...uniavgen_core.checkpoint.files import files_of, strip_prefix
-from ...uniavgen_core.checkpoint.geometry import PREVIEW_KEY, config_from_shapes
+from ...uniavgen_core.checkpoint.files import CheckpointError, files_of, strip_prefix
+from ...uniavgen_core.checkpoint.geometry import METADATA_KEY, PREVIEW_KEY, Contents, Network, network_of
 from ...uniavgen_core.checkpoint.load import check_whole
+from ...uniavgen_core.shapes import LATENT_CHANNELS
+from .branches import AudioAloneConfig, VideoAloneConfig
 from .check import check_sampling
 from .conditions import KEY
 from .gguf import mark_packed
@@ -27,11 +29,11 @@ OUTER_SAMPLE = comfy.patcher_extension.WrappersMP.OUTER_SAMPLE
 def load_uniavgen(
     path: str, model_options: dict | None = None, disable_dynamic: bool = False
 ) -> comfy.model_patcher.ModelPatcher:
-    """Load a UniAVGen checkpoint.
+    """Load a UniAVGen checkpoint, or one branch alone: Wan2.2-TI2V-5B, or a file of the audio branch.
 
     Args:
-        path: A safetensors file in the release's names, plain or quantised as ComfyUI does it, a folder of shards, or a
-            GGUF file.
+        path: A safetensors file in the release's names, or Wan's, plain or quantised as ComfyUI does it, a folder of
+            shards, or a GGUF file.
         model_options: ComfyUI's loading options: ``dtype``, ``custom_operations``, ``fp8_optimizations``.
         disable_dynamic: Use ComfyUI's plain patcher.
 
@@ -43,9 +45,10 @@ def load_uniavgen(
     tensors, metadata = read_weights(path)
     tensors, metadata = comfy.utils.convert_old_quants(strip_prefix(tensors), "", metadata=metadata)
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
-    geometry = config_from_shapes(shapes, metadata)
-    check_whole(shapes, geometry)
-    config = UniAVGenConfig(geometry)
+    network = network_of(shapes, metadata)
+    _check_channels(network, path)
+    check_whole(shapes, network)
+    config = _config_of(network, METADATA_KEY in metadata)
     if PREVIEW_KEY in metadata:
         config.latent_format.use_colours(**json.loads(metadata[PREVIEW_KEY]))
     _choose_dtypes(config, tensors, options)
@@ -55,7 +58,8 @@ def load_uniavgen(
     mark_packed(model.diffusion_model)
     patcher.cached_patcher_init = (load_uniavgen, (path, options))
     patcher.add_wrapper_with_key(OUTER_SAMPLE, KEY, check_sampling)
-    patcher.add_wrapper_with_key(OUTER_SAMPLE, KEY, mask_tracks)
+    if model.hears:
+        patcher.add_wrapper_with_key(OUTER_SAMPLE, KEY, mask_tracks)
     return patcher
 
 
@@ -83,6 +87,38 @@ def require_uniavgen(model: comfy.model_patcher.ModelPatcher) -> None:
             else ""
         )
         raise ValueError(f"This MODEL is {family}, not UniAVGen.{hint} Load it with the node 'UniAVGen Load Model'.")
+
+
+def require_both_branches(model: comfy.model_patcher.ModelPatcher, node: str) -> None:
+    """Refuse a MODEL that is not UniAVGen, or one branch of it alone, for the node of this name.
+
+    Raises:
+        ValueError: Saying which it is, and what to load.
+    """
+    require_uniavgen(model)
+    if not (model.model.sees and model.model.hears):
+        raise ValueError(
+            f"This MODEL is {model.model.title}, in which picture and sound do not act on each other; '{node}' needs "
+            "that. Choose the joint model in 'UniAVGen Load Model', or remove the node."
+        )
+
+
+def _config_of(network: Network, is_uniavgens: bool) -> UniAVGenConfig:
+    """ComfyUI's description; a video file without UniAVGen's metadata is Wan's own, which knows no reference image."""
+    if network.contents is Contents.VIDEO:
+        return VideoAloneConfig(network.config, knows_reference=is_uniavgens)
+    kind = AudioAloneConfig if network.contents is Contents.AUDIO else UniAVGenConfig
+    return kind(network.config)
+
+
+def _check_channels(network: Network, path: str) -> None:
+    channels = network.config.latent_channels
+    if network.contents is Contents.VIDEO and channels != LATENT_CHANNELS:
+        raise CheckpointError(
+            f"{Path(path).name} is a video model whose latents have {channels} channels, such as Wan2.1 and the 14B "
+            f"models of Wan2.2. UniAVGen's video branch is Wan2.2-TI2V-5B, with {LATENT_CHANNELS}: choose that file, "
+            "or load this one with ComfyUI's own 'Load Diffusion Model'."
+        )
 
 
 def _choose_dtypes(config: UniAVGenConfig, tensors: Mapping[str, Tensor], options: dict) -> None:

@@ -10,8 +10,6 @@ from typing import Any
 
 import comfy.conds
 import comfy.model_base
-import comfy.model_prefetch
-import comfy.patcher_extension
 import comfy.supported_models_base
 import comfy.utils
 import torch
@@ -22,12 +20,11 @@ from ...uniavgen_core.diffusion.schedule import TIMESTEPS
 from ...uniavgen_core.model.face_mask import FaceSteering
 from ...uniavgen_core.model.joint import Conditions, JointModel, JointState
 from ...uniavgen_core.shapes import video_frames_of
-from .backend import host_backend
 from .conditions import FACE_MASK_KEY, KEY, REFERENCE_IMAGE_KEY, REFERENCE_VOICE_KEY, Pass, pass_of
 from .latent import JointLatentFormat
+from .network import HostedNetwork
 from .speech import speech_tensors
 
-PREFETCH = "uniavgen_prefetch_queue"
 ON_FACE_MASKS = "uniavgen_on_face_masks"
 """Option of a call: a function that is given the predicted face masks (B, M, T, N) and the token grid's size."""
 REFERENCES = {
@@ -35,29 +32,10 @@ REFERENCES = {
     "reference_voice": REFERENCE_VOICE_KEY,
     "face_mask": FACE_MASK_KEY,
 }
-DIFFUSION_MODEL = comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL
 
 
-class HostJointModel(JointModel):
+class HostJointModel(HostedNetwork, JointModel):
     """The joint network, run layer by layer under ComfyUI's wrappers, patches and weight prefetching."""
-
-    def __init__(
-        self,
-        joint_config: ModelConfig,
-        dtype: torch.dtype | None = None,
-        device: torch.device | None = None,
-        operations: Any = None,
-        image_model: str | None = None,
-    ) -> None:
-        del image_model  # ComfyUI's name for the architecture; part of every unet_config.
-        super().__init__(joint_config, host_backend(operations, dtype, device))
-        self.dtype = dtype
-
-    def forward(self, x: list[Tensor], timestep: tuple[Tensor, Tensor], *args: Any, **kwargs: Any) -> list[Tensor]:
-        """Predict velocities; see ``_forward``. ComfyUI's wrappers run around it."""
-        wrappers = comfy.patcher_extension.get_all_wrappers(DIFFUSION_MODEL, kwargs.get("transformer_options", {}))
-        executor = comfy.patcher_extension.WrapperExecutor.new_class_executor(self._forward, self, wrappers)
-        return executor.execute(x, timestep, *args, **kwargs)
 
     def _forward(
         self,
@@ -86,8 +64,7 @@ class HostJointModel(JointModel):
         """
         video, audio = x
         run = uniavgen or Pass()
-        options = dict(transformer_options or {})
-        options[PREFETCH] = self._prefetch_queue(run, video.device, options)
+        options = self._begin(transformer_options, run.skipped_layer, video.device)
         voice = others.get("reference_voice")
         voice_frames = 0 if voice is None else voice.shape[2]
         conditions = Conditions(
@@ -100,19 +77,16 @@ class HostJointModel(JointModel):
             steering=_steering(run, others.get("face_mask"), timestep),
         )
         kept = (_kept(others.get("denoise_mask")), _kept(others.get("audio_denoise_mask")))
-        output = super().forward(video, audio.flatten(0, 1), timestep, conditions, kept, options)
-        if options[PREFETCH] is not None:
-            comfy.model_prefetch.prefetch_queue_pop(options[PREFETCH], video.device, None)
+        output = JointModel.forward(self, video, audio.flatten(0, 1), timestep, conditions, kept, options)
+        self._end(options, video.device)
         if ON_FACE_MASKS in options:
             size = self.config.patch_size
             options[ON_FACE_MASKS](output.face_masks, (video.shape[3] // size, video.shape[4] // size))
         return [output.video, output.audio.unflatten(0, audio.shape[:2])]
 
     def run_layer(self, layer: int, state: JointState, interaction: Interaction, options: Any = None) -> JointState:
-        """Run one layer, or what a patch puts in its place (``patches_replace["dit"][("double_block", layer)]``)."""
-        comfy.model_prefetch.prefetch_queue_pop(options[PREFETCH], state.video.tokens.device, self._layer(layer))
-        options["block_index"] = layer
-        replacement = options.get("patches_replace", {}).get("dit", {}).get(("double_block", layer))
+        """Run one layer, or what a patch puts in its place."""
+        replacement = self._enter(layer, options, state.video.tokens.device)
         if replacement is None:
             return super().run_layer(layer, state, interaction, options)
         after = state
@@ -133,10 +107,6 @@ class HostJointModel(JointModel):
         crossing = [] if module is None else [self.a2v_blocks[module], self.v2a_blocks[module]]
         return nn.ModuleList([self.blocks[layer], self.audio_blocks[layer], *crossing])
 
-    def _prefetch_queue(self, run: Pass, device: torch.device, options: dict) -> list | None:
-        layers = [self._layer(i) for i in range(self.config.num_layers) if i != run.skipped_layer]
-        return comfy.model_prefetch.make_prefetch_queue(layers, device, options)
-
 
 def _with_tokens(state: JointState, video: Tensor, audio: Tensor) -> JointState:
     return replace(state, video=state.video.with_tokens(video), audio=state.audio.with_tokens(audio))
@@ -154,19 +124,29 @@ def _steering(run: Pass, mask: Tensor | None, timestep: tuple[Tensor, Tensor]) -
 
 def _kept(mask: Tensor | None) -> Tensor | None:
     """Time steps that a denoise mask (B, K, T, ...) keeps whole, bool, (B * K, T)."""
-    return None if mask is None else _time_mask(mask) == 0
+    return None if mask is None else time_mask(mask) == 0
 
 
-def _time_mask(mask: Tensor) -> Tensor:
+def time_mask(mask: Tensor) -> Tensor:
     """Largest value of a mask (B, K, T, ...) in each time step of each track, (B * K, T)."""
     return mask.flatten(3).amax(dim=3).flatten(0, 1)
 
 
 class UniAVGen(comfy.model_base.BaseModel):
-    """Feeds the network from ComfyUI's conditionings and masks."""
+    """Feeds the network from ComfyUI's conditionings and masks.
+
+    Attributes:
+        sees: Whether there is a video branch.
+        hears: Whether there is an audio branch.
+        title: What messages call the model.
+    """
+
+    network = HostJointModel
+    sees = hears = True
+    title = "the joint model"
 
     def __init__(self, model_config: Any, model_type: Any, device: torch.device | None = None) -> None:
-        super().__init__(model_config, model_type, device=device, unet_model=HostJointModel)
+        super().__init__(model_config, model_type, device=device, unet_model=self.network)
 
     def extra_conds(self, **kwargs: Any) -> dict:
         """Collect what one conditioning brings to the network."""
@@ -174,8 +154,8 @@ class UniAVGen(comfy.model_base.BaseModel):
             "c_crossattn": comfy.conds.CONDRegular(kwargs["cross_attn"]),
             "uniavgen": comfy.conds.CONDConstant(pass_of(kwargs)),
         }
-        shapes, mask = kwargs.get("latent_shapes"), kwargs.get("denoise_mask")
-        if shapes is not None:
+        shapes, mask = kwargs.get("latent_shapes") or (), kwargs.get("denoise_mask")
+        if len(shapes) > 1:
             out["latent_shapes"] = comfy.conds.CONDConstant(shapes)
             if mask is not None:
                 video_mask, audio_mask = comfy.utils.unpack_latents(mask, shapes)
@@ -196,7 +176,7 @@ class UniAVGen(comfy.model_base.BaseModel):
         times = []
         for mask, shape, tracks in zip(masks, shapes, (1, shapes[1][1]), strict=True):
             each = timestep.repeat_interleave(tracks)[:, None]
-            times.append(each.expand(-1, shape[2]) if mask is None else each * _time_mask(mask).float())
+            times.append(each.expand(-1, shape[2]) if mask is None else each * time_mask(mask).float())
         return tuple(times)
 
     def scale_latent_inpaint(self, latent_image: Tensor, **_: Any) -> Tensor:
@@ -232,11 +212,12 @@ class UniAVGenConfig(comfy.supported_models_base.BASE):
     unet_extra_config: dict = {}  # noqa: RUF012 - ComfyUI's class attribute
     sampling_settings = {"shift": 5.0, "multiplier": 1000}  # noqa: RUF012
     latent_format = JointLatentFormat
+    model = UniAVGen
     memory_usage_factor = 0.03
     supported_inference_dtypes = [torch.bfloat16, torch.float16, torch.float32]  # noqa: RUF012
 
-    def __init__(self, joint_config: ModelConfig) -> None:
-        super().__init__({"image_model": KEY, "joint_config": joint_config})
+    def __init__(self, network_config: ModelConfig) -> None:
+        super().__init__({"image_model": KEY, "network_config": network_config})
 
     def model_type(self, state_dict: dict, prefix: str = "") -> Any:
         """Rectified flow."""
@@ -245,4 +226,4 @@ class UniAVGenConfig(comfy.supported_models_base.BASE):
 
     def get_model(self, state_dict: dict, prefix: str = "", device: torch.device | None = None) -> UniAVGen:
         """Build the model without weights."""
-        return UniAVGen(self, self.model_type(state_dict, prefix), device=device)
+        return self.model(self, self.model_type(state_dict, prefix), device=device)
