@@ -1,23 +1,29 @@
 """Speed of one sampling step on the CPU at an eighth of the released width, as ratios of passes run in turn.
 
-A step is one pass with conditions and one early null pass, as the guider runs them. Every round runs each subject
-once, and each subject's least time counts: what else the machine does only adds to a time.
+A step is one pass with conditions and one early null pass, as the guider runs them. Beside it run the video branch
+alone and its peers on the same weights and size: ComfyUI's own Wan2.2 network, and diffusers'. Every round runs each
+subject once, and each subject's least time counts: what else the machine does only adds to a time.
 """
 
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 
 import torch
+from torch import Tensor
 
+from uniavgen_core.checkpoint.wan import wan_names
 from uniavgen_core.config import RELEASED, BranchConfig, Interaction, ModelConfig
 from uniavgen_core.model.initialize import initialize
 from uniavgen_core.model.joint import Conditions, JointModel
+from uniavgen_core.model.video_branch import VideoModel
 from uniavgen_core.shapes import AVShape
 
 from .flops import TERA, naive_model, pass_flops
 from .flops import Pass as FlopPass
+from .peers import VideoPass, comfyui_wan, diffusers_wan
 from .train import matrix_peak
 
 EIGHTH = replace(
@@ -30,14 +36,13 @@ EIGHTH = replace(
 )
 CHARACTERS = 80
 TARGETS = {"step_against_naive": 0.70, "joint_against_branches": 1.12}
-
-
-@dataclass(frozen=True)
-class Subject:
-    """One thing that is timed: a network and the passes it runs."""
-
-    model: JointModel
-    passes: tuple[Interaction, ...]
+RATIOS = {
+    "step_against_naive": ("step", "naive_step"),
+    "joint_against_branches": ("joint_pass", "branches_pass"),
+    "video_against_comfyui": ("video_pass", "comfyui_video_pass"),
+    "video_against_diffusers": ("video_pass", "diffusers_video_pass"),
+}
+"""Which time over which."""
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -73,6 +78,31 @@ def run_pass(model: JointModel, shape: AVShape, interaction: Interaction) -> Non
     model(torch.zeros(shape.video), audio, times, conditions, tuple(one == 0 for one in times))
 
 
+def video_passes(model: JointModel, device: str = "cpu") -> dict[str, VideoPass]:
+    """The video branch alone and its peers, by name."""
+    config, weights, dtype = model.config, wan_names(model.state_dict()), model.patch_embedding.weight.dtype
+    with torch.device("meta"):
+        alone = VideoModel(config)
+    alone.load_state_dict(weights, assign=True)
+
+    def ours(latents: Tensor, time: Tensor, caption: Tensor) -> Tensor:
+        conditions = Conditions(caption, torch.zeros(1, 1, dtype=torch.long, device=device))
+        return alone(latents, time[:, None].expand(-1, latents.shape[2]), conditions)
+
+    return {
+        "video_pass": ours,
+        "comfyui_video_pass": comfyui_wan(config, weights, device, dtype),
+        "diffusers_video_pass": diffusers_wan(config, device, dtype),
+    }
+
+
+def run_video(video_pass: VideoPass, model: JointModel, shape: AVShape) -> None:
+    """One pass of a video branch over a clip of zeros, in the dtype and on the device of the joint network."""
+    text, weight = model.config.text, model.patch_embedding.weight
+    latents, caption = weight.new_zeros(shape.video), weight.new_zeros(1, text.caption_length, text.caption_dim)
+    video_pass(latents, torch.full((1,), 500.0, device=weight.device), caption)
+
+
 def least_seconds(subjects: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
     """Run all subjects in turn, and again; returns each one's least wall time."""
     least = dict.fromkeys(subjects, float("inf"))
@@ -90,18 +120,20 @@ def measure(options: Namespace) -> dict:
     shape = AVShape(options.side, options.side, options.frames)
     model, naive = networks(EIGHTH)
     step = (Interaction.BOTH, Interaction.OFF)
-    subjects = {
-        "step": Subject(model, step),
-        "naive_step": Subject(naive, step),
-        "joint_pass": Subject(model, (Interaction.BOTH,)),
-        "branches_pass": Subject(model, (Interaction.OFF,)),
+    passes = {
+        "step": (model, step),
+        "naive_step": (naive, step),
+        "joint_pass": (model, step[:1]),
+        "branches_pass": (model, step[1:]),
     }
-
-    def runner(subject: Subject) -> Callable[[], None]:
-        return lambda: [run_pass(subject.model, shape, one) for one in subject.passes]
-
+    subjects = {
+        name: lambda network=network, run=run: [run_pass(network, shape, one) for one in run]
+        for name, (network, run) in passes.items()
+    }
+    for name, video_pass in video_passes(model).items():
+        subjects[name] = partial(run_video, video_pass, model, shape)
     with torch.no_grad():
-        seconds = least_seconds({name: runner(subject) for name, subject in subjects.items()}, options.rounds)
+        seconds = least_seconds(subjects, options.rounds)
     peak = matrix_peak(torch.float32, torch.device("cpu"))
     operations = sum(pass_flops(model, shape, FlopPass(one)) for one in step)
     return {
@@ -109,8 +141,7 @@ def measure(options: Namespace) -> dict:
         "threads": options.threads,
         "rounds": options.rounds,
         "seconds": {name: round(value, 6) for name, value in seconds.items()},
-        "step_against_naive": round(seconds["step"] / seconds["naive_step"], 3),
-        "joint_against_branches": round(seconds["joint_pass"] / seconds["branches_pass"], 3),
+        **{name: round(seconds[above] / seconds[below], 3) for name, (above, below) in RATIOS.items()},
         "step_tflop": round(operations / TERA, 6),
         "share_of_the_flop_floor": round(operations / seconds["step"] / peak, 4),
         "targets": TARGETS,
@@ -121,6 +152,8 @@ def table(results: dict) -> str:
     """Results as text."""
     lines = [f"{results['size']}, {results['threads']} threads, least of {results['rounds']}"]
     lines += [f"{name:26}{value:10.3f} s" for name, value in results["seconds"].items()]
-    lines += [f"{name:26}{results[name]:10.3f}    at most {most:.2f}" for name, most in results["targets"].items()]
+    for name in RATIOS:
+        target = results["targets"].get(name)
+        lines.append(f"{name:26}{results[name]:10.3f}" + (f"    at most {target:.2f}" if target else ""))
     lines += [f"{'share of the FLOP floor':26}{results['share_of_the_flop_floor']:10.3f}"]
     return "\n".join(lines)

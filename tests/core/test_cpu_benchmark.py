@@ -20,6 +20,8 @@ def results():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cpu, "EIGHTH", SMALL)
         patch.setattr(cpu, "matrix_peak", lambda *_: 1e9)
+        for peer in ("comfyui_wan", "diffusers_wan"):  # see tests/nodes/test_peers.py
+            patch.setattr(cpu, peer, lambda *_: lambda *inputs: inputs[0])
         options = parser.parse_args(["--side", "64", "--frames", "9", "--rounds", "2", "--threads", "1"])
         threads = torch.get_num_threads()
         yield cpu.measure(options)
@@ -58,5 +60,6 @@ def test_both_forms_have_the_same_weights_and_a_pass_runs_the_interaction_it_is_
 
 def test_the_table_sets_every_ratio_beside_its_target(results):
     lines = cpu.table(results).splitlines()
+    assert any(line.startswith("video_against_comfyui") for line in lines)
     for name, most in cpu.TARGETS.items():
         assert any(line.startswith(name) and f"{most:.2f}" in line and f"{results[name]:.3f}" in line for line in lines)

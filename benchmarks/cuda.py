@@ -1,0 +1,158 @@
+"""Speed of one sampling step on a CUDA device at the released size, in bfloat16 and in scaled fp8.
+
+A step is one pass with conditions and one null pass, averaged over both halves of the schedule. Weights are random:
+arithmetic does not depend on them. Beside the step run, in turn, the video branch alone and ComfyUI's own Wan2.2
+network on the same weights. The floor is the step's counted arithmetic at the speed of a large bfloat16 product on
+the same device. Host overhead is what a pass takes beyond the time that the device is busy with it.
+"""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from uniavgen_core.config import RELEASED, ModelConfig
+from uniavgen_core.model.initialize import initialize
+from uniavgen_core.model.joint import JointModel
+from uniavgen_core.shapes import AVShape
+
+from .cpu import least_seconds, run_video, video_passes
+from .flops import TERA, VIDEO_FRAMES, pass_flops_by_parts, run_pass, step_passes
+from .peers import in_fp8
+from .train import matrix_peak, peak_memory
+
+SIZES = ((1280, 736), (736, 736))
+STEPS = 50
+PASSES = ("cond", "early null", "late null")
+VIDEO = ("video_pass", "comfyui_video_pass")
+TARGETS = {
+    "bf16": {"step_over_floor": 1.25, "clip_seconds": 55.0, "step_over_video": 1.12},
+    "fp8": {"clip_seconds": 35.0},
+}
+"""The clip's are of 1280x736 on an H200."""
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """How often is measured."""
+    parser.add_argument("--rounds", type=int, default=5, help="times that every pass runs")
+
+
+def measure(options: Namespace) -> dict:
+    """Measure every size; needs a CUDA device."""
+    if not torch.cuda.is_available():
+        sys.exit("bench cuda needs a CUDA device, and there is none. `bench cpu` compares the same at reduced width.")
+    return {
+        "device": torch.cuda.get_device_name(),
+        "rounds": options.rounds,
+        "sizes": [report(RELEASED, AVShape(*size, VIDEO_FRAMES), "cuda", options.rounds) for size in SIZES],
+    }
+
+
+def report(config: ModelConfig, shape: AVShape, device: str, rounds: int, dtype: torch.dtype = torch.bfloat16) -> dict:
+    """Measure one size.
+
+    Args:
+        config: The network's.
+        shape: Size of a clip.
+        device: Where it runs.
+        rounds: Times that every pass runs; the least time counts.
+        dtype: Of weights and activations, and of the product that tells the device's peak.
+
+    Returns:
+        The size, the peak in teraflop per second, and for either format its speed.
+    """
+    model = network(config, device, dtype)
+    peak = matrix_peak(dtype, torch.device(device))
+    flop = step_of([pass_flops_by_parts(config, shape, one) for one in step_passes()])
+    floor = flop / peak
+    plain = speed(model, shape, device, rounds) | {"step_flop": flop}
+    seconds = plain["seconds"]
+    plain |= {"step_over_video": round(seconds["step"] / (2 * seconds["comfyui_video_pass"]), 3)}
+    formats = {"bf16": plain, "fp8": speed(in_fp8(model, device), shape, device, rounds, with_video=False)}
+    for one in formats.values():
+        one["step_over_floor"] = round(one["seconds"]["step"] / floor, 3)
+        one["clip_seconds"] = round(one["seconds"]["step"] * STEPS, 1)
+    size = f"{shape.width}x{shape.height}x{shape.video_frames}"
+    return {"size": size, "peak_tflop_per_second": round(peak / TERA, 3), "formats": formats}
+
+
+def network(config: ModelConfig, device: str, dtype: torch.dtype) -> JointModel:
+    """Make the network with seeded random weights."""
+    with torch.device("meta"):
+        model = JointModel(config).to(dtype)
+    model = model.to_empty(device=device)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        initialize(model)
+    return model.eval()
+
+
+def speed(model: JointModel, shape: AVShape, device: str, rounds: int, with_video: bool = True) -> dict:
+    """Time the passes of one network, and the video branch and its peer beside them."""
+    runs = {name: partial(run_pass, model, shape, one) for name, one in zip(PASSES, step_passes(), strict=True)}
+    if with_video:
+        passes = video_passes(model, device)
+        runs |= {name: partial(run_video, passes[name], model, shape) for name in VIDEO}
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    with torch.no_grad():
+        for run in runs.values():
+            run()  # kernels are chosen and memory is taken
+        seconds = least_seconds({name: settled(run, device) for name, run in runs.items()}, rounds)
+        busy = busy_seconds(runs["cond"], device)
+    return {
+        "seconds": {"step": step_of([seconds[name] for name in PASSES])} | seconds,
+        "host_overhead_seconds": max(0.0, seconds["cond"] - busy),
+        "peak_memory_gb": round(peak_memory(torch.device(device)) / 1e9, 2),
+    }
+
+
+def step_of(passes: list[float]) -> float:
+    """What a step takes of something, from what its pass with conditions and both null passes take."""
+    cond, early, late = passes
+    return cond + (early + late) / 2
+
+
+def settled(run: Callable[[], object], device: str) -> Callable[[], None]:
+    """Run, and wait until the device is done."""
+
+    def waiting() -> None:
+        run()
+        if torch.device(device).type == "cuda":
+            torch.cuda.synchronize()
+
+    return waiting
+
+
+def busy_seconds(run: Callable[[], object], device: str) -> float:
+    """Time that a device is busy during a run; of a CPU, the time inside operators."""
+    on_cuda = torch.device(device).type == "cuda"
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_cuda else [])]
+    with profile(activities=activities) as profiler:
+        settled(run, device)()
+    name = "self_device_time_total" if on_cuda else "self_cpu_time_total"
+    return sum(getattr(event, name) for event in profiler.key_averages()) * 1e-6
+
+
+def table(results: dict) -> str:
+    """Results as text."""
+    lines = [f"{results['device']}, least of {results['rounds']}; clips of {STEPS} steps"]
+    for size in results["sizes"]:
+        lines.append(f"{size['size']}, {size['peak_tflop_per_second']:.1f} teraflop/s in a product of matrices")
+        for kind, one in size["formats"].items():
+            lines += [f"  {kind}"]
+            lines += [f"    {name:24}{value:10.4f} s" for name, value in one["seconds"].items()]
+            lines += [f"    {'host overhead of a pass':24}{one['host_overhead_seconds']:10.4f} s"]
+            lines += [f"    {'peak memory':24}{one['peak_memory_gb']:10.2f} GB"]
+            lines += [_ratio(kind, name, one) for name in ("step_over_floor", "step_over_video", "clip_seconds")]
+    return "\n".join(line for line in lines if line)
+
+
+def _ratio(kind: str, name: str, one: dict) -> str:
+    if name not in one:
+        return ""
+    target = TARGETS[kind].get(name)
+    return f"    {name:24}{one[name]:10.3f}" + (f"    at most {target:g}" if target else "")

@@ -1,0 +1,128 @@
+"""Other people's networks of the video branch, at the same size, and ComfyUI's layers for ours.
+
+ComfyUI's Wan2.2 network gets the weights of our video branch; diffusers' gets its own random ones, since arithmetic
+does not depend on them.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from uniavgen_core.checkpoint.quantize import FORMATS, QuantizeConfig
+from uniavgen_core.config import ModelConfig
+from uniavgen_core.layers.backend import Backend, attend
+from uniavgen_core.model.joint import JointModel
+
+from .memory import quantised_layers
+
+VideoPass = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Gives velocities of latents (B, C, T, H, W) at one time for all (B,), under a caption (B, L, caption_dim)."""
+LAYERS = ("Linear", "Conv1d", "Conv2d", "Conv3d", "LayerNorm", "RMSNorm", "GroupNorm", "Embedding")
+FP8 = QuantizeConfig()
+
+
+@cache
+def comfy_ops(device: str) -> Any:
+    """ComfyUI's layers, set up for a device, with PyTorch's fused attention, which it does not use on a CPU by itself.
+
+    Raises:
+        ImportError: If ``COMFYUI_PATH`` does not lead to ComfyUI; ``dev.py bench`` sets it.
+    """
+    folder = os.environ.get("COMFYUI_PATH", "")
+    if folder not in sys.path:
+        sys.path.append(folder)  # behind the repository, whose folder `nodes` has a namesake there
+    try:
+        from comfy.cli_args import args
+    except ImportError as error:
+        raise ImportError("ComfyUI is not there; run this as: python dev.py bench cpu") from error
+    args.cpu = torch.device(device).type == "cpu"
+    args.use_pytorch_cross_attention = True
+    import comfy.ops
+
+    return comfy.ops
+
+
+def comfyui_wan(config: ModelConfig, weights: Mapping[str, Tensor], device: str, dtype: torch.dtype) -> VideoPass:
+    """ComfyUI's own Wan2.2 network with the weights of our video branch, in Wan's names."""
+    operations = comfy_ops(device).disable_weight_init
+    from comfy.ldm.wan.model import WanModel
+
+    video, text = config.video, config.text
+    model = WanModel(
+        model_type="t2v",
+        patch_size=(1, config.patch_size, config.patch_size),
+        text_len=text.caption_length,
+        in_dim=config.latent_channels,
+        dim=video.dim,
+        ffn_dim=video.ffn_dim,
+        freq_dim=config.time_dim,
+        text_dim=text.caption_dim,
+        out_dim=config.latent_channels,
+        num_heads=video.num_heads,
+        num_layers=config.num_layers,
+        device=device,
+        dtype=dtype,
+        operations=operations,
+    )
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def diffusers_wan(config: ModelConfig, device: str, dtype: torch.dtype) -> VideoPass:
+    """The Wan2.2 network of diffusers.
+
+    Raises:
+        ImportError: If the package ``diffusers`` is not installed.
+    """
+    from diffusers import WanTransformer3DModel
+
+    video, text = config.video, config.text
+    with torch.random.fork_rng(devices=[]), torch.device(device):
+        model = WanTransformer3DModel(
+            patch_size=(1, config.patch_size, config.patch_size),
+            num_attention_heads=video.num_heads,
+            attention_head_dim=video.head_dim,
+            in_channels=config.latent_channels,
+            out_channels=config.latent_channels,
+            text_dim=text.caption_dim,
+            freq_dim=config.time_dim,
+            ffn_dim=video.ffn_dim,
+            num_layers=config.num_layers,
+        )
+    model = model.to(dtype).eval()
+    return lambda latents, time, caption: model(latents, time, caption, return_dict=False)[0]
+
+
+def comfy_backend(operations: Any, device: str, dtype: torch.dtype) -> Backend:
+    """ComfyUI's layers for our network."""
+    layers = {name: partial(getattr(operations, name), dtype=dtype, device=device) for name in LAYERS}
+    return Backend(SimpleNamespace(**layers), attend)
+
+
+def in_fp8(model: JointModel, device: str) -> JointModel:
+    """The network with its large layers in scaled fp8, as ComfyUI runs it: multiplied as fp8 where the card can."""
+    dtype = model.patch_embedding.weight.dtype
+    operations = comfy_ops(device).mixed_precision_ops({}, dtype)
+    with torch.device(device):
+        small = JointModel(model.config, comfy_backend(operations, device, dtype)).to(dtype)
+    small.load_state_dict(fp8_weights(model))
+    return small.eval()
+
+
+def fp8_weights(model: nn.Module) -> dict[str, Tensor]:
+    """Weights of a network in ComfyUI's scaled fp8."""
+    weights = dict(model.state_dict())
+    kind = FORMATS[FP8.kind]
+    for layer in quantised_layers(model):
+        weight = weights[f"{layer}.weight"]
+        scale = weight.abs().amax().float().clamp_min(1e-12) / torch.finfo(kind).max
+        weights[f"{layer}.weight"] = (weight / scale).to(kind)
+        weights[f"{layer}.weight_scale"] = scale
+        weights[f"{layer}.comfy_quant"] = FP8.note()
+    return weights
