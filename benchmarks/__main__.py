@@ -4,9 +4,9 @@ import argparse
 import json
 import sys
 
-from . import cpu, flops, train
+from . import cpu, cuda, flops, memory, train
 
-MEASUREMENTS = {"flops": flops, "cpu": cpu, "train": train}
+MEASUREMENTS = {"flops": flops, "cpu": cpu, "cuda": cuda, "memory": memory, "train": train}
 
 
 def main(arguments: list[str]) -> int:
