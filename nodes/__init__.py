@@ -2,6 +2,7 @@
 
 from comfy_api.latest import ComfyExtension, io
 
+from .cache import StepCacheNode
 from .condition import ReferenceImage, SpeechText
 from .decode import Decode
 from .emotion import Emotion
@@ -39,6 +40,7 @@ NODES: list[type[io.ComfyNode]] = [
     Guider,
     Guidance,
     Sigmas,
+    StepCacheNode,
     LongVideoNode,
     Decode,
     FindFaces,

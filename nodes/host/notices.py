@@ -1,6 +1,7 @@
-"""What a node tells its user beside its result: in the log, and as a message in the editor."""
+"""What the pack tells its user beside a result: in the log, and as a message in the editor."""
 
 import logging
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,8 @@ from comfy_api.latest import io
 
 UI_KEY = "uniavgen_notices"
 """Name in a node's UI output; ``web/notices.js`` shows what it holds."""
+EVENT = "uniavgen.notice"
+"""Kind of the message that ``announce`` sends; ``web/notices.js`` shows it too."""
 
 
 def with_notices(notices: Sequence[str], *values: Any) -> io.NodeOutput:
@@ -20,3 +23,20 @@ def with_notices(notices: Sequence[str], *values: Any) -> io.NodeOutput:
     for notice in notices:
         logging.info("UniAVGen: %s", notice)
     return io.NodeOutput(*values, ui={UI_KEY: list(notices)} if notices else None)
+
+
+def announce(notice: str) -> None:
+    """Tell the user something while a node runs, whichever node it is.
+
+    Args:
+        notice: A whole sentence.
+    """
+    logging.info("UniAVGen: %s", notice)
+    server = running_server()
+    if server is not None:
+        server.send_sync(EVENT, {"notice": notice}, server.client_id)
+
+
+def running_server() -> Any:
+    """ComfyUI's server, None where the nodes run without one. Not imported: where it runs, it has been."""
+    return getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)

@@ -9,7 +9,6 @@ Dimension key: B batch, K audio tracks, T video latents, H and W latent rows and
 import base64
 import io
 import logging
-import sys
 import threading
 import wave
 from collections.abc import Callable, Iterator
@@ -29,6 +28,7 @@ from torch import Tensor
 from ...uniavgen_core.media.mel import denormalize_mel
 from ...uniavgen_core.media.vocoder import FEWEST_FRAMES, GriffinLim
 from ...uniavgen_core.shapes import SAMPLE_RATE
+from .notices import running_server
 
 EVENT = "uniavgen.audio_preview"
 ITERATIONS = 16
@@ -94,7 +94,7 @@ class Listener:
         self._is_due |= self.every > 0 and (step + 1) % self.every == 0
         is_busy = self._worker is not None and self._worker.is_alive()
         place = get_executing_context()
-        if not self._is_due or is_busy or step + 1 >= total_steps or place is None or _server() is None:
+        if not self._is_due or is_busy or step + 1 >= total_steps or place is None or running_server() is None:
             return
         self._is_due = False
         parts = [part[:1].detach().float().cpu().clone() for part in denoised.unbind()]
@@ -111,7 +111,7 @@ class Listener:
         """Make one preview and send it. A preview that fails is no reason to fail the run."""
         try:
             message |= describe(*parts, self.latent_format)
-            server = _server()
+            server = running_server()
             if not self._is_stopped and server is not None:
                 server.send_sync(EVENT, message, server.client_id)
         except Exception:
@@ -171,8 +171,3 @@ def _one_picture(denoised: NestedTensor, step: int) -> NestedTensor:
     video, *others = denoised.unbind()
     shown = 1 + step % (video.shape[2] - 1) if video.shape[2] > 1 else 0
     return NestedTensor([video[:, :, shown : shown + 1], *others])
-
-
-def _server() -> Any:
-    """ComfyUI's server, None where the nodes run without one. Not imported: where it runs, it has been."""
-    return getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)

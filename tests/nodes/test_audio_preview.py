@@ -86,7 +86,7 @@ def preview(pack, monkeypatch):
         server.arrived.release()
 
     server.send_sync = send_sync
-    monkeypatch.setattr(module, "_server", lambda: server)
+    monkeypatch.setattr(module, "running_server", lambda: server)
     monkeypatch.setattr(
         module, "get_executing_context", lambda: types.SimpleNamespace(node_id="7", prompt_id="a workflow")
     )
@@ -158,7 +158,7 @@ def test_a_preview_that_fails_is_left_out_and_the_next_one_comes(preview, denois
     assert [message["step"] for _, message, _ in preview.server.sent] == [2]
 
 
-@pytest.mark.parametrize("missing", ["_server", "get_executing_context"])
+@pytest.mark.parametrize("missing", ["running_server", "get_executing_context"])
 def test_without_a_server_or_a_running_node_nothing_is_made(preview, denoised, monkeypatch, missing):
     monkeypatch.setattr(preview.module, missing, lambda: None)
     listener = listener_of(preview, 1)
