@@ -8,7 +8,7 @@ directions even when they are off, as the inference release does.
 
 import importlib.util
 from argparse import ArgumentParser, Namespace
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -17,10 +17,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from uniavgen_core.config import RELEASED, GuidanceConfig, Interaction, ModelConfig
 from uniavgen_core.model.joint import Conditions, JointModel, JointOutput
-from uniavgen_core.shapes import AVShape
+from uniavgen_core.shapes import FPS, AVShape
 
 SIZES = ((1280, 736), (736, 736))
 VIDEO_FRAMES = 81
+LENGTHS = (5, 10, 20, 40, 60)
+"""Of clips whose growth is counted, seconds."""
 CHARACTERS = 80  # of the transcript, in every pass; a null pass reads fewer, which saves a ten thousandth
 TERA = 1e12
 SKIPPED_LAYER = GuidanceConfig().skipped_layer
@@ -122,14 +124,47 @@ def step_tflop(width: int, height: int, form: type[JointModel] = JointModel) -> 
     return (cond + (early + late) / 2) / TERA
 
 
+@dataclass(frozen=True)
+class Growth:
+    """Arithmetic of one pass with both directions at one length.
+
+    Attributes:
+        seconds: Length of the clip.
+        latents: Its video latents.
+        interaction: Floating point operations of all interactions.
+        attention: Of the video branch's self-attention without its projections: what grows with the square.
+        total: Of the pass.
+    """
+
+    seconds: int
+    latents: int
+    interaction: int
+    attention: int
+    total: int
+
+
+def growth(config: ModelConfig, seconds: int, width: int, height: int, device: str = "meta") -> Growth:
+    """Count one pass at a length, the reference image included."""
+    shape = AVShape(width, height, 4 * (FPS * seconds // 4) + 1)
+    total, apart = (
+        pass_flops_by_parts(config, shape, Pass(interaction), device=device)
+        for interaction in (Interaction.BOTH, Interaction.OFF)
+    )
+    _, _, latents, rows, columns = shape.video
+    tokens = (latents + 1) * (rows // config.patch_size) * (columns // config.patch_size)
+    attention = config.num_layers * 4 * tokens**2 * config.video.dim
+    return Growth(seconds, latents, total - apart, attention, total)
+
+
 def add_options(parser: ArgumentParser) -> None:
-    """Nothing can be chosen."""
-    del parser
+    """What is counted."""
+    parser.add_argument("--growth", action="store_true", help="count passes of 5 to 60 seconds, at 736x736")
 
 
-def measure(options: Namespace) -> dict[str, float]:
-    """Count one step at every size, in the network's form and in the naive form."""
-    del options
+def measure(options: Namespace) -> dict:
+    """Count one step at every size, in the network's form and in the naive form; or passes by length."""
+    if options.growth:
+        return {"growth": [asdict(growth(RELEASED, seconds, *SIZES[-1])) for seconds in LENGTHS]}
     forms = (("step_tflop", JointModel), ("naive_step_tflop", naive_model()))
     return {
         f"{key}_{width}x{height}": round(step_tflop(width, height, form), 3)
@@ -138,8 +173,24 @@ def measure(options: Namespace) -> dict[str, float]:
     }
 
 
-def table(results: dict[str, float]) -> str:
-    """Results as text, a row per size."""
+def growth_table(lengths: list[dict]) -> str:
+    """Growth as text, a row per length."""
+    rows = [
+        "One pass with both directions, 736x736, released size",
+        f"{'seconds':>8} {'latents':>8} {'interaction':>12} {'of the pass':>12} {'pass':>9} {'squared part':>13}",
+        f"{'':17} {'GFLOP/latent':>12} {'':12} {'TFLOP':>9} {'TFLOP':>13}",
+    ]
+    for one in lengths:
+        each, share = one["interaction"] / one["latents"] / 1e9, one["interaction"] / one["total"]
+        total, squared = one["total"] / TERA, one["attention"] / TERA
+        rows.append(f"{one['seconds']:8} {one['latents']:8} {each:12.1f} {share:12.2%} {total:9.1f} {squared:13.1f}")
+    return "\n".join(rows)
+
+
+def table(results: dict) -> str:
+    """Results as text, a row per size or length."""
+    if "growth" in results:
+        return growth_table(results["growth"])
     rows = ["One sampling step, 81 frames, released size, teraflop", f"{'size':>10} {'network':>9} {'naive':>9}"]
     for width, height in SIZES:
         size = f"{width}x{height}"

@@ -1,12 +1,22 @@
 """What one sampling step costs, counted on the meta device."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
-from benchmarks.flops import Pass, naive_model, pass_flops, pass_flops_by_parts, step_passes, step_tflop
+from benchmarks.flops import (
+    LENGTHS,
+    Pass,
+    growth,
+    growth_table,
+    naive_model,
+    pass_flops,
+    pass_flops_by_parts,
+    step_passes,
+    step_tflop,
+)
 from tests.toys import TINY
-from uniavgen_core.config import Interaction
+from uniavgen_core.config import RELEASED, Interaction
 from uniavgen_core.model.joint import JointModel
 from uniavgen_core.shapes import AVShape
 
@@ -51,3 +61,23 @@ def test_a_step_is_the_releases_two_passes():
     assert (cond.interaction, cond.skipped_layer) == (Interaction.BOTH, None)
     assert (early.interaction, early.skipped_layer) == (Interaction.OFF, 11)
     assert (late.interaction, late.skipped_layer) == (Interaction.BOTH, 11)
+
+
+def test_the_interaction_costs_every_latent_the_same_from_five_seconds_to_sixty():
+    counted = [growth(RELEASED, seconds, 736, 736) for seconds in LENGTHS[::2]]
+    each = [one.interaction / one.latents for one in counted]
+    assert max(each) <= 1.02 * min(each)
+    assert [one.latents for one in counted] == [21, 81, 241]
+    last = counted[-1]
+    assert 0.6 * last.total < last.attention < last.total - last.interaction
+    assert f"{each[-1] / 1e9:.1f}" in growth_table([asdict(last)]).splitlines()[-1]
+
+
+def test_the_squared_part_is_what_grows_with_the_square():
+    short, double, long = (growth(CONFIG, seconds, 64, 96, "cpu") for seconds in (2, 4, 6))
+    latents = [one.latents + 1 for one in (short, double, long)]
+    rest = [one.total - one.attention for one in (short, double, long)]
+    slopes = [(rest[i + 1] - rest[i]) / (latents[i + 1] - latents[i]) for i in (0, 1)]
+    squares = [(one.attention / n**2) for one, n in zip((short, double, long), latents, strict=True)]
+    assert squares[0] == squares[1] == squares[2]
+    assert slopes[1] < 1.2 * slopes[0]  # sound attends to sound, too, which is short
