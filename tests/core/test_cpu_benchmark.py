@@ -45,6 +45,12 @@ def test_the_least_time_of_all_rounds_counts(monkeypatch):
     assert cpu.least_seconds({"a": lambda: None, "b": lambda: None}, 2) == {"a": 1.0, "b": 1.0}
 
 
+def test_with_one_thread_the_processs_own_time_counts(results):
+    assert results["clock"] == "process"
+    ticks = iter([0.0, 2.0])
+    assert cpu.least_seconds({"a": lambda: None}, 1, lambda: next(ticks)) == {"a": 2.0}
+
+
 def test_both_forms_have_the_same_weights_and_a_pass_runs_the_interaction_it_is_told():
     model, naive = cpu.networks(SMALL)
     for name, value in model.state_dict().items():
