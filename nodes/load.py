@@ -22,7 +22,7 @@ DTYPES = {
 
 
 class LoadModel(io.ComfyNode):
-    """Loads the joint video and audio model."""
+    """Loads the joint video and audio model, or one of its branches."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -30,9 +30,14 @@ class LoadModel(io.ComfyNode):
             node_id="UniAVGenLoadModel",
             display_name="UniAVGen Load Model",
             category="UniAVGen/loaders",
-            description="Loads the joint video and audio model: the bundled small one, or a file of diffusion_models.",
+            description="Loads the joint video and audio model: the bundled small one, or a file of diffusion_models. "
+            "Wan2.2-TI2V-5B loads as the video branch alone, without sound.",
             inputs=[
-                io.Combo.Input("model_name", options=choices("diffusion_models", True), tooltip="Joint model file."),
+                io.Combo.Input(
+                    "model_name",
+                    options=choices("diffusion_models", True),
+                    tooltip="Joint model file, or one of its branches alone.",
+                ),
                 io.Combo.Input(
                     "weight_dtype",
                     options=list(DTYPES),

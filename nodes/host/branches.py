@@ -18,7 +18,6 @@ from ...uniavgen_core.model.audio_branch import AudioModel
 from ...uniavgen_core.model.branch import Stream
 from ...uniavgen_core.model.conditions import Conditions
 from ...uniavgen_core.model.video_branch import VideoModel
-from ...uniavgen_core.shapes import LATENT_CHANNELS
 from .conditions import Pass
 from .latent import VideoLatentFormat
 from .model import UniAVGen, UniAVGenConfig, time_mask
@@ -223,7 +222,6 @@ class VideoAloneConfig(UniAVGenConfig):
     sampling_settings = {"shift": 8.0, "multiplier": 1000}  # noqa: RUF012
     latent_format = VideoLatentFormat
     model = VideoAlone
-    memory_usage_factor = LATENT_CHANNELS * UniAVGenConfig.memory_usage_factor  # not packed: channels do not count
     supported_inference_dtypes = [torch.float16, torch.bfloat16, torch.float32]  # noqa: RUF012
 
     def __init__(self, network_config: ModelConfig, knows_reference: bool) -> None:

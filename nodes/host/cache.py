@@ -8,7 +8,7 @@ import comfy.patcher_extension
 from torch import Tensor
 
 from ...uniavgen_core.diffusion.cache import StepCache, StepCacheConfig
-from .load import require_uniavgen
+from .load import require_both_branches
 from .notices import announce
 
 KEY = "uniavgen_step_cache"
@@ -29,7 +29,7 @@ def patch_step_cache(
     Raises:
         ValueError: If the MODEL is not UniAVGen, a threshold is negative, or the end lies before the start.
     """
-    require_uniavgen(model)
+    require_both_branches(model, "UniAVGen Step Cache")
     sampling = model.get_model_object("model_sampling")
     levels = (float(sampling.percent_to_sigma(percent)) for percent in (start_percent, end_percent))
     config = StepCacheConfig(thresholds, *levels)

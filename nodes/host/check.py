@@ -1,6 +1,5 @@
 """Refuses, in words, what the model cannot sample; runs before every sampling run, whichever node started it."""
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ from ...uniavgen_core.config import TextConfig
 from ...uniavgen_core.shapes import MEL_RATE
 from .conditions import FACE_MASK_KEY, KEY, REFERENCE_IMAGE_KEY, REFERENCE_VOICE_KEY, Speech, pass_of
 from .latent import fault_of
+from .notices import announce
 from .speech import spell
 
 FASTEST_CHARACTERS_PER_SECOND = 30
@@ -33,7 +33,7 @@ def check_sampling(
         _check_conditioning(conditioning, shapes, model)
     if len(shapes) > 1 and not (model.sees and model.hears):
         rests = "the picture stays the still that is kept, or an empty one" if model.hears else "the sound is silent"
-        logging.info("UniAVGen: %s", f"This MODEL is {model.title}: {rests}.")
+        announce(f"This MODEL is {model.title}: {rests}.")
     return execute(noise, *args, latent_shapes=latent_shapes, **kwargs)
 
 
@@ -61,13 +61,13 @@ def _check_conditioning(conditioning: dict, shapes: list[tuple[int, ...]], model
 
 
 def _check_branch(conditioning: dict, model: Any) -> None:
-    """Refuse what one branch alone cannot follow, and that its user would miss."""
-    needs = {
-        FACE_MASK_KEY: ("A face mask ('UniAVGen Steer Face', 'UniAVGen Speakers')", model.sees and model.hears),
-        REFERENCE_VOICE_KEY: ("A reference voice ('UniAVGen Reference Voice')", model.hears),
+    """Refuse what the video branch alone cannot follow, and that its user would miss."""
+    needs_sound = {
+        FACE_MASK_KEY: "A face mask ('UniAVGen Steer Face', 'UniAVGen Speakers')",
+        REFERENCE_VOICE_KEY: "A reference voice ('UniAVGen Reference Voice', 'UniAVGen Task')",
     }
-    for key, (what, is_heeded) in needs.items():
-        if conditioning.get(key) is not None and not is_heeded:
+    for key, what in needs_sound.items():
+        if conditioning.get(key) is not None and not model.hears:
             raise ValueError(
                 f"{what} has no effect here: this MODEL is {model.title}. Remove it, or choose the joint model in "
                 "'UniAVGen Load Model'."

@@ -181,6 +181,8 @@ def test_only_a_file_that_says_it_is_uniavgens_knows_a_reference_image(pack, our
         assert torch.equal(*velocities) is not is_known
 
 
-def test_a_plain_latent_is_said_to_take_the_memory_that_it_takes_packed_in_a_row(ours, wan_file):
-    model = ours(wan_file).model
-    assert model.memory_required([2, 48, 21, 46, 80]) == model.memory_required([2, 1, 48 * 21 * 46 * 80])
+def test_a_picture_alone_is_given_the_memory_that_it_takes_in_a_joint_latent(pack, ours, wan_file):
+    model, joint = ours(wan_file).model, pack.nodes.host.model.UniAVGenConfig
+    packed = torch.Size((48, 21, 46, 80)).numel()
+    assert model.memory_required([2, 48, 21, 46, 80]) == model.memory_required([2, 1, packed])
+    assert model.memory_usage_factor == joint.memory_usage_factor
