@@ -2,13 +2,16 @@
 
 from dataclasses import replace
 
+import comfy.context_windows as context_windows
 import comfy.sample
 import comfy.sd
+import gguf
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from tests.parity.fixtures import seeded_tensor
+from uniavgen_core.checkpoint.cut import cut
 from uniavgen_core.checkpoint.geometry import Contents, Network, metadata_of
 from uniavgen_core.checkpoint.gguf_file import GgufFile
 from uniavgen_core.checkpoint.load import expected_shapes
@@ -160,6 +163,58 @@ def test_a_gguf_file_gives_what_the_stock_loader_makes_of_the_unpacked_one(ours,
     save_file({name: tensor.float().contiguous() for name, tensor in GgufFile(path).tensors()}, unpacked)
     latent, mask = latent_of((2, 4, 6), True)
     assert_same(sample(ours(path), latent, mask), sample(stock(unpacked), latent, mask))
+
+
+def test_a_gguf_file_of_other_makers_gives_what_the_stock_loader_makes_of_the_unpacked_one(
+    ours, stock, wan_file, tmp_path
+):
+    """Packed by the package ``gguf``: matrices of blocks, the rest in half precision, patches in their five axes."""
+    path, unpacked = tmp_path / "Wan2.2-TI2V-5B-Q8_0.gguf", {}
+    writer = gguf.GGUFWriter(path, "wan")
+    for name, tensor in load_file(wan_file).items():
+        if tensor.ndim == 2 and name.startswith("blocks."):
+            kind = gguf.GGMLQuantizationType.Q8_0
+            data = gguf.quants.quantize(tensor.numpy(), kind)
+            unpacked[name] = torch.from_numpy(gguf.quants.dequantize(data, kind))
+            writer.add_tensor(name, data, raw_dtype=kind)
+        else:
+            unpacked[name] = tensor.half() if tensor.ndim > 1 else tensor
+            writer.add_tensor(name, unpacked[name].numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    save_file({name: tensor.float() for name, tensor in unpacked.items()}, tmp_path / "unpacked.safetensors")
+    latent, mask = latent_of((2, 4, 6), True)
+    assert_same(sample(ours(path), latent, mask), sample(stock(tmp_path / "unpacked.safetensors"), latent, mask))
+
+
+def test_context_windows_have_the_effect_they_have_with_the_stock_loader(ours, stock, wan_file):
+    latent, mask = latent_of((6, 4, 6), True)
+    results = []
+    for model in (ours(wan_file), stock(wan_file)):
+        model.model_options["context_handler"] = context_windows.IndexListContextHandler(
+            context_windows.get_matching_context_schedule("standard_static"),
+            context_windows.get_matching_fuse_method("pyramid"),
+            context_length=4,
+            context_overlap=2,
+            dim=2,
+        )
+        context_windows.create_prepare_sampling_wrapper(model)
+        results.append(sample(model, latent, mask))
+    assert_same(*results)
+    assert (results[0] - sample(ours(wan_file), latent, mask)).abs().max() > 0.01
+
+
+def test_comfyuis_own_loader_takes_a_branch_that_was_cut_out(ours, stock, tmp_path):
+    config = replace(CONFIG, audio=BranchConfig(128, 128, 1), num_layers=2, num_interactions=1)
+    shapes = expected_shapes(Network(Contents.JOINT, config))
+    tensors = {name: seeded_tensor(name, shape, torch.float32) for name, shape in shapes.items()}
+    save_file(tensors, tmp_path / "joint.safetensors", metadata_of(config))
+    cut(tmp_path / "joint.safetensors", tmp_path / "video.safetensors", Contents.VIDEO)
+    latent, mask = latent_of((2, 4, 6), True)
+    models = (load(tmp_path / "video.safetensors") for load in (ours, stock))
+    assert_same(*(sample(model, latent, mask) for model in models))
 
 
 def test_only_a_file_that_says_it_is_uniavgens_knows_a_reference_image(pack, ours, wan_file, tmp_path):
