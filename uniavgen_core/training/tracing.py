@@ -40,6 +40,8 @@ COUNTED = Backend(attention=attend)
 
 ALONE = ((1, 0), (2, 0), (1, 1))
 """Layers and interactions of three networks that tell what a layer and an interaction need."""
+AFTER_EXCHANGE = ((1, 1), (2, 1), (3, 2))
+"""The same where streams are bfloat16 up to the first interaction, whose masks are float32, and float32 after it."""
 AMONG_OTHERS = ((2, 1), (3, 1), (4, 2))
 """The same where weights are frozen: there a layer keeps more if gradients flow through it to the ones before."""
 
@@ -150,7 +152,7 @@ def trace(
         half: Whether matrix products run in bfloat16.
         backend: Where layers and attention come from.
     """
-    depths = AMONG_OTHERS if any(not weight.requires_grad for weight in _skeleton(config, prepare)) else ALONE
+    depths = _depths(config, prepare, half)
     plain, deeper, crossing = (
         _trace_once(replace(config, num_layers=layers, num_interactions=modules), inputs, prepare, half, backend)
         for layers, modules in depths
@@ -162,6 +164,13 @@ def trace(
     layers = Trace().plus(layer, config.num_layers).plus(exchange, modules)
     whole = plain.plus(layer, config.num_layers - first).plus(exchange, modules - met)
     return DeepTrace(whole, layers, layer.plus(exchange) if modules else layer)
+
+
+def _depths(config: ModelConfig, prepare: Callable[[JointModel], None], half: bool) -> tuple[tuple[int, int], ...]:
+    """Layers and interactions of the networks that are traced."""
+    if any(not weight.requires_grad for weight in _skeleton(config, prepare)):
+        return AMONG_OTHERS
+    return AFTER_EXCHANGE if half and config.num_interactions else ALONE
 
 
 def _skeleton(config: ModelConfig, prepare: Callable[[JointModel], None]) -> list[nn.Parameter]:
