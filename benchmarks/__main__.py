@@ -4,9 +4,9 @@ import argparse
 import json
 import sys
 
-from . import cpu, cuda, flops, memory, train
+from . import cpu, cuda, flops, memory, steps, train
 
-MEASUREMENTS = {"flops": flops, "cpu": cpu, "cuda": cuda, "memory": memory, "train": train}
+MEASUREMENTS = {"flops": flops, "cpu": cpu, "cuda": cuda, "memory": memory, "train": train, "steps": steps}
 
 
 def main(arguments: list[str]) -> int:

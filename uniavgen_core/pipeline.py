@@ -97,14 +97,15 @@ class Denoiser:
         """Estimate clean latents; call once per step, in order."""
         null_pass = self.plan.null_pass(self.step)
         self.step += 1
-        velocity = self._predict(noisy, sigma, self.conditions)
+        velocity = self.predict(noisy, sigma, self.conditions)
         if null_pass is not NullPass.NONE:
-            null = self._predict(noisy, sigma, self.null[null_pass])
+            null = self.predict(noisy, sigma, self.null[null_pass])
             scales = (self.plan.config.video_scale, self.plan.config.audio_scale)
             velocity = tuple(guide(*parts) for parts in zip(velocity, null, scales, strict=True))
         return tuple(velocity_to_denoised(x, v, sigma) for x, v in zip(noisy, velocity, strict=True))
 
-    def _predict(self, noisy: Latents, sigma: float, conditions: Conditions) -> Latents:
+    def predict(self, noisy: Latents, sigma: float, conditions: Conditions) -> Latents:
+        """Velocities of one pass of the network."""
         dtype = self.model.patch_embedding.weight.dtype
         video, audio = (x.to(dtype) for x in self.kept.write_into(noisy))
         masks = (self.kept.video_mask, self.kept.audio_mask)

@@ -14,11 +14,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ..diffusion.sampler import Latents
+from ..diffusion.schedule import release_sigmas
 from ..media.mel import denormalize_mel
 from ..media.video_codec import VideoCodec
 from ..model.face_mask import FaceSteering
 from ..model.joint import Conditions, JointModel
-from ..pipeline import Kept, SampleConfig, sample
+from ..pipeline import Denoiser, Kept, SampleConfig
+from ..pipeline import generate as follow_the_flow
 from ..training.dataset import caption_tensor, picture_tensor, token_shares
 from ..training.material import speech_fields
 from .cases import Case, voice_mel
@@ -44,10 +47,10 @@ def conditions_of(cases: Sequence[Case], reference: Tensor, model: JointModel, t
 
 
 @torch.no_grad()
-def generate(
+def set_up(
     model: JointModel, codec: VideoCodec, cases: Sequence[Case], config: SampleConfig, first: int = 0
-) -> tuple[Tensor, Tensor]:
-    """Generate one batch.
+) -> tuple[Denoiser, Latents]:
+    """What it takes to generate one batch.
 
     Args:
         model: The network.
@@ -57,7 +60,7 @@ def generate(
         first: Number of the first case within its task: noise is drawn from a case's number.
 
     Returns:
-        Video latents (B, 48, T, H, W) and normalised mels (B, S, 80).
+        The denoiser, and noise for video (B, 48, T, H, W) and audio (B, S, 80).
     """
     video = torch.cat([codec.encode(picture_tensor(case.frames)) for case in cases])
     reference = torch.cat([codec.encode(picture_tensor(case.reference[None])) for case in cases])
@@ -69,7 +72,19 @@ def generate(
     generators = [torch.Generator().manual_seed(first + i) for i in range(len(cases))]
     noise = tuple(torch.stack([torch.randn(x.shape[1:], generator=g) for g in generators]) for x in (video, audio))
     both = [conditions_of(cases, reference, model, texts) for texts in (True, False)]
-    return sample(model, *both, kept, noise, config)
+    return Denoiser(model, *both, kept, config), noise
+
+
+def generate(
+    model: JointModel, codec: VideoCodec, cases: Sequence[Case], config: SampleConfig, first: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Generate one batch with the release's noise levels; see ``set_up``.
+
+    Returns:
+        Video latents (B, 48, T, H, W) and normalised mels (B, S, 80).
+    """
+    denoiser, noise = set_up(model, codec, cases, config, first)
+    return follow_the_flow(denoiser, noise, release_sigmas(config.steps, config.shift))
 
 
 @torch.no_grad()
