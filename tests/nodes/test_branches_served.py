@@ -81,8 +81,14 @@ def test_a_stock_sampler_makes_a_plain_video_latent_with_our_guidance_and_withou
     graph.remove("UniAVGenSampler").remove("UniAVGenDecode")
     for kind in ("CreateVideo", "SaveVideo"):
         graph.remove(kind)
-    files = {}
-    for file in server.run(graph.nodes).files():
+    files, previews = {}, []
+    result = server.run(
+        graph.nodes,
+        on_event=lambda kind, data: previews.append(data) if kind == "preview" else None,
+        extra_data={"preview_method": "latent2rgb"},
+    )
+    assert len(previews) >= 4
+    for file in result.files():
         files.setdefault(file["filename"].split("_")[0], []).append(server.download(file, tmp_path / file["filename"]))
     stock, own = (
         np.stack([np.asarray(Image.open(path)).astype(int) for path in sorted(files[name]) if path.suffix == ".png"])

@@ -5,12 +5,14 @@ from dataclasses import replace
 import comfy.context_windows as context_windows
 import comfy.sample
 import comfy.sd
+import folder_paths
 import gguf
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from tests.parity.fixtures import seeded_tensor
+from tests.shards import write_shards
 from uniavgen_core.checkpoint.cut import cut
 from uniavgen_core.checkpoint.geometry import Contents, Network, metadata_of
 from uniavgen_core.checkpoint.gguf_file import GgufFile
@@ -187,6 +189,19 @@ def test_a_gguf_file_of_other_makers_gives_what_the_stock_loader_makes_of_the_un
     save_file({name: tensor.float() for name, tensor in unpacked.items()}, tmp_path / "unpacked.safetensors")
     latent, mask = latent_of((2, 4, 6), True)
     assert_same(sample(ours(path), latent, mask), sample(stock(tmp_path / "unpacked.safetensors"), latent, mask))
+
+
+def test_wans_own_folder_of_shards_is_offered_and_is_the_single_file(pack, wan_file, tmp_path, monkeypatch):
+    write_shards(tmp_path / "Wan2.2-TI2V-5B", load_file(wan_file), {})
+    known = dict(folder_paths.folder_names_and_paths)
+    known["diffusion_models"] = ([str(tmp_path)], folder_paths.supported_pt_extensions)
+    monkeypatch.setattr(folder_paths, "folder_names_and_paths", known)
+    monkeypatch.setattr(folder_paths, "filename_list_cache", {})
+    (name,) = [one for one in pack.nodes.host.files.choices("diffusion_models") if one.endswith("(folder)")]
+    got = pack.nodes.load.LoadModel.execute(name).args[0].model.diffusion_model.state_dict()
+    want = load_file(wan_file)
+    assert got.keys() == want.keys()
+    assert all(torch.equal(got[name], want[name]) for name in want)
 
 
 def test_context_windows_have_the_effect_they_have_with_the_stock_loader(ours, stock, wan_file):
