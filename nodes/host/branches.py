@@ -233,3 +233,4 @@ class AudioAloneConfig(UniAVGenConfig):
     """ComfyUI's description of the audio branch."""
 
     model = AudioAlone
+    memory_usage_factor = UniAVGenConfig.memory_usage_factor / 16  # most of a joint latent is its picture, which rests

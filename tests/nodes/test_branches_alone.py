@@ -160,6 +160,13 @@ def test_a_branch_uses_the_weights_of_one_layer_at_a_time(alone, branch, monkeyp
     assert queued == [block for number, block in enumerate(blocks) if number != 2]
 
 
+def test_a_sound_alone_leaves_a_card_to_the_weights(studio, alone):
+    clip = [1, 1, 48 * 21 * 46 * 80 + 506 * 80]
+    sound, both = (model.model.memory_required(clip) / 2**30 for model in (alone(Contents.AUDIO), studio.model))
+    assert both > 5
+    assert sound < 1
+
+
 def test_a_window_over_a_long_clip_takes_its_part_of_the_still(alone):
     model = alone(Contents.AUDIO).model
     latent_image, mask = torch.zeros(1, 1, 48 * 6), torch.ones(1, 1, 48 * 6)
