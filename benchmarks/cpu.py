@@ -79,8 +79,8 @@ def run_pass(model: JointModel, shape: AVShape, interaction: Interaction) -> Non
     model(torch.zeros(shape.video), audio, times, conditions, tuple(one == 0 for one in times))
 
 
-def video_passes(model: JointModel, device: str = "cpu") -> dict[str, VideoPass]:
-    """The video branch alone and its peers, by name."""
+def video_passes(model: JointModel, device: str = "cpu", with_diffusers: bool = True) -> dict[str, VideoPass]:
+    """The video branch alone, on the weights of the joint network, and its peers, on their own copies, by name."""
     config, weights, dtype = model.config, wan_names(model.state_dict()), model.patch_embedding.weight.dtype
     with torch.device("meta"):
         alone = VideoModel(config)
@@ -90,11 +90,8 @@ def video_passes(model: JointModel, device: str = "cpu") -> dict[str, VideoPass]
         conditions = Conditions(caption, torch.zeros(1, 1, dtype=torch.long, device=device))
         return alone(latents, time[:, None].expand(-1, latents.shape[2]), conditions)
 
-    return {
-        "video_pass": ours,
-        "comfyui_video_pass": comfyui_wan(config, weights, device, dtype),
-        "diffusers_video_pass": diffusers_wan(config, device, dtype),
-    }
+    passes = {"video_pass": ours, "comfyui_video_pass": comfyui_wan(config, weights, device, dtype)}
+    return passes | ({"diffusers_video_pass": diffusers_wan(config, device, dtype)} if with_diffusers else {})
 
 
 def run_video(video_pass: VideoPass, model: JointModel, shape: AVShape) -> None:
