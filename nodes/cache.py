@@ -8,7 +8,7 @@ from .host.cache import patch_step_cache
 def _threshold(name: str, what: str) -> io.Input:
     return io.Float.Input(
         name,
-        default=0.1,
+        default=0.05,
         min=0.0,
         max=3.0,
         step=0.01,

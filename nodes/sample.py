@@ -4,11 +4,15 @@ import comfy.samplers
 from comfy_api.latest import io
 
 from ..uniavgen_core.config import GuidanceConfig
+from ..uniavgen_core.diffusion.presets import PRESETS
 from ..uniavgen_core.diffusion.schedule import release_sigmas
 from .host.guidance import make_guider, patch_guidance
+from .host.notices import with_notices
 from .host.preview import DEFAULT_EVERY, Show
 from .host.run import run_sampler
+from .host.schedule import preset_sigmas
 
+CUSTOM = "custom"
 AFTER = {"text guidance (release)": True, "no guidance (paper)": False}
 
 
@@ -77,6 +81,11 @@ def schedule_inputs() -> list[io.Input]:
     ]
 
 
+def _presets_in_words() -> str:
+    """Every preset with what it stands for."""
+    return "; ".join(f"{name}, {preset.in_words}" for name, preset in PRESETS.items())
+
+
 class Sampler(io.ComfyNode):
     """Samples picture and sound together."""
 
@@ -110,6 +119,15 @@ class Sampler(io.ComfyNode):
                     advanced=True,
                     tooltip="Steps between sound previews, to be played on this node while it samples; 0 for none.",
                 ),
+                # The last one, because graphs are saved with their widgets' values in order.
+                io.Combo.Input(
+                    "preset",
+                    options=[CUSTOM, *PRESETS],
+                    default=CUSTOM,
+                    optional=True,
+                    tooltip=f"'{CUSTOM}' takes steps, shift and sampler from the widgets above; a preset takes their "
+                    f"place: {_presets_in_words()}.",
+                ),
             ],
             outputs=[io.Latent.Output()],
         )
@@ -126,12 +144,16 @@ class Sampler(io.ComfyNode):
         shift,
         sampler_name="euler",
         audio_preview_every=0,
+        preset=CUSTOM,
         **guidance,
     ) -> io.NodeOutput:
         guider = make_guider(model, positive, negative, guidance_config(**guidance))
-        sampler = comfy.samplers.sampler_object(sampler_name)
-        sigmas = release_sigmas(steps, shift)
-        return io.NodeOutput(run_sampler(guider, sampler, sigmas, latent, seed, Show(audio_preview_every)))
+        chosen = PRESETS.get(preset)
+        sigmas = release_sigmas(steps, shift) if chosen is None else preset_sigmas(chosen)
+        sampler = comfy.samplers.sampler_object(sampler_name if chosen is None else chosen.sampler)
+        sampled = run_sampler(guider, sampler, sigmas, latent, seed, Show(audio_preview_every))
+        notices = [] if chosen is None else [f"Sampled with the preset '{preset}': {chosen.in_words}."]
+        return with_notices(notices, sampled)
 
 
 class Guider(io.ComfyNode):

@@ -30,7 +30,7 @@ class StepCacheConfig:
         stop: Noise level below which they are all run.
     """
 
-    thresholds: tuple[float, float] = (0.1, 0.1)
+    thresholds: tuple[float, float] = (0.05, 0.05)
     start: float = 1.0
     stop: float = 0.0
 

@@ -1,0 +1,80 @@
+"""The sampler node's presets: what they stand for, and that nothing else changes."""
+
+import pytest
+import torch
+
+from tests.nodes.graphs import GUIDANCE, Graph
+from tests.nodes.studio import notices_of
+from tests.nodes.test_stock_nodes import custom_sampling, differ, pictures_of  # noqa: F401 - fixture
+from uniavgen_core.diffusion.presets import PRESETS, SamplingPreset, Schedule
+from uniavgen_core.diffusion.schedule import boundary_sigma, release_sigmas
+
+
+@pytest.fixture(scope="module")
+def clip(studio):
+    """Conditionings and latent of a short clip."""
+    return studio.task("speak", image=studio.image(), seconds=0.5625).args[:3]
+
+
+def sample(studio, clip, steps=2, shift=5.0, **choice):
+    with torch.inference_mode():
+        return studio.nodes.sample.Sampler.execute(studio.model, *clip, 0, steps, shift, **GUIDANCE, **choice)
+
+
+def equal(one, other):
+    return all(map(torch.equal, one.args[0]["samples"].unbind(), other.args[0]["samples"].unbind()))
+
+
+def test_a_preset_takes_the_place_of_steps_shift_and_sampler_and_says_so(studio, clip):
+    made = sample(studio, clip, preset="fast")
+    other = sample(studio, clip, 3, 1.0, sampler_name="heun", preset="fast")
+    assert equal(made, other)
+    assert PRESETS["fast"].in_words in notices_of(made)
+    assert not equal(made, sample(studio, clip))
+
+
+def test_custom_is_what_the_widgets_say_and_says_nothing(studio, clip):
+    plain = sample(studio, clip, 3, 2.0, sampler_name="heun")
+    custom = sample(studio, clip, 3, 2.0, sampler_name="heun", preset="custom")
+    assert equal(plain, custom)
+    assert notices_of(custom) == ""
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_noise_levels_fall_from_noise_to_data_in_as_many_steps_as_the_preset_says(studio, name):
+    sigmas = studio.nodes.host.schedule.preset_sigmas(studio.nodes.sample.PRESETS[name])
+    assert len(sigmas) == PRESETS[name].steps + 1
+    assert float(sigmas[0]) == pytest.approx(1.0)
+    assert float(sigmas[-1]) == 0
+    assert (sigmas.diff() < 0).all()
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_null_pass_changes_where_the_release_changes_it(studio, name):
+    def change(sigmas):
+        return boundary_sigma(sigmas, (len(sigmas) - 1) // 2)
+
+    own = change(studio.nodes.host.schedule.preset_sigmas(studio.nodes.sample.PRESETS[name]))
+    assert own == pytest.approx(change(release_sigmas(50)), abs=0.04)
+
+
+def test_presets_are_listed_from_the_dearest_to_the_cheapest():
+    steps = [preset.steps for preset in PRESETS.values()]
+    assert list(PRESETS) == ["quality", "balanced", "fast"]
+    assert steps == sorted(steps, reverse=True)
+
+
+def test_a_preset_without_steps_is_refused():
+    with pytest.raises(ValueError, match="steps is 0"):
+        SamplingPreset(0, "euler", Schedule.RELEASE)
+
+
+def test_a_preset_equals_comfyuis_own_scheduler_and_sampler_in_a_real_graph(pictures_of):  # noqa: F811
+    preset = PRESETS["fast"]
+    ours = pictures_of(Graph().set("UniAVGenSampler", preset="fast", **GUIDANCE))
+    graph = Graph()
+    model = graph.get("UniAVGenSampler", "model")
+    sigmas = graph.add("BasicScheduler", model=model, scheduler=preset.schedule.value, steps=preset.steps, denoise=1.0)
+    graph = custom_sampling(graph, sigmas=sigmas)
+    stock = pictures_of(graph.set("KSamplerSelect", sampler_name=preset.sampler))
+    assert not differ(ours, stock)
