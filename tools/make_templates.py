@@ -2,7 +2,8 @@
 
 Graphs come from ``tools.template_graphs``. ComfyUI's own front end, in Chromium, fills in the widgets, writes both
 forms of each and runs it; a frame of the result becomes the thumbnail, and pictures of graph and result are left beside
-the video. Those of the quick start go into ``docs``.
+the video. Those of the quick start go into ``docs``. Graphs for the released weights, of ``tools.released_graphs``, are
+not run: there the beginning of the graph is the thumbnail.
 """
 
 import json
@@ -14,20 +15,22 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from .chromium import find_chromium
 from .comfy_client import Result
 from .comfy_server import ComfyServer
 from .contact_sheet import read_clip, write_contact_sheet
 from .environment import ROOT, current
+from .released_graphs import FILES, RELEASED, with_files
 from .template_graphs import TEMPLATES
 from .workflow import Workflow
 
 WORKFLOWS = ROOT / "workflows"
+EXAMPLE = ROOT / "uniavgen_core" / "assets" / "portraits" / "toon_5_happy.png"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
 COLUMN_WIDTH, COLUMN_GAP, NODE_GAP, TITLE = 330, 60, 30, 40  # pixels of the canvas
-THUMBNAIL_WIDTH = 512
+THUMBNAIL_WIDTH, RELEASED_COLUMNS = 512, 2
 LOAD = "prompt => window.app.loadApiJson(prompt, 'template')"
 PLACE = """columns => {
   const {width, step, gap, title} = columns.measures;
@@ -44,8 +47,8 @@ PLACE = """columns => {
     }
   });
 }"""
-FIT = """() => {
-  const nodes = window.app.graph.nodes, ds = window.app.canvas.ds;
+FIT = """right_end => {
+  const ds = window.app.canvas.ds, nodes = window.app.graph.nodes.filter(node => node.pos[0] < right_end);
   const left = Math.min(...nodes.map(n => n.pos[0])), top = Math.min(...nodes.map(n => n.pos[1])) - 40;
   const right = Math.max(...nodes.map(n => n.pos[0] + n.size[0]));
   const bottom = Math.max(...nodes.map(n => n.pos[1] + n.size[1]));
@@ -104,42 +107,80 @@ def run_in_editor(page: Page, server: ComfyServer, folder: Path, name: str) -> P
     path = server.download(video, folder / f"{name}.mp4")
     write_contact_sheet(read_clip(path), path.with_suffix(".png"))
     page.wait_for_timeout(MESSAGE_MS)
-    height = page.evaluate(FIT)
-    page.wait_for_timeout(1000)
-    page.screenshot(path=str(folder / f"{name}_graph.png"), clip=CANVAS | {"height": height + 60})
+    photograph(page, folder / f"{name}_graph.png")
     return path
 
 
-def write_thumbnail(video: Path, path: Path) -> None:
-    """The middle frame of a video as a JPEG."""
+def photograph(page: Page, path: Path, columns: int = 99) -> None:
+    """Take a picture of the graph, or of its first columns."""
+    height = page.evaluate(FIT, columns * (COLUMN_WIDTH + COLUMN_GAP))
+    page.wait_for_timeout(1000)
+    page.screenshot(path=str(path), clip=CANVAS | {"height": height + 60})
+
+
+def middle_frame(video: Path) -> Image.Image:
+    """The middle frame of a video."""
     frames = read_clip(video).frames
-    picture = Image.fromarray(frames[len(frames) // 2])
+    return Image.fromarray(frames[len(frames) // 2])
+
+
+def write_thumbnail(picture: Image.Image, path: Path) -> None:
+    """A small JPEG of a picture."""
     height = round(THUMBNAIL_WIDTH * picture.height / picture.width)
     picture.resize((THUMBNAIL_WIDTH, height), Image.Resampling.LANCZOS).save(path, quality=88)
+
+
+def open_editor(browser: Browser, server: ComfyServer) -> Page:
+    """Open an editor that knows of no other: one keeps its last graph, and nodes' previews by their numbers."""
+    page = browser.new_page(viewport={"width": 1900, "height": 1000})
+    page.goto(server.base_url)
+    page.wait_for_function("window.app?.graph && window.app?.extensionManager", timeout=60_000)
+    return page
+
+
+def pretend_files(folder: Path) -> None:
+    """Give the server empty files of the released weights' names, else the editor marks what lacks them in red."""
+    for file in FILES:
+        path = folder / "models" / file.directory / file.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (folder / "input").mkdir(exist_ok=True)
+    shutil.copy(EXAMPLE, folder / "input" / "example.png")
+
+
+def remake(page: Page, server: ComfyServer, name: str, made: tuple[dict[str, Any], Workflow], sheets: Path) -> None:
+    """Write one template in both forms, and its thumbnail."""
+    graph, api = made
+    write_json(WORKFLOWS / "api" / f"{name}.json", api)
+    write_json(WORKFLOWS / f"{name}.json", with_files(graph) if name in RELEASED else graph)
+    if name in RELEASED:
+        another = open_editor(page.context.browser, server)
+        through_the_editor(another, api)
+        photograph(another, sheets / f"{name}_graph.png", RELEASED_COLUMNS)
+        another.close()
+        picture = Image.open(sheets / f"{name}_graph.png").convert("RGB")
+    else:
+        page.evaluate("graph => window.app.loadGraphData(graph)", graph)
+        picture = middle_frame(run_in_editor(page, server, sheets, name))
+    write_thumbnail(picture, WORKFLOWS / f"{name}.jpg")
+    if name == "quick_start":
+        shutil.copy(sheets / f"{name}_graph.png", ROOT / "docs" / "graph.png")
+        shutil.copy(sheets / f"{name}.png", ROOT / "docs" / "result.png")
 
 
 def main(names: list[str]) -> int:
     """Remake the named templates, or all."""
     sheets = Path(tempfile.mkdtemp(prefix="uniavgen-templates-"))
+    graphs = TEMPLATES | RELEASED
     with ComfyServer(current()) as server, sync_playwright() as playwright:
+        pretend_files(server.folder)
         server.post("/settings", {"Comfy.TutorialCompleted": True})
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
-        page = browser.new_page(viewport={"width": 1900, "height": 1000})
-        page.goto(server.base_url)
-        page.wait_for_function("window.app?.graph && window.app?.extensionManager", timeout=60_000)
-        made = {name: through_the_editor(page, TEMPLATES[name]()) for name in names or TEMPLATES}
-        for name, (
-            graph,
-            api,
-        ) in made.items():  # only now: what ran before leaves its previews on the next graph's nodes
-            write_json(WORKFLOWS / f"{name}.json", graph)
-            write_json(WORKFLOWS / "api" / f"{name}.json", api)
-            page.evaluate("graph => window.app.loadGraphData(graph)", graph)
-            write_thumbnail(run_in_editor(page, server, sheets, name), WORKFLOWS / f"{name}.jpg")
-            print(f"{name}: {sheets / name}.png")
-            if name == "quick_start":
-                shutil.copy(sheets / f"{name}_graph.png", ROOT / "docs" / "graph.png")
-                shutil.copy(sheets / f"{name}.png", ROOT / "docs" / "result.png")
+        page = open_editor(browser, server)
+        made = {name: through_the_editor(page, graphs[name]()) for name in names or graphs}
+        for name, both in made.items():  # only now: what ran before leaves its previews on the next graph's nodes
+            remake(page, server, name, both, sheets)
+            print(f"{name}: {sheets}")
         browser.close()
     return 0
 

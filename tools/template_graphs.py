@@ -3,7 +3,9 @@
 ``tools.make_templates`` turns them into the files in ``workflows``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from .workflow import Workflow
@@ -35,38 +37,61 @@ class Builder:
         return lambda output=0: [number, output]
 
 
-class Studio(Builder):
-    """What all templates share: the loaders, the texts, and what follows the task."""
+@dataclass(frozen=True)
+class Files:
+    """What the loaders of a template load."""
 
-    def __init__(self, caption: str, transcript: str | None) -> None:
+    model: str = BUNDLED
+    text_encoder: str = BUNDLED
+    video_codec: str = BUNDLED
+    vocoder: str = "Griffin-Lim (no file)"
+
+
+TOON = Files()
+
+
+class Studio(Builder):
+    """What all templates share: the loaders, the texts, and what follows the task.
+
+    Attributes:
+        sampling: Widgets of the sampler.
+    """
+
+    sampling: Mapping[str, Any] = MappingProxyType({"steps": 25, "video_guidance": 2.0, "audio_guidance": 2.0})
+
+    def __init__(self, caption: str, transcript: str | None, files: Files = TOON) -> None:
         super().__init__()
-        self.model = self.add("UniAVGenLoadModel", "Load the model", model_name=BUNDLED)()
-        clip = self.add("UniAVGenLoadTextEncoder", "Load the text encoder", text_encoder=BUNDLED)()
-        self.video_codec = self.add("UniAVGenLoadVideoCodec", "Load the video codec", video_codec=BUNDLED)()
-        self.audio_codec = self.add("UniAVGenLoadAudioCodec", "Load the audio codec")()
+        self.model = self.add("UniAVGenLoadModel", "Load the model", model_name=files.model)()
+        clip = self.add("UniAVGenLoadTextEncoder", "Load the text encoder", text_encoder=files.text_encoder)()
+        self.video_codec = self.add("UniAVGenLoadVideoCodec", "Load the video codec", video_codec=files.video_codec)()
+        self.audio_codec = self.add("UniAVGenLoadAudioCodec", "Load the audio codec", vocoder=files.vocoder)()
         self.positive = self.add("CLIPTextEncode", "Caption", text=caption, clip=clip)()
         if transcript is not None:
             said = self.add("UniAVGenSpeechText", "Speech", conditioning=self.positive, transcript=transcript)
             self.positive = said()
         self.negative = self.add("CLIPTextEncode", "Negative caption", text="", clip=clip)()
 
-    def task(self, name: str, width: int = 128, **inputs: Any) -> Callable[[int], Link]:
+    def task(self, name: str, width: int = 128, height: int = 128, **inputs: Any) -> Callable[[int], Link]:
         """Add the task node; its outputs are positive, negative, latent, given."""
         chosen = {f"task__{key}": value for key, value in inputs.items()}
         return self.add(
             "UniAVGenTask", "Task", positive=self.positive, negative=self.negative, video_codec=self.video_codec,
-            width=width, height=128, fit="crop", task=name, **chosen,
+            width=width, height=height, fit="crop", task=name, **chosen,
         )  # fmt: skip
 
     def finish(self, positive: Link, negative: Link, latent: Link, given: Link | None = None) -> Workflow:
         """Sample, decode and save."""
         sampled = self.add(
             "UniAVGenSampler", "Sample picture and sound", model=self.model, positive=positive, negative=negative,
-            latent=latent, seed=1, steps=25, video_guidance=2.0, audio_guidance=2.0,
+            latent=latent, seed=1, **self.sampling,
         )  # fmt: skip
+        return self.decode(sampled(), given)
+
+    def decode(self, latent: Link, given: Link | None = None) -> Workflow:
+        """Decode and save."""
         put_back = {} if given is None else {"given": given}
         decoded = self.add(
-            "UniAVGenDecode", "Decode", latent=sampled(), video_codec=self.video_codec, audio_codec=self.audio_codec,
+            "UniAVGenDecode", "Decode", latent=latent, video_codec=self.video_codec, audio_codec=self.audio_codec,
             **put_back,
         )  # fmt: skip
         return self.save(decoded)

@@ -12,10 +12,13 @@ from playwright.sync_api import expect, sync_playwright
 
 from tools.chromium import find_chromium
 from tools.comfy_server import PACK_NAME
+from tools.released_graphs import FILES, RELEASED
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
 TEMPLATE = "quick_start"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
+MAY_LACK = {"LoadImage", *(file.kind for file in FILES)}
+"""Nodes that the editor marks where the files of the released weights are not there."""
 START_SECONDS, RUN_SECONDS = 60, 180
 
 
@@ -72,7 +75,8 @@ def test_a_graph_and_the_api_workflow_beside_it_are_the_same(page, path):
     graph, expected = (json.loads(file.read_text()) for file in (path, WORKFLOWS / "api" / path.name))
     page.evaluate("graph => window.app.loadGraphData(graph)", graph)
     assert page.evaluate("window.app.graphToPrompt().then(made => made.output)") == expected
-    assert page.evaluate("window.app.graph.nodes.filter(node => node.has_errors).map(node => node.type)") == []
+    wrong = page.evaluate("window.app.graph.nodes.filter(node => node.has_errors).map(node => node.type)")
+    assert set(wrong) <= (MAY_LACK if path.stem in RELEASED else set())
 
 
 def wait_for_result(server, before):

@@ -1,0 +1,150 @@
+"""The released weights' templates run in a real server, with files of the same names and structure at reduced width.
+
+The network is the bundled one, in shards as the release is; the LoRA has the keys and the form of Wan's. The umT5-xxl
+text encoder exists at its full size alone and the vocoder is not what is looked at: what needs no file stands for them.
+"""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from tests.nodes.test_browser import page  # noqa: F401 - fixture
+from tests.nodes.test_stock_nodes import differ
+from tests.shards import write_shards
+from tools.released_graphs import FILES, LORA, RELEASE, RELEASED, WEIGHTS
+from tools.workflow import add_node, bypass_node, set_input
+from uniavgen_core.evaluation.toons import ASSETS, MODEL_FILE
+from uniavgen_core.training.recipe import CODEC_FILE
+
+WORKFLOWS = Path(__file__).parents[2] / "workflows"
+LAYERS, RANK = ("self_attn.q", "self_attn.v", "cross_attn.k", "ffn.0", "ffn.2"), 4
+
+
+def few_step_lora(weights):
+    """A seeded LoRA of the video branch, with Wan's keys and ComfyUI's prefix."""
+    generator = torch.Generator().manual_seed(0)
+    lora = {}
+    for name in (f"blocks.{block}.{layer}" for block in range(6) for layer in LAYERS):
+        rows, columns = weights[f"{name}.weight"].shape
+        lora[f"diffusion_model.{name}.lora_down.weight"] = (
+            torch.randn(RANK, columns, generator=generator) / columns**0.5
+        )
+        lora[f"diffusion_model.{name}.lora_up.weight"] = torch.randn(rows, RANK, generator=generator) / 2
+        lora[f"diffusion_model.{name}.alpha"] = torch.tensor(float(RANK))
+    return lora
+
+
+@pytest.fixture(scope="module")
+def files(server, tmp_path_factory):
+    """Put the files into ComfyUI's model folders."""
+    models, weights = server.folder / "models", load_file(ASSETS / MODEL_FILE)
+    with safe_open(ASSETS / MODEL_FILE, "pt") as opened:
+        metadata = opened.metadata()
+    write_shards(models / "diffusion_models" / "UniAVGen", weights, metadata)
+    for folder in ("vae", "loras"):
+        (models / folder).mkdir(parents=True, exist_ok=True)
+    shutil.copy(ASSETS / CODEC_FILE, models / "vae" / RELEASE.video_codec)
+    save_file(few_step_lora(weights), models / "loras" / LORA)
+    path = tmp_path_factory.mktemp("picture") / "example.png"
+    Image.open(ASSETS / "portraits" / "toon_5_happy.png").save(path)
+    server.upload_image(path)
+    yield models
+    for part in ("diffusion_models/UniAVGen", f"vae/{RELEASE.video_codec}", f"loras/{LORA}"):
+        target = models / part
+        shutil.rmtree(target) if target.is_dir() else target.unlink()
+
+
+def small(name):
+    """A template at a size for a test, its text encoder and vocoder those that need no file."""
+    workflow = json.loads((WORKFLOWS / "api" / f"{name}.json").read_text())
+    workflow = set_input(workflow, "Load the text encoder", "text_encoder", "bundled talking toon")
+    workflow = set_input(workflow, "Load the audio codec", "vocoder", "Griffin-Lim (no file)")
+    for widget, value in {"width": 64, "height": 64, "task.seconds": 2.0625}.items():
+        workflow = set_input(workflow, "Task", widget, value)
+    return workflow
+
+
+@pytest.fixture
+def pictures_of(server, files, tmp_path):  # noqa: ARG001 - the files have to be there
+    """Run a workflow and read its pictures without loss."""
+
+    def run(workflow):
+        images = workflow[next(number for number in workflow if workflow[number]["class_type"] == "CreateVideo")]
+        link = images["inputs"]["images"]
+        workflow = {**workflow, "900": {"class_type": "SaveImage", "inputs": {"images": link, "filename_prefix": "r"}}}
+        found = [file for file in server.run(workflow).files() if file["filename"].endswith(".png")]
+        paths = [server.download(file, tmp_path / file["filename"]) for file in found]
+        return np.stack([np.asarray(Image.open(path)) for path in sorted(paths)]).astype(int)
+
+    return run
+
+
+def calls_told(server, before):
+    """Calls of the network, by the step cache, which leaves none out here."""
+    return [int(calls) for calls in re.findall(r"saved 0 of (\d+) calls", server.log[before:])]
+
+
+def counted(workflow, before, model):
+    """The workflow with a step cache of threshold 0 between a node and its model."""
+    options = {"video_threshold": 0.0, "audio_threshold": 0.0, "start_percent": 0.0, "end_percent": 1.0}
+    return add_node(workflow, "Count", "UniAVGenStepCache", {"model": model, **options}, (before, "model"))
+
+
+def test_the_editor_offers_to_download_what_is_missing(page):  # noqa: F811 - first: the others put the files there
+    graph = json.loads((WORKFLOWS / "released_few_steps.json").read_text())
+    page.evaluate("graph => window.app.loadGraphData(graph)", graph)
+    page.get_by_role("button", name="View details").click()
+    for file in FILES:
+        page.get_by_text(file.name, exact=True).first.wait_for(timeout=10_000)
+    assert page.get_by_role("button", name="Download").count() >= len(FILES)
+
+
+def test_four_steps_at_guidance_one_are_four_calls_of_the_network(pictures_of, server):
+    workflow = small("released_few_steps")
+    before = len(server.log)
+    number = next(n for n in workflow if workflow[n]["class_type"] == "LoraLoaderModelOnly")
+    pictures = pictures_of(counted(workflow, "No guidance", [number, 0]))
+    assert calls_told(server, before) == [4]
+    assert len(pictures) == 33
+    assert np.ptp(pictures) > 60
+
+
+def test_the_few_step_lora_changes_the_picture_and_all_its_keys_are_used(pictures_of, server):
+    workflow = small("released_few_steps")
+    before = len(server.log)
+    with_lora = pictures_of(workflow)
+    assert "lora key not loaded" not in server.log[before:]
+    assert differ(with_lora, pictures_of(bypass_node(workflow, "Few-step LoRA", "model")))
+
+
+def test_the_releases_own_settings_are_two_calls_in_each_of_fifty_steps(pictures_of, server):
+    workflow = small("released")
+    assert workflow["10"]["inputs"]["steps"] == 50
+    workflow = set_input(workflow, "Sample picture and sound", "steps", 3)
+    before = len(server.log)
+    pictures_of(counted(workflow, "Sample picture and sound", ["1", 0]))
+    assert calls_told(server, before) == [6]
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_every_file_that_a_loader_names_is_in_its_list_for_the_editor(name):
+    nodes = json.loads((WORKFLOWS / f"{name}.json").read_text())["nodes"]
+    listed = {(node["type"], *entry.values()) for node in nodes for entry in node["properties"].get("models", ())}
+    used = {node["type"] for node in nodes}
+    assert listed == {(f.kind, f.name, f.url, f.directory) for f in FILES if f.kind in used}
+    for kind, file, url, _ in listed:
+        assert url.startswith("https://huggingface.co/")
+        assert url.endswith(f"/{file}")
+        (widgets,) = [node["widgets_values"] for node in nodes if node["type"] == kind]
+        assert widgets[0] == file
+    (text,) = [node["widgets_values"][0] for node in nodes if node["type"] == "MarkdownNote"]
+    assert WEIGHTS in text
+    assert all(url in text for _, _, url, _ in listed)

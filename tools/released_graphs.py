@@ -1,0 +1,137 @@
+"""Templates for the released weights, which cannot be run where the templates are made: graphs, files and a note.
+
+``tools.make_templates`` turns them into the files in ``workflows``. The list of files lies in the loaders' properties,
+where ComfyUI's editor looks for what it offers to download.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from .template_graphs import Files, Studio
+from .workflow import Workflow
+
+RELEASE = Files(
+    model="UniAVGen/ (folder)",
+    text_encoder="umt5_xxl_fp8_e4m3fn_scaled.safetensors",
+    video_codec="wan2.2_vae.safetensors",
+    vocoder="code2wav_bigvgan_model",
+)
+LORA = "Wan2_2_5B_FastWanFullAttn_lora_rank_128_bf16.safetensors"
+SIDE, SECONDS, FEW = 736, 5.0625, 4
+HUB = "https://huggingface.co"
+WEIGHTS = f"{HUB}/MCG-NJU/UniAVGen"
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that a loader's widget names, and where it comes from.
+
+    Attributes:
+        kind: Class of the loader.
+        name: Its name, which the widget holds.
+        url: Where it can be downloaded.
+        directory: ComfyUI's model folder for it.
+    """
+
+    kind: str
+    name: str
+    url: str
+    directory: str
+
+
+FILES = (
+    File(
+        "UniAVGenLoadTextEncoder", RELEASE.text_encoder,
+        f"{HUB}/Comfy-Org/Wan_2.1_ComfyUI_repackaged/resolve/main/split_files/text_encoders/{RELEASE.text_encoder}",
+        "text_encoders",
+    ),
+    File(
+        "UniAVGenLoadVideoCodec", RELEASE.video_codec,
+        f"{HUB}/Comfy-Org/Wan_2.2_ComfyUI_Repackaged/resolve/main/split_files/vae/{RELEASE.video_codec}", "vae",
+    ),
+    File("LoraLoaderModelOnly", LORA, f"{HUB}/Kijai/WanVideo_comfy/resolve/main/FastWan/{LORA}", "loras"),
+)  # fmt: skip
+
+
+class ReleasedStudio(Studio):
+    """The released weights with a picture and a sentence, at the size of the release's own examples."""
+
+    sampling = MappingProxyType({"steps": 50, "video_guidance": 3.0, "audio_guidance": 2.0})
+
+    def __init__(self) -> None:
+        super().__init__("A person talks to the camera.", "Hello, it is good to see you.", RELEASE)
+
+    def speak(self) -> Callable[[int], list[Any]]:
+        """Add the picture and the task."""
+        image = self.add("LoadImage", "Image", image="example.png")()
+        return self.task("speak", SIDE, SIDE, image=image, seconds=SECONDS)
+
+
+def released() -> Workflow:
+    """The release's own settings."""
+    studio = ReleasedStudio()
+    return studio.after_task(studio.speak())
+
+
+def released_few_steps() -> Workflow:
+    """A few-step LoRA of Wan2.2-TI2V-5B on the video branch, without guidance: one pass in each of a few steps."""
+    studio = ReleasedStudio()
+    model = studio.add(
+        "LoraLoaderModelOnly", "Few-step LoRA", model=studio.model, lora_name=LORA, strength_model=1.0
+    )()  # fmt: skip
+    task = studio.speak()
+    guider = studio.add(
+        "UniAVGenGuider", "No guidance", model=model, positive=task(0), negative=task(1), video_guidance=1.0,
+        audio_guidance=1.0,
+    )()  # fmt: skip
+    sampled = studio.add(
+        "SamplerCustomAdvanced", "Sample picture and sound", guider=guider, latent_image=task(2),
+        noise=studio.add("RandomNoise", "Noise", noise_seed=1)(),
+        sampler=studio.add("KSamplerSelect", "Sampler", sampler_name="euler")(),
+        sigmas=studio.add("BasicScheduler", "Steps", model=model, scheduler="simple", steps=FEW, denoise=1.0)(),
+    )()  # fmt: skip
+    return studio.decode(sampled, task(3))
+
+
+RELEASED: dict[str, Callable[[], Workflow]] = {"released": released, "released_few_steps": released_few_steps}
+
+
+def note(kinds: set[str]) -> str:
+    """What the user of a graph with loaders of these classes has to have, as Markdown."""
+    lines = [
+        f"**Files**\n\n- The folder of [UniAVGen]({WEIGHTS}) with its `diffusion_pytorch_model*.safetensors` and their "
+        "index, as `models/diffusion_models/UniAVGen`",
+        *(f"- [{file.name}]({file.url}) in `models/{file.directory}`" for file in FILES if file.kind in kinds),
+        f"- Its folder `{RELEASE.vocoder}` in `models/vocoders`; without it, choose Griffin-Lim",
+    ]
+    if "LoraLoaderModelOnly" in kinds:
+        lines.append(
+            f"\n**Few steps**\n\nThe LoRA was made for Wan2.2-TI2V-5B and acts on the picture alone: {FEW} to 8 steps, "
+            "guidance 1, one pass of the network each. The sound has no such LoRA; if it suffers, take more steps. "
+            "Any other few-step LoRA of that model fits here too."
+        )
+    return "\n".join(lines)
+
+
+def with_files(graph: dict[str, Any]) -> dict[str, Any]:
+    """Put the list of files into a saved graph's loaders, and a note beside them. Changes and returns the graph."""
+    nodes = graph["nodes"]
+    for node in nodes:
+        files = [file for file in FILES if file.kind == node["type"]]
+        if files:
+            node["properties"]["models"] = [
+                {"name": file.name, "url": file.url, "directory": file.directory} for file in files
+            ]
+    graph["last_node_id"] += 1
+    left = min(node["pos"][0] for node in nodes)
+    text = note({node["type"] for node in nodes})
+    nodes.append(
+        {
+            "id": graph["last_node_id"], "type": "MarkdownNote", "pos": [left - 400, 0], "size": [360, 420],
+            "flags": {}, "order": 0, "mode": 0, "inputs": [], "outputs": [], "title": "Files", "properties": {},
+            "widgets_values": [text],
+        }
+    )  # fmt: skip
+    return graph
