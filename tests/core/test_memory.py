@@ -10,6 +10,7 @@ from tests.toys import TINY, Clip, random_model
 from uniavgen_core.config import RELEASED
 from uniavgen_core.layers import parts
 from uniavgen_core.layers.backend import Backend
+from uniavgen_core.layers.modulation import gated_add, modulate
 from uniavgen_core.layers.parts import by_parts, spans
 from uniavgen_core.model import branch, mixture
 from uniavgen_core.shapes import AVShape
@@ -88,6 +89,12 @@ def test_a_layer_more_takes_no_more_than_its_mask():
     masks = 2 * shape.latent_frames * 15 * 15
     two, all_that_run = (pass_peak(replace(RELEASED, num_layers=n, num_interactions=1), shape) for n in (2, 3))
     assert all_that_run <= two + masks
+
+
+@pytest.mark.parametrize("work", [lambda x, one, two: modulate(x, one, two), lambda x, one, _: gated_add(x, x, one)])
+def test_modulation_makes_one_tensor_of_the_sequences_length(work):
+    tokens, one, two = (torch.empty(1, length, 64, device="meta") for length in (600, 3, 3))
+    assert peak_of(lambda: work(tokens, one, two)) < 1.1 * tokens.nbytes
 
 
 def test_the_peak_is_the_most_that_lives_at_once():
