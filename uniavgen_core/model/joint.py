@@ -147,13 +147,13 @@ class JointModel(VideoBranch, AudioBranch):
         if interaction.video_to_audio:
             update = v2a(audio, video, face_mask, geometry, options)
             if state.audio_noisy is not None:
-                update = update * state.audio_noisy
+                update = update * state.audio_noisy.to(update.dtype)
             new_audio = _add_after_reference(state.audio, update, state.audio_reference)
         if interaction.audio_to_video:
             update = a2v(video, audio, face_mask, geometry, options)
             if state.video_noisy is not None:
-                update = rearrange(update, "b (t n) d -> b t n d", t=geometry.num_latents) * state.video_noisy
-                update = update.flatten(1, 2)
+                update = rearrange(update, "b (t n) d -> b t n d", t=geometry.num_latents)
+                update = (update * state.video_noisy.to(update.dtype)).flatten(1, 2)
             new_video = _add_after_reference(state.video, update, state.video_reference)
         return replace(state, video=new_video, audio=new_audio, face_masks=(*state.face_masks, mask))
 
