@@ -77,6 +77,7 @@ def draw(results: dict, path: Path) -> None:
         axes.set(xscale="log", yscale="log", xlabel="calls of the guided network", title=f"error of the {modality}")
         ticks = sorted({row["steps"] for row in rows})
         axes.set_xticks(ticks, [str(tick) for tick in ticks])
+        axes.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
         axes.grid(alpha=0.3)
     axes.legend(fontsize=7)
     figure.savefig(path)
