@@ -9,7 +9,7 @@ from typing import Any
 import comfy.model_prefetch
 import comfy.patcher_extension
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ...uniavgen_core.config import ModelConfig
 from .backend import host_backend
@@ -37,7 +37,7 @@ class HostedNetwork(nn.Module):
         """Predict velocities; see ``_forward``. ComfyUI's wrappers run around it."""
         wrappers = comfy.patcher_extension.get_all_wrappers(DIFFUSION_MODEL, kwargs.get("transformer_options", {}))
         executor = comfy.patcher_extension.WrapperExecutor.new_class_executor(self._forward, self, wrappers)
-        return executor.execute(x, timestep, *args, **kwargs)
+        return executor.execute(_copied(x) if wrappers else x, timestep, *args, **kwargs)
 
     def _begin(self, options: dict | None, skipped_layer: int | None, device: torch.device) -> dict:
         """Options of a pass, with the queue of the layers it runs."""
@@ -57,3 +57,8 @@ class HostedNetwork(nn.Module):
         """Let go of the last layer."""
         if options[PREFETCH] is not None:
             comfy.model_prefetch.prefetch_queue_pop(options[PREFETCH], device, None)
+
+
+def _copied(x: list[Tensor] | Tensor) -> list[Tensor] | Tensor:
+    """Latents that a wrapper may write into, as stock EasyCache does: in float32 they are the sampler's own."""
+    return [part.clone() for part in x] if isinstance(x, list) else x.clone()

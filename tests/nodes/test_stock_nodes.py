@@ -117,6 +117,15 @@ def test_easycache_skips_steps_and_still_ends_well(clip_of, server):
     assert "skipping step" in server.log[before:]
 
 
+def test_easycache_leaves_the_picture_much_as_it_is(pictures_of, server):
+    options = {"start_percent": 0.1, "end_percent": 0.95, "verbose": True}
+    graph = Graph(steps=12).patch_model("EasyCache", reuse_threshold=0.3, **options)
+    before = len(server.log)
+    cached = pictures_of(graph)
+    assert "skipping step" in server.log[before:]
+    assert 0 < np.abs(cached - pictures_of(Graph(steps=12))).mean() < 8
+
+
 @pytest.mark.parametrize("causal_fix", [True, False])
 def test_context_windows_cover_a_long_clip(clip_of, server, causal_fix):
     graph = Graph(seconds=3.0625).patch_model(
