@@ -2,6 +2,8 @@
 
 import re
 from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from tests.nodes.studio import moving_frames, video_of
 from tests.nodes.test_stock_nodes import clip_of, differ, pictures_of  # noqa: F401 - fixtures
 from tests.parity.fixtures import relative_error
 
+ROOT = Path(__file__).parents[2]
 STEPS = 12
 ALWAYS = (9.0, 9.0)
 
@@ -66,6 +69,17 @@ def test_the_calls_it_tells_of_are_not_run_and_grow_with_the_threshold(studio, c
         assert saved[-1] == 2 * STEPS - len(passes)
     assert saved == sorted(saved)
     assert saved[0] < saved[-1]
+
+
+def test_the_editor_is_told_when_the_run_ends(studio, clip, monkeypatch):
+    sent = []
+    host = studio.nodes.host.notices
+    server = SimpleNamespace(client_id="editor", send_sync=lambda *message: sent.append(message))
+    monkeypatch.setattr(host, "running_server", lambda: server)
+    sample(studio, patched(studio, (0.0, 0.0)), clip)
+    notice = {"notice": f"The step cache saved 0 of {2 * STEPS} calls of the network."}
+    assert sent == [(host.EVENT, notice, "editor")]
+    assert f'addEventListener("{host.EVENT}"' in (ROOT / "web" / "notices.js").read_text(encoding="utf-8")
 
 
 def test_each_half_of_the_guidance_runs_two_null_passes_before_one_is_left_out(studio, clip, passes):
