@@ -8,10 +8,8 @@ import folder_paths
 import torch
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
-from torch import Tensor
 
 from ..uniavgen_core.config import GuidanceConfig
-from ..uniavgen_core.diffusion.schedule import release_sigmas
 from ..uniavgen_core.shapes import FPS, SAMPLE_RATE
 from ..uniavgen_core.text.prepare import prepare_transcript
 from .host.guidance import make_guider
@@ -23,7 +21,7 @@ from .host.run import run_sampler
 from .host.store import Segment, SegmentStore, key_of
 from .host.tasks import Prepared, Scene
 from .latent import LARGEST, LONGEST, SHORTEST, SMALLEST, size_fault
-from .sample import guidance_config, guidance_inputs, schedule_inputs
+from .sample import CUSTOM, Sampling, chosen_sampling, guidance_config, guidance_inputs, preset_input, schedule_inputs
 
 AS_NEEDED, FULL = "as the text needs", "full segments"
 FOLDER = "uniavgen"
@@ -80,6 +78,7 @@ class LongVideoNode(io.ComfyNode):
                 io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True),
                 *schedule_inputs(),
                 *guidance_inputs(),
+                preset_input("steps and shift"),
             ],
             outputs=[
                 io.Image.Output(display_name="images"),
@@ -92,7 +91,7 @@ class LongVideoNode(io.ComfyNode):
     @classmethod
     def execute(
         cls, model, positive, negative, video_codec, audio_codec, script, width, height, segment_seconds,
-        keep_seconds, length, seed, steps, shift, image=None, voice=None, voice_text="", **guidance,
+        keep_seconds, length, seed, steps, shift, image=None, voice=None, voice_text="", preset=CUSTOM, **guidance,
     ) -> io.NodeOutput:  # fmt: skip
         require_uniavgen(model)
         fault = size_fault(width, height, segment_seconds)
@@ -104,17 +103,17 @@ class LongVideoNode(io.ComfyNode):
         plan = LongPlan(texts, segment_seconds, keep_seconds, length == AS_NEEDED, seed)
         long = LongVideo(Scene(positive, negative, video_codec, width, height, "crop"), image, plan, text)
         long.voice = None if voice is None else (voice, voice_text)
-        config, sigmas = guidance_config(**guidance), release_sigmas(steps, shift)
+        config, how = guidance_config(**guidance), chosen_sampling(preset, steps, shift, "euler")
         key = key_of(
             identity_of(model), positive, negative, image, voice, voice_text, width, height, segment_seconds,
-            keep_seconds, length, seed, sigmas, repr(config), audio_codec.identity,
+            keep_seconds, length, seed, how.sampler_name, how.sigmas, repr(config), audio_codec.identity,
         )  # fmt: skip
         store = SegmentStore(Path(folder_paths.get_output_directory()) / FOLDER, key)
-        sample = SegmentSampler(model, config, sigmas, len(texts))
+        sample = SegmentSampler(model, config, how, len(texts))
         segments = long.run(sample, lambda latent: decode(latent, video_codec, audio_codec), store, key)
         frames, waveform = join(segments, plan.kept_frames)
         sound = {"waveform": waveform[None, None], "sample_rate": SAMPLE_RATE}
-        notices = [*prepared.notices, *long.notices]
+        notices = [*prepared.notices, *how.notices, *long.notices]
         return with_notices(notices, frames.float() / 255, sound, float(FPS), "\n".join(texts))
 
 
@@ -125,21 +124,22 @@ class SegmentSampler:
     Attributes:
         model: MODEL.
         guidance: Scales and switches.
-        sigmas: Falling noise levels of each segment, (steps + 1,).
+        how: Sampler and noise levels of each segment.
         count: Number of segments.
     """
 
     model: ModelPatcher
     guidance: GuidanceConfig
-    sigmas: Tensor
+    how: Sampling
     count: int
 
     def __call__(self, task: Prepared, seed: int, number: int) -> dict:
         """Sample segment ``number``, from 0; returns its LATENT."""
         guider = make_guider(self.model, task.scene.positive, task.scene.negative, self.guidance)
-        steps = len(self.sigmas) - 1
+        steps = len(self.how.sigmas) - 1
         show = Show(DEFAULT_EVERY, number * steps, self.count * steps)
-        return run_sampler(guider, comfy.samplers.sampler_object("euler"), self.sigmas, task.latent, seed, show)
+        sampler = comfy.samplers.sampler_object(self.how.sampler_name)
+        return run_sampler(guider, sampler, self.how.sigmas, task.latent, seed, show)
 
 
 def decode(latent: dict, video_codec, audio_codec) -> Segment:

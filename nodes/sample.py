@@ -1,7 +1,10 @@
 """Sampling with modality-aware guidance: all in one node, or as parts for one's own graph."""
 
+from dataclasses import dataclass
+
 import comfy.samplers
 from comfy_api.latest import io
+from torch import Tensor
 
 from ..uniavgen_core.config import GuidanceConfig
 from ..uniavgen_core.diffusion.presets import PRESETS
@@ -81,9 +84,40 @@ def schedule_inputs() -> list[io.Input]:
     ]
 
 
-def _presets_in_words() -> str:
-    """Every preset with what it stands for."""
-    return "; ".join(f"{name}, {preset.in_words}" for name, preset in PRESETS.items())
+def preset_input(replaces: str) -> io.Input:
+    """The widget of presets, for a node's last one: graphs are saved with their widgets' values in order."""
+    presets = "; ".join(f"{name}, {preset.in_words}" for name, preset in PRESETS.items())
+    return io.Combo.Input(
+        "preset",
+        options=[CUSTOM, *PRESETS],
+        default=CUSTOM,
+        optional=True,
+        tooltip=f"'{CUSTOM}' takes {replaces} from the widgets above; a preset takes their place: {presets}.",
+    )
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a node samples.
+
+    Attributes:
+        sampler_name: ComfyUI's name of the sampler.
+        sigmas: Falling noise levels, (steps + 1,).
+        notices: What to tell of it.
+    """
+
+    sampler_name: str
+    sigmas: Tensor
+    notices: list[str]
+
+
+def chosen_sampling(preset: str, steps: int, shift: float, sampler_name: str) -> Sampling:
+    """What a preset stands for, or for ``CUSTOM`` what the widgets say."""
+    chosen = PRESETS.get(preset)
+    if chosen is None:
+        return Sampling(sampler_name, release_sigmas(steps, shift), [])
+    notice = f"Sampled with the preset '{preset}': {chosen.in_words}."
+    return Sampling(chosen.sampler, preset_sigmas(chosen), [notice])
 
 
 class Sampler(io.ComfyNode):
@@ -119,15 +153,7 @@ class Sampler(io.ComfyNode):
                     advanced=True,
                     tooltip="Steps between sound previews, to be played on this node while it samples; 0 for none.",
                 ),
-                # The last one, because graphs are saved with their widgets' values in order.
-                io.Combo.Input(
-                    "preset",
-                    options=[CUSTOM, *PRESETS],
-                    default=CUSTOM,
-                    optional=True,
-                    tooltip=f"'{CUSTOM}' takes steps, shift and sampler from the widgets above; a preset takes their "
-                    f"place: {_presets_in_words()}.",
-                ),
+                preset_input("steps, shift and sampler"),
             ],
             outputs=[io.Latent.Output()],
         )
@@ -148,12 +174,10 @@ class Sampler(io.ComfyNode):
         **guidance,
     ) -> io.NodeOutput:
         guider = make_guider(model, positive, negative, guidance_config(**guidance))
-        chosen = PRESETS.get(preset)
-        sigmas = release_sigmas(steps, shift) if chosen is None else preset_sigmas(chosen)
-        sampler = comfy.samplers.sampler_object(sampler_name if chosen is None else chosen.sampler)
-        sampled = run_sampler(guider, sampler, sigmas, latent, seed, Show(audio_preview_every))
-        notices = [] if chosen is None else [f"Sampled with the preset '{preset}': {chosen.in_words}."]
-        return with_notices(notices, sampled)
+        how = chosen_sampling(preset, steps, shift, sampler_name)
+        sampler = comfy.samplers.sampler_object(how.sampler_name)
+        sampled = run_sampler(guider, sampler, how.sigmas, latent, seed, Show(audio_preview_every))
+        return with_notices(how.notices, sampled)
 
 
 class Guider(io.ComfyNode):

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from tests.nodes.graphs import GUIDANCE
+from uniavgen_core.diffusion.presets import PRESETS
 from uniavgen_core.media.join import rms_db
 
 SCRIPT = "hello happy robot\nred moon\nbye bye star"
@@ -134,6 +135,16 @@ def test_progress_counts_over_the_whole_script(studio, monkeypatch):
     calls = count_samples(studio, monkeypatch)
     long_video(studio, steps=2)
     assert [(args[-1].done, args[-1].total) for args in calls] == [(0, 6), (2, 6), (4, 6)]
+
+
+def test_a_preset_samples_every_segment_its_own_way(studio, monkeypatch):
+    calls = count_samples(studio, monkeypatch)
+    long_video(studio, "hello happy robot\nred moon", preset="fast")
+    preset = PRESETS["fast"]
+    levels = studio.nodes.host.schedule.preset_sigmas(studio.nodes.sample.PRESETS["fast"])
+    assert [len(call[2]) for call in calls] == [preset.steps + 1] * 2
+    assert all(torch.equal(call[2], levels) for call in calls)
+    assert all(preset.sampler in call[1].sampler_function.__name__ for call in calls)
 
 
 def test_a_line_that_is_too_long_is_cut_at_a_sentence(studio):
