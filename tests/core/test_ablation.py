@@ -14,7 +14,7 @@ from uniavgen_core.ablation import runs
 from uniavgen_core.ablation.losses import JOINT, TASKS, CellLosses, Noisy, batch_losses, kept_parts
 from uniavgen_core.ablation.material import Material
 from uniavgen_core.ablation.measure import MEASURES, Meter, still_psnr
-from uniavgen_core.ablation.report import write_report
+from uniavgen_core.ablation.report import last_fall, write_report
 from uniavgen_core.ablation.runs import GUIDANCE, JUDGES, PRETRAIN, TRUTH, Job, new_model
 from uniavgen_core.ablation.study import BASE, CELLS, Cell, MaskLoss, Place, Study, cell_named
 from uniavgen_core.ablation.tables import TABLES, Results, Verdict, verdict
@@ -330,6 +330,14 @@ def test_verdicts_follow_the_rule():
     assert verdict([-0.9, -0.01, -0.02], -1) is Verdict.NOISY  # one sign, but within two standard errors
     assert verdict([0.0, 0.0, 0.0], 1) is Verdict.NOISY
     assert verdict([-0.3, -0.2], -1) is Verdict.FEW
+
+
+def test_the_last_fall_of_a_loss_is_told_of_the_last_two_tenths_of_all_seeds():
+    falling = [[{"video": 3.0}] * 16 + [{"video": 2.0}] * 2 + [{"video": 1.0}] * 2]
+    level = [[{"video": 3.0}] * 10 + [{"video": 2.0}] * 10]
+    assert last_fall(falling, "video") == pytest.approx(0.5)
+    assert last_fall(level, "video") == 0
+    assert last_fall(falling + level, "video") == pytest.approx(0.25)
 
 
 def test_a_report_is_made_from_the_files_alone(tmp_path):
