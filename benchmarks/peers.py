@@ -4,8 +4,6 @@ ComfyUI's Wan2.2 network gets the weights of our video branch; diffusers' gets i
 does not depend on them.
 """
 
-import os
-import sys
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from types import SimpleNamespace
@@ -19,6 +17,7 @@ from uniavgen_core.config import ModelConfig
 from uniavgen_core.layers.backend import Backend, attend
 from uniavgen_core.model.joint import JointModel
 
+from .comfyui import comfyui_arguments
 from .memory import quantised_layers
 
 VideoPass = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -34,13 +33,7 @@ def comfy_ops(device: str) -> Any:
     Raises:
         ImportError: If ``COMFYUI_PATH`` does not lead to ComfyUI; ``dev.py bench`` sets it.
     """
-    folder = os.environ.get("COMFYUI_PATH", "")
-    if folder not in sys.path:
-        sys.path.append(folder)  # behind the repository, whose folder `nodes` has a namesake there
-    try:
-        from comfy.cli_args import args
-    except ImportError as error:
-        raise ImportError("ComfyUI is not there; run this as: python dev.py bench cpu") from error
+    args = comfyui_arguments("bench cpu")
     args.cpu = torch.device(device).type == "cpu"
     args.use_pytorch_cross_attention = True
     import comfy.ops

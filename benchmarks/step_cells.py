@@ -7,8 +7,6 @@ same flow. Finished clips are kept on disk.
 Dimension key: B clips, T video latents, S mel frames.
 """
 
-import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -32,6 +30,8 @@ from uniavgen_core.model.joint import Conditions
 from uniavgen_core.pipeline import Denoiser, SampleConfig
 from uniavgen_core.training.dataset import load_codec
 from uniavgen_core.training.recipe import CODEC_FILE, MODEL_FILE
+
+from .comfyui import comfyui_arguments
 
 RELEASE_SHIFT = 5.0
 RELEASE = f"shift {RELEASE_SHIFT:g}"
@@ -83,13 +83,7 @@ def comfy_samplers() -> Any:
     Raises:
         ImportError: If ``COMFYUI_PATH`` does not lead to ComfyUI; ``dev.py bench`` sets it.
     """
-    folder = os.environ.get("COMFYUI_PATH", "")
-    if folder not in sys.path:
-        sys.path.append(folder)  # behind the repository, whose folder `nodes` has a namesake there
-    try:
-        from comfy.cli_args import args
-    except ImportError as error:
-        raise ImportError("ComfyUI is not there; run this as: python dev.py bench steps") from error
+    args = comfyui_arguments("bench steps")
     args.cpu = True
     import comfy.samplers
 

@@ -4,14 +4,12 @@ Two names of the one CPU stand for two devices; ComfyUI then loads the model twi
 """
 
 import comfy.model_management
-import comfy.samplers
 import pytest
 import torch
-from comfy.nested_tensor import NestedTensor
 from comfy.patcher_extension import WrappersMP
 from comfy_extras.nodes_multigpu import MultiGPUCFGSplitNode
 
-from tests.nodes.test_tasks_parity import SAME, conditionings, masks_of
+from tests.nodes.test_tasks_parity import SAME, sampled_by_comfyui
 from tests.parity.fixtures import SamplingCase, relative_error
 
 DEVICES = [torch.device("cpu"), torch.device("cpu", 0)]
@@ -36,16 +34,7 @@ def split(monkeypatch, golden_model):
 def test_two_devices_share_the_passes_and_end_where_the_release_ends(pack, golden_runs, split, task):
     model, ran = split
     case = SamplingCase(golden_runs, "float32", task)
-    core = pack.uniavgen_core.config
-    guidance = core.from_dict(core.GuidanceConfig, core.to_dict(case.config.guidance))
-    guider = pack.nodes.host.guidance.make_guider(model, *conditionings(pack, golden_runs, case), guidance)
-    noise = NestedTensor((case.noise[0], case.noise[1][:, None]))
-    clean = NestedTensor((case.kept.video, case.kept.audio[:, None]))
-    with torch.inference_mode():
-        sampled = guider.sample(
-            noise, clean, comfy.samplers.sampler_object("euler"), case.sigmas, denoise_mask=masks_of(case.kept), seed=0
-        )
-    video, audio = (part[0] for part in sampled.unbind())
+    video, audio = sampled_by_comfyui(pack, golden_runs, model, case)
     want, steps = golden_runs.under(f"{task}/"), len(case.sigmas) - 1
     generated = ~case.kept.video_mask[0]
     assert relative_error(video[:, generated], want["final_raw.video"][:, generated]) < SAME

@@ -31,19 +31,24 @@ def masks_of(kept):
     return NestedTensor((video[:, None, :, None, None], audio[:, None, :, None]))
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_a_task_sampled_by_comfyui_ends_where_the_release_ends(pack, golden_runs, golden_model, task):
-    case = SamplingCase(golden_runs, "float32", task)
+def sampled_by_comfyui(pack, runs, model, case):
+    """Video and audio that ComfyUI samples of a case with a MODEL."""
     core = pack.uniavgen_core.config
     guidance = core.from_dict(core.GuidanceConfig, core.to_dict(case.config.guidance))
-    guider = pack.nodes.host.guidance.make_guider(golden_model, *conditionings(pack, golden_runs, case), guidance)
+    guider = pack.nodes.host.guidance.make_guider(model, *conditionings(pack, runs, case), guidance)
     noise = NestedTensor((case.noise[0], case.noise[1][:, None]))
     clean = NestedTensor((case.kept.video, case.kept.audio[:, None]))
     with torch.inference_mode():
         sampled = guider.sample(
             noise, clean, comfy.samplers.sampler_object("euler"), case.sigmas, denoise_mask=masks_of(case.kept), seed=0
         )
-    video, audio = (part[0] for part in sampled.unbind())
+    return tuple(part[0] for part in sampled.unbind())
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_task_sampled_by_comfyui_ends_where_the_release_ends(pack, golden_runs, golden_model, task):
+    case = SamplingCase(golden_runs, "float32", task)
+    video, audio = sampled_by_comfyui(pack, golden_runs, golden_model, case)
     want = golden_runs.under(f"{task}/")
     generated_video, generated_audio = ~case.kept.video_mask[0], ~case.kept.audio_mask[0]
     if generated_video.any():
