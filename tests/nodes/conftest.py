@@ -1,4 +1,7 @@
-"""What tests of nodes share: the bundled model in this process, and the golden network as a MODEL."""
+"""What tests of nodes share: the bundled model in this process, the golden network as a MODEL, a place for vocoders."""
+
+import shutil
+from pathlib import Path
 
 import pytest
 from safetensors.torch import save_file
@@ -27,3 +30,23 @@ def golden_model(pack, golden_runs, tmp_path_factory):
     weights = {name: golden_runs.seeded(name, shape) for name, shape in golden_runs.shapes.items()}
     save_file(weights, path, metadata=metadata_of(golden_runs.config()))
     return pack.nodes.host.load.load_uniavgen(str(path))
+
+
+@pytest.fixture
+def vocoders(pack):  # noqa: ARG001 - the pack adds the model folder
+    """ComfyUI's folder of vocoders, emptied afterwards."""
+    import folder_paths
+
+    roots = [Path(folder_paths.get_folder_paths(key)[0]) for key in ("vocoders", "diffusion_models")]
+    for root in roots:
+        root.mkdir(parents=True, exist_ok=True)
+    yield roots[0]
+    for root in roots:
+        shutil.rmtree(root)
+        root.mkdir()
+
+
+@pytest.fixture
+def load(pack):
+    """The node that loads a vocoder."""
+    return pack.nodes.load.LoadAudioCodec

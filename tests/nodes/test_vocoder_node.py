@@ -19,6 +19,7 @@ from uniavgen_core.media.bigvgan import mel_frames_heard
 from uniavgen_core.media.mel import denormalize_mel
 
 from .graphs import Graph
+from .vocoders import audio_codec_of, latent_of, options_of
 
 NAME = "code2wav_bigvgan_model"
 SOURCE = "huggingface.co/MCG-NJU/UniAVGen"
@@ -44,11 +45,6 @@ def network_of(**changes):
     return network.requires_grad_(False)
 
 
-def latent_of(mel_frames, tracks=1):
-    generator = torch.Generator().manual_seed(mel_frames)
-    return torch.randn(1, tracks, mel_frames, 80, generator=generator)
-
-
 @pytest.fixture(scope="module")
 def network():
     return network_of()
@@ -62,34 +58,12 @@ def saved(network, tmp_path_factory):
 
 
 @pytest.fixture
-def vocoders(pack):  # noqa: ARG001 - the pack adds the model folder
-    """ComfyUI's folder of vocoders, emptied afterwards."""
-    roots = [Path(folder_paths.get_folder_paths(key)[0]) for key in ("vocoders", "diffusion_models")]
-    for root in roots:
-        root.mkdir(parents=True, exist_ok=True)
-    yield roots[0]
-    for root in roots:
-        shutil.rmtree(root)
-        root.mkdir()
-
-
-@pytest.fixture
 def folder(vocoders, saved):
     return Path(shutil.copytree(saved, vocoders / NAME))
 
 
-@pytest.fixture
-def load(pack):
-    return pack.nodes.load.LoadAudioCodec
-
-
-def options_of(node):
-    return node.define_schema().inputs[0].options
-
-
 def codec_of(node, name=NAME):
-    with torch.inference_mode():
-        return node.execute(name).args[0]
+    return audio_codec_of(node, name)
 
 
 def test_the_decode_node_sounds_as_transformers_does(pack, load, folder, network):  # noqa: ARG001

@@ -38,7 +38,39 @@ def load_bigvgan(folder: Path | str) -> nn.Module:
     """
     folder = Path(folder)
     network = _build(folder)
-    tensors = _read_weights(folder)
+    fill(network, _read_weights(folder), folder)
+    return network
+
+
+def check_frame(folder: Path, mel_bins: int, hop_length: int) -> None:
+    """Compare what a folder's vocoder takes and makes with UniAVGen's mel.
+
+    Args:
+        folder: The vocoder's, to be named.
+        mel_bins: Bins of a mel frame that it takes.
+        hop_length: Samples that it makes of a mel frame.
+
+    Raises:
+        VocoderError: If they are not 80 and 240.
+    """
+    if (mel_bins, hop_length) != (MEL_BINS, HOP_LENGTH):
+        raise VocoderError(
+            f"The vocoder in {folder} makes {hop_length} samples of a mel frame of {mel_bins} bins; "
+            f"UniAVGen's mel has {MEL_BINS} bins and {HOP_LENGTH} samples a frame."
+        )
+
+
+def fill(network: nn.Module, tensors: dict[str, Tensor], folder: Path) -> None:
+    """Put a folder's weights into its network, which is left in float32, without gradients, ready to vocode.
+
+    Args:
+        network: Takes the weights.
+        tensors: By the network's names, all of them and no others.
+        folder: Where they come from, to be named.
+
+    Raises:
+        VocoderError: If tensors are missing, unexpected or misshapen, or hold values that are not finite.
+    """
     try:
         shapes = {name: tensor.shape for name, tensor in tensors.items()}
         check_fit(shapes, {name: tensor.shape for name, tensor in network.state_dict().items()})
@@ -48,7 +80,7 @@ def load_bigvgan(folder: Path | str) -> nn.Module:
     if broken:
         raise VocoderError(f"The vocoder folder {folder} is damaged: {broken[0]} holds values that are not finite.")
     network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
-    return network.eval().requires_grad_(False)
+    network.eval().requires_grad_(False)
 
 
 def _build(folder: Path) -> nn.Module:
@@ -61,12 +93,7 @@ def _build(folder: Path) -> nn.Module:
             network = network_class(config)
     except Exception as error:  # what is raised differs from one release of transformers to the next
         raise VocoderError(f"{folder / CONFIG_FILE} describes no vocoder that can be built ({error}).") from error
-    hop_length = prod(config.upsample_rates)
-    if (config.mel_dim, hop_length) != (MEL_BINS, HOP_LENGTH):
-        raise VocoderError(
-            f"The vocoder in {folder} makes {hop_length} samples of a mel frame of {config.mel_dim} bins; "
-            f"UniAVGen's mel has {MEL_BINS} bins and {HOP_LENGTH} samples a frame."
-        )
+    check_frame(folder, config.mel_dim, prod(config.upsample_rates))
     return network
 
 

@@ -1,20 +1,16 @@
 """Log-mel to sound by the release's vocoder, the BigVGAN of Qwen2.5-Omni as ``transformers`` has it.
 
 Source: BigVGAN (Lee et al., arXiv:2206.04658); Qwen2.5-Omni (arXiv:2503.20215), in which it is a part of ``token2wav``.
-Dimension key: B batch, M mel bins, F mel frames, N samples.
+Dimension key: B batch, M mel bins, F mel frames.
 """
 
-from collections.abc import Callable
 from math import ceil
 from typing import Protocol
 
-import torch
 from torch import Tensor, nn
 
-from ..shapes import MEL_BINS
-from .chunks import in_chunks
+from .chunks import CHUNK_FRAMES, ChunkedVocoder
 
-CHUNK_FRAMES = 512  # The release's clips of five seconds, 506 frames, are one chunk.
 _EDGE_REACH = 3  # Of the first and the last convolution, kernel 7.
 _ACTIVATION_REACH = 6  # Of an anti-aliased activation: 12 taps up by 2, 12 taps down by 2.
 
@@ -46,40 +42,12 @@ def mel_frames_heard(config: BigVGANConfig) -> int:
     return ceil(reach + (_ACTIVATION_REACH + _EDGE_REACH) / rate)
 
 
-class BigVGAN(nn.Module):
-    """A vocoder with learned weights.
-
-    A module around the network, because ComfyUI notes a model's device on it, which that of ``transformers`` forbids.
-    """
+class BigVGAN(ChunkedVocoder):
+    """The release's vocoder."""
 
     def __init__(self, network: nn.Module, chunk_frames: int = CHUNK_FRAMES) -> None:
-        super().__init__()
-        self.network = network
-        self.chunk_frames = chunk_frames
-        self.margin = mel_frames_heard(network.config)
+        super().__init__(network, mel_frames_heard(network.config), chunk_frames)
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """Vocode in one pass, (B, M, F) to (B, 240 F); the network itself returns no batch of one."""
         return self.network(log_mel).reshape(len(log_mel), -1)
-
-    def decode(self, log_mel: Tensor, after_chunk: Callable[[], object] = lambda: None) -> Tensor:
-        """Turn a log-mel spectrogram into sound, clip by clip and chunk by chunk.
-
-        Args:
-            log_mel: Natural log-mel, not normalised, (B, M, F) with F >= 1, on the weights' device.
-            after_chunk: Called after each chunk.
-
-        Returns:
-            Samples at 24 kHz, (B, 240 F) float32 in [-1, 1], on the CPU.
-
-        Raises:
-            ValueError: If the shape is not (B, 80, F >= 1), or a value is not finite.
-        """
-        if log_mel.ndim != 3 or log_mel.shape[1] != MEL_BINS or not log_mel.numel():
-            raise ValueError(
-                f"A log-mel of shape {tuple(log_mel.shape)} cannot be decoded; expected (B, {MEL_BINS}, F)."
-            )
-        if not torch.isfinite(log_mel).all():
-            raise ValueError("The log-mel holds values that are not finite.")
-        mel = log_mel.detach().float()
-        return torch.cat([in_chunks(self, clip[None], self.chunk_frames, self.margin, after_chunk) for clip in mel])

@@ -8,9 +8,11 @@ from itertools import pairwise
 from math import ceil
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..shapes import HOP_LENGTH
+from ..shapes import HOP_LENGTH, MEL_BINS
+
+CHUNK_FRAMES = 512  # The release's clips of five seconds, 506 frames, are one chunk.
 
 
 def chunk_spans(num_frames: int, chunk_frames: int) -> list[tuple[int, int]]:
@@ -57,3 +59,47 @@ def in_chunks(
         pieces.append(samples[..., (start - first) * HOP_LENGTH : (end - first) * HOP_LENGTH])
         after_chunk()
     return torch.cat(pieces, dim=-1)
+
+
+class ChunkedVocoder(nn.Module):
+    """A vocoder with learned weights; what it hears and how its network is called is each kind's own.
+
+    A module around the network, because ComfyUI notes a model's device on it, which that of ``transformers`` forbids.
+
+    Attributes:
+        network: Holds the weights.
+        margin: Mel frames to either side of its own that a sample can depend on.
+        chunk_frames: Most mel frames made into sound at a time.
+    """
+
+    def __init__(self, network: nn.Module, margin: int, chunk_frames: int = CHUNK_FRAMES) -> None:
+        super().__init__()
+        self.network = network
+        self.margin = margin
+        self.chunk_frames = chunk_frames
+
+    def forward(self, log_mel: Tensor) -> Tensor:
+        """Vocode in one pass, (B, M, F) to (B, 240 F) in [-1, 1]."""
+        raise NotImplementedError
+
+    def decode(self, log_mel: Tensor, after_chunk: Callable[[], object] = lambda: None) -> Tensor:
+        """Turn a log-mel spectrogram into sound, clip by clip and chunk by chunk.
+
+        Args:
+            log_mel: Natural log-mel, not normalised, (B, M, F) with F >= 1, on the weights' device.
+            after_chunk: Called after each chunk.
+
+        Returns:
+            Samples at 24 kHz, (B, 240 F) float32 in [-1, 1], on the CPU.
+
+        Raises:
+            ValueError: If the shape is not (B, 80, F >= 1), or a value is not finite.
+        """
+        if log_mel.ndim != 3 or log_mel.shape[1] != MEL_BINS or not log_mel.numel():
+            raise ValueError(
+                f"A log-mel of shape {tuple(log_mel.shape)} cannot be decoded; expected (B, {MEL_BINS}, F)."
+            )
+        if not torch.isfinite(log_mel).all():
+            raise ValueError("The log-mel holds values that are not finite.")
+        mel = log_mel.detach().float()
+        return torch.cat([in_chunks(self, clip[None], self.chunk_frames, self.margin, after_chunk) for clip in mel])
