@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 
 if TYPE_CHECKING:
@@ -23,19 +24,28 @@ class EngineConfig:
     """How the arithmetic runs.
 
     Attributes:
-        precision: ``bf16`` or ``no``: the dtype of matrix products; weights and averages are float32 in both.
+        precision: Of matrix products: ``bf16``, ``no`` for float32, or ``auto``: bf16, but on a CPU without instructions
+            for it, where it is many times slower. Weights and averages are float32 in all.
         sharded: Spread weights, gradients and optimizer state over all processes (FSDP2), for networks that do not fit
             one device.
         cpu: Stay on the CPU where there is an accelerator.
     """
 
-    precision: str = "bf16"
+    precision: str = "auto"
     sharded: bool = False
     cpu: bool = False
 
     def __post_init__(self) -> None:
-        if self.precision not in ("bf16", "no"):
-            raise ValueError(f"precision is {self.precision!r}; it is bf16 or no.")
+        if self.precision not in ("auto", "bf16", "no"):
+            raise ValueError(f"precision is {self.precision!r}; it is auto, bf16 or no.")
+
+    @property
+    def chosen(self) -> str:
+        """``bf16`` or ``no``: what ``auto`` means here."""
+        if self.precision != "auto":
+            return self.precision
+        on_cpu = self.cpu or not torch.accelerator.is_available()
+        return "no" if on_cpu and not torch.ops.mkldnn._is_mkldnn_bf16_supported() else "bf16"
 
 
 def make_accelerator(config: EngineConfig, folder: Path, accumulation: int = 1) -> "Accelerator":
@@ -62,7 +72,7 @@ def make_accelerator(config: EngineConfig, folder: Path, accumulation: int = 1) 
     sharded = config.sharded or os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
     plugin = _shards() if sharded else None
     accelerator = Accelerator(
-        mixed_precision=config.precision,
+        mixed_precision=config.chosen,
         cpu=config.cpu,
         fsdp_plugin=plugin,
         gradient_accumulation_plugin=GradientAccumulationPlugin(accumulation, sync_with_dataloader=False),

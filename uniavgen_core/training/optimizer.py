@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.optim import AdamW, Muon, Optimizer
+from torch.optim import AdamW, Optimizer
+
+from .muon import Muon
 
 BLOCKS = ("blocks.", "audio_blocks.", "a2v_blocks.", "v2a_blocks.")
 MASK_HEAD = "mask_head"

@@ -52,6 +52,7 @@ class Recipe:
         joint_steps: Steps of joint training.
         tasks_steps: Steps of training for the five tasks and two faces.
         sight_steps: Steps of training what the voice sees of faces.
+        finish_steps: Steps of training everything once more.
         codec_clips: Clips the codec is trained on.
         speeches: Sounds the audio branch is trained on.
         clips: Clips for joint training.
@@ -76,6 +77,7 @@ class Recipe:
     joint_steps: int = 1201
     tasks_steps: int = 900
     sight_steps: int = 600
+    finish_steps: int = 1500
     codec_clips: int = 700
     speeches: int = 6000
     clips: int = 5000

@@ -45,6 +45,12 @@ SIGHT = TaskConfig(
 """What teaches the voice to follow the face: sound alone counts, the picture is often given, noise is high, where
 pitch and manner are decided. After the other stages voices had learned nothing of a face but when its mouth moves.
 Where the speaker is known from a reference, what is left to learn from the face is its emotion."""
+FINISH = TaskConfig(
+    joint=0.4, voice=0.08, continuation=0.12, dubbing=0.2, audio_driven=0.05, pair=0.15, sigmas=LogitNormal(1.2, 1.2),
+    mask_weight=0.1, mask_weight_end=0.1, voice_in_dubbing=0.5, any_emotion_in_dubbing=True,
+)  # fmt: skip
+"""Everything once more, together: with the picture's branch held still, a face's emotion never reached the voice, because
+nothing made that branch show it; and heads that move were still being learned."""
 TASK_WARMUP = 15
 """Steps over which the rates rise: few, because the weights are trained already."""
 TASK_FALL = 1.2
@@ -80,6 +86,15 @@ def _train_sight(recipe: Recipe) -> bool:
     return _train_further(recipe, "sight", model, SIGHT)
 
 
+def train_finish(recipe: Recipe) -> None:
+    """Train all of the network once more."""
+    launch(_train_finish, recipe, recipe.processes, recipe.threads)
+
+
+def _train_finish(recipe: Recipe) -> bool:
+    return _train_further(recipe, "finish", _started(recipe, "sight"), FINISH)
+
+
 def _started(recipe: Recipe, earlier: str) -> JointModel:
     """The network with the weights of a shipped file, or those an earlier stage has left."""
     model = new_model(recipe.seed)
@@ -104,11 +119,11 @@ def pack(recipe: Recipe) -> None:
     output.mkdir(exist_ok=True)
     codec = torch.load(recipe.decoder_path, weights_only=True)
     preview = {PREVIEW_KEY: json.dumps(asdict(preview_of_toons(load_codec(recipe.decoder_path))))}
-    save_weights(recipe.trained("sight"), model_config(), output / MODEL_FILE, torch.float16, preview)
+    save_weights(recipe.trained("finish"), model_config(), output / MODEL_FILE, torch.float16, preview)
     save_file({name: value.half().contiguous() for name, value in codec.items()}, output / CODEC_FILE)
     with (output / "training_log.jsonl").open("w", encoding="utf-8") as file:
         file.write(json.dumps({"recipe": asdict(recipe) | {"work": None, "shipped": None}}) + "\n")
-        for stage in ("codec", "audio", "decoder", "joint", "tasks", "sight"):
+        for stage in ("codec", "audio", "decoder", "joint", "tasks", "sight", "finish"):
             for line in (recipe.work / stage / LOG).read_text(encoding="utf-8").splitlines():
                 values = {name: round(value, 5) for name, value in json.loads(line).items()}
                 file.write(json.dumps({"stage": stage, **values}) + "\n")
@@ -124,5 +139,6 @@ STAGES: dict[str, Callable[[Recipe], None]] = {
     "scenes": make_scenes,
     "tasks": train_tasks,
     "sight": train_sight,
+    "finish": train_finish,
     "pack": pack,
 }

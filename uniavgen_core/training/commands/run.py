@@ -75,7 +75,7 @@ def prepare(run: RunConfig) -> Trainer:
 
 def size_of(run: RunConfig, model: ModelConfig, source: EncodedClips, accelerator: Any) -> RunSize:
     """What the estimate needs to know; of clips in several sizes, the largest."""
-    config, engine = run.trainer_config, run.engine_config
+    config = run.trainer_config
     sizes = [clip.latents[1:] for clip in source.clips]
     latents, rows, columns = max(sizes, key=prod)
     size = (SPATIAL_FACTOR * columns or SIZE_MULTIPLE, SPATIAL_FACTOR * rows or SIZE_MULTIPLE)
@@ -86,7 +86,7 @@ def size_of(run: RunConfig, model: ModelConfig, source: EncodedClips, accelerato
         batch=config.batch,
         devices=accelerator.num_processes,
         accumulation=config.accumulation,
-        half=engine.precision == "bf16",
+        half=accelerator.mixed_precision == "bf16",
         sharded=accelerator.is_fsdp2,
         recomputed=run.checkpointing,
         averaged=config.average is not None,

@@ -1,0 +1,58 @@
+import pytest
+import torch
+from uniavgen_core.training.engine import EngineConfig
+from uniavgen_core.training.muon import Muon, orthogonalized
+
+COEFFICIENTS = (3.4445, -4.775, 2.0315)
+
+
+def stepped(optimizer_class, shape, steps=4):
+    """A matrix after some steps on seeded gradients, and where it began."""
+    generator = torch.Generator().manual_seed(3)
+    start = torch.randn(shape, generator=generator)
+    matrix = torch.nn.Parameter(start.clone())
+    optimizer = optimizer_class([matrix], lr=0.02, weight_decay=0.01, momentum=0.95, ns_steps=4)
+    for _ in range(steps):
+        matrix.grad = torch.randn(shape, generator=generator)
+        optimizer.step()
+    return start, matrix.detach(), optimizer
+
+
+@pytest.mark.parametrize("shape", [(96, 32), (32, 96), (48, 48)])
+def test_steps_are_pytorchs_but_for_the_rounding_of_bfloat16(shape):
+    start, ours, optimizer = stepped(Muon, shape)
+    _, theirs, other = stepped(torch.optim.Muon, shape)
+    assert (ours - theirs).norm() < 0.01 * (theirs - start).norm()
+    torch.testing.assert_close(optimizer.state_dict(), other.state_dict())
+
+
+@pytest.mark.parametrize("shape", [(96, 32), (32, 96)])
+def test_many_iterations_give_the_matrix_all_of_whose_singular_values_are_one(shape):
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    result = orthogonalized(1000 * matrix, (1.875, -1.25, 0.375), 40, 1e-7)
+    torch.testing.assert_close(result, left @ right, atol=1e-5, rtol=0)
+
+
+def test_few_iterations_keep_singular_vectors_and_bring_values_near_one():
+    matrix = torch.randn(64, 64, generator=torch.Generator().manual_seed(1))
+    left, _, right = torch.linalg.svd(matrix)
+    inner = left.mT @ orthogonalized(matrix, COEFFICIENTS, 5, 1e-7) @ right.mT
+    values = inner.diagonal()
+    assert (inner - values.diag()).abs().max() < 1e-4
+    assert 0.3 < values[:-3].min()
+    assert values.max() < 1.3
+
+
+def test_a_matrix_without_a_gradient_stays():
+    matrix = torch.nn.Parameter(torch.ones(4, 4))
+    Muon([matrix], lr=0.1).step()
+    assert (matrix == 1).all()
+
+
+@pytest.mark.parametrize(("has_instructions", "expected"), [(False, "no"), (True, "bf16")])
+def test_a_cpu_computes_in_bfloat16_only_if_it_has_instructions_for_it(monkeypatch, has_instructions, expected):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: has_instructions)
+    assert EngineConfig(cpu=True).chosen == expected
+    assert EngineConfig("bf16", cpu=True).chosen == "bf16"
+    assert EngineConfig("no").chosen == "no"
