@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from uniavgen_core.training.engine import EngineConfig
 from uniavgen_core.training.muon import Muon, orthogonalized
 
@@ -40,7 +41,7 @@ def test_few_iterations_keep_singular_vectors_and_bring_values_near_one():
     inner = left.mT @ orthogonalized(matrix, COEFFICIENTS, 5, 1e-7) @ right.mT
     values = inner.diagonal()
     assert (inner - values.diag()).abs().max() < 1e-4
-    assert 0.3 < values[:-3].min()
+    assert values[:-3].min() > 0.3
     assert values.max() < 1.3
 
 

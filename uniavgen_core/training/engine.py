@@ -24,8 +24,8 @@ class EngineConfig:
     """How the arithmetic runs.
 
     Attributes:
-        precision: Of matrix products: ``bf16``, ``no`` for float32, or ``auto``: bf16, but on a CPU without instructions
-            for it, where it is many times slower. Weights and averages are float32 in all.
+        precision: Of matrix products: ``bf16``, ``no`` for float32, or ``auto``: bf16, but not on a CPU without
+            instructions for it, where it is many times slower. Weights and averages are float32 in all.
         sharded: Spread weights, gradients and optimizer state over all processes (FSDP2), for networks that do not fit
             one device.
         cpu: Stay on the CPU where there is an accelerator.

@@ -24,7 +24,10 @@ class Muon(torch.optim.Muon):
             for matrix in group["params"]:
                 if matrix.grad is None:
                     continue
-                average = self.state[matrix].setdefault("momentum_buffer", torch.zeros_like(matrix))
+                state = self.state[matrix]
+                if not state:
+                    state["momentum_buffer"] = torch.zeros_like(matrix)
+                average = state["momentum_buffer"]
                 average.lerp_(matrix.grad, 1 - momentum)
                 update = matrix.grad.lerp(average, momentum) if group["nesterov"] else average
                 rows, columns = matrix.shape

@@ -20,7 +20,7 @@ from ..toon.speech import TEXT_POSITION_OFFSET, TEXT_POSITION_SCALE
 from .attention import TRAINING
 from .checkpoints import Checkpoints
 from .codec import CodecStep, CodecTraining
-from .dataset import Clips, ShardPlan, codec_clips, write_shards
+from .dataset import Clips, ShardPlan, codec_clips, load_codec, write_shards
 from .diagonal import start_on_the_diagonal
 from .engine import EngineConfig, make_accelerator
 from .launch import launch
@@ -52,7 +52,7 @@ class Recipe:
         joint_steps: Steps of joint training.
         tasks_steps: Steps of training for the five tasks and two faces.
         sight_steps: Steps of training what the voice sees of faces.
-        finish_steps: Steps of training everything once more.
+        settle_steps: Steps of training the voice at all levels of noise again.
         codec_clips: Clips the codec is trained on.
         speeches: Sounds the audio branch is trained on.
         clips: Clips for joint training.
@@ -76,8 +76,8 @@ class Recipe:
     audio_steps: int = 1610
     joint_steps: int = 1201
     tasks_steps: int = 900
-    sight_steps: int = 600
-    finish_steps: int = 1500
+    sight_steps: int = 300
+    settle_steps: int = 200
     codec_clips: int = 700
     speeches: int = 6000
     clips: int = 5000
@@ -108,6 +108,11 @@ class Recipe:
     def codec_path(self) -> Path:
         """State dict of the trained codec."""
         return self.work / "codec_weights.pt"
+
+    @property
+    def known_codec(self) -> Path:
+        """Weights of the codec to go on with: the shipped ones, or those the codec's own stage has left."""
+        return self.codec_path if self.shipped is None else self.shipped.parent / CODEC_FILE
 
     @property
     def decoder_path(self) -> Path:
@@ -187,18 +192,18 @@ def _train_codec(recipe: Recipe) -> bool:
 
 
 def train_decoder(recipe: Recipe) -> None:
-    """Train the codec's decoder further, with more weight on edges; the latents stay as they are."""
+    """Train the codec's decoder further, for all of the picture; the latents stay as they are."""
     launch(_train_decoder, recipe, 1, recipe.threads)
     torch.save(recipe.trained("decoder"), recipe.decoder_path)
 
 
 def _train_decoder(recipe: Recipe) -> bool:
-    codec = VideoCodec()
-    codec.load_state_dict(torch.load(recipe.codec_path, weights_only=True))
+    codec = load_codec(recipe.known_codec).train()
     codec.encoder.requires_grad_(False)
     config = CodecTraining(
-        clips=recipe.codec_clips, decoder_only=True, motion_weight=6.0, edge_weight=1.0, latent_noise=0.25
-    )
+        clips=recipe.codec_clips, decoder_only=True, learning_rate=1e-3, mouth_share=0.4, still_share=0.15,
+        latent_noise=0.1, motion_weight=4.0, square_weight=20.0, residual_weight=1.0, edge_weight=0.5,
+    )  # fmt: skip
     return _train_codec_part(
         replace(recipe, seed=recipe.seed + 1), "decoder", codec, codec.decoder.parameters(), config
     )
