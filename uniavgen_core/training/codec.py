@@ -32,7 +32,6 @@ class CodecTraining:
         still_share: How often a chunk without mouth movement is drawn, against one in which the mouth opens fully.
         latent_noise: Largest standard deviation of the noise added to normalised latents.
         motion_weight: Extra weight of a pixel per unit of its movement inside the chunk.
-        square_weight: Weight of squared errors beside absolute ones.
         residual_weight: Weight of the loss on the residual around the chunk's mean.
         edge_weight: Weight of the loss on differences between neighbouring pixels.
         statistics_rate: Share by which each batch moves the latent's running mean and deviation.
@@ -46,7 +45,6 @@ class CodecTraining:
     still_share: float = 0.06
     latent_noise: float = 0.15
     motion_weight: float = 12.0
-    square_weight: float = 3.0
     residual_weight: float = 2.0
     edge_weight: float = 0.4
     statistics_rate: float = 0.02
@@ -131,7 +129,8 @@ def codec_loss(decoded: Tensor, chunks: Tensor, config: CodecTraining) -> Tensor
     weight = weight / weight.mean()
     residual = error - error.mean(1, keepdim=True)
     edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
-    plain, moving = ((weight * (x.abs() + config.square_weight * x**2)).mean() for x in (error, residual))
+    plain = (weight * (error.abs() + 3 * error**2)).mean()
+    moving = (weight * (residual.abs() + 3 * residual**2)).mean()
     return plain + config.residual_weight * moving + config.edge_weight * edges
 
 

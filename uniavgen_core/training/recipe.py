@@ -192,7 +192,7 @@ def _train_codec(recipe: Recipe) -> bool:
 
 
 def train_decoder(recipe: Recipe) -> None:
-    """Train the codec's decoder further, for all of the picture; the latents stay as they are."""
+    """Train the codec's decoder further, with more weight on edges; the latents stay as they are."""
     launch(_train_decoder, recipe, 1, recipe.threads)
     torch.save(recipe.trained("decoder"), recipe.decoder_path)
 
@@ -201,9 +201,8 @@ def _train_decoder(recipe: Recipe) -> bool:
     codec = load_codec(recipe.known_codec).train()
     codec.encoder.requires_grad_(False)
     config = CodecTraining(
-        clips=recipe.codec_clips, decoder_only=True, learning_rate=1e-3, mouth_share=0.4, still_share=0.15,
-        latent_noise=0.1, motion_weight=4.0, square_weight=20.0, residual_weight=1.0, edge_weight=0.5,
-    )  # fmt: skip
+        clips=recipe.codec_clips, decoder_only=True, motion_weight=6.0, edge_weight=1.0, latent_noise=0.25
+    )
     return _train_codec_part(
         replace(recipe, seed=recipe.seed + 1), "decoder", codec, codec.decoder.parameters(), config
     )
