@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from ..checkpoint.geometry import PREVIEW_KEY
 from ..checkpoint.load import read_tensors, save_weights
 from ..model.joint import JointModel
+from .checkpoints import Checkpoints
 from .dataset import load_codec
 from .estimate import AUDIO_BRANCH
 from .launch import launch
@@ -67,7 +68,7 @@ def train_tasks(recipe: Recipe) -> None:
 
 
 def _train_tasks(recipe: Recipe) -> bool:
-    model = _started(recipe, "joint")
+    model = starting_model(recipe, "joint")
     return _train_further(recipe, "tasks", model, TaskConfig())
 
 
@@ -77,7 +78,7 @@ def train_sight(recipe: Recipe) -> None:
 
 
 def _train_sight(recipe: Recipe) -> bool:
-    return _train_further(recipe, "sight", _sound_alone(_started(recipe, "tasks")), SIGHT)
+    return _train_further(recipe, "sight", _sound_alone(starting_model(recipe, "tasks")), SIGHT)
 
 
 def train_settle(recipe: Recipe) -> None:
@@ -86,7 +87,7 @@ def train_settle(recipe: Recipe) -> None:
 
 
 def _train_settle(recipe: Recipe) -> bool:
-    return _train_further(recipe, "settle", _sound_alone(_started(recipe, "sight")), SETTLE)
+    return _train_further(recipe, "settle", _sound_alone(starting_model(recipe, "sight")), SETTLE)
 
 
 def _sound_alone(model: JointModel) -> JointModel:
@@ -96,10 +97,10 @@ def _sound_alone(model: JointModel) -> JointModel:
     return model
 
 
-def _started(recipe: Recipe, earlier: str) -> JointModel:
-    """The network with the weights of a shipped file, or those an earlier stage has left."""
+def starting_model(recipe: Recipe, earlier: str) -> JointModel:
+    """The network with the weights that an earlier stage has left, or those of a shipped file if it has left none."""
     model = new_model(recipe.seed)
-    if recipe.shipped is None:
+    if recipe.shipped is None or Checkpoints(recipe.work / earlier, 1).newest() is not None:
         weights = recipe.trained(earlier)
     else:
         weights = {name: value.float() for name, value in read_tensors(recipe.shipped)[0].items()}
