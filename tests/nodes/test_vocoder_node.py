@@ -19,7 +19,7 @@ from uniavgen_core.media.bigvgan import mel_frames_heard
 from uniavgen_core.media.mel import denormalize_mel
 
 from .graphs import Graph
-from .vocoders import audio_codec_of, latent_of, options_of
+from .vocoders import audio_codec_of, latent_of, memory_asked, options_of
 
 NAME = "code2wav_bigvgan_model"
 SOURCE = "huggingface.co/MCG-NJU/UniAVGen"
@@ -190,18 +190,9 @@ def test_a_full_load_takes_the_filters_along(load, folder):  # noqa: ARG001
 
 
 def test_memory_asked_for_is_whole_and_does_not_grow_with_the_clip(load, folder, monkeypatch):  # noqa: ARG001
-    codec, asked = codec_of(load), []
+    codec = codec_of(load)
     codec.first_stage_model.chunk_frames = 30
-    real = comfy.model_management.load_models_gpu
-
-    def note(models, memory_required=0, force_full_load=False, **others):
-        asked.append((memory_required, force_full_load))
-        return real(models, memory_required=memory_required, force_full_load=force_full_load, **others)
-
-    monkeypatch.setattr(comfy.model_management, "load_models_gpu", note)
-    with torch.inference_mode():
-        for mel_frames in (10, 200, 400):
-            codec.decode(latent_of(mel_frames))
+    asked = memory_asked(codec, monkeypatch, (10, 200, 400))
     (short, _), (long, _), (longer, _) = asked
     assert short < long == longer
     assert all(full for _, full in asked)

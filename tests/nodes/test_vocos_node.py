@@ -14,7 +14,7 @@ from tests.vocos_folders import BACKBONES, built, configure, weights_of, write_v
 from uniavgen_core.media.mel import denormalize_mel
 
 from .graphs import Graph
-from .vocoders import audio_codec_of, latent_of, options_of
+from .vocoders import audio_codec_of, latent_of, memory_asked, options_of
 
 NAME = "my vocos"
 RELEASED = "code2wav_bigvgan_model"
@@ -119,19 +119,10 @@ def test_matrix_products_keep_all_bits_of_float32(load, folder):  # noqa: ARG001
 @pytest.mark.parametrize("kind", BACKBONES)
 def test_memory_asked_for_is_enough_and_does_not_grow_with_the_clip(load, vocoders, kind, monkeypatch):
     write_vocos(vocoders / NAME, kind)
-    codec, asked = audio_codec_of(load, NAME), []
+    codec = audio_codec_of(load, NAME)
     vocoder = codec.first_stage_model
     vocoder.chunk_frames = 100
-    real = comfy.model_management.load_models_gpu
-
-    def note(models, memory_required=0, force_full_load=False, **others):
-        asked.append((memory_required, force_full_load))
-        return real(models, memory_required=memory_required, force_full_load=force_full_load, **others)
-
-    monkeypatch.setattr(comfy.model_management, "load_models_gpu", note)
-    with torch.inference_mode():
-        for mel_frames in (10, 400, 700):
-            codec.decode(latent_of(mel_frames))
+    asked = memory_asked(codec, monkeypatch, (10, 400, 700))
     (short, _), (long, _), (longer, _) = asked
     assert short < long == longer
     assert all(full for _, full in asked)

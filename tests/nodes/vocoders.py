@@ -1,5 +1,6 @@
 """What tests of vocoder folders share."""
 
+import comfy.model_management
 import torch
 
 
@@ -18,3 +19,18 @@ def audio_codec_of(node, name):
     """The codec that the loader makes of a choice."""
     with torch.inference_mode():
         return node.execute(name).args[0]
+
+
+def memory_asked(codec, monkeypatch, lengths):
+    """Memory that the codec asks ComfyUI for, bytes, and whether for the whole network, for clips of some lengths."""
+    asked, real = [], comfy.model_management.load_models_gpu
+
+    def note(models, memory_required=0, force_full_load=False, **others):
+        asked.append((memory_required, force_full_load))
+        return real(models, memory_required=memory_required, force_full_load=force_full_load, **others)
+
+    monkeypatch.setattr(comfy.model_management, "load_models_gpu", note)
+    with torch.inference_mode():
+        for mel_frames in lengths:
+            codec.decode(latent_of(mel_frames))
+    return asked

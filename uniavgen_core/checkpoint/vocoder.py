@@ -83,6 +83,19 @@ def fill(network: nn.Module, tensors: dict[str, Tensor], folder: Path) -> None:
     network.eval().requires_grad_(False)
 
 
+def config_of(folder: Path, name: str) -> Path:
+    """The file of a vocoder folder that describes the network.
+
+    Raises:
+        VocoderError: If the folder or the file is not there.
+    """
+    if not folder.is_dir():
+        raise VocoderError(f"There is no vocoder folder {folder}.")
+    if not (folder / name).is_file():
+        raise VocoderError(f"The vocoder folder {folder} has no {name}.")
+    return folder / name
+
+
 def _build(folder: Path) -> nn.Module:
     """The network that a folder's config.json describes, with weights that mean nothing."""
     values = _read_config(folder)
@@ -98,11 +111,7 @@ def _build(folder: Path) -> nn.Module:
 
 
 def _read_config(folder: Path) -> dict:
-    if not folder.is_dir():
-        raise VocoderError(f"There is no vocoder folder {folder}.")
-    path = folder / CONFIG_FILE
-    if not path.is_file():
-        raise VocoderError(f"The vocoder folder {folder} has no {CONFIG_FILE}.")
+    path = config_of(folder, CONFIG_FILE)
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..shapes import HOP_LENGTH, MEL_BINS, SAMPLE_RATE
 from .load import CheckpointError, read_tensors
 from .vocoder import CONFIG_FILE as BIGVGAN_CONFIG
-from .vocoder import VocoderError, check_frame, fill
+from .vocoder import VocoderError, check_frame, config_of, fill
 
 VOCOS_CONFIG = "config.yaml"
 VOCOS_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -66,11 +66,7 @@ def load_vocos(folder: Path | str) -> nn.Module:
 
 def _read_config(folder: Path) -> dict[str, dict]:
     """Part to class_path and init_args, with a class that is known."""
-    if not folder.is_dir():
-        raise VocoderError(f"There is no vocoder folder {folder}.")
-    path = folder / VOCOS_CONFIG
-    if not path.is_file():
-        raise VocoderError(f"The vocoder folder {folder} has no {VOCOS_CONFIG}.")
+    path = config_of(folder, VOCOS_CONFIG)
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValueError) as error:

@@ -62,8 +62,9 @@ def in_chunks(
 
 
 class ChunkedVocoder(nn.Module):
-    """A vocoder with learned weights; what it hears and how its network is called is each kind's own.
+    """A vocoder with learned weights; what it hears is each kind's own, and its ``forward``, which calls the network.
 
+    ``forward`` vocodes in one pass, (B, M, F) to (B, 240 F) in [-1, 1].
     A module around the network, because ComfyUI notes a model's device on it, which that of ``transformers`` forbids.
 
     Attributes:
@@ -77,10 +78,6 @@ class ChunkedVocoder(nn.Module):
         self.network = network
         self.margin = margin
         self.chunk_frames = chunk_frames
-
-    def forward(self, log_mel: Tensor) -> Tensor:
-        """Vocode in one pass, (B, M, F) to (B, 240 F) in [-1, 1]."""
-        raise NotImplementedError
 
     def decode(self, log_mel: Tensor, after_chunk: Callable[[], object] = lambda: None) -> Tensor:
         """Turn a log-mel spectrogram into sound, clip by clip and chunk by chunk.
