@@ -190,6 +190,13 @@ def test_other_weights_settings_and_seeds_have_other_stores(tmp_path):
     assert Store.of(tmp_path, [weights], config, 0).key != key
 
 
+def test_a_model_is_judged_with_the_codec_beside_it_and_without_one_with_the_bundled_one(tmp_path):
+    model = tmp_path / toons.MODEL_FILE
+    assert toons.codec_beside(model) == toons.ASSETS / toons.CODEC_FILE
+    (tmp_path / toons.CODEC_FILE).touch()
+    assert toons.codec_beside(model) == tmp_path / toons.CODEC_FILE
+
+
 def test_the_report_names_every_criterion_the_judges_and_the_papers_numbers(
     tmp_path, cases, truth, judges, monkeypatch
 ):

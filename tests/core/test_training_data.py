@@ -82,3 +82,19 @@ def test_training_the_decoder_alone_leaves_latents_as_they_are():
     codec_step(codec, chunks, CodecTraining(), Part(0, 0, 2).own(0)).backward()
     assert all(parameter.grad is not None for parameter in codec.encoder.parameters())
     assert not torch.equal(codec.latent_mean, before)
+
+
+def test_an_anchor_pulls_moved_latents_back_and_leaves_the_statistics():
+    codec, earlier, chunks = VideoCodec(), VideoCodec(), torch.rand(2, 4, 3, 32, 32)
+    earlier.load_state_dict(codec.state_dict())
+    before = codec.latent_mean.clone()
+    losses = [codec_step(codec, chunks, CodecTraining(anchor=2.0), Part(0, 0, 2).own(0), earlier)]
+    torch.testing.assert_close(losses[0], codec_step(codec, chunks, CodecTraining(), Part(0, 0, 2).own(0), earlier))
+    with torch.no_grad():
+        earlier.encoder.layers[-1].bias += 0.5
+    losses.append(codec_step(codec, chunks, CodecTraining(anchor=2.0), Part(0, 0, 2).own(0), earlier))
+    torch.testing.assert_close(losses[1] - losses[0], torch.tensor(2 * 0.5**2))
+    losses[1].backward()
+    assert torch.equal(codec.latent_mean, before)
+    assert all(parameter.grad is None for parameter in earlier.parameters())
+    assert (codec.encoder.layers[-1].bias.grad < 0).all()

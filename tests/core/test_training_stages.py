@@ -5,8 +5,8 @@ import torch
 
 from uniavgen_core.checkpoint.load import read_tensors
 from uniavgen_core.training.optimizer import OptimizerConfig, make_optimizers
-from uniavgen_core.training.recipe import MODEL_FILE, Recipe, new_model, train
-from uniavgen_core.training.stages import starting_model
+from uniavgen_core.training.recipe import CODEC_FILE, MODEL_FILE, Recipe, new_model, train
+from uniavgen_core.training.stages import SOUND, all_but_sound, sound_alone, starting_model
 
 SHIPPED = Path(__file__).parents[2] / "uniavgen_core" / "assets" / MODEL_FILE
 
@@ -27,3 +27,23 @@ def test_a_stage_starts_from_what_the_one_before_has_left_and_else_from_the_ship
     left = dict(starting_model(recipe, "sight").state_dict())
     torch.testing.assert_close(left, recipe.trained("sight"), rtol=0, atol=0)
     assert any(not torch.equal(left[name], shipped[name]) for name in shipped)
+
+
+def test_the_codec_to_go_on_with_is_the_last_that_a_stage_has_left_and_else_the_shipped_one(tmp_path):
+    recipe = Recipe(tmp_path, shipped=SHIPPED)
+    assert recipe.known_codec == SHIPPED.parent / CODEC_FILE
+    for path in (recipe.codec_path, recipe.refined_path):
+        path.touch()
+        assert recipe.known_codec == replace(recipe, shipped=None).known_codec == path
+
+
+def test_every_weight_belongs_to_the_sound_or_to_the_picture():
+    model = new_model(0)
+    parts = [
+        {name for name, parameter in chosen(model).named_parameters() if parameter.requires_grad}
+        for chosen in (sound_alone, all_but_sound)
+    ]
+    assert parts[0] | parts[1] == {name for name, _ in model.named_parameters()}
+    assert not parts[0] & parts[1]
+    assert all(any(name.startswith(start) for name in parts[0]) for start in SOUND)
+    assert {name.split(".")[0] for name in parts[1]} >= {"blocks", "a2v_blocks", "patch_embedding", "head"}

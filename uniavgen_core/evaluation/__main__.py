@@ -37,7 +37,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     toons.add_argument("--seed", type=int, default=0, help="which held-out toons")
     toons.add_argument("--steps", type=int, default=12, help="Euler steps")
     toons.add_argument("--guidance", type=float, default=2.0, help="guidance scale of picture and sound")
-    toons.add_argument("--model", type=Path, default=ASSETS / MODEL_FILE, help="weights of the network")
+    toons.add_argument("--model", type=Path, default=ASSETS / MODEL_FILE, help="weights; a codec beside is used")
     toons.add_argument("--tasks", nargs="*", default=CRITERIA_TASKS + OTHER_TASKS, choices=CRITERIA_TASKS + OTHER_TASKS)
     papers = parser.add_argument_group("the paper's judges for --clips; without one, its stand-in judges")
     papers.add_argument("--whisper", type=Path, help="folder of a Whisper model in transformers' form")

@@ -92,7 +92,7 @@ def evaluate_toons(
     started = time.monotonic()
     judges = judges_of(options.work / "judges", recipe, tell)
     guidance = GuidanceConfig(options.guidance, options.guidance, skipped_layer=None)
-    config, codec_path = SampleConfig(options.steps, guidance=guidance), ASSETS / CODEC_FILE
+    config, codec_path = SampleConfig(options.steps, guidance=guidance), codec_beside(options.model)
     store = Store.of(options.work / "generated", [options.model, codec_path], config, options.seed)
     codec = load_codec(codec_path)
     tell("Drawing the held-out toons")
@@ -104,6 +104,12 @@ def evaluate_toons(
     sheets = [_sheet(made[task], options.work / f"sheet-{task.replace(' ', '-')}.png") for task in made]
     minutes = (time.monotonic() - started) / 60
     return _report(options, (rows, criteria_of(rows), judges.accuracy), sheets, minutes)
+
+
+def codec_beside(model: Path) -> Path:
+    """The video codec whose latents a model knows: the one in its folder, or the bundled one if there is none."""
+    beside = model.parent / CODEC_FILE
+    return beside if beside.exists() else ASSETS / CODEC_FILE
 
 
 def measure_all(

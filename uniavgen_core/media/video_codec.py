@@ -26,10 +26,12 @@ class CodecConfig:
 
     Attributes:
         widths: Channels at 1/4, 1/8 and 1/16 of the picture's side.
+        fine_layers: Residual layers of the decoder at 1/4 of the side, where edges are drawn.
         chunks_per_pass: Latent frames coded in one pass; bounds memory, changes no number.
     """
 
     widths: tuple[int, int, int] = (64, 96, 128)
+    fine_layers: int = 6
     chunks_per_pass: int = 16
 
 
@@ -83,8 +85,7 @@ class Decoder(nn.Module):
             Residual(middle, backend),
             ops.Conv2d(middle, 4 * fine, 3, padding=1),
             nn.PixelShuffle(2),
-            Residual(fine, backend),
-            Residual(fine, backend),
+            *(Residual(fine, backend) for _ in range(config.fine_layers)),
             ops.Conv2d(fine, TEMPORAL_FACTOR * COLOURS * FOLD**2, 3, padding=1),
         )
 

@@ -36,6 +36,8 @@ class CodecTraining:
         edge_weight: Weight of the loss on differences between neighbouring pixels.
         statistics_rate: Share by which each batch moves the latent's running mean and deviation.
         decoder_only: Leave the encoder and the statistics, and so the latents, as they are.
+        anchor: Weight of how far latents move from those of the weights training began with, squared: networks that
+            know them follow a small move quickly. Statistics stay as they are. 0 lets latents go where they will.
     """
 
     clips: int = 480
@@ -49,6 +51,7 @@ class CodecTraining:
     edge_weight: float = 0.4
     statistics_rate: float = 0.02
     decoder_only: bool = False
+    anchor: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,13 @@ def codec_loss(decoded: Tensor, chunks: Tensor, config: CodecTraining) -> Tensor
     return plain + config.residual_weight * moving + config.edge_weight * edges
 
 
-def codec_step(codec: VideoCodec, chunks: Tensor, config: CodecTraining, own: Sequence[np.random.Generator]) -> Tensor:
+def codec_step(
+    codec: VideoCodec,
+    chunks: Tensor,
+    config: CodecTraining,
+    own: Sequence[np.random.Generator],
+    earlier: VideoCodec | None = None,
+) -> Tensor:
     """Loss of one batch; also moves the codec's latent statistics towards the batch's.
 
     Args:
@@ -142,6 +151,7 @@ def codec_step(codec: VideoCodec, chunks: Tensor, config: CodecTraining, own: Se
         chunks: (N, P, 3, H, W) in [-1, 1], sides multiples of 16.
         config: Weights and noise.
         own: Source of each chunk's latent noise.
+        earlier: The codec as it was, near whose latents those of ``codec`` are held; statistics then stay.
 
     Returns:
         Scalar loss.
@@ -151,11 +161,20 @@ def codec_step(codec: VideoCodec, chunks: Tensor, config: CodecTraining, own: Se
     """
     if chunks.shape[-1] % SPATIAL_FACTOR or chunks.shape[-2] % SPATIAL_FACTOR:
         raise ValueError(f"Crops of shape {tuple(chunks.shape)} do not divide into cells of {SPATIAL_FACTOR} pixels.")
-    latent = _fixed_latent(codec, chunks) if config.decoder_only else _tracked_latent(codec, chunks, config)
+    if config.decoder_only:
+        with torch.no_grad():
+            latent = _fixed_latent(codec, chunks)
+    else:
+        latent = _tracked_latent(codec, chunks, config) if earlier is None else _fixed_latent(codec, chunks)
     shape = latent.shape[1:]
     noise = [np.float32(random.random()) * random.standard_normal(shape, dtype=np.float32) for random in own]
     disturbed = latent + config.latent_noise * torch.from_numpy(np.stack(noise)).to(latent.device)
-    return codec_loss(codec.decoder(disturbed).float(), chunks, config)
+    loss = codec_loss(codec.decoder(disturbed).float(), chunks, config)
+    if earlier is None:
+        return loss
+    with torch.no_grad():
+        place = _fixed_latent(earlier, chunks)
+    return loss + config.anchor * F.mse_loss(latent, place)
 
 
 def _tracked_latent(codec: VideoCodec, chunks: Tensor, config: CodecTraining) -> Tensor:
@@ -168,7 +187,6 @@ def _tracked_latent(codec: VideoCodec, chunks: Tensor, config: CodecTraining) ->
     return (raw - mean[:, None, None]) / std[:, None, None]
 
 
-@torch.no_grad()
 def _fixed_latent(codec: VideoCodec, chunks: Tensor) -> Tensor:
     """Latent as ``VideoCodec.encode`` gives it."""
     return (codec.encoder(chunks).float() - codec.latent_mean[:, None, None]) / codec.latent_std[:, None, None]
@@ -177,14 +195,15 @@ def _fixed_latent(codec: VideoCodec, chunks: Tensor) -> Tensor:
 class CodecStep:
     """Losses of codec training. Latent statistics are those of a part, so its batches are best left whole."""
 
-    def __init__(self, clips: CodecClips, config: CodecTraining, seed: int) -> None:
+    def __init__(self, clips: CodecClips, config: CodecTraining, seed: int, earlier: VideoCodec | None = None) -> None:
         self.clips = clips
         self.config = config
         self.seed = seed
+        self.earlier = earlier
 
     def __call__(self, model: VideoCodec, part: Part, progress: float) -> Mapping[str, Tensor]:
         """Compute the loss of one part of a step."""
         del progress
         own = part.own(self.seed)
         chunks = crop_chunks(self.clips, self.config, own).to(model.latent_mean.device)
-        return {"loss": codec_step(model, chunks, self.config, own)}
+        return {"loss": codec_step(model, chunks, self.config, own, self.earlier)}

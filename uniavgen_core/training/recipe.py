@@ -36,6 +36,11 @@ VOICE_SEED, SCENE_SEED, PAIR_SEED = 6_000_000, 7_000_000, 8_000_000
 """First seeds of everything that is drawn; 0 upwards is left to evaluation, 5,000,000 to its judges."""
 SPOKEN_MEL_FRAMES = 160
 """Mel frames the audio branch is first trained on: after 1.6 s of a 2 s clip there is only silence."""
+REFINED = CodecTraining(
+    learning_rate=1e-3, mouth_share=0.35, still_share=0.25, latent_noise=0.2, motion_weight=6.0, residual_weight=1.0,
+    edge_weight=0.6, anchor=0.02,
+)  # fmt: skip
+"""How the codec is trained further: mouths move by then, but crops at mouths have left hair and shoulders blurred."""
 MODEL_FILE, CODEC_FILE = "uniavgen_toon.safetensors", "toon_video_codec.safetensors"
 
 
@@ -47,12 +52,14 @@ class Recipe:
         work: Folder for shards, checkpoints and logs.
         seed: Seed of starting weights, batches and noise.
         codec_steps: Steps of codec training.
+        refine_steps: Steps of further training of the codec on whole pictures.
         decoder_steps: Steps of further training of the codec's decoder alone.
         audio_steps: Steps of training the audio branch alone.
         joint_steps: Steps of joint training.
         tasks_steps: Steps of training for the five tasks and two faces.
+        picture_steps: Steps of training the picture alone.
         sight_steps: Steps of training what the voice sees of faces.
-        settle_steps: Steps of training the voice at all levels of noise again.
+        settle_steps: Steps of training picture and sound together again.
         codec_clips: Clips the codec is trained on.
         speeches: Sounds the audio branch is trained on.
         clips: Clips for joint training.
@@ -72,12 +79,14 @@ class Recipe:
     work: Path
     seed: int = 0
     codec_steps: int = 4490
-    decoder_steps: int = 4550
+    refine_steps: int = 6000
+    decoder_steps: int = 2500
     audio_steps: int = 1610
     joint_steps: int = 1201
     tasks_steps: int = 900
+    picture_steps: int = 900
     sight_steps: int = 300
-    settle_steps: int = 200
+    settle_steps: int = 400
     codec_clips: int = 700
     speeches: int = 6000
     clips: int = 5000
@@ -110,9 +119,17 @@ class Recipe:
         return self.work / "codec_weights.pt"
 
     @property
+    def refined_path(self) -> Path:
+        """State dict of the codec after it was trained further; the latents of all data are its."""
+        return self.work / "refined_weights.pt"
+
+    @property
     def known_codec(self) -> Path:
-        """Weights of the codec to go on with: the shipped ones, or those the codec's own stage has left."""
-        return self.codec_path if self.shipped is None else self.shipped.parent / CODEC_FILE
+        """Weights of the codec to go on with: the last that a stage has left, or the shipped ones."""
+        left = [path for path in (self.refined_path, self.codec_path) if path.exists()]
+        if left or self.shipped is None:
+            return left[0] if left else self.codec_path
+        return self.shipped.parent / CODEC_FILE
 
     @property
     def decoder_path(self) -> Path:
@@ -191,8 +208,22 @@ def _train_codec(recipe: Recipe) -> bool:
     return _train_codec_part(recipe, "codec", codec, codec.parameters(), CodecTraining(clips=recipe.codec_clips))
 
 
+def train_refine(recipe: Recipe) -> None:
+    """Train the codec further on all of the picture, with latents held near where they were."""
+    launch(_train_refine, recipe, 1, recipe.threads)
+    torch.save(recipe.trained("refine"), recipe.refined_path)
+
+
+def _train_refine(recipe: Recipe) -> bool:
+    codec, earlier = load_codec(recipe.known_codec).train(), load_codec(recipe.known_codec).requires_grad_(False)
+    config = replace(REFINED, clips=recipe.codec_clips)
+    return _train_codec_part(
+        replace(recipe, seed=recipe.seed + 3), "refine", codec, codec.parameters(), config, earlier
+    )
+
+
 def train_decoder(recipe: Recipe) -> None:
-    """Train the codec's decoder further, with more weight on edges; the latents stay as they are."""
+    """Train the codec's decoder further, for latents as far off as the network's; they stay as they are."""
     launch(_train_decoder, recipe, 1, recipe.threads)
     torch.save(recipe.trained("decoder"), recipe.decoder_path)
 
@@ -200,21 +231,24 @@ def train_decoder(recipe: Recipe) -> None:
 def _train_decoder(recipe: Recipe) -> bool:
     codec = load_codec(recipe.known_codec).train()
     codec.encoder.requires_grad_(False)
-    config = CodecTraining(
-        clips=recipe.codec_clips, decoder_only=True, motion_weight=6.0, edge_weight=1.0, latent_noise=0.25
-    )
+    config = replace(REFINED, clips=recipe.codec_clips, decoder_only=True, latent_noise=0.35)
     return _train_codec_part(
         replace(recipe, seed=recipe.seed + 1), "decoder", codec, codec.decoder.parameters(), config
     )
 
 
 def _train_codec_part(
-    recipe: Recipe, name: str, codec: VideoCodec, parameters: Iterable[nn.Parameter], config: CodecTraining
+    recipe: Recipe,
+    name: str,
+    codec: VideoCodec,
+    parameters: Iterable[nn.Parameter],
+    config: CodecTraining,
+    earlier: VideoCodec | None = None,
 ) -> bool:
     """Train some of the codec's parameters."""
     codec.to(memory_format=torch.channels_last)
     adam = AdamW(parameters, config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3)
-    step = CodecStep(codec_clips(config.clips, CODEC_SEED), config, recipe.seed)
+    step = CodecStep(codec_clips(config.clips, CODEC_SEED), config, recipe.seed, earlier)
     return train(recipe, codec, [adam], step, replace(recipe.run(name, recipe.codec_batch), average=0.998))
 
 
@@ -238,7 +272,7 @@ def _train_audio(recipe: Recipe) -> bool:
 
 def make_clips(recipe: Recipe) -> None:
     """Make the clips for joint training, coded by the trained codec."""
-    write_shards(recipe.clip_plan, recipe.codec_path, recipe.workers)
+    write_shards(recipe.clip_plan, recipe.known_codec, recipe.workers)
 
 
 def train_joint(recipe: Recipe) -> None:

@@ -31,25 +31,36 @@ from .recipe import (
     train_codec,
     train_decoder,
     train_joint,
+    train_refine,
 )
 from .scenes import write_rows
 from .sigmas import LogitNormal
 from .task_step import TaskStep
 from .tasks import TaskConfig
 
+SOUND = (*AUDIO_BRANCH, "v2a_blocks.")
+"""How the names of all that makes the sound begin."""
 TASK_RATES = OptimizerConfig(muon_rate=0.01, rate=7.5e-4)
 """Half of joint training's rates: enough to learn, not so much that the joint weights are forgotten."""
+PICTURE = TaskConfig(
+    joint=0.3, voice=0.2, continuation=0.1, dubbing=0.0, audio_driven=0.15, pair=0.25, voice_blind=0.0,
+    interaction_off=0.1, mask_weight=0.1, mask_weight_end=0.1,
+)  # fmt: skip
+"""What sharpens pictures: every task of which something is seen, most of them with sound that the picture does not
+steer, since half the network then needs no gradient."""
 SIGHT = TaskConfig(
-    joint=0.4, voice=0.05, continuation=0.05, dubbing=0.45, audio_driven=0.0, pair=0.05, sigmas=LogitNormal(4.0, 1.0),
+    joint=0.35, voice=0.15, continuation=0.05, dubbing=0.4, audio_driven=0.0, pair=0.05, sigmas=LogitNormal(4.0, 1.0),
     mask_weight=0.0, video_weight=0.0, voice_in_dubbing=0.3, any_emotion_in_dubbing=True, interaction_off=0.05,
 )  # fmt: skip
 """What teaches the voice to follow the face: sound alone counts, and all of it is nearly noise. Pitch and manner are
 decided there: with 16,000 values of a mel, noise of .95 already lets through whether a voice is loud and high, so
 that below it a face tells nothing new."""
 SETTLE = replace(
-    SIGHT, voice=0.1, continuation=0.15, dubbing=0.25, pair=0.1, interaction_off=0.1, sigmas=LogitNormal(1.8, 1.8)
-)
-"""The same at all levels of noise: what is heard at low noise was partly unlearned at high noise."""
+    SIGHT, joint=0.3, voice=0.2, continuation=0.1, dubbing=0.2, audio_driven=0.05, pair=0.15, interaction_off=0.1,
+    sigmas=LogitNormal(3.0, 2.0), video_weight=1.0, mask_weight=0.1, mask_weight_end=0.1,
+)  # fmt: skip
+"""All of it together at all levels of noise: picture and sound were trained apart, and what is heard at low noise was
+partly unlearned at high noise."""
 TASK_WARMUP = 15
 """Steps over which the rates rise: few, because the weights are trained already."""
 TASK_FALL = 1.2
@@ -72,28 +83,44 @@ def _train_tasks(recipe: Recipe) -> bool:
     return _train_further(recipe, "tasks", model, TaskConfig())
 
 
+def train_picture(recipe: Recipe) -> None:
+    """Train the picture alone; what makes the sound stays as it is."""
+    launch(_train_picture, recipe, recipe.processes, recipe.threads)
+
+
+def _train_picture(recipe: Recipe) -> bool:
+    return _train_further(recipe, "picture", all_but_sound(starting_model(recipe, "tasks")), PICTURE)
+
+
 def train_sight(recipe: Recipe) -> None:
     """Teach the voice to follow the face; the picture's branch stays as it is."""
     launch(_train_sight, recipe, recipe.processes, recipe.threads)
 
 
 def _train_sight(recipe: Recipe) -> bool:
-    return _train_further(recipe, "sight", _sound_alone(starting_model(recipe, "tasks")), SIGHT)
+    return _train_further(recipe, "sight", sound_alone(starting_model(recipe, "picture")), SIGHT)
 
 
 def train_settle(recipe: Recipe) -> None:
-    """Train the voice at all levels of noise again, and what it sees of faces with it."""
+    """Train picture and sound together again, at all levels of noise."""
     launch(_train_settle, recipe, recipe.processes, recipe.threads)
 
 
 def _train_settle(recipe: Recipe) -> bool:
-    return _train_further(recipe, "settle", _sound_alone(starting_model(recipe, "sight")), SETTLE)
+    return _train_further(recipe, "settle", starting_model(recipe, "sight"), SETTLE)
 
 
-def _sound_alone(model: JointModel) -> JointModel:
+def sound_alone(model: JointModel) -> JointModel:
     """The network with only what makes the sound, and what that sees of faces, to be trained."""
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name.startswith((*AUDIO_BRANCH, "v2a_blocks.")))
+        parameter.requires_grad_(name.startswith(SOUND))
+    return model
+
+
+def all_but_sound(model: JointModel) -> JointModel:
+    """The network with all the rest to be trained: what makes the picture, and what that hears."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(not name.startswith(SOUND))
     return model
 
 
@@ -125,7 +152,7 @@ def pack(recipe: Recipe) -> None:
     save_file({name: value.half().contiguous() for name, value in codec.items()}, output / CODEC_FILE)
     with (output / "training_log.jsonl").open("w", encoding="utf-8") as file:
         file.write(json.dumps({"recipe": asdict(recipe) | {"work": None, "shipped": None}}) + "\n")
-        for stage in ("codec", "audio", "decoder", "joint", "tasks", "sight", "settle"):
+        for stage in ("codec", "refine", "audio", "decoder", "joint", "tasks", "picture", "sight", "settle"):
             for line in (recipe.work / stage / LOG).read_text(encoding="utf-8").splitlines():
                 values = {name: round(value, 5) for name, value in json.loads(line).items()}
                 file.write(json.dumps({"stage": stage, **values}) + "\n")
@@ -133,6 +160,7 @@ def pack(recipe: Recipe) -> None:
 
 STAGES: dict[str, Callable[[Recipe], None]] = {
     "codec": train_codec,
+    "refine": train_refine,
     "speech": make_speech,
     "audio": train_audio,
     "clips": make_clips,
@@ -140,6 +168,7 @@ STAGES: dict[str, Callable[[Recipe], None]] = {
     "joint": train_joint,
     "scenes": make_scenes,
     "tasks": train_tasks,
+    "picture": train_picture,
     "sight": train_sight,
     "settle": train_settle,
     "pack": pack,
