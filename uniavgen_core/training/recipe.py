@@ -80,7 +80,7 @@ class Recipe:
     seed: int = 0
     codec_steps: int = 4490
     refine_steps: int = 6000
-    decoder_steps: int = 2500
+    decoder_steps: int = 2000
     audio_steps: int = 1610
     joint_steps: int = 1201
     tasks_steps: int = 900
