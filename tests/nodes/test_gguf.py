@@ -3,11 +3,13 @@
 from dataclasses import replace
 
 import folder_paths
+import numpy as np
 import pytest
 import torch
 
 from tests.parity.fixtures import relative_error
 from tests.toys import TINY
+from uniavgen_core.checkpoint.describe import inspect, verify
 from uniavgen_core.checkpoint.files import CheckpointError
 from uniavgen_core.checkpoint.gguf_file import GgufFile
 from uniavgen_core.checkpoint.load import save_model
@@ -95,6 +97,36 @@ def test_interactions_modulation_embeddings_and_heads_stay_as_they_are(packed):
     assert file.metadata == GgufFile(packed).metadata
     size = CONFIG.patch_size
     assert file.shapes["patch_embedding.weight"] == (256, CONFIG.latent_channels, 1, size, size)
+
+
+def test_a_description_counts_every_weight_once_by_block_format(plain, packed):
+    report, original, file = inspect(packed), inspect(plain), GgufFile(packed)
+    assert (report["contents"], report["kind"]) == ("joint", "one file, quantised")
+    assert report["geometry"] == original["geometry"]
+    assert report["groups"] == original["groups"]
+    assert report["quantised_layers"] == len(file.kinds)
+    assert sum(report["dtypes"].values()) == report["parameters"] == original["parameters"]
+    for kind in set(file.kinds.values()):
+        weights = [torch.Size(file.shapes[name]).numel() for name, one in file.kinds.items() if one is kind]
+        assert report["dtypes"][kind.name] == sum(weights)
+
+
+def test_a_good_file_has_no_problem_and_a_broken_scale_is_found(packed, tmp_path):
+    progress = []
+    report = verify(packed, on_bytes=lambda done, total: progress.append(done / total))
+    assert report["problems"] == []
+    assert report["tensors"] == len(GgufFile(packed).shapes)
+    assert progress[-1] == 1.0
+    file = GgufFile(packed)
+    name, kind = next(iter(file.kinds.items()))
+    data, stored = bytearray(packed.read_bytes()), file.stored(name).numpy()
+    block = stored.shape[1] * (32 if kind.name == "Q8_0" else 256) // file.shapes[name][1]
+    place = data.find(stored.tobytes()) + (block - 2 if kind.name == "Q6_K" else 0)
+    data[place : place + 2] = np.float16(np.nan).tobytes()
+    broken = tmp_path / packed.name
+    broken.write_bytes(data)
+    (problem,) = verify(broken)["problems"]
+    assert problem.startswith(f"{name} in {packed.name} holds")
 
 
 def test_coarser_mixes_are_smaller_and_err_more(plain):

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..config import to_dict
 from .files import WeightFiles, files_of
 from .geometry import network_of
+from .gguf_file import SUFFIX, GgufFile
 from .load import check_whole, expected_shapes, is_quantisation, quantised_layers
 from .write import OnBytes, silent, size_of
 
@@ -23,18 +24,20 @@ def inspect(path: Path) -> dict[str, Any]:
     """Describe a checkpoint from its headers alone.
 
     Args:
-        path: A file, or a folder of shards.
+        path: A safetensors or GGUF file, or a folder of shards.
 
     Returns:
         ``contents`` (joint, or the branch), ``kind``, ``files``, ``bytes``, ``tensors``, ``parameters``, ``groups``
-        (first part of the names to parameters), ``dtypes`` (dtype to parameters), ``quantised_layers`` and
-        ``geometry``.
+        (first part of the names to parameters), ``dtypes`` (dtype or block format to parameters),
+        ``quantised_layers`` and ``geometry``.
 
     Raises:
         CheckpointError: If a file is missing or damaged.
+        ImportError: If it is GGUF and the package ``gguf`` is not installed.
         NotUniAVGenError: If it is another network's.
     """
-    files = WeightFiles(path)
+    files = _opened(path)
+    formats = {name: kind.name for name, kind in files.kinds.items()} if isinstance(files, GgufFile) else {}
     network = network_of(files.shapes, files.metadata)
     groups: dict[str, int] = defaultdict(int)
     dtypes: dict[str, int] = defaultdict(int)
@@ -43,8 +46,8 @@ def inspect(path: Path) -> dict[str, Any]:
         if not is_quantisation(name):
             count = torch.Size(whole.get(name, entry.shape)).numel()
             groups[name.split(".")[0]] += count
-            dtypes[str(entry.dtype).removeprefix("torch.")] += count
-    layers = quantised_layers(files.entries)
+            dtypes[formats.get(name, str(entry.dtype).removeprefix("torch."))] += count
+    layers = formats or quantised_layers(files.entries)
     shards = f"{len(files.files)} shards" if len(files.files) > 1 else "one file"
     return {
         "contents": network.contents.value,
@@ -64,12 +67,15 @@ def verify(path: Path, hashes: Mapping[str, str] | None = None, on_bytes: OnByte
     """Read every byte of a checkpoint.
 
     Args:
-        path: A file, or a folder of shards.
+        path: A safetensors or GGUF file, or a folder of shards.
         hashes: File name to the sha256 it should have, hexadecimal; names of other files are ignored.
         on_bytes: Told of progress, first of hashing, then of reading numbers.
 
     Returns:
         ``files`` (name, bytes, sha256), ``tensors``, and ``problems``: whole sentences, none for a good checkpoint.
+
+    Raises:
+        ImportError: If it is GGUF and the package ``gguf`` is not installed.
     """
     report: dict[str, Any] = {"files": [], "tensors": 0, "problems": []}
     problems = report["problems"]
@@ -77,15 +83,19 @@ def verify(path: Path, hashes: Mapping[str, str] | None = None, on_bytes: OnByte
         paths = files_of(path)
         report["files"] = _hashed(paths, on_bytes)
         problems += _wrong_hashes(report["files"], hashes or {})
-        files = WeightFiles(path)
+        files = _opened(path)
         report["tensors"] = len(files.entries)
         check_whole(files.shapes, network_of(files.shapes, files.metadata))
-        problems += _lone_scales(files)
+        problems += _lone_scales(files) if isinstance(files, WeightFiles) else []
     except ValueError as error:  # damaged, of another network, or with metadata that says something unknown
         problems.append(str(error))
         return report
     problems += _not_finite(files, on_bytes)
     return report
+
+
+def _opened(path: Path) -> WeightFiles | GgufFile:
+    return GgufFile(path) if path.suffix == SUFFIX else WeightFiles(path)
 
 
 def _hashed(paths: list[Path], on_bytes: OnBytes) -> list[dict[str, Any]]:
@@ -120,15 +130,15 @@ def _lone_scales(files: WeightFiles) -> list[str]:
     ]
 
 
-def _not_finite(files: WeightFiles, on_bytes: OnBytes) -> list[str]:
-    done, total = 0, sum(size_of(entry.dtype, entry.shape) for entry in files.entries.values())
-    problems = []
+def _not_finite(files: WeightFiles | GgufFile, on_bytes: OnBytes) -> list[str]:
+    sizes = {name: size_of(entry.dtype, entry.shape) for name, entry in files.entries.items()}
+    problems, done = [], 0
     for name, tensor in files.tensors():
         wrong = 0 if tensor.dtype in INTEGERS else _count_not_finite(tensor)
         if wrong:
             problems.append(f"{name} in {files.entries[name].file.name} holds {wrong} numbers that are not finite.")
-        done += size_of(tensor.dtype, tuple(tensor.shape))
-        on_bytes(done, total)
+        done += sizes[name]
+        on_bytes(done, sum(sizes.values()))
     return problems
 
 
