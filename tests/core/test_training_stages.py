@@ -1,6 +1,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 
 from uniavgen_core.checkpoint.load import read_tensors
@@ -11,12 +12,23 @@ from uniavgen_core.training.stages import SOUND, all_but_sound, sound_alone, sta
 SHIPPED = Path(__file__).parents[2] / "uniavgen_core" / "assets" / MODEL_FILE
 
 
+@pytest.fixture
+def fresh_engine():
+    """Accelerate as in a new process: it remembers the precision of whoever asked first."""
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(True)
+    yield
+    AcceleratorState._reset_state(True)
+
+
 def shrink(model, part, progress):
     """A loss that needs no data."""
     del part, progress
     return {"loss": sum(parameter.square().mean() for parameter in model.parameters())}
 
 
+@pytest.mark.usefixtures("fresh_engine")
 def test_a_stage_starts_from_what_the_one_before_has_left_and_else_from_the_shipped_file(tmp_path):
     recipe = Recipe(tmp_path, shipped=SHIPPED, threads=1)
     shipped = {name: value.float() for name, value in read_tensors(SHIPPED)[0].items()}

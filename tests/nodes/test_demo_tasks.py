@@ -175,10 +175,11 @@ def test_a_model_file_of_the_users_is_the_model_that_runs(demo, tmp_path):
     _, bundled = demo(*short)
     save_file(tensors, tmp_path / "same.safetensors", metadata)
     _, same = demo("--model", tmp_path / "same.safetensors", *short)
-    assert np.array_equal(same.frames, bundled.frames)
+    difference = np.abs(same.frames.astype(int) - bundled.frames).mean()  # H.264 in threads repeats itself only nearly
     save_file({name: tensor * 0.5 for name, tensor in tensors.items()}, tmp_path / "half.safetensors", metadata)
     _, half = demo("--model", tmp_path / "half.safetensors", *short)
-    assert np.abs(half.frames.astype(int) - bundled.frames).mean() > 1
+    assert np.array_equal(same.sound, bundled.sound)
+    assert difference < 0.5 < 10 < np.abs(half.frames.astype(int) - bundled.frames).mean()
 
 
 class Impatient(Console):
