@@ -47,6 +47,7 @@ def test_the_codec_to_go_on_with_is_the_last_that_a_stage_has_left_and_else_the_
     for path in (recipe.codec_path, recipe.refined_path):
         path.touch()
         assert recipe.known_codec == replace(recipe, shipped=None).known_codec == path
+    assert recipe.unrefined_codec == recipe.codec_path  # Refined again, latents are held where they were at first.
 
 
 def test_every_weight_belongs_to_the_sound_or_to_the_picture():

@@ -132,13 +132,13 @@ def _lone_scales(files: WeightFiles) -> list[str]:
 
 def _not_finite(files: WeightFiles | GgufFile, on_bytes: OnBytes) -> list[str]:
     sizes = {name: size_of(entry.dtype, entry.shape) for name, entry in files.entries.items()}
-    problems, done = [], 0
+    problems, done, total = [], 0, sum(sizes.values())
     for name, tensor in files.tensors():
         wrong = 0 if tensor.dtype in INTEGERS else _count_not_finite(tensor)
         if wrong:
             problems.append(f"{name} in {files.entries[name].file.name} holds {wrong} numbers that are not finite.")
         done += sizes[name]
-        on_bytes(done, sum(sizes.values()))
+        on_bytes(done, total)
     return problems
 
 

@@ -124,12 +124,16 @@ class Recipe:
         return self.work / "refined_weights.pt"
 
     @property
-    def known_codec(self) -> Path:
-        """Weights of the codec to go on with: the last that a stage has left, or the shipped ones."""
-        left = [path for path in (self.refined_path, self.codec_path) if path.exists()]
-        if left or self.shipped is None:
-            return left[0] if left else self.codec_path
+    def unrefined_codec(self) -> Path:
+        """Weights of the codec to refine: those its own stage has left, or the shipped ones."""
+        if self.shipped is None or self.codec_path.exists():
+            return self.codec_path
         return self.shipped.parent / CODEC_FILE
+
+    @property
+    def known_codec(self) -> Path:
+        """Weights of the codec to go on with: the refined ones, if there are any."""
+        return self.refined_path if self.refined_path.exists() else self.unrefined_codec
 
     @property
     def decoder_path(self) -> Path:
@@ -215,7 +219,8 @@ def train_refine(recipe: Recipe) -> None:
 
 
 def _train_refine(recipe: Recipe) -> bool:
-    codec, earlier = load_codec(recipe.known_codec).train(), load_codec(recipe.known_codec).requires_grad_(False)
+    path = recipe.unrefined_codec
+    codec, earlier = load_codec(path).train(), load_codec(path).requires_grad_(False)
     config = replace(REFINED, clips=recipe.codec_clips)
     return _train_codec_part(
         replace(recipe, seed=recipe.seed + 3), "refine", codec, codec.parameters(), config, earlier
