@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from uniavgen_core.checkpoint.load import load_model
-from uniavgen_core.config import GuidanceConfig
+from uniavgen_core.config import TOON_GUIDANCE
 from uniavgen_core.diffusion.cache import StepCache, StepCacheConfig
 from uniavgen_core.diffusion.sampler import Latents
 from uniavgen_core.diffusion.schedule import boundary_sigma, release_sigmas, shift_sigma
@@ -37,7 +37,6 @@ RELEASE_SHIFT = 5.0
 RELEASE = f"shift {RELEASE_SHIFT:g}"
 REFERENCE_STEPS = 200
 CACHE_START, CACHE_END = 0.1, 0.95
-GUIDANCE = GuidanceConfig(2.0, 2.0, skipped_layer=None)
 BOUNDARY = boundary_sigma(release_sigmas(REFERENCE_STEPS), REFERENCE_STEPS // 2)
 """Noise level at which the null pass changes, in every cell."""
 
@@ -167,7 +166,7 @@ class Clips:
         self.model = load_model(ASSETS / MODEL_FILE, dtype=torch.float32)
         self.codec = load_codec(ASSETS / CODEC_FILE)
         self.cases: list[Case] = cases_of("joint", count, EVALUATION_SEED)
-        config = SampleConfig(guidance=GUIDANCE)
+        config = SampleConfig(guidance=TOON_GUIDANCE)
         self._store = Store.of(folder, [ASSETS / MODEL_FILE, ASSETS / CODEC_FILE], config, 0)
 
     def latents(self, cell: Cell, count: int) -> tuple[Latents, int]:
@@ -186,7 +185,7 @@ class Clips:
 
     @torch.no_grad()
     def _make(self, cell: Cell, number: int) -> dict[str, Tensor]:
-        config = SampleConfig(cell.steps, guidance=GUIDANCE)
+        config = SampleConfig(cell.steps, guidance=TOON_GUIDANCE)
         denoiser, noise = set_up(self.model, self.codec, self.cases[number : number + 1], config, number)
         flat = FlatDenoiser(denoiser, noise, cell.cache)
         solve: Callable[..., Tensor] = comfy_samplers().sampler_object(cell.sampler).sampler_function

@@ -25,7 +25,7 @@ SCHEDULES = ("shift 1", "shift 2", "shift 3", RELEASE, "shift 8", "simple", "nor
 SCHEDULES_WITH, SCHEDULES_AT = ("euler", "ipndm"), 12
 SAMPLERS = ("euler", "heun", "dpmpp_2m", "res_multistep", "uni_pc", "deis", "ipndm")
 FEW, MANY = (8, 12), (20, 30, 50)
-"""Steps at which all samplers are compared, and at which, because there is less to gain, Euler and the best one are."""
+"""Steps at which all samplers are compared with the release's noise levels too, and with the best ones alone."""
 CACHED = Cell("euler", RELEASE, MANY[-1])
 THRESHOLDS = ((0.02, 0.02), (0.05, 0.05), (0.1, 0.1), (0.05, 0.1), (0.1, 0.05))
 CACHE_LOSS = 1.5
@@ -52,9 +52,8 @@ def measure(options: Namespace) -> dict:
     schedules = rows(Cell(sampler, name, SCHEDULES_AT) for name in SCHEDULES for sampler in SCHEDULES_WITH)
     best = best_schedule(schedules)
     few = rows(Cell(sampler, name, steps) for steps in FEW for sampler in SAMPLERS for name in (RELEASE, best))
-    many = rows(Cell("euler", name, steps) for steps in MANY for name in (RELEASE, best))
-    sampler = best_within(few, FEW[-1])["sampler"]
-    many += rows(Cell(sampler, best, steps) for steps in MANY[:2] if sampler != "euler")
+    many = rows(Cell("euler", RELEASE, steps) for steps in MANY)
+    many += rows(Cell(sampler, best, steps) for steps in MANY for sampler in SAMPLERS)
     cells = [CACHED, *(Cell(*CACHED.way, cache_config(*pair)) for pair in THRESHOLDS)]
     results = {
         "clips": options.clips,
@@ -108,9 +107,9 @@ def best_cached(rows: Sequence[Row]) -> Row:
 
 
 def judge(clips: Clips, results: dict, options: Namespace) -> list[Row]:
-    """Rate truth, the release's way with most and with few steps, the best few ways, and a cached run."""
+    """Rate truth, the release's way with most and few steps, the best of each number of calls, and a cached run."""
     chosen = [Cell("euler", RELEASE, steps) for steps in (MANY[-1], FEW[-1])]
-    chosen += [cell_of(best_within(results["samplers"], steps)) for steps in (MANY[0], *FEW)]
+    chosen += [cell_of(best_within(results["samplers"], steps)) for steps in (*FEW, *MANY)]
     chosen.append(cell_of(best_cached(results["cache"])))
     judges = judges_of(options.work / "judges", JudgeRecipe())
     truth = [(case.frames, denormalize_mel(case.mel).T) for case in clips.cases]

@@ -11,6 +11,8 @@ from typing import Any
 from .workflow import Workflow
 
 BUNDLED = "bundled talking toon"
+GUIDANCE = MappingProxyType({"video_guidance": 1.5, "audio_guidance": 2.0})
+"""What suits the bundled model: ``TOON_GUIDANCE`` of the core."""
 Link = list[Any]
 
 
@@ -57,7 +59,7 @@ class Studio(Builder):
         sampling: Widgets of the sampler.
     """
 
-    sampling: Mapping[str, Any] = MappingProxyType({"steps": 25, "video_guidance": 2.0, "audio_guidance": 2.0})
+    sampling: Mapping[str, Any] = MappingProxyType({"steps": 25, **GUIDANCE})
 
     def __init__(self, caption: str, transcript: str | None, files: Files = TOON) -> None:
         super().__init__()
@@ -155,7 +157,7 @@ def long_video() -> Workflow:
         "UniAVGenLongVideo", "Long video", model=studio.model, positive=studio.positive, negative=studio.negative,
         video_codec=studio.video_codec, audio_codec=studio.audio_codec, image=image,
         script="hello happy robot\nred moon\nbye bye star", width=128, height=128, segment_seconds=2.0625,
-        keep_seconds=0.5625, length="full segments", seed=1, steps=25, video_guidance=2.0, audio_guidance=2.0,
+        keep_seconds=0.5625, length="full segments", seed=1, steps=25, **GUIDANCE,
     )  # fmt: skip
     return studio.save(made)
 

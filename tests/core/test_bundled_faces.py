@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from uniavgen_core.checkpoint.load import load_model
-from uniavgen_core.config import GuidanceConfig
+from uniavgen_core.config import TOON_GUIDANCE
 from uniavgen_core.evaluation.cases import cases_of
 from uniavgen_core.evaluation.generate import decode, generate
 from uniavgen_core.evaluation.sync import correlation, mouth_opening, sound_envelope
@@ -26,9 +26,8 @@ STEPS = 8
 def fits():
     """Correlation of the chosen and the other mouth with the sound, of held-out pairs, left and right in turn."""
     cases = cases_of("pair", 4)
-    guidance = GuidanceConfig(2.0, 2.0, skipped_layer=None)
     model, codec = load_model(ASSETS / MODEL_FILE, dtype=torch.float32), load_codec(ASSETS / CODEC_FILE)
-    made = decode(codec, *generate(model, codec, cases, SampleConfig(STEPS, guidance=guidance)))
+    made = decode(codec, *generate(model, codec, cases, SampleConfig(STEPS, guidance=TOON_GUIDANCE)))
     return np.array([
         [correlation(mouth_opening(frames, *mouth), sound_envelope(mel.numpy(), 33)) for mouth in case.mouths]
         for (frames, mel), case in zip(made, cases, strict=True)

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from benchmarks import step_report, steps
-from benchmarks.step_cells import GUIDANCE, RELEASE, Cell, Clips, cache_config, sigmas_of
+from benchmarks.step_cells import RELEASE, Cell, Clips, cache_config, sigmas_of
+from uniavgen_core.config import TOON_GUIDANCE
 from uniavgen_core.evaluation.generate import generate
 from uniavgen_core.pipeline import SampleConfig
 
@@ -23,7 +24,7 @@ def row(sampler="euler", schedule=RELEASE, count=8, video=0.1, audio=0.1, thresh
 
 def test_euler_at_the_releases_noise_levels_is_the_cores_own_loop(clips):
     (video, audio), passes = clips.latents(Cell("euler", RELEASE, STEPS), 1)
-    expected = generate(clips.model, clips.codec, clips.cases, SampleConfig(STEPS, guidance=GUIDANCE))
+    expected = generate(clips.model, clips.codec, clips.cases, SampleConfig(STEPS, guidance=TOON_GUIDANCE))
     assert passes == 2 * STEPS
     for made, want in zip((video, audio), expected, strict=True):
         assert (made - want).norm() / want.norm() < 1e-5

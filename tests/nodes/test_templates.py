@@ -9,6 +9,7 @@ import pytest
 from tools.contact_sheet import read_clip
 from tools.released_graphs import RELEASED
 from tools.template_graphs import TEMPLATES as GRAPHS
+from uniavgen_core.config import TOON_GUIDANCE
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
 TEMPLATES = sorted(WORKFLOWS.glob("*.json"))
@@ -40,6 +41,13 @@ def test_a_template_makes_a_video_with_sound(server, path, tmp_path):
 def test_templates_and_api_workflows_come_in_pairs():
     assert {path.name for path in TEMPLATES} == {path.name for path in (WORKFLOWS / "api").glob("*.json")}
     assert {path.stem for path in TEMPLATES} == set(GRAPHS) | set(RELEASED)
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_a_template_of_the_bundled_model_has_the_guidance_that_suits_it(name):
+    nodes = [node["inputs"] for node in api_of(WORKFLOWS / f"{name}.json").values()]
+    scales = {(inputs["video_guidance"], inputs["audio_guidance"]) for inputs in nodes if "video_guidance" in inputs}
+    assert scales == {(TOON_GUIDANCE.video_scale, TOON_GUIDANCE.audio_scale)}
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from ..config import TOON_GUIDANCE
 from .folder import FolderMeter, PaperJudges, measure_folder
 from .folder_report import write_report
 from .judges import JudgeRecipe, judges_of
@@ -36,7 +37,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     toons.add_argument("--others", type=int, help="clips of each other task; half as many by default")
     toons.add_argument("--seed", type=int, default=0, help="which held-out toons")
     toons.add_argument("--steps", type=int, default=12, help="Euler steps")
-    toons.add_argument("--guidance", type=float, default=2.0, help="guidance scale of picture and sound")
+    toons.add_argument("--video-guidance", type=float, default=TOON_GUIDANCE.video_scale, help="scale of the picture")
+    toons.add_argument("--audio-guidance", type=float, default=TOON_GUIDANCE.audio_scale, help="scale of the sound")
     toons.add_argument("--model", type=Path, default=ASSETS / MODEL_FILE, help="weights; a codec beside is used")
     toons.add_argument("--tasks", nargs="*", default=CRITERIA_TASKS + OTHER_TASKS, choices=CRITERIA_TASKS + OTHER_TASKS)
     papers = parser.add_argument_group("the paper's judges for --clips; without one, its stand-in judges")
@@ -69,9 +71,8 @@ def _bar(total: int) -> Callable[[int], None]:
 def evaluate_bundle(options: argparse.Namespace) -> dict:
     """Evaluate a model on held-out toons."""
     others = max(1, options.count // 2) if options.others is None else options.others
-    toons = ToonOptions(
-        options.work, options.model, options.count, others, options.seed, options.steps, options.guidance, options.tasks
-    )
+    names = ("work", "model", "count", "seed", "steps", "video_guidance", "audio_guidance", "tasks")
+    toons = ToonOptions(others=others, **{name: getattr(options, name) for name in names})
     counts = [options.count if task in CRITERIA_TASKS else others for task in options.tasks]
     advance = None
 

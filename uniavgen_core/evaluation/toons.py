@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from ..checkpoint.load import load_model
-from ..config import GuidanceConfig
+from ..config import TOON_GUIDANCE
 from ..media.mel import denormalize_mel
 from ..media.video_codec import VideoCodec
 from ..pipeline import SampleConfig
@@ -50,7 +50,8 @@ class ToonOptions:
         others: Clips of each other task.
         seed: Which held-out toons.
         steps: Euler steps.
-        guidance: Scale of picture and sound.
+        video_guidance: Guidance scale of the picture.
+        audio_guidance: Guidance scale of the sound.
         tasks: Which tasks.
     """
 
@@ -60,7 +61,8 @@ class ToonOptions:
     others: int = 100
     seed: int = 0
     steps: int = 12
-    guidance: float = 2.0
+    video_guidance: float = TOON_GUIDANCE.video_scale
+    audio_guidance: float = TOON_GUIDANCE.audio_scale
     tasks: Sequence[str] = CRITERIA_TASKS + OTHER_TASKS
 
     def __post_init__(self) -> None:
@@ -91,7 +93,8 @@ def evaluate_toons(
     new_figure(1, 1)  # a missing package is told before hours of work
     started = time.monotonic()
     judges = judges_of(options.work / "judges", recipe, tell)
-    guidance = GuidanceConfig(options.guidance, options.guidance, skipped_layer=None)
+    scales = {"video_scale": options.video_guidance, "audio_scale": options.audio_guidance}
+    guidance = replace(TOON_GUIDANCE, **scales)
     config, codec_path = SampleConfig(options.steps, guidance=guidance), codec_beside(options.model)
     store = Store.of(options.work / "generated", [options.model, codec_path], config, options.seed)
     codec = load_codec(codec_path)
