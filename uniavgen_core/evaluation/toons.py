@@ -93,8 +93,7 @@ def evaluate_toons(
     new_figure(1, 1)  # a missing package is told before hours of work
     started = time.monotonic()
     judges = judges_of(options.work / "judges", recipe, tell)
-    scales = {"video_scale": options.video_guidance, "audio_scale": options.audio_guidance}
-    guidance = replace(TOON_GUIDANCE, **scales)
+    guidance = replace(TOON_GUIDANCE, video_scale=options.video_guidance, audio_scale=options.audio_guidance)
     config, codec_path = SampleConfig(options.steps, guidance=guidance), codec_beside(options.model)
     store = Store.of(options.work / "generated", [options.model, codec_path], config, options.seed)
     codec = load_codec(codec_path)

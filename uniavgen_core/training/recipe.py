@@ -221,10 +221,8 @@ def train_refine(recipe: Recipe) -> None:
 def _train_refine(recipe: Recipe) -> bool:
     path = recipe.unrefined_codec
     codec, earlier = load_codec(path).train(), load_codec(path).requires_grad_(False)
-    config = replace(REFINED, clips=recipe.codec_clips)
-    return _train_codec_part(
-        replace(recipe, seed=recipe.seed + 3), "refine", codec, codec.parameters(), config, earlier
-    )
+    config, seeded = replace(REFINED, clips=recipe.codec_clips), replace(recipe, seed=recipe.seed + 3)
+    return _train_codec_part(seeded, "refine", codec, codec.parameters(), config, earlier)
 
 
 def train_decoder(recipe: Recipe) -> None:
@@ -237,9 +235,8 @@ def _train_decoder(recipe: Recipe) -> bool:
     codec = load_codec(recipe.known_codec).train()
     codec.encoder.requires_grad_(False)
     config = replace(REFINED, clips=recipe.codec_clips, decoder_only=True, latent_noise=0.35)
-    return _train_codec_part(
-        replace(recipe, seed=recipe.seed + 1), "decoder", codec, codec.decoder.parameters(), config
-    )
+    seeded = replace(recipe, seed=recipe.seed + 1)
+    return _train_codec_part(seeded, "decoder", codec, codec.decoder.parameters(), config)
 
 
 def _train_codec_part(
