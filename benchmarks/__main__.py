@@ -4,9 +4,17 @@ import argparse
 import json
 import sys
 
-from . import cpu, cuda, flops, memory, steps, train
+from . import cpu, cuda, flops, memory, roofline, steps, train
 
-MEASUREMENTS = {"flops": flops, "cpu": cpu, "cuda": cuda, "memory": memory, "train": train, "steps": steps}
+MEASUREMENTS = {
+    "flops": flops,
+    "roofline": roofline,
+    "cpu": cpu,
+    "cuda": cuda,
+    "memory": memory,
+    "train": train,
+    "steps": steps,
+}
 
 
 def main(arguments: list[str]) -> int:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from uniavgen_core.checkpoint.wan import wan_names
 from uniavgen_core.config import RELEASED, BranchConfig, Interaction, ModelConfig
+from uniavgen_core.layers.backend import TORCH, Backend
 from uniavgen_core.model.initialize import initialize
 from uniavgen_core.model.joint import Conditions, JointModel
 from uniavgen_core.model.video_branch import VideoModel
@@ -79,11 +80,13 @@ def run_pass(model: JointModel, shape: AVShape, interaction: Interaction) -> Non
     model(torch.zeros(shape.video), audio, times, conditions, tuple(one == 0 for one in times))
 
 
-def video_passes(model: JointModel, device: str = "cpu", with_diffusers: bool = True) -> dict[str, VideoPass]:
+def video_passes(
+    model: JointModel, device: str = "cpu", backend: Backend = TORCH, with_diffusers: bool = True
+) -> dict[str, VideoPass]:
     """The video branch alone, on the weights of the joint network, and its peers, on their own copies, by name."""
     config, weights, dtype = model.config, wan_names(model.state_dict()), model.patch_embedding.weight.dtype
     with torch.device("meta"):
-        alone = VideoModel(config)
+        alone = VideoModel(config, backend)
     alone.load_state_dict(weights, assign=True)
 
     def ours(latents: Tensor, time: Tensor, caption: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Speed of one sampling step on a CUDA device at the released size, in bfloat16 and in scaled fp8.
 
+The network runs as the pack runs it: with ComfyUI's layers, its kernels and the attention that it is started with.
 A step is one pass with conditions and one null pass, averaged over both halves of the schedule. Weights are random:
 arithmetic does not depend on them. Beside the step run, in turn, the video branch alone and ComfyUI's own Wan2.2
 network on the same weights. The floor is the step's counted arithmetic at the speed of a large bfloat16 product on
@@ -22,7 +23,7 @@ from uniavgen_core.shapes import AVShape
 
 from .cpu import least_seconds, run_video, video_passes
 from .flops import TERA, VIDEO_FRAMES, pass_flops_by_parts, run_pass, step_passes
-from .peers import in_fp8
+from .peers import ATTENTIONS, comfy_ops, in_fp8, plain_backend
 from .train import matrix_peak, peak_memory
 
 SIZES = ((1280, 736), (736, 736))
@@ -38,14 +39,17 @@ TARGETS = {
 def add_options(parser: ArgumentParser) -> None:
     """How often is measured."""
     parser.add_argument("--rounds", type=int, default=5, help="times that every pass runs")
+    parser.add_argument("--attention", choices=ATTENTIONS, default="pytorch", help="kind of attention")
 
 
 def measure(options: Namespace) -> dict:
     """Measure every size; needs a CUDA device."""
     if not torch.cuda.is_available():
         sys.exit("bench cuda needs a CUDA device, and there is none. `bench cpu` compares the same at reduced width.")
+    comfy_ops("cuda", options.attention)
     return {
         "device": torch.cuda.get_device_name(),
+        "attention": options.attention,
         "rounds": options.rounds,
         "sizes": [report(RELEASED, AVShape(*size, VIDEO_FRAMES), "cuda", options.rounds) for size in SIZES],
     }
@@ -80,9 +84,9 @@ def report(config: ModelConfig, shape: AVShape, device: str, rounds: int, dtype:
 
 
 def network(config: ModelConfig, device: str, dtype: torch.dtype) -> JointModel:
-    """Make the network with seeded random weights."""
+    """Make the network with seeded random weights, as the pack makes it."""
     with torch.device("meta"):
-        model = JointModel(config).to(dtype)
+        model = JointModel(config, plain_backend(device, dtype)).to(dtype)
     model = model.to_empty(device=device)
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -94,7 +98,8 @@ def speed(model: JointModel, shape: AVShape, device: str, rounds: int, with_vide
     """Time the passes of one network, and the video branch and its peer beside them."""
     runs = {name: partial(run_pass, model, shape, one) for name, one in zip(PASSES, step_passes(), strict=True)}
     if with_video:
-        passes = video_passes(model, device, with_diffusers=False)
+        backend = plain_backend(device, model.patch_embedding.weight.dtype)
+        passes = video_passes(model, device, backend, with_diffusers=False)
         runs |= {name: partial(run_video, one, model, shape) for name, one in passes.items()}
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -139,7 +144,9 @@ def busy_seconds(run: Callable[[], object], device: str) -> float:
 
 def table(results: dict) -> str:
     """Results as text."""
-    lines = [f"{results['device']}, least of {results['rounds']}; clips of {STEPS} steps"]
+    lines = [
+        f"{results['device']}, {results['attention']} attention, least of {results['rounds']}; {STEPS} steps a clip"
+    ]
     for size in results["sizes"]:
         lines.append(f"{size['size']}, {size['peak_tflop_per_second']:.1f} teraflop/s in a product of matrices")
         for kind, one in size["formats"].items():

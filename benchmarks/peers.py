@@ -5,16 +5,16 @@ does not depend on them.
 """
 
 from collections.abc import Callable, Mapping
-from functools import cache, partial
-from types import SimpleNamespace
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from tools.pack import load_pack
 from uniavgen_core.checkpoint.quantize import FORMATS, QuantizeConfig
 from uniavgen_core.config import ModelConfig
-from uniavgen_core.layers.backend import Backend, attend
+from uniavgen_core.layers.backend import Backend
 from uniavgen_core.model.joint import JointModel
 
 from .comfyui import comfyui_arguments
@@ -22,20 +22,27 @@ from .memory import quantised_layers
 
 VideoPass = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Gives velocities of latents (B, C, T, H, W) at one time for all (B,), under a caption (B, L, caption_dim)."""
-LAYERS = ("Linear", "Conv1d", "Conv2d", "Conv3d", "LayerNorm", "RMSNorm", "GroupNorm", "Embedding")
 FP8 = QuantizeConfig()
+ATTENTIONS = {
+    "pytorch": "use_pytorch_cross_attention",
+    "sage": "use_sage_attention",
+    "flash": "use_flash_attention",
+}
+"""ComfyUI's start-up argument for each kind of attention."""
 
 
 @cache
-def comfy_ops(device: str) -> Any:
-    """ComfyUI's layers, set up for a device, with PyTorch's fused attention, which it does not use on a CPU by itself.
+def comfy_ops(device: str, attention: str = "pytorch") -> Any:
+    """ComfyUI's layers, set up for a device and one of ``ATTENTIONS``; the first call in a process decides.
+
+    By itself ComfyUI does not use PyTorch's fused attention on a CPU.
 
     Raises:
         ImportError: If ``COMFYUI_PATH`` does not lead to ComfyUI; ``dev.py bench`` sets it.
     """
     args = comfyui_arguments("bench cpu")
     args.cpu = torch.device(device).type == "cpu"
-    args.use_pytorch_cross_attention = True
+    setattr(args, ATTENTIONS[attention], True)
     import comfy.ops
 
     return comfy.ops
@@ -93,9 +100,13 @@ def diffusers_wan(config: ModelConfig, device: str, dtype: torch.dtype) -> Video
 
 
 def comfy_backend(operations: Any, device: str, dtype: torch.dtype) -> Backend:
-    """ComfyUI's layers for our network."""
-    layers = {name: partial(getattr(operations, name), dtype=dtype, device=device) for name in LAYERS}
-    return Backend(SimpleNamespace(**layers), attend)
+    """What the pack builds our network from: ComfyUI's layers, and the attention and kernels that it chooses."""
+    return load_pack().nodes.host.backend.host_backend(operations, dtype, device)
+
+
+def plain_backend(device: str, dtype: torch.dtype) -> Backend:
+    """The same for weights that are neither packed nor on the way; layers are made on the meta device."""
+    return comfy_backend(comfy_ops(device).disable_weight_init, "meta", dtype)
 
 
 def in_fp8(model: JointModel, device: str) -> JointModel:

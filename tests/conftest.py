@@ -3,7 +3,6 @@
 ``python dev.py test`` sets ``COMFYUI_PATH``. Without it, tests that need ComfyUI fail; those in ``tests/core`` do not.
 """
 
-import importlib.util
 import os
 import shutil
 import sys
@@ -14,6 +13,7 @@ import pytest
 
 from tools.comfy_server import ComfyServer
 from tools.environment import current
+from tools.pack import load_pack
 
 ROOT = Path(__file__).parents[1]
 THREADS = 1  # two threads wait for each other wherever something else runs on the machine, such as the server
@@ -62,13 +62,8 @@ def comfyui():
 
 @pytest.fixture(scope="session")
 def pack(comfyui):  # noqa: ARG001 - asked for so that a missing ComfyUI is a clear failure
-    """The node pack, loaded as ComfyUI loads it: a package that no folder on sys.path can name."""
-    spec = importlib.util.spec_from_file_location(
-        "uniavgen_pack", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
-    )
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """The node pack, loaded as ComfyUI loads it."""
+    return load_pack()
 
 
 @pytest.fixture(scope="session")

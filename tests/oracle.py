@@ -266,15 +266,11 @@ class NaiveModel(JointModel):
         video, face = (rearrange(x, "b (t n) d -> b t n d", t=latents) for x in (clip, mask))
         to_video = audio_to_video(a2v, video, audio, face, grid, variant)
         to_audio = video_to_audio(v2a, audio, video, face, grid, variant)
-        new_video = video + to_video * self._open(state.video_noisy, interaction.audio_to_video)
-        new_audio = audio + to_audio * self._open(state.audio_noisy, interaction.video_to_audio)
+        new_video = video + to_video * state.video_noisy[..., None] * float(interaction.audio_to_video)
+        new_audio = audio + to_audio * state.audio_noisy * float(interaction.video_to_audio)
         return replace(
             state,
             video=state.video.with_tokens(torch.cat((image, new_video.flatten(1, 2)), dim=1)),
             audio=state.audio.with_tokens(torch.cat((voice, new_audio), dim=1)),
             face_masks=(*state.face_masks, face.squeeze(-1)),
         )
-
-    @staticmethod
-    def _open(noisy, switched_on):
-        return float(switched_on) * (1.0 if noisy is None else noisy)

@@ -8,11 +8,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import comfy.model_management
+import comfy.quant_ops
 import torch
 from comfy.ldm.modules.attention import optimized_attention
 from comfy.quant_ops import QuantizedTensor
 from torch import Tensor, nn
 
+from ...uniavgen_core.layers import backend
 from ...uniavgen_core.layers.backend import Backend
 from .gguf import LAYOUT as GGUF
 
@@ -38,6 +40,32 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = No
     return optimized_attention(q, k, v, heads=heads, mask=mask, transformer_options=options or {})
 
 
+def fused(x: Tensor) -> bool:
+    """Whether ComfyUI's kernels, which have no gradients, stand in for operators one by one."""
+    return x.is_cuda and not torch.is_grad_enabled()
+
+
+def normalise(tokens: Tensor, norm: nn.Module, shift: Tensor, scale: Tensor) -> Tensor:
+    """Normalise and modulate tokens, as ``layers.backend.normalise``."""
+    if not fused(tokens):
+        return backend.normalise(tokens, norm, shift, scale)
+    steps = tokens.unflatten(1, (shift.shape[1], -1))
+    return comfy.quant_ops.ck.adaln(steps, scale[:, :, None], shift[:, :, None], norm.eps).flatten(1, 2)
+
+
+def turn(x: Tensor, norm: nn.Module, rotation: Tensor | None, heads: int, into: Tensor | None = None) -> Tensor:
+    """Normalise and rotate queries or keys, as ``layers.backend.turn``.
+
+    ComfyUI's kernel rotates in place, so that nothing is gained by parts of a sequence.
+    """
+    if not fused(x):
+        return backend.turn(x, norm, rotation, heads, into)
+    x = norm(x)
+    if rotation is not None:
+        comfy.quant_ops.ck.apply_rope1_(x.unflatten(-1, (heads, -1)), rotation)
+    return x
+
+
 def cast(parameter: Tensor, like: Tensor) -> Tensor:
     """Bring a bare parameter, which ComfyUI's layers do not manage, to the dtype and device of ``like``."""
     return comfy.model_management.cast_to(parameter, dtype=like.dtype, device=like.device)
@@ -57,4 +85,4 @@ def repeatable(layer: nn.Module, like: Tensor) -> bool:
 def host_backend(operations: Any, dtype: torch.dtype | None, device: torch.device | None) -> Backend:
     """Backend whose layers are built from ``operations`` (a ``comfy.ops`` class) with this dtype on this device."""
     layers = {name: partial(getattr(operations, name), dtype=dtype, device=device) for name in LAYERS}
-    return Backend(SimpleNamespace(**layers), attend, cast, repeatable)
+    return Backend(SimpleNamespace(**layers), attend, normalise, turn, cast, repeatable)

@@ -47,11 +47,11 @@ def test_a_gate_weighs_the_update_of_its_own_time_step():
 
 
 def test_rotation_keeps_lengths_and_depends_on_distance_alone():
-    q, k = vectors(1, 1, 16), vectors(1, 1, 16)
+    q, k = vectors(1, 1, 2, 8), vectors(1, 1, 2, 8)
     products = []
     for shift in (0, 5, 40):
         at = rotation_1d(torch.tensor([3.0 + shift, 7.0 + shift]), 8)
-        a, b = rotate(q, at[:1], 2), rotate(k, at[1:], 2)
+        a, b = rotate(q, at[:, :1]), rotate(k, at[:, 1:])
         torch.testing.assert_close(a.norm(), q.norm(), atol=1e-6, rtol=0)
         products.append((a * b).sum())
     torch.testing.assert_close(products[1:], products[:1] * 2, atol=2e-5, rtol=0)
@@ -59,27 +59,42 @@ def test_rotation_keeps_lengths_and_depends_on_distance_alone():
 
 
 def test_neighbouring_channels_turn_together_by_the_position():
-    x = torch.zeros(1, 1, 8)
+    x = torch.zeros(1, 1, 1, 8)
     x[..., 0] = 1
-    turned = rotate(x, rotation_1d(torch.tensor([0.5]), 8), 1)[0, 0]
+    turned = rotate(x, rotation_1d(torch.tensor([0.5]), 8))[0, 0, 0]
     assert turned[:2].tolist() == pytest.approx([math.cos(0.5), math.sin(0.5)])
     assert turned[2:].abs().max() == 0
 
 
 def test_every_head_turns_alike():
-    x = vectors(1, 5, 8).repeat(1, 1, 3)
-    turned = rotate(x, rotation_1d(torch.arange(5), 8), 3).unflatten(-1, (3, 8))
+    x = vectors(1, 5, 1, 8).repeat(1, 1, 3, 1)
+    turned = rotate(x, rotation_1d(torch.arange(5), 8))
     torch.testing.assert_close(turned[:, :, 0], turned[:, :, 2])
+
+
+def test_every_sequence_may_have_positions_of_its_own():
+    x, positions = vectors(2, 3, 2, 8), torch.tensor([[0.0, 1.0, 2.0], [5.0, 0.5, 7.0]])
+    turned = rotate(x, rotation_1d(positions, 8))
+    for own, alone, at in zip(turned, x, positions, strict=True):
+        assert torch.equal(own, rotate(alone[None], rotation_1d(at, 8))[0])
+
+
+def test_a_table_holds_matrices_that_turn_back_and_forth():
+    table = rotation_3d(torch.arange(3.0), 2, 2, 12)
+    x = vectors(1, 12, 1, 6, 2)
+    turned = (table.double() @ x.double()[..., None])[..., 0].to(x)
+    torch.testing.assert_close(turned.flatten(-2), rotate(x.flatten(-2), table))
+    torch.testing.assert_close(rotate(turned.flatten(-2), table.mT), x.flatten(-2))
 
 
 @pytest.mark.parametrize(("width", "split"), [(128, (22, 21, 21)), (32, (6, 5, 5)), (12, (2, 2, 2))])
 def test_pairs_are_split_over_time_row_and_column(width, split):
     assert axis_pairs(width) == split
-    grid = rotation_3d(torch.tensor([0.0, 3.0]), 2, 5, width).unflatten(0, (2, 2, 5))
+    grid = rotation_3d(torch.tensor([0.0, 3.0]), 2, 5, width)[0, :, 0].unflatten(0, (2, 2, 5))
     bounds = (0, split[0], split[0] + split[1], sum(split))
     steps = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
     for axis, step in enumerate(steps):
-        moved = (grid[0, 0, 0] != grid[step]).any(-1)
+        moved = (grid[0, 0, 0] != grid[step]).flatten(-2).any(-1)
         expected = torch.zeros(sum(split), dtype=torch.bool)
         expected[bounds[axis] : bounds[axis + 1]] = True
         assert torch.equal(moved, expected)
@@ -88,8 +103,8 @@ def test_pairs_are_split_over_time_row_and_column(width, split):
 def test_window_keys_turn_in_their_time_pairs_as_in_a_line():
     times = torch.arange(9.0)
     line, window = rotation_1d(times, 32), rotation_time_only(times, 32)
-    torch.testing.assert_close(window[:, :6], line[:, :6])
-    assert (window[:, 6:] == torch.tensor([1.0, 0.0])).all()
+    torch.testing.assert_close(window[..., :6, :, :], line[..., :6, :, :])
+    assert (window[..., 6:, :, :] == torch.eye(2)).all()
 
 
 def test_time_features_are_cosines_then_sines_at_falling_frequencies():

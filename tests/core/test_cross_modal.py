@@ -153,9 +153,8 @@ def test_one_audio_token_agrees_with_torchs_attention(parts):
     got = v2a(audio, video, torch.ones(1, LATENTS * TOKENS, 1, dtype=torch.float64), geometry)[0, token]
     source = video[:, latent * TOKENS : (latent + 1) * TOKENS]
     q, k = v2a.norm_q(v2a.q(audio[:, token : token + 1])), v2a.norm_k(v2a.k(source))
-    angle = geometry.v2a_key_rotation.double()
-    turned = torch.view_as_complex(k.unflatten(-1, (v2a.heads, -1, 2)).contiguous())
-    turned = torch.view_as_real(turned * torch.view_as_complex(angle.contiguous())[:, None]).flatten(2)
+    matrices = geometry.v2a_key_rotation.double()
+    turned = (matrices @ k.unflatten(-1, (v2a.heads, -1, 2))[..., None]).flatten(2)
     torch_attention = torch.nn.MultiheadAttention(TINY.audio.dim, v2a.heads, batch_first=True, dtype=torch.float64)
     eye, zero = torch.eye(TINY.audio.dim, dtype=torch.float64), torch.zeros(3 * TINY.audio.dim, dtype=torch.float64)
     torch_attention.load_state_dict(

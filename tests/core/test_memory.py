@@ -53,6 +53,17 @@ def test_parts_give_what_the_whole_does_and_layers_that_are_fetched_run_once(cli
     assert (min(counts) > 1) == (backend is not WHOLE)
 
 
+@pytest.mark.usefixtures("small_parts")
+def test_parts_give_what_the_whole_does_in_mixed_precision():
+    model, clip = random_model(dtype=torch.float32), Clip(voice=5, dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        whole = clip.run(model)
+        with torch.no_grad():
+            in_parts = clip.run(model)
+    torch.testing.assert_close(in_parts.video, whole.video, rtol=0.02, atol=0.02)
+    torch.testing.assert_close(in_parts.audio, whole.audio, rtol=0.02, atol=0.02)
+
+
 def test_parts_cover_a_sequence_once_and_may_take_its_place():
     x = torch.arange(10.0)[None, :, None]
     assert [index for span in spans(10, 4) for index in range(10)[span]] == list(range(10))
@@ -70,7 +81,7 @@ def test_gradients_are_those_of_the_whole_though_memory_for_parts_was_offered(sm
     assert torch.equal(x.grad, 2 * x.detach())
 
 
-MOST = {(1280, 736): 700, (736, 736): 420, (480, 480): 215}
+MOST = {(1280, 736): 705, (736, 736): 420, (480, 480): 215}
 """Megabytes of activations at the released size in bfloat16, 81 frames. A plain pass took 1580, 911 and 398."""
 
 

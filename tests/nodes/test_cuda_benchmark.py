@@ -18,7 +18,7 @@ def results(comfyui):  # noqa: ARG001 - so that a missing ComfyUI is a clear fai
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cuda, "matrix_peak", lambda *_: 1e10)
         size = cuda.report(SMALL, SHAPE, "cpu", rounds=2, dtype=torch.float32)
-    return {"device": "CPU", "rounds": 2, "sizes": [size]}
+    return {"device": "CPU", "attention": "pytorch", "rounds": 2, "sizes": [size]}
 
 
 @pytest.mark.parametrize("kind", ["bf16", "fp8"])

@@ -9,8 +9,6 @@ from typing import Any
 from torch import Tensor, nn
 
 from .backend import Backend
-from .parts import by_parts, part_size
-from .rope import rotate
 
 EPS = 1e-6
 
@@ -21,32 +19,13 @@ class AttentionLayers(nn.Module):
     def __init__(self, dim: int, context_dim: int, heads: int, backend: Backend) -> None:
         super().__init__()
         self.heads = heads
-        self.attention = backend.attention
+        self.attention, self.turn = backend.attention, backend.turn
         self.q = backend.ops.Linear(dim, dim)
         self.k = backend.ops.Linear(context_dim, dim)
         self.v = backend.ops.Linear(context_dim, dim)
         self.o = backend.ops.Linear(dim, dim)
         self.norm_q = backend.ops.RMSNorm(dim, eps=EPS)
         self.norm_k = backend.ops.RMSNorm(dim, eps=EPS)
-
-    def turn(self, x: Tensor, norm: nn.Module, rotation: Tensor | None, into: Tensor | None = None) -> Tensor:
-        """Normalise and rotate projected queries or keys.
-
-        Args:
-            x: Queries or keys, (B, N, D).
-            norm: Their norm.
-            rotation: Their rotations, (N, pairs, 2) or (B, N, pairs, 2); None for none.
-            into: Memory for the result where autograd does not look, for example ``x``; None for new memory.
-
-        Returns:
-            Turned queries or keys, (B, N, D).
-        """
-
-        def work(part: slice) -> Tensor:
-            normed = norm(x[:, part])
-            return normed if rotation is None else rotate(normed, rotation[..., part, :, :], self.heads)
-
-        return by_parts(work, x.shape[1], part_size(x.shape[1]), into)
 
 
 class Attention(AttentionLayers):
@@ -65,7 +44,7 @@ class Attention(AttentionLayers):
         Args:
             tokens: Where queries come from, (B, N, D).
             context: Where keys and values come from, (B, M, context_dim).
-            rotations: Rotations of the queries and of the keys, (N or M, pairs, 2); None leaves them unrotated.
+            rotations: Of the queries and of the keys, (1 or B, N or M, 1, pairs, 2, 2); None leaves them unrotated.
             mask: Which keys count, bool, (B, M); None for all.
             options: Data of the host, handed to its attention function.
 
@@ -79,5 +58,5 @@ class Attention(AttentionLayers):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values as ``forward`` attends with them, each (B, N or M, D)."""
         q, k = self.q(tokens), self.k(context)
-        q, k = self.turn(q, self.norm_q, rotations[0], into=q), self.turn(k, self.norm_k, rotations[1], into=k)
-        return q, k, self.v(context)
+        q = self.turn(q, self.norm_q, rotations[0], self.heads, into=q)
+        return q, self.turn(k, self.norm_k, rotations[1], self.heads, into=k), self.v(context)

@@ -6,7 +6,6 @@ Dimension key: B batch, T time steps, N tokens per step, D width.
 """
 
 import torch
-from einops import rearrange
 from torch import Tensor
 
 
@@ -21,20 +20,22 @@ def modulate(tokens: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     Returns:
         ``tokens * (1 + scale) + shift``, (B, T * N, D).
     """
-    steps = rearrange(tokens, "b (t n) d -> b t n d", t=shift.shape[1])
-    return rearrange(torch.addcmul(shift[:, :, None], steps, 1 + scale[:, :, None]), "b t n d -> b (t n) d")
+    steps = tokens.unflatten(1, (shift.shape[1], -1))
+    return torch.addcmul(shift[:, :, None], steps, 1 + scale[:, :, None]).flatten(1, 2)
 
 
-def gated_add(tokens: Tensor, update: Tensor, gate: Tensor) -> Tensor:
+def gated_add(tokens: Tensor, update: Tensor, gate: Tensor, in_place: bool = False) -> Tensor:
     """Add a gated residual.
 
     Args:
         tokens: Residual stream, (B, T * N, D).
         update: What a sub-layer computed, (B, T * N, D).
-        gate: Its weight, (B, T, D).
+        gate: Its weight, (B, T, D) or (B, T, 1).
+        in_place: Whether the result takes the place of ``tokens``.
 
     Returns:
         ``tokens + update * gate``, (B, T * N, D).
     """
-    before, steps = (rearrange(x, "b (t n) d -> b t n d", t=gate.shape[1]) for x in (tokens, update))
-    return rearrange(torch.addcmul(before, steps, gate[:, :, None]), "b t n d -> b (t n) d")
+    before, steps = (x.unflatten(1, (gate.shape[1], -1)) for x in (tokens, update))
+    add = before.addcmul_ if in_place else before.addcmul
+    return add(steps, gate[:, :, None]).flatten(1, 2)

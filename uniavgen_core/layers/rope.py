@@ -2,11 +2,12 @@
 
 Pairs are interleaved: channels 2i and 2i + 1 rotate together. Source: RoFormer (arXiv:2104.09864); the three-way split
 of the pairs over (time, row, column) as in Wan.
-Dimension key: N tokens, P pairs per head, H heads.
+A table of rotations holds a 2x2 matrix for every token and pair, (1, N, 1, P, 2, 2), as the kernels of ComfyUI take it;
+the first axis is B where every sequence of a batch has its own.
+Dimension key: B batch, N tokens, P pairs per head, H heads.
 """
 
 import torch
-from einops import rearrange
 from torch import Tensor
 
 from .embeddings import THETA, exact
@@ -31,9 +32,10 @@ def rotation_1d(positions: Tensor, head_dim: int) -> Tensor:
         head_dim: Channels per head.
 
     Returns:
-        Cosine and sine, float32, (N, P, 2) or (B, N, P, 2).
+        Rotations, float32, (1, N, 1, P, 2, 2) or (B, N, 1, P, 2, 2).
     """
-    return _rotation(positions.to(exact(positions.device))[..., None] * frequencies(head_dim // 2, positions.device))
+    positions = torch.atleast_2d(positions).to(exact(positions.device))
+    return _rotations(positions[..., None] * frequencies(head_dim // 2, positions.device))
 
 
 def rotation_3d(times: Tensor, rows: int, columns: int, head_dim: int) -> Tensor:
@@ -46,14 +48,14 @@ def rotation_3d(times: Tensor, rows: int, columns: int, head_dim: int) -> Tensor
         head_dim: Channels per head.
 
     Returns:
-        Cosine and sine, float32, (T * rows * columns, P, 2).
+        Rotations, float32, (1, T * rows * columns, 1, P, 2, 2).
     """
     device = times.device
     axes = (times, *(torch.arange(n, device=device) for n in (rows, columns)))
     grid = torch.meshgrid(*(axis.to(exact(device)) for axis in axes), indexing="ij")
     pairs = axis_pairs(head_dim)
     angles = [axis.flatten()[:, None] * frequencies(n, device) for axis, n in zip(grid, pairs, strict=True)]
-    return _rotation(torch.cat(angles, dim=-1))
+    return _rotations(torch.cat(angles, dim=-1)[None])
 
 
 def rotation_time_only(times: Tensor, head_dim: int) -> Tensor:
@@ -64,29 +66,29 @@ def rotation_time_only(times: Tensor, head_dim: int) -> Tensor:
         head_dim: Channels per head.
 
     Returns:
-        Cosine and sine, float32, (N, P, 2); row and column pairs stay as they are.
+        Rotations, float32, (1, N, 1, P, 2, 2); row and column pairs stay as they are.
     """
     turning = torch.arange(head_dim // 2, device=times.device) < axis_pairs(head_dim)[0]
-    return _rotation(times.to(exact(times.device))[:, None] * frequencies(head_dim // 2, times.device) * turning)
+    times = times.to(exact(times.device))
+    return _rotations((times[:, None] * frequencies(head_dim // 2, times.device) * turning)[None])
 
 
-def rotate(x: Tensor, rotation: Tensor, heads: int) -> Tensor:
+def rotate(x: Tensor, rotation: Tensor) -> Tensor:
     """Rotate every head of every token.
 
     Args:
-        x: Queries or keys, (B, N, H * 2 P).
-        rotation: Cosine and sine, (N, P, 2) or (B, N, P, 2).
-        heads: Number of heads.
+        x: Queries or keys, (B, N, H, 2 P).
+        rotation: Rotations, (1 or B, N, 1, P, 2, 2).
 
     Returns:
         Rotated tokens, shape and dtype of ``x``.
     """
-    pairs = rearrange(x, "b n (h p two) -> b n h p two", h=heads, two=2)
-    cos, sin = rotation[..., None, :, :].unbind(-1)
-    even, odd = pairs.unbind(-1)
-    rotated = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
-    return rearrange(rotated, "b n h p two -> b n (h p two)").to(x.dtype)
+    cos, sin = rotation[..., 0, 0], rotation[..., 1, 0]
+    even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
+    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2).to(x.dtype)
 
 
-def _rotation(angles: Tensor) -> Tensor:
-    return torch.stack((angles.cos(), angles.sin()), dim=-1).float()
+def _rotations(angles: Tensor) -> Tensor:
+    """Matrices that turn by angles (B, N, P), with an axis for the heads, (B, N, 1, P, 2, 2)."""
+    cos, sin = angles.cos(), angles.sin()
+    return torch.stack((cos, -sin, sin, cos), dim=-1).unflatten(-1, (2, 2))[:, :, None].float()

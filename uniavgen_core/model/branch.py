@@ -17,8 +17,8 @@ from ..config import BranchConfig
 from ..layers.attention import EPS, Attention
 from ..layers.backend import Backend
 from ..layers.embeddings import sinusoid
-from ..layers.modulation import gated_add, modulate
-from ..layers.parts import LEAST, by_parts, part_size, spans
+from ..layers.modulation import gated_add
+from ..layers.parts import LEAST, spans
 
 PARTS = 3
 """Of a block: self-attention, text cross-attention, feed-forward."""
@@ -34,7 +34,7 @@ class Stream:
         tokens: The residual stream, (B, T * N, D).
         temb: Time embedding of each time step, (B, T, D).
         modulation: Six projected modulation vectors of each time step, (B, T, 6, D).
-        rotation: Rotary table of the self-attention, (T * N, pairs, 2).
+        rotation: Rotary table of the self-attention, (1, T * N, 1, pairs, 2, 2).
         text: Text tokens the branch reads, (B, L, D).
         text_rotations: Rotary tables of text queries and keys; (None, None) for none.
         text_mask: Which text tokens count, bool, (B, L); None for all.
@@ -59,7 +59,7 @@ class Block(nn.Module):
     def __init__(self, config: BranchConfig, backend: Backend) -> None:
         super().__init__()
         dim, ops = config.dim, backend.ops
-        self.cast, self.repeatable = backend.cast, backend.repeatable
+        self.cast, self.repeatable, self.normalise = backend.cast, backend.repeatable, backend.normalise
         self.norm1 = ops.LayerNorm(dim, eps=EPS, elementwise_affine=False)
         self.self_attn = Attention(dim, dim, config.num_heads, backend)
         self.norm3 = ops.LayerNorm(dim, eps=EPS)
@@ -77,7 +77,7 @@ class Block(nn.Module):
 
     def _attend(self, stream: Stream, options: Any) -> Tensor:
         shift, scale, gate = self._modulation(stream, slice(3))
-        heard = modulate(self.norm1(stream.tokens), shift, scale)
+        heard = self.normalise(stream.tokens, self.norm1, shift, scale)
         heard = self.self_attn.project(heard, heard, (stream.rotation, stream.rotation))
         heard = self.self_attn.attention(*heard, self.self_attn.heads, options=options)  # lets go of what it was fed
         return gated_add(stream.tokens, self.self_attn.o(heard), gate)
@@ -90,34 +90,31 @@ class Block(nn.Module):
     def _transform(self, stream: Stream, options: Any) -> Tensor:
         del options
         shift, scale, gate = self._modulation(stream, slice(3, 6))
-        per_step = stream.tokens.shape[1] // shift.shape[1]
-
-        def work(part: slice) -> Tensor:
-            steps = slice(part.start // per_step, part.stop // per_step)
-            tokens = stream.tokens[:, part]
-            update = self._feed(modulate(self.norm2(tokens), shift[:, steps], scale[:, steps]))
-            return gated_add(tokens, update, gate[:, steps])
-
-        return by_parts(work, stream.tokens.shape[1], self._feed_size(stream.tokens, per_step))
+        tokens, steps = stream.tokens, shift.shape[1]
+        if torch.is_grad_enabled():
+            return gated_add(tokens, self._feed(tokens, shift, scale), gate)
+        per_step = tokens.shape[1] // steps
+        for part in spans(steps, self._feed_size(tokens, per_step)):
+            some = tokens[:, part.start * per_step : part.stop * per_step]
+            gated_add(some, self._feed(some, shift[:, part], scale[:, part]), gate[:, part], in_place=True)
+        return tokens  # which the part before made, so that nobody else has them
 
     def _feed_size(self, tokens: Tensor, per_step: int) -> int:
-        """Tokens that the feed-forward takes at once, whole time steps of ``per_step`` tokens."""
+        """Time steps of ``per_step`` tokens that the feed-forward takes at once."""
         widen, _, narrow = self.ffn
-        if not all(self.repeatable(layer, tokens) for layer in (widen, narrow)):
-            return tokens.shape[1]
         steps = tokens.shape[1] // per_step
+        if not all(self.repeatable(layer, tokens) for layer in (widen, narrow)):
+            return steps
         most = max(LEAST, HIDDEN * tokens.shape[1] * tokens.shape[2] / self.ffn_dim) / per_step
         parts = ceil(steps / max(1, int(most)))
-        return ceil(steps / parts) * per_step
+        return ceil(steps / parts)
 
-    def _feed(self, tokens: Tensor) -> Tensor:
+    def _feed(self, tokens: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+        tokens = self.normalise(tokens, self.norm2, shift, scale)
         if torch.is_grad_enabled():
             return self.ffn(tokens)
         widen, bend, narrow = self.ffn
-        hidden = widen(tokens)
-        for part in spans(tokens.shape[1], part_size(tokens.shape[1])):
-            hidden[:, part] = bend(hidden[:, part])
-        return narrow(hidden)
+        return narrow(torch.ops.aten.gelu_(widen(tokens), approximate=bend.approximate))
 
     def _modulation(self, stream: Stream, which: slice) -> tuple[Tensor, ...]:
         """Some of the six modulation vectors, each (B, T, D)."""
@@ -130,7 +127,7 @@ class Head(nn.Module):
 
     def __init__(self, dim: int, out_dim: int, backend: Backend) -> None:
         super().__init__()
-        self.cast = backend.cast
+        self.cast, self.normalise = backend.cast, backend.normalise
         self.norm = backend.ops.LayerNorm(dim, eps=EPS, elementwise_affine=False)
         self.head = backend.ops.Linear(dim, out_dim)
         self.modulation = nn.Parameter(torch.empty(1, 2, dim))
@@ -138,7 +135,7 @@ class Head(nn.Module):
     def forward(self, tokens: Tensor, temb: Tensor) -> Tensor:
         """Project tokens (B, T * N, D) under the time embedding (B, T, D) to (B, T * N, out_dim)."""
         shift, scale = (self.cast(self.modulation, tokens)[:, None] + temb[:, :, None]).unbind(2)
-        return self.head(modulate(self.norm(tokens), shift, scale))
+        return self.head(self.normalise(tokens, self.norm, shift, scale))
 
 
 def time_embedding(time_dim: int, dim: int, backend: Backend) -> nn.Sequential:

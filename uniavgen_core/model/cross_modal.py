@@ -19,8 +19,6 @@ from torch import Tensor
 from ..config import ModelConfig
 from ..layers.attention import AttentionLayers
 from ..layers.backend import Backend
-from ..layers.parts import by_parts, part_size
-from ..layers.rope import rotate
 from .face_mask import FaceMaskHead, WholePicture
 from .geometry import Geometry
 from .mixture import Seen, attend_mixes
@@ -61,12 +59,12 @@ class AudioToVideoAttention(CrossModalAttention):
         """
         frames, tracks = geometry.num_latents, face_mask.shape[-1]
         q = self.q(video)
-        q = self.turn(q, self.norm_q, geometry.a2v_query_rotation, into=q)
+        q = self.turn(q, self.norm_q, geometry.a2v_query_rotation, self.heads, into=q)
         if tracks > 1:
             q = q.repeat_interleave(tracks, dim=0)
         q = rearrange(q, "b (t n) d -> (b t) n d", t=frames)
-        k, v = (x[:, geometry.windows].flatten(0, 1) for x in (self.norm_k(self.k(audio)), self.v(audio)))
-        k = rotate(k, geometry.a2v_key_rotation, self.heads)
+        k, v = (x(audio)[:, geometry.windows].flatten(0, 1) for x in (self.k, self.v))
+        k = self.turn(k, self.norm_k, geometry.a2v_key_rotation, self.heads)
         heard = self.attention(q, k, v, self.heads, options=options)
         del q  # as large as what was heard
         heard = rearrange(heard, "(b k t) n d -> k b (t n) d", k=tracks, t=frames)
@@ -101,7 +99,7 @@ class VideoToAudioAttention(CrossModalAttention):
         Returns:
             Update of the audio tokens, (B * K, S, audio_dim); every track sees its own faces.
         """
-        q = self.turn(self.q(audio), self.norm_q, geometry.v2a_query_rotation)
+        q = self.turn(self.q(audio), self.norm_q, geometry.v2a_query_rotation, self.heads)
         faces = (video[:, None] * rearrange(face_mask, "b n k -> b k n 1")).flatten(0, 1)
         if geometry.seen_order is None:
             seen = self._see_all(q, faces, geometry, options)
@@ -113,7 +111,7 @@ class VideoToAudioAttention(CrossModalAttention):
 
     def _see_all(self, q: Tensor, faces: Tensor, geometry: Geometry, options: Any) -> Tensor:
         k = self.k(faces)
-        k = self.turn(k, self.norm_k, geometry.v2a_key_rotation, into=k)
+        k = self.turn(k, self.norm_k, geometry.v2a_key_rotation, self.heads, into=k)
         return self.attention(q, k, self.v(faces), self.heads, options=options)
 
     def _show(self, faces: Tensor, geometry: Geometry) -> tuple[Seen, Seen]:
@@ -135,13 +133,8 @@ class VideoToAudioAttention(CrossModalAttention):
 
     def _project(self, faces: Tensor, rotation: Tensor) -> Seen:
         """Keys and values of latents (B, N, D), or of one token (B, 1, D) that is everywhere."""
-        keys, values = (x.expand(-1, len(rotation), -1) for x in (self.k(faces), self.v(faces)))
-
-        def turn(part: slice) -> Tensor:
-            return rotate(self.norm_k(keys[part]), rotation, self.heads)[None]
-
-        size = max(1, part_size(len(keys) * len(rotation)) // len(rotation))
-        return Seen(keys, by_parts(turn, len(keys), size)[0], values)
+        keys, values = (x.expand(-1, rotation.shape[1], -1) for x in (self.k(faces), self.v(faces)))
+        return Seen(keys, self.turn(keys, self.norm_k, rotation, self.heads), values)
 
 
 def _sum(tracks: Iterable[Tensor]) -> Tensor:

@@ -61,13 +61,13 @@ class Geometry:
     Attributes:
         num_latents: Video latents T.
         windows: Audio token in each window slot, (T, W).
-        a2v_query_rotation: (T * N, pairs, 2).
-        a2v_key_rotation: (W, pairs, 2).
+        a2v_query_rotation: (1, T * N, 1, pairs, 2, 2).
+        a2v_key_rotation: (1, W, 1, pairs, 2, 2).
         alone: Audio tokens that see one latent, for video-to-audio; None for none.
         mixes: Audio tokens that see a mix; None for none.
         seen_order: Place of each audio token among all query slots, (S,); None where every audio token sees everything.
-        v2a_query_rotation: (S, pairs, 2), or None for no rotation.
-        v2a_key_rotation: (N, pairs, 2), or (T * N, pairs, 2) where every audio token sees everything.
+        v2a_query_rotation: (1, S, 1, pairs, 2, 2), or None for no rotation.
+        v2a_key_rotation: (1, N, 1, pairs, 2, 2); T * N where every audio token sees everything.
     """
 
     num_latents: int

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..config import Interaction, ModelConfig
 from ..layers.backend import TORCH, Backend
+from ..layers.modulation import gated_add
 from .audio_branch import AudioBranch
 from .branch import PARTS, Stream
 from .conditions import Conditions
@@ -48,8 +49,8 @@ class JointState:
         video_reference: Reference tokens at the start of the video stream.
         audio_reference: Reference tokens at the start of the audio stream.
         geometry: Tables of the interaction.
-        video_noisy: 1 where a latent takes updates, 0 where it is kept, (B, T, 1, 1); None for all ones.
-        audio_noisy: 1 where an audio token takes updates, (B * K, S, 1); None for all ones.
+        video_noisy: 1 where a latent takes updates, 0 where it is kept, (B, T, 1).
+        audio_noisy: 1 where an audio token takes updates, (B * K, S, 1).
         steering: A user's mask; None for none.
         face_masks: Masks predicted so far, each (B, T, N).
     """
@@ -59,8 +60,8 @@ class JointState:
     video_reference: int
     audio_reference: int
     geometry: Geometry
-    video_noisy: Tensor | None
-    audio_noisy: Tensor | None
+    video_noisy: Tensor
+    audio_noisy: Tensor
     steering: FaceSteering | None = None
     face_masks: tuple[Tensor, ...] = ()
 
@@ -109,8 +110,8 @@ class JointModel(VideoBranch, AudioBranch):
             video_reference=video_reference,
             audio_reference=audio_reference,
             geometry=self._geometry(video, audio),
-            video_noisy=_noisy(kept[0], video, 2),
-            audio_noisy=_noisy(kept[1], audio, 1),
+            video_noisy=_noisy(kept[0], timesteps[0], video_stream),
+            audio_noisy=_noisy(kept[1], timesteps[1], audio_stream),
             steering=conditions.steering,
         )
         del video_stream, audio_stream  # the first state holds them, and lets them go after the first layer
@@ -146,15 +147,10 @@ class JointModel(VideoBranch, AudioBranch):
         new_video, new_audio = state.video, state.audio
         if interaction.video_to_audio:
             update = v2a(audio, video, face_mask, geometry, options)
-            if state.audio_noisy is not None:
-                update = update * state.audio_noisy.to(update.dtype)
-            new_audio = _add_after_reference(state.audio, update, state.audio_reference)
+            new_audio = _add_after_reference(state.audio, update, state.audio_noisy, state.audio_reference)
         if interaction.audio_to_video:
             update = a2v(video, audio, face_mask, geometry, options)
-            if state.video_noisy is not None:
-                update = rearrange(update, "b (t n) d -> b t n d", t=geometry.num_latents)
-                update = (update * state.video_noisy.to(update.dtype)).flatten(1, 2)
-            new_video = _add_after_reference(state.video, update, state.video_reference)
+            new_video = _add_after_reference(state.video, update, state.video_noisy, state.video_reference)
         return replace(state, video=new_video, audio=new_audio, face_masks=(*state.face_masks, mask))
 
     def _face_mask(self, predicted: Tensor, state: JointState) -> Tensor:
@@ -175,11 +171,12 @@ class JointModel(VideoBranch, AudioBranch):
         return JointOutput(video, audio, masks)
 
 
-def _noisy(kept: Tensor | None, like: Tensor, trailing: int) -> Tensor | None:
-    """Turn a mask of kept places (B, T) into factors for updates, with trailing axes of size one."""
-    return None if kept is None else (~kept).to(like.dtype)[(..., *(None,) * trailing)]
+def _noisy(kept: Tensor | None, times: Tensor, stream: Stream) -> Tensor:
+    """Weights of updates (B, T, 1) in the dtype of a stream: 0 where a mask (B, T) keeps, 1 elsewhere."""
+    noisy = torch.ones_like(times) if kept is None else ~kept
+    return noisy.to(stream.tokens.dtype)[..., None]
 
 
-def _add_after_reference(stream: Stream, update: Tensor, reference: int) -> Stream:
-    tokens = stream.tokens
-    return stream.with_tokens(torch.cat((tokens[:, :reference], tokens[:, reference:] + update), dim=1))
+def _add_after_reference(stream: Stream, update: Tensor, noisy: Tensor, reference: int) -> Stream:
+    tokens = gated_add(stream.tokens[:, reference:], update, noisy.to(update.dtype))
+    return stream.with_tokens(torch.cat((stream.tokens[:, :reference], tokens), dim=1) if reference else tokens)

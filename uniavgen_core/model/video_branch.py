@@ -52,7 +52,7 @@ class VideoBranch(nn.Module):
         )
         positions = torch.arange(patches.shape[2], device=video.device)
         return Stream(
-            tokens=rearrange(patches, "b d t h w -> b (t h w) d"),
+            tokens=rearrange(patches, "b d t h w -> b (t h w) d").contiguous(),
             temb=temb,
             modulation=modulation,
             rotation=rotation_3d(positions, *patches.shape[3:], self.config.video.head_dim),

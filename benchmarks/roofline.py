@@ -1,0 +1,175 @@
+"""Least time of one sampling step on a card, computed: what every operator calculates and what it moves.
+
+The released network runs in bfloat16 as the pack runs it on a CUDA device, with ComfyUI's layers and kernels, but on
+tensors without memory, and beside it ComfyUI's own Wan2.2 network. An operator takes the longer of two times: its
+arithmetic at the speed of a large product, and the bytes that it reads and writes at the speed of memory. Launches,
+caches and kernels that reach neither speed are not seen: seconds are a bound, and the ratio of two networks tells more.
+"""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.functional import scaled_dot_product_attention
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+from uniavgen_core.checkpoint.wan import wan_names
+from uniavgen_core.config import RELEASED, ModelConfig
+from uniavgen_core.model.alignment import context_groups
+from uniavgen_core.model.joint import JointModel
+from uniavgen_core.shapes import AVShape
+
+from .cpu import run_video
+from .cuda import PASSES, STEPS, step_of
+from .flops import SIZES, TERA, VIDEO_FRAMES, run_pass, step_passes
+from .peers import comfy_backend, comfy_ops, comfyui_wan
+
+ATTENTION, PRODUCTS, REST = KINDS = ("attention", "products", "rest")
+MADE = ("empty", "new_empty", "empty_like", "empty_strided", "detach", "_unsafe_view")
+"""Operators that move nothing, though they are no views."""
+GATHERS = ("index", "index_select", "embedding")
+"""Operators that read of their first argument only as much as they return."""
+
+
+class Roofline(TorchDispatchMode):
+    """Adds up what operators calculate and move, by kind of operator.
+
+    Attributes:
+        flop: Floating point operations.
+        moved: Bytes read and written.
+        seconds: Least time.
+        operators: How many moved something.
+    """
+
+    def __init__(self, teraflop: float, terabyte: float) -> None:
+        super().__init__()
+        self.speeds = teraflop * TERA, terabyte * TERA
+        self.flop, self.moved, self.seconds = (dict.fromkeys(KINDS, 0.0) for _ in range(3))
+        self.operators = 0
+
+    def __torch_dispatch__(self, operator: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        """Run an operator and count it."""
+        result = operator(*args, **(kwargs or {}))
+        count = flop_registry.get(operator._overloadpacket)
+        flop = count(*args, **(kwargs or {}), out_val=result) if count else 0
+        moved = bytes_moved(operator, (args, kwargs), result)
+        kind = REST if count is None else ATTENTION if "attention" in operator.name() else PRODUCTS
+        self.flop[kind] += flop
+        self.moved[kind] += moved
+        self.seconds[kind] += max(flop / self.speeds[0], moved / self.speeds[1])
+        self.operators += moved > 0
+        return result
+
+
+class Fused(TorchFunctionMode):
+    """Attention by a fused kernel, which PyTorch chooses only where it finds a device."""
+
+    def __torch_function__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        """Run a function, or the kernel in its place; a mask changes nothing of what is counted."""
+        if function is scaled_dot_product_attention:
+            return torch.ops.aten._scaled_dot_product_flash_attention(*args[:3])[0]
+        return function(*args, **(kwargs or {}))
+
+
+def bytes_moved(operator: Any, given: Any, result: Any) -> int:
+    """Bytes that an operator reads and writes at least; 0 for one that only looks at a tensor in another way."""
+    name = operator._overloadpacket.__name__
+    if operator.is_view or operator.namespace == "prim" or name in MADE:
+        return 0
+    read, written = ([x for x in tree_leaves(each) if torch.is_tensor(x)] for each in (given, result))
+    if name in GATHERS:
+        return 2 * sum(map(_size, written))
+    changed = read[:1] if operator._schema.is_mutable and not written else []
+    if name == "copy_":
+        read = read[1:]
+    return sum(map(_size, (*read, *written, *changed)))
+
+
+def _size(tensor: Tensor) -> int:
+    """Bytes of a tensor, each place in memory counted once."""
+    lengths = [n if stride else 1 for n, stride in zip(tensor.shape, tensor.stride(), strict=True)]
+    return torch.Size(lengths).numel() * tensor.element_size()
+
+
+def count(run: Callable[[], Any], teraflop: float, terabyte: float) -> Roofline:
+    """Count a run on tensors without memory."""
+    with torch.no_grad(), Fused(), Roofline(teraflop, terabyte) as roofline:
+        run()
+    return roofline
+
+
+def passes_of(config: ModelConfig, shape: AVShape, device: str = "cuda") -> dict[str, Callable[[], Any]]:
+    """The passes of a step, and ComfyUI's video pass, in bfloat16, by name; for where tensors have no memory."""
+    operations, dtype = comfy_ops("cpu").disable_weight_init, torch.bfloat16
+    torch.set_default_dtype(dtype)
+    try:
+        model = JointModel(config, comfy_backend(operations, device, dtype))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    wan = comfyui_wan(config, wan_names(model.state_dict()), device, dtype)
+    passes = {name: partial(run_pass, model, shape, one) for name, one in zip(PASSES, step_passes(), strict=True)}
+    return passes | {"comfyui_video_pass": partial(run_video, wan, model, shape)}
+
+
+def report(config: ModelConfig, shape: AVShape, teraflop: float, terabyte: float) -> dict:
+    """Count a step and ComfyUI's video pass at one size, for a card of these speeds."""
+    context_groups(
+        shape.mel_frames, shape.latent_frames, config.variant
+    )  # from numbers, which cannot be without memory
+    with FakeTensorMode(), torch.device("cuda"):
+        counted = {name: count(run, teraflop, terabyte) for name, run in passes_of(config, shape).items()}
+    video = counted["comfyui_video_pass"]
+
+    def step(of: Callable[[Roofline], float]) -> float:
+        return step_of([of(counted[name]) for name in PASSES])
+
+    seconds = step(lambda one: sum(one.seconds.values()))
+    floor = step(lambda one: sum(one.flop.values())) / (teraflop * TERA)
+    return {
+        "size": f"{shape.width}x{shape.height}x{shape.video_frames}",
+        "step_seconds": {kind: step(lambda one, kind=kind: one.seconds[kind]) for kind in KINDS},
+        "video_pass_seconds": video.seconds,
+        "clip_seconds": STEPS * seconds,
+        "step_over_floor": seconds / floor,
+        "step_over_video": seconds / (2 * sum(video.seconds.values())),
+        "step_terabytes": step(lambda one: sum(one.moved.values())) / TERA,
+        "step_operators": step(lambda one: one.operators),
+        "video_pass_operators": video.operators,
+    }
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Speeds of the card; an H200's by default, which reaches five sixths of the 4.8 terabytes it is sold with."""
+    parser.add_argument("--teraflop", type=float, default=790, help="of a large bfloat16 product in a second")
+    parser.add_argument("--terabyte", type=float, default=4, help="read and written in a second")
+
+
+def measure(options: Namespace) -> dict:
+    """Count every size."""
+    speeds = {"teraflop": options.teraflop, "terabyte": options.terabyte}
+    return speeds | {"sizes": [report(RELEASED, AVShape(*size, VIDEO_FRAMES), **speeds) for size in SIZES]}
+
+
+def table(results: dict) -> str:
+    """Results as text."""
+    lines = [
+        f"Computed for {results['teraflop']:g} teraflop and {results['terabyte']:g} terabyte a second; {STEPS} steps"
+    ]
+    for size in results["sizes"]:
+        lines += ["", size["size"], f"{'seconds':24}" + "".join(f"{kind:>11}" for kind in (*KINDS, "all"))]
+        for title, key in (("step", "step_seconds"), ("ComfyUI's video pass", "video_pass_seconds")):
+            values = [size[key][kind] for kind in KINDS]
+            lines.append(f"{title:24}" + "".join(f"{value:11.4f}" for value in (*values, sum(values))))
+        for name in ("clip_seconds", "step_over_floor", "step_over_video", "step_terabytes"):
+            lines.append(f"{name:24}{size[name]:11.3f}")
+        lines.append(
+            f"{'operators':24}{size['step_operators']:11.0f} for {2 * size['video_pass_operators']} of two video passes"
+        )
+    return "\n".join(lines)

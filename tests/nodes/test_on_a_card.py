@@ -1,0 +1,143 @@
+"""What runs on a CUDA device, on tensors that claim to be there and have no memory.
+
+Operators refuse tensors of two devices there, and nobody can tell a value, for which on a card the host would wait.
+"""
+
+from dataclasses import replace
+
+import comfy.utils
+import pytest
+import torch
+from comfy.ldm.modules.attention import attention_pytorch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
+
+from tests.toys import TINY, Clip, with_variant
+from uniavgen_core.config import PAPER, Alignment, Interaction
+from uniavgen_core.layers import backend
+from uniavgen_core.layers.rope import rotation_3d
+from uniavgen_core.media.video_codec import CodecConfig, VideoCodec
+from uniavgen_core.model.alignment import context_groups
+from uniavgen_core.model.face_mask import FaceSteering
+from uniavgen_core.model.joint import JointModel
+
+SIZED = replace(TINY, latent_channels=48, mel_bins=80)
+KERNELS = {"comfy_kitchen::adaln", "comfy_kitchen::apply_rope1_"}
+
+
+@pytest.fixture
+def card(pack):
+    """A place for tensors on a device that is not there; new ones lie on it."""
+    pack.uniavgen_core.model.alignment.context_groups(26, 4, TINY.variant)  # from numbers, which such tensors have not
+    with FakeTensorMode(), torch.device("cuda"):
+        yield torch.device("cuda")
+
+
+class Names(TorchDispatchMode):
+    """Collects the names of operators that run."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = set()
+
+    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
+        self.seen.add(operator._schema.name)
+        return operator(*args, **(kwargs or {}))
+
+
+def sent(value):
+    """The same on the card."""
+    return tree_map(lambda x: x.to("cuda") if torch.is_tensor(x) else x, value)
+
+
+CLIPS = {
+    "plain": {},
+    "a reference voice": {"voice": 5},
+    "no reference image": {"image": False},
+    "two clips": {"batch": 2},
+    "a layer left out": {"skipped_layer": 1, "interaction": Interaction.OFF},
+}
+VARIANTS = {
+    "release": TINY,
+    "paper": replace(TINY, variant=PAPER),
+    "everything sees everything": with_variant(a2v_alignment=Alignment.GLOBAL, v2a_alignment=Alignment.GLOBAL),
+}
+
+
+@pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS)
+@pytest.mark.parametrize("changes", CLIPS.values(), ids=CLIPS)
+def test_the_network_stays_on_the_card_and_waits_for_nothing(changes, config):
+    context_groups(26, 4, config.variant)
+    clip = Clip(config=config, dtype=torch.float32, **changes)
+    kept = (torch.arange(4)[None] < 1).expand(clip.batch, -1), (torch.arange(26)[None] < 3).expand(clip.batch, -1)
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.device("cuda"), torch.no_grad():
+        steering = FaceSteering(torch.ones(clip.batch, 1, 4, *clip.size))
+        conditions = replace(clip.conditions, **sent(vars(clip.conditions)) | {"steering": steering})
+        output = JointModel(config)(conditions=conditions, **sent(clip.inputs | {"kept": kept}))
+    assert {output.video.device.type, output.audio.device.type, output.face_masks.device.type} == {"cuda"}
+
+
+@pytest.fixture
+def comfyuis(pack, card):
+    """ComfyUI's model, a latent, and what conditionings bring to it."""
+    model = pack.nodes.host.model
+    config = model.UniAVGenConfig(SIZED)
+    config.set_inference_dtype(torch.bfloat16, None)
+    video, audio = torch.zeros(1, 48, 4, 4, 6), torch.zeros(1, 1, 26, 80)
+    latent, shapes = comfy.utils.pack_latents([video, audio])
+    made = config.get_model({}, device=card)
+    conditionings = made.extra_conds(
+        cross_attn=torch.zeros(1, 3, SIZED.text.caption_dim),
+        latent_shapes=shapes,
+        denoise_mask=comfy.utils.pack_latents([torch.ones_like(video), torch.ones_like(audio)])[0],
+        uniavgen_reference_image=video[:, :, :1],
+        uniavgen_reference_voice=audio[:, :, :5],
+    )
+    return made, latent, {name: value.cond for name, value in conditionings.items()}
+
+
+def test_comfyuis_model_stays_on_the_card_and_runs_its_kernels_where_nobody_asks_for_gradients(comfyuis):
+    model, latent, conditionings = comfyuis
+    options = {"optimized_attention_override": lambda _, *args, **kwargs: attention_pytorch(*args, **kwargs)}
+    with Names() as names, torch.no_grad():
+        denoised = model.apply_model(latent, torch.ones(1), transformer_options=options, **conditionings)
+    assert (denoised.device.type, denoised.shape) == ("cuda", latent.shape)
+    assert names.seen >= KERNELS
+    with Names() as names, torch.enable_grad():
+        model.apply_model(latent, torch.ones(1), transformer_options=options, **conditionings)
+    assert not names.seen & KERNELS
+
+
+@pytest.mark.usefixtures("card")
+def test_the_video_codec_stays_on_the_card():
+    with torch.no_grad():
+        codec = VideoCodec(CodecConfig((8, 8, 8), 1, 2))
+        latents = codec.encode(torch.zeros(1, 3, 5, 32, 32))
+        assert codec.decode(latents).device.type == "cuda"
+
+
+@pytest.fixture
+def kernels(pack, monkeypatch):
+    """The host's layers with ComfyUI's kernels, in the form that those have on a CPU."""
+    host = pack.nodes.host.backend
+    monkeypatch.setattr(host, "fused", lambda _: True)
+    return host
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("norm", [torch.nn.RMSNorm(24, eps=1e-6), torch.nn.Identity()])
+def test_comfyuis_kernels_turn_as_the_core_does(kernels, norm):
+    x, rotation = torch.randn(2, 12, 24), rotation_3d(torch.arange(3.0), 2, 2, 12)
+    want = backend.turn(x, norm, rotation, 2)
+    torch.testing.assert_close(kernels.turn(norm(x).clone(), torch.nn.Identity(), rotation, 2), want)
+    assert torch.equal(kernels.turn(x, norm, None, 2), norm(x))
+
+
+@torch.no_grad()
+def test_comfyuis_kernels_modulate_as_the_core_does(kernels):
+    tokens, shift, scale = torch.randn(2, 12, 24), torch.randn(2, 3, 24), torch.randn(2, 3, 24)
+    norm = torch.nn.LayerNorm(24, eps=1e-6, elementwise_affine=False)
+    want = backend.normalise(tokens, norm, shift, scale)
+    torch.testing.assert_close(kernels.normalise(tokens, norm, shift, scale), want)
+    assert not torch.allclose(kernels.normalise(tokens, norm, shift.flip(1), scale), want)

@@ -1,0 +1,57 @@
+"""The computed least time of a step: bytes of operators by hand, and what the released network keeps."""
+
+import pytest
+import torch
+
+from benchmarks import roofline
+from benchmarks.roofline import count
+from uniavgen_core.config import RELEASED
+from uniavgen_core.shapes import AVShape
+
+X, Y = torch.zeros(6, 8), torch.zeros(6, 8)
+NUMBERS = 48
+WORK = {
+    "three tensors of a sum": (lambda: X + Y, 3 * NUMBERS),
+    "a tensor that takes the result, read and written": (lambda: X.mul_(Y), 3 * NUMBERS),
+    "no view": (lambda: X.unflatten(0, (2, 3)).transpose(0, 1)[1:], 0),
+    "no memory that is only taken": (lambda: torch.empty_like(X), 0),
+    "one row that stands for all": (lambda: X + Y[:1].expand(6, 8), 2 * NUMBERS + 8),
+    "a copy, read and written": (lambda: X.copy_(Y), 2 * NUMBERS),
+    "rows that are picked, not all": (lambda: X[[0, 3]], 2 * 16),
+    "what does not fit a product's result": (lambda: X @ Y.T, 2 * NUMBERS + 36),
+}
+
+
+@pytest.mark.parametrize(("work", "numbers"), WORK.values(), ids=WORK)
+def test_counted_is(work, numbers):
+    assert sum(count(work, 1, 1).moved.values()) == 4 * numbers
+
+
+def test_an_operator_takes_the_longer_of_its_two_times():
+    slow_memory, slow_products = count(lambda: X @ Y.T, 1, 1e-9), count(lambda: X @ Y.T, 1e-9, 1)
+    assert sum(slow_memory.seconds.values()) == pytest.approx(4 * (2 * NUMBERS + 36) / 1e3)
+    assert sum(slow_products.seconds.values()) == pytest.approx(2 * 6 * 8 * 6 / 1e3)
+
+
+def test_attention_is_one_kernel_that_keeps_no_scores():
+    q = torch.zeros(1, 2, 100, 8, device="meta")
+    counted = count(lambda: torch.nn.functional.scaled_dot_product_attention(q, q, q), 1, 1)
+    assert counted.flop["attention"] == 2 * 2 * 2 * 100 * 100 * 8
+    assert counted.moved["attention"] < 5 * q.nbytes
+
+
+@pytest.fixture(scope="module")
+def released(comfyui):  # noqa: ARG001 - so that a missing ComfyUI is a clear failure
+    return roofline.report(RELEASED, AVShape(1280, 736, 81), 790, 4)
+
+
+def test_a_step_takes_no_more_than_the_targets_on_a_card_that_reaches_its_speeds(released):
+    assert released["step_over_video"] <= 1.12
+    assert released["step_over_floor"] <= 1.12
+    assert released["clip_seconds"] <= 48
+
+
+def test_the_table_names_every_size(released):
+    text = roofline.table({"teraflop": 790, "terabyte": 4, "sizes": [released]})
+    assert "1280x736x81" in text
+    assert f"{released['clip_seconds']:.3f}" in text

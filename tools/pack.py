@@ -1,0 +1,20 @@
+"""Loads the node pack as ComfyUI loads it: a package that no folder on ``sys.path`` can name."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+NAME = "uniavgen_pack"
+ROOT = Path(__file__).parents[1]
+
+
+def load_pack() -> ModuleType:
+    """The pack; ComfyUI's folder must be on ``sys.path``, and its start-up arguments set."""
+    if NAME not in sys.modules:
+        spec = importlib.util.spec_from_file_location(
+            NAME, ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
+        )
+        module = sys.modules[NAME] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules[NAME]
