@@ -8,14 +8,13 @@ caches and kernels that reach neither speed are not seen: seconds are a bound, a
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn.functional import scaled_dot_product_attention
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
@@ -25,6 +24,7 @@ from uniavgen_core.config import RELEASED, ModelConfig
 from uniavgen_core.model.alignment import context_groups
 from uniavgen_core.model.joint import JointModel
 from uniavgen_core.shapes import AVShape
+from uniavgen_core.training.tracing import COUNTED
 
 from .cpu import run_video
 from .cuda import PASSES, STEPS, step_of
@@ -68,16 +68,6 @@ class Roofline(TorchDispatchMode):
         return result
 
 
-class Fused(TorchFunctionMode):
-    """Attention by a fused kernel, which PyTorch chooses only where it finds a device."""
-
-    def __torch_function__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        """Run a function, or the kernel in its place; a mask changes nothing of what is counted."""
-        if function is scaled_dot_product_attention:
-            return torch.ops.aten._scaled_dot_product_flash_attention(*args[:3])[0]
-        return function(*args, **(kwargs or {}))
-
-
 def bytes_moved(operator: Any, given: Any, result: Any) -> int:
     """Bytes that an operator reads and writes at least; 0 for one that only looks at a tensor in another way."""
     name = operator._overloadpacket.__name__
@@ -100,20 +90,24 @@ def _size(tensor: Tensor) -> int:
 
 def count(run: Callable[[], Any], teraflop: float, terabyte: float) -> Roofline:
     """Count a run on tensors without memory."""
-    with torch.no_grad(), Fused(), Roofline(teraflop, terabyte) as roofline:
+    with torch.no_grad(), Roofline(teraflop, terabyte) as roofline:
         run()
     return roofline
 
 
 def passes_of(config: ModelConfig, shape: AVShape, device: str = "cuda") -> dict[str, Callable[[], Any]]:
-    """The passes of a step, and ComfyUI's video pass, in bfloat16, by name; for where tensors have no memory."""
+    """The passes of a step, and ComfyUI's video pass, in bfloat16, by name; for where tensors have no memory.
+
+    Attention is a fused kernel, which PyTorch chooses only where it finds a device.
+    """
     operations, dtype = comfy_ops("cpu").disable_weight_init, torch.bfloat16
     torch.set_default_dtype(dtype)
     try:
-        model = JointModel(config, comfy_backend(operations, device, dtype))
+        model = JointModel(config, replace(comfy_backend(operations, device, dtype), attention=COUNTED.attention))
     finally:
         torch.set_default_dtype(torch.float32)
-    wan = comfyui_wan(config, wan_names(model.state_dict()), device, dtype)
+    options = {"optimized_attention_override": lambda _, q, k, v, heads, **__: COUNTED.attention(q, k, v, heads)}
+    wan = partial(comfyui_wan(config, wan_names(model.state_dict()), device, dtype), transformer_options=options)
     passes = {name: partial(run_pass, model, shape, one) for name, one in zip(PASSES, step_passes(), strict=True)}
     return passes | {"comfyui_video_pass": partial(run_video, wan, model, shape)}
 
@@ -128,17 +122,17 @@ def report(config: ModelConfig, shape: AVShape, teraflop: float, terabyte: float
     video = counted["comfyui_video_pass"]
 
     def step(of: Callable[[Roofline], float]) -> float:
-        return step_of([of(counted[name]) for name in PASSES])
+        return round(step_of([of(counted[name]) for name in PASSES]), 6)
 
     seconds = step(lambda one: sum(one.seconds.values()))
     floor = step(lambda one: sum(one.flop.values())) / (teraflop * TERA)
     return {
         "size": f"{shape.width}x{shape.height}x{shape.video_frames}",
         "step_seconds": {kind: step(lambda one, kind=kind: one.seconds[kind]) for kind in KINDS},
-        "video_pass_seconds": video.seconds,
-        "clip_seconds": STEPS * seconds,
-        "step_over_floor": seconds / floor,
-        "step_over_video": seconds / (2 * sum(video.seconds.values())),
+        "video_pass_seconds": {kind: round(one, 6) for kind, one in video.seconds.items()},
+        "clip_seconds": round(STEPS * seconds, 2),
+        "step_over_floor": round(seconds / floor, 4),
+        "step_over_video": round(seconds / (2 * sum(video.seconds.values())), 4),
         "step_terabytes": step(lambda one: sum(one.moved.values())) / TERA,
         "step_operators": step(lambda one: one.operators),
         "video_pass_operators": video.operators,

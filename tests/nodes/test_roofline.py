@@ -1,12 +1,18 @@
 """The computed least time of a step: bytes of operators by hand, and what the released network keeps."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from benchmarks import roofline
-from benchmarks.roofline import count
+from benchmarks.peak import LAYERS, pass_peak, peak_of
+from benchmarks.roofline import count, passes_of
 from uniavgen_core.config import RELEASED
+from uniavgen_core.model.alignment import context_groups
 from uniavgen_core.shapes import AVShape
+from uniavgen_core.training.tracing import COUNTED
 
 X, Y = torch.zeros(6, 8), torch.zeros(6, 8)
 NUMBERS = 48
@@ -34,8 +40,8 @@ def test_an_operator_takes_the_longer_of_its_two_times():
 
 
 def test_attention_is_one_kernel_that_keeps_no_scores():
-    q = torch.zeros(1, 2, 100, 8, device="meta")
-    counted = count(lambda: torch.nn.functional.scaled_dot_product_attention(q, q, q), 1, 1)
+    q = torch.zeros(1, 100, 16, device="meta")
+    counted = count(lambda: COUNTED.attention(q, q, q, 2), 1, 1)
     assert counted.flop["attention"] == 2 * 2 * 2 * 100 * 100 * 8
     assert counted.moved["attention"] < 5 * q.nbytes
 
@@ -43,6 +49,15 @@ def test_attention_is_one_kernel_that_keeps_no_scores():
 @pytest.fixture(scope="module")
 def released(comfyui):  # noqa: ARG001 - so that a missing ComfyUI is a clear failure
     return roofline.report(RELEASED, AVShape(1280, 736, 81), 790, 4)
+
+
+def test_on_a_card_a_pass_takes_no_more_memory_than_is_counted_for_the_core(released):
+    del released  # ComfyUI is there
+    shape = AVShape(480, 480, 81)
+    context_groups(shape.mel_frames, shape.latent_frames, RELEASED.variant)
+    with FakeTensorMode(), torch.device("cuda"), torch.no_grad():
+        peak = peak_of(passes_of(replace(RELEASED, num_layers=LAYERS, num_interactions=2), shape)["cond"])
+    assert 0.9 * pass_peak(RELEASED, shape) < peak <= pass_peak(RELEASED, shape)
 
 
 def test_a_step_takes_no_more_than_the_targets_on_a_card_that_reaches_its_speeds(released):

@@ -57,6 +57,8 @@ class Attention(AttentionLayers):
         self, tokens: Tensor, context: Tensor, rotations: tuple[Tensor | None, Tensor | None]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values as ``forward`` attends with them, each (B, N or M, D)."""
-        q, k = self.q(tokens), self.k(context)
+        q = self.q(tokens)
         q = self.turn(q, self.norm_q, rotations[0], self.heads, into=q)
-        return q, self.turn(k, self.norm_k, rotations[1], self.heads, into=k), self.v(context)
+        k = self.k(context)
+        k = self.turn(k, self.norm_k, rotations[1], self.heads, into=k)
+        return q, k, self.v(context)

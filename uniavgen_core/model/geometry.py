@@ -23,11 +23,11 @@ class Alone:
     """Audio tokens that see one latent as it is.
 
     Attributes:
-        latents: The latents, (G,).
+        latents: The latents, (G,), as a slice where they follow each other.
         queries: Audio token in each query slot, (G, Q); short rows repeat a token.
     """
 
-    latents: Tensor
+    latents: Tensor | slice
     queries: Tensor
 
 
@@ -127,7 +127,7 @@ def _tables(groups: Sequence[ContextGroup], like: Tensor) -> tuple[Alone | None,
     alone_slots, mixed_slots = _slots(list(single.values())), _slots([tuple(pair) for pair in paired.values()])
     places = {token: place for place, token in enumerate(token for row in alone_slots + mixed_slots for token in row)}
     order = torch.tensor([places[token] for token in sorted(places)], device=like.device)
-    alone = Alone(_index(list(single), like), _index(alone_slots, like)) if single else None
+    alone = Alone(_rows(list(single), like), _index(alone_slots, like)) if single else None
     if not paired:
         return alone, None, order
     weights = [[pair[token] for token in row] for pair, row in zip(paired.values(), mixed_slots, strict=True)]
@@ -141,6 +141,12 @@ def _slots(rows: list[Tokens]) -> list[Tokens]:
     """Rows filled to one length with their first token."""
     longest = max(map(len, rows), default=0)
     return [row + row[:1] * (longest - len(row)) for row in rows]
+
+
+def _rows(values: list[int], like: Tensor) -> Tensor | slice:
+    """Places by which rows are picked; a slice, which copies nothing, where it will do."""
+    line = range(values[0], values[0] + len(values))
+    return slice(line.start, line.stop) if values == list(line) else _index(values, like)
 
 
 def _index(values: list, like: Tensor) -> Tensor:
