@@ -135,6 +135,19 @@ def test_comfyuis_kernels_turn_as_the_core_does(kernels, norm):
 
 
 @torch.no_grad()
+def test_comfyuis_kernels_break_no_compiled_graph(kernels):
+    x, rotation = torch.randn(1, 12, 24), rotation_3d(torch.arange(3.0), 2, 2, 12)
+    shift, scale = torch.randn(2, 1, 3, 24)
+
+    def work(x):
+        turned = kernels.turn(x, torch.nn.Identity(), rotation, 2)
+        return kernels.normalise(turned, torch.nn.LayerNorm(24, elementwise_affine=False), shift, scale)
+
+    compiled = torch.compile(work, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(x.clone()), work(x.clone()))
+
+
+@torch.no_grad()
 def test_comfyuis_kernels_modulate_as_the_core_does(kernels):
     tokens, shift, scale = torch.randn(2, 12, 24), torch.randn(2, 3, 24), torch.randn(2, 3, 24)
     norm = torch.nn.LayerNorm(24, eps=1e-6, elementwise_affine=False)
