@@ -114,9 +114,8 @@ def passes_of(config: ModelConfig, shape: AVShape, device: str = "cuda") -> dict
 
 def report(config: ModelConfig, shape: AVShape, teraflop: float, terabyte: float) -> dict:
     """Count a step and ComfyUI's video pass at one size, for a card of these speeds."""
-    context_groups(
-        shape.mel_frames, shape.latent_frames, config.variant
-    )  # from numbers, which cannot be without memory
+    # Kept from here on; it is made from numbers, which tensors without memory have not.
+    context_groups(shape.mel_frames, shape.latent_frames, config.variant)
     with FakeTensorMode(), torch.device("cuda"):
         counted = {name: count(run, teraflop, terabyte) for name, run in passes_of(config, shape).items()}
     video = counted["comfyui_video_pass"]
@@ -133,7 +132,7 @@ def report(config: ModelConfig, shape: AVShape, teraflop: float, terabyte: float
         "clip_seconds": round(STEPS * seconds, 2),
         "step_over_floor": round(seconds / floor, 4),
         "step_over_video": round(seconds / (2 * sum(video.seconds.values())), 4),
-        "step_terabytes": step(lambda one: sum(one.moved.values())) / TERA,
+        "step_terabytes": step(lambda one: sum(one.moved.values()) / TERA),
         "step_operators": step(lambda one: one.operators),
         "video_pass_operators": video.operators,
     }
