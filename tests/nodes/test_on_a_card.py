@@ -5,6 +5,7 @@ Operators refuse tensors of two devices there, and nobody can tell a value, for 
 
 from dataclasses import replace
 
+import comfy.ops
 import comfy.utils
 import pytest
 import torch
@@ -28,10 +29,10 @@ KERNELS = {"comfy_kitchen::adaln", "comfy_kitchen::apply_rope1_"}
 
 @pytest.fixture
 def card(pack):
-    """A place for tensors on a device that is not there; new ones lie on it."""
+    """New tensors lie on a device that is not there."""
     pack.uniavgen_core.model.alignment.context_groups(26, 4, TINY.variant)  # from numbers, which such tensors have not
     with FakeTensorMode(), torch.device("cuda"):
-        yield torch.device("cuda")
+        yield
 
 
 class Names(TorchDispatchMode):
@@ -78,15 +79,19 @@ def test_the_network_stays_on_the_card_and_waits_for_nothing(changes, config):
     assert {output.video.device.type, output.audio.device.type, output.face_masks.device.type} == {"cuda"}
 
 
-@pytest.fixture
-def comfyuis(pack, card):
+OPTIONS = {"optimized_attention_override": lambda _, *args, **kwargs: attention_pytorch(*args, **kwargs)}
+
+
+@pytest.fixture(params=["cuda", "cpu"], ids=["weights on the card", "weights in main memory"])
+def comfyuis(pack, card, request):  # noqa: ARG001 - the card is asked for first
     """ComfyUI's model, a latent, and what conditionings bring to it."""
-    model = pack.nodes.host.model
-    config = model.UniAVGenConfig(SIZED)
+    config = pack.nodes.host.model.UniAVGenConfig(SIZED)
     config.set_inference_dtype(torch.bfloat16, None)
+    config.custom_operations = comfy.ops.disable_weight_init if request.param == "cuda" else comfy.ops.manual_cast
     video, audio = torch.zeros(1, 48, 4, 4, 6), torch.zeros(1, 1, 26, 80)
     latent, shapes = comfy.utils.pack_latents([video, audio])
-    made = config.get_model({}, device=card)
+    with torch.device(request.param) as place:
+        made = config.get_model({}, device=place)
     conditionings = made.extra_conds(
         cross_attn=torch.zeros(1, 3, SIZED.text.caption_dim),
         latent_shapes=shapes,
@@ -99,13 +104,12 @@ def comfyuis(pack, card):
 
 def test_comfyuis_model_stays_on_the_card_and_runs_its_kernels_where_nobody_asks_for_gradients(comfyuis):
     model, latent, conditionings = comfyuis
-    options = {"optimized_attention_override": lambda _, *args, **kwargs: attention_pytorch(*args, **kwargs)}
     with Names() as names, torch.no_grad():
-        denoised = model.apply_model(latent, torch.ones(1), transformer_options=options, **conditionings)
+        denoised = model.apply_model(latent, torch.ones(1), transformer_options=OPTIONS, **conditionings)
     assert (denoised.device.type, denoised.shape) == ("cuda", latent.shape)
     assert names.seen >= KERNELS
     with Names() as names, torch.enable_grad():
-        model.apply_model(latent, torch.ones(1), transformer_options=options, **conditionings)
+        model.apply_model(latent, torch.ones(1), transformer_options=OPTIONS, **conditionings)
     assert not names.seen & KERNELS
 
 
