@@ -59,7 +59,8 @@ class Roofline(TorchDispatchMode):
         result = operator(*args, **(kwargs or {}))
         count = flop_registry.get(operator._overloadpacket)
         flop = count(*args, **(kwargs or {}), out_val=result) if count else 0
-        moved = bytes_moved(operator, (args, kwargs), result)
+        given = (args, {name: value for name, value in (kwargs or {}).items() if name != "out"})
+        moved = bytes_moved(operator, given, result)
         kind = REST if count is None else ATTENTION if "attention" in operator.name() else PRODUCTS
         self.flop[kind] += flop
         self.moved[kind] += moved

@@ -36,7 +36,7 @@ class GgufLayout(QuantizedLayout):
     @classmethod
     def dequantize(cls, qdata: Tensor, params: Params) -> Tensor:
         """Unpack bytes (rows, bytes of a row) into the matrix."""
-        return unpack(qdata, BlockKind[params.kind]).to(params.orig_dtype)
+        return unpack(qdata, BlockKind[params.kind], params.orig_dtype)
 
     @classmethod
     def get_plain_tensors(cls, qtensor: QuantizedTensor) -> tuple[Tensor, ...]:

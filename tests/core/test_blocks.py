@@ -25,6 +25,13 @@ def test_any_bytes_are_read_as_the_gguf_package_reads_them(kind):
 
 
 @pytest.mark.parametrize("kind", BlockKind)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_weights_of_a_narrow_dtype_are_rounded_once(kind, dtype):
+    data = pack(torch.randn(8, 512, generator=torch.Generator().manual_seed(3)), kind)
+    assert torch.equal(unpack(data, kind, dtype), unpack(data, kind).to(dtype))
+
+
+@pytest.mark.parametrize("kind", BlockKind)
 def test_packed_weights_come_back_within_the_formats_precision(kind):
     weights = torch.randn(40, 512, generator=torch.Generator().manual_seed(0)) * 0.02
     data = pack(weights, kind)

@@ -12,9 +12,10 @@ import torch
 from comfy.ldm.modules.attention import attention_pytorch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from tests.toys import TINY, Clip, with_variant
+from uniavgen_core.checkpoint.blocks import BlockKind, unpack
 from uniavgen_core.config import PAPER, Alignment, Interaction
 from uniavgen_core.layers import backend
 from uniavgen_core.layers.rope import rotation_3d
@@ -47,9 +48,31 @@ class Names(TorchDispatchMode):
         return operator(*args, **(kwargs or {}))
 
 
-def sent(value):
-    """The same on the card."""
-    return tree_map(lambda x: x.to("cuda") if torch.is_tensor(x) else x, value)
+class Transfers(TorchDispatchMode):
+    """Counts what the host sends to the card, for which it waits."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
+        result = operator(*args, **(kwargs or {}))
+        given, made = (
+            {x.device.type for x in tree_leaves(each) if torch.is_tensor(x)} for each in ((args, kwargs), result)
+        )
+        self.count += given == {"cpu"} and made == {"cuda"}
+        return result
+
+
+def on_card(clip):
+    """A clip whose inputs are on the card."""
+
+    def sent(values):
+        return tree_map(lambda x: x.to("cuda") if torch.is_tensor(x) else x, values)
+
+    clip.conditions = replace(clip.conditions, **sent(vars(clip.conditions)))
+    clip.inputs = sent(clip.inputs)
+    return clip
 
 
 CLIPS = {
@@ -70,12 +93,14 @@ VARIANTS = {
 @pytest.mark.parametrize("changes", CLIPS.values(), ids=CLIPS)
 def test_the_network_stays_on_the_card_and_waits_for_nothing(changes, config):
     context_groups(26, 4, config.variant)
-    clip = Clip(config=config, dtype=torch.float32, **changes)
-    kept = (torch.arange(4)[None] < 1).expand(clip.batch, -1), (torch.arange(26)[None] < 3).expand(clip.batch, -1)
+    batch = changes.get("batch", 1)
+    kept = (torch.arange(4)[None] < 1).expand(batch, -1), (torch.arange(26)[None] < 3).expand(batch, -1)
+    clip = Clip(config=config, dtype=torch.float32, kept=kept, **changes)
     with FakeTensorMode(allow_non_fake_inputs=True), torch.device("cuda"), torch.no_grad():
-        steering = FaceSteering(torch.ones(clip.batch, 1, 4, *clip.size))
-        conditions = replace(clip.conditions, **sent(vars(clip.conditions)) | {"steering": steering})
-        output = JointModel(config)(conditions=conditions, **sent(clip.inputs | {"kept": kept}))
+        on_card(clip)
+        steering = FaceSteering(torch.ones(batch, 1, 4, *clip.size))
+        clip.conditions = replace(clip.conditions, steering=steering)
+        output = clip.run(JointModel(config))
     assert {output.video.device.type, output.audio.device.type, output.face_masks.device.type} == {"cuda"}
 
 
@@ -111,6 +136,28 @@ def test_comfyuis_model_stays_on_the_card_and_runs_its_kernels_where_nobody_asks
     with Names() as names, torch.enable_grad():
         model.apply_model(latent, torch.ones(1), transformer_options=OPTIONS, **conditionings)
     assert not names.seen & KERNELS
+
+
+def test_the_host_sends_nothing_during_layers():
+    context_groups(26, 4, TINY.variant)
+    counts = []
+    for layers in (2, 4):
+        config = replace(TINY, num_layers=layers, num_interactions=layers // 2)
+        with FakeTensorMode(allow_non_fake_inputs=True), torch.device("cuda"), torch.no_grad():
+            model, clip = JointModel(config), on_card(Clip(config=config, dtype=torch.float32))
+            with Transfers() as transfers:
+                clip.run(model)
+        counts.append(transfers.count)
+    assert counts[0] == counts[1] > 0
+
+
+@pytest.mark.usefixtures("card")
+@pytest.mark.parametrize("kind", BlockKind, ids=lambda kind: kind.name)
+def test_packed_weights_are_unpacked_on_the_card_alone(kind):
+    packed = torch.zeros(4, 2 * kind.value.size, dtype=torch.uint8)
+    with Transfers() as transfers:
+        weights = unpack(packed, kind)
+    assert (weights.device.type, weights.shape, transfers.count) == ("cuda", (4, 2 * kind.value.weights), 0)
 
 
 @pytest.mark.usefixtures("card")

@@ -14,10 +14,11 @@ from uniavgen_core.model.alignment import context_groups
 from uniavgen_core.shapes import AVShape
 from uniavgen_core.training.tracing import COUNTED
 
-X, Y = torch.zeros(6, 8), torch.zeros(6, 8)
+X, Y, Z = (torch.zeros(6, 8) for _ in range(3))
 NUMBERS = 48
 WORK = {
     "three tensors of a sum": (lambda: X + Y, 3 * NUMBERS),
+    "memory for a result, written": (lambda: torch.add(X, Y, out=Z), 3 * NUMBERS),
     "a tensor that takes the result, read and written": (lambda: X.mul_(Y), 3 * NUMBERS),
     "no view": (lambda: X.unflatten(0, (2, 3)).transpose(0, 1)[1:], 0),
     "no memory that is only taken": (lambda: torch.empty_like(X), 0),

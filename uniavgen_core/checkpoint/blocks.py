@@ -31,14 +31,20 @@ def _split(data: Tensor, *sizes: int) -> tuple[Tensor, ...]:
     return data.split([*sizes, data.shape[1] - sum(sizes)], dim=1)
 
 
-def _shifts(*bits: int, like: Tensor) -> Tensor:
-    return torch.tensor(bits, dtype=torch.uint8, device=like.device)[:, None]
+def _shifts(bits: int, like: Tensor) -> Tensor:
+    """Places of numbers of so many bits in a byte, (8 / bits, 1); made on the device, which need not wait for them."""
+    return torch.arange(0, 8, bits, dtype=torch.uint8, device=like.device)[:, None]
 
 
-def read_q8_0(data: Tensor) -> Tensor:
+def _times(steps: Tensor, numbers: Tensor, dtype: torch.dtype) -> Tensor:
+    """Whole numbers in float32 steps of theirs, rounded to a dtype on the way out."""
+    return torch.mul(steps, numbers, out=torch.empty(numbers.shape, dtype=dtype, device=numbers.device))
+
+
+def read_q8_0(data: Tensor, dtype: torch.dtype) -> Tensor:
     """Blocks of 32: a scale, then a byte for each weight. (N, 34) bytes to (N, 32)."""
     scale, weights = _split(data, 2)
-    return _float(scale) * weights.view(torch.int8)
+    return _times(_float(scale), weights.view(torch.int8), dtype)
 
 
 def write_q8_0(weights: Tensor) -> Tensor:
@@ -48,14 +54,14 @@ def write_q8_0(weights: Tensor) -> Tensor:
     return torch.cat((_halves(scale), rounded.to(torch.int8).view(torch.uint8)), dim=1)
 
 
-def read_q6_k(data: Tensor) -> Tensor:
+def read_q6_k(data: Tensor, dtype: torch.dtype) -> Tensor:
     """Blocks of 256: 4 low and 2 high bits a weight, a signed scale for every 16. (N, 210) bytes to (N, 256)."""
     low, high, scales, scale = _split(data, 128, 64, 16)
-    low = (low.view(-1, 2, 1, 64) >> _shifts(0, 4, like=data) & 15).reshape(-1, 8, 32)
-    high = (high.reshape(-1, 2, 1, 32) >> _shifts(0, 2, 4, 6, like=data) & 3).reshape(-1, 8, 32)
+    low = (low.view(-1, 2, 1, 64) >> _shifts(4, data) & 15).reshape(-1, 8, 32)
+    high = (high.reshape(-1, 2, 1, 32) >> _shifts(2, data) & 3).reshape(-1, 8, 32)
     weights = (low | high << 4).to(torch.int8) - 32
     steps = _float(scale) * scales.contiguous().view(torch.int8)
-    return (steps[..., None] * weights.reshape(-1, 16, 16)).flatten(1)
+    return _times(steps[..., None], weights.reshape(-1, 16, 16), dtype).flatten(1)
 
 
 def write_q6_k(weights: Tensor) -> Tensor:
@@ -72,11 +78,11 @@ def write_q6_k(weights: Tensor) -> Tensor:
     return torch.cat((low.flatten(1), high.flatten(1), scales.to(torch.int8).view(torch.uint8), scale), dim=1)
 
 
-def read_q5_k(data: Tensor) -> Tensor:
+def read_q5_k(data: Tensor, dtype: torch.dtype) -> Tensor:
     """Blocks of 256: 4 low bits and a high one a weight, a scale and a minimum for every 32. (N, 176) to (N, 256)."""
     ends, scales, high, low = _split(data, 4, 12, 32)
-    high = high[:, None] >> _shifts(*range(8), like=data) & 1
-    return _with_minima(_nibbles(low) | high << 4, ends, scales)
+    high = high[:, None] >> _shifts(1, data) & 1
+    return _with_minima(_nibbles(low) | high << 4, ends, scales, dtype)
 
 
 def write_q5_k(weights: Tensor) -> Tensor:
@@ -86,10 +92,10 @@ def write_q5_k(weights: Tensor) -> Tensor:
     return torch.cat((ends, scales, high, _packed_nibbles(numbers & 15)), dim=1)
 
 
-def read_q4_k(data: Tensor) -> Tensor:
+def read_q4_k(data: Tensor, dtype: torch.dtype) -> Tensor:
     """Blocks of 256: 4 bits a weight, a scale and a minimum for every 32. (N, 144) bytes to (N, 256)."""
     ends, scales, weights = _split(data, 4, 12)
-    return _with_minima(_nibbles(weights), ends, scales)
+    return _with_minima(_nibbles(weights), ends, scales, dtype)
 
 
 def write_q4_k(weights: Tensor) -> Tensor:
@@ -100,7 +106,7 @@ def write_q4_k(weights: Tensor) -> Tensor:
 
 def _nibbles(data: Tensor) -> Tensor:
     """Half bytes, (N, 128) to (N, 8, 32): the low halves of 32 bytes, then their high halves."""
-    return (data.reshape(-1, 4, 1, 32) >> _shifts(0, 4, like=data) & 15).reshape(-1, SUB_BLOCKS, 32)
+    return (data.reshape(-1, 4, 1, 32) >> _shifts(4, data) & 15).reshape(-1, SUB_BLOCKS, 32)
 
 
 def _packed_nibbles(numbers: Tensor) -> Tensor:
@@ -116,13 +122,14 @@ def _joined(numbers: Tensor, bits: int) -> Tensor:
     return joined
 
 
-def _with_minima(numbers: Tensor, ends: Tensor, packed: Tensor) -> Tensor:
+def _with_minima(numbers: Tensor, ends: Tensor, packed: Tensor, dtype: torch.dtype) -> Tensor:
     """Weights of blocks whose sub-blocks have 6-bit scales and minima in 12 bytes."""
     first, second, third = packed.view(-1, 3, 4).unbind(1)
     scales = torch.cat((first & 63, third & 15 | first >> 2 & 48), dim=1)
     minima = torch.cat((second & 63, third >> 4 | second >> 2 & 48), dim=1)
     steps, offsets = _float(ends[:, :2]) * scales, _float(ends[:, 2:]) * minima
-    return (steps[..., None] * numbers - offsets[..., None]).flatten(1)
+    weights = steps[..., None] * numbers
+    return torch.sub(weights, offsets[..., None], out=torch.empty_like(weights, dtype=dtype)).flatten(1)
 
 
 def _ranged(weights: Tensor, most: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -155,13 +162,13 @@ class BlockFormat:
     Attributes:
         weights: Weights in a block.
         size: Bytes of a block.
-        read: Bytes (N, size) to float32 weights (N, weights).
+        read: Bytes (N, size) to weights (N, weights) of a dtype, computed in float32.
         write: The inverse.
     """
 
     weights: int
     size: int
-    read: Callable[[Tensor], Tensor]
+    read: Callable[[Tensor, torch.dtype], Tensor]
     write: Callable[[Tensor], Tensor]
 
 
@@ -193,7 +200,7 @@ def pack(weights: Tensor, kind: BlockKind) -> Tensor:
     return form.write(weights.float().reshape(-1, form.weights)).view(len(weights), -1)
 
 
-def unpack(data: Tensor, kind: BlockKind) -> Tensor:
-    """Unpack bytes (rows, bytes of a row) into float32 weights, (rows, columns)."""
+def unpack(data: Tensor, kind: BlockKind, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Unpack bytes (rows, bytes of a row) into weights, (rows, columns), computed in float32 and rounded once."""
     form = kind.value
-    return form.read(data.reshape(-1, form.size)).view(len(data), -1)
+    return form.read(data.reshape(-1, form.size), dtype).view(len(data), -1)
