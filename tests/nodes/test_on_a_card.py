@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import comfy.ops
 import comfy.utils
+import numpy as np
 import pytest
 import torch
 from comfy.ldm.modules.attention import attention_pytorch
@@ -23,6 +24,7 @@ from uniavgen_core.media.video_codec import CodecConfig, VideoCodec
 from uniavgen_core.model.alignment import context_groups
 from uniavgen_core.model.face_mask import FaceSteering
 from uniavgen_core.model.joint import JointModel
+from uniavgen_core.training.step import Example, LossWeights, example_losses, on_device
 
 SIZED = replace(TINY, latent_channels=48, mel_bins=80)
 KERNELS = {"comfy_kitchen::adaln", "comfy_kitchen::apply_rope1_"}
@@ -149,6 +151,27 @@ def test_the_host_sends_nothing_during_layers():
                 clip.run(model)
         counts.append(transfers.count)
     assert counts[0] == counts[1] > 0
+
+
+def test_losses_of_training_are_computed_on_the_card():
+    context_groups(26, 4, TINY.variant)
+    clip = Clip(dtype=torch.float32)
+    shape = (1, clip.latents, *clip.size)
+    example = Example(
+        video=clip.video,
+        audio=clip.audio,
+        video_kept=torch.zeros(1, clip.latents, dtype=torch.bool),
+        audio_kept=torch.zeros(1, clip.tokens, dtype=torch.bool),
+        face=torch.ones(shape),
+        mouth=torch.ones(shape),
+        conditions=clip.conditions,
+    )
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.autocast("cuda", torch.bfloat16):
+        with torch.device("cuda"):
+            model = JointModel(TINY)
+        weights, own = LossWeights(face=2, mask=1, mouth=1), [np.random.default_rng(0)]
+        losses = example_losses(model, on_device(example, "cuda"), torch.ones(1).to("cuda"), weights, own)
+    assert {loss.device.type for loss in losses.values()} == {"cuda"}
 
 
 @pytest.mark.usefixtures("card")
