@@ -10,10 +10,12 @@ one format are there at once: 28 GB of memory do.
 
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 
 import torch
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from uniavgen_core.config import RELEASED, ModelConfig
@@ -138,8 +140,14 @@ def busy_seconds(run: Callable[[], object], device: str) -> float:
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_cuda else [])]
     with profile(activities=activities) as profiler:
         settled(run, device)()
-    name = "self_device_time_total" if on_cuda else "self_cpu_time_total"
-    return sum(getattr(event, name) for event in profiler.key_averages()) * 1e-6
+    return microseconds(profiler.key_averages(), on_cuda) * 1e-6
+
+
+def microseconds(events: Iterable[Any], on_cuda: bool) -> float:
+    """Time in kernels, or in operators; the profiler lists a kernel's time with the operator that launched it, too."""
+    if not on_cuda:
+        return sum(event.self_cpu_time_total for event in events)
+    return sum(event.self_device_time_total for event in events if event.device_type is DeviceType.CUDA)
 
 
 def table(results: dict) -> str:

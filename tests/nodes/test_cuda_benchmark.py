@@ -2,9 +2,11 @@
 
 from argparse import Namespace
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.autograd import DeviceType
 
 from benchmarks import cuda
 from benchmarks.__main__ import main
@@ -47,6 +49,13 @@ def test_busy_time_is_the_time_inside_operators():
 
     assert cuda.busy_seconds(run, "cpu") > 0
     assert cuda.busy_seconds(lambda: None, "cpu") < cuda.busy_seconds(run, "cpu")
+
+
+def test_a_kernels_time_counts_once_though_its_operator_has_it_too():
+    operator = SimpleNamespace(device_type=DeviceType.CPU, self_device_time_total=7.0, self_cpu_time_total=2.0)
+    kernel = SimpleNamespace(device_type=DeviceType.CUDA, self_device_time_total=7.0, self_cpu_time_total=0.0)
+    assert cuda.microseconds([operator, kernel], on_cuda=True) == 7
+    assert cuda.microseconds([operator, kernel], on_cuda=False) == 2
 
 
 def test_the_table_sets_measures_beside_targets(results):
