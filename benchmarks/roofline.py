@@ -30,6 +30,7 @@ from .cpu import run_video
 from .cuda import PASSES, STEPS, step_of
 from .flops import SIZES, TERA, VIDEO_FRAMES, run_pass, step_passes
 from .peers import comfy_backend, comfy_ops, comfyui_wan
+from .train import default_dtype
 
 ATTENTION, PRODUCTS, REST = KINDS = ("attention", "products", "rest")
 MADE = ("empty", "new_empty", "empty_like", "empty_strided", "detach", "_unsafe_view")
@@ -102,11 +103,8 @@ def passes_of(config: ModelConfig, shape: AVShape, device: str = "cuda") -> dict
     Attention is a fused kernel, which PyTorch chooses only where it finds a device.
     """
     operations, dtype = comfy_ops("cpu").disable_weight_init, torch.bfloat16
-    torch.set_default_dtype(dtype)
-    try:
+    with default_dtype(dtype):
         model = JointModel(config, replace(comfy_backend(operations, device, dtype), attention=COUNTED.attention))
-    finally:
-        torch.set_default_dtype(torch.float32)
     options = {"optimized_attention_override": lambda _, q, k, v, heads, **__: COUNTED.attention(q, k, v, heads)}
     wan = partial(comfyui_wan(config, wan_names(model.state_dict()), device, dtype), transformer_options=options)
     passes = {name: partial(run_pass, model, shape, one) for name, one in zip(PASSES, step_passes(), strict=True)}
