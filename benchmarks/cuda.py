@@ -147,7 +147,7 @@ def microseconds(events: Iterable[Any], on_cuda: bool) -> float:
     """Time in kernels, or in operators; the profiler lists a kernel's time with the operator that launched it, too."""
     if not on_cuda:
         return sum(event.self_cpu_time_total for event in events)
-    return sum(event.self_device_time_total for event in events if event.device_type is DeviceType.CUDA)
+    return sum(event.self_device_time_total for event in events if event.device_type == DeviceType.CUDA)
 
 
 def table(results: dict) -> str:
