@@ -21,7 +21,14 @@ RELEASE = Files(
 LORA = "Wan2_2_5B_FastWanFullAttn_lora_rank_128_bf16.safetensors"
 SIDE, SECONDS, FEW = 736, 5.0625, 4
 HUB = "https://huggingface.co"
-WEIGHTS = f"{HUB}/MCG-NJU/UniAVGen"
+REPOSITORY = "MCG-NJU/UniAVGen"
+WEIGHTS = f"{HUB}/{REPOSITORY}"
+SHARDS = "diffusion_pytorch_model*"
+DOWNLOADS = tuple(
+    f'hf download {REPOSITORY} --include "{pattern}" --local-dir models/{folder}'
+    for pattern, folder in ((SHARDS, "diffusion_models/UniAVGen"), (f"{RELEASE.vocoder}/*", "vocoders"))
+)
+"""Commands that put what is needed of the release where the loaders look."""
 
 
 @dataclass(frozen=True)
@@ -101,10 +108,12 @@ RELEASED: dict[str, Callable[[], Workflow]] = {"released": released, "released_f
 def note(kinds: set[str]) -> str:
     """What the user of a graph with loaders of these classes has to have, as Markdown."""
     lines = [
-        f"**Files**\n\n- The folder of [UniAVGen]({WEIGHTS}) with its `diffusion_pytorch_model*.safetensors` and their "
-        "index, as `models/diffusion_models/UniAVGen`",
+        f"**Files**\n\n- The folder of [UniAVGen]({WEIGHTS}) with its `{SHARDS}.safetensors` and their index, as "
+        "`models/diffusion_models/UniAVGen`",
         *(f"- [{file.name}]({file.url}) in `models/{file.directory}`" for file in FILES if file.kind in kinds),
-        f"- Its folder `{RELEASE.vocoder}` in `models/vocoders`; without it, choose Griffin-Lim",
+        f"- UniAVGen's folder `{RELEASE.vocoder}` in `models/vocoders`; without it, choose Griffin-Lim",
+        "\nThe two folders, from a terminal in ComfyUI's folder (`hf` comes with the package `huggingface_hub`):\n",
+        *(f"    {command}" for command in DOWNLOADS),
     ]
     if "LoraLoaderModelOnly" in kinds:
         lines.append(

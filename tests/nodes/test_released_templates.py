@@ -6,12 +6,14 @@ text encoder exists at its full size alone and the vocoder is not what is looked
 
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.utils import filter_repo_objects
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -19,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from tests.nodes.test_browser import page  # noqa: F401 - fixture
 from tests.nodes.test_stock_nodes import differ
 from tests.shards import write_shards
-from tools.released_graphs import FILES, LORA, RELEASE, RELEASED, WEIGHTS
+from tools.released_graphs import DOWNLOADS, FILES, LORA, RELEASE, RELEASED, WEIGHTS
 from tools.workflow import add_node, bypass_node, set_input
 from uniavgen_core.evaluation.toons import ASSETS, MODEL_FILE
 from uniavgen_core.training.recipe import CODEC_FILE
@@ -134,9 +136,20 @@ def test_the_releases_own_settings_are_two_calls_in_each_of_fifty_steps(pictures
     assert calls_told(server, before) == [6]
 
 
+def nodes_of(name):
+    """Nodes of a saved template."""
+    return json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))["nodes"]
+
+
+def note_of(name):
+    """Text of the note in a saved template."""
+    (text,) = [node["widgets_values"][0] for node in nodes_of(name) if node["type"] == "MarkdownNote"]
+    return text
+
+
 @pytest.mark.parametrize("name", RELEASED)
 def test_every_file_that_a_loader_names_is_in_its_list_for_the_editor(name):
-    nodes = json.loads((WORKFLOWS / f"{name}.json").read_text())["nodes"]
+    nodes = nodes_of(name)
     listed = {(node["type"], *entry.values()) for node in nodes for entry in node["properties"].get("models", ())}
     used = {node["type"] for node in nodes}
     assert listed == {(f.kind, f.name, f.url, f.directory) for f in FILES if f.kind in used}
@@ -145,6 +158,18 @@ def test_every_file_that_a_loader_names_is_in_its_list_for_the_editor(name):
         assert url.endswith(f"/{file}")
         (widgets,) = [node["widgets_values"] for node in nodes if node["type"] == kind]
         assert widgets[0] == file
-    (text,) = [node["widgets_values"][0] for node in nodes if node["type"] == "MarkdownNote"]
+    text = note_of(name)
     assert WEIGHTS in text
     assert all(url in text for _, _, url, _ in listed)
+
+
+def test_the_commands_in_note_and_readme_fetch_the_two_folders_and_nothing_else():
+    shards = [f"diffusion_pytorch_model-0000{n}-of-00003.safetensors" for n in (1, 2, 3)]
+    network = [*shards, "diffusion_pytorch_model.safetensors.index.json"]
+    vocoder = [f"{RELEASE.vocoder}/config.json", f"{RELEASE.vocoder}/model.safetensors"]
+    release = ["README.md", *network, "models_t5_umt5-xxl-enc-bf16.pth", "Wan2.2_VAE.pth", *vocoder]
+    texts = [*(note_of(name) for name in RELEASED), (WORKFLOWS.parent / "README.md").read_text(encoding="utf-8")]
+    for command, wanted in zip(DOWNLOADS, (network, vocoder), strict=True):
+        words = shlex.split(command)
+        assert list(filter_repo_objects(release, allow_patterns=words[words.index("--include") + 1])) == wanted
+        assert all(command in text for text in texts)
