@@ -8,9 +8,11 @@ caches and kernels that reach neither speed are not seen: seconds are a bound, a
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -19,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
+from tools.pack import load_pack
 from uniavgen_core.checkpoint.wan import wan_names
 from uniavgen_core.config import RELEASED, ModelConfig
 from uniavgen_core.model.alignment import context_groups
@@ -111,11 +114,16 @@ def passes_of(config: ModelConfig, shape: AVShape, device: str = "cuda") -> dict
     return passes | {"comfyui_video_pass": partial(run_video, wan, model, shape)}
 
 
+def with_kernels() -> AbstractContextManager:
+    """Let ComfyUI's kernels run, which it has only where there is a card."""
+    return patch.object(load_pack().nodes.host.backend, "fused", lambda *_: True)
+
+
 def report(config: ModelConfig, shape: AVShape, teraflop: float, terabyte: float) -> dict:
     """Count a step and ComfyUI's video pass at one size, for a card of these speeds."""
     # Kept from here on; it is made from numbers, which tensors without memory have not.
     context_groups(shape.mel_frames, shape.latent_frames, config.variant)
-    with FakeTensorMode(), torch.device("cuda"):
+    with FakeTensorMode(), torch.device("cuda"), with_kernels():
         counted = {name: count(run, teraflop, terabyte) for name, run in passes_of(config, shape).items()}
     video = counted["comfyui_video_pass"]
 

@@ -18,6 +18,7 @@ from ...uniavgen_core.layers import backend
 from ...uniavgen_core.layers.backend import Backend
 from .gguf import LAYOUT as GGUF
 
+HALF = (torch.bfloat16, torch.float16)
 LAYERS = ("Linear", "Conv1d", "Conv2d", "Conv3d", "LayerNorm", "RMSNorm", "GroupNorm", "Embedding")
 
 
@@ -40,14 +41,20 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = No
     return optimized_attention(q, k, v, heads=heads, mask=mask, transformer_options=options or {})
 
 
-def fused(x: Tensor) -> bool:
-    """Whether ComfyUI's kernels, which have no gradients, stand in for operators one by one."""
-    return x.is_cuda and not torch.is_grad_enabled()
+def fused(name: str, x: Tensor) -> bool:
+    """Whether ComfyUI has this kernel where a tensor is.
+
+    Kernels have no gradients. What ComfyUI runs in their place on other devices, and with PyTorch for CUDA 12, takes
+    the whole sequence at once in float32, where the core takes it part by part.
+    """
+    if not x.is_cuda or x.dtype not in HALF or torch.is_grad_enabled():
+        return False
+    return comfy.quant_ops.ck.registry.get_capable_backend(name) != "eager"
 
 
 def normalise(tokens: Tensor, norm: nn.Module, shift: Tensor, scale: Tensor) -> Tensor:
     """Normalise and modulate tokens, as ``layers.backend.normalise``."""
-    if not fused(tokens):
+    if not fused("adaln", tokens):
         return backend.normalise(tokens, norm, shift, scale)
     steps = tokens.unflatten(1, (shift.shape[1], -1))
     return comfy.quant_ops.ck.adaln(steps, scale[:, :, None], shift[:, :, None], norm.eps).flatten(1, 2)
@@ -58,7 +65,7 @@ def turn(x: Tensor, norm: nn.Module, rotation: Tensor | None, heads: int, into: 
 
     ComfyUI's kernel rotates in place, so that nothing is gained by parts of a sequence.
     """
-    if not fused(x):
+    if not fused("apply_rope1_", x):
         return backend.turn(x, norm, rotation, heads, into)
     x = norm(x)
     if rotation is not None:

@@ -6,6 +6,7 @@ Operators refuse tensors of two devices there, and nobody can tell a value, for 
 from dataclasses import replace
 
 import comfy.ops
+import comfy.quant_ops
 import comfy.utils
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from uniavgen_core.model.joint import JointModel
 from uniavgen_core.training.step import Example, LossWeights, example_losses, on_device
 
 SIZED = replace(TINY, latent_channels=48, mel_bins=80)
+DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 KERNELS = {"comfy_kitchen::adaln", "comfy_kitchen::apply_rope1_"}
 
 
@@ -129,15 +131,35 @@ def comfyuis(pack, card, request):  # noqa: ARG001 - the card is asked for first
     return made, latent, {name: value.cond for name, value in conditionings.items()}
 
 
-def test_comfyuis_model_stays_on_the_card_and_runs_its_kernels_where_nobody_asks_for_gradients(comfyuis):
+@pytest.mark.parametrize("backend", ["cuda", "eager"])
+def test_comfyuis_model_stays_on_the_card_and_runs_its_kernels_where_it_has_them(comfyuis, monkeypatch, backend):
     model, latent, conditionings = comfyuis
+    monkeypatch.setattr(comfy.quant_ops.ck.registry, "get_capable_backend", lambda _: backend)
+
+    def run():
+        return model.apply_model(latent, torch.ones(1), transformer_options=OPTIONS, **conditionings)
+
     with Names() as names, torch.no_grad():
-        denoised = model.apply_model(latent, torch.ones(1), transformer_options=OPTIONS, **conditionings)
+        denoised = run()
     assert (denoised.device.type, denoised.shape) == ("cuda", latent.shape)
-    assert names.seen >= KERNELS
+    assert names.seen & KERNELS == (KERNELS if backend == "cuda" else set())
     with Names() as names, torch.enable_grad():
-        model.apply_model(latent, torch.ones(1), transformer_options=OPTIONS, **conditionings)
+        run()
     assert not names.seen & KERNELS
+
+
+@pytest.mark.usefixtures("card")
+@torch.no_grad()
+def test_kernels_are_there_for_half_precision_alone(pack, monkeypatch):
+    monkeypatch.setattr(comfy.quant_ops.ck.registry, "get_capable_backend", lambda _: "cuda")
+    fused = [pack.nodes.host.backend.fused("adaln", torch.zeros(1, dtype=dtype)) for dtype in DTYPES]
+    assert fused == [True, True, False]
+
+
+def test_comfyui_tells_which_kernels_it_has():
+    registry = comfy.quant_ops.ck.registry
+    with registry.use_backend("eager"):
+        assert {registry.get_capable_backend(name.split("::")[1]) for name in KERNELS} == {"eager"}
 
 
 def test_the_host_sends_nothing_during_layers():
@@ -195,7 +217,7 @@ def test_the_video_codec_stays_on_the_card():
 def kernels(pack, monkeypatch):
     """The host's layers with ComfyUI's kernels, in the form that those have on a CPU."""
     host = pack.nodes.host.backend
-    monkeypatch.setattr(host, "fused", lambda _: True)
+    monkeypatch.setattr(host, "fused", lambda *_: True)
     return host
 
 

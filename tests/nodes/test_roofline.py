@@ -8,7 +8,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from benchmarks import roofline
 from benchmarks.peak import LAYERS, pass_peak, peak_of
-from benchmarks.roofline import count, passes_of
+from benchmarks.roofline import count, passes_of, with_kernels
 from uniavgen_core.config import RELEASED
 from uniavgen_core.model.alignment import context_groups
 from uniavgen_core.shapes import AVShape
@@ -56,7 +56,7 @@ def test_on_a_card_a_pass_takes_no_more_memory_than_is_counted_for_the_core(rele
     del released  # ComfyUI is there
     shape = AVShape(480, 480, 81)
     context_groups(shape.mel_frames, shape.latent_frames, RELEASED.variant)
-    with FakeTensorMode(), torch.device("cuda"), torch.no_grad():
+    with FakeTensorMode(), torch.device("cuda"), torch.no_grad(), with_kernels():
         peak = peak_of(passes_of(replace(RELEASED, num_layers=LAYERS, num_interactions=2), shape)["cond"])
     assert 0.9 * pass_peak(RELEASED, shape) < peak <= pass_peak(RELEASED, shape)
 
