@@ -18,10 +18,11 @@ from .conditions import Pass, Speech
 spell = lru_cache(maxsize=64)(speech_ids)
 
 
+@torch.compiler.disable
 def speech_tensors(
     run: Pass, config: TextConfig, voice_frames: int, batch: int, device: torch.device
 ) -> dict[str, Tensor | None]:
-    """Speech fields of ``Conditions``.
+    """Speech fields of ``Conditions``; never compiled, since it reads text.
 
     Args:
         run: What each track says.

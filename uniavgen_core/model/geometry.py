@@ -81,8 +81,9 @@ class Geometry:
     v2a_key_rotation: Tensor
 
 
+@torch.compiler.disable
 def build_geometry(config: ModelConfig, grid: tuple[int, int, int], num_tokens: int, like: Tensor) -> Geometry:
-    """Make the tables of one clip.
+    """Make the tables of one clip; never compiled, since it works on plain numbers.
 
     Args:
         config: The model's.

@@ -292,6 +292,6 @@ def _train_joint(recipe: Recipe) -> bool:
 
 
 def compile_parts(model: JointModel) -> None:
-    """Compile what is worth it: of video-to-audio, PyTorch 2.11 makes C++ for a CPU that does not compile."""
+    """Compile what is worth it: of video-to-audio, PyTorch 2.11 makes C++ for a CPU that crashes backwards."""
     for module in (*model.blocks, *model.audio_blocks, *model.a2v_blocks):
         module.compile(dynamic=False)
