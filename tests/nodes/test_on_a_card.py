@@ -16,6 +16,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from tests.nodes.test_tasks_parity import SAME, sampled_by_comfyui
+from tests.parity.fixtures import SamplingCase, relative_error
 from tests.toys import TINY, Clip, with_variant
 from uniavgen_core.checkpoint.blocks import BlockKind, unpack
 from uniavgen_core.config import PAPER, Alignment, Interaction
@@ -215,10 +217,21 @@ def test_the_video_codec_stays_on_the_card():
 
 @pytest.fixture
 def kernels(pack, monkeypatch):
-    """The host's layers with ComfyUI's kernels, in the form that those have on a CPU."""
-    host = pack.nodes.host.backend
-    monkeypatch.setattr(host, "fused", lambda *_: True)
+    """The host's layers with ComfyUI's kernels, in the form that those have on a CPU; ``used`` are their names."""
+    host, used = pack.nodes.host.backend, set()
+    monkeypatch.setattr(host, "fused", lambda name, _: not used.add(name))
+    monkeypatch.setattr(host, "used", used, raising=False)
     return host
+
+
+@pytest.mark.parametrize("task", ["AVG", "RAVG"])
+def test_with_comfyuis_kernels_sampling_ends_where_the_release_ends(pack, golden_runs, golden_model, kernels, task):
+    case = SamplingCase(golden_runs, "float32", task)
+    video, audio = sampled_by_comfyui(pack, golden_runs, golden_model, case)
+    want, generated = golden_runs.under(f"{task}/"), ~case.kept.video_mask[0]
+    assert relative_error(video[:, generated], want["final_raw.video"][:, generated]) < SAME
+    assert relative_error(audio[0], want["final_raw.audio"]) < SAME
+    assert kernels.used == {"adaln", "apply_rope1_"}
 
 
 @torch.no_grad()
