@@ -2,11 +2,10 @@
 
 import pytest
 import torch
-from comfy.ldm.modules.attention import attention_pytorch
 from comfy_extras.nodes_torch_compile import TorchCompileModel
 
-from tests.nodes.test_tasks_parity import SAME, sampled_by_comfyui
-from tests.parity.fixtures import SamplingCase, relative_error
+from tests.nodes.test_on_a_card import OPTIONS
+from tests.nodes.test_tasks_parity import assert_ends_as_released
 
 
 @pytest.fixture
@@ -22,14 +21,8 @@ def test_a_compiled_model_ends_where_the_release_ends_and_breaks_only_where_text
     pack, golden_runs, golden_model, breaks
 ):
     model = golden_model.clone()  # with the attention that ComfyUI uses on cards; its own for CPUs asks for free memory
-    options = model.model_options.setdefault("transformer_options", {})
-    options["optimized_attention_override"] = lambda _, *args, **kwargs: attention_pytorch(*args, **kwargs)
+    model.model_options.setdefault("transformer_options", {}).update(OPTIONS)
     compiled = TorchCompileModel.execute(model, "eager").result[0]
-    case = SamplingCase(golden_runs, "float32", "AVG")
-    video, audio = sampled_by_comfyui(pack, golden_runs, compiled, case)
-    want = golden_runs.under("AVG/")
-    generated = ~case.kept.video_mask[0]
-    assert relative_error(video[:, generated], want["final_raw.video"][:, generated]) < SAME
-    assert relative_error(audio[0], want["final_raw.audio"]) < SAME
+    assert_ends_as_released(pack, golden_runs, compiled, "AVG")
     assert breaks
     assert all("torch.compiler.disable" in reason for reason in breaks)

@@ -9,8 +9,7 @@ import torch
 from comfy.patcher_extension import WrappersMP
 from comfy_extras.nodes_multigpu import MultiGPUCFGSplitNode
 
-from tests.nodes.test_tasks_parity import SAME, sampled_by_comfyui
-from tests.parity.fixtures import SamplingCase, relative_error
+from tests.nodes.test_tasks_parity import assert_ends_as_released
 
 DEVICES = [torch.device("cpu"), torch.device("cpu", 0)]
 
@@ -33,10 +32,5 @@ def split(monkeypatch, golden_model):
 @pytest.mark.parametrize("task", ["AVG", "RAVG"])
 def test_two_devices_share_the_passes_and_end_where_the_release_ends(pack, golden_runs, split, task):
     model, ran = split
-    case = SamplingCase(golden_runs, "float32", task)
-    video, audio = sampled_by_comfyui(pack, golden_runs, model, case)
-    want, steps = golden_runs.under(f"{task}/"), len(case.sigmas) - 1
-    generated = ~case.kept.video_mask[0]
-    assert relative_error(video[:, generated], want["final_raw.video"][:, generated]) < SAME
-    assert relative_error(audio[0], want["final_raw.audio"]) < SAME
+    steps = assert_ends_as_released(pack, golden_runs, model, task)
     assert sorted(ran.count(network) for network in set(ran)) == [steps, steps]

@@ -13,7 +13,8 @@ from torch import Tensor
 from .embeddings import THETA, exact
 
 COMPLEX = ("cpu", "cuda", "meta")
-"""Devices on which pairs are turned as complex numbers: in fewer operations, and on a CPU in a tenth of the time."""
+"""Devices on which pairs are turned as complex numbers, which not every device has: in fewer operations, and on a CPU
+in a tenth of the time."""
 
 
 def axis_pairs(head_dim: int) -> tuple[int, int, int]:
