@@ -20,7 +20,7 @@ from uniavgen_core.training.trainer import Trainer
 from uniavgen_core.training.trainer_config import TrainerConfig
 from uniavgen_core.training.weights import averaged_weights
 
-PATIENCE = 120
+PATIENCE = 600
 ROUNDING = {"rtol": 2e-6, "atol": 0}
 
 
