@@ -8,6 +8,7 @@ from .host.conditions import REFERENCE_IMAGE_KEY, set_speech, set_values
 from .host.latent import keep_first_latent, split
 from .host.notices import with_notices
 from .host.picture import encode_pictures
+from .host.size import CROP, STRETCH, crop_notices, size_of
 
 
 def transcript_fault(transcript: str) -> str | None:
@@ -80,8 +81,8 @@ class ReferenceImage(io.ComfyNode):
                 io.Latent.Input("latent", tooltip="The empty latent; the image takes its size."),
                 io.Combo.Input(
                     "fit",
-                    options=["crop", "stretch"],
-                    default="crop",
+                    options=[CROP, STRETCH],
+                    default=CROP,
                     tooltip="What to do where the image has other proportions than the clip.",
                 ),
             ],
@@ -98,6 +99,8 @@ class ReferenceImage(io.ComfyNode):
         size = (columns * SPATIAL_FACTOR, rows * SPATIAL_FACTOR)
         clean = encode_pictures(video_codec, image[:1], size, fit)
         values = {REFERENCE_IMAGE_KEY: clean}
-        return io.NodeOutput(
-            set_values(positive, values), set_values(negative, values), keep_first_latent(latent, clean)
+        remedy = f"To keep all of it, give the latent the image's proportions, or choose the fit '{STRETCH}'."
+        notices = crop_notices("the image", size_of(image), size, fit, remedy)
+        return with_notices(
+            notices, set_values(positive, values), set_values(negative, values), keep_first_latent(latent, clean)
         )

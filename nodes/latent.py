@@ -5,8 +5,8 @@ from comfy_api.latest import io
 
 from ..uniavgen_core.shapes import FPS, SIZE_MULTIPLE, AVShape
 from .host.latent import empty_latent
+from .host.size import LARGEST, SMALLEST
 
-SMALLEST, LARGEST = 32, 4096
 SHORTEST, LONGEST = 5 / FPS, 120.0
 
 

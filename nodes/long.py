@@ -18,10 +18,12 @@ from .host.long import LongPlan, LongVideo, join, plan_segments
 from .host.notices import with_notices
 from .host.preview import DEFAULT_EVERY, Show
 from .host.run import run_sampler
+from .host.scene import Scene
 from .host.store import Segment, SegmentStore, key_of
-from .host.tasks import Prepared, Scene
-from .latent import LARGEST, LONGEST, SHORTEST, SMALLEST, size_fault
+from .host.tasks import IMAGE, Prepared
+from .latent import LONGEST, SHORTEST
 from .sample import CUSTOM, Sampling, chosen_sampling, guidance_config, guidance_inputs, preset_input, schedule_inputs
+from .size import chosen_size, size_input
 
 AS_NEEDED, FULL = "as the text needs", "full segments"
 FOLDER = "uniavgen"
@@ -33,7 +35,6 @@ class LongVideoNode(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        side = {"default": 128, "min": SMALLEST, "max": LARGEST, "step": 32, "tooltip": "Pixels, a multiple of 32."}
         seconds = {"min": SHORTEST, "max": LONGEST, "step": 0.0625, "round": 0.0001}
         return io.Schema(
             node_id="UniAVGenLongVideo",
@@ -60,8 +61,7 @@ class LongVideoNode(io.ComfyNode):
                     default="hello happy robot\nred moon\nbye bye star",
                     tooltip="One transcript a line; what is too long for a segment is cut at ends of sentences.",
                 ),
-                io.Int.Input("width", **side),
-                io.Int.Input("height", **side),
+                size_input(),
                 io.Float.Input(
                     "segment_seconds",
                     default=2.0625,
@@ -90,30 +90,30 @@ class LongVideoNode(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model, positive, negative, video_codec, audio_codec, script, width, height, segment_seconds,
+        cls, model, positive, negative, video_codec, audio_codec, script, size, segment_seconds,
         keep_seconds, length, seed, steps, shift, image=None, voice=None, voice_text="", preset=CUSTOM, **guidance,
     ) -> io.NodeOutput:  # fmt: skip
         require_uniavgen(model)
-        fault = size_fault(width, height, segment_seconds)
-        if fault:
-            raise ValueError(fault)
+        scene = Scene(positive, negative, video_codec, chosen_size(size, segment_seconds))
+        scene, cropped = scene.sized_for(image, IMAGE)
         text = model.model.diffusion_model.config.text
         prepared = prepare_transcript(script)
         texts = plan_segments(prepared.text, segment_seconds, keep_seconds, text)
         plan = LongPlan(texts, segment_seconds, keep_seconds, length == AS_NEEDED, seed)
-        long = LongVideo(Scene(positive, negative, video_codec, width, height, "crop"), image, plan, text)
+        long = LongVideo(scene, image, plan, text)
         long.voice = None if voice is None else (voice, voice_text)
         config, how = guidance_config(**guidance), chosen_sampling(preset, steps, shift, "euler")
         key = key_of(
-            identity_of(model), positive, negative, image, voice, voice_text, width, height, segment_seconds,
-            keep_seconds, length, seed, how.sampler_name, how.sigmas, repr(config), audio_codec.identity,
+            identity_of(model), positive, negative, image, voice, voice_text, *scene.size.pixels, scene.size.fit,
+            segment_seconds, keep_seconds, length, seed, how.sampler_name, how.sigmas, repr(config),
+            audio_codec.identity,
         )  # fmt: skip
         store = SegmentStore(Path(folder_paths.get_output_directory()) / FOLDER, key)
         sample = SegmentSampler(model, config, how, len(texts))
         segments = long.run(sample, lambda latent: decode(latent, video_codec, audio_codec), store, key)
         frames, waveform = join(segments, plan.kept_frames)
         sound = {"waveform": waveform[None, None], "sample_rate": SAMPLE_RATE}
-        notices = [*prepared.notices, *how.notices, *long.notices]
+        notices = [*cropped, *prepared.notices, *how.notices, *long.notices]
         return with_notices(notices, frames.float() / 255, sound, float(FPS), "\n".join(texts))
 
 

@@ -6,10 +6,10 @@ from comfy_api.latest import io
 
 from .host.given import GivenType
 from .host.notices import with_notices
+from .host.scene import Scene
 from .host.tasks import (
     Continuation,
     Prepared,
-    Scene,
     continue_clip,
     dub,
     follow_sound,
@@ -17,7 +17,8 @@ from .host.tasks import (
     speak_with_voice,
     with_voice,
 )
-from .latent import LARGEST, LONGEST, SHORTEST, SMALLEST, size_fault
+from .latent import LONGEST, SHORTEST
+from .size import chosen_size, size_input
 
 SOUND_LENGTH, SET_LENGTH = "as long as the sound", "as set in seconds"
 WHOLE, NEW = "the whole clip", "from the kept part on"
@@ -123,7 +124,6 @@ class Task(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        side = {"default": 128, "min": SMALLEST, "max": LARGEST, "step": 32}
         return io.Schema(
             node_id="UniAVGenTask",
             display_name="UniAVGen Task",
@@ -134,15 +134,7 @@ class Task(io.ComfyNode):
                 io.Conditioning.Input("positive", tooltip="Caption and transcript."),
                 io.Conditioning.Input("negative"),
                 io.Vae.Input("video_codec", tooltip="From 'UniAVGen Load Video Codec'."),
-                io.Int.Input("width", **side, tooltip="Pixels, a multiple of 32."),
-                io.Int.Input("height", **side, tooltip="Pixels, a multiple of 32."),
-                io.Combo.Input(
-                    "fit",
-                    options=["crop", "stretch"],
-                    default="crop",
-                    advanced=True,
-                    tooltip="What to do where a picture has other proportions than the clip.",
-                ),
+                size_input(),
                 io.DynamicCombo.Input("task", options=task_options(), tooltip="What is given, and what is generated."),
             ],
             outputs=[
@@ -154,10 +146,8 @@ class Task(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, positive, negative, video_codec, width, height, task: dict, fit: str = "crop") -> io.NodeOutput:
-        fault = size_fault(width, height, task.get("seconds", SHORTEST))
-        if fault:
-            raise ValueError(fault)
-        prepared = TASKS[task["task"]](Scene(positive, negative, video_codec, width, height, fit), task)
+    def execute(cls, positive, negative, video_codec, size: dict, task: dict) -> io.NodeOutput:
+        chosen = chosen_size(size, task.get("seconds", SHORTEST))
+        prepared = TASKS[task["task"]](Scene(positive, negative, video_codec, chosen), task)
         scene = prepared.scene
         return with_notices(prepared.notices, scene.positive, scene.negative, prepared.latent, prepared.given)

@@ -81,8 +81,8 @@ def _add_settings(parser: ArgumentParser) -> None:
         "--seconds", type=seconds, help="length; continue: of what is new; --script: of a segment, at most"
     )
     parser.add_argument("--keep-seconds", type=seconds, help="continue, --script: how much of the end is gone on from")
-    parser.add_argument("--width", type=_size, help="width, pixels, a multiple of 32")
-    parser.add_argument("--height", type=_size, help="height, pixels, a multiple of 32")
+    parser.add_argument("--width", type=_size, help="width, pixels, a multiple of 32 (default: as the picture)")
+    parser.add_argument("--height", type=_size, help="height; with one side alone the clip is square")
     parser.add_argument("--steps", type=_between(int, 1, 1000), help="sampling steps")
     parser.add_argument("--seed", type=_between(int, 0, 2**64 - 1), help="seed of the noise")
     name = "a file, or a name in the folder models/{} of the ComfyUI that COMFYUI_PATH names (default: bundled)"

@@ -25,8 +25,6 @@ SAVED = ("Join", "images")  # where the pictures of the result go
 SEED = (Slot(("seed", "noise_seed")),)
 COMMON = {
     "caption": (Slot(("text", "caption"), "Caption"),),
-    "width": (Slot(("width",)),),
-    "height": (Slot(("height",)),),
     "steps": (Slot(("steps",)),),
     "seed": SEED,
 }
@@ -103,7 +101,7 @@ def prepare(workflow: Workflow, options: Namespace, offer: Offer) -> Workflow:
     for name, (folder, slot) in MODEL_INPUTS.items():
         if getattr(options, name) is not None:
             workflow = set_value(workflow, [slot], offer(getattr(options, name), folder))
-    for title, name, value in _task_values(options):
+    for title, name, value in [*_size_values(options), *_task_values(options)]:
         workflow = set_input(workflow, title, name, value)
     if options.task == "drive" and options.audio and options.speech is None and options.audio_text is None:
         workflow = bypass_node(workflow, SPEECH, "conditioning")  # the example's words are not in the user's sound
@@ -122,6 +120,16 @@ def crop_to_even(workflow: Workflow, size: tuple[int, int]) -> Workflow:
         return workflow
     inputs = {"image": input_of(workflow, *SAVED), "width": width, "height": height, "x": 0, "y": 0}
     return add_node(workflow, "Crop to even size", "ImageCrop", inputs, SAVED)
+
+
+def _size_values(options: Namespace) -> list[tuple[str, str, Any]]:
+    """As `_task_values`, for a clip's size, which is its picture's if none is given; a side alone makes a square."""
+    sides = [side for side in (options.width, options.height) if side is not None]
+    if not sides:
+        return []
+    title = TASK if options.script is None else LONG
+    size = {"size": "free", "size.width": sides[0], "size.height": sides[-1], "size.fit": "crop"}
+    return [(title, name, value) for name, value in size.items()]
 
 
 def _task_values(options: Namespace) -> list[tuple[str, str, Any]]:

@@ -19,7 +19,7 @@ RELEASE = Files(
     vocoder="code2wav_bigvgan_model",
 )
 LORA = "Wan2_2_5B_FastWanFullAttn_lora_rank_128_bf16.safetensors"
-SIDE, SECONDS, FEW = 736, 5.0625, 4
+SECONDS, FEW = 5.0625, 4
 HUB = "https://huggingface.co"
 REPOSITORY = "MCG-NJU/UniAVGen"
 WEIGHTS = f"{HUB}/{REPOSITORY}"
@@ -73,7 +73,7 @@ class ReleasedStudio(Studio):
     def speak(self) -> Callable[[int], list[Any]]:
         """Add the picture and the task."""
         image = self.add("LoadImage", "Image", image="example.png")()
-        return self.task("speak", SIDE, SIDE, image=image, seconds=SECONDS)
+        return self.task("speak", image=image, seconds=SECONDS)
 
 
 def released() -> Workflow:

@@ -11,6 +11,7 @@ from typing import Any
 from .workflow import Workflow
 
 BUNDLED = "bundled talking toon"
+AS_THE_PICTURE = "as the picture"
 GUIDANCE = MappingProxyType({"video_guidance": 1.5, "audio_guidance": 2.0})
 """What suits the bundled model: ``TOON_GUIDANCE`` of the core."""
 Link = list[Any]
@@ -73,12 +74,12 @@ class Studio(Builder):
             self.positive = said()
         self.negative = self.add("CLIPTextEncode", "Negative caption", text="", clip=clip)()
 
-    def task(self, name: str, width: int = 128, height: int = 128, **inputs: Any) -> Callable[[int], Link]:
-        """Add the task node; its outputs are positive, negative, latent, given."""
+    def task(self, name: str, **inputs: Any) -> Callable[[int], Link]:
+        """Add the task node, at the size its picture decides; its outputs are positive, negative, latent, given."""
         chosen = {f"task__{key}": value for key, value in inputs.items()}
         return self.add(
             "UniAVGenTask", "Task", positive=self.positive, negative=self.negative, video_codec=self.video_codec,
-            width=width, height=height, fit="crop", task=name, **chosen,
+            size=AS_THE_PICTURE, task=name, **chosen,
         )  # fmt: skip
 
     def finish(self, positive: Link, negative: Link, latent: Link, given: Link | None = None) -> Workflow:
@@ -156,7 +157,7 @@ def long_video() -> Workflow:
     made = studio.add(
         "UniAVGenLongVideo", "Long video", model=studio.model, positive=studio.positive, negative=studio.negative,
         video_codec=studio.video_codec, audio_codec=studio.audio_codec, image=image,
-        script="hello happy robot\nred moon\nbye bye star", width=128, height=128, segment_seconds=2.0625,
+        script="hello happy robot\nred moon\nbye bye star", size=AS_THE_PICTURE, segment_seconds=2.0625,
         keep_seconds=0.5625, length="full segments", seed=1, steps=25, **GUIDANCE,
     )  # fmt: skip
     return studio.save(made)
@@ -179,7 +180,7 @@ def two_speakers() -> Workflow:
     light = studio.add("SolidMask", "One half", value=1.0, width=128, height=128)()
     left = studio.add("MaskComposite", "Left half", destination=dark, source=light, x=0, y=0, operation="add")()
     right = studio.add("InvertMask", "Right half", mask=left)()
-    task = studio.task("speak", width=256, image=image, seconds=2.0625)
+    task = studio.task("speak", image=image, seconds=2.0625)
     said = (("red bird", 0.0, 1.0, left), ("yes moon", 1.0, 0.0, right))
     speakers = {
         f"speakers__speaker{number}": studio.add(

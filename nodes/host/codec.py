@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ...uniavgen_core.media.mel import denormalize_mel, log_mel, normalize_mel, rescale_volume
 from ...uniavgen_core.media.resample import mix_down
+from ...uniavgen_core.media.resize import SHORT_SIDE
 from ...uniavgen_core.media.video_codec import VideoCodec
 from ...uniavgen_core.media.vocoder import GriffinLim
 from ...uniavgen_core.shapes import (
@@ -43,7 +44,14 @@ class TiledVideoCodec(comfy.sd.VAE):
 
     ComfyUI's own tries the whole first and goes over to small tiles when memory has run out, by when the driver may
     have spent minutes on moving it to the host.
+
+    Attributes:
+        short_side: Shorter side of the clips that the codec's model was trained on, pixels.
+        trained_sizes: Every width and height of those clips, pixels; none for any proportions.
     """
+
+    short_side: int = SHORT_SIDE
+    trained_sizes: tuple[tuple[int, int], ...] = ()
 
     def decode(self, samples_in: Tensor, *args, **kwargs) -> Tensor:
         """Decode latents (B, 48, T, H/16, W/16) to pictures (B, F, H, W, 3) in [0, 1]."""
@@ -79,6 +87,9 @@ class BundledVideoCodec(TiledVideoCodec):
 
     Fills in the fields that ComfyUI's VAE methods read, because its constructor knows other codecs only.
     """
+
+    short_side = 128
+    trained_sizes = ((128, 128), (256, 128))  # one toon, and two
 
     def __init__(self, weights: dict[str, Tensor]) -> None:
         management = comfy.model_management

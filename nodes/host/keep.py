@@ -18,7 +18,8 @@ from .given import Given
 from .latent import keep_audio, keep_video, masks_of, split
 from .material import Footage, read_video, sound_of
 from .picture import encode_pictures
-from .tasks import STRETCH, mel_of
+from .size import STRETCH
+from .tasks import mel_of
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,10 @@ from ...uniavgen_core.media.sound import Sound
 from ...uniavgen_core.shapes import FPS, MEL_RATE, SAMPLE_RATE, video_frames_in
 from ...uniavgen_core.text.script import plan_script
 from .material import Footage
+from .scene import Scene
 from .speech import spell
 from .store import Segment, SegmentStore, key_of
-from .tasks import Continuation, Prepared, Scene, continue_footage, speak, speak_with_voice, with_voice
+from .tasks import Continuation, Prepared, continue_footage, speak, speak_with_voice, with_voice
 
 CHARACTERS_PER_SECOND = 14.0
 """Speaking rate for models that place words by themselves: unhurried English."""

@@ -5,14 +5,12 @@ Dimension key: F pictures, H and W pixel rows and columns, T video latents, h an
 
 from typing import Any
 
-import comfy.utils
 from torch import Tensor
 
+from ...uniavgen_core.media.frames import Fit, resize_frames
 from ...uniavgen_core.shapes import LATENT_CHANNELS, SPATIAL_FACTOR, latent_frames_of
 
 RGB = 3
-AT_ONCE = 64
-"""Pictures resized in one go, so that a long video needs no second copy at full size."""
 
 
 def encode_pictures(video_codec: Any, pictures: Tensor, size: tuple[int, int], fit: str) -> Tensor:
@@ -22,7 +20,7 @@ def encode_pictures(video_codec: Any, pictures: Tensor, size: tuple[int, int], f
         video_codec: VAE object from 'UniAVGen Load Video Codec'.
         pictures: RGB in [0, 1], (F, H, W, 3).
         size: Width and height to bring them to, pixels.
-        fit: ``crop`` cuts off what other proportions leave over, ``stretch`` keeps it all.
+        fit: ``crop`` cuts off what other proportions leave over before resizing, ``stretch`` keeps it all.
 
     Returns:
         Normalised latents, (1, 48, T, h, w).
@@ -36,7 +34,7 @@ def encode_pictures(video_codec: Any, pictures: Tensor, size: tuple[int, int], f
             f"The image has {channels} channels; it must have {RGB} (RGB). Remove its alpha channel, for example "
             "with the node 'Split Image with Alpha', or convert a grey one to RGB."
         )
-    clean = video_codec.encode(resize_pictures(pictures, size, fit))
+    clean = video_codec.encode(resize_frames(pictures, *size, Fit(fit)))
     rows, columns = (side // SPATIAL_FACTOR for side in reversed(size))
     expected = (LATENT_CHANNELS, latent_frames_of(len(pictures)), rows, columns)
     if clean.shape[1:] != expected:
@@ -45,14 +43,3 @@ def encode_pictures(video_codec: Any, pictures: Tensor, size: tuple[int, int], f
             "codec with 'UniAVGen Load Video Codec'."
         )
     return clean
-
-
-def resize_pictures(pictures: Tensor, size: tuple[int, int], fit: str) -> Tensor:
-    """Bring pictures (F, H, W, C) to (F, height, width, C); see ``encode_pictures``."""
-    if pictures.shape[1:3] == (size[1], size[0]):
-        return pictures
-    crop = "center" if fit == "crop" else "disabled"
-    resized = pictures.new_empty(len(pictures), size[1], size[0], pictures.shape[-1])
-    for part, into in zip(pictures.split(AT_ONCE), resized.split(AT_ONCE), strict=True):
-        into[:] = comfy.utils.common_upscale(part.movedim(-1, 1), *size, "bicubic", crop).movedim(1, -1).clamp(0, 1)
-    return resized

@@ -7,12 +7,11 @@ Dimension key: F video frames, H and W pixel rows and columns, T video latents, 
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import comfy.model_management
 import torch
 from torch import Tensor
 
 from ...uniavgen_core.config import Interaction
-from ...uniavgen_core.media.frames import fit_frame_count, resample_frames
+from ...uniavgen_core.media.frames import crop_to_shape, fit_frame_count, resample_frames
 from ...uniavgen_core.media.join import trailing_ramp
 from ...uniavgen_core.media.mel import PEAK, log_mel, normalize_mel
 from ...uniavgen_core.media.reference_voice import prepare_reference_voice, reference_mel
@@ -23,70 +22,26 @@ from ...uniavgen_core.shapes import (
     FPS,
     MEL_RATE,
     SAMPLE_RATE,
-    AVShape,
     mel_frames_of,
     video_frames_covering,
     video_frames_in,
     video_frames_within,
 )
-from .conditions import REFERENCE_IMAGE_KEY, REFERENCE_VOICE_KEY, set_pass, set_speech, set_values
+from .conditions import REFERENCE_IMAGE_KEY, REFERENCE_VOICE_KEY
 from .given import Given
-from .latent import empty_latent, keep_audio, keep_first_latent, keep_video
+from .latent import keep_audio, keep_first_latent, keep_video
 from .material import Footage, read_video, sound_of
-from .picture import encode_pictures
+from .scene import Scene
+from .size import AS_THE_PICTURE, CROP, STRETCH, crop_notices, size_of
 
 LONGEST_SECONDS = 120.0
 SHORTEST_SECONDS = 5 / FPS
 SECONDS_WITHOUT_SOUND = 2.0625
 """Length of a clip that should follow a sound and has none."""
-STRETCH = "stretch"
+IMAGE = "the image"
 NO_VOICE = "No reference voice is connected, so the model chooses a voice."
 LOUDEST_GAIN = 10.0
 """A quieter sound is a near silence, whose noise would be raised to the level of speech."""
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What every task starts from.
-
-    Attributes:
-        positive: CONDITIONING with caption and transcript.
-        negative: CONDITIONING with the null caption.
-        video_codec: VAE object for pictures.
-        width: Width the clip is generated at, pixels.
-        height: Height, pixels.
-        fit: ``crop`` or ``stretch``, for pictures of other proportions.
-    """
-
-    positive: list
-    negative: list
-    video_codec: Any
-    width: int
-    height: int
-    fit: str
-
-    def with_interaction(self, interaction: Interaction) -> "Scene":
-        """The scene with these directions on."""
-        return replace(self, positive=set_pass(self.positive, interaction=interaction))
-
-    def with_reference(self, key: str, value: Tensor) -> "Scene":
-        """The scene with a reference in both conditionings."""
-        return replace(
-            self, positive=set_values(self.positive, {key: value}), negative=set_values(self.negative, {key: value})
-        )
-
-    def with_speech(self, **changes: Any) -> "Scene":
-        """The scene with changed fields of its speech."""
-        return replace(self, positive=set_speech(self.positive, **changes))
-
-    def empty(self, video_frames: int) -> dict:
-        """Empty LATENT of the scene's size."""
-        shape = AVShape(self.width, self.height, video_frames)
-        return empty_latent(shape, 1, comfy.model_management.intermediate_device())
-
-    def encode(self, pictures: Tensor) -> Tensor:
-        """Latents (1, 48, T, h, w) of pictures (F, H, W, 3)."""
-        return encode_pictures(self.video_codec, pictures, (self.width, self.height), self.fit)
 
 
 @dataclass(frozen=True)
@@ -108,18 +63,20 @@ class Prepared:
 
 def speak(scene: Scene, image: Tensor | None, seconds: float) -> Prepared:
     """Generate picture and sound from a transcript, with an image as the person and the first frame if there is one."""
+    scene, notices = scene.sized_for(image, IMAGE)
     scene, latent = with_image(scene, image, scene.empty(video_frames_in(seconds)))
-    return Prepared(scene.with_interaction(Interaction.BOTH), latent)
+    return Prepared(scene.with_interaction(Interaction.BOTH), latent, notices=tuple(notices))
 
 
 def speak_with_voice(scene: Scene, image: Tensor | None, seconds: float, voice: dict | None, text: str) -> Prepared:
     """The same in the voice of a reference; without one, as ``speak``."""
     if voice is None:
         prepared = speak(scene, image, seconds)
-        return replace(prepared, notices=(NO_VOICE,))
+        return replace(prepared, notices=(NO_VOICE, *prepared.notices))
     scene, notices = with_voice(scene, voice, text)
     prepared = speak(scene, image, seconds)
-    return replace(prepared, scene=prepared.scene.with_interaction(Interaction.AUDIO_TO_VIDEO), notices=tuple(notices))
+    scene = prepared.scene.with_interaction(Interaction.AUDIO_TO_VIDEO)
+    return replace(prepared, scene=scene, notices=(*notices, *prepared.notices))
 
 
 def follow_sound(scene: Scene, image: Tensor | None, audio: dict | None, seconds: float | None, text: str) -> Prepared:
@@ -134,11 +91,13 @@ def follow_sound(scene: Scene, image: Tensor | None, audio: dict | None, seconds
     """
     if audio is None:
         notice = "No sound is connected, so sound is generated too."
-        return replace(speak(scene, image, seconds or SECONDS_WITHOUT_SOUND), notices=(notice,))
+        prepared = speak(scene, image, seconds or SECONDS_WITHOUT_SOUND)
+        return replace(prepared, notices=(notice, *prepared.notices))
     sound, notices = sound_of(audio, "the sound")
     sound, more = _at_most(sound, seconds or LONGEST_SECONDS)
     whole = seconds is None or sound.seconds >= seconds - 1 / FPS
     frames = video_frames_covering(sound.seconds) if whole else video_frames_in(seconds)
+    scene, cropped = scene.sized_for(image, IMAGE)
     scene, latent = with_image(scene, image, scene.empty(frames))
     mel, gain = mel_of(sound, frames)
     if whole:
@@ -148,7 +107,7 @@ def follow_sound(scene: Scene, image: Tensor | None, audio: dict | None, seconds
         scene = scene.with_interaction(Interaction.BOTH).with_speech(start=len(mel) / MEL_RATE, kept_text=text)
     latent = keep_audio(latent, mel, torch.zeros(len(mel)))
     source = Source(sound=sound, audio_kept=Spans(((0.0, sound.seconds),)), ends_with_source=whole)
-    return Prepared(scene, latent, Given(source, gain), (*notices, *more))
+    return Prepared(scene, latent, Given(source, gain), (*notices, *more, *cropped))
 
 
 def dub(scene: Scene, video: Any) -> Prepared:
@@ -159,13 +118,16 @@ def dub(scene: Scene, video: Any) -> Prepared:
             f"The video lasts {footage.seconds:.0f} s; at most {LONGEST_SECONDS:.0f} s can be dubbed at once. Cut it "
             "with 'Trim Video' and dub its parts one by one."
         )
+    if scene.size.kind == AS_THE_PICTURE:
+        scene = scene.stretching(footage.frames)  # nobody sees it, and a crop might take the mouth
+    scene, cropped = scene.sized_for(footage.frames, "the video")
     count = video_frames_covering(footage.seconds)
     frames = fit_frame_count(resample_frames(footage.frames, float(footage.fps), FPS), count)
     clean = scene.encode(frames)
     latent = keep_video(scene.empty(count), clean, torch.zeros(clean.shape[2]))
     scene = scene.with_reference(REFERENCE_IMAGE_KEY, scene.encode(frames[:1]))
     source = Source(footage.frames, float(footage.fps), video_kept=EVERYTHING, ends_with_source=True)
-    return Prepared(scene.with_interaction(Interaction.VIDEO_TO_AUDIO), latent, Given(source), tuple(notices))
+    return Prepared(scene.with_interaction(Interaction.VIDEO_TO_AUDIO), latent, Given(source), (*notices, *cropped))
 
 
 @dataclass(frozen=True)
@@ -206,9 +168,13 @@ def continue_footage(
     kept = min(video_frames_in(plan.keep_seconds), video_frames_within(footage.seconds))
     total = max(kept + 4, video_frames_covering(kept / FPS + plan.seconds))
     lead = max(0.0, footage.seconds - kept / FPS)
-    scene = replace(scene, fit=STRETCH)  # what is generated returns to the clip's own size
+    person = footage.frames[:1]
+    if image is not None:
+        person, cropped = _person_of(image[:1], footage, scene.size.fit)
+        notices = (*notices, *cropped)
+    scene = scene.stretching(footage.frames)  # what is generated returns to the clip's own size
     pictures = _last_frames(footage, kept)
-    reference = scene.encode(footage.frames[:1] if image is None else image[:1])
+    reference = scene.encode(person)
     clean = scene.encode(pictures)
     latent = keep_video(scene.empty(total), clean, torch.zeros(clean.shape[2]))
     sound = footage.sound
@@ -223,6 +189,15 @@ def continue_footage(
     scene = scene.with_speech(start=len(mel) / MEL_RATE, kept_text=plan.text)
     source = Source(footage.frames, float(footage.fps), sound, EVERYTHING, EVERYTHING, lead)
     return Prepared(scene, latent, Given(source, gain), notices)
+
+
+def _person_of(image: Tensor, footage: Footage, fit: str) -> tuple[Tensor, list[str]]:
+    """An image (1, H, W, 3) in the proportions of a video, in which it is stretched as the video is, and notices."""
+    shape = size_of(footage.frames)
+    if fit == STRETCH:
+        return image, []
+    remedy = "To keep all of it, give an image of the clip's proportions."
+    return crop_to_shape(image, *shape), crop_notices(IMAGE, size_of(image), shape, CROP, remedy)
 
 
 def with_image(scene: Scene, image: Tensor | None, latent: dict) -> tuple[Scene, dict]:

@@ -155,7 +155,7 @@ def test_numbers_and_texts_go_where_the_task_has_them():
         assert node(workflow, "Task")["inputs"][seconds] == 1.5
     inputs = [node(workflow, title)["inputs"] for title in ("Caption", "Speech", "Task", "Sample picture and sound")]
     assert (inputs[0]["text"], inputs[1]["transcript"]) == ("A", "B")
-    assert (inputs[2]["width"], inputs[2]["height"]) == (64, 96)
+    assert (inputs[2]["size"], inputs[2]["size.width"], inputs[2]["size.height"]) == ("free", 64, 96)
     assert (inputs[3]["steps"], inputs[3]["seed"]) == (3, 4)
     assert node(workflow, "Negative caption")["inputs"]["text"] == ""
     _, workflow, _ = prepared("--task", "continue", "--keep-seconds", "0.75")

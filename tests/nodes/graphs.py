@@ -24,7 +24,7 @@ def in_parts(workflow):
     """The quick start with an empty latent and a reference image in the place of its task node."""
     nodes = copy.deepcopy(workflow)
     task = nodes[node_of(nodes, "UniAVGenTask")]["inputs"]
-    size = {"width": task["width"], "height": task["height"], "seconds": task["task.seconds"], "batch_size": 1}
+    size = {"width": 128, "height": 128, "seconds": task["task.seconds"], "batch_size": 1}
     nodes["90"] = {"class_type": "UniAVGenEmptyLatent", "inputs": size}
     links = {name: task[name] for name in ("positive", "negative", "video_codec")}
     inputs = {**links, "image": task["task.image"], "latent": ["90", 0], "fit": "crop"}

@@ -36,11 +36,12 @@ class Studio:
         """VIDEO, AUDIO and transcript of a bundled clip."""
         return self.nodes.portrait.ToonClip.execute(clip).args[:3]
 
-    def task(self, name, transcript="hello", **inputs):
-        """Outputs of the task node."""
+    def task(self, name, transcript="hello", size=None, **inputs):
+        """Outputs of the task node; ``size`` changes what its widget says."""
         positive, negative = self.texts(transcript)
         chosen = {"task": name, **inputs}
-        return self.nodes.task.Task.execute(positive, negative, self.video_codec, self.SIZE, self.SIZE, chosen)
+        size = {"size": "free", "width": self.SIZE, "height": self.SIZE, "fit": "crop"} | (size or {})
+        return self.nodes.task.Task.execute(positive, negative, self.video_codec, size, chosen)
 
     def sample(self, positive, negative, latent, steps=1, seed=0):
         with torch.inference_mode():

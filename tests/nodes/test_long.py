@@ -22,10 +22,12 @@ def folder(monkeypatch, tmp_path):
 
 def long_video(studio, script=SCRIPT, steps=1, size=64, **inputs):
     positive, negative = studio.texts(None)
+    chosen = size if isinstance(size, dict) else {"size": "free", "width": size, "height": size, "fit": "crop"}
+    given = {"image": studio.image()} | inputs
     with torch.inference_mode():
         return studio.nodes.long.LongVideoNode.execute(
-            studio.model, positive, negative, studio.video_codec, studio.audio_codec, script, size, size, 2.0625,
-            0.5625, "full segments", 3, steps, 5.0, **({"image": studio.image()} | inputs), **GUIDANCE,
+            studio.model, positive, negative, studio.video_codec, studio.audio_codec, script, chosen,
+            2.0625, 0.5625, "full segments", 3, steps, 5.0, **given, **GUIDANCE,
         )  # fmt: skip
 
 

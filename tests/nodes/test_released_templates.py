@@ -69,7 +69,8 @@ def small(name):
     workflow = json.loads((WORKFLOWS / "api" / f"{name}.json").read_text())
     workflow = set_input(workflow, "Load the text encoder", "text_encoder", "bundled talking toon")
     workflow = set_input(workflow, "Load the audio codec", "vocoder", "Griffin-Lim (no file)")
-    for widget, value in {"width": 64, "height": 64, "task.seconds": 2.0625}.items():
+    size = {"size": "free", "size.width": 64, "size.height": 64, "size.fit": "crop"}
+    for widget, value in {**size, "task.seconds": 2.0625}.items():
         workflow = set_input(workflow, "Task", widget, value)
     return workflow
 

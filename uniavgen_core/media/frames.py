@@ -180,9 +180,34 @@ def resize_frames(frames: Tensor, width: int, height: int, fit: Fit = Fit.CROP) 
     """
     if frames.shape[1:3] == (height, width):
         return frames
-    if fit is Fit.CROP:
-        frames = _crop(frames, width, height)
-    return torch.cat([resize(chunk, width, height) for chunk in frames.split(_CHUNK)])
+    return resize(crop_to_shape(frames, width, height) if fit is Fit.CROP else frames, width, height)
+
+
+def crop_to_shape(frames: Tensor, width: int, height: int) -> Tensor:
+    """Cut the largest part in the middle of frames that has the proportions of ``width`` x ``height``.
+
+    Args:
+        frames: (F, H, W, C).
+        width: Width of the proportions, of any unit.
+        height: Their height, of the same unit.
+
+    Returns:
+        A view of ``frames``, (F, rows, columns, C); one of its sides is as long as before.
+    """
+    left, top, columns, rows = crop_box((frames.shape[2], frames.shape[1]), (width, height))
+    return frames[:, top : top + rows, left : left + columns]
+
+
+def crop_box(size: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Where ``crop_to_shape`` cuts: left, top, width and height of what it keeps of a picture.
+
+    Args:
+        size: Width and height of the picture, pixels.
+        shape: Width and height of the proportions, of any unit.
+    """
+    columns = max(1, min(size[0], round(size[1] * shape[0] / shape[1])))
+    rows = max(1, min(size[1], round(size[0] * shape[1] / shape[0])))
+    return (size[0] - columns) // 2, (size[1] - rows) // 2, columns, rows
 
 
 def _check_fps(fps: float) -> None:
@@ -206,12 +231,3 @@ def _chunk_to_rgb(images: Tensor) -> Tensor:
         return images.expand(-1, -1, -1, 3)
     alpha = images[..., colours:].clamp(0, 1)
     return (images[..., :colours] * alpha + (1 - alpha)).expand(-1, -1, -1, 3)
-
-
-def _crop(frames: Tensor, width: int, height: int) -> Tensor:
-    """The largest part in the middle of frames (F, H, W, 3) that has the shape of ``width`` x ``height``."""
-    rows, columns = frames.shape[1:3]
-    new_columns = max(1, min(columns, round(rows * width / height)))
-    new_rows = max(1, min(rows, round(columns * height / width)))
-    top, left = (rows - new_rows) // 2, (columns - new_columns) // 2
-    return frames[:, top : top + new_rows, left : left + new_columns]

@@ -56,10 +56,13 @@ def resize(pictures: Tensor, width: int, height: int) -> Tensor:
     """
     if pictures.ndim != 4 or pictures.shape[-1] != 3 or pictures.numel() == 0:
         raise ValueError(f"Pictures of shape {tuple(pictures.shape)} cannot be resized; expected RGB, (B, H, W, 3).")
-    if not torch.isfinite(pictures).all():
-        raise ValueError("The pictures hold values that are not finite.")
     if width < 1 or height < 1:
         raise ValueError(f"The new size is {width} x {height} pixels; both sides must be positive.")
-    levels = (pictures.float().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
-    resized = [Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR) for picture in levels]
-    return torch.from_numpy(np.stack([np.asarray(picture) for picture in resized])).to(pictures.device) / 255
+    resized = torch.empty((len(pictures), height, width, 3), device=pictures.device)
+    for picture, into in zip(pictures, resized, strict=True):  # one by one, so that a video needs no second copy
+        if not torch.isfinite(picture).all():
+            raise ValueError("The pictures hold values that are not finite.")
+        levels = (picture.float().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+        smaller = Image.fromarray(levels).resize((width, height), Image.Resampling.BILINEAR)
+        into[:] = torch.from_numpy(np.array(smaller)) / 255
+    return resized
