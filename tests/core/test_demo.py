@@ -157,9 +157,25 @@ def test_numbers_and_texts_go_where_the_task_has_them():
     assert (inputs[0]["text"], inputs[1]["transcript"]) == ("A", "B")
     assert (inputs[2]["size"], inputs[2]["size.width"], inputs[2]["size.height"]) == ("free", 64, 96)
     assert (inputs[3]["steps"], inputs[3]["seed"]) == (3, 4)
+    assert inputs[2]["size.fit"] == "crop"
     assert node(workflow, "Negative caption")["inputs"]["text"] == ""
     _, workflow, _ = prepared("--task", "continue", "--keep-seconds", "0.75")
     assert node(workflow, "Task")["inputs"]["task.keep_seconds"] == 0.75
+
+
+def test_without_a_width_and_a_height_a_clip_is_as_large_as_its_picture_asks_for():
+    for arguments in (["--image", PICTURE], ["--task", "dub", "--video", CLIP]):
+        assert node(prepared(*arguments)[1], "Task")["inputs"]["size"] == "as the picture"
+    script = ["--script", "hello"]
+    assert node(prepared(*script)[1], "Long video")["inputs"]["size"] == "as the picture"
+    chosen = node(prepared(*script, "--height", "96", "--width", "64")[1], "Long video")["inputs"]
+    assert (chosen["size"], chosen["size.width"], chosen["size.height"]) == ("free", 64, 96)
+
+
+def test_one_side_alone_makes_a_square():
+    for side in ("--width", "--height"):
+        inputs = node(prepared(side, "96")[1], "Task")["inputs"]
+        assert (inputs["size"], inputs["size.width"], inputs["size.height"]) == ("free", 96, 96)
 
 
 def test_the_examples_words_are_not_put_into_the_users_voice():

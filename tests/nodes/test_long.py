@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from tests.nodes.graphs import GUIDANCE
+from tests.nodes.studio import notices_of
 from uniavgen_core.diffusion.presets import PRESETS
 from uniavgen_core.media.join import rms_db
 
@@ -125,6 +126,31 @@ def test_every_segment_shows_the_person_of_the_image(studio, monkeypatch):
     key = studio.nodes.host.conditions.REFERENCE_IMAGE_KEY
     first, second = tasks_of(studio, monkeypatch)
     assert torch.equal(first[key], second[key])
+
+
+def unsampled(_guider, _sampler, _sigmas, latent, *_):
+    """In the place of sampling, where only what is sampled from matters."""
+    return latent
+
+
+def wide(studio):
+    """A picture that is not square, 188x128."""
+    return torch.nn.functional.pad(studio.image(), (0, 0, 60, 0))
+
+
+@pytest.mark.parametrize("size", ["square", "as the picture"])
+def test_every_segment_shows_a_picture_of_other_proportions_alike(studio, monkeypatch, size):
+    chosen = {"size": size, "short_side": 64} | ({"fit": "crop"} if size == "square" else {})
+    monkeypatch.setattr(studio.nodes.long, "run_sampler", unsampled)
+    first, second = tasks_of(studio, monkeypatch, size=chosen, image=wide(studio))
+    key = studio.nodes.host.conditions.REFERENCE_IMAGE_KEY
+    assert torch.equal(first[key], second[key])
+
+
+def test_a_long_video_tells_what_a_crop_takes(studio, monkeypatch):
+    monkeypatch.setattr(studio.nodes.long, "run_sampler", unsampled)
+    told = notices_of(long_video(studio, "hello", image=wide(studio)))
+    assert "32% of the image (188x128) is cropped off" in told
 
 
 def test_every_segment_speaks_in_the_given_voice(studio, monkeypatch):

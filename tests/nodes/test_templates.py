@@ -32,6 +32,7 @@ def test_a_template_makes_a_video_with_sound(server, path, tmp_path):
     (video,) = [file for file in server.run(workflow).files() if file["filename"].endswith(".mp4")]
     clip = read_clip(server.download(video, tmp_path / "clip.mp4"))
     assert clip.fps == 16
+    assert clip.frames.shape[1:3] == (128, 256 if path.stem == "two_speakers" else 128)
     assert clip.seconds >= 2
     assert np.ptp(clip.frames) > 60
     assert np.abs(clip.sound).max() > 0.01
