@@ -10,6 +10,7 @@ import torch
 
 from ...uniavgen_core.config import Interaction
 from ...uniavgen_core.media.frames import fit_frame_count, resample_frames
+from ...uniavgen_core.media.kept_sound import mel_of, quiet_notices
 from ...uniavgen_core.media.restore import Source
 from ...uniavgen_core.media.sound import Sound, cut
 from ...uniavgen_core.media.spans import Spans
@@ -19,7 +20,6 @@ from .latent import keep_audio, keep_video, masks_of, split
 from .material import Footage, read_video, sound_of
 from .picture import encode_pictures
 from .size import STRETCH
-from .tasks import mel_of
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ def keep_spans(latent: dict, video_codec: Any, kept: Kept) -> tuple[dict, Given,
     if kept.audio_spans:
         kept.audio_spans.check_within(sound.seconds, "the sound")
         spans = kept.audio_spans.clipped(min(seconds, sound.seconds))
+        notices = [*notices, *quiet_notices(cut(sound, 0.0, seconds), "the sound")]
         latent, gain = _keep_sound(latent, sound, spans)
         source = replace(source, sound=sound, audio_kept=spans)
     return latent, Given(source, gain), notices

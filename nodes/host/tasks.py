@@ -13,16 +13,16 @@ from torch import Tensor
 from ...uniavgen_core.config import Interaction
 from ...uniavgen_core.media.frames import crop_to_shape, fit_frame_count, resample_frames
 from ...uniavgen_core.media.join import trailing_ramp
-from ...uniavgen_core.media.mel import PEAK, log_mel, normalize_mel
+from ...uniavgen_core.media.kept_sound import mel_of, peak_of, quiet_notices
+from ...uniavgen_core.media.mel import gain_to_peak
 from ...uniavgen_core.media.reference_voice import prepare_reference_voice, reference_mel
 from ...uniavgen_core.media.restore import Source
-from ...uniavgen_core.media.sound import Sound, cut, to_model_sound
+from ...uniavgen_core.media.sound import Sound, cut
 from ...uniavgen_core.media.spans import EVERYTHING, Spans
 from ...uniavgen_core.shapes import (
     FPS,
     MEL_RATE,
     SAMPLE_RATE,
-    mel_frames_of,
     video_frames_covering,
     video_frames_in,
     video_frames_within,
@@ -40,8 +40,6 @@ SECONDS_WITHOUT_SOUND = 2.0625
 """Length of a clip that should follow a sound and has none."""
 IMAGE = "the image"
 NO_VOICE = "No reference voice is connected, so the model chooses a voice."
-LOUDEST_GAIN = 10.0
-"""A quieter sound is a near silence, whose noise would be raised to the level of speech."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +93,7 @@ def follow_sound(scene: Scene, image: Tensor | None, audio: dict | None, seconds
         return replace(prepared, notices=(notice, *prepared.notices))
     sound, notices = sound_of(audio, "the sound")
     sound, more = _at_most(sound, seconds or LONGEST_SECONDS)
+    more += quiet_notices(sound, "the sound")
     whole = seconds is None or sound.seconds >= seconds - 1 / FPS
     frames = video_frames_covering(sound.seconds) if whole else video_frames_in(seconds)
     scene, cropped = scene.sized_for(image, IMAGE)
@@ -140,6 +139,7 @@ class Continuation:
         whole: Whether the result holds the whole clip, or begins where the kept part does.
         ramp_seconds: How much of the kept sound's end the model may change, ever more towards the end.
         text: What the kept part says.
+        gain: Factor from the level of the clip's sound to the model's; None for the one that its peak asks for.
     """
 
     keep_seconds: float
@@ -147,6 +147,7 @@ class Continuation:
     whole: bool = True
     ramp_seconds: float = 0.0
     text: str = ""
+    gain: float | None = None
 
 
 def continue_clip(scene: Scene, video: Any, plan: Continuation, image: Tensor | None = None) -> Prepared:
@@ -181,8 +182,12 @@ def continue_footage(
     if sound is None:
         notices = (*notices, "The clip has no sound; its kept part is taken as silent.")
         sound = Sound(torch.zeros(1, round(footage.seconds * SAMPLE_RATE)), SAMPLE_RATE)
+    gain = plan.gain
+    if gain is None:
+        notices = (*notices, *quiet_notices(sound, "the sound of the clip"))
+        gain = gain_to_peak(peak_of(sound))
     tail = cut(sound, min(lead, sound.seconds - 0.1), footage.seconds)
-    mel, gain = mel_of(tail, kept, loudest=float(sound.waveform.abs().max()))
+    mel, _ = mel_of(tail, kept, gain)
     ramp = round(plan.ramp_seconds * MEL_RATE)
     latent = keep_audio(latent, mel, trailing_ramp(len(mel), min(ramp, len(mel))) if ramp else torch.zeros(len(mel)))
     scene = scene.with_reference(REFERENCE_IMAGE_KEY, reference).with_interaction(Interaction.BOTH)
@@ -238,18 +243,6 @@ def _at_most(sound: Sound, seconds: float) -> tuple[Sound, list[str]]:
         return sound, []
     notice = f"The sound lasts {sound.seconds:.2f} s; it is cut to the clip's {seconds:.2f} s."
     return cut(sound, 0.0, seconds), [notice]
-
-
-def mel_of(sound: Sound, video_frames: int, loudest: float | None = None) -> tuple[Tensor, float]:
-    """Normalised mel of a sound at the model's level, silence after its end, (S, 80), and the gain that took."""
-    waveform = to_model_sound(sound)
-    peak = float(waveform.abs().max()) if loudest is None else loudest
-    gain = min(PEAK / peak, LOUDEST_GAIN) if peak > 0 else 1.0
-    samples = mel_frames_of(video_frames) * (SAMPLE_RATE // MEL_RATE)
-    fitted = torch.zeros(samples)
-    length = min(samples, len(waveform))
-    fitted[:length] = gain * waveform[:length]
-    return normalize_mel(log_mel(fitted)).T, gain
 
 
 def _last_frames(footage: Footage, count: int) -> Tensor:

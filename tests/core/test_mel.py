@@ -81,8 +81,11 @@ def test_each_clip_is_rescaled_to_the_peak_and_silence_is_kept():
     torch.testing.assert_close(rescaled[0], rescaled[1])
 
 
-def test_rescaling_the_faintest_sound_stays_finite():
-    assert mel.rescale_volume(torch.tensor([1e-30, 0])).tolist() == pytest.approx([0.999146, 0])
+def test_faint_sound_is_rescaled_and_what_counts_as_silence_is_not():
+    """The release raises the last bits of a silent recording to full scale."""
+    assert mel.rescale_volume(torch.tensor([1.1e-4, 0])).tolist() == pytest.approx([0.999146, 0])
+    assert mel.rescale_volume(torch.tensor([9e-5, 0])).tolist() == pytest.approx([9e-5, 0])
+    assert mel.gain_to_peak(1e-30) == mel.gain_to_peak(0.0) == 1.0
 
 
 @pytest.mark.parametrize("function", [mel.log_mel, mel.rescale_volume])

@@ -23,6 +23,8 @@ MEL_FLOOR = 1e-5
 MEL_MEAN = -5.1753
 MEL_STD = 2.1544
 PEAK = 0.999146
+SILENT_PEAK = 1e-4
+"""Peak that still counts as silence, -80 dB of full scale: three steps of 16-bit sound."""
 
 
 def slaney_hertz(mel: float) -> float:
@@ -118,8 +120,22 @@ def denormalize_mel(latent: Tensor) -> Tensor:
     return latent * MEL_STD + MEL_MEAN
 
 
+def gain_to_peak(peak: float) -> float:
+    """Gain from a sound's level to the network's, at which the loudest sample is 0.999146 as in the release.
+
+    Args:
+        peak: Loudest sample of the sound, at least 0.
+
+    Returns:
+        The gain; 1 for what counts as silence.
+    """
+    return PEAK / peak if peak > SILENT_PEAK else 1.0
+
+
 def rescale_volume(waveform: Tensor) -> Tensor:
     """Scale each sound so that its loudest sample is 0.999146, as the release does; silence stays silence.
+
+    Unlike the release, this counts peaks up to ``SILENT_PEAK`` as silence.
 
     Args:
         waveform: Samples, (..., N); every row is scaled on its own.
@@ -132,5 +148,5 @@ def rescale_volume(waveform: Tensor) -> Tensor:
     """
     check_sound(waveform)
     peak = waveform.abs().amax(dim=-1, keepdim=True).double()
-    gain = torch.where(peak > 0, PEAK / peak, 1.0)
+    gain = torch.where(peak > SILENT_PEAK, PEAK / peak, 1.0)
     return waveform * gain.to(waveform.dtype)

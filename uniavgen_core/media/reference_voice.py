@@ -14,14 +14,13 @@ import torch
 from torch import Tensor
 
 from ..shapes import MEL_RATE, SAMPLE_RATE
-from .mel import log_mel, normalize_mel, rescale_volume
+from .mel import SILENT_PEAK, log_mel, normalize_mel, rescale_volume
 from .sound import Sound, at_rate, check_user_sound, cut, to_model_sound
 
 SHORTEST_VOICE = 1.0
 LONGEST_VOICE = 10.0
 SILENCE_AFTER = 0.3
 _NAME = "the reference voice"
-_SILENT = 1e-4
 _SEARCH_SECONDS = 2.0
 _PAUSE_SECONDS = 0.05
 
@@ -95,6 +94,19 @@ def reference_mel(waveform: Tensor) -> Tensor:
     return normalize_mel(log_mel(torch.cat([waveform, silence]))).T
 
 
+def missing_in_speech(waveform: Tensor) -> str:
+    """Say what sound (N,), at least 1 s at 24 kHz and not silent, lacks to be speech; nothing if it is speech."""
+    level = rescale_volume(waveform - waveform.mean())
+    mel = log_mel(level)[_SPEECH_BINS]
+    if _swell(mel) < _LEAST_SWELL:
+        return "its loudness does not rise and fall as syllables do"
+    if _change(mel) < _LEAST_CHANGE:
+        return "its tone colour stays the same"
+    if _voiced_seconds(level) < _LEAST_VOICED:
+        return "nothing in it has the pitch of a voice"
+    return ""
+
+
 def _quietest_place(waveform: Tensor) -> int:
     """Index of the middle of the quietest 50 ms in the last 2 s of sound (N,), the last one of equals."""
     length, hop = round(_PAUSE_SECONDS * SAMPLE_RATE), SAMPLE_RATE // MEL_RATE
@@ -106,18 +118,9 @@ def _quietest_place(waveform: Tensor) -> int:
 
 def _check_speech(waveform: Tensor) -> None:
     """Refuse sound (N,) without speech."""
-    level = waveform - waveform.mean()
-    if level.abs().max() < _SILENT:
+    if (waveform - waveform.mean()).abs().max() <= SILENT_PEAK:
         raise ValueError("The reference voice is silent. Give a recording of someone speaking.")
-    level = rescale_volume(level)
-    mel = log_mel(level)[_SPEECH_BINS]
-    missing = ""
-    if _swell(mel) < _LEAST_SWELL:
-        missing = "its loudness does not rise and fall as syllables do"
-    elif _change(mel) < _LEAST_CHANGE:
-        missing = "its tone colour stays the same"
-    elif _voiced_seconds(level) < _LEAST_VOICED:
-        missing = "nothing in it has the pitch of a voice"
+    missing = missing_in_speech(waveform)
     if missing:
         raise ValueError(
             f"No speech was found in the first {len(waveform) / SAMPLE_RATE:.1f} s of the reference voice: {missing}. "

@@ -11,11 +11,11 @@ from math import isfinite
 import torch
 from torch import Tensor
 
+from .mel import SILENT_PEAK
 from .resample import LOWEST_RATE, mix_down, resample
 
 SHORTEST_SECONDS = 0.05
 LONG_SECONDS = 300.0
-_SILENT = 1e-4
 _FULL_SCALE = 0.9999
 _OVER = 1.0001
 _CLIPPED_SHARE = 1e-4
@@ -193,7 +193,7 @@ def _notices(sound: Sound, what: str, levels: _Levels) -> list[str]:
     """What is odd about a sound that can be used."""
     name, notices = _begin(what), []
     peak = max(-levels.lowest, levels.highest)
-    silent = levels.highest - levels.lowest < 2 * _SILENT
+    silent = levels.highest - levels.lowest < 2 * SILENT_PEAK
     if silent:
         notices.append(f"{name} is silent: nothing in it is louder than 1/10000 of full scale.")
     if peak > _OVER:
