@@ -3,6 +3,7 @@
 import torch
 from comfy_api.latest import io
 
+from ..uniavgen_core.media.loudness import under_ceiling
 from ..uniavgen_core.media.sound import Sound
 from ..uniavgen_core.shapes import FPS, SAMPLE_RATE
 from .host.codec import AudioCodec
@@ -60,12 +61,13 @@ class Decode(io.ComfyNode):
                 "guidance, or load the model in bf16 or fp32 instead of fp16."
             )
         images = video_codec.decode(video).flatten(0, 1)
-        waveform = audio_codec.decode(audio).movedim(-1, 1)
+        waveform = audio_codec.synthesize(audio)
         notices = []
         if waveform.abs().max() < SILENT_PEAK:
             notices.append("The generated sound is silent. Check the transcript and the number of steps.")
         if given is None or given.source is None:
-            return with_notices(notices, images, {"waveform": waveform, "sample_rate": SAMPLE_RATE}, float(FPS))
+            heard = {"waveform": under_ceiling(waveform), "sample_rate": SAMPLE_RATE}
+            return with_notices(notices, images, heard, float(FPS))
         if len(waveform) > 1:
             raise ValueError(
                 f"The latent holds {len(waveform)} clips, but what was given belongs to one. Sample one clip at a "

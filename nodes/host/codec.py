@@ -14,6 +14,7 @@ import comfy.utils
 import torch
 from torch import Tensor, nn
 
+from ...uniavgen_core.media.loudness import under_ceiling
 from ...uniavgen_core.media.mel import denormalize_mel, log_mel, normalize_mel, rescale_volume
 from ...uniavgen_core.media.resample import mix_down
 from ...uniavgen_core.media.resize import SHORT_SIDE
@@ -162,20 +163,25 @@ class AudioCodec(comfy.sd.VAE):
         self.first_stage_model, self.device = self.patcher.model, self.patcher.load_device
 
     def decode(self, samples_in: Tensor, vae_options: dict | None = None) -> Tensor:
-        """Turn normalised mel (B, K, S, 80) into sound (B, N, 1), N = 240 S; the K tracks are mixed.
+        """Turn normalised mel (B, K, S, 80) into sound (B, N, 1) that is ready to be heard; see ``synthesize``."""
+        del vae_options
+        return under_ceiling(self.synthesize(samples_in)).movedim(1, -1)
+
+    def synthesize(self, samples_in: Tensor) -> Tensor:
+        """Turn normalised mel (B, K, S, 80) into sound (B, 1, N), N = 240 S; the K tracks are mixed.
+
+        The sound has the mel's own level, whatever its peak; it goes through ``under_ceiling`` before it is heard.
 
         Raises:
             ValueError: If the mel is not finite.
         """
-        del vae_options
         mel = denormalize_mel(samples_in.flatten(0, 1).float().to(self.device)).transpose(1, 2)
         if not torch.isfinite(mel).all():
             raise ValueError(
                 "The audio latent holds values that are not finite, so there is no sound to make. Lower the "
                 "guidance, or load the model in bf16 or fp32 instead of fp16."
             )
-        mixed = self.vocode(mel).unflatten(0, samples_in.shape[:2]).sum(dim=1)
-        return mixed.clamp(-1, 1).unsqueeze(-1).to(self.output_device)
+        return self.vocode(mel).unflatten(0, samples_in.shape[:2]).sum(dim=1, keepdim=True).to(self.output_device)
 
     def encode(self, pixel_samples: Tensor) -> Tensor:
         """Turn sound (B, N, channels) at 24 kHz into normalised mel (B, 1, S, 80)."""

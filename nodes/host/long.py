@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ...uniavgen_core.config import TextConfig
 from ...uniavgen_core.media.join import join_frames, join_sounds, soften_seams
+from ...uniavgen_core.media.loudness import under_ceiling
 from ...uniavgen_core.media.sound import Sound
 from ...uniavgen_core.shapes import FPS, MEL_RATE, SAMPLE_RATE, video_frames_in
 from ...uniavgen_core.text.script import plan_script
@@ -32,6 +33,8 @@ CHARACTERS_PER_SECOND = 14.0
 PAUSE_SECONDS = 0.3
 CROSSFADE_SECONDS = 0.08
 RAMP_SECONDS = 0.05
+OWN_LEVEL = 1.0
+"""Gain of what the next segment goes on from: segments are at their mel's level, which is the model's."""
 Sample = Callable[[Prepared, int, int], dict]
 """Samples a prepared segment: its seed, its number; gives a LATENT."""
 
@@ -141,12 +144,12 @@ class LongVideo:
             return speak_with_voice(scene, self.image, seconds, *self.voice)
         if self.voice is not None:
             scene, _ = with_voice(scene, *self.voice)
-        plan = Continuation(self.plan.keep_seconds, seconds, ramp_seconds=RAMP_SECONDS)
+        plan = Continuation(self.plan.keep_seconds, seconds, ramp_seconds=RAMP_SECONDS, gain=OWN_LEVEL)
         return continue_footage(scene, footage_of(before), plan, self.image)
 
     def _keep_voice_of(self, segment: Segment, text: str) -> None:
         """Let the following segments speak in the voice of the first."""
-        voice = {"waveform": segment.waveform[None, None], "sample_rate": SAMPLE_RATE}
+        voice = {"waveform": under_ceiling(segment.waveform[None, None]), "sample_rate": SAMPLE_RATE}
         try:
             with_voice(self.scene, voice, text)
         except ValueError as error:
@@ -164,7 +167,7 @@ def join(segments: Sequence[Segment], kept_frames: int) -> tuple[Tensor, Tensor]
     """Join segments that share ``kept_frames`` frames with the one before.
 
     Returns:
-        Frames (F, H, W, 3) uint8, and sound (N,) at 24 kHz.
+        Frames (F, H, W, 3) uint8, and sound (N,) at 24 kHz under the ceiling: one gain for the whole film.
     """
     frames = join_frames([segment.frames.float() for segment in segments], kept_frames)
     # A segment's pictures jump a little where its kept latents end and its own begin.
@@ -172,7 +175,7 @@ def join(segments: Sequence[Segment], kept_frames: int) -> tuple[Tensor, Tensor]
     frames = soften_seams(frames, list(ends)[:-1])
     shared, fade = kept_frames * SAMPLE_RATE // FPS, round(CROSSFADE_SECONDS * SAMPLE_RATE)
     sound = join_sounds([_whole_sound(segment) for segment in segments], shared, fade)
-    return frames.round().to(torch.uint8), sound
+    return frames.round().to(torch.uint8), under_ceiling(sound[None, None])[0, 0]
 
 
 def _whole_sound(segment: Segment) -> Tensor:

@@ -23,7 +23,7 @@ class Segment:
 
     Attributes:
         frames: RGB at 16 fps, (F, H, W, 3) uint8.
-        waveform: Sound at 24 kHz, (N,).
+        waveform: Sound at 24 kHz, at its mel's own level: peaks may be above full scale, (N,).
     """
 
     frames: Tensor

@@ -91,12 +91,12 @@ def test_its_frames_lie_where_the_mels_do(folder):
     torch.testing.assert_close(found, sound, rtol=0, atol=1e-5)
 
 
-def test_loud_samples_are_clipped(folder):
+def test_loud_samples_are_not_cut_off(folder):
     network = load_vocos(folder)
     network.head.out.bias[:513] += 3
     sound = Vocos(network).decode(mel_of(20))
-    assert network(mel_of(20)).abs().max() > 1.5
-    assert sound.abs().max() == 1
+    assert sound.abs().max() > 1.5
+    torch.testing.assert_close(sound, network(mel_of(20)), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(80, 20), (1, 64, 20), (1, 20, 80), (1, 80, 0), (0, 80, 20)])

@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from uniavgen_core.media.loudness import under_ceiling
+
 STEERING = {"mode": "replace", "strength": 1.0, "start_sigma": 1.0, "stop_sigma": 0.0}
 
 
@@ -67,8 +69,8 @@ def test_two_speakers_are_sampled_and_mixed(studio, latent):
     assert images.shape == (17, 64, 64, 3)
     assert audio["waveform"].shape == (1, 1, 106 * 240)
     tracks = sampled["samples"].unbind()[1]
-    alone = [studio.audio_codec.decode(tracks[:, i : i + 1]) for i in range(2)]
-    torch.testing.assert_close(audio["waveform"][0, 0], sum(alone)[0, :, 0].clamp(-1, 1), atol=1e-3, rtol=0)
+    alone = [studio.audio_codec.synthesize(tracks[:, i : i + 1]) for i in range(2)]
+    torch.testing.assert_close(audio["waveform"], under_ceiling(sum(alone)), atol=1e-3, rtol=0)
 
 
 def test_without_masks_every_speaker_has_the_whole_picture(studio, latent):

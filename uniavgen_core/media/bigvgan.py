@@ -49,5 +49,11 @@ class BigVGAN(ChunkedVocoder):
         super().__init__(network, mel_frames_heard(network.config), chunk_frames)
 
     def forward(self, log_mel: Tensor) -> Tensor:
-        """Vocode in one pass, (B, M, F) to (B, 240 F); the network itself returns no batch of one."""
-        return self.network(log_mel).reshape(len(log_mel), -1)
+        """Vocode in one pass, (B, M, F) to (B, 240 F) on the CPU.
+
+        Taken from the last layer: the network itself cuts peaks off at full scale, and returns no batch of one.
+        """
+        sound = []
+        with self.network.conv_post.register_forward_hook(lambda *call: sound.append(call[-1])):
+            self.network(log_mel)
+        return sound[0].reshape(len(log_mel), -1).cpu()

@@ -64,7 +64,7 @@ def in_chunks(
 class ChunkedVocoder(nn.Module):
     """A vocoder with learned weights; what it hears is each kind's own, and its ``forward``, which calls the network.
 
-    ``forward`` vocodes in one pass, (B, M, F) to (B, 240 F) in [-1, 1].
+    ``forward`` vocodes in one pass, (B, M, F) to (B, 240 F).
     A module around the network, because ComfyUI notes a model's device on it, which that of ``transformers`` forbids.
 
     Attributes:
@@ -87,7 +87,8 @@ class ChunkedVocoder(nn.Module):
             after_chunk: Called after each chunk.
 
         Returns:
-            Samples at 24 kHz, (B, 240 F) float32 in [-1, 1], on the CPU.
+            Samples at 24 kHz, (B, 240 F) float32, on the CPU, at the mel's own level: peaks may be above full
+            scale. See ``loudness.under_ceiling``.
 
         Raises:
             ValueError: If the shape is not (B, 80, F >= 1), or a value is not finite.

@@ -2,12 +2,12 @@
 
 The result is in the source's own terms: its time, frame rate, size, sample rate and channels. The generated clip begins
 ``lead_seconds`` into it. Every sample and frame that is kept, or that nothing was generated for, is the source's, bit
-for bit; only generated sound is changed to fit: its level, its rate and 15 ms next to what is kept.
+for bit; only generated sound is changed to fit: its level, its peaks, its rate and 15 ms next to what is kept.
 
 Dimension key: F source frames, G generated frames, H rows, W columns, C channels, N samples.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, pi
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..shapes import FPS
 from .frames import Fit, frame_times, nearest_frames, resize_frames
+from .loudness import CEILING, limited, under_ceiling
 from .sound import Sound, at_rate
 from .spans import NOTHING, Spans
 
@@ -65,7 +66,7 @@ def restore_sound(generated: Sound, source: Source) -> Sound:
     """Put the kept sound of a source into generated sound.
 
     Generated sound takes the level of what is kept next to it, and fades over into that sound mirrored at the border,
-    within the generated part, so that neither the wave nor its loudness jumps.
+    within the generated part, so that neither the wave nor its loudness jumps. Its peaks are brought under the ceiling.
 
     Args:
         generated: The whole generated clip, with its own version of what is kept.
@@ -148,9 +149,12 @@ class _Track:
         """
         (first, stop), window = gap, round(_LEVEL_SECONDS * self.rate)
         before, after = (max(before[0], first - window), first), (stop, min(after[1], stop + window))
-        gains = [gain for side in (before, after) if (gain := self._gain(side, gap, generated)) is not None] or [1.0]
+        gains = [gain for side in (before, after) if (gain := self._gain(side, gap, generated)) is not None]
+        is_alone = not gains
+        gains = gains or [1.0]
         steps = torch.linspace(0, 1, stop - first, device=self.own.device, dtype=self.own.dtype)
         filling = self.new[:, first:stop] * (gains[0] * (gains[-1] / gains[0]) ** steps)
+        filling = under_ceiling(filling[None])[0] if is_alone else limited(filling, self.rate)
         fade = min(round(FADE_SECONDS * self.rate), (stop - first) // 2)
         filling = _fade_in(filling, self.own[:, slice(*before)].flip(1)[:, :fade])
         return _fade_in(filling.flip(1), self.own[:, slice(*after)][:, :fade]).flip(1)
@@ -181,6 +185,7 @@ class _Track:
 
 def _without_source(generated: Sound, source: Source) -> Sound:
     """Generated sound for a source that has none: after the lead, and cut where the source ends."""
+    generated = replace(generated, waveform=under_ceiling(generated.waveform[None])[0])
     start = round(source.lead_seconds * generated.sample_rate)
     length = _length(source, start + generated.samples, generated.sample_rate)
     if start == 0 and length == generated.samples:
@@ -211,10 +216,16 @@ def _gaps(kept: list[Range], span: Range) -> list[Range]:
 
 
 def _fade_in(filling: Tensor, mirrored: Tensor) -> Tensor:
-    """Let sound (C, N) begin as ``mirrored`` (C, n) and turn into itself at constant power."""
+    """Let sound (C, N) begin as ``mirrored`` (C, n) and turn into itself at constant power.
+
+    Where the two would add up to a peak above both, the fade is linear, which never does.
+    """
     length = min(mirrored.shape[1], filling.shape[1])
     angle = torch.linspace(0, pi / 2, length + 2, device=filling.device, dtype=filling.dtype)[1:-1]
-    head = filling[:, :length] * angle.sin() + mirrored[:, :length] * angle.cos()
+    begin, mirrored = filling[:, :length], mirrored[:, :length]
+    head = begin * angle.sin() + mirrored * angle.cos()
+    if head.numel() and head.abs().max() > max(CEILING, mirrored.abs().max()):
+        head = begin * angle.sin().square() + mirrored * angle.cos().square()
     return torch.cat([head, filling[:, length:]], 1)
 
 

@@ -79,7 +79,8 @@ class GriffinLim:
             log_mel: Natural log-mel, not normalised, (B, M, F) with F >= 2.
 
         Returns:
-            Samples at 24 kHz, (B, F * 240) float32 in [-1, 1]. Of the speech above, one sample in 10,000 is clipped.
+            Samples at 24 kHz, (B, F * 240) float32, at the mel's own level: peaks may be above full scale. See
+            ``loudness.under_ceiling``.
 
         Raises:
             ValueError: If the shape is not (B, 80, F >= 2), or a value is not finite.
@@ -92,7 +93,7 @@ class GriffinLim:
         if not torch.isfinite(log_mel).all():
             raise ValueError("The log-mel holds values that are not finite.")
         mel = log_mel.detach().float().clamp(max=_LOUDEST).exp()
-        return self._search(torch.where(mel > _SILENCE, mel, 0)).clamp(-1, 1)
+        return self._search(torch.where(mel > _SILENCE, mel, 0))
 
     def _search(self, mel: Tensor) -> Tensor:
         """Find sound (B, N) that has a mel (B, M, F), from random phases."""

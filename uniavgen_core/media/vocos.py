@@ -29,4 +29,4 @@ class Vocos(ChunkedVocoder):
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """Vocode in one pass, (B, M, F) to (B, 240 F); nothing in the network bounds its samples."""
-        return self.network(log_mel).clamp(-1, 1)
+        return self.network(log_mel)

@@ -13,6 +13,7 @@ from ..config import Interaction
 from ..diffusion.flow import velocity_to_denoised
 from ..diffusion.sampler import Latents, sample_euler
 from ..diffusion.schedule import TIMESTEPS, release_sigmas
+from ..media.loudness import under_ceiling
 from ..media.mel import denormalize_mel
 from ..media.vocoder import GriffinLim
 from ..shapes import SAMPLE_RATE
@@ -47,7 +48,7 @@ class ToonSampler:
         video, mel = sample_plainly(model, example, noise, self.steps)
         with torch.autocast(device.type, enabled=False):
             pictures = self.codec.decode(video.float().cpu()).clamp(-1, 1)
-            sound = GriffinLim().decode(denormalize_mel(mel.float().cpu()).mT)
+            sound = under_ceiling(GriffinLim().decode(denormalize_mel(mel.float().cpu()).mT)[:, None])[:, 0]
         frames = ((pictures + 1) * 127.5).round().byte().permute(0, 2, 3, 4, 1).numpy()
         return [Sample(frames[i], sound[i].numpy(), SAMPLE_RATE, f"clip_{i}") for i in range(self.part.count)]
 
