@@ -1,5 +1,6 @@
 """A video as long as its script."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from ..uniavgen_core.text.prepare import prepare_transcript
 from .host.guidance import make_guider
 from .host.load import identity_of, require_uniavgen
 from .host.long import LongPlan, LongVideo, join, plan_segments
-from .host.notices import with_notices
+from .host.notices import show_progress, with_notices
 from .host.preview import DEFAULT_EVERY, Show
 from .host.run import run_sampler
 from .host.scene import Scene
@@ -28,6 +29,8 @@ from .size import chosen_size, size_input
 AS_NEEDED, FULL = "as the text needs", "full segments"
 FOLDER = "uniavgen"
 """Within ComfyUI's output folder."""
+CONTENT = "sound at the mel's level"
+"""What segments hold, as a part of their key: those of earlier versions have clipped sound."""
 
 
 class LongVideoNode(io.ComfyNode):
@@ -106,38 +109,40 @@ class LongVideoNode(io.ComfyNode):
         key = key_of(
             identity_of(model), positive, negative, image, voice, voice_text, *scene.size.pixels, scene.size.fit,
             segment_seconds, keep_seconds, length, seed, how.sampler_name, how.sigmas, repr(config),
-            audio_codec.identity,
+            audio_codec.identity, CONTENT,
         )  # fmt: skip
         store = SegmentStore(Path(folder_paths.get_output_directory()) / FOLDER, key)
-        sample = SegmentSampler(model, config, how, len(texts))
+        sample = SegmentSampler(model, config, how, texts)
         segments = long.run(sample, lambda latent: decode(latent, video_codec, audio_codec), store, key)
         frames, waveform = join(segments, plan.kept_frames)
         sound = {"waveform": waveform[None, None], "sample_rate": SAMPLE_RATE}
+        show_progress(f"{len(segments)} segments, {len(frames) / FPS:.1f} s")
         notices = [*cropped, *prepared.notices, *how.notices, *long.notices]
         return with_notices(notices, frames.float() / 255, sound, float(FPS), "\n".join(texts))
 
 
 @dataclass(frozen=True)
 class SegmentSampler:
-    """Samples the segments of one video; progress counts over all of them.
+    """Samples the segments of one video; progress counts over all of them, and the node says which one it is at.
 
     Attributes:
         model: MODEL.
         guidance: Scales and switches.
         how: Sampler and noise levels of each segment.
-        count: Number of segments.
+        texts: What each segment says.
     """
 
     model: ModelPatcher
     guidance: GuidanceConfig
     how: Sampling
-    count: int
+    texts: Sequence[str]
 
     def __call__(self, task: Prepared, seed: int, number: int) -> dict:
         """Sample segment ``number``, from 0; returns its LATENT."""
         guider = make_guider(self.model, task.scene.positive, task.scene.negative, self.guidance)
-        steps = len(self.how.sigmas) - 1
-        show = Show(DEFAULT_EVERY, number * steps, self.count * steps)
+        steps, count = len(self.how.sigmas) - 1, len(self.texts)
+        show = Show(DEFAULT_EVERY, number * steps, count * steps, number + 1, count)
+        show_progress(f"Segment {number + 1} of {count}: {self.texts[number]}")
         sampler = comfy.samplers.sampler_object(self.how.sampler_name)
         return run_sampler(guider, sampler, self.how.sigmas, task.latent, seed, show)
 
@@ -146,5 +151,5 @@ def decode(latent: dict, video_codec, audio_codec) -> Segment:
     """Pictures and sound of a sampled segment."""
     video, audio = latent["samples"].unbind()
     frames = video_codec.decode(video).flatten(0, 1)
-    waveform = audio_codec.decode(audio).flatten()
+    waveform = audio_codec.synthesize(audio).flatten()
     return Segment((frames * 255).round().clamp(0, 255).to(torch.uint8).cpu(), waveform.cpu())

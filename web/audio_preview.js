@@ -1,4 +1,5 @@
-// Shows on the node that samples what its clip looks and sounds like so far. It plays when the user presses play.
+// Shows on the node that samples what its clip looks and sounds like so far, and in the end what it has become. It
+// plays when the user presses play.
 // Sound goes through Web Audio: an <audio> element would need a blob URL, which ComfyUI's --disable-api-nodes forbids.
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
@@ -83,7 +84,9 @@ class Player {
     this.peaks = peaksOf(this.samples, WIDTH / 3);
     this.picture = Object.assign(new Image(), { src: `data:image/png;base64,${message.pictures}` });
     this.count = message.count;
-    this.label.textContent = `step ${message.step} of ${message.steps}, ${this.duration.toFixed(1)} s`;
+    const segment = message.segments > 1 ? `segment ${message.segment} of ${message.segments}, ` : "";
+    const what = message.is_result ? "result" : `step ${message.step} of ${message.steps}`;
+    this.label.textContent = `${segment}${what}, ${this.duration.toFixed(1)} s`;
   }
 
   /** Play from a place between 0 and 1. */

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from comfy_api.latest import io
+from comfy_execution.utils import get_executing_context
 
 UI_KEY = "uniavgen_notices"
 """Name in a node's UI output; ``web/notices.js`` shows what it holds."""
@@ -35,6 +36,13 @@ def announce(notice: str) -> None:
     server = running_server()
     if server is not None:
         server.send_sync(EVENT, {"notice": notice}, server.client_id)
+
+
+def show_progress(text: str) -> None:
+    """Show where a long job is, on the node that runs; the text stays until the node shows another."""
+    server, place = running_server(), get_executing_context()
+    if server is not None and place is not None:
+        server.send_progress_text(text, place.node_id, server.client_id)
 
 
 def running_server() -> Any:

@@ -40,7 +40,7 @@ def run_sampler(
     """
     split(latent)
     samples = latent["samples"]
-    with live_previews(guider.model_patcher, len(sigmas) - 1, show) as on_step:
+    with live_previews(guider.model_patcher, len(sigmas) - 1, show) as (on_step, on_result):
         sampled = guider.sample(
             comfy.sample.prepare_noise(samples, seed, latent.get("batch_index")),
             samples,
@@ -51,9 +51,10 @@ def run_sampler(
             disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
             seed=seed,
         )
-    sampled = NestedTensor(
-        [_restore(*parts) for parts in zip(sampled.unbind(), split(latent), masks_of(latent), strict=True)]
-    )
+        sampled = NestedTensor(
+            [_restore(*parts) for parts in zip(sampled.unbind(), split(latent), masks_of(latent), strict=True)]
+        )
+        on_result(sampled)
     return {**latent, "samples": sampled.to(comfy.model_management.intermediate_device())}
 
 

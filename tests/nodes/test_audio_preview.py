@@ -6,6 +6,7 @@ import threading
 import types
 import wave
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -46,15 +47,24 @@ def sound_of(preview):
         return np.frombuffer(file.readframes(file.getnframes()), "<i2"), file.getframerate()
 
 
-def test_sound_of_the_clips_length_arrives_while_sampling_and_the_result_stays_the_same(run):
+def decode_flac(file):
+    with av.open(io.BytesIO(file)) as container:
+        frames = [frame.to_ndarray().ravel() for frame in container.decode(audio=0)]
+    return np.concatenate(frames) / 32768
+
+
+def test_previews_arrive_while_sampling_end_on_the_result_and_leave_it_the_same(run):
     steps, every = 20, 3
     graph = Graph(steps=steps).set("UniAVGenSampler", audio_preview_every=every, seed=5)
     previews, files = run(graph)
-    assert 1 <= len(previews) <= steps // every
+    assert 2 <= len(previews) <= steps // every + 1
     numbers = [preview["step"] for preview in previews]
     assert numbers[0] >= every
     assert numbers == sorted(set(numbers))
-    assert numbers[-1] < steps
+    assert [preview["is_result"] for preview in previews] == [False] * (len(previews) - 1) + [True]
+    assert numbers[-1] == steps
+    (decoded,) = [decode_flac(file) for file in files if file[1:4] != b"PNG"]
+    assert np.abs(sound_of(previews[-1])[0] / 32767 - decoded).max() < 1e-3
     for preview in previews:
         samples, rate = sound_of(preview)
         assert (len(samples), rate) == (240 * MEL_FRAMES, 24_000)
@@ -103,7 +113,7 @@ def denoised():
 
 
 def listener_of(preview, every):
-    return preview.module.Listener(every, preview.module.comfy.latent_formats.Wan22())
+    return preview.module.Listener(preview.module.Show(every), preview.module.comfy.latent_formats.Wan22())
 
 
 def wait(listener):
@@ -137,7 +147,26 @@ def test_a_sampler_never_waits_for_a_preview(preview, denoised, monkeypatch):
     assert [message["step"] for _, message, _ in preview.server.sent] == [1, 6]
 
 
-def test_nothing_is_sent_after_the_sampling_has_ended(preview, denoised, monkeypatch):
+def test_the_result_is_sent_though_a_step_is_still_being_made_and_that_step_is_not(preview, denoised, monkeypatch):
+    gate, describe = threading.Event(), preview.module.describe
+
+    def slow_for_steps(*parts):
+        if parts[-1] is preview.module.ROUGH:
+            gate.wait(60)
+        return describe(*parts)
+
+    monkeypatch.setattr(preview.module, "describe", slow_for_steps)
+    listener = listener_of(preview, 1)
+    listener.step(0, denoised, 10)
+    worker = listener._worker
+    listener.finish(denoised, 10)
+    assert preview.server.arrived.acquire(timeout=60)
+    gate.set()
+    worker.join(60)
+    assert [(message["step"], message["is_result"]) for _, message, _ in preview.server.sent] == [(10, True)]
+
+
+def test_nothing_is_sent_after_a_sampling_that_was_stopped(preview, denoised, monkeypatch):
     gate = threading.Event()
     monkeypatch.setattr(preview.module, "describe", lambda *_: gate.wait(60) and {})
     listener = listener_of(preview, 1)
@@ -146,6 +175,12 @@ def test_nothing_is_sent_after_the_sampling_has_ended(preview, denoised, monkeyp
     gate.set()
     wait(listener)
     assert preview.server.sent == []
+
+
+def test_without_sound_previews_there_is_none_of_the_result(preview, denoised):
+    listener = listener_of(preview, 0)
+    listener.finish(denoised, 10)
+    assert listener._worker is None
 
 
 def test_a_preview_that_fails_is_left_out_and_the_next_one_comes(preview, denoised):
@@ -185,7 +220,7 @@ def test_the_shown_picture_moves_on_at_every_step_and_is_never_the_reference(pre
         lambda *_: lambda step, x0, _, total: shown.append((step, x0.unbind()[0].unique().tolist(), total)),
     )
     model = types.SimpleNamespace(model=types.SimpleNamespace(latent_format=None))
-    with preview.module.live_previews(model, 4, preview.module.Show(0, 10, 20)) as on_step:
+    with preview.module.live_previews(model, 4, preview.module.Show(0, 10, 20)) as (on_step, _):
         for step in range(4):
             on_step(step, denoised, denoised, 4)
     assert shown == [(10, [1.0], 20), (11, [2.0], 20), (12, [3.0], 20), (13, [1.0], 20)]

@@ -1,5 +1,7 @@
 """Long videos: segments that continue each other, joined without a seam, kept when a run is stopped."""
 
+import types
+
 import comfy.model_management
 import pytest
 import torch
@@ -8,6 +10,7 @@ from tests.nodes.graphs import GUIDANCE
 from tests.nodes.studio import notices_of
 from uniavgen_core.diffusion.presets import PRESETS
 from uniavgen_core.media.join import rms_db
+from uniavgen_core.media.loudness import CEILING
 
 SCRIPT = "hello happy robot\nred moon\nbye bye star"
 
@@ -47,7 +50,10 @@ def count_samples(studio, monkeypatch, stop_at=None):
 
 
 def test_joins_have_no_seam_in_sound_or_picture(studio, folder):
-    """Round a join the sound is as loud as the segments have it there, and the picture moves no more than elsewhere."""
+    """Round a join the sound is as loud as the segments have it there, and the picture moves no more than elsewhere.
+
+    The whole film has one gain, under which no segment is cut off.
+    """
     images, audio, fps, texts = long_video(studio, steps=8, size=128).args
     waveform, kept = audio["waveform"][0, 0], 9
     segments = [load_segment(studio, path) for path in sorted(folder.rglob("segment_*.safetensors"))]
@@ -55,6 +61,13 @@ def test_joins_have_no_seam_in_sound_or_picture(studio, folder):
     assert fps == 16
     assert len(images) == 33 + 24 + 24
     assert len(waveform) == len(images) * 1500
+    film_gain = rms_db(waveform[:24_000]) - rms_db(segments[0].waveform[:24_000])
+    assert waveform.abs().max() <= CEILING * 1.00001
+    assert max(segment.waveform.abs().max() for segment in segments) > 1  # stored at the mel's own level
+    own = slice(40_000, 46_000)  # a second after a join, and before the next
+    for number, segment in enumerate(segments):
+        found = waveform[number * 24 * 1500 :][own]
+        torch.testing.assert_close(found, 10 ** (film_gain / 20) * segment.waveform[own], rtol=1e-3, atol=1e-5)
     differences = (images[1:] - images[:-1]).abs().mean(dim=(1, 2, 3))
     around = 2400
     for number in (1, 2):
@@ -64,10 +77,10 @@ def test_joins_have_no_seam_in_sound_or_picture(studio, folder):
         before, after = segments[number - 1].waveform, segments[number].waveform
         end, start = len(segments[number - 1].frames) * 1500, kept * 1500
         joined = rms_db(waveform[join - around : join])
-        own = [rms_db(before[end - around : end]), rms_db(after[start - around : start])]
+        own = [film_gain + rms_db(part) for part in (before[end - around : end], after[start - around : start])]
         assert min(own) - 3 < joined < max(own) + 3
         later = rms_db(waveform[join : join + around])
-        assert abs(later - rms_db(after[start : start + around])) < 3
+        assert abs(later - film_gain - rms_db(after[start : start + around])) < 3
 
 
 def load_segment(studio, path):
@@ -163,6 +176,19 @@ def test_progress_counts_over_the_whole_script(studio, monkeypatch):
     calls = count_samples(studio, monkeypatch)
     long_video(studio, steps=2)
     assert [(args[-1].done, args[-1].total) for args in calls] == [(0, 6), (2, 6), (4, 6)]
+
+
+def test_the_node_says_which_segment_it_is_at(studio, monkeypatch):
+    """Each run is told which segment it is, for the sound preview; the text goes out by ComfyUI's own message."""
+    told, calls = [], count_samples(studio, monkeypatch)
+    server = types.SimpleNamespace(client_id="somebody", send_progress_text=lambda *said: told.append(said))
+    notices = studio.nodes.host.notices
+    monkeypatch.setattr(notices, "running_server", lambda: server)
+    monkeypatch.setattr(notices, "get_executing_context", lambda: types.SimpleNamespace(node_id="5:3"))
+    long_video(studio, "hello happy robot\nred moon")
+    assert [(args[-1].segment, args[-1].segments) for args in calls] == [(1, 2), (2, 2)]
+    texts = ["Segment 1 of 2: hello happy robot", "Segment 2 of 2: red moon", "2 segments, 3.6 s"]
+    assert told == [(text, "5:3", "somebody") for text in texts]
 
 
 def test_a_preset_samples_every_segment_its_own_way(studio, monkeypatch):
