@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 
-from . import cpu, cuda, flops, memory, roofline, steps, train
+from . import cpu, cuda, flops, levels, memory, roofline, steps, train
 
 MEASUREMENTS = {
     "flops": flops,
@@ -14,6 +14,7 @@ MEASUREMENTS = {
     "memory": memory,
     "train": train,
     "steps": steps,
+    "levels": levels,
 }
 
 

@@ -1,0 +1,156 @@
+"""Levels of generated sound: peaks, cut-off samples and loudness of every template of the bundled model.
+
+Each template runs in a real ComfyUI, as a user runs it. Its sound is measured twice: without loss, as the graph has it,
+and as it comes back from the AAC of the saved video. Sound that was given and kept is not measured.
+
+Dimension key: N samples.
+"""
+
+import copy
+import sys
+import tempfile
+from argparse import ArgumentParser, Namespace
+from dataclasses import asdict, dataclass
+from math import log10
+from pathlib import Path
+
+import torch
+import torchaudio
+from torch import Tensor
+
+from tools.comfy_client import Prompt
+from tools.comfy_server import ComfyServer
+from tools.environment import ROOT, current
+from tools.template_graphs import TEMPLATES
+from tools.workflow import Workflow, read_workflow
+from uniavgen_core.evaluation.clip_file import read_sound
+from uniavgen_core.media.loudness import CEILING_DB
+
+FULL_SCALE = 0.999
+"""Samples at or above count as cut off."""
+CEILING_AFTER_AAC = -1.0
+OVERSAMPLING = 4
+AAC_FRAME = 1024
+"""Samples over which AAC may smear sound that was given into what follows it."""
+MAKERS = ("UniAVGenDecode", "UniAVGenLongVideo")
+"""Nodes whose second output is the sound of the clip."""
+GIVER = "UniAVGenToonClip"
+"""Node whose second output is sound that a template gives."""
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Levels of one clip's generated sound.
+
+    Attributes:
+        template: Name of the workflow.
+        seed: Seed of the noise.
+        seconds: Length that was generated.
+        peak_db: Loudest sample, dB of full scale; None where all sound is given, as the two below.
+        clipped: Number of samples at full scale.
+        aac_peak_db: Loudest point of the wave after AAC, four times oversampled, dB of full scale.
+        loudness: Integrated loudness, LUFS (ITU-R BS.1770).
+    """
+
+    template: str
+    seed: int
+    seconds: float
+    peak_db: float | None = None
+    clipped: int = 0
+    aac_peak_db: float | None = None
+    loudness: float | None = None
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """What is made."""
+    parser.add_argument("--templates", nargs="+", default=list(TEMPLATES), choices=list(TEMPLATES), metavar="NAME")
+    parser.add_argument("--takes", type=int, default=1, help="clips of each template, from seed 1")
+    parser.add_argument("--steps", type=int, help="sampling steps; the templates' own if left out")
+
+
+def measure(options: Namespace) -> dict:
+    """Run the templates and measure their sound."""
+    rows = []
+    with ComfyServer(current()) as server, tempfile.TemporaryDirectory() as folder:
+        for name in options.templates:
+            for seed in range(1, options.takes + 1):
+                workflow = read_workflow(ROOT / "workflows" / "api" / f"{name}.json")
+                rows.append(levels_of(server, prepared(workflow, seed, options.steps), (name, seed), Path(folder)))
+                sys.stderr.write(f"{rows[-1]}\n")
+    peaks = [row.aac_peak_db for row in rows if row.aac_peak_db is not None]
+    loudness = [row.loudness for row in rows if row.loudness is not None]
+    return {
+        "steps": options.steps or "the templates' own",
+        "ceiling_db": CEILING_DB,
+        "clips": [asdict(row) for row in rows],
+        "clipped": sum(row.clipped for row in rows),
+        "highest_aac_peak_db": max(peaks, default=None),
+        "loudness_range": round(max(loudness) - min(loudness), 1) if loudness else None,
+    }
+
+
+def prepared(workflow: Workflow, seed: int, steps: int | None) -> Prompt:
+    """A template with a seed, steps, and its sounds saved without loss."""
+    nodes = copy.deepcopy(workflow)
+    for number, node in workflow.items():
+        changes = {"seed": seed} | ({"steps": steps} if steps else {})
+        nodes[number]["inputs"] |= {name: value for name, value in changes.items() if name in node["inputs"]}
+        kind = "made" if node["class_type"] in MAKERS else "given"
+        if node["class_type"] in (*MAKERS, GIVER):
+            inputs = {"audio": [number, 1], "filename_prefix": f"levels/{kind}"}
+            nodes[f"{number}0000"] = {"class_type": "SaveAudio", "inputs": inputs}
+    return nodes
+
+
+def levels_of(server: ComfyServer, workflow: Prompt, about: tuple[str, int], folder: Path) -> Levels:
+    """Run one workflow and measure its sound."""
+    files = {"given": [], "made": [], "mp4": []}
+    for number, file in enumerate(server.run(workflow, timeout=3600).files()):
+        path = server.download(file, folder / f"{number}_{file['filename']}")
+        kind = "mp4" if path.suffix == ".mp4" else file["filename"].split("_")[0]
+        files.setdefault(kind, []).append(read_sound(path))
+    (sound, rate), (heard, heard_rate) = files["made"][0], files["mp4"][0]
+    made = ~is_given(sound, [given for given, its_rate in files["given"] if its_rate == rate])
+    if not made.any():
+        return Levels(*about, 0.0)
+    generated, start = sound[made], int(made.nonzero()[0])
+    start = round((start + AAC_FRAME) * heard_rate / rate) if start else 0
+    wave = torchaudio.functional.resample(heard[start:], heard_rate, OVERSAMPLING * heard_rate)
+    return Levels(
+        *about,
+        seconds=round(len(generated) / rate, 3),
+        peak_db=decibels(generated),
+        clipped=int((generated.abs() >= FULL_SCALE).sum()),
+        aac_peak_db=decibels(wave),
+        loudness=round(float(torchaudio.functional.loudness(generated[None], rate)), 1),
+    )
+
+
+def is_given(sound: Tensor, givens: list[Tensor]) -> Tensor:
+    """Which samples (N,) lie in the beginning that a sound has in common with one that was given."""
+    given = torch.zeros(len(sound), dtype=torch.bool)
+    for other in givens:
+        length = min(len(sound), len(other))
+        differs = (sound[:length] != other[:length]).nonzero()
+        given[: int(differs[0]) if len(differs) else length] = True
+    return given
+
+
+def decibels(waveform: Tensor) -> float:
+    """Peak of sound (N,), dB of full scale."""
+    return round(20 * log10(max(float(waveform.abs().max()), 1e-6)), 2)
+
+
+def table(results: dict) -> str:
+    """Results as text."""
+    lines = [f"{'template':18} {'seed':>4} {'made, s':>8} {'peak, dB':>9} {'clipped':>8} {'AAC, dB':>8} {'LUFS':>6}"]
+    for row in results["clips"]:
+        values = [row["peak_db"], row["clipped"], row["aac_peak_db"], row["loudness"]]
+        peak, clipped, aac, loudness = ("given" if value is None else value for value in values)
+        numbers = f"{row['seed']:>4} {row['seconds']:>8} {peak:>9} {clipped:>8} {aac:>8} {loudness:>6}"
+        lines.append(f"{row['template']:18} {numbers}")
+    lines.append(
+        f"Clipped samples: {results['clipped']} (must be 0). Highest peak after AAC: {results['highest_aac_peak_db']} "
+        f"dB (must be below {CEILING_AFTER_AAC:g}). Loudness differs by {results['loudness_range']} LU."
+    )
+    return "\n".join(lines)
