@@ -56,6 +56,7 @@ def test_the_player_appears_on_the_sampler_and_plays_only_when_asked(page):
     }})()"""
     page.wait_for_function(f"{drawn} > 0")
 
+    expect(page.locator(".uniavgen-preview")).to_contain_text("result, 2.1 s", timeout=RUN_MS)
     button.dispatch_event("click")
     page.wait_for_function(f"{PLAYER}.isPlaying && {PLAYER}.time > 0.1")
     page.get_by_role("button", name="Stop the sound preview").dispatch_event("click")
@@ -66,12 +67,14 @@ def test_the_player_appears_on_the_sampler_and_plays_only_when_asked(page):
 
 def test_a_preview_for_an_unknown_node_is_ignored_and_a_removed_node_takes_its_player_along(page):
     send = """id => import("/scripts/api.js").then(({ api }) => api.dispatchCustomEvent("uniavgen.audio_preview", {
-        node: id, step: 5, steps: 25, count: 1, wav: btoa("\\0".repeat(44 + 4800)), pictures: ""
+        node: id, step: 5, steps: 25, segment: 2, segments: 3, count: 1, pictures: "",
+        wav: btoa("\\0".repeat(44 + 4800))
     }))"""
     page.evaluate(send, "12345:6")
     assert page.evaluate("document.querySelectorAll('.uniavgen-preview').length") == 0
     page.evaluate(send, page.evaluate(f"String({FIND}.id)"))
     page.wait_for_function("document.querySelectorAll('.uniavgen-preview').length === 1")
+    expect(page.locator(".uniavgen-preview")).to_contain_text("segment 2 of 3, step 5 of 25, 0.1 s")
     page.evaluate(f"window.app.graph.remove({FIND})")
     page.wait_for_function("document.querySelectorAll('.uniavgen-preview').length === 0")
     assert page.errors == []

@@ -29,7 +29,11 @@ def test_a_template_makes_a_video_with_sound(server, path, tmp_path):
     for node in workflow.values():
         if "steps" in node["inputs"]:
             node["inputs"]["steps"] = STEPS
-    (video,) = [file for file in server.run(workflow).files() if file["filename"].endswith(".mp4")]
+    shown = []
+    result = server.run(workflow, lambda kind, data: shown.append(data) if kind == "preview" else None)
+    if path.stem == "long_video":  # ComfyUI shows this text on the node
+        assert all(any(b"Segment %d of 3: " % number in text for text in shown) for number in (1, 2, 3))
+    (video,) = [file for file in result.files() if file["filename"].endswith(".mp4")]
     clip = read_clip(server.download(video, tmp_path / "clip.mp4"))
     assert clip.fps == 16
     assert clip.frames.shape[1:3] == (128, 256 if path.stem == "two_speakers" else 128)
