@@ -1,7 +1,5 @@
 """Loaders: the joint model, its text encoder, and its two codecs."""
 
-import comfy.sd
-import folder_paths
 import torch
 from comfy_api.latest import io
 
@@ -9,7 +7,9 @@ from ..uniavgen_core.checkpoint.vocoder import VocoderError
 from .host.codec import AudioCodec, load_video_codec
 from .host.files import BUNDLED, BUNDLED_MODEL, BUNDLED_VIDEO_CODEC, choices, path_of
 from .host.load import load_uniavgen
+from .host.notices import with_notices
 from .host.text import bundled_clip
+from .host.umt5 import load_text_encoder
 from .host.vocoder import find_vocoder, load_vocoder, vocoder_choices
 
 GRIFFIN_LIM = "Griffin-Lim (no file)"
@@ -52,7 +52,9 @@ class LoadModel(io.ComfyNode):
     @classmethod
     def execute(cls, model_name: str, weight_dtype: str = "default") -> io.NodeOutput:
         path = path_of("diffusion_models", model_name, BUNDLED_MODEL)
-        return io.NodeOutput(load_uniavgen(path, dict(DTYPES[weight_dtype])))
+        notices: list[str] = []
+        model = load_uniavgen(path, dict(DTYPES[weight_dtype]), on_notice=notices.append)
+        return with_notices(notices, model)
 
 
 class LoadTextEncoder(io.ComfyNode):
@@ -64,10 +66,14 @@ class LoadTextEncoder(io.ComfyNode):
             node_id="UniAVGenLoadTextEncoder",
             display_name="UniAVGen Load Text Encoder",
             category="UniAVGen/loaders",
-            description="Loads the encoder of the caption: the bundled model's, or umT5-xxl from text_encoders.",
+            description="Loads the encoder of the caption: the bundled model's, or umT5-xxl from text_encoders. "
+            "Captions are read as the release reads them: brackets are plain text and set no weights.",
             inputs=[
                 io.Combo.Input(
-                    "text_encoder", options=choices("text_encoders"), tooltip="umT5-xxl for the released model."
+                    "text_encoder",
+                    options=choices("text_encoders"),
+                    tooltip="umT5-xxl for the released model: the release's models_t5_umt5-xxl-enc-bf16.pth, or "
+                    "ComfyUI's umt5_xxl_fp8_e4m3fn_scaled.safetensors.",
                 )
             ],
             outputs=[io.Clip.Output()],
@@ -77,8 +83,9 @@ class LoadTextEncoder(io.ComfyNode):
     def execute(cls, text_encoder: str) -> io.NodeOutput:
         if text_encoder == BUNDLED:
             return io.NodeOutput(bundled_clip())
-        path = folder_paths.get_full_path_or_raise("text_encoders", text_encoder)
-        return io.NodeOutput(comfy.sd.load_clip([path], clip_type=comfy.sd.CLIPType.WAN))
+        notices: list[str] = []
+        clip = load_text_encoder(path_of("text_encoders", text_encoder), notices.append)
+        return with_notices(notices, clip)
 
 
 class LoadVideoCodec(io.ComfyNode):
@@ -93,7 +100,12 @@ class LoadVideoCodec(io.ComfyNode):
             description="Loads the video codec: the bundled model's, or the Wan2.2 VAE from vae. Its latents are "
             "normalised, as the joint model needs them; the stock VAE loader's are not.",
             inputs=[
-                io.Combo.Input("video_codec", options=choices("vae"), tooltip="Wan2.2 VAE for the released model.")
+                io.Combo.Input(
+                    "video_codec",
+                    options=choices("vae"),
+                    tooltip="Wan2.2 VAE for the released model: the release's Wan2.2_VAE.pth, or ComfyUI's "
+                    "wan2.2_vae.safetensors.",
+                )
             ],
             outputs=[io.Vae.Output()],
         )
@@ -136,4 +148,5 @@ class LoadAudioCodec(io.ComfyNode):
 
     @classmethod
     def execute(cls, vocoder: str) -> io.NodeOutput:
-        return io.NodeOutput(AudioCodec(None if vocoder == GRIFFIN_LIM else load_vocoder(vocoder)))
+        hosted = None if vocoder == GRIFFIN_LIM else load_vocoder(vocoder)
+        return with_notices(hosted.notices if hosted else (), AudioCodec(hosted))

@@ -5,12 +5,13 @@ Dimension key: B batch, F video frames, T video latents, H and W pixel rows and 
 N samples.
 """
 
+from pathlib import Path
+
 import comfy.latent_formats
 import comfy.model_management
 import comfy.model_patcher
 import comfy.ops
 import comfy.sd
-import comfy.utils
 import torch
 from torch import Tensor, nn
 
@@ -32,6 +33,7 @@ from ...uniavgen_core.shapes import (
 from .backend import host_backend
 from .notices import announce
 from .vocoder import HostedVocoder
+from .weights import read_file
 
 DECODE_BYTES_PER_PIXEL = 900
 ENCODE_BYTES_PER_PIXEL = 500
@@ -206,9 +208,9 @@ def load_video_codec(path: str) -> comfy.sd.VAE:
     """Load a video codec file: the bundled one, or Wan2.2's VAE.
 
     Raises:
-        ValueError: If the file holds neither.
+        ValueError: If the file is damaged, asks to run code, or holds neither.
     """
-    tensors, metadata = comfy.utils.load_torch_file(path, return_metadata=True)
+    tensors, metadata = read_file(Path(path))
     if BUNDLED_MARK in tensors:
         return BundledVideoCodec(tensors)
     codec = NormalisedVideoCodec(sd=tensors, metadata=metadata)

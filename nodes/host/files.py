@@ -13,18 +13,25 @@ ASSETS = Path(__file__).parents[2] / "uniavgen_core" / "assets"
 BUNDLED = "bundled talking toon"
 BUNDLED_MODEL = ASSETS / "uniavgen_toon.safetensors"
 BUNDLED_VIDEO_CODEC = ASSETS / "toon_video_codec.safetensors"
+RELEASED = {"text_encoders": "models_t5_umt5-xxl-enc-bf16.pth", "vae": "Wan2.2_VAE.pth"}
+"""Files of the release for other folders than that of its model, in which a download of the whole leaves them."""
+MODELS = "diffusion_models"
 FOLDER = "/ (folder)"
 """End of the name under which a folder of shards is offered."""
 
 
 def choices(folder: str, gguf: bool = False) -> list[str]:
-    """The bundled file, the folders of shards in a ComfyUI model folder, its files, and with ``gguf`` those too."""
+    """The bundled file, the folders of shards in a ComfyUI model folder, its files, and with ``gguf`` those too.
+
+    Files of the release are offered from where its whole download lies among the models as well.
+    """
     names = [*folder_paths.get_filename_list(folder), *(_gguf_files(folder) if gguf else ())]
+    names += [name for name in _released_beside_model(folder) if name not in names]
     offered = [parent + FOLDER for parent, shard in _shard_folders(names).items() if _is_uniavgen(folder, shard)]
     return [BUNDLED, *offered, *names]
 
 
-def path_of(folder: str, name: str, bundled: Path) -> str:
+def path_of(folder: str, name: str, bundled: Path | str = "") -> str:
     """Path of a choice; that of a folder for a folder of shards.
 
     Raises:
@@ -33,11 +40,19 @@ def path_of(folder: str, name: str, bundled: Path) -> str:
     if name == BUNDLED:
         return str(bundled)
     if not name.endswith(FOLDER):
+        if folder_paths.get_full_path(folder, name) is None and name in _released_beside_model(folder):
+            folder = MODELS
         return folder_paths.get_full_path_or_raise(folder, name)
     shard = _shard_folders(folder_paths.get_filename_list(folder)).get(name.removesuffix(FOLDER))
     if shard is None:
         raise FileNotFoundError(f"The folder {name.removesuffix(FOLDER)} in {folder} holds no {SHARDS} any more.")
     return str(Path(folder_paths.get_full_path_or_raise(folder, shard)).parent)
+
+
+def _released_beside_model(folder: str) -> list[str]:
+    """Files among the models that the release has for another folder."""
+    wanted = RELEASED.get(folder)
+    return [name for name in folder_paths.get_filename_list(MODELS) if PurePath(name).name == wanted]
 
 
 def _gguf_files(folder: str) -> list[str]:

@@ -1,7 +1,7 @@
 """Loads a checkpoint as a MODEL, the way ComfyUI loads its own, but strictly."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import comfy.model_management
@@ -20,6 +20,7 @@ from .check import check_sampling
 from .conditions import KEY
 from .gguf import mark_packed
 from .model import UniAVGen, UniAVGenConfig
+from .notices import announce
 from .tracks import mask_tracks
 from .weights import fill, read_weights
 
@@ -27,7 +28,10 @@ OUTER_SAMPLE = comfy.patcher_extension.WrappersMP.OUTER_SAMPLE
 
 
 def load_uniavgen(
-    path: str, model_options: dict | None = None, disable_dynamic: bool = False
+    path: str,
+    model_options: dict | None = None,
+    disable_dynamic: bool = False,
+    on_notice: Callable[[str], None] = announce,
 ) -> comfy.model_patcher.ModelPatcher:
     """Load a UniAVGen checkpoint, or one branch alone: Wan2.2-TI2V-5B, or a file of the audio branch.
 
@@ -36,6 +40,7 @@ def load_uniavgen(
             shards, or a GGUF file.
         model_options: ComfyUI's loading options: ``dtype``, ``custom_operations``, ``fp8_optimizations``.
         disable_dynamic: Use ComfyUI's plain patcher.
+        on_notice: Told what of the file is unexpected and harms nothing.
 
     Raises:
         CheckpointError: If a file is missing or damaged, or does not fit.
@@ -47,7 +52,10 @@ def load_uniavgen(
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     network = network_of(shapes, metadata)
     _check_channels(network, path)
-    check_whole(shapes, network)
+    fit = check_whole(shapes, network)
+    for notice in fit.notices(Path(path).name):
+        on_notice(notice)
+    tensors = fit.fitted(tensors.items())
     config = _config_of(network, METADATA_KEY in metadata)
     if PREVIEW_KEY in metadata:
         config.latent_format.use_colours(**json.loads(metadata[PREVIEW_KEY]))

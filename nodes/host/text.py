@@ -1,8 +1,9 @@
-"""The bundled model's caption encoder as a CLIP object: fixed features of words, no learned weights.
+"""Captions made ready for an encoder, and the bundled model's encoder: fixed features of words, no learned weights.
 
 Dimension key: L words, C features.
 """
 
+from functools import cache
 from typing import Any
 
 import comfy.sd
@@ -12,6 +13,26 @@ from torch import nn
 
 from ...uniavgen_core.config import TOON
 from ...uniavgen_core.text.caption import hashed_features
+from ...uniavgen_core.text.clean import INSTALL_FTFY, clean_caption, misses_ftfy
+from .notices import announce
+
+
+def prepared(caption: str) -> str:
+    """Clean a caption as the release does; the first that needs a package that is not there says so."""
+    cleaned = clean_caption(caption)
+    if misses_ftfy(cleaned):
+        _announce_missing_ftfy()
+    return cleaned
+
+
+@cache
+def _announce_missing_ftfy() -> None:
+    """Say it once."""
+    announce(
+        "This caption has characters that the release mends before it reads them, such as curly quotes, full-width "
+        "letters or broken accents. That needs the package ftfy, which is not installed, so the result may differ a "
+        f"little. Replace them by plain characters, or install it in ComfyUI's Python: {INSTALL_FTFY}"
+    )
 
 
 class WordTokenizer:
@@ -22,7 +43,8 @@ class WordTokenizer:
 
     def tokenize_with_weights(self, text: str, return_word_ids: bool = False, **_: Any) -> dict:
         """Wrap the caption in ComfyUI's token form: one weighted token that is the whole text."""
-        token = (text, 1.0, 0) if return_word_ids else (text, 1.0)
+        caption = prepared(text)
+        token = (caption, 1.0, 0) if return_word_ids else (caption, 1.0)
         return {"words": [[token]]}
 
     def state_dict(self) -> dict:

@@ -36,11 +36,16 @@ class HostedVocoder:
 
     Attributes:
         identity: Tells vocoders apart: names, sizes and times of the folder's files.
+        notices: What of the folder is unexpected and harms nothing, in whole sentences.
     """
 
     def __init__(self, folder: Path) -> None:
         management = comfy.model_management
-        self.vocoder = vocoder = Vocos(load_vocos(folder)) if is_vocos(folder) else BigVGAN(load_bigvgan(folder))
+        self.notices: list[str] = []
+        if is_vocos(folder):
+            self.vocoder = vocoder = Vocos(load_vocos(folder, self.notices.append))
+        else:
+            self.vocoder = vocoder = BigVGAN(load_bigvgan(folder, self.notices.append))
         stats = [(file.name, file.stat()) for file in sorted(folder.iterdir())]
         self.identity = tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
         # Its layers are not ComfyUI's, so the patcher that streams single weights cannot be used.

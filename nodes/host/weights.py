@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ...uniavgen_core.checkpoint.files import CheckpointError, damaged, files_of, opened
 from ...uniavgen_core.checkpoint.gguf_file import SUFFIX as GGUF
+from ...uniavgen_core.checkpoint.pickles import read_pickle
 
 SAFETENSORS = (".safetensors", ".sft")
 
@@ -32,7 +33,7 @@ def read_weights(path: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     tensors: dict[str, Tensor] = {}
     metadata: dict[str, str] = {}
     for file in files_of(Path(path)):
-        part, said = _read_file(file)
+        part, said = read_file(file)
         twice = sorted(tensors.keys() & part.keys())
         if twice:
             raise CheckpointError(
@@ -80,10 +81,12 @@ def _set_parameter(network: nn.Module, name: str, value: Tensor, assign: bool) -
             getattr(network, name).copy_(value)
 
 
-def _read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    if path.suffix.lower() in SAFETENSORS:
-        with opened(path):  # ComfyUI's own reader of maps does not notice that a file was cut short
-            pass
+def read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Map the tensors of one file and read its metadata; see ``read_weights``."""
+    if path.suffix.lower() not in SAFETENSORS:
+        return read_pickle(path), {}
+    with opened(path):  # ComfyUI's own reader of maps does not notice that a file was cut short
+        pass
     try:
         tensors, metadata = comfy.utils.load_torch_file(str(path), return_metadata=True)
     except (SafetensorError, ValueError, EOFError) as error:

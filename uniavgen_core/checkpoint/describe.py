@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +72,13 @@ def verify(path: Path, hashes: Mapping[str, str] | None = None, on_bytes: OnByte
         on_bytes: Told of progress, first of hashing, then of reading numbers.
 
     Returns:
-        ``files`` (name, bytes, sha256), ``tensors``, and ``problems``: whole sentences, none for a good checkpoint.
+        ``files`` (name, bytes, sha256), ``tensors``, ``problems``: whole sentences, none for a good checkpoint, and
+        ``notices``: the same of what is unexpected and harms nothing.
 
     Raises:
         ImportError: If it is GGUF and the package ``gguf`` is not installed.
     """
-    report: dict[str, Any] = {"files": [], "tensors": 0, "problems": []}
+    report: dict[str, Any] = {"files": [], "tensors": 0, "problems": [], "notices": []}
     problems = report["problems"]
     try:
         paths = files_of(path)
@@ -85,12 +86,13 @@ def verify(path: Path, hashes: Mapping[str, str] | None = None, on_bytes: OnByte
         problems += _wrong_hashes(report["files"], hashes or {})
         files = _opened(path)
         report["tensors"] = len(files.entries)
-        check_whole(files.shapes, network_of(files.shapes, files.metadata))
+        fit = check_whole(files.shapes, network_of(files.shapes, files.metadata))
+        report["notices"] += fit.notices(path.name)
         problems += _lone_scales(files) if isinstance(files, WeightFiles) else []
     except ValueError as error:  # damaged, of another network, or with metadata that says something unknown
         problems.append(str(error))
         return report
-    problems += _not_finite(files, on_bytes)
+    problems += _not_finite(files, fit.unused, on_bytes)
     return report
 
 
@@ -130,11 +132,11 @@ def _lone_scales(files: WeightFiles) -> list[str]:
     ]
 
 
-def _not_finite(files: WeightFiles | GgufFile, on_bytes: OnBytes) -> list[str]:
+def _not_finite(files: WeightFiles | GgufFile, unused: Sequence[str], on_bytes: OnBytes) -> list[str]:
     sizes = {name: size_of(entry.dtype, entry.shape) for name, entry in files.entries.items()}
     problems, done, total = [], 0, sum(sizes.values())
     for name, tensor in files.tensors():
-        wrong = 0 if tensor.dtype in INTEGERS else _count_not_finite(tensor)
+        wrong = 0 if tensor.dtype in INTEGERS or name in unused else _count_not_finite(tensor)
         if wrong:
             problems.append(f"{name} in {files.entries[name].file.name} holds {wrong} numbers that are not finite.")
         done += sizes[name]

@@ -1,5 +1,9 @@
-"""Weights from and to safetensors files, or folders of them; loading is strict and names what does not fit."""
+"""Weights from and to safetensors files, or folders of them.
 
+What the network needs must be there. What it does not need is left out and named.
+"""
+
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -13,9 +17,11 @@ from ..model.audio_branch import AudioModel
 from ..model.joint import JointModel
 from ..model.video_branch import VideoModel
 from .files import CheckpointError, WeightFiles
+from .fit import Fit, check_fit, misfit
 from .geometry import Contents, Network, Shapes, config_from_shapes, hint_of, metadata_of, network_of
 
-NAMES_SHOWN = 5
+OPTIONAL = frozenset(("audio_padding",))
+"""What the release pads batches of sounds of different lengths with; no pass of one sound reads it."""
 QUANTISATION_SUFFIXES = (
     ".comfy_quant",
     ".weight_scale",
@@ -44,47 +50,42 @@ def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
     return dict(files.tensors()), files.metadata
 
 
-def check_fit(shapes: Shapes, expected: Shapes) -> None:
-    """Compare a file's tensors with a model's.
+def check_whole(shapes: Shapes, network: Network) -> Fit:
+    """Compare a file's tensors, plain or quantised as ComfyUI does it, with the network's.
 
     Args:
         shapes: Tensor name to shape, of the file.
-        expected: The same, of the model.
+        network: What the file holds.
+
+    Returns:
+        What of the file the network has no place for, and what it can do without.
 
     Raises:
-        CheckpointError: Naming what is missing, unexpected or misshapen.
+        CheckpointError: Naming what is missing or misshapen (a quantised weight may be packed), or the extra layers by
+            which the video branch is of another of Wan's models.
     """
-    misshapen = [
-        f"{name} is {tuple(shapes[name])}, not {tuple(expected[name])}"
-        for name in expected
-        if name in shapes and tuple(shapes[name]) != tuple(expected[name])
-    ]
-    faults = {
-        "missing": [name for name in expected if name not in shapes],
-        "unexpected": [name for name in shapes if name not in expected],
-        "misshapen": misshapen,
-    }
-    found = [f"{len(names)} {fault}: {_some(names)}" for fault, names in faults.items() if names]
-    if found:
-        raise CheckpointError("The checkpoint does not fit the model. " + "; ".join(found) + ".")
-
-
-def check_whole(shapes: Shapes, network: Network) -> None:
-    """Compare a file's tensors, plain or quantised as ComfyUI does it, with the network's.
-
-    Raises:
-        CheckpointError: Naming what is missing, unexpected or misshapen; a quantised weight may be packed.
-    """
-    quantised = quantised_layers(shapes)
-    plain = {name: shape for name, shape in shapes.items() if not is_quantisation(name)}
-    packed = {f"{layer}.weight": plain.get(f"{layer}.weight") for layer in quantised}
-    expected = {name: packed.get(name) or shape for name, shape in expected_shapes(network).items()}
+    hint = hint_of(shapes) if network.contents is Contents.VIDEO else ""
     try:
-        check_fit(plain, expected)
+        fit = check_quantised(shapes, expected_shapes(network), OPTIONAL)
     except CheckpointError as error:
-        if network.contents is not Contents.VIDEO:
-            raise
-        raise CheckpointError(f"{error}{hint_of(plain)}") from error
+        raise CheckpointError(f"{error}{hint}") from error
+    if hint:
+        raise CheckpointError(f"{misfit(unexpected=fit.unused)}{hint}")
+    return fit
+
+
+def check_quantised(shapes: Shapes, expected: Shapes, optional: Iterable[str] = ()) -> Fit:
+    """Compare tensors, plain or quantised as ComfyUI does it, with a network's; see ``check_fit``."""
+    plain = {name: shape for name, shape in shapes.items() if not is_quantisation(name)}
+    packed = {f"{layer}.weight": plain.get(f"{layer}.weight") for layer in quantised_layers(shapes)}
+    fit = check_fit(plain, {name: packed.get(name) or shape for name, shape in expected.items()}, optional)
+    layers = {name.rpartition(".")[0] for name in expected}
+    stray = [
+        name
+        for name in shapes
+        if is_quantisation(name) and name != OLD_QUANTISATION_MARK and name.rpartition(".")[0] not in layers
+    ]
+    return Fit((*fit.unused, *stray), fit.absent)
 
 
 def is_quantisation(name: str) -> bool:
@@ -160,11 +161,9 @@ def _loaded(files: WeightFiles, network: Network, backend: Backend, dtype: torch
     if quantised_layers(files.entries):
         raise CheckpointError(f"{files.files[0].name} is quantised: ComfyUI's layers read it, plain ones do not.")
     model = without_memory(network, backend)
-    check_fit(files.shapes, {name: tensor.shape for name, tensor in model.state_dict().items()})
-    model.load_state_dict({name: tensor.to(dtype or tensor.dtype) for name, tensor in files.tensors()}, assign=True)
+    fit = check_whole(files.shapes, network)
+    for notice in fit.notices(files.files[0].name):
+        logging.getLogger(__name__).warning(notice)
+    tensors = {name: tensor.to(dtype or tensor.dtype) for name, tensor in fit.fitted(files.tensors()).items()}
+    model.load_state_dict(tensors, assign=True)
     return model.eval()
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    return ", ".join(names[:NAMES_SHOWN]) + more

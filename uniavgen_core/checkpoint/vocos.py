@@ -13,9 +13,11 @@ import yaml
 from torch import Tensor, nn
 
 from ..shapes import HOP_LENGTH, MEL_BINS, SAMPLE_RATE
-from .load import CheckpointError, read_tensors
+from .files import CheckpointError
+from .load import read_tensors
+from .pickles import read_pickle
 from .vocoder import CONFIG_FILE as BIGVGAN_CONFIG
-from .vocoder import VocoderError, check_frame, config_of, fill
+from .vocoder import OnNotice, VocoderError, check_frame, config_of, fill, ignore
 
 VOCOS_CONFIG = "config.yaml"
 VOCOS_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -42,11 +44,12 @@ def is_vocos(folder: Path) -> bool:
     return (folder / VOCOS_CONFIG).is_file() or has_weights
 
 
-def load_vocos(folder: Path | str) -> nn.Module:
+def load_vocos(folder: Path | str, on_notice: OnNotice = ignore) -> nn.Module:
     """Load a Vocos that was trained on UniAVGen's mel; nothing is ever downloaded, and no code of a file is run.
 
     Args:
         folder: Holds config.yaml, and pytorch_model.bin or model.safetensors.
+        on_notice: Told what of the folder is unexpected and harms nothing.
 
     Returns:
         ``backbone`` and ``head`` in a row, (B, 80, F) to (B, 240 F), in float32, without gradients, on the CPU.
@@ -60,7 +63,7 @@ def load_vocos(folder: Path | str) -> nn.Module:
     tensors = _read_weights(folder)
     built = dict(network.named_buffers())  # the window, exact whatever dtype the file is in
     used = {name: built.get(name, value) for name, value in tensors.items() if not name.startswith(f"{UNUSED}.")}
-    fill(network, used, folder)
+    fill(network, used, folder, on_notice)
     return network
 
 
@@ -127,21 +130,10 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
     path = next((folder / name for name in VOCOS_WEIGHTS if (folder / name).is_file()), None)
     if path is None:
         raise VocoderError(f"The vocoder folder {folder} has no {' and no '.join(reversed(VOCOS_WEIGHTS))}.")
-    if path.suffix == ".safetensors":
-        try:
-            return read_tensors(path)[0]
-        except CheckpointError as error:
-            raise VocoderError(f"The vocoder folder {folder} is damaged. {error}") from error
     try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickle's and zip's errors, and torch's advice to load without weights_only
-        raise VocoderError(
-            f"The vocoder folder {folder} is damaged. {path.name} is cut short, or is no file of PyTorch's with "
-            "tensors alone."
-        ) from error
-    if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
-        raise VocoderError(f"The vocoder folder {folder} is damaged. {path.name} holds something else than tensors.")
-    return tensors
+        return read_tensors(path)[0] if path.suffix == ".safetensors" else read_pickle(path)
+    except CheckpointError as error:
+        raise VocoderError(f"The vocoder folder {folder} is damaged. {error}") from error
 
 
 def _classes() -> dict[str, type[nn.Module]]:

@@ -11,8 +11,9 @@ import torch
 
 from ..model.joint import JointModel
 from .files import CheckpointError, WeightFiles
+from .fit import check_exact
 from .geometry import Shapes, hint_of
-from .load import check_fit, quantised_layers
+from .load import quantised_layers
 
 WAN_TO_VIDEO = {
     "patch_embedding": "patch_embedding",
@@ -62,7 +63,7 @@ def _check(shapes: Shapes, expected: Shapes, path: Path | str) -> None:
     if quantised_layers(shapes):
         raise CheckpointError(f"{Path(path).name} is quantised. Choose the bf16 or fp16 file to start training from.")
     try:
-        check_fit(shapes, expected)
+        check_exact(shapes, expected)
     except CheckpointError as error:
         raise CheckpointError(
             f"{Path(path).name} does not fit the video branch, in Wan's names. {error}{hint_of(shapes)}"

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..checkpoint.files import CheckpointError, WeightFiles
-from ..checkpoint.load import check_fit
+from ..checkpoint.fit import check_exact
 from ..config import from_dict, to_dict
 from ..model.joint import JointModel
 
@@ -185,7 +185,7 @@ def load_lora(model: JointModel, path: Path | str, plan: LoraPlan | None = None)
     own = {name: value for name, value in model.state_dict().items() if is_lora(name)}
     stored = {name: value for name, value in files.tensors() if not name.endswith(".alpha")}
     names = {name.replace(f".{ADAPTER}.", "."): name for name in own}
-    check_fit(
+    check_exact(
         {name: value.shape for name, value in stored.items()},
         {name: own[ours].shape for name, ours in names.items()},
     )

@@ -12,8 +12,9 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 
 from ..checkpoint.files import WeightFiles
+from ..checkpoint.fit import check_fit
 from ..checkpoint.geometry import config_from_shapes
-from ..checkpoint.load import check_fit
+from ..checkpoint.load import OPTIONAL
 from ..checkpoint.wan import load_wan_branch
 from ..config import ModelConfig, from_dict, to_dict
 from ..model.initialize import initialize
@@ -45,7 +46,7 @@ def build_model(run: RunConfig, device: torch.device) -> JointModel:
         model = (RecomputedModel if run.checkpointing else JointModel)(config)
         initialize(model)
     if files is not None:
-        check_fit(files.shapes, {name: value.shape for name, value in model.state_dict().items()})
+        check_fit(files.shapes, {name: value.shape for name, value in model.state_dict().items()}, OPTIONAL)
         _copy_into(model, files)
     if run.video_from is not None:
         load_wan_branch(model, run.video_from)
@@ -67,7 +68,7 @@ def load_audio_branch(model: JointModel, path: Path | str) -> None:
     """
     files = WeightFiles(path)
     own = {name: value.shape for name, value in model.state_dict().items() if name.startswith(AUDIO_BRANCH)}
-    check_fit({name: shape for name, shape in files.shapes.items() if name.startswith(AUDIO_BRANCH)}, own)
+    check_fit({name: shape for name, shape in files.shapes.items() if name.startswith(AUDIO_BRANCH)}, own, OPTIONAL)
     _copy_into(model, files, AUDIO_BRANCH)
 
 
@@ -75,7 +76,7 @@ def load_audio_branch(model: JointModel, path: Path | str) -> None:
 def _copy_into(model: JointModel, files: WeightFiles, starts: str | tuple[str, ...] = "") -> None:
     own = model.state_dict()
     for name, value in files.tensors():
-        if name.startswith(starts):
+        if name.startswith(starts) and name in own:
             own[name].copy_(value)
 
 

@@ -5,8 +5,6 @@ and cut as the release does.
 Dimension key: F video frames, T latent frames, H and W latent rows and columns, L caption tokens, D caption width.
 """
 
-import html
-import re
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,23 +13,10 @@ import torch
 from torch import Tensor
 
 from ...shapes import LATENT_CHANNELS, SPATIAL_FACTOR
+from ...text.clean import clean_caption, require_ftfy
 
 MOST_TOKENS = 512
 _PARTS = {"vae": "the video codec", "text_encoder": "umT5", "tokenizer": "umT5's tokenizer"}
-
-
-def clean_caption(text: str) -> str:
-    """Mend broken Unicode, undo HTML's escapes twice, and make every run of white space one space.
-
-    Raises:
-        ImportError: If ``ftfy`` is not installed.
-    """
-    try:
-        import ftfy
-    except ImportError as error:
-        raise ImportError("Cleaning captions as the release does needs ftfy: python -m pip install ftfy") from error
-    mended = html.unescape(html.unescape(ftfy.fix_text(text)))
-    return re.sub(r"\s+", " ", mended).strip()
 
 
 class WanEncoders:
@@ -45,7 +30,7 @@ class WanEncoders:
             device: Where they run.
 
         Raises:
-            ImportError: If ``diffusers`` or ``transformers`` is not installed.
+            ImportError: If ``diffusers``, ``transformers`` or ``ftfy`` is not installed.
             ValueError: If a part is missing, or the codec is not Wan2.2's.
         """
         for part, what in _PARTS.items():
@@ -54,6 +39,7 @@ class WanEncoders:
                     f"{folder} has no folder {part} with {what}. Give 'bundled', or a folder with vae, text_encoder "
                     "and tokenizer, such as a copy of Wan2.2-TI2V-5B-Diffusers."
                 )
+        require_ftfy()
         kinds = _kinds()
         self.device = device
         self.vae = _loaded(kinds[0], folder / "vae", torch_dtype=torch.float32).eval().to(device)
