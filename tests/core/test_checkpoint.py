@@ -78,9 +78,18 @@ def test_missing_tensors_are_named(write):
 
 
 @pytest.mark.parametrize("name", ["blocks.0.extra", "blocks.extra", "extra"])
-def test_unexpected_tensors_are_named(write, name):
-    with pytest.raises(CheckpointError, match=rf"1 unexpected: {name}\."):
-        load_model(write(lambda tensors: tensors | {name: torch.zeros(2)}))
+def test_unexpected_tensors_are_named_in_the_log_and_left_out_as_the_release_does(write, model, name, caplog):
+    loaded = load_model(write(lambda tensors: tensors | {name: torch.zeros(2)}))
+    assert all(torch.equal(loaded.state_dict()[key], tensor) for key, tensor in model.state_dict().items())
+    assert f"ignored: {name}." in caplog.text
+
+
+def test_what_only_pads_batches_may_be_missing_and_is_named_in_the_log(write, model, caplog):
+    loaded = load_model(write(without("audio_padding")))
+    assert torch.equal(loaded.audio_padding, torch.zeros_like(model.audio_padding))
+    assert "has no audio_padding" in caplog.text
+    clip = Clip(dtype=torch.float32)
+    assert torch.equal(clip.run(loaded).audio, clip.run(model).audio)
 
 
 def test_misshapen_tensors_are_named_with_both_shapes(write):

@@ -17,9 +17,10 @@ from tests.shards import shard_name, write_shards
 from tests.toys import TINY, random_model
 from uniavgen_core.checkpoint import probe
 from uniavgen_core.checkpoint.__main__ import main
+from uniavgen_core.checkpoint.cut import cut
 from uniavgen_core.checkpoint.describe import inspect, verify
 from uniavgen_core.checkpoint.files import CheckpointError
-from uniavgen_core.checkpoint.geometry import METADATA_KEY, metadata_of
+from uniavgen_core.checkpoint.geometry import METADATA_KEY, Contents, metadata_of
 from uniavgen_core.checkpoint.load import load_model
 from uniavgen_core.checkpoint.probe import velocity_error
 from uniavgen_core.checkpoint.quantize import FORMATS, QuantizeConfig, quantize
@@ -91,16 +92,36 @@ def test_numbers_that_are_not_finite_are_counted_with_tensor_and_file(tmp_path, 
     assert f"head.head.bias in {shard_name(3)} holds 2 numbers" in report["problems"][0]
 
 
-@pytest.mark.parametrize(
-    ("name", "tensor", "message"),
-    [
-        ("head.head.bias", torch.zeros(3), r"1 misshapen: head\.head\.bias is \(3,\), not"),
-        ("blocks.0.extra", torch.zeros(3), r"1 unexpected: blocks\.0\.extra"),
-    ],
-)
-def test_wrong_shapes_and_unknown_names_are_problems(tmp_path, weights, name, tensor, message):
-    (problem,) = verify(changed(tmp_path / "broken", weights, **{name: tensor}))["problems"]
-    assert re.search(message, problem)
+def test_a_wrong_shape_is_a_problem(tmp_path, weights):
+    (problem,) = verify(changed(tmp_path / "broken", weights, **{"head.head.bias": torch.zeros(3)}))["problems"]
+    assert re.search(r"1 misshapen: head\.head\.bias is \(3,\), not", problem)
+
+
+def test_unknown_and_optional_names_are_notices_and_no_problem(tmp_path, weights, capsys):
+    odd = {name: tensor for name, tensor in weights.items() if name != "audio_padding"}
+    folder = changed(tmp_path / "odd", odd, **{"blocks.0.extra": torch.full((3,), float("nan"))})
+    status, report, _ = run(capsys, "verify", folder)
+    assert (status, report["problems"]) == (0, [])
+    extra, absent = report["notices"]
+    assert "odd holds a tensor that the network does not have. It is ignored: blocks.0.extra." in extra
+    assert "odd has no audio_padding" in absent
+
+
+def test_of_many_unknown_names_a_few_are_named_and_all_counted(tmp_path, weights):
+    more = {f"discriminator.{number}": torch.zeros(1) for number in range(9)}
+    (notice,) = verify(changed(tmp_path / "more", weights, **more))["notices"]
+    assert "9 tensors" in notice
+    assert notice.endswith(
+        "discriminator.0, discriminator.1, discriminator.2, discriminator.3, discriminator.4 and 4 more."
+    )
+
+
+def test_a_branch_is_cut_without_what_the_network_does_not_have(tmp_path, weights):
+    folder = changed(tmp_path / "odd", weights, **{"audio_blocks.0.extra": torch.zeros(3)})
+    target = tmp_path / "audio.safetensors"
+    cut(folder, target, Contents.AUDIO)
+    assert "audio_blocks.0.extra" not in load_file(target)
+    assert verify(target)["notices"] == []
 
 
 def test_a_checkpoint_with_problems_has_another_exit_status_than_one_that_cannot_be_read(capsys, folder):

@@ -233,8 +233,6 @@ def public(folder):
         (saved(state_dict={}), "pytorch_model.bin holds something else than tensors"),
         (lambda folder: torch.save(torch.zeros(3), folder / "pytorch_model.bin"), "something else than tensors"),
         (saved(head__out__bias=None), "is damaged.*1 missing: head.out.bias"),
-        (saved(head__istft__window=None), "is damaged.*1 missing: head.istft.window"),
-        (saved(discriminator__bias=torch.zeros(1)), "is damaged.*1 unexpected: discriminator.bias"),
         (saved(head__out__bias=torch.full((1_026,), torch.inf)), "head.out.bias holds values that are not finite"),
     ],
 )
@@ -243,6 +241,15 @@ def test_a_damaged_folder_says_what_is_wrong(folder, damage, said):
     with pytest.raises(VocoderError, match=said) as raised:
         load_vocos(folder)
     assert str(folder) in str(raised.value)
+
+
+def test_weights_of_other_networks_are_told_and_left_out_and_the_window_is_computed(folder):
+    mel = torch.zeros(1, 80, 12)
+    want, notices = load_vocos(folder)(mel), []
+    saved(discriminator__bias=torch.zeros(1), head__istft__window=None)(folder)
+    assert torch.equal(load_vocos(folder, notices.append)(mel), want)
+    (notice,) = notices
+    assert "ignored: discriminator.bias." in notice
 
 
 def test_a_missing_folder_is_named(tmp_path):
@@ -278,7 +285,7 @@ class Intruder:
 def test_weights_run_nothing(folder, tmp_path):
     made = tmp_path / "made"
     torch.save({"head.out.bias": Intruder(made)}, folder / "pytorch_model.bin")
-    with pytest.raises(VocoderError, match="with tensors alone"):
+    with pytest.raises(VocoderError, match=r"pytorch_model\.bin asks to run code.*It was not run"):
         load_vocos(folder)
     assert not made.exists()
     pickle.loads(pickle.dumps(Intruder(made)))  # what was refused does make it

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.nodes.studio import notices_of
 from tests.parity.fixtures import relative_error, speech
 from tests.shards import shard_name, write_shards
 from uniavgen_core.checkpoint.describe import inspect, verify
@@ -222,6 +223,41 @@ def test_a_quantised_file_that_lacks_or_adds_a_tensor_is_refused(load, models, r
     save_file(tensors, models / "fp8.safetensors", metadata_of(golden_runs.config()))
     with pytest.raises(ValueError, match=r"1 missing: blocks\.1\.ffn\.2\.weight; 1 unexpected: blocks\.0\.extra"):
         load(models / "fp8.safetensors")
+
+
+def rewritten(release, change):
+    """Change the tensors of the release's first shard."""
+    shard = release / shard_name(1)
+    tensors = load_file(shard)
+    change(tensors)
+    save_file(tensors, shard)
+    (release / "diffusion_pytorch_model.safetensors.index.json").unlink()
+
+
+def test_extra_tensors_are_named_by_the_node_and_change_nothing(pack, release, velocities):
+    want = velocities(pack.nodes.load.LoadModel.execute(OFFERED).args[0])
+    extra = {f"ema.{number}": torch.zeros(2) for number in range(7)} | {"stranger.0.weight_scale": torch.ones(1)}
+    rewritten(release, lambda tensors: tensors.update(extra))
+    result = pack.nodes.load.LoadModel.execute(OFFERED)
+    notice = notices_of(result)
+    assert "UniAVGen holds 8 tensors that the network does not have" in notice
+    assert "ema.0, ema.1, ema.2, ema.3, ema.4 and 3 more." in notice
+    got = velocities(result.args[0])
+    assert all(torch.equal(got[name], want[name]) for name in want)
+
+
+def test_a_file_without_padding_for_batches_loads_with_a_notice(pack, release, weights):
+    for number in (1, 2, 3):
+        shard = release / shard_name(number)
+        save_file({name: value for name, value in load_file(shard).items() if name != "audio_padding"}, shard)
+    result = pack.nodes.load.LoadModel.execute(OFFERED)
+    assert "UniAVGen has no audio_padding" in notices_of(result)
+    network = result.args[0].model.diffusion_model
+    assert torch.equal(network.audio_padding, torch.zeros_like(weights["audio_padding"]))
+
+
+def test_a_file_that_fits_has_no_notice(pack, release):  # noqa: ARG001
+    assert notices_of(pack.nodes.load.LoadModel.execute(OFFERED)) == ""
 
 
 def test_the_bar_grows_with_what_is_loaded_to_the_whole(load, release, monkeypatch):

@@ -1,4 +1,4 @@
-"""The caption on its way through 'UniAVGen Load Text Encoder': files people have, hard captions, and what is refused."""
+"""Captions on their way through 'UniAVGen Load Text Encoder': files people have, hard captions, what is refused."""
 
 import sys
 
@@ -6,8 +6,12 @@ import folder_paths
 import pytest
 import sentencepiece
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import Unigram
 
+from tests.nodes.captions import CAPTIONS, FOR_THE_BUNDLED, LONG, NEEDS_FTFY
 from tests.nodes.encoders import (
     COMFYUI,
     RELEASED,
@@ -22,43 +26,6 @@ from tests.nodes.encoders import (
 from tests.nodes.studio import notices_of
 from uniavgen_core.text.caption import hashed_features
 from uniavgen_core.text.clean import clean_caption
-
-LONG = "A woman talks (loudly) to the camera. " * 100
-CAPTIONS = {
-    "A woman is smiling.": "A woman is smiling.",
-    "": "",
-    "  \n\t ": "",
-    "  A  woman \n\n is\ttalking. ": "A woman is talking.",
-    "A woman\r\nis talking": "A woman is talking",
-    "A\u00a0woman\u2003is\u200atalking": "A woman is talking",
-    "“She’s here,” he says": '"She\'s here," he says',
-    "the man‘s ‚hands‛": "the man's 'hands'",
-    "She sings naïve Café songs": "She sings naïve Café songs",
-    "a cafÃ© in a rÃ©sumÃ©": "a café in a résumé",
-    "donâ€™t move": "don't move",
-    "Tom &amp; Ann": "Tom & Ann",
-    "Tom &amp;amp; Ann": "Tom & Ann",
-    "a &lt;b&gt; &quot;c&quot; &#39;d&#39;": "a <b> \"c\" 'd'",
-    "100&nbsp;%": "100 %",
-    "caf&eacute; &amp;eacute;": "café é",
-    "she says &rsquo;hi&rsquo;": "she says 'hi'",
-    "<b>bold &amp;lt;i&amp;gt;": "<b>bold <i>",
-    "(smiling)": "(smiling)",
-    "a ((very)) (happy:1.3) [man] {in red|blue}": "a ((very)) (happy:1.3) [man] {in red|blue}",
-    "an open ( and \\(escaped\\) one)": "an open ( and \\(escaped\\) one)",
-    "a photo of embedding:happy and more": "a photo of embedding:happy and more",
-    "embedding:happy": "embedding:happy",
-    "Ｗｏｍａｎ　ｔａｌｋｓ，ｌｏｕｄｌｙ！": "Woman talks,loudly!",
-    "oﬃce ﬂowers": "office flowers",
-    "Cafe\u0301": "Café",
-    "一位女士（微笑）说：你好。": "一位女士(微笑)说:你好。",
-    "bell\x07 and \x1b[31mred\x1b[0m": "bell and red",
-    LONG: LONG.strip(),
-}
-"""Captions, and what of them the release's tokenizer is given, by hand from its rules."""
-NEEDS_FTFY = (
-    "“She’s here,” he says", "a cafÃ© in a rÃ©sumÃ©", "Ｗｏｍａｎ　ｔａｌｋｓ，ｌｏｕｄｌｙ！", "bell\x07 and \x1b[31mred\x1b[0m",
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +128,7 @@ def test_a_clone_of_the_clip_reads_captions_alike_and_words_keep_their_numbers(c
 def test_the_bundled_encoder_cleans_captions_by_the_same_rules(pack):
     clip = pack.nodes.load.LoadTextEncoder.execute(pack.nodes.host.files.BUNDLED).args[0]
     with torch.inference_mode():
-        ((features, _),) = clip.encode_from_tokens_scheduled(clip.tokenize("A &lt;happy&gt; ｔｏｏｎ, cafÃ© (nods)"))
+        ((features, _),) = clip.encode_from_tokens_scheduled(clip.tokenize(FOR_THE_BUNDLED))
     assert torch.equal(features[0], hashed_features("A <happy> toon, café (nods)"))
 
 
@@ -220,13 +187,11 @@ def test_the_releases_file_reads_captions_by_the_tokenizer_beside_it(load, model
     torch.testing.assert_close(features_of(result.args[0], caption), want, rtol=0, atol=1e-5)
 
 
-def test_a_tokenizer_json_gives_the_same_numbers(load, models, network, spiece, processor):
-    from tokenizers import Tokenizer, decoders, models as kinds, pre_tokenizers
-
+def test_a_tokenizer_json_gives_the_same_numbers(load, models, network, processor):
     path = write_released(models / "text_encoders", network).parent / "google" / "umt5-xxl" / "tokenizer.json"
     path.parent.mkdir(parents=True)
     pieces = [(processor.id_to_piece(number), processor.get_score(number)) for number in range(len(processor))]
-    tokenizer = Tokenizer(kinds.Unigram(pieces, unk_id=2, byte_fallback=True))
+    tokenizer = Tokenizer(Unigram(pieces, unk_id=2, byte_fallback=True))
     tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.Metaspace(split=False), decoders.Metaspace()
     tokenizer.save(str(path))
     clip = load(RELEASED).args[0]
@@ -262,7 +227,7 @@ def test_without_a_tokenizer_it_says_which_file_to_put_where(load, models, netwo
     assert f"{folder / 'other' / 'tokenizer.json'} was found, but is damaged" in str(raised.value)
 
 
-def test_another_models_tokenizer_is_not_taken(load, models, network, spiece):
+def test_another_models_tokenizer_is_not_taken(load, models, spiece):
     write_released(models / "text_encoders", encoder(2000), spiece)
     with pytest.raises(ValueError, match=r"spiece\.model was found, but belongs to another model"):
         load(RELEASED)
@@ -284,7 +249,7 @@ def t5(network):
         (lambda _: clip_l(), "is no umT5 text encoder: it has no tensor named shared.weight"),
         (lambda _: {"strange": torch.zeros(2)}, "1 tensors, such as strange"),
         (t5, "is a T5 and no umT5"),
-        (lambda n: {"decoder.conv1.weight": torch.zeros(2), "latent_std": torch.ones(48)}, "is no umT5"),
+        (lambda _: {"decoder.conv1.weight": torch.zeros(2), "latent_std": torch.ones(48)}, "is no umT5"),
     ],
 )
 def test_what_is_no_umt5_is_refused_by_name_with_what_to_load(load, models, network, stored, said):
@@ -368,8 +333,6 @@ def test_all_four_loaders_find_their_part_in_the_release_as_downloaded(pack, loa
     bundled = pack.nodes.host.files
     torch.save(load_file(bundled.BUNDLED_VIDEO_CODEC), folder / "Wan2.2_VAE.pth")
     weights = load_file(bundled.BUNDLED_MODEL)
-    from safetensors import safe_open
-
     with safe_open(bundled.BUNDLED_MODEL, "pt") as file:
         save_file(weights, folder / "diffusion_pytorch_model.safetensors", file.metadata())
     (folder / "code2wav_bigvgan_model").mkdir()

@@ -20,6 +20,7 @@ from uniavgen_core.media.loudness import CEILING, under_ceiling
 from uniavgen_core.media.mel import denormalize_mel
 
 from .graphs import Graph
+from .studio import notices_of
 from .vocoders import audio_codec_of, latent_of, memory_asked, options_of
 
 NAME = "code2wav_bigvgan_model"
@@ -319,14 +320,19 @@ def configured(**changes):
     return change
 
 
+def of_another_kind(folder):
+    without_a_tensor(folder)
+    configured(model_type="vocos")(folder)
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
         (lambda folder: (folder / "config.json").unlink(), "has no config.json"),
-        (lambda folder: (folder / "model.safetensors").unlink(), "has no model.safetensors"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "has no model.safetensors and no pytorch_model.bin"),
         (lambda folder: (folder / "config.json").write_text("version https://git-lfs"), "is not JSON"),
-        (lambda folder: (folder / "config.json").write_text("[]"), "of type None"),
-        (configured(model_type="vocos"), "'vocos'"),
+        (lambda folder: (folder / "config.json").write_text("[]"), "holds no JSON object"),
+        (lambda folder: of_another_kind(folder), "1 missing: conv_pre.bias.*is of a model of type 'vocos'"),
         (configured(mel_dim=100), "of 100 bins"),
         (configured(upsample_rates=[4, 4, 2, 2, 2, 2]), "256 samples"),
         (configured(upsample_rates="fast"), "no vocoder that can be built"),
@@ -342,6 +348,34 @@ def test_a_damaged_folder_says_what_is_wrong_and_what_to_do(load, folder, damage
         codec_of(load)
     assert SOURCE in str(raised.value)
     assert str(folder) in str(raised.value)
+
+
+def pickled(folder):
+    """The weights as a .bin, with tensors of a whole token2wav and without the filters, which are constants."""
+    path = folder / "model.safetensors"
+    stored = {name: tensor for name, tensor in load_file(path).items() if "filter" not in name}
+    torch.save({**stored, "code2wav_dit_model.extra": torch.zeros(2)}, folder / "pytorch_model.bin")
+    path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (pickled, "holds a tensor that the network does not have. It is ignored: code2wav_dit_model.extra."),
+        (configured(model_type="qwen2_5_omni"), "gives the type 'qwen2_5_omni', not 'qwen2_5_omni_bigvgan'"),
+        (configured(surprise=3), ""),
+    ],
+)
+def test_what_is_unexpected_and_harmless_is_a_notice_and_sounds_the_same(load, folder, change, said):
+    latent = latent_of(12)
+    with torch.inference_mode():
+        want = codec_of(load).decode(latent)
+        change(folder)
+        folder_paths.filename_list_cache.clear()
+        result = load.execute(NAME)
+        assert torch.equal(result.args[0].decode(latent), want)
+    notice = notices_of(result)
+    assert said in notice if said else notice == ""
 
 
 def test_an_old_transformers_says_how_to_update(load, folder, monkeypatch):  # noqa: ARG001
