@@ -3,8 +3,9 @@
 import torch
 from comfy_api.latest import io
 
+from ..uniavgen_core.checkpoint.umt5 import COMFYUI_FILE, RELEASED_FILE
 from ..uniavgen_core.checkpoint.vocoder import VocoderError
-from .host.codec import AudioCodec, load_video_codec
+from .host.codec import WAN_FILES, AudioCodec, load_video_codec
 from .host.files import BUNDLED, BUNDLED_MODEL, BUNDLED_VIDEO_CODEC, choices, path_of
 from .host.load import load_uniavgen
 from .host.notices import with_notices
@@ -72,8 +73,8 @@ class LoadTextEncoder(io.ComfyNode):
                 io.Combo.Input(
                     "text_encoder",
                     options=choices("text_encoders"),
-                    tooltip="umT5-xxl for the released model: the release's models_t5_umt5-xxl-enc-bf16.pth, or "
-                    "ComfyUI's umt5_xxl_fp8_e4m3fn_scaled.safetensors.",
+                    tooltip=f"umT5-xxl for the released model: the release's {RELEASED_FILE}, or ComfyUI's "
+                    f"{COMFYUI_FILE}.",
                 )
             ],
             outputs=[io.Clip.Output()],
@@ -103,8 +104,7 @@ class LoadVideoCodec(io.ComfyNode):
                 io.Combo.Input(
                     "video_codec",
                     options=choices("vae"),
-                    tooltip="Wan2.2 VAE for the released model: the release's Wan2.2_VAE.pth, or ComfyUI's "
-                    "wan2.2_vae.safetensors.",
+                    tooltip=f"Wan2.2 VAE for the released model: {WAN_FILES}.",
                 )
             ],
             outputs=[io.Vae.Output()],

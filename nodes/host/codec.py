@@ -38,6 +38,7 @@ from .weights import read_file
 DECODE_BYTES_PER_PIXEL = 900
 ENCODE_BYTES_PER_PIXEL = 500
 BUNDLED_MARK = "latent_std"
+WAN_FILES = "the release's Wan2.2_VAE.pth, or ComfyUI's wan2.2_vae.safetensors"
 TILES = (48, 32, 24, 16)
 """Sides of tiles to decode in, latent rows and columns, from the largest; a quarter of a tile overlaps the next."""
 
@@ -214,10 +215,9 @@ def load_video_codec(path: str) -> comfy.sd.VAE:
     if BUNDLED_MARK in tensors:
         return BundledVideoCodec(tensors)
     codec = NormalisedVideoCodec(sd=tensors, metadata=metadata)
-    codec.throw_exception_if_invalid()
+    name, needed = Path(path).name, f"UniAVGen needs the Wan2.2 VAE: {WAN_FILES}."
+    if codec.first_stage_model is None:
+        raise ValueError(f"{name} holds no VAE. {needed}")
     if codec.latent_channels != LATENT_CHANNELS or codec.latent_dim != 3:
-        raise ValueError(
-            f"This VAE has {codec.latent_channels} latent channels; UniAVGen needs the Wan2.2 VAE with "
-            f"{LATENT_CHANNELS} (wan2.2_vae.safetensors)."
-        )
+        raise ValueError(f"The VAE {name} has {codec.latent_channels} latent channels, not {LATENT_CHANNELS}. {needed}")
     return codec

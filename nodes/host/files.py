@@ -8,12 +8,13 @@ import folder_paths
 from ...uniavgen_core.checkpoint.files import SHARDS, indexed_names
 from ...uniavgen_core.checkpoint.geometry import contents_of
 from ...uniavgen_core.checkpoint.gguf_file import SUFFIX
+from ...uniavgen_core.checkpoint.umt5 import RELEASED_FILE
 
 ASSETS = Path(__file__).parents[2] / "uniavgen_core" / "assets"
 BUNDLED = "bundled talking toon"
 BUNDLED_MODEL = ASSETS / "uniavgen_toon.safetensors"
 BUNDLED_VIDEO_CODEC = ASSETS / "toon_video_codec.safetensors"
-RELEASED = {"text_encoders": "models_t5_umt5-xxl-enc-bf16.pth", "vae": "Wan2.2_VAE.pth"}
+RELEASED = {"text_encoders": RELEASED_FILE, "vae": "Wan2.2_VAE.pth"}
 """Files of the release for other folders than that of its model, in which a download of the whole leaves them."""
 MODELS = "diffusion_models"
 FOLDER = "/ (folder)"

@@ -1,7 +1,7 @@
 """umT5 as a CLIP object that reads captions as the release does: cleaned, literally, and cut to 512 tokens.
 
-ComfyUI's own loader knows neither the names of Wan's file nor a tokenizer beside it, and makes a CLIP of Stable
-Diffusion of whatever it does not know. So the CLIP is built here, of ComfyUI's classes for Wan.
+ComfyUI's own loader knows neither the names in Wan's file nor a tokenizer beside it, and makes an untrained CLIP of
+Stable Diffusion from any file it does not recognise. So the CLIP object is built here, from ComfyUI's classes for Wan.
 """
 
 from collections.abc import Callable
