@@ -110,7 +110,9 @@ def _fitting(path: Path, spiece: Tensor | None, rows: int) -> Pieces:
     except Exception as error:  # whatever sentencepiece or tokenizers raise of a damaged file
         raise CheckpointError(f"{path} was found, but is damaged ({error}).") from error
     if not fits:
-        raise CheckpointError(f"{path} was found, but belongs to another model: it has {len(pieces.get_vocab())}.")
+        raise CheckpointError(
+            f"{path} was found, but belongs to another model: it has {len(pieces.get_vocab())} pieces."
+        )
     return pieces
 
 
