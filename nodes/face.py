@@ -5,7 +5,15 @@ from comfy_api.latest import io
 
 from ..uniavgen_core.media.face_detect import FaceDetector
 from ..uniavgen_core.media.face_masks import MaskShape, Outline, draw_masks
-from ..uniavgen_core.media.face_tracks import Track, fill_gaps, smooth, track_faces
+from ..uniavgen_core.media.face_tracks import (
+    Track,
+    fill_gaps,
+    main_faces_first,
+    sightings,
+    smooth,
+    track_faces,
+    usual_fewest,
+)
 from .host.face import (
     RGB,
     FramesOfFaces,
@@ -64,7 +72,14 @@ def source_input() -> io.Input:
 def shape_inputs() -> list[io.Input]:
     """Widgets that say which face becomes a mask, and how."""
     return [
-        io.Int.Input("face", default=0, min=0, max=100, tooltip="0 for all faces; 1 is the leftmost, 2 the next, ..."),
+        io.Int.Input(
+            "face",
+            default=0,
+            min=0,
+            max=100,
+            tooltip="0 for all faces; 1 is the leftmost, 2 the next, ... Faces that are far smaller than the largest "
+            "or seen far less come last.",
+        ),
         io.Combo.Input(
             "shape",
             options=[outline.value for outline in Outline],
@@ -112,11 +127,12 @@ def track_inputs() -> list[io.Input]:
         ),
         io.Int.Input(
             "fewest_frames",
-            default=1,
-            min=1,
+            default=0,
+            min=0,
             max=10_000,
             advanced=True,
-            tooltip="Faces seen in fewer frames are left out, and not counted from the left.",
+            tooltip="Faces seen in fewer frames are left out and not counted; 0 asks for a tenth of the frames, at "
+            "most 8. 1 keeps everything that was taken for a face; so does 0 for masks.",
         ),
     ]
 
@@ -142,14 +158,19 @@ class FindFaces(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, image, source, face, shape, dilation, feather, smoothing, longest_gap=8, fewest_frames=1
+        cls, image, source, face, shape, dilation, feather, smoothing, longest_gap=8, fewest_frames=0
     ) -> io.NodeOutput:
         pictures = rgb_pictures(image)
-        tracks = chosen(track_faces(find(pictures, source), fewest_frames), face)
+        found = track_faces(find(pictures, source))
+        fewest = fewest_frames or (1 if source["source"] == MASK else usual_fewest(found))
+        seen = [track for track in found if sightings(track) >= fewest]
+        tracks = chosen(main_faces_first(seen), face)
         tracks = [smooth(fill_gaps(track, longest_gap), smoothing) for track in tracks]
         shape = MaskShape(Outline(shape), dilation, feather)
         masks = draw_masks(tracks, len(pictures), tuple(pictures.shape[1:3]), shape)
         notices = notices_of(tracks, len(pictures), image.shape[-1])
+        if len(seen) < len(found):
+            notices.append(notice_of_ghosts(len(found) - len(seen), fewest))
         return with_notices(notices, torch.from_numpy(masks), boxes_of(tracks, len(pictures)))
 
 
@@ -187,6 +208,12 @@ def chosen(tracks: list[Track], number: int) -> list[Track]:
         faces = "1 face" if len(tracks) == 1 else f"{len(tracks)} faces"
         raise ValueError(f"face is {number}, but there {'is' if len(tracks) == 1 else 'are'} only {faces}.")
     return tracks if number == 0 else [tracks[number - 1]]
+
+
+def notice_of_ghosts(count: int, fewest: int) -> str:
+    """What was left out, and how to keep it."""
+    faces = "1 thing that was" if count == 1 else f"{count} things that were"
+    return f"Left out {faces} taken for a face in fewer than {fewest} frames. To keep them, set fewest_frames to 1."
 
 
 def notices_of(tracks: list[Track], num_frames: int, channels: int) -> list[str]:

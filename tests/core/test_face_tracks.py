@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from uniavgen_core.media.face_tracks import Face, fill_gaps, smooth, track_faces
+from uniavgen_core.media.face_tracks import Face, fill_gaps, main_faces_first, smooth, track_faces, usual_fewest
 
 
 def face(x, y=50.0, side=20.0, landmarks=None):
@@ -50,6 +50,24 @@ def test_the_reach_grows_with_the_face():
 def test_faces_seen_too_seldom_are_left_out():
     frames = [[face(100)], [face(100), face(0)], [face(100)]]
     assert [lefts(track) for track in track_faces(frames, fewest=2)] == [[100, 100, 100]]
+
+
+@pytest.mark.parametrize(("frames", "fewest"), [(1, 1), (2, 1), (10, 1), (11, 2), (33, 4), (81, 8), (1000, 8)])
+def test_by_default_a_face_is_seen_in_a_tenth_of_the_frames_but_no_more_than_eight(frames, fewest):
+    assert usual_fewest(track_faces([[face(0)]] * frames)) == fewest
+
+
+def test_by_default_a_face_is_left_where_all_are_seen_in_few_frames():
+    assert usual_fewest(track_faces([[], [face(0)], [face(0)]] + [[]] * 78)) == 2
+    assert usual_fewest([]) == 0
+
+
+def test_faces_that_take_up_little_of_a_clip_come_last_and_the_others_stay_from_left_to_right():
+    seldom = [[face(0)]] + [[]] * 9
+    frames = [[*ghost, face(100, side=80), face(300, side=8), face(500, side=100)] for ghost in seldom]
+    tracks = main_faces_first(track_faces(frames))
+    assert [lefts(track)[0] for track in tracks] == [100, 500, 0, 300]
+    assert main_faces_first([]) == []
 
 
 def test_frames_without_faces_give_no_track():

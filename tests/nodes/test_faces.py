@@ -14,6 +14,7 @@ from uniavgen_core.media.face_detect import FaceDetector
 from uniavgen_core.media.face_masks import MaskShape, Outline, draw_masks
 
 from .graphs import GUIDANCE, Graph
+from .studio import notices_of
 
 SHAPE = {
     "face": 0,
@@ -109,6 +110,26 @@ def test_faces_are_chosen_from_left_to_right_in_a_picture_of_odd_size(graph, cou
     assert masks["face1"][125, 225] == masks["face2"][162, 743] == 255
     assert masks["face1"][:, 450:].max() == masks["face2"][:, :450].max() == 0
     assert np.array_equal(masks["face0"], np.maximum(masks["face1"], masks["face2"]))
+
+
+def test_a_thing_taken_for_a_face_in_one_frame_of_many_is_no_face_by_default(pack):
+    face = np.asarray(photo("astronaut.png").crop((130, 0, 330, 240)))
+    frames = np.full((11, 320, 560, 3), 90, np.uint8)
+    frames[:, 40:280, 340:540] = face
+    frames[4, 160:280, 30:130] = np.asarray(Image.fromarray(face).resize((100, 120)))
+    images = torch.from_numpy(frames).float() / 255
+    node = pack.nodes.face.FindFaces
+    widgets = {one.id: one.default for one in node.define_schema().inputs if hasattr(one, "default")}
+    assert widgets["fewest_frames"] == 0
+    widgets |= {"source": {"source": "find", "confidence": 0.7}, "face": 1, "feather": 0.0}
+    by_default = node.execute(images, **widgets)
+    assert by_default.args[0][:, :, :280].max() == 0
+    assert by_default.args[0][:, 160, 440].min() == 1
+    assert "1 thing that was taken for a face in fewer than 2 frames" in notices_of(by_default)
+    every = node.execute(images, **{**widgets, "fewest_frames": 1, "face": 2})
+    assert every.args[0][:, :, :280].max() == 1  # what is seen least comes last
+    assert every.args[0][:, :, 280:].max() == 0
+    assert node.execute(images[4:5], **widgets).args[0][0, :, :280].max() == 1  # of a single image, everything counts
 
 
 def test_frames_without_a_face_have_an_empty_mask_and_the_user_is_told(graph, server):

@@ -11,6 +11,11 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.signal import savgol_filter
 
+FEWEST_SHARE, FEWEST_AT_MOST = 10, 8
+"""By default a face is seen in a tenth of a clip's frames, or in 8 of a long clip, half a second at 16 a second:
+things that a detector takes for faces last 1 to 4 frames."""
+SMALL_PART = 0.25
+"""A face with less than this of the largest one's frames times size is counted after those that have more."""
 FARTHEST_STEP = 1.0
 """How far a face may move between two sightings, in sizes of the face; beyond, it is another one."""
 _BOX_VALUES = 4
@@ -70,8 +75,26 @@ def track_faces(frames: Sequence[Sequence[Face]], fewest: int = 1) -> list[Track
                 last_seen.append(face)
             else:
                 tracks[owner][-1] = last_seen[owner] = face
-    tracks = [track for track in tracks if sum(face is not None for face in track) >= fewest]
+    tracks = [track for track in tracks if sightings(track) >= fewest]
     return sorted(tracks, key=lambda track: np.mean([face.center[0] for face in track if face is not None]))
+
+
+def usual_fewest(tracks: Sequence[Track]) -> int:
+    """Frames in which a face must be seen to be one, where the user does not say; so few that a face is left."""
+    asked = min(-(-max(map(len, tracks), default=0) // FEWEST_SHARE), FEWEST_AT_MOST)
+    return min(asked, max(map(sightings, tracks), default=0))
+
+
+def main_faces_first(tracks: Sequence[Track]) -> list[Track]:
+    """Faces that take up much of the clip, then the others; both in the order they come in."""
+    parts = [sum(face.size for face in track if face is not None) for track in tracks]
+    is_small = [part < SMALL_PART * max(parts) for part in parts]
+    return [track for wanted in (False, True) for track, small in zip(tracks, is_small, strict=True) if small is wanted]
+
+
+def sightings(track: Track) -> int:
+    """Frames in which a face is seen."""
+    return sum(face is not None for face in track)
 
 
 def _match(known: Sequence[Face], faces: Sequence[Face]) -> list[int | None]:
