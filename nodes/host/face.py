@@ -26,6 +26,7 @@ from .guidance import OUTER_SAMPLE, WRAPPER
 from .latent import split
 from .load import require_both_branches
 from .model import ON_FACE_MASKS
+from .trained import without_notices
 
 RGB = 3
 FramesOfFaces = list[list[Face]]
@@ -197,7 +198,7 @@ def predicted_face_masks(
     require_both_branches(model, "UniAVGen Show Face Mask")
     split(latent)
     calls = []
-    patched = model.clone()
+    patched = without_notices(model)
     patched.remove_wrappers_with_key(OUTER_SAMPLE, WRAPPER)
     patched.model_options["transformer_options"][ON_FACE_MASKS] = lambda *call: calls.append(call)
     guider = comfy.samplers.CFGGuider(patched)

@@ -14,6 +14,7 @@ from torch import Tensor
 from ...uniavgen_core.checkpoint.files import CheckpointError, files_of, strip_prefix
 from ...uniavgen_core.checkpoint.geometry import METADATA_KEY, PREVIEW_KEY, Contents, Network, network_of
 from ...uniavgen_core.checkpoint.load import check_whole
+from ...uniavgen_core.checkpoint.trained_on import trained_on
 from ...uniavgen_core.shapes import LATENT_CHANNELS
 from .branches import AudioAloneConfig, VideoAloneConfig
 from .check import check_sampling
@@ -57,6 +58,7 @@ def load_uniavgen(
         on_notice(notice)
     tensors = fit.fitted(tensors.items())
     config = _config_of(network, METADATA_KEY in metadata)
+    config.clips = trained_on(network.config, metadata)
     if PREVIEW_KEY in metadata:
         config.latent_format.use_colours(**json.loads(metadata[PREVIEW_KEY]))
     _choose_dtypes(config, tensors, options)

@@ -20,7 +20,7 @@ from ...uniavgen_core.config import TextConfig
 from ...uniavgen_core.media.join import join_frames, join_sounds, soften_seams
 from ...uniavgen_core.media.loudness import under_ceiling
 from ...uniavgen_core.media.sound import Sound
-from ...uniavgen_core.shapes import FPS, MEL_RATE, SAMPLE_RATE, video_frames_in
+from ...uniavgen_core.shapes import FPS, MEL_RATE, SAMPLE_RATE, video_frames_covering, video_frames_in
 from ...uniavgen_core.text.script import plan_script
 from .material import Footage
 from .scene import Scene
@@ -66,6 +66,11 @@ class LongPlan:
         """Length of what a segment adds."""
         longest = self.segment_seconds - (self.kept_frames / FPS if number else 0.0)
         return min(longest, seconds_to_say(self.texts[number], text)) if self.as_needed else longest
+
+    def video_frames(self, number: int, text: TextConfig) -> int:
+        """Length of a segment, with the part it shares with the one before."""
+        seconds = self.new_seconds(number, text)
+        return video_frames_covering(self.kept_frames / FPS + seconds) if number else video_frames_in(seconds)
 
 
 def seconds_to_say(text: str, config: TextConfig) -> float:

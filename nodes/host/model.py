@@ -15,6 +15,7 @@ import comfy.utils
 import torch
 from torch import Tensor, nn
 
+from ...uniavgen_core.checkpoint.trained_on import TrainedOn
 from ...uniavgen_core.config import Interaction, ModelConfig
 from ...uniavgen_core.diffusion.schedule import TIMESTEPS
 from ...uniavgen_core.model.face_mask import FaceSteering
@@ -215,6 +216,9 @@ class UniAVGenConfig(comfy.supported_models_base.BASE):
     model = UniAVGen
     memory_usage_factor = 0.016  # traced activations and a tenth: python dev.py bench memory
     supported_inference_dtypes = [torch.bfloat16, torch.float16, torch.float32]  # noqa: RUF012
+
+    clips: TrainedOn | None = None
+    """What the model was trained on; None where that is not known."""
 
     def __init__(self, network_config: ModelConfig) -> None:
         super().__init__({"image_model": KEY, "network_config": network_config})

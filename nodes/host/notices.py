@@ -33,9 +33,10 @@ def announce(notice: str) -> None:
         notice: A whole sentence.
     """
     logging.info("UniAVGen: %s", notice)
-    server = running_server()
+    server, place = running_server(), get_executing_context()
     if server is not None:
-        server.send_sync(EVENT, {"notice": notice}, server.client_id)
+        where = {} if place is None else {"node": place.node_id, "prompt_id": place.prompt_id}
+        server.send_sync(EVENT, {"notice": notice, **where}, server.client_id)
 
 
 def show_progress(text: str) -> None:

@@ -9,7 +9,9 @@ import torch
 from safetensors.torch import load_file
 
 from tests.core.trainer_program import TINY, noise_losses, tiny_model
+from uniavgen_core.checkpoint.files import WeightFiles
 from uniavgen_core.checkpoint.load import load_model, save_weights
+from uniavgen_core.checkpoint.trained_on import TrainedOn, trained_on
 from uniavgen_core.config import Interaction
 from uniavgen_core.model.initialize import initialize
 from uniavgen_core.model.joint import Conditions, JointModel
@@ -286,6 +288,8 @@ def test_a_run_on_toons_goes_from_a_file_to_samples_and_a_model_and_goes_on(tmp_
     assert [path.name for path in samples] == ["clip_0.mp4", "clip_1.mp4"]
     assert door.main(["export", str(tmp_path / "joint"), "--out", str(tmp_path / "a.safetensors")]) == 0
     assert load_model(tmp_path / "a.safetensors").config == MODELS["toon"]
+    seen = trained_on(MODELS["toon"], WeightFiles(tmp_path / "a.safetensors").metadata)
+    assert seen == TrainedOn(33, 33, ((128, 128),))
     values["trainer"]["steps"] = 3
     assert door.main(["run", str(run_file(tmp_path, **values))]) == 0
     lines = [json.loads(line) for line in (tmp_path / "joint" / "log.jsonl").read_text().splitlines()]

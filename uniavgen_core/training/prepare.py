@@ -15,6 +15,7 @@ from ..checkpoint.files import WeightFiles
 from ..checkpoint.fit import check_fit
 from ..checkpoint.geometry import config_from_shapes
 from ..checkpoint.load import OPTIONAL
+from ..checkpoint.trained_on import TrainedOn, metadata_of_clips
 from ..checkpoint.wan import load_wan_branch
 from ..config import ModelConfig, from_dict, to_dict
 from ..model.initialize import initialize
@@ -108,10 +109,11 @@ def losses_of(run: RunConfig, source: EncodedClips) -> TaskStep:
     return TaskStep(source, run.preset.tasks, run.seed)
 
 
-def write_note(home: Path, model: ModelConfig, plan: LoraPlan | None) -> None:
-    """Note beside a run's checkpoints what network is in them, so that they can be exported."""
+def write_note(home: Path, model: ModelConfig, plan: LoraPlan | None, seen: TrainedOn | None = None) -> None:
+    """Note beside a run's checkpoints what network is in them and what it sees, so that they can be exported."""
     home.mkdir(parents=True, exist_ok=True)
-    note = {"model": to_dict(model), "lora": None if plan is None else to_dict(plan)}
+    metadata = {} if seen is None else metadata_of_clips(seen)
+    note = {"model": to_dict(model), "lora": None if plan is None else to_dict(plan), "metadata": metadata}
     (home / NOTE).write_text(json.dumps(note, indent=1), encoding="utf-8")
 
 
@@ -121,9 +123,18 @@ def read_note(home: Path) -> tuple[ModelConfig, LoraPlan | None]:
     Raises:
         ValueError: If nothing is noted there.
     """
-    try:
-        note = json.loads((home / NOTE).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"{home} has no {NOTE}, so it is no run's folder.") from error
+    note = _note_of(home)
     plan = None if note["lora"] is None else from_dict(LoraPlan, note["lora"])
     return from_dict(ModelConfig, note["model"]), plan
+
+
+def read_metadata(home: Path) -> dict[str, str]:
+    """What the run in a folder adds to the metadata of its exported files; see ``read_note``."""
+    return _note_of(home).get("metadata", {})
+
+
+def _note_of(home: Path) -> dict:
+    try:
+        return json.loads((home / NOTE).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{home} has no {NOTE}, so it is no run's folder.") from error

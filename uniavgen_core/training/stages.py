@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from ..checkpoint.geometry import PREVIEW_KEY
 from ..checkpoint.load import read_tensors, save_weights
+from ..checkpoint.trained_on import BUNDLED_CLIPS, metadata_of_clips
 from ..model.joint import JointModel
 from .checkpoints import Checkpoints
 from .dataset import load_codec
@@ -148,7 +149,8 @@ def pack(recipe: Recipe) -> None:
     output.mkdir(exist_ok=True)
     codec = torch.load(recipe.decoder_path, weights_only=True)
     preview = {PREVIEW_KEY: json.dumps(asdict(preview_of_toons(load_codec(recipe.decoder_path))))}
-    save_weights(recipe.trained("settle"), model_config(), output / MODEL_FILE, torch.float16, preview)
+    more = preview | metadata_of_clips(BUNDLED_CLIPS)
+    save_weights(recipe.trained("settle"), model_config(), output / MODEL_FILE, torch.float16, more)
     save_file({name: value.half().contiguous() for name, value in codec.items()}, output / CODEC_FILE)
     with (output / "training_log.jsonl").open("w", encoding="utf-8") as file:
         file.write(json.dumps({"recipe": asdict(recipe) | {"work": None, "shipped": None}}) + "\n")

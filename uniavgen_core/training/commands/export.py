@@ -11,7 +11,7 @@ from ...checkpoint.load import save_weights
 from ...model.joint import JointModel
 from ..checkpoints import Checkpoints
 from ..lora import save_lora
-from ..prepare import read_note
+from ..prepare import read_metadata, read_note
 from ..weights import averaged_weights
 
 SUMMARY = "a checkpoint's averaged weights as one safetensors file"
@@ -75,5 +75,5 @@ def export(checkpoint: Path, out: Path, dtype: torch.dtype) -> None:
         save_lora(model, out, plan, weights)
         return
     partial = out.with_name(out.name + ".partial")
-    save_weights(weights, config, partial, dtype)
+    save_weights(weights, config, partial, dtype, read_metadata(checkpoint.parent))
     partial.replace(out)

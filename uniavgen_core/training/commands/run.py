@@ -7,6 +7,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from ...checkpoint.trained_on import clips_of_latents
 from ...config import ModelConfig
 from ...shapes import SIZE_MULTIPLE, SPATIAL_FACTOR, AVShape, video_frames_of
 from ..data.encoders import BUNDLED
@@ -68,7 +69,8 @@ def prepare(run: RunConfig) -> Trainer:
     if accelerator.is_main_process:
         for line in (*source.notices, table(estimate(size_of(run, model.config, source, accelerator)))):
             print(line, file=sys.stderr)  # noqa: T201
-        write_note(config.home, model.config, run.plan)
+        seen = clips_of_latents(clip.latents[1:] for clip in source.clips)
+        write_note(config.home, model.config, run.plan, seen)
     optimizer = make_adam(model, run.preset.adam)
     return Trainer(model, [optimizer], losses_of(run, source), config, accelerator, sampler_of(run, source))
 

@@ -1,0 +1,126 @@
+"""Lengths and sizes of the clips that a model was trained on: from its file's metadata, or a preset without that."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+
+from ..config import RELEASE, RELEASED, TOON, ModelConfig
+from ..shapes import FPS, SPATIAL_FACTOR, video_frames_of
+
+TRAINED_KEY = "uniavgen_trained_on"
+"""Metadata: JSON of a ``TrainedOn``."""
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """Clips that a model has seen in training. What lies outside is not refused, but comes out worse.
+
+    Attributes:
+        fewest_frames: Shortest clip, video frames.
+        most_frames: Longest clip, video frames.
+        sizes: Widths and heights, pixels; empty where any proportions go.
+        short_side: Shorter side of a picture of any proportions, pixels; None where only ``sizes`` go.
+        longest_side: Longer side of such a picture at most, pixels; None for no bound.
+        model: What messages call the model, as the subject of a sentence.
+    """
+
+    fewest_frames: int
+    most_frames: int
+    sizes: tuple[tuple[int, int], ...] = ()
+    short_side: int | None = None
+    longest_side: int | None = None
+    model: str = "This model"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fewest_frames <= self.most_frames:
+            raise ValueError(f"Clips of {self.fewest_frames} to {self.most_frames} frames are no range of lengths.")
+
+    @property
+    def seconds(self) -> float:
+        """Length of the longest clip, seconds."""
+        return self.most_frames / FPS
+
+    def knows_size(self, width: int, height: int) -> bool:
+        """Whether pictures of this size were seen; any size where none is told."""
+        if not self.sizes and self.short_side is None:
+            return True
+        shorter, longer = sorted((width, height))
+        of_side = shorter == self.short_side and longer <= (self.longest_side or longer)
+        return of_side or (width, height) in self.sizes
+
+    @property
+    def lengths_in_words(self) -> str:
+        """Such as ``2.06 s``, or ``1 to 5.06 s``."""
+        shortest, longest = self.fewest_frames / FPS, f"{self.seconds:.3g} s"
+        return longest if self.fewest_frames == self.most_frames else f"{shortest:.3g} to {longest}"
+
+    @property
+    def sizes_in_words(self) -> str:
+        """Such as ``128x128 or 256x128``."""
+        words = [f"{width}x{height}" for width, height in self.sizes]
+        if self.short_side is not None:
+            bound = f" and a longer one of up to {self.longest_side}" if self.longest_side else ""
+            words.append(f"a shorter side of {self.short_side}{bound}")
+        return " or ".join(words)
+
+
+BUNDLED_CLIPS = TrainedOn(33, 33, ((128, 128), (256, 128)), model="The bundled model")
+RELEASED_CLIPS = TrainedOn(81, 81, short_side=736, longest_side=1280, model="The released model")
+"""The release makes 5.0625 s at once; sizes of its published clips go from 736x736 to 1280x736 and 736x1120."""
+
+
+def _sizes_of(config: ModelConfig) -> ModelConfig:
+    """The configuration without what does not tell a model: where characters are placed, and its variant."""
+    return replace(config, text=replace(config.text, position_offset=0.0, position_scale=1.0), variant=RELEASE)
+
+
+KNOWN = {_sizes_of(TOON): BUNDLED_CLIPS, _sizes_of(RELEASED): RELEASED_CLIPS}
+"""Models whose files do not say what they were trained on, by their sizes."""
+
+
+def trained_on(config: ModelConfig, metadata: Mapping[str, str] | None = None) -> TrainedOn | None:
+    """What a file's model was trained on; None where that is not known.
+
+    Args:
+        config: The model's configuration.
+        metadata: The file's metadata, whose ``uniavgen_trained_on`` entry says it.
+
+    Raises:
+        ValueError: If the metadata's entry cannot be read.
+    """
+    text = (metadata or {}).get(TRAINED_KEY)
+    if text is not None:
+        return _parsed(text)
+    return KNOWN.get(_sizes_of(config))
+
+
+def metadata_of_clips(seen: TrainedOn) -> dict[str, str]:
+    """Metadata from which ``trained_on`` gives ``seen`` back."""
+    return {TRAINED_KEY: json.dumps(asdict(seen))}
+
+
+def clips_of_latents(shapes: Iterable[tuple[int, int, int]]) -> TrainedOn | None:
+    """What a model sees that is trained on latents of these shapes (T, H, W); None if it sees nothing.
+
+    Sizes of one shorter side, as of clips that keep their proportions, are told by that side.
+    """
+    seen = set(shapes)
+    if not seen:
+        return None
+    frames = [video_frames_of(latents) for latents, _, _ in seen]
+    sizes = sorted({(SPATIAL_FACTOR * columns, SPATIAL_FACTOR * rows) for _, rows, columns in seen if rows and columns})
+    sides = {min(size) for size in sizes}
+    if len(sizes) > 2 and len(sides) == 1:
+        return TrainedOn(min(frames), max(frames), (), sides.pop(), max(map(max, sizes)))
+    return TrainedOn(min(frames), max(frames), tuple(sizes))
+
+
+def _parsed(text: str) -> TrainedOn:
+    try:
+        said = json.loads(text)
+        unknown = set(said) - {field.name for field in fields(TrainedOn)}
+        if unknown:
+            raise ValueError(f"it has no field named {', '.join(sorted(unknown))}")
+        return TrainedOn(**{**said, "sizes": tuple((width, height) for width, height in said.get("sizes", ()))})
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"The file's metadata entry {TRAINED_KEY} cannot be read: {error}.") from error
