@@ -4,11 +4,14 @@ from comfy_api.latest import io
 
 from ..uniavgen_core.shapes import SPATIAL_FACTOR
 from ..uniavgen_core.text.prepare import prepare_transcript
+from .host.batches import only_the_first
 from .host.conditions import REFERENCE_IMAGE_KEY, set_speech, set_values
+from .host.drawn import notices_of_picture
 from .host.latent import keep_first_latent, split
 from .host.notices import with_notices
 from .host.picture import encode_pictures
 from .host.size import CROP, STRETCH, crop_notices, size_of
+from .host.sockets import links_fault, require_video_codec, video_codec_input
 
 
 def transcript_fault(transcript: str) -> str | None:
@@ -76,7 +79,7 @@ class ReferenceImage(io.ComfyNode):
             inputs=[
                 io.Conditioning.Input("positive"),
                 io.Conditioning.Input("negative"),
-                io.Vae.Input("video_codec", tooltip="From 'UniAVGen Load Video Codec'."),
+                video_codec_input(),
                 io.Image.Input("image"),
                 io.Latent.Input("latent", tooltip="The empty latent; the image takes its size."),
                 io.Combo.Input(
@@ -94,13 +97,22 @@ class ReferenceImage(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, input_types: dict) -> bool | str:
+        return links_fault(cls, input_types) or True
+
+    @classmethod
     def execute(cls, positive: list, negative: list, video_codec, image, latent: dict, fit: str) -> io.NodeOutput:
+        require_video_codec(video_codec)
         rows, columns = split(latent)[0].shape[-2:]
         size = (columns * SPATIAL_FACTOR, rows * SPATIAL_FACTOR)
         clean = encode_pictures(video_codec, image[:1], size, fit)
         values = {REFERENCE_IMAGE_KEY: clean}
         remedy = f"To keep all of it, give the latent the image's proportions, or choose the fit '{STRETCH}'."
-        notices = crop_notices("the image", size_of(image), size, fit, remedy)
+        notices = [
+            *only_the_first(image, "the image"),
+            *crop_notices("the image", size_of(image), size, fit, remedy),
+            *notices_of_picture(video_codec, image),
+        ]
         return with_notices(
             notices, set_values(positive, values), set_values(negative, values), keep_first_latent(latent, clean)
         )

@@ -2,14 +2,20 @@
 
 import torch
 from comfy_api.latest import io
+from torch import Tensor
 
-from ..uniavgen_core.media.loudness import under_ceiling
 from ..uniavgen_core.media.sound import Sound
-from ..uniavgen_core.shapes import FPS, SAMPLE_RATE
-from .host.codec import AudioCodec
+from ..uniavgen_core.shapes import SAMPLE_RATE
 from .host.given import Given, GivenType
 from .host.latent import split
 from .host.notices import with_notices
+from .host.sockets import (
+    audio_codec_input,
+    links_fault,
+    require_audio_codec,
+    require_video_codec,
+    video_codec_input,
+)
 
 SILENT_PEAK = 1e-3
 
@@ -23,11 +29,12 @@ class Decode(io.ComfyNode):
             node_id="UniAVGenDecode",
             display_name="UniAVGen Decode",
             category="UniAVGen/latent",
-            description="Decodes picture and sound. Join them with 'Create Video' at the given frames per second.",
+            description="Decodes picture and sound. Join them with 'Create Video' at the given frames per second; of a "
+            "batch, every clip becomes a video of its own.",
             inputs=[
                 io.Latent.Input("latent"),
-                io.Vae.Input("video_codec", tooltip="From 'UniAVGen Load Video Codec'."),
-                io.Vae.Input("audio_codec", tooltip="From 'UniAVGen Load Audio Codec'."),
+                video_codec_input(),
+                audio_codec_input(),
                 GivenType.Input(
                     "given",
                     optional=True,
@@ -42,36 +49,41 @@ class Decode(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Image.Output(display_name="images"),
-                io.Audio.Output(display_name="audio"),
+                io.Image.Output(display_name="images", is_output_list=True),
+                io.Audio.Output(display_name="audio", is_output_list=True),
                 io.Float.Output(display_name="fps"),
             ],
         )
 
     @classmethod
+    def validate_inputs(cls, input_types: dict) -> bool | str:
+        return links_fault(cls, input_types) or True
+
+    @classmethod
     def execute(
         cls, latent: dict, video_codec, audio_codec, given: Given | None = None, vocoded: bool = False
     ) -> io.NodeOutput:
+        require_video_codec(video_codec)
+        require_audio_codec(audio_codec)
         video, audio = split(latent)
-        if not isinstance(audio_codec, AudioCodec):
-            raise ValueError("audio_codec is not an audio codec of UniAVGen. Load it with 'UniAVGen Load Audio Codec'.")
         if not torch.isfinite(video).all():
             raise ValueError(
                 "The video latent holds values that are not finite, so the picture would be black. Lower the "
                 "guidance, or load the model in bf16 or fp32 instead of fp16."
             )
-        images = video_codec.decode(video).flatten(0, 1)
-        waveform = audio_codec.synthesize(audio)
-        notices = []
-        if waveform.abs().max() < SILENT_PEAK:
-            notices.append("The generated sound is silent. Check the transcript and the number of steps.")
-        if given is None or given.source is None:
-            heard = {"waveform": under_ceiling(waveform), "sample_rate": SAMPLE_RATE}
-            return with_notices(notices, images, heard, float(FPS))
-        if len(waveform) > 1:
-            raise ValueError(
-                f"The latent holds {len(waveform)} clips, but what was given belongs to one. Sample one clip at a "
-                "time, or disconnect 'given'."
-            )
-        images, fps, sound = given.put_back(images, Sound(waveform[0].cpu(), SAMPLE_RATE), vocoded)
-        return with_notices(notices, images, {"waveform": sound.waveform[None], "sample_rate": sound.sample_rate}, fps)
+        pictures = video_codec.decode(video)
+        waveforms = audio_codec.synthesize(audio)
+        notices, clips = notices_of(waveforms), []
+        for images, waveform in zip(pictures, waveforms, strict=True):
+            frames, fps, sound = (given or Given()).put_back(images, Sound(waveform.cpu(), SAMPLE_RATE), vocoded)
+            clips.append((frames, {"waveform": sound.waveform[None], "sample_rate": sound.sample_rate}))
+        return with_notices(notices, *map(list, zip(*clips, strict=True)), fps)
+
+
+def notices_of(waveforms: Tensor) -> list[str]:
+    """What to say of generated sound, (B, 1, N)."""
+    silent = [str(number) for number, waveform in enumerate(waveforms, 1) if waveform.abs().max() < SILENT_PEAK]
+    if not silent:
+        return []
+    which = f" of clip {', '.join(silent)}" if len(waveforms) > 1 else ""
+    return [f"The generated sound{which} is silent. Check the transcript and the number of steps."]

@@ -7,6 +7,7 @@ from .host.conditions import set_pass, set_speech
 from .host.given import GivenType
 from .host.keep import Kept, interaction_of, keep_spans
 from .host.notices import with_notices
+from .host.sockets import links_fault, require_video_codec, video_codec_input
 
 SPANS = 'Seconds, such as "0-1.5, 3-4", "2-" (to the end) or "all"; empty for nothing.'
 
@@ -36,7 +37,7 @@ class Keep(io.ComfyNode):
                 io.Conditioning.Input("positive"),
                 io.Conditioning.Input("negative"),
                 io.Latent.Input("latent", tooltip="The clip's length and size."),
-                io.Vae.Input("video_codec", tooltip="From 'UniAVGen Load Video Codec'."),
+                video_codec_input(),
                 io.Video.Input("video", optional=True, tooltip="Pictures to keep, and its sound."),
                 io.Audio.Input("sound", optional=True, tooltip="Sound to keep in place of the video's own."),
                 io.String.Input("video_spans", default="all", tooltip=f"Which pictures are kept. {SPANS}"),
@@ -61,14 +62,21 @@ class Keep(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, video_spans: str | None = None, audio_spans: str | None = None) -> bool | str:
-        return spans_fault(*(spans for spans in (video_spans, audio_spans) if spans is not None)) or True
+    def validate_inputs(
+        cls, input_types: dict, video_spans: str | None = None, audio_spans: str | None = None
+    ) -> bool | str:
+        return (
+            links_fault(cls, input_types)
+            or spans_fault(*(spans for spans in (video_spans, audio_spans) if spans is not None))
+            or True
+        )
 
     @classmethod
     def execute(
         cls, positive, negative, latent, video_codec, video_spans, audio_spans,
         video=None, sound=None, speech_start=0.0,
     ) -> io.NodeOutput:  # fmt: skip
+        require_video_codec(video_codec)
         kept = Kept(video, sound, parse_spans(video_spans), parse_spans(audio_spans))
         latent, given, notices = keep_spans(latent, video_codec, kept)
         positive = set_speech(set_pass(positive, interaction=interaction_of(latent)), start=speech_start)

@@ -9,6 +9,7 @@ from .host.codec import WAN_FILES, AudioCodec, load_video_codec
 from .host.files import BUNDLED, BUNDLED_MODEL, BUNDLED_VIDEO_CODEC, choices, path_of
 from .host.load import load_uniavgen
 from .host.notices import with_notices
+from .host.sockets import AudioCodecType, VideoCodecType, codec_output
 from .host.text import bundled_clip
 from .host.umt5 import load_text_encoder
 from .host.vocoder import find_vocoder, load_vocoder, vocoder_choices
@@ -107,7 +108,7 @@ class LoadVideoCodec(io.ComfyNode):
                     tooltip=f"Wan2.2 VAE for the released model: {WAN_FILES}.",
                 )
             ],
-            outputs=[io.Vae.Output()],
+            outputs=[codec_output(VideoCodecType, "video_codec")],
         )
 
     @classmethod
@@ -133,7 +134,7 @@ class LoadAudioCodec(io.ComfyNode):
                     "released model's: a folder in models/vocoders.",
                 )
             ],
-            outputs=[io.Vae.Output(display_name="audio_codec")],
+            outputs=[codec_output(AudioCodecType, "audio_codec")],
         )
 
     @classmethod

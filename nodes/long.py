@@ -13,15 +13,25 @@ from comfy_api.latest import io
 from ..uniavgen_core.config import GuidanceConfig
 from ..uniavgen_core.shapes import FPS, SAMPLE_RATE
 from ..uniavgen_core.text.prepare import prepare_transcript
+from .host.batches import only_the_first
+from .host.drawn import notices_of_picture
 from .host.guidance import make_guider
 from .host.load import identity_of, require_uniavgen
 from .host.long import LongPlan, LongVideo, join, plan_segments
-from .host.notices import show_progress, with_notices
+from .host.notices import announce, show_progress, with_notices
 from .host.preview import DEFAULT_EVERY, Show
 from .host.run import run_sampler
 from .host.scene import Scene
+from .host.sockets import (
+    audio_codec_input,
+    links_fault,
+    require_audio_codec,
+    require_video_codec,
+    video_codec_input,
+)
 from .host.store import Segment, SegmentStore, key_of
 from .host.tasks import IMAGE, Prepared
+from .host.trained import SEGMENTS, notices_of_clip, without_notices
 from .latent import LONGEST, SHORTEST
 from .sample import CUSTOM, Sampling, chosen_sampling, guidance_config, guidance_inputs, preset_input, schedule_inputs
 from .size import chosen_size, size_input
@@ -49,8 +59,8 @@ class LongVideoNode(io.ComfyNode):
                 io.Model.Input("model"),
                 io.Conditioning.Input("positive", tooltip="The caption; what is said comes from the script."),
                 io.Conditioning.Input("negative"),
-                io.Vae.Input("video_codec", tooltip="From 'UniAVGen Load Video Codec'."),
-                io.Vae.Input("audio_codec", tooltip="From 'UniAVGen Load Audio Codec'."),
+                video_codec_input(),
+                audio_codec_input(),
                 io.Image.Input("image", optional=True, tooltip="The person, in every segment."),
                 io.Audio.Input(
                     "voice", optional=True, tooltip="1 to 10 s of the voice; without one, that of the first segment."
@@ -92,11 +102,18 @@ class LongVideoNode(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, input_types: dict, size: dict | None = None) -> bool | str:
+        del size  # ComfyUI hands over what a group's name stands for
+        return links_fault(cls, input_types) or True
+
+    @classmethod
     def execute(
         cls, model, positive, negative, video_codec, audio_codec, script, size, segment_seconds,
         keep_seconds, length, seed, steps, shift, image=None, voice=None, voice_text="", preset=CUSTOM, **guidance,
     ) -> io.NodeOutput:  # fmt: skip
         require_uniavgen(model)
+        require_video_codec(video_codec)
+        require_audio_codec(audio_codec)
         scene = Scene(positive, negative, video_codec, chosen_size(size, segment_seconds))
         scene, cropped = scene.sized_for(image, IMAGE)
         text = model.model.diffusion_model.config.text
@@ -112,12 +129,16 @@ class LongVideoNode(io.ComfyNode):
             audio_codec.identity, CONTENT,
         )  # fmt: skip
         store = SegmentStore(Path(folder_paths.get_output_directory()) / FOLDER, key)
-        sample = SegmentSampler(model, config, how, texts)
+        lengths = [plan.video_frames(number, text) for number in range(len(texts))]
+        about_image = [*cropped, *only_the_first(image, IMAGE), *notices_of_picture(video_codec, image)]
+        for notice in (*about_image, *untrained(model, lengths, scene.size.pixels)):
+            announce(notice)
+        sample = SegmentSampler(without_notices(model), config, how, texts)
         segments = long.run(sample, lambda latent: decode(latent, video_codec, audio_codec), store, key)
         frames, waveform = join(segments, plan.kept_frames)
         sound = {"waveform": waveform[None, None], "sample_rate": SAMPLE_RATE}
         show_progress(f"{len(segments)} segments, {len(frames) / FPS:.1f} s")
-        notices = [*cropped, *prepared.notices, *how.notices, *long.notices]
+        notices = [*prepared.notices, *how.notices, *long.notices]
         return with_notices(notices, frames.float() / 255, sound, float(FPS), "\n".join(texts))
 
 
@@ -145,6 +166,13 @@ class SegmentSampler:
         show_progress(f"Segment {number + 1} of {count}: {self.texts[number]}")
         sampler = comfy.samplers.sampler_object(self.how.sampler_name)
         return run_sampler(guider, sampler, self.how.sigmas, task.latent, seed, show)
+
+
+def untrained(model: ModelPatcher, frames: list[int], size: tuple[int, int]) -> list[str]:
+    """What to say of segments of these lengths, video frames, once for all of them."""
+    clips = model.model.model_config.clips
+    notices = [notices_of_clip(clips, length, size, SEGMENTS) for length in (max(frames), min(frames))]
+    return list(dict.fromkeys(notice for both in notices for notice in both))
 
 
 def decode(latent: dict, video_codec, audio_codec) -> Segment:

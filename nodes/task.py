@@ -4,9 +4,12 @@ from collections.abc import Callable
 
 from comfy_api.latest import io
 
+from .host.batches import only_the_first
+from .host.drawn import notices_of_picture
 from .host.given import GivenType
 from .host.notices import with_notices
 from .host.scene import Scene
+from .host.sockets import links_fault, require_video_codec, video_codec_input
 from .host.tasks import (
     Continuation,
     Prepared,
@@ -133,7 +136,7 @@ class Task(io.ComfyNode):
             inputs=[
                 io.Conditioning.Input("positive", tooltip="Caption and transcript."),
                 io.Conditioning.Input("negative"),
-                io.Vae.Input("video_codec", tooltip="From 'UniAVGen Load Video Codec'."),
+                video_codec_input(),
                 size_input(),
                 io.DynamicCombo.Input("task", options=task_options(), tooltip="What is given, and what is generated."),
             ],
@@ -146,8 +149,16 @@ class Task(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, input_types: dict, size: dict | None = None, task: dict | None = None) -> bool | str:
+        del size, task  # ComfyUI hands over what a group's name stands for
+        return links_fault(cls, input_types) or True
+
+    @classmethod
     def execute(cls, positive, negative, video_codec, size: dict, task: dict) -> io.NodeOutput:
+        require_video_codec(video_codec)
         chosen = chosen_size(size, task.get("seconds", SHORTEST))
         prepared = TASKS[task["task"]](Scene(positive, negative, video_codec, chosen), task)
-        scene = prepared.scene
-        return with_notices(prepared.notices, scene.positive, scene.negative, prepared.latent, prepared.given)
+        scene, image = prepared.scene, task.get("image")
+        seen = prepared.given.source.frames if image is None and prepared.given.source else image
+        notices = [*prepared.notices, *only_the_first(image, "the image"), *notices_of_picture(video_codec, seen)]
+        return with_notices(notices, scene.positive, scene.negative, prepared.latent, prepared.given)

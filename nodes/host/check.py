@@ -11,6 +11,8 @@ from .conditions import FACE_MASK_KEY, KEY, REFERENCE_IMAGE_KEY, REFERENCE_VOICE
 from .latent import fault_of
 from .notices import announce
 from .speech import spell
+from .tracks import MASK
+from .trained import notices_before_sampling
 
 FASTEST_CHARACTERS_PER_SECOND = 30
 
@@ -34,6 +36,10 @@ def check_sampling(
     if len(shapes) > 1 and not (model.sees and model.hears):
         rests = "the picture stays the still that is kept, or an empty one" if model.hears else "the sound is silent"
         announce(f"This MODEL is {model.title}: {rests}.")
+    if shapes[0][0] > 1:
+        announce(f"{shapes[0][0]} clips are sampled at once; previews show the first of them.")
+    for notice in notices_before_sampling(execute.class_obj, shapes, args[MASK - 1]):
+        announce(notice)
     return execute(noise, *args, latent_shapes=latent_shapes, **kwargs)
 
 

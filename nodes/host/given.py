@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from comfy_api.latest import io
 from torch import Tensor
 
+from ...uniavgen_core.media.loudness import under_ceiling
 from ...uniavgen_core.media.restore import Source, restore_frames, restore_sound
 from ...uniavgen_core.media.sound import Sound
 from ...uniavgen_core.media.spans import NOTHING, Spans
@@ -33,14 +34,15 @@ class Given:
 
         Args:
             images: Generated pictures at 16 fps, (G, H, W, 3).
-            sound: Generated sound.
+            sound: Generated sound at the level of its mel.
             vocoded: Leave the model's copy of kept sound in place of the original.
 
         Returns:
-            Pictures (F, H, W, 3), their frames a second, and the sound at the original's rate.
+            Pictures (F, H, W, 3), their frames a second, and the sound at the original's rate, whose generated
+            parts are not clipped.
         """
         if self.source is None:
-            return images, float(FPS), sound
+            return images, float(FPS), Sound(under_ceiling(sound.waveform[None])[0], sound.sample_rate)
         source = replace(self.source, audio_kept=self._before_the_clip()) if vocoded else self.source
         frames, fps = restore_frames(images, source)
         sound = restore_sound(Sound(sound.waveform / self.gain, sound.sample_rate), source)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ...uniavgen_core.media.frames import check_frames, to_rgb
 from ...uniavgen_core.media.sound import Sound, check_user_sound, cut
+from .batches import only_the_first
 
 HALF = Fraction(1, 2)
 BYTES_PER_PIXEL = 12
@@ -62,7 +63,7 @@ def sound_of(audio: Any, what: str) -> tuple[Sound, list[str]]:
             "samples). The node that made it is at fault."
         )
     sound = Sound(waveform[0].float().cpu(), int(audio["sample_rate"]))
-    return sound, check_user_sound(sound, what)
+    return sound, [*only_the_first(waveform, what), *check_user_sound(sound, what)]
 
 
 def read_video(video: Any, what: str, last_seconds: float | None = None) -> tuple[Footage, list[str]]:

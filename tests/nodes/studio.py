@@ -50,9 +50,11 @@ class Studio:
             ).args[0]
 
     def decode(self, latent, given=None, vocoded=False):
-        """Images, AUDIO and frames a second."""
+        """Images, AUDIO and frames a second of one clip."""
         with torch.inference_mode():
-            return self.nodes.decode.Decode.execute(latent, self.video_codec, self.audio_codec, given, vocoded).args
+            output = self.nodes.decode.Decode.execute(latent, self.video_codec, self.audio_codec, given, vocoded)
+        (images,), (audio,), fps = output.args
+        return images, audio, fps
 
     def make(self, name, vocoded=False, **inputs):
         """Images, AUDIO and frames a second of a task, in one step."""

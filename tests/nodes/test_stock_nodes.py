@@ -65,12 +65,6 @@ def test_the_quick_start_makes_a_video_with_sound(clip_of):
     assert np.abs(clip.sound).max() > 0.01
 
 
-def test_a_batch_holds_clips_one_after_the_other(clip_of):
-    clip = clip_of(Graph(steps=2, batch_size=2))
-    assert clip.frames.shape[0] == 34
-    assert np.abs(clip.frames[:17].astype(int) - clip.frames[17:]).mean() > 0.1
-
-
 def test_sampler_custom_advanced_with_our_guider_equals_the_joint_sampler(pictures_of):
     joint = pictures_of(Graph().set("UniAVGenSampler", **GUIDANCE))
     custom = pictures_of(custom_sampling(Graph()))

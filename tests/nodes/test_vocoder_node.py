@@ -75,7 +75,7 @@ def test_the_decode_node_sounds_as_transformers_does(pack, load, folder, network
     video, _ = latent["samples"].unbind()
     joint = {"samples": type(latent["samples"])((video, audio))}
     with torch.inference_mode():
-        _, sound, _ = pack.nodes.decode.Decode.execute(joint, video_codec, codec).args
+        _, (sound,), _ = pack.nodes.decode.Decode.execute(joint, video_codec, codec).args
         wanted = under_ceiling(network(denormalize_mel(audio[:, 0]).transpose(1, 2))[None, None])[0, 0]
     assert sound["sample_rate"] == 24_000
     assert sound["waveform"].shape == (1, 1, 106 * 240)

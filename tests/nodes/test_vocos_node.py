@@ -39,7 +39,7 @@ def test_the_decode_node_sounds_as_the_package_does(pack, load, folder):  # noqa
     video, _ = latent["samples"].unbind()
     joint = {"samples": type(latent["samples"])((video, audio))}
     with torch.inference_mode():
-        _, sound, _ = pack.nodes.decode.Decode.execute(joint, video_codec, codec).args
+        _, (sound,), _ = pack.nodes.decode.Decode.execute(joint, video_codec, codec).args
         wanted = wanted_of(audio)
     assert sound["sample_rate"] == 24_000
     assert sound["waveform"].shape == (1, 1, 106 * 240)

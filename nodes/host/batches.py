@@ -1,0 +1,15 @@
+"""What is said where a node uses the first of several pictures or sounds."""
+
+from torch import Tensor
+
+
+def only_the_first(batch: Tensor | None, what: str) -> list[str]:
+    """A notice if a batch holds more than one.
+
+    Args:
+        batch: Pictures or sounds along the first axis; None for none.
+        what: What it is called, as in "the image".
+    """
+    if batch is None or len(batch) <= 1:
+        return []
+    return [f"{what[:1].upper()}{what[1:]} is a batch of {len(batch)}, of which only the first is used."]
