@@ -63,13 +63,10 @@ class Keep(io.ComfyNode):
 
     @classmethod
     def validate_inputs(
-        cls, input_types: dict, video_spans: str | None = None, audio_spans: str | None = None
+        cls, video_spans: str | None = None, audio_spans: str | None = None, input_types: dict | None = None
     ) -> bool | str:
-        return (
-            links_fault(cls, input_types)
-            or spans_fault(*(spans for spans in (video_spans, audio_spans) if spans is not None))
-            or True
-        )
+        spans = [spans for spans in (video_spans, audio_spans) if spans is not None]
+        return links_fault(cls, input_types or {}) or spans_fault(*spans) or True
 
     @classmethod
     def execute(
