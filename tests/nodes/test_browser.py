@@ -19,6 +19,10 @@ TEMPLATE = "quick_start"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
 MAY_LACK = {"LoadImage", *(file.kind for file in FILES)}
 """Nodes that the editor marks where the files of the released weights are not there."""
+SETTINGS = {
+    "Comfy.TutorialCompleted": True,  # else the template browser opens by itself, some time
+    "Comfy.LinkRelease.Action": "search box",  # as in a new installation
+}
 START_SECONDS, RUN_SECONDS = 60, 180
 
 
@@ -27,7 +31,7 @@ def page(server):
     """ComfyUI's front end, loaded, with nothing running."""
     path = find_chromium()
     assert path, "no Chromium or Chrome here; on Debian: apt-get install chromium"
-    server.post("/settings", {"Comfy.TutorialCompleted": True})  # else the template browser opens by itself, some time
+    server.post("/settings", SETTINGS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         page = browser.new_page(viewport={"width": 1600, "height": 900})
@@ -77,6 +81,51 @@ def test_a_graph_and_the_api_workflow_beside_it_are_the_same(page, path):
     assert page.evaluate("window.app.graphToPrompt().then(made => made.output)") == expected
     wrong = page.evaluate("window.app.graph.nodes.filter(node => node.has_errors).map(node => node.type)")
     assert set(wrong) <= (MAY_LACK if path.stem in RELEASED else set())
+
+
+@pytest.mark.parametrize(
+    ("socket", "loader"),
+    [("video_codec", "UniAVGen Load Video Codec"), ("audio_codec", "UniAVGen Load Audio Codec")],
+)
+def test_a_link_dropped_from_a_codecs_socket_offers_its_loader_and_takes_no_other_vae(page, socket, loader):
+    x, y = page.evaluate(SLOT, socket)
+    page.wait_for_timeout(500)  # until the canvas has drawn the node
+    page.mouse.move(x, y)
+    page.wait_for_timeout(100)
+    page.mouse.down()
+    page.mouse.move(x - 150, y + 150, steps=10)
+    page.wait_for_timeout(100)
+    page.mouse.up()
+    offered = page.get_by_role("option")
+    expect(offered.first).to_contain_text(loader)
+    page.keyboard.press("Enter")
+    page.wait_for_function("window.app.graph.nodes.length === 2")
+    linked, stock = page.evaluate(CONNECT, socket)
+    assert linked == loader.replace(" ", "")
+    assert stock is None
+
+
+SLOT = """name => {
+  const app = window.app, node = window.LiteGraph.createNode("UniAVGenDecode");
+  app.graph.clear();
+  node.pos = [500, 200];
+  app.graph.add(node);
+  Object.assign(app.canvas.ds, {scale: 1, offset: [0, 0]});
+  app.canvas.setDirty(true, true);
+  const [x, y] = node.getConnectionPos(true, node.inputs.findIndex(input => input.name === name));
+  const box = app.canvas.canvas.getBoundingClientRect();
+  return [x + box.left, y + box.top];
+}"""
+"""Makes a node for decoding; gives the place of one of its sockets on the screen."""
+CONNECT = """name => {
+  const graph = window.app.graph, decode = graph.nodes.find(node => node.type === "UniAVGenDecode");
+  const index = decode.inputs.findIndex(input => input.name === name);
+  const link = decode.inputs[index].link, from = graph.getNodeById(graph.links.get(link)?.origin_id);
+  const stock = window.LiteGraph.createNode("VAELoader");
+  graph.add(stock);
+  return [from?.type, stock.connect(0, decode, index)];
+}"""
+"""What a socket is linked to, and the link that ComfyUI's own loader of a VAE gets to it: none."""
 
 
 def wait_for_result(server, before):
