@@ -12,15 +12,7 @@ from .host.notices import with_notices
 from .host.picture import encode_pictures
 from .host.size import CROP, STRETCH, crop_notices, size_of
 from .host.sockets import links_fault, require_video_codec, video_codec_input
-
-
-def transcript_fault(transcript: str) -> str | None:
-    """What is wrong with a transcript, in words for the user; None if nothing is."""
-    if not transcript.strip():
-        return "The transcript is empty. Write what the person says; the caption goes into the text encoder."
-    if not prepare_transcript(transcript, spell_out=False).text.strip():
-        return f"The model knows none of the transcript's characters: {transcript.strip()[:20]} Write it in letters."
-    return None
+from .host.texts import transcript_fault
 
 
 class SpeechText(io.ComfyNode):
@@ -39,31 +31,32 @@ class SpeechText(io.ComfyNode):
                     "transcript",
                     multiline=True,
                     default="hello moon",
-                    tooltip="The spoken words, in English or Chinese. Nothing else is read aloud.",
+                    tooltip="The spoken words, in English or Chinese. Nothing else is read aloud. For a given sound: "
+                    "what is said in it.",
                 ),
                 io.Boolean.Input(
                     "spell_out",
                     default=True,
                     optional=True,
-                    tooltip="Say numbers, dates, units and abbreviations as words; needs the package wetext where the "
-                    "transcript has digits. Off: the model gets them as they are written.",
+                    tooltip="Say numbers, dates, units and abbreviations as words. Off: the model gets them as they "
+                    "are written.",
                 ),
             ],
             outputs=[io.Conditioning.Output()],
         )
 
     @classmethod
-    def validate_inputs(cls, transcript: str | None = None) -> bool | str:
+    def validate_inputs(cls, transcript: str | None = None, spell_out: bool | None = True) -> bool | str:
         linked = transcript is None
-        return linked or transcript_fault(transcript) or True
+        return linked or transcript_fault(transcript, spell_out is True) or True
 
     @classmethod
     def execute(cls, conditioning: list, transcript: str, spell_out: bool = True) -> io.NodeOutput:
-        fault = transcript_fault(transcript)  # a linked transcript is known only now
+        fault = transcript_fault(transcript, spell_out)  # a linked transcript is known only now
         if fault:
             raise ValueError(fault)
         prepared = prepare_transcript(transcript, spell_out)
-        return with_notices(prepared.notices, set_speech(conditioning, text=prepared.text))
+        return with_notices(prepared.notices, set_speech(conditioning, text=prepared.text, as_written=transcript))
 
 
 class ReferenceImage(io.ComfyNode):

@@ -2,12 +2,14 @@
 
 from comfy_api.latest import io
 
+from ..uniavgen_core.config import Interaction
 from ..uniavgen_core.media.spans import parse_spans
-from .host.conditions import set_pass, set_speech
+from .host.conditions import has_speech, set_pass, set_speech
 from .host.given import GivenType
 from .host.keep import Kept, interaction_of, keep_spans
 from .host.notices import with_notices
 from .host.sockets import links_fault, require_video_codec, video_codec_input
+from .host.texts import NO_SOUND_WORDS
 
 SPANS = 'Seconds, such as "0-1.5, 3-4", "2-" (to the end) or "all"; empty for nothing.'
 
@@ -76,5 +78,8 @@ class Keep(io.ComfyNode):
         require_video_codec(video_codec)
         kept = Kept(video, sound, parse_spans(video_spans), parse_spans(audio_spans))
         latent, given, notices = keep_spans(latent, video_codec, kept)
-        positive = set_speech(set_pass(positive, interaction=interaction_of(latent)), start=speech_start)
+        interaction = interaction_of(latent)
+        if interaction is Interaction.AUDIO_TO_VIDEO and not has_speech(positive):
+            notices = [*notices, NO_SOUND_WORDS]
+        positive = set_speech(set_pass(positive, interaction=interaction), start=speech_start)
         return with_notices(notices, positive, negative, latent, given)

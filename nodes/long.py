@@ -31,6 +31,7 @@ from .host.sockets import (
 )
 from .host.store import Segment, SegmentStore, key_of
 from .host.tasks import IMAGE, Prepared
+from .host.texts import VOICE_TEXT, field_fault, prepare_voice_text, transcript_fault
 from .host.trained import SEGMENTS, notices_of_clip, without_notices
 from .latent import LONGEST, SHORTEST
 from .sample import CUSTOM, Sampling, chosen_sampling, guidance_config, guidance_inputs, preset_input, schedule_inputs
@@ -102,9 +103,12 @@ class LongVideoNode(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, input_types: dict, size: dict | None = None) -> bool | str:
+    def validate_inputs(
+        cls, input_types: dict, size: dict | None = None, script: str | None = None, voice_text: str | None = None
+    ) -> bool | str:
         del size  # ComfyUI hands over what a group's name stands for
-        return links_fault(cls, input_types) or True
+        fault = None if script is None else transcript_fault(script, field="script")
+        return links_fault(cls, input_types) or fault or field_fault(VOICE_TEXT, voice_text) or True
 
     @classmethod
     def execute(
@@ -114,6 +118,9 @@ class LongVideoNode(io.ComfyNode):
         require_uniavgen(model)
         require_video_codec(video_codec)
         require_audio_codec(audio_codec)
+        fault = transcript_fault(script, field="script")  # a linked script is known only now
+        if fault:
+            raise ValueError(fault)
         scene = Scene(positive, negative, video_codec, chosen_size(size, segment_seconds))
         scene, cropped = scene.sized_for(image, IMAGE)
         text = model.model.diffusion_model.config.text
@@ -121,7 +128,8 @@ class LongVideoNode(io.ComfyNode):
         texts = plan_segments(prepared.text, segment_seconds, keep_seconds, text)
         plan = LongPlan(texts, segment_seconds, keep_seconds, length == AS_NEEDED, seed)
         long = LongVideo(scene, image, plan, text)
-        long.voice = None if voice is None else (voice, voice_text)
+        said = prepare_voice_text("" if voice is None else voice_text)
+        long.voice = None if voice is None else (voice, said.text)
         config, how = guidance_config(**guidance), chosen_sampling(preset, steps, shift, "euler")
         key = key_of(
             identity_of(model), positive, negative, image, voice, voice_text, *scene.size.pixels, scene.size.fit,
@@ -138,7 +146,7 @@ class LongVideoNode(io.ComfyNode):
         frames, waveform = join(segments, plan.kept_frames)
         sound = {"waveform": waveform[None, None], "sample_rate": SAMPLE_RATE}
         show_progress(f"{len(segments)} segments, {len(frames) / FPS:.1f} s")
-        notices = [*prepared.notices, *how.notices, *long.notices]
+        notices = [*prepared.notices, *(() if voice is None else said.notices), *how.notices, *long.notices]
         return with_notices(notices, frames.float() / 255, sound, float(FPS), "\n".join(texts))
 
 

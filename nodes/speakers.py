@@ -4,12 +4,12 @@ from comfy_api.latest import io
 
 from ..uniavgen_core.model.face_mask import SteeringMode
 from ..uniavgen_core.text.prepare import prepare_transcript
-from .condition import transcript_fault
 from .host.conditions import FACE_MASK_KEY, Steering, set_pass, set_values
 from .host.latent import split
 from .host.notices import with_notices
 from .host.speakers import Speaker, SpeakerType, latent_mask, set_speakers
-from .host.tasks import voice_mel, voice_text_notices
+from .host.tasks import voice_mel
+from .host.texts import VOICE_TEXT, field_fault, prepare_voice_text, transcript_fault
 
 MOST_SPEAKERS = 4
 
@@ -117,19 +117,20 @@ class OneSpeaker(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, transcript: str | None = None) -> bool | str:
-        return transcript is None or transcript_fault(transcript) or True
+    def validate_inputs(cls, transcript: str | None = None, voice_text: str | None = None) -> bool | str:
+        fault = None if transcript is None else transcript_fault(transcript)
+        return fault or field_fault(VOICE_TEXT, voice_text) or True
 
     @classmethod
     def execute(cls, transcript, start, stop, mask=None, voice=None, voice_text="") -> io.NodeOutput:
         fault = transcript_fault(transcript)
         if fault:
             raise ValueError(fault)
-        prepared, notices, mel = prepare_transcript(transcript), [], None
+        prepared, notices, mel, words = prepare_transcript(transcript), [], None, ""
         if voice is not None:
+            said = prepare_voice_text(voice_text)
             mel, notices = voice_mel(voice)
-            notices = [*notices, *voice_text_notices(voice_text)]
-        words = voice_text.strip() if voice is not None else ""
+            notices, words = [*notices, *said.notices], said.text
         speaker = Speaker(prepared.text, start, stop or None, mask, mel, words)
         return with_notices([*prepared.notices, *notices], speaker)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from comfy_api.latest import io
 
 from .host.batches import only_the_first
+from .host.conditions import unprepared
 from .host.drawn import notices_of_picture
 from .host.given import GivenType
 from .host.notices import with_notices
@@ -20,6 +21,7 @@ from .host.tasks import (
     speak_with_voice,
     with_voice,
 )
+from .host.texts import WITHOUT_WORDS
 from .latent import LONGEST, SHORTEST
 from .size import chosen_size, size_input
 
@@ -60,10 +62,19 @@ def task_options() -> list[io.DynamicCombo.Option]:
             "follow a sound",
             [
                 _image(PERSON),
-                io.Audio.Input("sound", optional=True, tooltip="What is heard; it comes back as it is."),
+                io.Audio.Input(
+                    "sound",
+                    optional=True,
+                    tooltip="What is heard; it comes back as it is. Write down what is said in it: see sound_text.",
+                ),
                 io.Combo.Input("length", options=[SOUND_LENGTH, SET_LENGTH], tooltip="How long the clip becomes."),
                 _seconds("Length where it is set: a longer sound is cut, after a shorter one more is generated."),
-                _text("sound_text", "What the sound says; only needed where more is generated after it."),
+                _text(
+                    "sound_text",
+                    "What is said in the sound, word for word; needed also when nothing is generated after it, unless "
+                    "'UniAVGen Speech Text' says it. Of a sound that is cut, only the words that are left. "
+                    f"{WITHOUT_WORDS}",
+                ),
             ],
         ),
         io.DynamicCombo.Option(
@@ -107,7 +118,7 @@ def _continue(scene: Scene, given: dict) -> Prepared:
     if given.get("voice") is not None:
         scene, notices = with_voice(scene, given["voice"], given.get("voice_text", ""))
     plan = Continuation(
-        given["keep_seconds"], given["seconds"], given["result"] == WHOLE, text=given.get("kept_text", "").strip()
+        given["keep_seconds"], given["seconds"], given["result"] == WHOLE, text=given.get("kept_text", "")
     )
     prepared = continue_clip(scene, given["video"], plan, given.get("image"))
     return Prepared(prepared.scene, prepared.latent, prepared.given, (*notices, *prepared.notices))
@@ -139,6 +150,15 @@ class Task(io.ComfyNode):
                 video_codec_input(),
                 size_input(),
                 io.DynamicCombo.Input("task", options=task_options(), tooltip="What is given, and what is generated."),
+                io.Boolean.Input(
+                    "as_released",
+                    default=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="As the release: all texts reach the model exactly as they are written, and with a "
+                    "reference voice the later null passes run both directions, which looks like a slip. For repeating "
+                    "the release's own examples.",
+                ),
             ],
             outputs=[
                 io.Conditioning.Output(display_name="positive"),
@@ -154,10 +174,13 @@ class Task(io.ComfyNode):
         return links_fault(cls, input_types) or True
 
     @classmethod
-    def execute(cls, positive, negative, video_codec, size: dict, task: dict) -> io.NodeOutput:
+    def execute(
+        cls, positive, negative, video_codec, size: dict, task: dict, as_released: bool = False
+    ) -> io.NodeOutput:
         require_video_codec(video_codec)
+        positive = unprepared(positive) if as_released else positive
         chosen = chosen_size(size, task.get("seconds", SHORTEST))
-        prepared = TASKS[task["task"]](Scene(positive, negative, video_codec, chosen), task)
+        prepared = TASKS[task["task"]](Scene(positive, negative, video_codec, chosen, as_released), task)
         scene, image = prepared.scene, task.get("image")
         seen = prepared.given.source.frames if image is None and prepared.given.source else image
         notices = [*prepared.notices, *only_the_first(image, "the image"), *notices_of_picture(video_codec, seen)]

@@ -3,9 +3,10 @@
 from comfy_api.latest import io
 
 from ..uniavgen_core.config import Interaction
-from .host.conditions import REFERENCE_VOICE_KEY, set_pass, set_speech, set_values
+from .host.conditions import REFERENCE_VOICE_KEY, set_pass, set_speech, set_values, unprepared
 from .host.notices import with_notices
-from .host.tasks import NO_VOICE, voice_mel, voice_text_notices
+from .host.tasks import NO_VOICE, voice_mel
+from .host.texts import VOICE_TEXT, field_fault, prepare_voice_text
 
 
 class ReferenceVoice(io.ComfyNode):
@@ -34,7 +35,8 @@ class ReferenceVoice(io.ComfyNode):
                     default=False,
                     optional=True,
                     advanced=True,
-                    tooltip="Let the later null passes hear both ways, as the release does; it looks like a slip.",
+                    tooltip="As the release: texts reach the model exactly as they are written, and the later null "
+                    "passes run both directions, which looks like a slip. For repeating the release's own examples.",
                 ),
             ],
             outputs=[
@@ -44,12 +46,18 @@ class ReferenceVoice(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, voice_text: str | None = None) -> bool | str:
+        return field_fault(VOICE_TEXT, voice_text) or True
+
+    @classmethod
     def execute(cls, positive, negative, voice=None, voice_text: str = "", as_released: bool = False) -> io.NodeOutput:
+        positive = unprepared(positive) if as_released else positive
         if voice is None:
             return with_notices([NO_VOICE], positive, negative)
+        said = prepare_voice_text(voice_text, as_released)
         mel, notices = voice_mel(voice)
         values = {REFERENCE_VOICE_KEY: mel[None, None]}
         late = Interaction.BOTH if as_released else None
         positive = set_pass(set_values(positive, values), interaction=Interaction.AUDIO_TO_VIDEO, late_null=late)
-        positive = set_speech(positive, voice_text=voice_text.strip())
-        return with_notices([*notices, *voice_text_notices(voice_text)], positive, set_values(negative, values))
+        positive = set_speech(positive, voice_text=said.text)
+        return with_notices([*notices, *said.notices], positive, set_values(negative, values))

@@ -19,11 +19,16 @@ from .comfy_server import ComfyServer
 from .console import Console, DevError
 from .contact_sheet import Clip, read_clip, write_contact_sheet
 from .demo_files import check_files, size_of, with_readable_sound
-from .demo_tasks import SEED, crop_to_even, prepare, template_of
+from .demo_tasks import SEED, crop_to_even, lacks_words, prepare, template_of
 from .environment import current
 from .workflow import read_workflow, value_of
 
 LONGEST_RUN = 24 * 3600  # seconds
+NOTICE_EVENT = "uniavgen.notice"  # what the pack says while a node runs
+NO_WORDS = (
+    "Nothing says which words are in --audio. The model was trained with them, and without them the mouth follows the "
+    "sound less closely. Give them with --audio-text."
+)
 PATIENCE = 30.0  # seconds that a stopped workflow has to end
 FINISHED = "output/uniavgen/**/finished_so_far.mp4"  # what a stopped long video leaves in the server's folder
 
@@ -82,6 +87,8 @@ def make(server: ComfyServer, workflow: Prompt, options: Namespace, console: Con
     Raises:
         DevError: A node failed, in its own words, or the server did.
     """
+    if lacks_words(options):
+        console.line(f"Note: {NO_WORDS}")
     workflow = prepare(workflow, with_readable_sound(options, server.folder), server.offer)
     if options.video:
         size = size_of(options.video)
@@ -177,7 +184,9 @@ class Progress:
 
     def __call__(self, kind: str, data: Any) -> None:
         """Take one event."""
-        if kind == "execution_cached":
+        if kind == NOTICE_EVENT:
+            self.console.line(f"Note: {data['notice']}")
+        elif kind == "execution_cached":
             self.done.update(data["nodes"])
         elif kind == "progress_state":
             states = data["nodes"]

@@ -25,7 +25,8 @@ WEIGHTS = (".safetensors", ".sft", ".pth", ".pt", ".ckpt", ".bin")
 EPILOG = """tasks:
   joint     picture and speech from --image, --caption and --speech
   voice     the same in the voice of --audio; --audio-text is what that voice says
-  drive     the picture for the sound --audio, which comes back as it is
+  drive     the picture for the sound --audio, which comes back as it is; --audio-text is what is said in it, and
+            without it the mouth follows the sound less closely
   dub       the sound for the video --video, whose frames come back as they are
   continue  what comes after the clip --video, from its last --keep-seconds on
 

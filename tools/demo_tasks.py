@@ -103,11 +103,17 @@ def prepare(workflow: Workflow, options: Namespace, offer: Offer) -> Workflow:
             workflow = set_value(workflow, [slot], offer(getattr(options, name), folder))
     for title, name, value in [*_size_values(options), *_task_values(options)]:
         workflow = set_input(workflow, title, name, value)
-    if options.task == "drive" and options.audio and options.speech is None and options.audio_text is None:
+    if lacks_words(options):
         workflow = bypass_node(workflow, SPEECH, "conditioning")  # the example's words are not in the user's sound
     for example, path in _files(options):
         workflow = _put_file(workflow, example, offer(path, "input"), options)
     return workflow
+
+
+def lacks_words(options: Namespace) -> bool:
+    """Whether a sound of the user's drives the clip and nobody has said what is spoken in it."""
+    silent = options.speech is None and options.audio_text is None
+    return options.task == "drive" and bool(options.audio) and silent
 
 
 def crop_to_even(workflow: Workflow, size: tuple[int, int]) -> Workflow:

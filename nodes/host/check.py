@@ -8,8 +8,10 @@ import torch
 from ...uniavgen_core.config import TextConfig
 from ...uniavgen_core.shapes import MEL_RATE
 from .conditions import FACE_MASK_KEY, KEY, REFERENCE_IMAGE_KEY, REFERENCE_VOICE_KEY, Speech, pass_of
+from .known_words import NO_TRANSCRIPT, without_long_voice_texts, words_notice
 from .latent import fault_of
 from .notices import announce
+from .silence_after import audio_mask_of
 from .speech import spell
 from .tracks import MASK
 from .trained import notices_before_sampling
@@ -30,9 +32,12 @@ def check_sampling(
     fault = fault_of(shapes, plain_too=not model.hears)
     if fault:
         raise ValueError(fault)
+    speaks = len(shapes) > 1 and model.hears and bool((audio_mask_of(args[MASK - 1], noise, shapes) > 0).any())
+    if model.hears:
+        execute.class_obj.conds = _with_known_texts(execute.class_obj.conds, model, speaks)
     conditionings = [entry for entries in execute.class_obj.conds.values() for entry in entries or ()]
     for conditioning in conditionings:
-        _check_conditioning(conditioning, shapes, model)
+        _check_conditioning(conditioning, shapes, model, speaks)
     if len(shapes) > 1 and not (model.sees and model.hears):
         rests = "the picture stays the still that is kept, or an empty one" if model.hears else "the sound is silent"
         announce(f"This MODEL is {model.title}: {rests}.")
@@ -50,7 +55,19 @@ def longest_transcript(mel_frames: int, text: TextConfig) -> int:
     return mel_frames * FASTEST_CHARACTERS_PER_SECOND // MEL_RATE
 
 
-def _check_conditioning(conditioning: dict, shapes: list[tuple[int, ...]], model: Any) -> None:
+def _with_known_texts(conds: dict, model: Any, speaks: bool) -> dict:
+    """Conditionings without texts that are too long for the model; says what else of the texts it does not know."""
+    checked = {name: without_long_voice_texts(model.known_text, entries or ()) for name, entries in conds.items()}
+    positive = conds.get("positive") or ()
+    notices = [words_notice(model.known_text, positive), *(notice for _, notice in checked.values())]
+    if speaks and positive and not any(pass_of(entry).has_speech for entry in positive):
+        notices.append(NO_TRANSCRIPT)
+    for notice in filter(None, notices):
+        announce(notice)
+    return {name: entries for name, (entries, _) in checked.items()}
+
+
+def _check_conditioning(conditioning: dict, shapes: list[tuple[int, ...]], model: Any, speaks: bool) -> None:
     _check_branch(conditioning, model)
     if len(shapes) > 1 and ("area" in conditioning or "mask" in conditioning):
         raise ValueError(
@@ -61,7 +78,7 @@ def _check_conditioning(conditioning: dict, shapes: list[tuple[int, ...]], model
     if model.sees:
         _check_picture(conditioning, shapes, text)
     if model.hears:
-        for speech in pass_of(conditioning).speeches:
+        for speech in pass_of(conditioning).speeches if speaks else ():
             _check_length(speech, shapes[1][2], text)
         _check_tracks(conditioning, shapes)
 

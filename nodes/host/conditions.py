@@ -20,11 +20,12 @@ class Speech:
     """What one audio track says.
 
     Attributes:
-        text: The transcript; None for the null text.
+        text: The transcript, prepared for the network; None for the null text.
         voice_text: Transcript of the reference voice; empty if it has none.
         kept_text: Transcript of the sound that is kept before the text; empty if it has none.
         start: When the transcript begins in the clip, seconds.
         stop: When a track of several has ended, seconds; None for the clip's end.
+        as_written: The transcript as the user wrote it; None where it is not known.
     """
 
     text: str | None = None
@@ -32,6 +33,7 @@ class Speech:
     kept_text: str = ""
     start: float = 0.0
     stop: float | None = None
+    as_written: str | None = None
 
 
 @dataclass(frozen=True)
@@ -76,13 +78,18 @@ class Pass:
 
     def as_null(self, interaction: Interaction, skipped_layer: int | None) -> "Pass":
         """The null pass that belongs to this one."""
-        silent = tuple(replace(speech, text=None) for speech in self.speeches)
+        silent = tuple(replace(speech, text=None, as_written=None) for speech in self.speeches)
         return replace(self, speeches=silent, interaction=interaction, skipped_layer=skipped_layer)
 
 
 def pass_of(conditioning: dict) -> Pass:
     """The pass a conditioning's dictionary asks for; the default where no node of the pack wrote one."""
     return conditioning.get(KEY) or Pass()
+
+
+def has_speech(conditioning: list) -> bool:
+    """Whether any entry of a CONDITIONING has a transcript."""
+    return any(pass_of(options).has_speech for _, options in conditioning)
 
 
 def set_values(conditioning: list, values: dict) -> list:
@@ -102,3 +109,15 @@ def set_speech(conditioning: list, **changes: Any) -> list:
         speeches = tuple(replace(speech, **changes) for speech in pass_of(entry[1]).speeches)
         changed += set_pass([entry], speeches=speeches)
     return changed
+
+
+def unprepared(conditioning: list) -> list:
+    """Copy of a CONDITIONING whose transcripts are as the user wrote them."""
+    written = []
+    for entry in conditioning:
+        speeches = tuple(
+            speech if speech.as_written is None else replace(speech, text=speech.as_written)
+            for speech in pass_of(entry[1]).speeches
+        )
+        written += set_pass([entry], speeches=speeches)
+    return written

@@ -20,8 +20,10 @@ from .branches import AudioAloneConfig, VideoAloneConfig
 from .check import check_sampling
 from .conditions import KEY
 from .gguf import mark_packed
+from .known_words import known_text_of
 from .model import UniAVGen, UniAVGenConfig
 from .notices import announce
+from .silence_after import silence_after_speech
 from .tracks import mask_tracks
 from .weights import fill, read_weights
 
@@ -63,6 +65,7 @@ def load_uniavgen(
         config.latent_format.use_colours(**json.loads(metadata[PREVIEW_KEY]))
     _choose_dtypes(config, tensors, options)
     model = config.get_model(tensors)
+    model.known_text = known_text_of(network.config.text, metadata)
     patcher = _patch(model, options, disable_dynamic)
     fill(model.diffusion_model, tensors, assign=patcher.is_dynamic())
     mark_packed(model.diffusion_model)
@@ -70,6 +73,7 @@ def load_uniavgen(
     patcher.add_wrapper_with_key(OUTER_SAMPLE, KEY, check_sampling)
     if model.hears:
         patcher.add_wrapper_with_key(OUTER_SAMPLE, KEY, mask_tracks)
+        patcher.add_wrapper_with_key(OUTER_SAMPLE, KEY, silence_after_speech)
     return patcher
 
 

@@ -22,6 +22,7 @@ from ...uniavgen_core.model.face_mask import FaceSteering
 from ...uniavgen_core.model.joint import Conditions, JointModel, JointState
 from ...uniavgen_core.shapes import video_frames_of
 from .conditions import FACE_MASK_KEY, KEY, REFERENCE_IMAGE_KEY, REFERENCE_VOICE_KEY, Pass, pass_of
+from .known_words import KnownText
 from .latent import JointLatentFormat
 from .network import HostedNetwork
 from .speech import speech_tensors
@@ -140,11 +141,13 @@ class UniAVGen(comfy.model_base.BaseModel):
         sees: Whether there is a video branch.
         hears: Whether there is an audio branch.
         title: What messages call the model.
+        known_text: What it can say, where that is little; None for any text.
     """
 
     network = HostJointModel
     sees = hears = True
     title = "the joint model"
+    known_text: KnownText | None = None
 
     def __init__(self, model_config: Any, model_type: Any, device: torch.device | None = None) -> None:
         super().__init__(model_config, model_type, device=device, unet_model=self.network)

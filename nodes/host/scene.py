@@ -26,12 +26,14 @@ class Scene:
         negative: CONDITIONING with the null caption.
         video_codec: VAE object for pictures.
         size: Size the clip is generated at; until ``sized_for``, perhaps one that its picture decides.
+        as_released: Whether texts stay as they are written, and the voice task's late null pass runs as in the release.
     """
 
     positive: list
     negative: list
     video_codec: Any
     size: ClipSize
+    as_released: bool = False
 
     def sized_for(self, pictures: Tensor | None, what: str) -> tuple["Scene", list[str]]:
         """The scene at the size it gets with pictures (F, H, W, 3) called ``what``, and notices."""

@@ -27,12 +27,13 @@ from ...uniavgen_core.shapes import (
     video_frames_in,
     video_frames_within,
 )
-from .conditions import REFERENCE_IMAGE_KEY, REFERENCE_VOICE_KEY
+from .conditions import REFERENCE_IMAGE_KEY, REFERENCE_VOICE_KEY, set_pass
 from .given import Given
 from .latent import keep_audio, keep_first_latent, keep_video
 from .material import Footage, read_video, sound_of
 from .scene import Scene
 from .size import AS_THE_PICTURE, CROP, STRETCH, crop_notices, size_of
+from .texts import KEPT_TEXT, prepare_field, prepare_voice_text, with_words_of_sound
 
 LONGEST_SECONDS = 120.0
 SHORTEST_SECONDS = 5 / FPS
@@ -74,6 +75,8 @@ def speak_with_voice(scene: Scene, image: Tensor | None, seconds: float, voice: 
     scene, notices = with_voice(scene, voice, text)
     prepared = speak(scene, image, seconds)
     scene = prepared.scene.with_interaction(Interaction.AUDIO_TO_VIDEO)
+    if scene.as_released:
+        scene = replace(scene, positive=set_pass(scene.positive, late_null=Interaction.BOTH))
     return replace(prepared, scene=scene, notices=(*notices, *prepared.notices))
 
 
@@ -85,7 +88,8 @@ def follow_sound(scene: Scene, image: Tensor | None, audio: dict | None, seconds
         image: The person and the first frame, or None.
         audio: The sound, AUDIO; None lets the sound be generated too.
         seconds: Length of the clip, with sound generated where the given one ends; None for the sound's own length.
-        text: What the given sound says, for a clip that goes on after it.
+        text: What the given sound says. Of a sound as long as the clip it is the speech text; without it the scene's
+            transcript is.
     """
     if audio is None:
         notice = "No sound is connected, so sound is generated too."
@@ -99,14 +103,15 @@ def follow_sound(scene: Scene, image: Tensor | None, audio: dict | None, seconds
     scene, cropped = scene.sized_for(image, IMAGE)
     scene, latent = with_image(scene, image, scene.empty(frames))
     mel, gain = mel_of(sound, frames)
-    if whole:
-        scene = scene.with_interaction(Interaction.AUDIO_TO_VIDEO)
-    else:
-        mel = mel[: int(sound.seconds * MEL_RATE)]
-        scene = scene.with_interaction(Interaction.BOTH).with_speech(start=len(mel) / MEL_RATE, kept_text=text)
+    mel = mel if whole else mel[: int(sound.seconds * MEL_RATE)]
+    positive, said = with_words_of_sound(
+        scene.positive, text, None if whole else len(mel) / MEL_RATE, scene.as_released
+    )
+    interaction = Interaction.AUDIO_TO_VIDEO if whole else Interaction.BOTH
+    scene = replace(scene, positive=positive).with_interaction(interaction)
     latent = keep_audio(latent, mel, torch.zeros(len(mel)))
     source = Source(sound=sound, audio_kept=Spans(((0.0, sound.seconds),)), ends_with_source=whole)
-    return Prepared(scene, latent, Given(source, gain), (*notices, *more, *cropped))
+    return Prepared(scene, latent, Given(source, gain), (*notices, *more, *said, *cropped))
 
 
 def dub(scene: Scene, video: Any) -> Prepared:
@@ -191,9 +196,10 @@ def continue_footage(
     ramp = round(plan.ramp_seconds * MEL_RATE)
     latent = keep_audio(latent, mel, trailing_ramp(len(mel), min(ramp, len(mel))) if ramp else torch.zeros(len(mel)))
     scene = scene.with_reference(REFERENCE_IMAGE_KEY, reference).with_interaction(Interaction.BOTH)
-    scene = scene.with_speech(start=len(mel) / MEL_RATE, kept_text=plan.text)
+    said = prepare_field(KEPT_TEXT, plan.text, scene.as_released)
+    scene = scene.with_speech(start=len(mel) / MEL_RATE, kept_text=said.text)
     source = Source(footage.frames, float(footage.fps), sound, EVERYTHING, EVERYTHING, lead)
-    return Prepared(scene, latent, Given(source, gain), notices)
+    return Prepared(scene, latent, Given(source, gain), (*notices, *said.notices))
 
 
 def _person_of(image: Tensor, footage: Footage, fit: str) -> tuple[Tensor, list[str]]:
@@ -216,18 +222,9 @@ def with_image(scene: Scene, image: Tensor | None, latent: dict) -> tuple[Scene,
 def with_voice(scene: Scene, voice: dict, text: str) -> tuple[Scene, list[str]]:
     """Scene that speaks in the voice of an AUDIO, and notices."""
     mel, notices = voice_mel(voice)
-    scene = scene.with_reference(REFERENCE_VOICE_KEY, mel[None, None]).with_speech(voice_text=text.strip())
-    return scene, [*notices, *voice_text_notices(text)]
-
-
-def voice_text_notices(text: str) -> list[str]:
-    """What a missing transcript of the reference voice costs."""
-    if text.strip():
-        return []
-    return [
-        "The reference voice has no transcript: the voice is copied less faithfully, and the first words may be "
-        "blurred. Write what it says for a better result."
-    ]
+    said = prepare_voice_text(text, scene.as_released)
+    scene = scene.with_reference(REFERENCE_VOICE_KEY, mel[None, None]).with_speech(voice_text=said.text)
+    return scene, [*notices, *said.notices]
 
 
 def voice_mel(voice: dict) -> tuple[Tensor, list[str]]:

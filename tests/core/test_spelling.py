@@ -132,7 +132,7 @@ def test_what_the_library_says_is_made_readable_too(monkeypatch):
 @pytest.mark.usefixtures("no_wetext")
 @pytest.mark.parametrize("text", ["I have 3 cats", "它有3个"])
 def test_numbers_without_wetext_name_it(text):
-    with pytest.raises(ImportError, match=r"pip install -U wetext.*switch off"):
+    with pytest.raises(ImportError, match=r"pip install -U wetext.*as words"):
         prepare_transcript(text)
 
 

@@ -9,6 +9,8 @@ from typing import Any
 from ..config import RELEASED, BranchConfig, ModelConfig, TextConfig, from_dict, to_dict
 
 METADATA_KEY = "uniavgen_config"
+KNOWN_TEXT_KEY = "uniavgen_known_text"
+"""What a model trained on few texts knows: JSON of its ``words`` and its ``longest_voice_text``, or ``{}`` for any."""
 PREVIEW_KEY = "uniavgen_preview"
 """Colours of previews, JSON of ``factors`` and ``bias``: linear in the latent, in [-1, 1]."""
 RELEASED_HEAD_DIM = 128

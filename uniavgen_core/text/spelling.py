@@ -28,8 +28,8 @@ _BARRIERS = re.compile(r"([\"“”\\{}()\[\]\n]|\s{2,})")  # wetext reads badly
 _MONTH = re.compile(r"\b(?:january|february|march|april|may|june|july|august|september|october|november|december)\b")
 _MULTIPLE = re.compile(r"^(hundred|thousand|million|billion)\b")  # wetext's "thousand dollars" for $1000.
 _MISSING = (
-    "The transcript has numbers, and to say them as words needs the package wetext: pip install -U wetext. Or write "
-    "them as words yourself, or switch off 'spell_out'."
+    "There are numbers in it, and the package that turns them into words, wetext, is not installed. Install it in "
+    "ComfyUI's Python (pip install -U wetext), or write the numbers as words."
 )
 
 

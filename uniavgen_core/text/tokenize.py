@@ -12,6 +12,10 @@ from .vocabulary import FILLER, UNKNOWN, vocabulary
 MINIMUM_LENGTH = 10
 _PLAIN_PUNCTUATION = str.maketrans(";“”‘’", ",\"\"''")  # noqa: RUF001 - the curly quotes are what is replaced.
 _NO_SPACE_AFTER = frozenset(" :'\"")
+_MISSING = (
+    "There is Chinese in it, and the packages that read it, jieba and pypinyin, are not both installed. Install them "
+    "in ComfyUI's Python (pip install jieba pypinyin), or write in English."
+)
 
 
 def _is_chinese(character: str) -> bool:
@@ -28,8 +32,7 @@ def _chinese_reader() -> tuple[Callable[[str], Iterable[str]], Callable[[str], l
         import jieba
         from pypinyin import Style, lazy_pinyin
     except ImportError as error:
-        packages = "Chinese speech text needs the packages jieba and pypinyin: pip install jieba pypinyin"
-        raise ImportError(packages, name=error.name) from error
+        raise ImportError(_MISSING, name=error.name) from error
     return jieba.Tokenizer().cut, partial(lazy_pinyin, style=Style.TONE3, tone_sandhi=True)
 
 

@@ -28,6 +28,11 @@ def split_of(sentence: str) -> str:
     return "held_out" if share < HELD_OUT_SHARE else "train"
 
 
+def longest_sentence(video_frames: int) -> int:
+    """Most characters of a sentence that is drawn for a clip of this length at 16 fps."""
+    return int((video_frames / FPS - _UNSPOKEN_SECONDS) * _LETTERS_A_SECOND)
+
+
 def draw_sentence(rng: np.random.Generator, video_frames: int, split: str) -> str:
     """Draw a sentence of random words that can be spoken within a clip.
 
@@ -47,7 +52,7 @@ def draw_sentence(rng: np.random.Generator, video_frames: int, split: str) -> st
     most_words = int(_WORDS_A_SECOND * video_frames / FPS)
     if most_words < 2:
         raise ValueError(f"video_frames is {video_frames}; a toon needs at least {FPS} to say two words.")
-    most_letters = (video_frames / FPS - _UNSPOKEN_SECONDS) * _LETTERS_A_SECOND
+    most_letters = longest_sentence(video_frames)
     while True:
         count = int(rng.integers(max(2, most_words // 2), most_words + 1, 2).max())
         words = [str(word) for word in rng.choice(WORDS, count)]

@@ -7,10 +7,12 @@ from dataclasses import asdict, replace
 import torch
 from safetensors.torch import save_file
 
-from ..checkpoint.geometry import PREVIEW_KEY
+from ..checkpoint.geometry import KNOWN_TEXT_KEY, PREVIEW_KEY
 from ..checkpoint.load import read_tensors, save_weights
 from ..checkpoint.trained_on import BUNDLED_CLIPS, metadata_of_clips
 from ..model.joint import JointModel
+from ..toon.scene import VIDEO_FRAMES
+from ..toon.sentence import WORDS, longest_sentence
 from .checkpoints import Checkpoints
 from .dataset import load_codec
 from .estimate import AUDIO_BRANCH
@@ -149,7 +151,8 @@ def pack(recipe: Recipe) -> None:
     output.mkdir(exist_ok=True)
     codec = torch.load(recipe.decoder_path, weights_only=True)
     preview = {PREVIEW_KEY: json.dumps(asdict(preview_of_toons(load_codec(recipe.decoder_path))))}
-    more = preview | metadata_of_clips(BUNDLED_CLIPS)
+    knows = {KNOWN_TEXT_KEY: json.dumps({"words": WORDS, "longest_voice_text": longest_sentence(VIDEO_FRAMES)})}
+    more = preview | knows | metadata_of_clips(BUNDLED_CLIPS)
     save_weights(recipe.trained("settle"), model_config(), output / MODEL_FILE, torch.float16, more)
     save_file({name: value.half().contiguous() for name, value in codec.items()}, output / CODEC_FILE)
     with (output / "training_log.jsonl").open("w", encoding="utf-8") as file:

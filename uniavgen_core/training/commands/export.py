@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from ...checkpoint.geometry import KNOWN_TEXT_KEY
 from ...checkpoint.load import save_weights
 from ...model.joint import JointModel
 from ..checkpoints import Checkpoints
@@ -75,5 +76,6 @@ def export(checkpoint: Path, out: Path, dtype: torch.dtype) -> None:
         save_lora(model, out, plan, weights)
         return
     partial = out.with_name(out.name + ".partial")
-    save_weights(weights, config, partial, dtype, read_metadata(checkpoint.parent))
+    knows = {KNOWN_TEXT_KEY: "{}"}  # It was taught the words of other data.
+    save_weights(weights, config, partial, dtype, read_metadata(checkpoint.parent) | knows)
     partial.replace(out)
