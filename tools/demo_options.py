@@ -26,7 +26,7 @@ EPILOG = """tasks:
   joint     picture and speech from --image, --caption and --speech
   voice     the same in the voice of --audio; --audio-text is what that voice says
   drive     the picture for the sound --audio, which comes back as it is; --audio-text is what is said in it, and
-            without it the mouth follows the sound less closely
+            without it the mouth opens less
   dub       the sound for the video --video, whose frames come back as they are
   continue  what comes after the clip --video, from its last --keep-seconds on
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tools import demo
 from tools.comfy_server import ComfyServer
 from tools.console import Console, DevError
 from tools.demo import finished_kept
@@ -191,6 +192,29 @@ def test_the_examples_words_are_not_put_into_the_users_sound():
     template, workflow, _ = prepared("--task", "drive", "--audio", CLIP)
     assert not [entry for entry in workflow.values() if entry["class_type"] == "UniAVGenSpeechText"]
     assert source(workflow, "Task", "positive") == source(template, "Speech", "conditioning")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [([], True), (["--audio-text", "red moon"], False), (["--speech", "red moon"], False)],
+    ids=["no words", "audio text", "speech"],
+)
+def test_a_sound_without_its_words_is_told_before_anything_runs(idle_server, monkeypatch, words, told):
+    def stop(*_):
+        raise DevError
+
+    monkeypatch.setattr(demo, "render", stop)
+    options, shown = parse(["--task", "drive", "--audio", str(CLIP), *words]), io.StringIO()
+    with pytest.raises(DevError):
+        demo.make(idle_server, read_workflow(template_of(options)), options, Console(shown))
+    assert ("mouth opens less" in shown.getvalue()) == told
+    assert ("--audio-text" in shown.getvalue()) == told
+
+
+def test_what_the_sampler_tells_while_it_runs_is_shown():
+    shown = io.StringIO()
+    demo.Progress({}, Console(shown))("uniavgen.notice", {"notice": "This model knows 24 words."})
+    assert shown.getvalue() == "Note: This model knows 24 words.\n"
 
 
 def test_a_driving_sounds_words_are_the_clips_unless_others_follow_it():

@@ -28,7 +28,7 @@ def follow(studio, sound, transcript, sound_text="", length=WHOLE, **more):
 def test_a_sound_without_its_words_is_told_with_what_that_costs(studio, sound):
     output = follow(studio, sound, None)
     assert "words of the given sound are missing" in notices_of(output)
-    assert "mouth follows the sound less closely" in notices_of(output)
+    assert "mouth opens less" in notices_of(output)
     assert speech_of(studio, output).text is None
 
 
