@@ -8,6 +8,7 @@ Dimension key: F source frames, G generated frames, H rows, W columns, C channel
 """
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from math import ceil, pi
 
 import torch
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..shapes import FPS
+from .carry import carry_over_joins
 from .frames import Fit, frame_times, nearest_frames, resize_frames
 from .loudness import CEILING, limited, under_ceiling
 from .sound import Sound, at_rate
@@ -37,7 +39,7 @@ class Source:
 
     Attributes:
         frames: (F, H, W, 3), or None. Where the clip was generated at another size, it was stretched to it.
-        fps: Rate of the frames.
+        fps: Rate of the frames, exact if it is a fraction.
         sound: The sound, or None.
         video_kept: Which frames are kept, in the source's time.
         audio_kept: Which sound is kept, in the source's time.
@@ -47,7 +49,7 @@ class Source:
     """
 
     frames: Tensor | None = None
-    fps: float = FPS
+    fps: float | Fraction = FPS
     sound: Sound | None = None
     video_kept: Spans = NOTHING
     audio_kept: Spans = NOTHING
@@ -58,7 +60,7 @@ class Source:
     def seconds(self) -> float:
         """Length of the source: of its frames, or else of its sound."""
         if self.frames is not None:
-            return len(self.frames) / self.fps
+            return float(len(self.frames) / self.fps)
         return self.sound.seconds if self.sound else 0.0
 
 
@@ -96,8 +98,10 @@ def restore_sound(generated: Sound, source: Source) -> Sound:
     return Sound(result, rate)
 
 
-def restore_frames(generated: Tensor, source: Source) -> tuple[Tensor, float]:
+def restore_frames(generated: Tensor, source: Source) -> tuple[Tensor, float | Fraction]:
     """Put the kept frames of a source into a generated video.
+
+    What the codec loses of a kept frame is carried over into the generated frames next to it, see ``carry``.
 
     Args:
         generated: The whole generated clip at 16 fps, (G, h, w, 3).
@@ -109,14 +113,16 @@ def restore_frames(generated: Tensor, source: Source) -> tuple[Tensor, float]:
     """
     if source.frames is None:
         return _cut_frames(generated, source), FPS
+    fps = float(source.fps)
     lead, end = source.lead_seconds, source.lead_seconds + len(generated) / FPS
     own_count = len(source.frames)
-    kept = source.video_kept.frame_mask(own_count, source.fps)
+    kept = source.video_kept.frame_mask(own_count, fps)
     kept_end = int(kept.nonzero()[-1]) + 1 if kept.any() else 0
-    length = own_count if source.ends_with_source else max(round(end * source.fps), kept_end)
-    times = frame_times(length, source.fps)
-    middles = times + 0.5 / source.fps
-    own = (middles < lead) | (middles > end)
+    length = own_count if source.ends_with_source else max(round(end * fps), kept_end)
+    times = frame_times(length, fps)
+    middles = times + 0.5 / fps
+    covered = (middles >= lead) & (middles <= end)
+    own = ~covered
     own[:own_count] |= kept[:length]
     own[own_count:] = False
     if length == own_count and own.all():
@@ -124,6 +130,12 @@ def restore_frames(generated: Tensor, source: Source) -> tuple[Tensor, float]:
     result = source.frames.new_empty((length, *source.frames.shape[1:]))
     result[own] = source.frames[:length][own[:own_count]]
     result[~own] = _generated_frames(generated, times[~own] - lead, source.frames)
+
+    def version(number: int) -> Tensor | None:
+        here = slice(number, number + 1)
+        return _generated_frames(generated, times[here] - lead, source.frames)[0] if covered[number] else None
+
+    carry_over_joins(result, own, version, fps, enlarged=result.shape[2] / generated.shape[2])
     return result, source.fps
 
 
