@@ -14,6 +14,7 @@ from .load import LoadAudioCodec, LoadModel, LoadTextEncoder, LoadVideoCodec
 from .long import LongVideoNode
 from .portrait import ToonClip, ToonPortrait
 from .sample import Guidance, Guider, Sampler, Sigmas
+from .save import SaveVideo
 from .speakers import OneSpeaker, Speakers, SteerFace
 from .sync import SyncMeter
 from .task import Task
@@ -43,6 +44,7 @@ NODES: list[type[io.ComfyNode]] = [
     StepCacheNode,
     LongVideoNode,
     Decode,
+    SaveVideo,
     FindFaces,
     ShowFaceMask,
     MaskOverlay,

@@ -29,8 +29,8 @@ class Decode(io.ComfyNode):
             node_id="UniAVGenDecode",
             display_name="UniAVGen Decode",
             category="UniAVGen/latent",
-            description="Decodes picture and sound. Join them with 'Create Video' at the given frames per second; of a "
-            "batch, every clip becomes a video of its own.",
+            description="Decodes picture and sound. 'UniAVGen Save Video' writes them to a file; of a batch, every clip "
+            "becomes a video of its own.",
             inputs=[
                 io.Latent.Input("latent"),
                 video_codec_input(),

@@ -71,8 +71,8 @@ def task_options() -> list[io.DynamicCombo.Option]:
                 _seconds("Length where it is set: a longer sound is cut, after a shorter one more is generated."),
                 _text(
                     "sound_text",
-                    "The words of the sound, as they are spoken; needed also when nothing is generated after it, unless "
-                    "'UniAVGen Speech Text' has them. Of a sound that is cut, only the words that are left. "
+                    "The words of the sound, as they are spoken; needed also when nothing is generated after it, "
+                    "unless 'UniAVGen Speech Text' has them. Of a sound that is cut, only the words that are left. "
                     f"{WITHOUT_WORDS}",
                 ),
             ],

@@ -18,8 +18,8 @@ from .comfy_client import ComfyClient, Prompt, Result
 from .comfy_server import ComfyServer
 from .console import Console, DevError
 from .contact_sheet import Clip, read_clip, write_contact_sheet
-from .demo_files import check_files, size_of, with_readable_sound
-from .demo_tasks import SEED, crop_to_even, lacks_words, prepare, template_of
+from .demo_files import check_files, with_readable_sound
+from .demo_tasks import SEED, lacks_words, prepare, template_of
 from .environment import current
 from .workflow import read_workflow, value_of
 
@@ -30,6 +30,7 @@ NO_WORDS = (
     "with the bundled model by 12 %. Give them with --audio-text."
 )
 PATIENCE = 30.0  # seconds that a stopped workflow has to end
+VIDEOS = (".mp4", ".mkv")
 FINISHED = "output/uniavgen/**/finished_so_far.mp4"  # what a stopped long video leaves in the server's folder
 
 
@@ -39,7 +40,7 @@ class Made:
 
     Attributes:
         task: The task.
-        video: Path of the mp4.
+        video: Path of the video.
         contact_sheet: Path of the PNG.
         seed: Seed of the noise.
         clip: The video's ``duration`` in seconds, ``fps``, ``frames``, ``width``, ``height`` and ``sample_rate``.
@@ -90,13 +91,6 @@ def make(server: ComfyServer, workflow: Prompt, options: Namespace, console: Con
     if lacks_words(options):
         console.line(f"Note: {NO_WORDS}")
     workflow = prepare(workflow, with_readable_sound(options, server.folder), server.offer)
-    if options.video:
-        size = size_of(options.video)
-        workflow = crop_to_even(workflow, size)
-        if any(side % 2 for side in size):
-            console.line(
-                f"Note: The video is {size[0]}x{size[1]}; an mp4 has even sizes, so a last column or row goes."
-            )
     with ExitStack() as stack:
         if options.script is not None:
             stack.enter_context(finished_kept(server, options.output, console))
@@ -125,7 +119,7 @@ def render(client: ComfyClient, workflow: Prompt, folder: Path, console: Console
         console: Where the progress bar is shown.
 
     Returns:
-        Path of the video; a number is added to its name where a file of that name exists.
+        Path of the video, mp4 or mkv; a number is added to its name where a file of that name exists.
 
     Raises:
         DevError: The workflow failed, or made no video.
@@ -134,10 +128,11 @@ def render(client: ComfyClient, workflow: Prompt, folder: Path, console: Console
         result = client.run(workflow, Progress(workflow, console), timeout=LONGEST_RUN)
     for notice in notices_of(result):
         console.line(f"Note: {notice}")
-    videos = [file for file in result.files() if file["filename"].endswith(".mp4")]
+    videos = [file for file in result.files() if file["filename"].endswith(VIDEOS)]
     if not videos:
-        raise DevError("The workflow made no mp4 file. It needs a SaveVideo node with the format mp4.")
-    return client.download(videos[0], free_name(folder / "uniavgen.mp4"))
+        raise DevError("The workflow made no video file. It needs the node 'UniAVGen Save Video'.")
+    suffix = Path(videos[0]["filename"]).suffix
+    return client.download(videos[0], free_name((folder / "uniavgen").with_suffix(suffix)))
 
 
 @contextmanager

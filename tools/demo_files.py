@@ -46,13 +46,6 @@ def with_readable_sound(options: Namespace, folder: Path) -> Namespace:
     return Namespace(**{**vars(options), "audio": copy})
 
 
-def size_of(video: Path) -> tuple[int, int]:
-    """Width and height of a video as it is shown, pixels; its first frame says whether it stands on its side."""
-    with av.open(str(video)) as container:
-        frame = next(container.decode(video=0))
-        return (frame.height, frame.width) if frame.rotation % 180 else (frame.width, frame.height)
-
-
 def _is_eight_bit(path: Path) -> bool:
     with av.open(str(path)) as container:
         return container.streams.audio[0].codec_context.format.name in ("u8", "u8p")

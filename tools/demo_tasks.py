@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .environment import ROOT
-from .workflow import Slot, Workflow, add_node, bypass_node, has_node, input_of, replace_node, set_input, set_value
+from .workflow import Slot, Workflow, add_node, bypass_node, has_node, replace_node, set_input, set_value
 
 TEMPLATES = {
     "joint": "quick_start",
@@ -21,7 +21,6 @@ TEMPLATES = {
 }
 LONG_VIDEO = "long_video"
 TASK, LONG, SPEECH = "Task", "Long video", "Speech"  # titles of nodes
-SAVED = ("Join", "images")  # where the pictures of the result go
 SEED = (Slot(("seed", "noise_seed")),)
 COMMON = {
     "caption": (Slot(("text", "caption"), "Caption"),),
@@ -114,18 +113,6 @@ def lacks_words(options: Namespace) -> bool:
     """Whether a sound of the user's drives the clip and nobody has said what is spoken in it."""
     silent = options.speech is None and options.audio_text is None
     return options.task == "drive" and bool(options.audio) and silent
-
-
-def crop_to_even(workflow: Workflow, size: tuple[int, int]) -> Workflow:
-    """Copy a workflow that saves pictures of a user's size, width and height, without an odd last column or row.
-
-    H.264 holds even sizes only.
-    """
-    width, height = (side - side % 2 for side in size)
-    if (width, height) == size:
-        return workflow
-    inputs = {"image": input_of(workflow, *SAVED), "width": width, "height": height, "x": 0, "y": 0}
-    return add_node(workflow, "Crop to even size", "ImageCrop", inputs, SAVED)
 
 
 def _size_values(options: Namespace) -> list[tuple[str, str, Any]]:

@@ -97,12 +97,14 @@ class Studio(Builder):
             "UniAVGenDecode", "Decode", latent=latent, video_codec=self.video_codec, audio_codec=self.audio_codec,
             **put_back,
         )  # fmt: skip
-        return self.save(decoded)
+        return self.save(decoded, **put_back)
 
-    def save(self, decoded: Callable[[int], Link]) -> Workflow:
-        """Join pictures and sound and save the video."""
-        video = self.add("CreateVideo", "Join", images=decoded(0), audio=decoded(1), fps=decoded(2))
-        self.add("SaveVideo", "Save", video=video(), filename_prefix="video/uniavgen", format="mp4", codec="h264")
+    def save(self, decoded: Callable[[int], Link], **given: Link) -> Workflow:
+        """Save pictures, sound and what was given of them as a video."""
+        self.add(
+            "UniAVGenSaveVideo", "Save", images=decoded(0), audio=decoded(1), **given, fps=decoded(2),
+            filename_prefix="video/uniavgen",
+        )  # fmt: skip
         return self.nodes
 
     def after_task(self, task: Callable[[int], Link]) -> Workflow:

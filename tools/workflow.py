@@ -115,11 +115,6 @@ def bypass_node(workflow: Workflow, title: str, name: str) -> Workflow:
     return changed
 
 
-def input_of(workflow: Workflow, title: str, name: str) -> Any:
-    """Value or link of an input of the node with a title."""
-    return workflow[_number_of(workflow, title)]["inputs"][name]
-
-
 def has_node(workflow: Workflow, title: str) -> bool:
     """Whether there is a node with a title."""
     return any(_has_title(node, title) for node in workflow.values())

@@ -4,7 +4,10 @@ Dimension key: F and G video frames, H and W pixel rows and columns, C channels,
 """
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
 
+import torch
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -24,10 +27,32 @@ class Given:
     Attributes:
         source: Frames and sound with the spans that are kept; None for none.
         gain: Factor from the level of the user's sound to the model's.
+        video: The VIDEO that the source's frames come from, or None.
     """
 
     source: Source | None = None
     gain: float = 1.0
+    video: Any = None
+
+    @property
+    def fps(self) -> Fraction | None:
+        """Exact rate of the source's frames, None without frames."""
+        return None if self.source is None or self.source.frames is None else Fraction(self.source.fps)
+
+    @property
+    def keeps_sound(self) -> bool:
+        """Whether any of the user's sound is kept."""
+        return self.source is not None and self.source.sound is not None and bool(self.source.audio_kept)
+
+    @property
+    def keeps_any(self) -> bool:
+        """Whether any of the user's frames or sound is kept."""
+        return self.keeps_sound or (self.fps is not None and bool(self.source.video_kept))
+
+    def is_whole_video(self, images: Tensor) -> bool:
+        """Whether pictures (F, H, W, 3) are the frames of the source, all of them and no others."""
+        own = None if self.source is None else self.source.frames
+        return own is not None and (images is own or (images.shape == own.shape and torch.equal(images, own)))
 
     def put_back(self, images: Tensor, sound: Sound, vocoded: bool = False) -> tuple[Tensor, float, Sound]:
         """Put the kept parts over a decoded clip.

@@ -61,14 +61,14 @@ def keep_spans(latent: dict, video_codec: Any, kept: Kept) -> tuple[dict, Given,
         kept.video_spans.check_within(footage.seconds, "the video")
         spans = kept.video_spans.clipped(min(seconds, footage.seconds))
         latent = _keep_pictures(latent, video_codec, footage, spans)
-        source = replace(source, frames=footage.frames, fps=float(footage.fps), video_kept=spans)
+        source = replace(source, frames=footage.frames, fps=footage.fps, video_kept=spans)
     if kept.audio_spans:
         kept.audio_spans.check_within(sound.seconds, "the sound")
         spans = kept.audio_spans.clipped(min(seconds, sound.seconds))
         notices = [*notices, *quiet_notices(cut(sound, 0.0, seconds), "the sound")]
         latent, gain = _keep_sound(latent, sound, spans)
         source = replace(source, sound=sound, audio_kept=spans)
-    return latent, Given(source, gain), notices
+    return latent, Given(source, gain, kept.video), notices
 
 
 def _material(kept: Kept) -> tuple[Footage | None, Sound | None, list[str]]:

@@ -103,6 +103,8 @@ def read_video(video: Any, what: str, last_seconds: float | None = None) -> tupl
         sound, more = sound_of(components.audio, f"the sound of {what}")
         notices += more
         sound = cut(sound, float(HALF / fps), sound.seconds) if start else sound
+        # A lossy codec fills its last block, up to 71 ms after the last picture.
+        sound = cut(sound, 0.0, float(len(frames) / fps))
     return Footage(frames, fps, sound), notices
 
 
@@ -114,8 +116,8 @@ def _oddities(components: Any, what: str) -> list[str]:
         notices.append(f"{_begin(what)} has an alpha channel, which is left out.")
     if width % 2 or height % 2:
         notices.append(
-            f"{_begin(what)} is {width}x{height} and comes back in that size, but mp4 files need even sides. Crop it "
-            "by a pixel before saving, or save it in another format."
+            f"{_begin(what)} is {width}x{height} and comes back in that size, but H.264 needs even sides: where "
+            "'UniAVGen Save Video' has to encode it, the last odd column or row is left out."
         )
     return notices
 

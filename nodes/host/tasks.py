@@ -130,8 +130,9 @@ def dub(scene: Scene, video: Any) -> Prepared:
     clean = scene.encode(frames)
     latent = keep_video(scene.empty(count), clean, torch.zeros(clean.shape[2]))
     scene = scene.with_reference(REFERENCE_IMAGE_KEY, scene.encode(frames[:1]))
-    source = Source(footage.frames, float(footage.fps), video_kept=EVERYTHING, ends_with_source=True)
-    return Prepared(scene.with_interaction(Interaction.VIDEO_TO_AUDIO), latent, Given(source), (*notices, *cropped))
+    source = Source(footage.frames, footage.fps, video_kept=EVERYTHING, ends_with_source=True)
+    given = Given(source, video=video)
+    return Prepared(scene.with_interaction(Interaction.VIDEO_TO_AUDIO), latent, given, (*notices, *cropped))
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,7 @@ def continue_footage(
     scene = scene.with_reference(REFERENCE_IMAGE_KEY, reference).with_interaction(Interaction.BOTH)
     said = prepare_field(KEPT_TEXT, plan.text, scene.as_released)
     scene = scene.with_speech(start=len(mel) / MEL_RATE, kept_text=said.text)
-    source = Source(footage.frames, float(footage.fps), sound, EVERYTHING, EVERYTHING, lead)
+    source = Source(footage.frames, footage.fps, sound, EVERYTHING, EVERYTHING, lead)
     return Prepared(scene, latent, Given(source, gain), (*notices, *said.notices))
 
 

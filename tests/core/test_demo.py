@@ -17,7 +17,7 @@ from tools.console import Console, DevError
 from tools.demo import finished_kept
 from tools.demo_files import check_files, with_readable_sound
 from tools.demo_options import parse
-from tools.demo_tasks import crop_to_even, prepare, template_of
+from tools.demo_tasks import prepare, template_of
 from tools.environment import Environment
 from tools.workflow import add_node, bypass_node, read_workflow, replace_node
 
@@ -238,15 +238,6 @@ def test_a_driven_clip_is_as_long_as_the_sound_unless_seconds_are_set():
 def test_a_users_video_keeps_the_examples_transcript(task):
     template, workflow, _ = prepared("--task", task, "--video", CLIP)
     assert node(workflow, "Speech") == node(template, "Speech")
-
-
-def test_a_result_of_odd_size_is_cropped_just_before_it_is_saved():
-    template, workflow, _ = prepared("--task", "dub", "--video", CLIP)
-    assert crop_to_even(workflow, (100, 74)) == workflow
-    cropped = crop_to_even(workflow, (101, 74))
-    crop, output = source(cropped, "Join", "images")
-    assert (crop["inputs"]["width"], crop["inputs"]["height"], output) == (100, 74, 0)
-    assert source(cropped, "Crop to even size", "image") == source(template, "Join", "images")
 
 
 def test_a_script_goes_into_the_long_video_with_its_picture_and_lengths():

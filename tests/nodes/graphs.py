@@ -29,7 +29,8 @@ def in_parts(workflow):
     links = {name: task[name] for name in ("positive", "negative", "video_codec")}
     inputs = {**links, "image": task["task.image"], "latent": ["90", 0], "fit": "crop"}
     nodes[node_of(nodes, "UniAVGenTask")] = {"class_type": "UniAVGenReferenceImage", "inputs": inputs}
-    del nodes[node_of(nodes, "UniAVGenDecode")]["inputs"]["given"]
+    for kind in ("UniAVGenDecode", "UniAVGenSaveVideo"):
+        del nodes[node_of(nodes, kind)]["inputs"]["given"]
     return nodes
 
 

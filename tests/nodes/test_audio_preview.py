@@ -26,8 +26,8 @@ def run(server, tmp_path):
     """Run a graph; its previews, its pictures and its sound."""
 
     def follow(graph):
-        graph.add("SaveImage", images=graph.get("CreateVideo", "images"), filename_prefix="preview")
-        graph.add("SaveAudio", audio=graph.get("CreateVideo", "audio"), filename_prefix="preview")
+        graph.add("SaveImage", images=graph.get("UniAVGenSaveVideo", "images"), filename_prefix="preview")
+        graph.add("SaveAudio", audio=graph.get("UniAVGenSaveVideo", "audio"), filename_prefix="preview")
         previews = []
         result = server.run(
             graph.nodes, on_event=lambda kind, data: previews.append(data) if kind == EVENT else None, timeout=300

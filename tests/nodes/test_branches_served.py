@@ -79,8 +79,7 @@ def test_a_stock_sampler_makes_a_plain_video_latent_with_our_guidance_and_withou
         images = graph.add("VAEDecode", samples=sampled, vae=graph.get("UniAVGenDecode", "video_codec"))
         graph.add("SaveImage", images=images, filename_prefix=name)
     graph.remove("UniAVGenSampler").remove("UniAVGenDecode")
-    for kind in ("CreateVideo", "SaveVideo"):
-        graph.remove(kind)
+    graph.remove("UniAVGenSaveVideo")
     files, previews = {}, []
     result = server.run(
         graph.nodes,

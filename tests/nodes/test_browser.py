@@ -56,7 +56,7 @@ def test_the_quick_start_template_runs_and_its_video_is_shown(page, server):
     before = set(server.get("/history"))
 
     open_template(page)
-    page.wait_for_function("window.app.graph.nodes.some(node => node.type === 'SaveVideo')")
+    page.wait_for_function("window.app.graph.nodes.some(node => node.type === 'UniAVGenSaveVideo')")
     types = page.evaluate("window.app.graph.nodes.map(node => node.type)")
     assert any(kind.startswith("UniAVGen") for kind in types)
     assert page.evaluate("window.app.graph.nodes.filter(node => node.has_errors).map(node => node.type)") == []

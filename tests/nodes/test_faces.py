@@ -272,7 +272,7 @@ class Show:
     def __init__(self, server, folder, **size):
         self.server, self.folder = server, folder
         self.graph = Graph(steps=6, **size)
-        self.images = self.graph.get("CreateVideo", "images")
+        self.images = self.graph.get("UniAVGenSaveVideo", "images")
         self.graph.add("SaveImage", images=self.images, filename_prefix="plain")
 
     def mask(self, name, **inputs):

@@ -80,7 +80,7 @@ def pictures_of(server, files, tmp_path):  # noqa: ARG001 - the files have to be
     """Run a workflow and read its pictures without loss."""
 
     def run(workflow):
-        images = workflow[next(number for number in workflow if workflow[number]["class_type"] == "CreateVideo")]
+        images = workflow[next(number for number in workflow if workflow[number]["class_type"] == "UniAVGenSaveVideo")]
         link = images["inputs"]["images"]
         workflow = {**workflow, "900": {"class_type": "SaveImage", "inputs": {"images": link, "filename_prefix": "r"}}}
         found = [file for file in server.run(workflow).files() if file["filename"].endswith(".png")]

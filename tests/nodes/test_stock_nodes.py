@@ -29,7 +29,7 @@ def pictures_of(server, tmp_path):
     """Run a graph and read its pictures without loss: a video file is not the same twice."""
 
     def run(graph):
-        graph.add("SaveImage", images=graph.get("CreateVideo", "images"), filename_prefix="picture")
+        graph.add("SaveImage", images=graph.get("UniAVGenSaveVideo", "images"), filename_prefix="picture")
         files = [file for file in server.run(graph.nodes).files() if file["filename"].endswith(".png")]
         paths = [server.download(file, tmp_path / file["filename"]) for file in files]
         return np.stack([np.asarray(Image.open(path)) for path in sorted(paths)]).astype(int)
@@ -150,7 +150,7 @@ def test_the_stock_decoders_decode_both_halves(clip_of, pictures_of):
     decode = {name: graph.get("UniAVGenDecode", name) for name in ("latent", "video_codec", "audio_codec")}
     images = graph.add("VAEDecode", samples=decode["latent"], vae=decode["video_codec"])
     audio = graph.add("VAEDecodeAudio", samples=decode["latent"], vae=decode["audio_codec"])
-    graph.remove("UniAVGenDecode").set("CreateVideo", images=images, audio=audio, fps=16.0)
+    graph.remove("UniAVGenDecode").set("UniAVGenSaveVideo", images=images, audio=audio, fps=16.0)
     assert np.corrcoef(ours[0].sound, clip_of(graph).sound)[0, 1] > 0.99
     assert not differ(ours[1], pictures_of(graph))
 
