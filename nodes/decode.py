@@ -29,7 +29,7 @@ class Decode(io.ComfyNode):
             node_id="UniAVGenDecode",
             display_name="UniAVGen Decode",
             category="UniAVGen/latent",
-            description="Decodes picture and sound. 'UniAVGen Save Video' writes them to a file; of a batch, every clip "
+            description="Decodes picture and sound. 'UniAVGen Save Video' writes them to a file; every clip of a batch "
             "becomes a video of its own.",
             inputs=[
                 io.Latent.Input("latent"),

@@ -59,7 +59,11 @@ class Keep(io.ComfyNode):
                 io.Conditioning.Output(display_name="positive"),
                 io.Conditioning.Output(display_name="negative"),
                 io.Latent.Output(display_name="latent"),
-                GivenType.Output(display_name="given", tooltip="For 'UniAVGen Decode', which puts it back untouched."),
+                GivenType.Output(
+                    display_name="given",
+                    tooltip="For 'UniAVGen Decode', which puts it back untouched, and for 'UniAVGen Save Video', which "
+                    "keeps it in the file.",
+                ),
             ],
         )
 

@@ -25,10 +25,10 @@ WEIGHTS = (".safetensors", ".sft", ".pth", ".pt", ".ckpt", ".bin")
 EPILOG = """tasks:
   joint     picture and speech from --image, --caption and --speech
   voice     the same in the voice of --audio; --audio-text is what that voice says
-  drive     the picture for the sound --audio, which comes back as it is; --audio-text is what is said in it, and
-            without it the mouth opens less
-  dub       the sound for the video --video, whose frames come back as they are
-  continue  what comes after the clip --video, from its last --keep-seconds on
+  drive     the picture for the sound --audio, which is in the file sample for sample (FLAC, 16 or 24 bits);
+            --audio-text is what is said in it, and without it the mouth opens less
+  dub       the sound for the video --video, whose video stream is copied, not encoded again
+  continue  what comes after the clip --video, from its last --keep-seconds on; all frames are encoded (H.264, CRF 12)
 
 --script with the task joint or voice makes a video as long as its script. What is not given is an example of the
 pack's. Any picture, sound and video file is taken, and none is changed."""

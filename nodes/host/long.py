@@ -9,11 +9,9 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from comfy_api.latest import InputImpl, Types
 from torch import Tensor
 
 from ...uniavgen_core.config import TextConfig
@@ -22,7 +20,10 @@ from ...uniavgen_core.media.loudness import under_ceiling
 from ...uniavgen_core.media.sound import Sound
 from ...uniavgen_core.shapes import FPS, MEL_RATE, SAMPLE_RATE, video_frames_covering, video_frames_in
 from ...uniavgen_core.text.script import plan_script
+from .encode import EncodedPictures, EncodedSound
+from .label import GENERATED
 from .material import Footage
+from .mux import labelled, write_video
 from .scene import Scene
 from .speech import spell
 from .store import Segment, SegmentStore, key_of
@@ -191,7 +192,7 @@ def _whole_sound(segment: Segment) -> Tensor:
 
 def save_video(frames: Tensor, waveform: Tensor, path: Path) -> Path:
     """Write an mp4 of frames (F, H, W, 3) uint8 and sound (N,) at 24 kHz."""
-    audio: Any = {"waveform": waveform[None, None], "sample_rate": SAMPLE_RATE}
-    components = Types.VideoComponents(images=frames.float() / 255, audio=audio, frame_rate=Fraction(FPS))
-    InputImpl.VideoFromComponents(components).save_to(str(path))
+    pictures = EncodedPictures(frames.float() / 255, Fraction(FPS))
+    sound = EncodedSound(Sound(waveform[None], SAMPLE_RATE), "aac")
+    write_video(path, pictures, sound, labelled({}, GENERATED), step=lambda: None)
     return path

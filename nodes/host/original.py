@@ -27,6 +27,7 @@ class OriginalVideo:
         first: Number of the first packet of its video stream, in the order of the file.
         stop: Number after the last one.
         start: Time of the earliest picture among them, in the stream's units.
+        decoded_at: When each of the packets is to be decoded, in the stream's units.
         suffix: Kind of file that holds such a stream: ``.mp4`` or ``.mkv``.
     """
 
@@ -34,6 +35,7 @@ class OriginalVideo:
     first: int
     stop: int
     start: int
+    decoded_at: tuple[int, ...]
     suffix: str
 
     def __len__(self) -> int:
@@ -54,6 +56,8 @@ class OriginalVideo:
         own = source.streams.video[0]
         stream = container.add_stream_from_template(own, opaque=True)
         stream.time_base = own.time_base
+        if own.codec_context.codec.canonical_name == "hevc":
+            stream.codec_context.codec_tag = "hvc1"  # QuickTime plays no other
         return self._packets(source, stream, step)
 
     def _packets(self, source: InputContainer, stream: Any, step: Callable[[], None]) -> Iterator[av.Packet]:
@@ -63,7 +67,8 @@ class OriginalVideo:
                     return
                 if number >= self.first:
                     step()
-                    packet.pts, packet.dts = packet.pts - self.start, packet.dts - self.start
+                    packet.pts -= self.start
+                    packet.dts = self.decoded_at[number - self.first] - self.start
                     packet.stream = stream
                     yield packet
 
@@ -83,7 +88,7 @@ def find_original(video: Any, num_frames: int) -> OriginalVideo:
     file = video.get_stream_source()
     with _open(file) as source:
         own = source.streams.video[0]
-        suffix = _suffix_for(own.codec_context.name)
+        suffix = _suffix_for(own.codec_context.codec.canonical_name)
         start, seconds = video.get_active_trim_window()
         # The same bounds as ComfyUI's decoding of a trimmed video.
         first_time = int(start / own.time_base)
@@ -101,7 +106,18 @@ def find_original(video: Any, num_frames: int) -> OriginalVideo:
     first, stop = chosen[0], chosen[-1] + 1
     if stop - first != len(chosen) or not packets[first].is_keyframe:
         raise CannotCopyError("the video was cut between the pictures that others depend on (its keyframes)")
-    return OriginalVideo(file, first, stop, min(packets[number].pts for number in chosen), suffix)
+    shown_at = [packet.pts for packet in packets[first:stop]]
+    decoded_at = [packet.dts for packet in packets[first:stop]]
+    if None in decoded_at:  # as in mkv files with B-frames
+        decoded_at = _decoding_times(shown_at)
+    return OriginalVideo(file, first, stop, min(shown_at), tuple(decoded_at), suffix)
+
+
+def _decoding_times(shown_at: list[int]) -> list[int]:
+    """Rising times for packets to be decoded at, none later than its picture is shown."""
+    rising = sorted(shown_at)
+    delay = max(time - shown for time, shown in zip(rising, shown_at, strict=True))
+    return [time - delay for time in rising]
 
 
 def _suffix_for(codec: str) -> str:

@@ -289,3 +289,14 @@ def test_a_video_made_in_the_graph_is_encoded_with_a_notice(save, studio):
     rate, pictures = pictures_of(path)
     assert rate == NTSC
     assert psnr(pictures, frames) > 40
+
+
+@pytest.mark.parametrize(("codec", "kind"), [("libx264", "mkv"), ("libvpx-vp9", "webm"), ("libsvtav1", "mkv")])
+def test_streams_of_other_files_are_copied_into_mp4(save, studio, tmp_path, codec, kind):
+    frames = moving_frames(8, 64, 64)
+    given_file = write_file(tmp_path / f"clip.{kind}", frames, codec=codec)
+    images, audio, fps, given = dubbed(studio, loaded(given_file))
+    path, told = save(images, audio, fps=fps, given=given)
+    assert (path.suffix, told) == (".mp4", "")
+    assert [packet[:2] for packet in packets_of(path)] == [packet[:2] for packet in packets_of(given_file)]
+    assert torch.equal(pictures_of(path)[1], images)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.nodes.studio import moving_frames, notices_of, speech_at, video_of
+from tests.nodes.video_files import write_file
 
 SOUND, SET = "as long as the sound", "as set in seconds"
 
@@ -165,3 +166,52 @@ def test_words_of_a_continuation_begin_after_the_kept_part(studio):
     video = studio.example()[0]
     output = studio.task("continue a clip", video=video, keep_seconds=0.5625, seconds=1.0, result="the whole clip")
     assert pass_of(studio, output.args[0]).speeches[0].start == pytest.approx(0.56)
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """A clip as a phone records it: crisp pictures that hardly move, H.264 and AAC, the sound longer than the picture.
+
+    AAC fills its last block: at 16 kHz, 34 ms after the picture has ended.
+    """
+    wall = torch.rand(1, 64, 64, 3, generator=torch.Generator().manual_seed(0))
+    frames = torch.cat([wall.roll(number // 8, 2) for number in range(33)]) * 0.4 + 0.3
+    samples = torch.arange(33_000) / 16_000
+    tone = {"waveform": 0.3 * torch.sin(2 * torch.pi * 200 * samples)[None, None], "sample_rate": 16_000}
+    return write_file(tmp_path_factory.mktemp("recorded") / "clip.mp4", frames, Fraction(16), tone, crf=1)
+
+
+def continued(studio, path):
+    """What was given, as Load Video gives it, and the continued clip: pictures and AUDIO."""
+    from comfy_api.latest import InputImpl
+
+    video = InputImpl.VideoFromFile(str(path))
+    keep = {"keep_seconds": 0.5625, "seconds": 0.75, "result": "the whole clip"}
+    latent, given = studio.task("continue a clip", video=video, **keep).args[2:]
+    # The last kept latent over and over: what follows shows nothing new, so that only the codec's loss is seen.
+    video_latent, audio_latent = latent["samples"].unbind()
+    kept = 3
+    video_latent = torch.cat(
+        [video_latent[:, :, :kept], video_latent[:, :, kept - 1 : kept].expand(-1, -1, 3, -1, -1)], 2
+    )
+    images, audio, _ = studio.decode({"samples": type(latent["samples"])((video_latent, audio_latent))}, given)
+    return video.get_components(), images, audio
+
+
+def test_a_continued_clip_does_not_jump_where_the_codecs_pictures_begin(studio, recorded):
+    source, images, _ = continued(studio, recorded)
+    assert torch.equal(images[:33], source.images)
+    steps = (images[1:] - images[:-1]).abs().mean((1, 2, 3))
+    loss = (source.images[-1] - images[-1]).abs().mean()  # how much softer the last frame is than the last kept one
+    assert loss > 0.03
+    assert steps[32] < loss / 5
+    assert steps[32:].max() < loss / 3
+
+
+def test_kept_sound_ends_where_the_picture_ends(studio, recorded):
+    source, _, audio = continued(studio, recorded)
+    own, rate = source.audio["waveform"], source.audio["sample_rate"]
+    end = round(33 / 16 * rate)
+    assert own.shape[-1] > end
+    assert torch.equal(audio["waveform"][..., :end], own[..., :end])
+    assert not torch.equal(audio["waveform"][..., end : own.shape[-1]], own[..., end:])
