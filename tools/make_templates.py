@@ -131,10 +131,13 @@ def write_thumbnail(picture: Image.Image, path: Path) -> None:
 
 
 def open_editor(browser: Browser, server: ComfyServer) -> Page:
-    """Open an editor that knows of no other: one keeps its last graph, and nodes' previews by their numbers."""
+    """Open an editor that knows of no other: one keeps its last graph, and nodes' previews by their numbers.
+
+    The editor is ready before it has loaded its default graph, which would replace what is loaded in between.
+    """
     page = browser.new_page(viewport={"width": 1900, "height": 1000})
     page.goto(server.base_url)
-    page.wait_for_function("window.app?.graph && window.app?.extensionManager", timeout=60_000)
+    page.wait_for_function("window.app?.extensionManager && window.app.graph?.nodes.length", timeout=60_000)
     return page
 
 
