@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...uniavgen_core.config import TextConfig
 from ...uniavgen_core.media.join import join_frames, join_sounds, soften_seams
-from ...uniavgen_core.media.loudness import under_ceiling
+from ...uniavgen_core.media.loudness import equal_loudness_gains, under_ceiling
 from ...uniavgen_core.media.sound import Sound
 from ...uniavgen_core.shapes import FPS, MEL_RATE, SAMPLE_RATE, video_frames_covering, video_frames_in
 from ...uniavgen_core.text.script import plan_script
@@ -173,14 +173,17 @@ def join(segments: Sequence[Segment], kept_frames: int) -> tuple[Tensor, Tensor]
     """Join segments that share ``kept_frames`` frames with the one before.
 
     Returns:
-        Frames (F, H, W, 3) uint8, and sound (N,) at 24 kHz under the ceiling: one gain for the whole film.
+        Frames (F, H, W, 3) uint8, and sound (N,) at 24 kHz under the ceiling: segments equally loud, and one gain for
+        the whole film.
     """
     frames = join_frames([segment.frames.float() for segment in segments], kept_frames)
     # A segment's pictures jump a little where its kept latents end and its own begin.
     ends = accumulate(len(segment.frames) - (kept_frames if number else 0) for number, segment in enumerate(segments))
     frames = soften_seams(frames, list(ends)[:-1])
     shared, fade = kept_frames * SAMPLE_RATE // FPS, round(CROSSFADE_SECONDS * SAMPLE_RATE)
-    sound = join_sounds([_whole_sound(segment) for segment in segments], shared, fade)
+    sounds = [_whole_sound(segment) for segment in segments]
+    gains = equal_loudness_gains([part[shared if number else 0 :] for number, part in enumerate(sounds)], SAMPLE_RATE)
+    sound = join_sounds([gain * part for gain, part in zip(gains, sounds, strict=True)], shared, fade)
     return frames.round().to(torch.uint8), under_ceiling(sound[None, None])[0, 0]
 
 

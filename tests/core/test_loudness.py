@@ -5,7 +5,14 @@ from math import pi
 import pytest
 import torch
 
-from uniavgen_core.media.loudness import CEILING, LOOK_SECONDS, limited, under_ceiling
+from uniavgen_core.media.loudness import (
+    CEILING,
+    LARGEST_GAIN_DB,
+    LOOK_SECONDS,
+    equal_loudness_gains,
+    limited,
+    under_ceiling,
+)
 
 
 def noise(*shape, seed=0):
@@ -49,3 +56,20 @@ def test_the_limiter_holds_the_ceiling_and_leaves_what_is_away_from_the_peak(rat
 def test_the_limiter_does_not_bend_a_steady_wave():
     found = limited(tone(2.5), 24_000)[0, 2_000:-2_000]
     torch.testing.assert_close(found, (CEILING / 2.5) * tone(2.5)[0, 2_000:-2_000], rtol=0, atol=5e-3)
+
+
+@pytest.mark.parametrize("level", [0.5, 1.0, 3.0])
+def test_parts_get_the_gain_that_makes_them_equally_loud_whatever_their_peak(level):
+    part = 0.2 * noise(24_000)
+    assert equal_loudness_gains([part, level * part, part], 24_000) == pytest.approx([1, 1 / level, 1], rel=1e-3)
+
+
+def test_a_part_is_raised_by_12_db_at_most():
+    part = 0.2 * noise(24_000)
+    gains = equal_loudness_gains([part, 0.05 * part, part], 24_000)
+    assert gains == pytest.approx([1, 10 ** (LARGEST_GAIN_DB / 20), 1])
+
+
+def test_a_silent_or_short_part_is_left_as_it_is():
+    assert equal_loudness_gains([torch.zeros(24_000), noise(4_000), torch.zeros(0)], 24_000) == [1.0, 1.0, 1.0]
+    assert equal_loudness_gains([torch.zeros(24_000), noise(24_000)], 24_000) == [1.0, 1.0]

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from tests.nodes.graphs import GUIDANCE
-from tests.nodes.studio import notices_of
 from uniavgen_core.diffusion.presets import PRESETS
 from uniavgen_core.media.join import rms_db
 from uniavgen_core.media.loudness import CEILING
@@ -52,7 +51,7 @@ def count_samples(studio, monkeypatch, stop_at=None):
 def test_joins_have_no_seam_in_sound_or_picture(studio, folder):
     """Round a join the sound is as loud as the segments have it there, and the picture moves no more than elsewhere.
 
-    The whole film has one gain, under which no segment is cut off.
+    Each segment has one gain, which makes it as loud as the others and cuts nothing off.
     """
     images, audio, fps, texts = long_video(studio, steps=8, size=128).args
     waveform, kept = audio["waveform"][0, 0], 9
@@ -61,13 +60,14 @@ def test_joins_have_no_seam_in_sound_or_picture(studio, folder):
     assert fps == 16
     assert len(images) == 33 + 24 + 24
     assert len(waveform) == len(images) * 1500
-    film_gain = rms_db(waveform[:24_000]) - rms_db(segments[0].waveform[:24_000])
     assert waveform.abs().max() <= CEILING * 1.00001
     assert max(segment.waveform.abs().max() for segment in segments) > 1  # stored at the mel's own level
-    own = slice(40_000, 46_000)  # a second after a join, and before the next
+    own = slice(20_000, 30_000)  # speech, between two joins
+    gains = []
     for number, segment in enumerate(segments):
         found = waveform[number * 24 * 1500 :][own]
-        torch.testing.assert_close(found, 10 ** (film_gain / 20) * segment.waveform[own], rtol=1e-3, atol=1e-5)
+        gains.append(rms_db(found) - rms_db(segment.waveform[own]))
+        torch.testing.assert_close(found, 10 ** (gains[-1] / 20) * segment.waveform[own], rtol=1e-3, atol=1e-5)
     differences = (images[1:] - images[:-1]).abs().mean(dim=(1, 2, 3))
     around = 2400
     for number in (1, 2):
@@ -76,11 +76,31 @@ def test_joins_have_no_seam_in_sound_or_picture(studio, folder):
         join = frame * 1500
         before, after = segments[number - 1].waveform, segments[number].waveform
         end, start = len(segments[number - 1].frames) * 1500, kept * 1500
-        joined = rms_db(waveform[join - around : join])
-        own = [film_gain + rms_db(part) for part in (before[end - around : end], after[start - around : start])]
+        joined = level(waveform[join - around : join])
+        parts = before[end - around : end], after[start - around : start]
+        own = [level(part, gain) for gain, part in zip(gains[number - 1 :], parts, strict=False)]
         assert min(own) - 3 < joined < max(own) + 3
-        later = rms_db(waveform[join : join + around])
-        assert abs(later - film_gain - rms_db(after[start : start + around])) < 3
+        later = level(waveform[join : join + around])
+        assert abs(later - level(after[start : start + around], gains[number])) < 3
+
+
+def level(waveform, gain=0.0):
+    """Loudness at a gain, dB; what is not heard counts as -60."""
+    return max(-60.0, gain + rms_db(waveform))
+
+
+def test_a_segment_is_as_loud_as_the_others_of_its_film(studio):
+    """Whatever level each was made at, and though one begins with what it shares with a loud one."""
+    store, generator = studio.nodes.host.store, torch.Generator().manual_seed(0)
+    frames = torch.zeros(33, 8, 8, 3, dtype=torch.uint8)
+    words = torch.randn(33 * 1500, generator=generator) * (torch.arange(33 * 1500) % 12_000 < 8_000)
+    segments = [store.Segment(frames, level * words) for level in (0.4, 1.2, 0.2)]
+    segments[2].waveform[: 9 * 1500] = segments[1].waveform[-9 * 1500 :]
+    _, film = studio.nodes.host.long.join(segments, 9)
+    own = [film[start : start + 8_000] for start in (12_000, 72_000, 96_000 + 12_000)]
+    levels = [rms_db(part) for part in own]
+    assert max(levels) - min(levels) < 1.5
+    assert abs(film.abs().max() - CEILING) < 1e-4
 
 
 def load_segment(studio, path):
@@ -160,10 +180,16 @@ def test_every_segment_shows_a_picture_of_other_proportions_alike(studio, monkey
     assert torch.equal(first[key], second[key])
 
 
-def test_a_long_video_tells_what_a_crop_takes(studio, monkeypatch):
-    monkeypatch.setattr(studio.nodes.long, "run_sampler", unsampled)
-    told = notices_of(long_video(studio, "hello", image=wide(studio)))
-    assert "32% of the image (188x128) is cropped off" in told
+def test_a_long_video_tells_what_a_crop_takes_before_it_samples(studio, monkeypatch):
+    told = []
+    monkeypatch.setattr(studio.nodes.long, "announce", told.append)
+
+    def sampled(*args):
+        assert any("32% of the image (188x128) is cropped off" in notice for notice in told)
+        return unsampled(*args)
+
+    monkeypatch.setattr(studio.nodes.long, "run_sampler", sampled)
+    long_video(studio, "hello", image=wide(studio))
 
 
 def test_every_segment_speaks_in_the_given_voice(studio, monkeypatch):
@@ -181,10 +207,12 @@ def test_progress_counts_over_the_whole_script(studio, monkeypatch):
 def test_the_node_says_which_segment_it_is_at(studio, monkeypatch):
     """Each run is told which segment it is, for the sound preview; the text goes out by ComfyUI's own message."""
     told, calls = [], count_samples(studio, monkeypatch)
-    server = types.SimpleNamespace(client_id="somebody", send_progress_text=lambda *said: told.append(said))
+    server = types.SimpleNamespace(
+        client_id="somebody", send_progress_text=lambda *said: told.append(said), send_sync=lambda *_: None
+    )
     notices = studio.nodes.host.notices
     monkeypatch.setattr(notices, "running_server", lambda: server)
-    monkeypatch.setattr(notices, "get_executing_context", lambda: types.SimpleNamespace(node_id="5:3"))
+    monkeypatch.setattr(notices, "get_executing_context", lambda: types.SimpleNamespace(node_id="5:3", prompt_id=""))
     long_video(studio, "hello happy robot\nred moon")
     assert [(args[-1].segment, args[-1].segments) for args in calls] == [(1, 2), (2, 2)]
     texts = ["Segment 1 of 2: hello happy robot", "Segment 2 of 2: red moon", "2 segments, 3.6 s"]

@@ -11,9 +11,14 @@ the peak alone decides. AAC raises their peaks by at most 0.3 dB at 66 and 128 k
 Dimension key: B clips, C channels, N samples.
 """
 
+from collections.abc import Sequence
+from math import isfinite, log10
+from statistics import median
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchaudio.functional import loudness
 
 CEILING_DB = -3.0
 """Highest peak of generated sound, dB of full scale: lossy codecs raise peaks, and 1 dB is to stay free after that."""
@@ -23,6 +28,42 @@ LOOK_SECONDS = 0.02
 
 Longer than a voice's period, so that the gain does not follow the wave; shorter than a syllable.
 """
+
+LARGEST_GAIN_DB = 12.0
+"""Most that one part of a film is raised or lowered to the level of the others."""
+_SHORTEST_SECONDS = 0.4  # The block that loudness is measured in.
+_HEADROOM = 0.1
+
+
+def equal_loudness_gains(parts: Sequence[Tensor], sample_rate: int) -> list[float]:
+    """Gains that bring the parts of one film to the median of their loudness.
+
+    Args:
+        parts: What each part has of its own, at any level, (N_i,) each.
+        sample_rate: Hz.
+
+    Returns:
+        A factor for each part; 1 for one that is silent or shorter than 0.4 s, and where no other is heard.
+
+    Source: ITU-R BS.1770, gated, so that pauses do not count.
+    """
+    levels = [_loudness(part, sample_rate) for part in parts]
+    heard = [level for level in levels if level is not None]
+    if not heard:
+        return [1.0] * len(levels)
+    target = median(heard)
+    steps = [0.0 if level is None else target - level for level in levels]
+    return [10 ** (min(max(step, -LARGEST_GAIN_DB), LARGEST_GAIN_DB) / 20) for step in steps]
+
+
+def _loudness(part: Tensor, sample_rate: int) -> float | None:
+    """Loudness of sound (N,), LUFS; None where there is too little to measure."""
+    peak = float(part.abs().max()) if part.numel() else 0.0
+    if peak == 0 or len(part) < _SHORTEST_SECONDS * sample_rate:
+        return None
+    # torchaudio's filters clamp to full scale, which a part may exceed and its filtered form even more.
+    level = float(loudness(part[None].float() * (_HEADROOM / peak), sample_rate)) + 20 * log10(peak / _HEADROOM)
+    return level if isfinite(level) else None
 
 
 def under_ceiling(clips: Tensor) -> Tensor:
