@@ -34,6 +34,7 @@ AAC_FRAME = 1024
 """Samples over which AAC may smear sound that was given into what follows it."""
 MAKERS = ("UniAVGenDecode", "UniAVGenLongVideo")
 """Nodes whose second output is the sound of the clip."""
+SAVER = "UniAVGenSaveVideo"
 GIVER = "UniAVGenToonClip"
 """Node whose second output is sound that a template gives."""
 
@@ -90,11 +91,13 @@ def measure(options: Namespace) -> dict:
 
 
 def prepared(workflow: Workflow, seed: int, steps: int | None) -> Prompt:
-    """A template with a seed, steps, and its sounds saved without loss."""
+    """A template with a seed, steps, its sounds saved without loss, and its video with AAC."""
     nodes = copy.deepcopy(workflow)
     for number, node in workflow.items():
         changes = {"seed": seed} | ({"steps": steps} if steps else {})
         nodes[number]["inputs"] |= {name: value for name, value in changes.items() if name in node["inputs"]}
+        if node["class_type"] == SAVER:
+            nodes[number]["inputs"]["sound"] = "AAC"
         kind = "made" if node["class_type"] in MAKERS else "given"
         if node["class_type"] in (*MAKERS, GIVER):
             inputs = {"audio": [number, 1], "filename_prefix": f"levels/{kind}"}
