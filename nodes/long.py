@@ -104,11 +104,15 @@ class LongVideoNode(io.ComfyNode):
 
     @classmethod
     def validate_inputs(
-        cls, input_types: dict, size: dict | None = None, script: str | None = None, voice_text: str | None = None
+        cls,
+        input_types: dict | None = None,
+        size: dict | None = None,
+        script: str | None = None,
+        voice_text: str | None = None,
     ) -> bool | str:
         del size  # ComfyUI hands over what a group's name stands for
         fault = None if script is None else transcript_fault(script, field="script")
-        return links_fault(cls, input_types) or fault or field_fault(VOICE_TEXT, voice_text) or True
+        return links_fault(cls, input_types or {}) or fault or field_fault(VOICE_TEXT, voice_text) or True
 
     @classmethod
     def execute(

@@ -130,6 +130,7 @@ def ids_of(studio, text):
     return tokenize.pad_speech_ids(tokenize.speech_ids(text))
 
 
+SMALL = {"size": "free", "width": 64, "height": 64, "fit": "crop"}
 RAW, RAW_VOICE = "Café 2  “moon” ", " Hi 3 “fish”"
 
 
@@ -139,9 +140,7 @@ def sample_voice(studio, sound, node, as_released):
     if node == "Task":
         positive, negative = studio.texts(RAW)
         task = {"task": "speak with a voice", **inputs}
-        output = studio.nodes.task.Task.execute(
-            positive, negative, studio.video_codec, 64, 64, task, as_released=as_released
-        )
+        output = studio.nodes.task.Task.execute(positive, negative, studio.video_codec, SMALL, task, as_released)
         studio.sample(*output.args[:3], steps=2)
         return
     latent = studio.nodes.latent.EmptyLatent.execute(64, 64, 0.5625).args[0]
@@ -177,9 +176,7 @@ def test_as_released_holds_for_the_words_of_a_sound_and_of_a_kept_part(studio, s
     def text_of(name, field, **inputs):
         positive, negative = studio.texts("hello 2")
         task = {"task": name, **inputs}
-        output = studio.nodes.task.Task.execute(
-            positive, negative, studio.video_codec, 64, 64, task, as_released=as_released
-        )
+        output = studio.nodes.task.Task.execute(positive, negative, studio.video_codec, SMALL, task, as_released)
         speech = speech_of(studio, output)
         return getattr(speech, field), speech.text
 

@@ -76,6 +76,7 @@ def test_the_editor_is_told_when_the_run_ends(studio, clip, monkeypatch):
     host = studio.nodes.host.notices
     server = SimpleNamespace(client_id="editor", send_sync=lambda *message: sent.append(message))
     monkeypatch.setattr(host, "running_server", lambda: server)
+    monkeypatch.setattr(studio.nodes.host.check, "notices_before_sampling", lambda *_: [])  # of length and size
     sample(studio, patched(studio, (0.0, 0.0)), clip)
     notice = {"notice": f"The step cache saved 0 of {2 * STEPS} calls of the network."}
     assert sent == [(host.EVENT, notice, "editor")]

@@ -90,7 +90,8 @@ def test_a_long_video_says_once_what_holds_for_all_its_segments(said):
     graph = Graph()
     links = {name: graph.get("UniAVGenDecode", name) for name in ("video_codec", "audio_codec")}
     links |= {"model": graph.get("UniAVGenSampler", "model"), **graph.sampler_links()}
-    numbers = {"width": 64, "height": 64, "keep_seconds": 0.5625, "seed": 0, "steps": 1, "shift": 5.0}
+    size = {"size": "free", "size.width": 64, "size.height": 64, "size.fit": "crop"}
+    numbers = {**size, "keep_seconds": 0.5625, "seed": 0, "steps": 1, "shift": 5.0}
     graph.add(
         "UniAVGenLongVideo", **links, **numbers, **GUIDANCE, segment_seconds=2.3125, script="red moon\nbye bye",
         length="full segments",
