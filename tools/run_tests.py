@@ -12,6 +12,10 @@ from .chromium import ensure_chromium
 from .console import Console
 from .environment import ROOT
 
+IN_PARALLEL = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+"""For the whole suite: most tests compute in one thread, and a file's tests share what they prepare. In order of names, because
+the files with the fewest tests, which would come last, are among the longest."""
+
 
 class Tally:
     """Counts outcomes while pytest runs."""
@@ -42,8 +46,15 @@ def main(arguments: Sequence[str], console: Console) -> int:
     as_json = "--json" in arguments
     ensure_chromium(console)
     tally = Tally()
-    status = int(pytest.main([argument for argument in arguments if argument != "--json"], plugins=[tally]))
+    chosen = [argument for argument in arguments if argument != "--json"]
+    parallel = [] if any(map(_names_tests, chosen)) else IN_PARALLEL
+    status = int(pytest.main([*parallel, *chosen], plugins=[tally]))
     if as_json:
         seconds = {**console.seconds, "tests": round(time.monotonic() - started, 2)}
         print(json.dumps({"status": status, **tally.outcomes, "seconds": seconds}), flush=True)
     return status
+
+
+def _names_tests(argument: str) -> bool:
+    """Whether an argument for pytest says which tests to run, or how many at once."""
+    return (ROOT / argument.split("::")[0]).exists() or argument.startswith(("-n", "--pdb"))
