@@ -13,8 +13,10 @@ from .console import Console
 from .environment import ROOT
 
 IN_PARALLEL = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
-"""For the whole suite: most tests compute in one thread, and a file's tests share what they prepare. In order of names, because
-the files with the fewest tests, which would come last, are among the longest."""
+"""For the whole suite: most tests compute in one thread, and a file's tests share what they prepare.
+
+In order of names: the files with the fewest tests, which would come last, are among the longest.
+"""
 
 
 class Tally:
