@@ -65,7 +65,8 @@ def task_options() -> list[io.DynamicCombo.Option]:
                 io.Audio.Input(
                     "sound",
                     optional=True,
-                    tooltip="What is heard; it comes back as it is. Write down what is said in it: see sound_text.",
+                    tooltip="The sound that drives the lips. Decode returns it sample for sample, and 'UniAVGen Save "
+                    "Video' stores it without loss. Write down what is said in it: see sound_text.",
                 ),
                 io.Combo.Input("length", options=[SOUND_LENGTH, SET_LENGTH], tooltip="How long the clip becomes."),
                 _seconds("Length where it is set: a longer sound is cut, after a shorter one more is generated."),
@@ -78,12 +79,22 @@ def task_options() -> list[io.DynamicCombo.Option]:
             ],
         ),
         io.DynamicCombo.Option(
-            "dub a video", [io.Video.Input("video", tooltip="Gets a sound; its frames come back as they are.")]
+            "dub a video",
+            [
+                io.Video.Input(
+                    "video",
+                    tooltip="The video to dub. Decode returns its frames bit for bit, and 'UniAVGen Save Video' copies "
+                    "its video stream.",
+                )
+            ],
         ),
         io.DynamicCombo.Option(
             "continue a clip",
             [
-                io.Video.Input("video", tooltip="The clip that goes on; it comes back as it is."),
+                io.Video.Input(
+                    "video",
+                    tooltip="The clip to continue. Decode returns it bit for bit; in the saved file it is encoded again.",
+                ),
                 _seconds("How much of its end the model sees.", "keep_seconds", 0.5625),
                 _seconds("How much is generated after it.", default=1.5),
                 io.Combo.Input("result", options=[WHOLE, NEW], tooltip="What the result holds."),

@@ -72,9 +72,10 @@ def words_notice(known: KnownText | None, conditioning: Sequence[Mapping]) -> st
     if not unknown:
         return None
     more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
+    named = ", ".join(f'"{word}"' for word in unknown[:SHOWN])
     return (
         f"This model was trained on {len(known.words)} words and will say others wrongly, here: "
-        f"{', '.join(unknown[:SHOWN])}{more}. It knows, in lower case and without punctuation: "
+        f"{named}{more}. It knows, in lower case and without punctuation: "
         f"{', '.join(known.words)}."
     )
 

@@ -38,7 +38,7 @@ def short(studio, transcript, seconds=0.8125, **more):
 def test_words_that_the_model_does_not_know_are_told_with_those_it_knows(studio, told):
     short(studio, "good red day", 1.3125)
     (notice,) = told
-    assert "here: good, day." in notice
+    assert 'here: "good", "day".' in notice
     assert ", ".join(WORDS) in notice
 
 
@@ -160,4 +160,4 @@ def test_in_a_real_run_the_sampler_tells_of_unknown_words(server):
         Graph(steps=1).set("UniAVGenSpeechText", transcript="good red day").set("UniAVGenEmptyLatent", seconds=1.3125)
     )
     server.run(graph.nodes, on_event=lambda kind, data: told.append(data) if kind == "uniavgen.notice" else None)
-    assert any("here: good, day." in data["notice"] for data in told)
+    assert any('here: "good", "day".' in data["notice"] for data in told)
