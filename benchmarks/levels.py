@@ -63,7 +63,7 @@ class Levels:
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """What is made."""
+    """Add the options that choose templates, takes and steps."""
     parser.add_argument("--templates", nargs="+", default=list(TEMPLATES), choices=list(TEMPLATES), metavar="NAME")
     parser.add_argument("--takes", type=int, default=1, help="clips of each template, from seed 1")
     parser.add_argument("--steps", type=int, help="sampling steps; the templates' own if left out")

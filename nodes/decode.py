@@ -81,7 +81,7 @@ class Decode(io.ComfyNode):
 
 
 def notices_of(waveforms: Tensor) -> list[str]:
-    """What to say of generated sound, (B, 1, N)."""
+    """Notices about generated sound, (B, 1, N)."""
     silent = [str(number) for number, waveform in enumerate(waveforms, 1) if waveform.abs().max() < SILENT_PEAK]
     if not silent:
         return []

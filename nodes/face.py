@@ -211,7 +211,7 @@ def chosen(tracks: list[Track], number: int) -> list[Track]:
 
 
 def notice_of_ghosts(count: int, fewest: int) -> str:
-    """What was left out, and how to keep it."""
+    """Notices about faces that were left out, and how to keep them."""
     faces = "1 thing that was" if count == 1 else f"{count} things that were"
     return f"Left out {faces} taken for a face in fewer than {fewest} frames. To keep them, set fewest_frames to 1."
 

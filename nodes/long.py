@@ -41,7 +41,7 @@ AS_NEEDED, FULL = "as the text needs", "full segments"
 FOLDER = "uniavgen"
 """Within ComfyUI's output folder."""
 CONTENT = "sound at the mel's level"
-"""What segments hold, as a part of their key: those of earlier versions have clipped sound."""
+"""Version of the content of stored segments, a part of their key: earlier ones have clipped sound."""
 
 
 class LongVideoNode(io.ComfyNode):
@@ -181,7 +181,7 @@ class SegmentSampler:
 
 
 def untrained(model: ModelPatcher, frames: list[int], size: tuple[int, int]) -> list[str]:
-    """What to say of segments of these lengths, video frames, once for all of them."""
+    """Notices about segments of these lengths, video frames, once for all of them."""
     clips = model.model.model_config.clips
     notices = [notices_of_clip(clips, length, size, SEGMENTS) for length in (max(frames), min(frames))]
     return list(dict.fromkeys(notice for both in notices for notice in both))

@@ -93,7 +93,7 @@ def task_options() -> list[io.DynamicCombo.Option]:
             [
                 io.Video.Input(
                     "video",
-                    tooltip="The clip to continue. Decode returns it bit for bit; in the saved file it is encoded again.",
+                    tooltip="The clip to continue. Decode returns it bit for bit; the saved file encodes it again.",
                 ),
                 _seconds("How much of its end the model sees.", "keep_seconds", 0.5625),
                 _seconds("How much is generated after it.", default=1.5),

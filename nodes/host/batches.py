@@ -1,4 +1,4 @@
-"""What is said where a node uses the first of several pictures or sounds."""
+"""Notices where a node uses only the first of several pictures or sounds."""
 
 from torch import Tensor
 

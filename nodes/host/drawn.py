@@ -25,7 +25,7 @@ PHOTOGRAPH = (
 
 
 def notices_of_picture(video_codec: Any, pictures: Tensor | None) -> list[str]:
-    """What to say of a picture of a person; nothing where the codec is not the bundled one.
+    """Notices about a picture of a person; none where the codec is not the bundled one.
 
     Args:
         video_codec: A video codec of ours.

@@ -1,4 +1,4 @@
-"""What a model was taught to say, where that is little: its words, and how long the text of a reference voice may be.
+"""Limits of a model that was taught few words: which these are, and the longest text of a reference voice.
 
 The released model reads any text and has no such limits.
 """
@@ -35,7 +35,7 @@ class KnownText:
 
 
 TOON_TEXT = replace(TOON.text, position_offset=13.3, position_scale=5.97)
-"""How the bundled model reads; its file is older than the metadata that says what it knows."""
+"""Text geometry of the bundled model, whose file is older than the metadata that says what it knows."""
 TOON_KNOWS = KnownText(
     words=(
         "hello", "bye", "yes", "no", "happy", "nice", "one", "two", "four", "five", "seven", "nine",
@@ -46,7 +46,7 @@ TOON_KNOWS = KnownText(
 
 
 def known_text_of(config: TextConfig, metadata: Mapping[str, str]) -> KnownText | None:
-    """What a checkpoint's metadata says that its model knows, or what the bundled model does; None for any text.
+    """Read the texts a model knows from its checkpoint's metadata, or take the bundled model's; None for any text.
 
     Args:
         config: How the model reads.

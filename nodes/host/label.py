@@ -1,4 +1,4 @@
-"""What a file says about how it was made: the digital source type of the IPTC.
+"""The IPTC digital source type, with which a file says how it was made.
 
 Source: IPTC Photo Metadata Standard, 'Digital Source Type', and its vocabulary cv.iptc.org/newscodes/digitalsourcetype;
 for the place in an mp4 file, Adobe's XMP Specification, part 3, section 'MPEG-4'.

@@ -221,7 +221,7 @@ class UniAVGenConfig(comfy.supported_models_base.BASE):
     supported_inference_dtypes = [torch.bfloat16, torch.float16, torch.float32]  # noqa: RUF012
 
     clips: TrainedOn | None = None
-    """What the model was trained on; None where that is not known."""
+    """Clips the model was trained on; None where they are not known."""
 
     def __init__(self, network_config: ModelConfig) -> None:
         super().__init__({"image_model": KEY, "network_config": network_config})

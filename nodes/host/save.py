@@ -1,4 +1,4 @@
-"""How a clip is written: what of it is copied, what is encoded, and what the user should know about it.
+"""Plans and writes the file of a clip: which parts are copied, which are encoded, and notices for the user.
 
 Dimension key: F video frames, H and W pixel rows and columns, C channels, N samples.
 """
@@ -30,7 +30,7 @@ SAME_RATE = 1e-6
 
 @dataclass(frozen=True)
 class Clip:
-    """What is to be saved.
+    """A clip to save.
 
     Attributes:
         images: Pictures in [0, 1], (F, H, W, 3).
@@ -92,7 +92,7 @@ def exact_rate(fps: float, given: Fraction | None) -> Fraction:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a clip is written.
+    """The plan of a file.
 
     Attributes:
         pictures: Frames to encode, or packets of the original to copy.
@@ -189,7 +189,7 @@ def save(plan: Plan, path: Path, tags: Mapping[str, str]) -> list[str]:
 
 
 def _stepper(frames: int) -> Callable[[], None]:
-    """What is called once a frame: moves the progress bar, and ends the run when it was cancelled."""
+    """Return a callback for every frame that moves the progress bar, and ends the run when it was cancelled."""
     bar = comfy.utils.ProgressBar(frames)
 
     def step() -> None:

@@ -1,4 +1,4 @@
-"""What every task starts from: conditionings, a codec for pictures, and a size.
+"""The start of every task: conditionings, a codec for pictures, and a size.
 
 Dimension key: F video frames, H and W pixel rows and columns, T video latents, h and w latent rows and columns.
 """
@@ -19,7 +19,7 @@ from .size import STRETCH, ClipSize, size_of
 
 @dataclass(frozen=True)
 class Scene:
-    """What every task starts from.
+    """Conditionings, codec and size that a task starts from.
 
     Attributes:
         positive: CONDITIONING with caption and transcript.

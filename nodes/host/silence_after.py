@@ -25,7 +25,7 @@ from .tracks import MASK
 LATENT = 1
 """Place of the latent among an OUTER_SAMPLE's arguments, where ``MASK`` is that of the noise mask."""
 MARGIN_SECONDS = 0.3
-"""How much longer than expected a text may sound."""
+"""Time that a text may take beyond its expected end."""
 TOLD_SECONDS = 2.0
 """Silence that is worth a notice."""
 
@@ -62,7 +62,7 @@ def silence_after_speech(execute: Callable, *args: Any, latent_shapes: Sequence 
 
 
 def _ends(speeches: Sequence[tuple[Speech, ...]], shape: Sequence[int], config: TextConfig) -> list[int | None]:
-    """Where each track's text ends, within the clip; of several conditionings the last end counts."""
+    """Mel frame at which each track's text ends, within the clip; of several conditionings the last end counts."""
     ends: list[int | None] = []
     for track in range(shape[1]):
         found = [end_of_speech(run[min(track, len(run) - 1)], config) for run in speeches]

@@ -1,4 +1,4 @@
-"""How large a clip becomes, and what that crops off its picture.
+"""The size of a clip, and what that crops off its picture.
 
 Dimension key: F pictures, H and W pixel rows and columns.
 """
@@ -28,7 +28,7 @@ NOTICED_SHARE = 0.05
 
 @dataclass(frozen=True)
 class ClipSize:
-    """How large a clip becomes.
+    """The chosen size of a clip.
 
     Attributes:
         kind: ``as the picture``, a key of ``PROPORTIONS``, or ``free``.
@@ -80,7 +80,7 @@ class ClipSize:
         return ClipSize(FREE, *size, fit)
 
     def notices(self, video_codec: Any, picture: tuple[int, int] | None, what: str) -> list[str]:
-        """What the user should know of this size for a picture; ``what`` it is called, such as ``the image``."""
+        """Notices about this size for a picture that messages call ``what``, such as ``the image``."""
         size = self.resolved(video_codec, picture)
         if picture is None:
             return [_no_picture(size)] if self.kind == AS_THE_PICTURE else []
@@ -113,7 +113,7 @@ def size_of(pictures: Tensor) -> tuple[int, int]:
 
 
 def crop_notices(what: str, picture: tuple[int, int], size: tuple[int, int], fit: str, remedy: str) -> list[str]:
-    """What a crop takes of a picture, where that is worth a word.
+    """Notices about what a crop takes of a picture, where it is much.
 
     Args:
         what: What the picture is called, such as ``the image``.

@@ -52,7 +52,7 @@ def require_audio_codec(codec: Any) -> None:
 
 
 def links_fault(node: type[io.ComfyNode], linked: Mapping[str, str]) -> str | None:
-    """What is wrong with the types that are linked to a node, before anything runs; None if nothing is.
+    """Find a fault in the types that are linked to a node, before anything runs; None if there is none.
 
     Args:
         node: The node; a node whose ``validate_inputs`` takes ``input_types`` has to check them all.

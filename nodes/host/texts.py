@@ -89,7 +89,7 @@ def field_fault(field: str, text: str | None) -> str | None:
 
 
 def transcript_fault(transcript: str, spell_out: bool = True, field: str = "transcript") -> str | None:
-    """What is wrong with a transcript, in words for the user; None if nothing is."""
+    """The fault of a transcript, in words for the user; None if it has none."""
     if not transcript.strip():
         return f"The {field} is empty. Write what the person says; the caption goes into the text encoder."
     try:

@@ -18,7 +18,7 @@ SAID = "uniavgen_said"
 
 @dataclass(frozen=True)
 class Advice:
-    """What to do about a clip of the wrong length, a sentence each.
+    """Remedies for a clip of the wrong length, a sentence each.
 
     Attributes:
         longer: If it is longer than what was trained.
@@ -51,7 +51,7 @@ SEGMENTS = Advice(
 
 
 def notices_of_clip(seen: TrainedOn | None, frames: int, size: tuple[int, int], advice: Advice) -> list[str]:
-    """What to say of the length and the size of a clip.
+    """Notices about the length and the size of a clip.
 
     Args:
         seen: What the model was trained on; None where that is not known.
@@ -78,7 +78,7 @@ def notices_of_clip(seen: TrainedOn | None, frames: int, size: tuple[int, int], 
 
 
 def notices_before_sampling(guider: Any, shapes: Sequence[tuple[int, ...]], mask: Tensor | None) -> list[str]:
-    """What to say of a latent that is about to be sampled, unless its node has said it.
+    """Notices about a latent that is about to be sampled, unless its node has given them.
 
     Args:
         guider: ComfyUI's guider.

@@ -28,9 +28,9 @@ MOST_TOKENS = 512
 PAD, END = 0, 1
 KEY = "umt5xxl"
 PIECES = "uniavgen_pieces"
-"""Where the tokenizer finds its ``Pieces`` in ComfyUI's ``tokenizer_data``."""
+"""Key of the tokenizer's ``Pieces`` in ComfyUI's ``tokenizer_data``."""
 MODEL_CONFIG = f"{KEY}_model_config"
-"""Where ComfyUI's text encoder looks for other sizes than umT5-xxl's."""
+"""Key under which ComfyUI's text encoder looks for other sizes than umT5-xxl's."""
 
 
 class CaptionPieces(sd1_clip.SDTokenizer):

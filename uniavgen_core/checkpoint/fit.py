@@ -1,4 +1,4 @@
-"""How a file's tensors fit a network: what the network needs must be there, what it does not need is named."""
+"""The fit of a file's tensors to a network: those it needs must be there, those it does not need are named."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ PLAIN_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 @dataclass(frozen=True)
 class Fit:
-    """How the tensors of a file fit a network that can be loaded from them.
+    """The fit of a file's tensors to a network that can be loaded from them.
 
     Attributes:
         unused: Names in the file that the network has no place for.
@@ -37,7 +37,7 @@ class Fit:
         return kept | {name: torch.zeros(tuple(shape), dtype=dtype) for name, shape in self.absent.items()}
 
     def notices(self, name: str) -> list[str]:
-        """What to tell the user, in whole sentences; nothing where the file fits exactly.
+        """Notices for the user, whole sentences; none where the file fits exactly.
 
         Args:
             name: The file's or folder's.

@@ -10,7 +10,7 @@ from ..config import RELEASED, BranchConfig, ModelConfig, TextConfig, from_dict,
 
 METADATA_KEY = "uniavgen_config"
 KNOWN_TEXT_KEY = "uniavgen_known_text"
-"""What a model trained on few texts knows: JSON of its ``words`` and its ``longest_voice_text``, or ``{}`` for any."""
+"""Key of the texts a model knows: JSON of ``words`` and ``longest_voice_text``, or ``{}`` for any text."""
 PREVIEW_KEY = "uniavgen_preview"
 """Colours of previews, JSON of ``factors`` and ``bias``: linear in the latent, in [-1, 1]."""
 RELEASED_HEAD_DIM = 128

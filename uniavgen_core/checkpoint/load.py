@@ -21,7 +21,7 @@ from .fit import Fit, check_fit, misfit
 from .geometry import Contents, Network, Shapes, config_from_shapes, hint_of, metadata_of, network_of
 
 OPTIONAL = frozenset(("audio_padding",))
-"""What the release pads batches of sounds of different lengths with; no pass of one sound reads it."""
+"""Tensors that only pad batches of sounds of different lengths in the release; no pass of one sound reads them."""
 QUANTISATION_SUFFIXES = (
     ".comfy_quant",
     ".weight_scale",

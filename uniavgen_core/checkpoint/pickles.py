@@ -11,7 +11,7 @@ from torch import Tensor
 from .files import CheckpointError
 
 REFUSED_CODE = re.compile(r"GLOBAL ([\w.]+)")
-"""Where PyTorch's message names the function or class that a pickle asks for."""
+"""Pattern of the function or class that a pickle asks for, in PyTorch's message."""
 
 
 def read_pickle(path: Path | str) -> dict[str, Tensor]:

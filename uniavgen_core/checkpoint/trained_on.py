@@ -79,7 +79,7 @@ KNOWN = {_sizes_of(TOON): BUNDLED_CLIPS, _sizes_of(RELEASED): RELEASED_CLIPS}
 
 
 def trained_on(config: ModelConfig, metadata: Mapping[str, str] | None = None) -> TrainedOn | None:
-    """What a file's model was trained on; None where that is not known.
+    """Clips that a file's model was trained on; None where they are not known.
 
     Args:
         config: The model's configuration.
@@ -100,7 +100,7 @@ def metadata_of_clips(seen: TrainedOn) -> dict[str, str]:
 
 
 def clips_of_latents(shapes: Iterable[tuple[int, int, int]]) -> TrainedOn | None:
-    """What a model sees that is trained on latents of these shapes (T, H, W); None if it sees nothing.
+    """Clips that a model sees in a training on latents of these shapes (T, H, W); None if it sees none.
 
     Sizes of one shorter side, as of clips that keep their proportions, are told by that side.
     """

@@ -50,14 +50,14 @@ def carry_over_joins(frames: Tensor, own: Tensor, version: Version, fps: float, 
 
 
 def _loss(kept: Tensor, generated: Tensor, enlarged: float) -> Tensor:
-    """What the codec loses of a frame (H, W, 3), and nothing where it shows something else than its version."""
+    """Loss of a frame (H, W, 3) in the codec, and nothing where it shows something else than its version."""
     loss = kept - generated
     unlike = _average(loss, max(1, round(_DETAIL * enlarged))).abs().mean(-1, keepdim=True)
     return loss * torch.exp(-(unlike / _UNLIKE).square())
 
 
 def _still(before: Tensor, after: Tensor) -> Tensor:
-    """How little the picture (H, W, 3) has changed around every pixel, from 1 for not at all towards 0, (H, W, 1)."""
+    """Stillness of the picture (H, W, 3) around every pixel, from 1 for no change towards 0, (H, W, 1)."""
     change = _average((after - before).abs().mean(-1, keepdim=True), _AROUND)
     return torch.exp(-(change / _MOVED).square())
 

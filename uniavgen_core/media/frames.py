@@ -199,7 +199,7 @@ def crop_to_shape(frames: Tensor, width: int, height: int) -> Tensor:
 
 
 def crop_box(size: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Where ``crop_to_shape`` cuts: left, top, width and height of what it keeps of a picture.
+    """Left, top, width and height of what ``crop_to_shape`` keeps of a picture.
 
     Args:
         size: Width and height of the picture, pixels.

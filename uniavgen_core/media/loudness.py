@@ -24,7 +24,7 @@ CEILING_DB = -3.0
 """Highest peak of generated sound, dB of full scale: lossy codecs raise peaks, and 1 dB is to stay free after that."""
 CEILING = 10 ** (CEILING_DB / 20)
 LOOK_SECONDS = 0.02
-"""How far to either side of a peak the limiter lowers its gain.
+"""Time to either side of a peak over which the limiter lowers its gain.
 
 Longer than a voice's period, so that the gain does not follow the wave; shorter than a syllable.
 """

@@ -129,7 +129,7 @@ def read_note(home: Path) -> tuple[ModelConfig, LoraPlan | None]:
 
 
 def read_metadata(home: Path) -> dict[str, str]:
-    """What the run in a folder adds to the metadata of its exported files; see ``read_note``."""
+    """Read the metadata that the run in a folder adds to its exported files; see ``read_note``."""
     return _note_of(home).get("metadata", {})
 
 
