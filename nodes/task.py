@@ -50,6 +50,8 @@ def _voice() -> list[io.Input]:
     ]
 
 
+DUBBED = "The video to dub. Decode returns its frames bit for bit, and 'UniAVGen Save Video' copies its video stream."
+CONTINUED = "The clip to continue. Decode returns it bit for bit; the saved file encodes it again."
 PERSON = "The person, and the first frame. Without one, the caption alone says who it is."
 
 
@@ -78,23 +80,11 @@ def task_options() -> list[io.DynamicCombo.Option]:
                 ),
             ],
         ),
-        io.DynamicCombo.Option(
-            "dub a video",
-            [
-                io.Video.Input(
-                    "video",
-                    tooltip="The video to dub. Decode returns its frames bit for bit, and 'UniAVGen Save Video' copies "
-                    "its video stream.",
-                )
-            ],
-        ),
+        io.DynamicCombo.Option("dub a video", [io.Video.Input("video", tooltip=DUBBED)]),
         io.DynamicCombo.Option(
             "continue a clip",
             [
-                io.Video.Input(
-                    "video",
-                    tooltip="The clip to continue. Decode returns it bit for bit; the saved file encodes it again.",
-                ),
+                io.Video.Input("video", tooltip=CONTINUED),
                 _seconds("How much of its end the model sees.", "keep_seconds", 0.5625),
                 _seconds("How much is generated after it.", default=1.5),
                 io.Combo.Input("result", options=[WHOLE, NEW], tooltip="What the result holds."),
