@@ -4,7 +4,9 @@ import argparse
 import json
 import sys
 
-from . import cpu, cuda, flops, levels, memory, roofline, steps, train
+from studies.few_steps import __main__ as steps
+
+from . import cpu, cuda, flops, levels, memory, roofline, train
 
 MEASUREMENTS = {
     "flops": flops,

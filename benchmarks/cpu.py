@@ -15,7 +15,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from uniavgen_core.checkpoint.wan import wan_names
+from uniavgen_core.checkpoint.wan_files import wan_names
 from uniavgen_core.config import RELEASED, BranchConfig, Interaction, ModelConfig
 from uniavgen_core.layers.backend import TORCH, Backend
 from uniavgen_core.model.initialize import initialize

@@ -24,7 +24,7 @@ from tools.environment import ROOT, current
 from tools.template_graphs import TEMPLATES
 from tools.workflow import Workflow, read_workflow
 from uniavgen_core.evaluation.clip_file import read_sound
-from uniavgen_core.media.loudness import CEILING_DB
+from uniavgen_core.media.audio.loudness import CEILING_DB
 
 FULL_SCALE = 0.999
 """Samples at or above count as cut off."""

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tools.comfyui_modules import comfyui_arguments
 from tools.pack import load_pack
-from uniavgen_core.checkpoint.quantize import FORMATS, QuantizeConfig
+from uniavgen_core.checkpoint.quantize_fp8 import FORMATS, QuantizeConfig
 from uniavgen_core.config import ModelConfig
 from uniavgen_core.layers.backend import Backend
 from uniavgen_core.model.joint import JointModel
 
-from .comfyui import comfyui_arguments
 from .memory import quantised_layers
 
 VideoPass = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -101,7 +101,7 @@ def diffusers_wan(config: ModelConfig, device: str, dtype: torch.dtype) -> Video
 
 def comfy_backend(operations: Any, device: str, dtype: torch.dtype) -> Backend:
     """What the pack builds our network from: ComfyUI's layers, and the attention and kernels that it chooses."""
-    return load_pack().nodes.host.backend.host_backend(operations, dtype, device)
+    return load_pack().nodes.host.model.comfy_backend.host_backend(operations, dtype, device)
 
 
 def plain_backend(device: str, dtype: torch.dtype) -> Backend:

@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from tools.pack import load_pack
-from uniavgen_core.checkpoint.wan import wan_names
+from uniavgen_core.checkpoint.wan_files import wan_names
 from uniavgen_core.config import RELEASED, ModelConfig
 from uniavgen_core.model.alignment import context_groups
 from uniavgen_core.model.joint import JointModel
@@ -116,7 +116,7 @@ def passes_of(config: ModelConfig, shape: AVShape, device: str = "cuda") -> dict
 
 def with_kernels() -> AbstractContextManager:
     """Let ComfyUI's kernels run, which it has only where there is a card."""
-    return patch.object(load_pack().nodes.host.backend, "fused", lambda *_: True)
+    return patch.object(load_pack().nodes.host.model.comfy_backend, "fused", lambda *_: True)
 
 
 def report(config: ModelConfig, shape: AVShape, teraflop: float, terabyte: float) -> dict:

@@ -26,8 +26,8 @@ from uniavgen_core.model.initialize import initialize
 from uniavgen_core.model.joint import Conditions, JointModel
 from uniavgen_core.shapes import AVShape
 from uniavgen_core.training.estimate import DEVICES, Estimate, RunSize, estimate
+from uniavgen_core.training.gradient_checkpointing import RecomputedModel
 from uniavgen_core.training.loss import face_mask_loss, velocity_loss
-from uniavgen_core.training.recomputed import RecomputedModel
 
 TERA, GIGA = 1e12, 1e9
 RATE, DECAY, CLIP, SHIFT, MASK_WEIGHT = 5e-6, 0.01, 1.0, 5.0, 0.1

@@ -2,22 +2,22 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from .cache import StepCacheNode
-from .condition import ReferenceImage, SpeechText
 from .decode import Decode
-from .emotion import Emotion
-from .face import FindFaces
-from .face_show import MaskOverlay, ShowFaceMask
+from .emotion_caption import Emotion
+from .empty_latent import EmptyLatent
+from .face_overlay import MaskOverlay, ShowFaceMask
+from .find_faces import FindFaces
 from .keep import Keep
-from .latent import EmptyLatent
-from .load import LoadAudioCodec, LoadModel, LoadTextEncoder, LoadVideoCodec
-from .long import LongVideoNode
-from .portrait import ToonClip, ToonPortrait
-from .sample import Guidance, Guider, Sampler, Sigmas
-from .save import SaveVideo
+from .lip_sync_meter import SyncMeter
+from .loaders import LoadAudioCodec, LoadModel, LoadTextEncoder, LoadVideoCodec
+from .long_video import LongVideoNode
+from .samplers import Guidance, Guider, Sampler, Sigmas
+from .save_video import SaveVideo
 from .speakers import OneSpeaker, Speakers, SteerFace
-from .sync import SyncMeter
+from .speech_and_reference import ReferenceImage, SpeechText
+from .step_cache_node import StepCacheNode
 from .task import Task
+from .toon_examples import ToonClip, ToonPortrait
 from .voice import ReferenceVoice
 
 NODES: list[type[io.ComfyNode]] = [

@@ -4,18 +4,18 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..uniavgen_core.media.sound import Sound
+from ..uniavgen_core.media.audio.sound import Sound
 from ..uniavgen_core.shapes import SAMPLE_RATE
-from .host.given import Given, GivenType
-from .host.latent import split
-from .host.notices import with_notices
-from .host.sockets import (
+from .host.media.codec_sockets import (
     audio_codec_input,
     links_fault,
     require_audio_codec,
     require_video_codec,
     video_codec_input,
 )
+from .host.media.source_media import Given, GivenType
+from .host.notices import with_notices
+from .host.sampling.joint_latent import split
 
 SILENT_PEAK = 1e-3
 

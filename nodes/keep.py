@@ -3,13 +3,13 @@
 from comfy_api.latest import io
 
 from ..uniavgen_core.config import Interaction
-from ..uniavgen_core.media.spans import parse_spans
-from .host.conditions import has_speech, set_pass, set_speech
-from .host.given import GivenType
-from .host.keep import Kept, interaction_of, keep_spans
+from ..uniavgen_core.media.time_spans import parse_spans
+from .host.conditioning.pass_settings import has_speech, set_pass, set_speech
+from .host.conditioning.spoken_texts import NO_SOUND_WORDS
+from .host.media.codec_sockets import links_fault, require_video_codec, video_codec_input
+from .host.media.source_media import GivenType
 from .host.notices import with_notices
-from .host.sockets import links_fault, require_video_codec, video_codec_input
-from .host.texts import NO_SOUND_WORDS
+from .host.tasks.keep_spans import Kept, interaction_of, keep_spans
 
 SPANS = 'Seconds, such as "0-1.5, 3-4", "2-" (to the end) or "all"; empty for nothing.'
 

@@ -3,13 +3,13 @@
 from comfy_api.latest import io
 
 from ..uniavgen_core.model.face_mask import SteeringMode
-from ..uniavgen_core.text.prepare import prepare_transcript
-from .host.conditions import FACE_MASK_KEY, Steering, set_pass, set_values
-from .host.latent import split
+from ..uniavgen_core.text.transcript import prepare_transcript
+from .host.conditioning.pass_settings import FACE_MASK_KEY, Steering, set_pass, set_values
+from .host.conditioning.speaker_tracks import Speaker, SpeakerType, latent_mask, set_speakers
+from .host.conditioning.spoken_texts import VOICE_TEXT, field_fault, prepare_voice_text, transcript_fault
 from .host.notices import with_notices
-from .host.speakers import Speaker, SpeakerType, latent_mask, set_speakers
-from .host.tasks import voice_mel
-from .host.texts import VOICE_TEXT, field_fault, prepare_voice_text, transcript_fault
+from .host.sampling.joint_latent import split
+from .host.tasks.task_setup import voice_mel
 
 MOST_SPEAKERS = 4
 

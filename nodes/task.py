@@ -4,14 +4,16 @@ from collections.abc import Callable
 
 from comfy_api.latest import io
 
-from .host.batches import only_the_first
-from .host.conditions import unprepared
-from .host.drawn import notices_of_picture
-from .host.given import GivenType
+from .empty_latent import LONGEST, SHORTEST
+from .host.conditioning.pass_settings import unprepared
+from .host.conditioning.spoken_texts import WITHOUT_WORDS
+from .host.media.batch_notices import only_the_first
+from .host.media.codec_sockets import links_fault, require_video_codec, video_codec_input
+from .host.media.drawn_pictures import notices_of_picture
+from .host.media.source_media import GivenType
 from .host.notices import with_notices
-from .host.scene import Scene
-from .host.sockets import links_fault, require_video_codec, video_codec_input
-from .host.tasks import (
+from .host.tasks.task_scene import Scene
+from .host.tasks.task_setup import (
     Continuation,
     Prepared,
     continue_clip,
@@ -21,9 +23,7 @@ from .host.tasks import (
     speak_with_voice,
     with_voice,
 )
-from .host.texts import WITHOUT_WORDS
-from .latent import LONGEST, SHORTEST
-from .size import chosen_size, size_input
+from .size_input import chosen_size, size_input
 
 SOUND_LENGTH, SET_LENGTH = "as long as the sound", "as set in seconds"
 WHOLE, NEW = "the whole clip", "from the kept part on"

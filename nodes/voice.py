@@ -3,10 +3,10 @@
 from comfy_api.latest import io
 
 from ..uniavgen_core.config import Interaction
-from .host.conditions import REFERENCE_VOICE_KEY, set_pass, set_speech, set_values, unprepared
+from .host.conditioning.pass_settings import REFERENCE_VOICE_KEY, set_pass, set_speech, set_values, unprepared
+from .host.conditioning.spoken_texts import VOICE_TEXT, field_fault, prepare_voice_text
 from .host.notices import with_notices
-from .host.tasks import NO_VOICE, voice_mel
-from .host.texts import VOICE_TEXT, field_fault, prepare_voice_text
+from .host.tasks.task_setup import NO_VOICE, voice_mel
 
 
 class ReferenceVoice(io.ComfyNode):

@@ -13,10 +13,10 @@ FLOORS = [
     {"config", "shapes"},
     {"layers"},
     {"model", "diffusion"},
-    {"checkpoint", "media", "text", "toon"},
+    {"checkpoint", "media", "text"},
+    {"bundled"},
     {"pipeline", "training"},
     {"evaluation"},
-    {"ablation"},
 ]
 CORE = {
     path: path.relative_to(ROOT / "uniavgen_core").with_suffix("").parts
@@ -24,7 +24,9 @@ CORE = {
 }
 NODES = sorted((ROOT / "nodes").rglob("*.py"))
 SHIPPED = [ROOT / "__init__.py", *NODES, *CORE]
-SOURCES = [*SHIPPED, ROOT / "dev.py", *(ROOT / "tools").glob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+GUESTS = [path for folder in ("toon", "studies") for path in sorted((ROOT / folder).rglob("*.py"))]
+WORKSHOP = [path for folder in ("tools", "benchmarks") for path in sorted((ROOT / folder).rglob("*.py"))]
+SOURCES = [*SHIPPED, *GUESTS, *WORKSHOP, ROOT / "dev.py"]
 
 MAX_FUNCTION_LINES, MAX_FILE_LINES, MAX_PARAMETERS = 50, 300, 6
 HOST = {"comfy", "comfy_api", "comfy_extras", "comfy_execution", "folder_paths", "nodes", "server", "node_helpers"}
@@ -97,10 +99,27 @@ def test_floors_import_only_downwards_without_circles():
 
 
 def test_the_pack_imports_itself_only_relatively():
-    own = {"uniavgen_core", "tools", "benchmarks", "tests"}
+    own = {"uniavgen_core", "toon", "studies", "tools", "benchmarks", "tests"}
     for path in SHIPPED:
         roots = {parts[0] for level, parts in imports(path) if level == 0}
         assert not roots & own, f"{name(path)}: ComfyUI names the package after its path"
+
+
+def test_the_toon_uses_the_method_and_the_studies_use_both():
+    own = {"uniavgen_core", "nodes", "toon", "studies", "tools", "benchmarks", "tests"}
+    allowed = {"toon": {"uniavgen_core"}, "studies": {"uniavgen_core", "toon", "tools"}}
+    for path in GUESTS:
+        folder = path.relative_to(ROOT).parts[0]
+        roots = {parts[0] for level, parts in imports(path) if level == 0}
+        assert roots & own <= allowed[folder], name(path)
+
+
+def test_no_two_modules_of_the_pack_have_the_same_name():
+    places = {}
+    for path in [*CORE, *NODES, *GUESTS]:
+        places.setdefault(path.stem, []).append(name(path))
+    shared = {stem: found for stem, found in places.items() if len(found) > 1 and not stem.startswith("__")}
+    assert shared == {}
 
 
 def test_network_and_sampler_use_only_torch_einops_and_the_standard_library():

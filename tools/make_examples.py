@@ -1,6 +1,6 @@
 """Example clips for the templates: ``python -m tools.make_examples`` remakes the talking toons the pack ships.
 
-One clip for each of the eight voices, drawn and spoken by ``uniavgen_core.toon``, as mp4 with their transcripts in one
+One clip for each of the eight voices, drawn and spoken by ``toon.clips``, as mp4 with their transcripts in one
 JSON file. Needs espeak-ng's library (requirements-dev.txt) and av, which ComfyUI brings.
 """
 
@@ -11,10 +11,10 @@ from pathlib import Path
 import av
 import numpy as np
 
+from toon.clips.clip import ToonClip, film
+from toon.clips.sentence import split_of
+from toon.clips.speech import VOICES, Emotion, speak
 from uniavgen_core.shapes import FPS, SAMPLE_RATE
-from uniavgen_core.toon.clip import ToonClip, film
-from uniavgen_core.toon.sentence import split_of
-from uniavgen_core.toon.speech import VOICES, Emotion, speak
 
 FOLDER = Path(__file__).parents[1] / "uniavgen_core" / "assets" / "clips"
 FIRST_SEED = 910_000  # beyond every seed that training draws from

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from tests.nodes.studio import Studio
 from tests.parity.fixtures import Golden
-from uniavgen_core.checkpoint.geometry import metadata_of
+from uniavgen_core.checkpoint.config_from_weights import metadata_of
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +29,7 @@ def golden_model(pack, golden_runs, tmp_path_factory):
     path = tmp_path_factory.mktemp("golden") / "small.safetensors"
     weights = {name: golden_runs.seeded(name, shape) for name, shape in golden_runs.shapes.items()}
     save_file(weights, path, metadata=metadata_of(golden_runs.config()))
-    return pack.nodes.host.load.load_uniavgen(str(path))
+    return pack.nodes.host.model.load_model.load_uniavgen(str(path))
 
 
 @pytest.fixture
@@ -49,4 +49,4 @@ def vocoders(pack):  # noqa: ARG001 - the pack adds the model folder
 @pytest.fixture
 def load(pack):
     """The node that loads a vocoder."""
-    return pack.nodes.load.LoadAudioCodec
+    return pack.nodes.loaders.LoadAudioCodec

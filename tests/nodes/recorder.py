@@ -7,7 +7,7 @@ from PIL import Image
 
 def recorder(pack, bundled=False):
     """A codec, of the release's model or the bundled one, whose ``seen`` are the pictures it was given to encode."""
-    codecs = pack.nodes.host.codec
+    codecs = pack.nodes.host.media.codecs
 
     class Recorder(codecs.BundledVideoCodec if bundled else codecs.NormalisedVideoCodec):
         def __init__(self):

@@ -12,8 +12,8 @@ class Studio:
 
     def __init__(self, pack):
         self.nodes = pack.nodes
-        bundled = self.nodes.host.files.BUNDLED
-        load = self.nodes.load
+        bundled = self.nodes.host.model.model_choices.BUNDLED
+        load = self.nodes.loaders
         self.model = load.LoadModel.execute(bundled).args[0]
         self.clip = load.LoadTextEncoder.execute(bundled).args[0]
         self.video_codec = load.LoadVideoCodec.execute(bundled).args[0]
@@ -26,15 +26,15 @@ class Studio:
         """Positive and negative CONDITIONING."""
         positive = self.caption("A happy toon with red hair nods while talking to the camera.")
         if transcript:
-            positive = self.nodes.condition.SpeechText.execute(positive, transcript).args[0]
+            positive = self.nodes.speech_and_reference.SpeechText.execute(positive, transcript).args[0]
         return positive, self.caption("")
 
     def image(self, portrait="toon_5_happy"):
-        return self.nodes.portrait.ToonPortrait.execute(portrait).args[0]
+        return self.nodes.toon_examples.ToonPortrait.execute(portrait).args[0]
 
     def example(self, clip="toon_7"):
         """VIDEO, AUDIO and transcript of a bundled clip."""
-        return self.nodes.portrait.ToonClip.execute(clip).args[:3]
+        return self.nodes.toon_examples.ToonClip.execute(clip).args[:3]
 
     def task(self, name, transcript="hello", size=None, **inputs):
         """Outputs of the task node; ``size`` changes what its widget says."""
@@ -45,7 +45,7 @@ class Studio:
 
     def sample(self, positive, negative, latent, steps=1, seed=0):
         with torch.inference_mode():
-            return self.nodes.sample.Sampler.execute(
+            return self.nodes.samplers.Sampler.execute(
                 self.model, positive, negative, latent, seed, steps, 5.0, audio_preview_every=0, **GUIDANCE
             ).args[0]
 

@@ -12,10 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from uniavgen_core.media.mel import log_mel, normalize_mel
-from uniavgen_core.toon import make_clip
-
-from .graphs import Graph, node_of
+from tests.nodes.graphs import Graph, node_of
+from toon.clips import make_clip
+from uniavgen_core.media.audio.mel import log_mel, normalize_mel
 
 EVENT = "uniavgen.audio_preview"
 MEL_FRAMES = 106  # of the graph's 17 video frames
@@ -88,7 +87,7 @@ def pixels(file):
 @pytest.fixture
 def preview(pack, monkeypatch):
     """The module, with a server that keeps what it is told, in a node that runs."""
-    module = pack.nodes.host.preview
+    module = pack.nodes.host.sampling.live_preview
     server = types.SimpleNamespace(client_id="somebody", sent=[], arrived=threading.Semaphore(0))
 
     def send_sync(event, message, client):

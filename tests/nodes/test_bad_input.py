@@ -4,9 +4,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.nodes.graphs import Graph
 from tools.comfy_client import PromptFailedError, PromptRejectedError
-
-from .graphs import Graph
 
 
 @pytest.fixture

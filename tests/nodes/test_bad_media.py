@@ -167,7 +167,7 @@ def test_ten_thousand_frames_go_on_from_their_end(studio, endless):
 
 
 def test_a_video_too_large_for_the_memory_is_refused_before_it_is_decoded(studio, endless, monkeypatch):
-    material = studio.nodes.host.material
+    material = studio.nodes.host.media.footage
     monkeypatch.setattr(material, "BYTES_PER_PIXEL", 10**9)
     with pytest.raises(ValueError, match=r"10000 frames of 32x32.*Trim Video"):
         go_on(studio, loaded(endless))
@@ -175,7 +175,7 @@ def test_a_video_too_large_for_the_memory_is_refused_before_it_is_decoded(studio
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.6])
 def test_a_video_cut_short_is_named(studio, tmp_path, share):
-    whole = studio.nodes.portrait.CLIPS / "toon_7.mp4"
+    whole = studio.nodes.toon_examples.CLIPS / "toon_7.mp4"
     path = tmp_path / "cut.mp4"
     path.write_bytes(whole.read_bytes()[: int(share * whole.stat().st_size)])
     with pytest.raises(ValueError, match=r"cannot be decoded|no pictures"):

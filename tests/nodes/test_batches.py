@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from tests.nodes.graphs import Graph
+from tests.nodes.studio import moving_frames, notices_of, video_of
 from tools.contact_sheet import read_clip
-
-from .graphs import Graph
-from .studio import moving_frames, notices_of, video_of
 
 FRAMES = 17
 
@@ -17,7 +16,7 @@ FRAMES = 17
 @pytest.fixture
 def empty(studio):
     """LATENT of two clips."""
-    return studio.nodes.latent.EmptyLatent.execute(64, 64, 1.0625, 2).args[0]
+    return studio.nodes.empty_latent.EmptyLatent.execute(64, 64, 1.0625, 2).args[0]
 
 
 def decoded(studio, latent, given=None):
@@ -70,7 +69,7 @@ def test_what_is_kept_comes_back_untouched_in_every_clip_of_a_batch(studio, empt
 
 
 def test_a_reference_image_a_mask_and_several_speakers_serve_every_clip_of_a_batch(studio, empty):
-    condition, speakers = studio.nodes.condition, studio.nodes.speakers
+    condition, speakers = studio.nodes.speech_and_reference, studio.nodes.speakers
     positive, negative = studio.texts(None)
     parts = condition.ReferenceImage.execute(positive, negative, studio.video_codec, studio.image(), empty, "crop").args
     two = {name: speakers.OneSpeaker.execute("hi", 0.0, 0.0).args[0] for name in ("speaker0", "speaker1")}
@@ -81,7 +80,7 @@ def test_a_reference_image_a_mask_and_several_speakers_serve_every_clip_of_a_bat
     assert [sound["waveform"].shape[:2] for sound in audio] == [(1, 1), (1, 1)]
     with torch.inference_mode():
         latent = studio.sample(*studio.texts(), parts[2])
-        mask = studio.nodes.face_show.ShowFaceMask.execute(studio.model, studio.texts()[0], latent, 0.3, 0).args[0]
+        mask = studio.nodes.face_overlay.ShowFaceMask.execute(studio.model, studio.texts()[0], latent, 0.3, 0).args[0]
     assert mask.shape[0] == 2 * FRAMES
 
 
@@ -92,7 +91,7 @@ def test_of_several_pictures_and_voices_the_first_is_used_and_the_user_is_told(s
     output = studio.task("speak with a voice", image=images, seconds=1.0625, voice=voices, voice_text="hello")
     assert "The image is a batch of 2, of which only the first is used." in notices_of(output)
     assert "The reference voice is a batch of 2, of which only the first is used." in notices_of(output)
-    reference = studio.nodes.condition.ReferenceImage
+    reference = studio.nodes.speech_and_reference.ReferenceImage
     chosen = [
         reference.execute(*studio.texts(), studio.video_codec, image, empty, "crop") for image in (images, images[:1])
     ]
@@ -104,7 +103,7 @@ def test_of_several_pictures_and_voices_the_first_is_used_and_the_user_is_told(s
 def test_a_long_video_uses_the_first_of_several_pictures_and_says_so(studio, caplog, monkeypatch, tmp_path):
     import folder_paths
 
-    from .test_long import long_video
+    from tests.nodes.test_long import long_video
 
     monkeypatch.setattr(folder_paths, "get_output_directory", lambda: str(tmp_path))
     caplog.set_level(logging.INFO)

@@ -10,9 +10,9 @@ import torch
 from comfy.context_windows import IndexListContextWindow
 from safetensors.torch import save_file
 
-from uniavgen_core.checkpoint.cut import cut
-from uniavgen_core.checkpoint.geometry import Contents, Network
-from uniavgen_core.checkpoint.load import expected_shapes
+from uniavgen_core.checkpoint.branch_file import cut
+from uniavgen_core.checkpoint.config_from_weights import Contents, Network
+from uniavgen_core.checkpoint.load_weights import expected_shapes
 from uniavgen_core.config import RELEASED, GuidanceConfig, Interaction
 
 BRANCHES = (Contents.VIDEO, Contents.AUDIO)
@@ -26,21 +26,21 @@ def files(studio, tmp_path_factory):
     folder = tmp_path_factory.mktemp("branches")
     paths = {branch: folder / f"{branch.value}.safetensors" for branch in BRANCHES}
     for branch, path in paths.items():
-        cut(studio.nodes.host.files.BUNDLED_MODEL, path, branch)
+        cut(studio.nodes.host.model.model_choices.BUNDLED_MODEL, path, branch)
     return paths
 
 
 @pytest.fixture
 def alone(studio, files):
     """The MODEL of a branch."""
-    return lambda branch: studio.nodes.host.load.load_uniavgen(str(files[branch]))
+    return lambda branch: studio.nodes.host.model.load_model.load_uniavgen(str(files[branch]))
 
 
 @pytest.fixture
 def spoken(studio):
     """Conditionings and LATENT of a portrait that speaks, the interaction off."""
     positive, negative, latent, _ = studio.task("speak with a voice", "hello", **voiced(studio)).args
-    off = studio.nodes.host.conditions.set_pass
+    off = studio.nodes.host.conditioning.pass_settings.set_pass
     return off(positive, interaction=Interaction.OFF), off(negative, interaction=Interaction.OFF), latent
 
 
@@ -51,15 +51,15 @@ def voiced(studio, voice=True):
 
 def run(studio, model, positive, negative, latent, config=GUIDED, sigmas=(1.0, 0.8, 0.4, 0.0)):
     """Video and audio that a MODEL samples under our guidance."""
-    guider = studio.nodes.host.guidance.make_guider(model, positive, negative, config)
+    guider = studio.nodes.host.sampling.guided_sampling.make_guider(model, positive, negative, config)
     sampler = comfy.samplers.sampler_object("euler")
     with torch.inference_mode():
-        sampled = studio.nodes.host.run.run_sampler(guider, sampler, torch.tensor(sigmas), latent, 3)
+        sampled = studio.nodes.host.sampling.run_sampler.run_sampler(guider, sampler, torch.tensor(sigmas), latent, 3)
     return sampled["samples"].unbind()
 
 
 def without_voice(studio, conditioning):
-    key = studio.nodes.host.conditions.REFERENCE_VOICE_KEY
+    key = studio.nodes.host.conditioning.pass_settings.REFERENCE_VOICE_KEY
     return [
         [features, {name: value for name, value in options.items() if name != key}]
         for features, options in conditioning
@@ -77,7 +77,7 @@ def test_under_our_guidance_a_branch_samples_what_the_joint_model_samples_withou
     want = run(studio, studio.model, positive, negative, latent)[PART[branch]]
     assert want.std() > 0.1
     assert (got - want).abs().max() < 1e-5
-    on = studio.nodes.host.conditions.set_pass(positive, interaction=Interaction.BOTH)
+    on = studio.nodes.host.conditioning.pass_settings.set_pass(positive, interaction=Interaction.BOTH)
     assert (run(studio, studio.model, on, negative, latent)[PART[branch]] - want).abs().max() > 1e-3
 
 
@@ -85,7 +85,9 @@ def test_what_a_branch_does_not_make_is_a_silent_sound_or_the_still_that_is_give
     positive, negative, latent, _ = studio.task("speak", **voiced(studio, voice=False)).args
     given = latent["samples"].unbind()[0]
     _, audio = run(studio, alone(Contents.VIDEO), positive, negative, latent)
-    torch.testing.assert_close(audio, studio.nodes.host.speakers.silence(1).expand_as(audio), rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        audio, studio.nodes.host.conditioning.speaker_tracks.silence(1).expand_as(audio), rtol=0, atol=1e-5
+    )
     assert studio.audio_codec.decode(audio).abs().max() < 1e-3
     video, audio = run(studio, alone(Contents.AUDIO), positive, negative, latent)
     torch.testing.assert_close(video, given[:, :, :1].expand_as(video), rtol=0, atol=1e-5)
@@ -94,7 +96,7 @@ def test_what_a_branch_does_not_make_is_a_silent_sound_or_the_still_that_is_give
 
 def test_without_a_picture_the_audio_branch_leaves_an_empty_one(studio, alone):
     positive, negative = studio.texts()
-    latent = studio.nodes.latent.EmptyLatent.execute(64, 64, 1.0625, 2).args[0]
+    latent = studio.nodes.empty_latent.EmptyLatent.execute(64, 64, 1.0625, 2).args[0]
     video, audio = run(studio, alone(Contents.AUDIO), positive, negative, latent)
     assert video.abs().max() < 1e-5
     assert audio.shape[0] == 2
@@ -110,7 +112,7 @@ def test_kept_sound_comes_back_from_the_video_branch_and_kept_pictures_from_the_
     got = run(studio, alone(Contents.VIDEO), positive, negative, latent, sigmas=(1.0, 0.0))[1]
     assert torch.equal(got, latent["samples"].unbind()[1])
     positive, negative, latent, _ = studio.task(
-        "dub a video", video=studio.nodes.portrait.ToonClip.execute("toon_7").args[0]
+        "dub a video", video=studio.nodes.toon_examples.ToonClip.execute("toon_7").args[0]
     ).args
     got = run(studio, alone(Contents.AUDIO), positive, negative, latent, sigmas=(1.0, 0.0))[0]
     assert torch.equal(got, latent["samples"].unbind()[0])
@@ -119,7 +121,7 @@ def test_kept_sound_comes_back_from_the_video_branch_and_kept_pictures_from_the_
 def test_each_latent_that_is_not_kept_shows_the_last_kept_one_before_it(studio):
     video = torch.arange(1.0, 7.0).view(1, 1, 6, 1, 1).repeat(2, 3, 1, 2, 2)
     kept = torch.tensor([[0, 1, 0, 0, 1, 0], [1, 0, 0, 0, 0, 0]]).bool()
-    still = studio.nodes.host.branches.last_kept(video, kept)
+    still = studio.nodes.host.model.branch_models.last_kept(video, kept)
     assert still[:, 0, :, 0, 0].tolist() == [[0, 2, 2, 2, 5, 5], [1, 1, 1, 1, 1, 1]]
     assert torch.equal(still[:, :, :, :1, :1].expand_as(still), still)
 
@@ -186,8 +188,12 @@ def two_speakers(studio):
     """Conditionings and LATENT of two tracks."""
     positive, negative, latent, _ = studio.task("speak", **voiced(studio, voice=False)).args
     host = studio.nodes.host
-    speakers = [host.speakers.Speaker(text, start) for text, start in (("hello", 0.0), ("moon", 0.5))]
-    return host.speakers.set_speakers(positive, negative, latent, speakers, host.conditions.Steering())
+    speakers = [
+        host.conditioning.speaker_tracks.Speaker(text, start) for text, start in (("hello", 0.0), ("moon", 0.5))
+    ]
+    return host.conditioning.speaker_tracks.set_speakers(
+        positive, negative, latent, speakers, host.conditioning.pass_settings.Steering()
+    )
 
 
 def test_face_masks_are_refused_by_the_video_branch_in_words(studio, alone):
@@ -198,7 +204,7 @@ def test_face_masks_are_refused_by_the_video_branch_in_words(studio, alone):
 
 def test_the_audio_branch_has_a_track_for_each_speaker(studio, alone):
     positive, negative, latent = two_speakers(studio)
-    off = studio.nodes.host.conditions.set_pass
+    off = studio.nodes.host.conditioning.pass_settings.set_pass
     positive, negative = (off(one, interaction=Interaction.OFF) for one in (positive, negative))
     got = run(studio, alone(Contents.AUDIO), positive, negative, latent)[1]
     want = run(studio, studio.model, positive, negative, latent)[1]
@@ -211,7 +217,7 @@ def test_the_audio_branch_has_a_track_for_each_speaker(studio, alone):
 def test_a_branch_has_no_face_mask_to_show(studio, alone, branch):
     positive, _, latent, _ = studio.task("speak", **voiced(studio, voice=False)).args
     with pytest.raises(ValueError, match=f"the {branch.value} branch alone.*'UniAVGen Show Face Mask' needs"):
-        studio.nodes.face_show.ShowFaceMask.execute(alone(branch), positive, latent, 0.3, 0)
+        studio.nodes.face_overlay.ShowFaceMask.execute(alone(branch), positive, latent, 0.3, 0)
 
 
 def test_a_reference_voice_is_refused_by_the_video_branch_in_words(studio, alone):
@@ -249,4 +255,4 @@ def test_a_wan_model_of_other_channels_is_refused_by_name(studio, tmp_path):
     shapes = expected_shapes(Network(Contents.VIDEO, config))
     save_file({name: torch.zeros(shape) for name, shape in shapes.items()}, path)
     with pytest.raises(ValueError, match=r"wan2\.1_small\.safetensors.*16 channels.*Wan2\.2-TI2V-5B, with 48"):
-        studio.nodes.host.load.load_uniavgen(str(path))
+        studio.nodes.host.model.load_model.load_uniavgen(str(path))

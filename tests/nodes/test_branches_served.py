@@ -6,12 +6,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from tests.nodes.graphs import Graph
 from tools.comfy_client import PromptFailedError
 from tools.contact_sheet import read_clip
-from uniavgen_core.checkpoint.cut import cut
-from uniavgen_core.checkpoint.geometry import Contents
-
-from .graphs import Graph
+from uniavgen_core.checkpoint.branch_file import cut
+from uniavgen_core.checkpoint.config_from_weights import Contents
 
 MODEL = "uniavgen_core/assets/uniavgen_toon.safetensors"
 

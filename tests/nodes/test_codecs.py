@@ -7,8 +7,8 @@ import comfy.sd
 import pytest
 import torch
 
-from uniavgen_core.media.mel import log_mel
-from uniavgen_core.text.caption import hashed_features
+from uniavgen_core.bundled.hashed_captions import hashed_features
+from uniavgen_core.media.audio.mel import log_mel
 
 
 @pytest.fixture(autouse=True)
@@ -19,17 +19,17 @@ def as_the_executor_runs_nodes():
 
 @pytest.fixture(scope="module")
 def audio_codec(pack):
-    return pack.nodes.host.codec.AudioCodec()
+    return pack.nodes.host.media.codecs.AudioCodec()
 
 
 @pytest.fixture(scope="module")
 def video_codec(pack):
-    return pack.nodes.host.codec.load_video_codec(str(pack.nodes.host.files.BUNDLED_VIDEO_CODEC))
+    return pack.nodes.host.media.codecs.load_video_codec(str(pack.nodes.host.model.model_choices.BUNDLED_VIDEO_CODEC))
 
 
 @pytest.fixture(scope="module")
 def portrait(pack):
-    (image,) = pack.nodes.portrait.ToonPortrait.execute("toon_5_happy").args
+    (image,) = pack.nodes.toon_examples.ToonPortrait.execute("toon_5_happy").args
     return image
 
 
@@ -85,7 +85,7 @@ def test_tiled_decoding_of_pictures_keeps_the_size(video_codec, portrait):
 def free_bytes(pack, video_codec, monkeypatch):
     """Sets how much memory is said to be free; gives the notices."""
     notices = []
-    monkeypatch.setattr(pack.nodes.host.codec, "announce", notices.append)
+    monkeypatch.setattr(pack.nodes.host.media.codecs, "announce", notices.append)
 
     def say(size):
         monkeypatch.setattr(video_codec.patcher, "get_free_memory", lambda _: size)
@@ -119,7 +119,7 @@ def test_what_does_not_fit_is_decoded_in_the_largest_tiles_that_do_and_looks_the
 
 
 def test_wan_latents_that_do_not_fit_are_made_raw_once(pack, monkeypatch):
-    codec_class, wan = pack.nodes.host.codec.NormalisedVideoCodec, comfy.latent_formats.Wan22()
+    codec_class, wan = pack.nodes.host.media.codecs.NormalisedVideoCodec, comfy.latent_formats.Wan22()
     monkeypatch.setattr(codec_class, "tile_for", lambda *_: 16)
     monkeypatch.setattr(comfy.sd.VAE, "decode_tiled", lambda _, latent, **__: latent)
     latent = torch.randn(1, 48, 2, 2, 2, generator=torch.Generator().manual_seed(0))
@@ -131,8 +131,8 @@ def test_wan_latents_are_normalised_on_the_outside(pack, monkeypatch):
     raw = torch.randn(1, 48, 2, 2, 2, generator=torch.Generator().manual_seed(0))
     monkeypatch.setattr(comfy.sd.VAE, "encode", lambda *_: raw)
     monkeypatch.setattr(comfy.sd.VAE, "decode", lambda _, latent, *__: latent)
-    monkeypatch.setattr(pack.nodes.host.codec.NormalisedVideoCodec, "tile_for", lambda *_: None)
-    codec = object.__new__(pack.nodes.host.codec.NormalisedVideoCodec)
+    monkeypatch.setattr(pack.nodes.host.media.codecs.NormalisedVideoCodec, "tile_for", lambda *_: None)
+    codec = object.__new__(pack.nodes.host.media.codecs.NormalisedVideoCodec)
     normalised = codec.encode(None)
     assert torch.allclose(normalised, wan.process_in(raw))
     assert not torch.allclose(normalised, raw)
@@ -140,6 +140,6 @@ def test_wan_latents_are_normalised_on_the_outside(pack, monkeypatch):
 
 
 def test_the_bundled_clip_gives_the_captions_features(pack):
-    clip = pack.nodes.host.text.bundled_clip()
+    clip = pack.nodes.host.conditioning.bundled_text_encoder.bundled_clip()
     ((features, _),) = clip.encode_from_tokens_scheduled(clip.tokenize("A happy toon nods."))
     assert torch.equal(features[0], hashed_features("A happy toon nods."))

@@ -9,12 +9,11 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from tests.nodes.graphs import GUIDANCE, Graph
+from tests.nodes.studio import notices_of
 from tools.comfy_client import PromptFailedError
-from uniavgen_core.media.face_detect import FaceDetector
-from uniavgen_core.media.face_masks import MaskShape, Outline, draw_masks
-
-from .graphs import GUIDANCE, Graph
-from .studio import notices_of
+from uniavgen_core.media.faces.face_detection import FaceDetector
+from uniavgen_core.media.faces.face_masks import MaskShape, Outline, draw_masks
 
 SHAPE = {
     "face": 0,
@@ -118,7 +117,7 @@ def test_a_thing_taken_for_a_face_in_one_frame_of_many_is_no_face_by_default(pac
     frames[:, 40:280, 340:540] = face
     frames[4, 160:280, 30:130] = np.asarray(Image.fromarray(face).resize((100, 120)))
     images = torch.from_numpy(frames).float() / 255
-    node = pack.nodes.face.FindFaces
+    node = pack.nodes.find_faces.FindFaces
     widgets = {one.id: one.default for one in node.define_schema().inputs if hasattr(one, "default")}
     assert widgets["fewest_frames"] == 0
     widgets |= {"source": {"source": "find", "confidence": 0.7}, "face": 1, "feather": 0.0}
@@ -347,7 +346,7 @@ def test_a_layer_the_model_does_not_have_is_refused_with_their_number(server, tm
 
 
 def test_masks_of_latent_frames_are_shown_as_long_as_they_last(pack):
-    host = pack.nodes.host.face
+    host = pack.nodes.host.conditioning.face_inputs
     three = torch.arange(3.0).reshape(3, 1, 1)
     assert host.masks_for_frames(three, 9).flatten().tolist() == [0, 1, 1, 1, 1, 2, 2, 2, 2]
     assert host.masks_for_frames(three, 7).flatten().tolist() == [0, 1, 1, 1, 1, 2, 2]
@@ -358,7 +357,7 @@ def test_masks_of_latent_frames_are_shown_as_long_as_they_last(pack):
 
 
 def test_boxes_come_in_every_form_that_comfyuis_nodes_give(pack):
-    host = pack.nodes.host.face
+    host = pack.nodes.host.conditioning.face_inputs
     one, two = ({"x": x, "y": 2, "width": 4, "height": 6, "label": "face"} for x in (1, 20))
     nothing = {"x": 0, "y": 0, "width": 0, "height": 5}
 
@@ -376,6 +375,8 @@ def test_boxes_come_in_every_form_that_comfyuis_nodes_give(pack):
 def test_landmarks_of_images_of_another_size_are_scaled_to_these(pack):
     points = np.array([[10, 10], [30, 10], [20, 40]], np.float32)
     found = {"bbox_xyxy": np.array([10, 10, 30, 40]), "landmarks_xy": points, "score": 0.5}
-    ((face,),) = pack.nodes.host.face.faces_of_landmarks({"frames": [[found]], "image_size": (50, 100)}, 1, (100, 300))
+    ((face,),) = pack.nodes.host.conditioning.face_inputs.faces_of_landmarks(
+        {"frames": [[found]], "image_size": (50, 100)}, 1, (100, 300)
+    )
     assert face.box.tolist() == [30, 20, 90, 80]
     assert np.array_equal(face.landmarks, points * [3, 2])

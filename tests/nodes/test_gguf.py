@@ -10,11 +10,11 @@ import torch
 from tests.parity.fixtures import relative_error
 from tests.toys import TINY
 from uniavgen_core.checkpoint.describe import inspect, verify
-from uniavgen_core.checkpoint.files import CheckpointError
 from uniavgen_core.checkpoint.gguf_file import GgufFile
-from uniavgen_core.checkpoint.load import save_model
-from uniavgen_core.checkpoint.probe import velocity_error
+from uniavgen_core.checkpoint.load_weights import save_model
+from uniavgen_core.checkpoint.quantization_error import velocity_error
 from uniavgen_core.checkpoint.quantize_gguf import MIXES, GgufConfig, quantize_gguf
+from uniavgen_core.checkpoint.weight_files import CheckpointError
 from uniavgen_core.config import BranchConfig
 from uniavgen_core.model.initialize import initialize
 from uniavgen_core.model.joint import Conditions, JointModel
@@ -54,9 +54,9 @@ def inputs():
 
 
 def velocities_of_the_host(pack, path, **options):
-    patcher = pack.nodes.host.load.load_uniavgen(str(path), options)
+    patcher = pack.nodes.host.model.load_model.load_uniavgen(str(path), options)
     video, audio, caption = inputs()
-    host = pack.nodes.host.conditions
+    host = pack.nodes.host.conditioning.pass_settings
     times = (torch.full((1, 3), 700.0), torch.full((1, 40), 700.0))
     with torch.inference_mode():
         said = host.Pass((host.Speech(TEXT),))
@@ -68,8 +68,12 @@ def velocities_of_the_core(pack, file):
     model = JointModel(CONFIG)
     model.load_state_dict({name: value.float() for name, value in file.tensors()})
     video, audio, caption = inputs()
-    fields = pack.nodes.host.speech.speech_tensors(
-        pack.nodes.host.conditions.Pass((pack.nodes.host.conditions.Speech(TEXT),)), CONFIG.text, 0, 1, video.device
+    fields = pack.nodes.host.conditioning.speech_fields.speech_fields(
+        pack.nodes.host.conditioning.pass_settings.Pass((pack.nodes.host.conditioning.pass_settings.Speech(TEXT),)),
+        CONFIG.text,
+        0,
+        1,
+        video.device,
     )
     times = (torch.full((1, 3), 700.0), torch.full((1, 40), 700.0))
     with torch.inference_mode():
@@ -161,16 +165,16 @@ def test_the_loader_offers_gguf_files_and_loads_them(pack, packed, monkeypatch):
     known["diffusion_models"] = ([str(packed.parent)], folder_paths.supported_pt_extensions)
     monkeypatch.setattr(folder_paths, "folder_names_and_paths", known)
     monkeypatch.setattr(folder_paths, "filename_list_cache", {})
-    assert packed.name in pack.nodes.host.files.choices("diffusion_models", gguf=True)
-    assert packed.name not in pack.nodes.host.files.choices("diffusion_models")
-    assert pack.nodes.load.LoadModel.execute(packed.name).args[0].model.diffusion_model.config.video.dim == 256
+    assert packed.name in pack.nodes.host.model.model_choices.choices("diffusion_models", gguf=True)
+    assert packed.name not in pack.nodes.host.model.model_choices.choices("diffusion_models")
+    assert pack.nodes.loaders.LoadModel.execute(packed.name).args[0].model.diffusion_model.config.video.dim == 256
 
 
 def test_damaged_and_unknown_files_are_refused_by_name(pack, plain, packed, tmp_path):
     cut = tmp_path / "cut.gguf"
     cut.write_bytes(packed.read_bytes()[:5000])
     with pytest.raises(ValueError, match=r"cut\.gguf cannot be read as GGUF"):
-        pack.nodes.host.load.load_uniavgen(str(cut))
+        pack.nodes.host.model.load_model.load_uniavgen(str(cut))
     with pytest.raises(CheckpointError, match=r"must end in \.gguf"):
         quantize_gguf(plain, tmp_path / "x.safetensors", GgufConfig())
     with pytest.raises(ValueError, match="mix is Q2_K; it must be one of Q8_0"):

@@ -8,11 +8,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from tests.nodes.graphs import Graph
 from tests.nodes.studio import moving_frames, video_of
-from uniavgen_core.toon.scene import VIDEO_FRAMES
-from uniavgen_core.toon.sentence import WORDS, longest_sentence
-
-from .graphs import Graph
+from toon.clips.scene import VIDEO_FRAMES
+from toon.clips.sentence import WORDS, longest_sentence
 
 LONG = (
     "a quick brown fox jumps over a lazy dog and then it says all of this again because it has so much time to say so."
@@ -23,8 +22,10 @@ LONG = (
 def told(studio, monkeypatch):
     """What is announced of texts when sampling starts."""
     notices = []
-    monkeypatch.setattr(studio.nodes.host.check, "notices_before_sampling", lambda *_: [])  # of length and size
-    for module in (studio.nodes.host.check, studio.nodes.host.silence_after):
+    monkeypatch.setattr(
+        studio.nodes.host.sampling.sampling_checks, "notices_before_sampling", lambda *_: []
+    )  # of length and size
+    for module in (studio.nodes.host.sampling.sampling_checks, studio.nodes.host.conditioning.silence_after):
         monkeypatch.setattr(module, "announce", notices.append)
     return notices
 
@@ -61,7 +62,7 @@ def known_text_of_file(studio, request, tmp_path):
         with safe_open(str(request.config.rootpath / "uniavgen_core/assets/uniavgen_toon.safetensors"), "pt") as file:
             tensors, own = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
         save_file(tensors, tmp_path / "copy.safetensors", own | metadata)
-        return studio.nodes.host.load.load_uniavgen(str(tmp_path / "copy.safetensors")).model.known_text
+        return studio.nodes.host.model.load_model.load_uniavgen(str(tmp_path / "copy.safetensors")).model.known_text
 
     return load
 
@@ -75,9 +76,11 @@ def test_a_files_metadata_says_what_its_model_knows(known_text_of_file):
 
 def test_a_model_that_reads_any_text_says_nothing_of_words(studio, golden_model):
     assert golden_model.model.known_text is None
-    words = studio.nodes.host.known_words
-    speech = studio.nodes.host.conditions.Pass((studio.nodes.host.conditions.Speech("good morning", "x" * 200),))
-    entries = [{studio.nodes.host.conditions.KEY: speech}]
+    words = studio.nodes.host.conditioning.known_words
+    speech = studio.nodes.host.conditioning.pass_settings.Pass(
+        (studio.nodes.host.conditioning.pass_settings.Speech("good morning", "x" * 200),)
+    )
+    entries = [{studio.nodes.host.conditioning.pass_settings.KEY: speech}]
     assert words.words_notice(None, entries) is None
     assert words.without_long_voice_texts(None, entries) == (entries, None)
 
@@ -113,7 +116,11 @@ def test_a_voice_text_longer_than_any_in_training_is_left_out_with_a_notice(stud
 def silent_frames(studio, latent, track=0):
     """Which mel frames of a track are silence."""
     audio = latent["samples"].unbind()[1][0, track]
-    return torch.isclose(audio, studio.nodes.host.speakers.silence(len(audio)), atol=1e-4).all(dim=-1).tolist()
+    return (
+        torch.isclose(audio, studio.nodes.host.conditioning.speaker_tracks.silence(len(audio)), atol=1e-4)
+        .all(dim=-1)
+        .tolist()
+    )
 
 
 def test_after_the_transcript_a_dubbed_video_is_silent_to_its_end(studio, told):
@@ -127,7 +134,7 @@ def test_after_the_transcript_a_dubbed_video_is_silent_to_its_end(studio, told):
 
 def test_sound_that_is_kept_after_the_transcript_stays(studio):
     node, (positive, negative) = studio.nodes.keep.Keep, studio.texts("red")
-    latent = studio.nodes.latent.EmptyLatent.execute(64, 64, 2.0625).args[0]
+    latent = studio.nodes.empty_latent.EmptyLatent.execute(64, 64, 2.0625).args[0]
     sound = studio.example()[1]
     kept = node.execute(positive, negative, latent, studio.video_codec, "", "1.2-", sound=sound, speech_start=0.2).args
     sampled = studio.sample(*kept[:3])
@@ -139,7 +146,7 @@ def test_sound_that_is_kept_after_the_transcript_stays(studio):
 
 def test_each_speakers_track_is_silent_after_its_own_transcript(studio):
     speaker, texts = studio.nodes.speakers.OneSpeaker.execute, studio.texts(None)
-    latent = studio.nodes.latent.EmptyLatent.execute(64, 64, 2.0625).args[0]
+    latent = studio.nodes.empty_latent.EmptyLatent.execute(64, 64, 2.0625).args[0]
     speakers = {"a": speaker("red", 0, 1.5).args[0], "b": speaker("moon", 0.5, 0).args[0]}
     steering = {"mode": "replace", "strength": 1.0, "start_sigma": 1.0, "stop_sigma": 0.0}
     sampled = studio.sample(*studio.nodes.speakers.Speakers.execute(*texts, latent, speakers, **steering).args)
@@ -149,9 +156,9 @@ def test_each_speakers_track_is_silent_after_its_own_transcript(studio):
 
 
 def test_a_model_that_places_words_by_itself_speaks_to_the_end(studio, golden_model):
-    speech = studio.nodes.host.conditions.Speech("hi")
+    speech = studio.nodes.host.conditioning.pass_settings.Speech("hi")
     config = golden_model.model.diffusion_model.config.text
-    assert studio.nodes.host.silence_after.end_of_speech(speech, config) is None
+    assert studio.nodes.host.conditioning.silence_after.end_of_speech(speech, config) is None
 
 
 def test_in_a_real_run_the_sampler_tells_of_unknown_words(server):

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from tests.nodes.studio import notices_of, video_of
-from uniavgen_core.media.loudness import CEILING
-from uniavgen_core.media.mel import log_mel, normalize_mel, rescale_volume
+from uniavgen_core.media.audio.loudness import CEILING
+from uniavgen_core.media.audio.mel import log_mel, normalize_mel, rescale_volume
 
 SOUND = "as long as the sound"
 
@@ -21,7 +21,7 @@ def speech(studio):
 @pytest.fixture(scope="module")
 def latent(studio, speech):
     """A joint latent with that voice's sound; Griffin-Lim peaks at twice full scale."""
-    joint = studio.nodes.latent.EmptyLatent.execute(64, 64, 2.0625).args[0]
+    joint = studio.nodes.empty_latent.EmptyLatent.execute(64, 64, 2.0625).args[0]
     video, audio = joint["samples"].unbind()
     mel = normalize_mel(log_mel(rescale_volume(speech["waveform"][0, 0, : 240 * audio.shape[2]])))
     return {"samples": type(joint["samples"])((video, mel.T[None, None].contiguous()))}
@@ -85,7 +85,7 @@ def test_a_sound_reaches_the_model_the_same_however_quiet_it_is(studio, speech, 
         sound = {**speech, "waveform": gain * speech["waveform"][..., :24_000]}
         if use == "task":
             return kept_mel(studio.task("follow a sound", sound=sound, length=SOUND, seconds=1.0))
-        latent = studio.nodes.latent.EmptyLatent.execute(64, 64, 1.0625).args[0]
+        latent = studio.nodes.empty_latent.EmptyLatent.execute(64, 64, 1.0625).args[0]
         execute = studio.nodes.keep.Keep.execute
         return kept_mel(execute(*studio.texts(), latent, studio.video_codec, "", "all", sound=sound))
 

@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 from tests.nodes.studio import notices_of
 from tests.parity.fixtures import relative_error, speech
 from tests.shards import shard_name, write_shards
+from uniavgen_core.checkpoint.config_from_weights import metadata_of
 from uniavgen_core.checkpoint.describe import inspect, verify
-from uniavgen_core.checkpoint.geometry import metadata_of
-from uniavgen_core.checkpoint.merge import merge
-from uniavgen_core.checkpoint.quantize import QuantizeConfig, quantize
+from uniavgen_core.checkpoint.merge_shards import merge
+from uniavgen_core.checkpoint.quantize_fp8 import QuantizeConfig, quantize
 from uniavgen_core.model.joint import Conditions
 
 LIMITS = {"float8_e4m3fn": 0.06, "float8_e5m2": 0.12}
@@ -50,13 +50,13 @@ def release(models):
 
 @pytest.fixture
 def load(pack):
-    return lambda path: pack.nodes.host.load.load_uniavgen(str(path))
+    return lambda path: pack.nodes.host.model.load_model.load_uniavgen(str(path))
 
 
 @pytest.fixture
 def choose(pack):
     """Load what the node is asked for by a name from its list."""
-    return lambda name: pack.nodes.load.LoadModel.execute(name).args[0]
+    return lambda name: pack.nodes.loaders.LoadModel.execute(name).args[0]
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def velocities(pack, golden_runs):
     """Video and audio velocity of a MODEL's network, for one golden task's first step."""
     run = golden_runs.info["float32"]["AVG"]
     inputs = {name: golden_runs.seeded(*spec) for name, spec in run["inputs"].items()}
-    host = pack.nodes.host.conditions
+    host = pack.nodes.host.conditioning.pass_settings
     said = host.Pass((host.Speech(golden_runs.info["meta"]["texts"]["main"]),))
     video, audio = inputs["noise_video"], inputs["noise_audio"]
     times = (torch.full((1, video.shape[2]), 900.0), torch.full((1, audio.shape[1]), 900.0))
@@ -108,7 +108,7 @@ def test_a_loaded_folder_holds_every_weight_of_every_shard(load, release, weight
 
 def test_the_loader_offers_folders_of_this_model_and_no_others(pack, models):
     write_shards(models / "sub" / "Wan", {f"blocks.{i}.ffn.0.weight": torch.zeros(2) for i in range(3)}, None)
-    choices = pack.nodes.host.files.choices("diffusion_models")
+    choices = pack.nodes.host.model.model_choices.choices("diffusion_models")
     assert [name for name in choices if name.endswith("(folder)")] == [OFFERED]
     assert str(Path("UniAVGen", shard_name(1))) in choices
 
@@ -119,7 +119,7 @@ def test_a_folder_is_offered_without_its_index_and_under_its_path(pack, choose, 
     (models / "deep").mkdir()
     (models / "moved").rename(models / "deep" / "moved")
     folder_paths.filename_list_cache.clear()
-    assert "deep/moved/ (folder)" in pack.nodes.host.files.choices("diffusion_models")
+    assert "deep/moved/ (folder)" in pack.nodes.host.model.model_choices.choices("diffusion_models")
     assert choose("deep/moved/ (folder)").model.diffusion_model.config.num_layers > 0
 
 
@@ -235,10 +235,10 @@ def rewritten(release, change):
 
 
 def test_extra_tensors_are_named_by_the_node_and_change_nothing(pack, release, velocities):
-    want = velocities(pack.nodes.load.LoadModel.execute(OFFERED).args[0])
+    want = velocities(pack.nodes.loaders.LoadModel.execute(OFFERED).args[0])
     extra = {f"ema.{number}": torch.zeros(2) for number in range(7)} | {"stranger.0.weight_scale": torch.ones(1)}
     rewritten(release, lambda tensors: tensors.update(extra))
-    result = pack.nodes.load.LoadModel.execute(OFFERED)
+    result = pack.nodes.loaders.LoadModel.execute(OFFERED)
     notice = notices_of(result)
     assert "UniAVGen holds 8 tensors that the network does not have" in notice
     assert "ema.0, ema.1, ema.2, ema.3, ema.4 and 3 more." in notice
@@ -250,14 +250,14 @@ def test_a_file_without_padding_for_batches_loads_with_a_notice(pack, release, w
     for number in (1, 2, 3):
         shard = release / shard_name(number)
         save_file({name: value for name, value in load_file(shard).items() if name != "audio_padding"}, shard)
-    result = pack.nodes.load.LoadModel.execute(OFFERED)
+    result = pack.nodes.loaders.LoadModel.execute(OFFERED)
     assert "UniAVGen has no audio_padding" in notices_of(result)
     network = result.args[0].model.diffusion_model
     assert torch.equal(network.audio_padding, torch.zeros_like(weights["audio_padding"]))
 
 
 def test_a_file_that_fits_has_no_notice(pack, release):  # noqa: ARG001
-    assert notices_of(pack.nodes.load.LoadModel.execute(OFFERED)) == ""
+    assert notices_of(pack.nodes.loaders.LoadModel.execute(OFFERED)) == ""
 
 
 def test_the_bar_grows_with_what_is_loaded_to_the_whole(load, release, monkeypatch):
@@ -296,7 +296,7 @@ def test_layers_are_loaded_in_the_files_order_and_let_go_one_by_one(pack):
     tensors = {name: torch.full(shapes[name], float(number)) for number, name in enumerate(names)}
     want = {name: tensor.clone() for name, tensor in tensors.items()}
     references = [weakref.ref(tensor) for tensor in tensors.values()]
-    pack.nodes.host.weights.fill(network, tensors, assign=False)
+    pack.nodes.host.model.fill_weights.fill(network, tensors, assign=False)
     assert tensors == {}
     assert held == [(2, 8), (0, 6), (3, 4), (1, 2)], "what is in the network is held on to, or the order is another"
     assert all(torch.equal(tensor, want[name]) for name, tensor in network.state_dict().items())
@@ -307,12 +307,12 @@ def test_an_assigned_weight_is_the_files_own_memory(pack):
     network.head, network.padding = torch.nn.Linear(2, 2), torch.nn.Parameter(torch.zeros(3))
     tensors = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
     pointers = {name: tensor.data_ptr() for name, tensor in tensors.items()}
-    pack.nodes.host.weights.fill(network, tensors, assign=True)
+    pack.nodes.host.model.fill_weights.fill(network, tensors, assign=True)
     assert {name: tensor.data_ptr() for name, tensor in network.state_dict().items()} == pointers
 
 
 def test_a_model_is_told_from_another_by_every_shard(pack, load, release):
-    identity_of = pack.nodes.host.load.identity_of
+    identity_of = pack.nodes.host.model.load_model.identity_of
     model = load(release)
     first = identity_of(model)
     assert first == identity_of(load(release / shard_name(1)))

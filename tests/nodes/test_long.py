@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from tests.nodes.graphs import GUIDANCE
-from uniavgen_core.diffusion.presets import PRESETS
-from uniavgen_core.media.join import rms_db
-from uniavgen_core.media.loudness import CEILING
+from uniavgen_core.diffusion.sampling_presets import PRESETS
+from uniavgen_core.media.audio.loudness import CEILING
+from uniavgen_core.media.segment_joins import rms_db
 
 SCRIPT = "hello happy robot\nred moon\nbye bye star"
 
@@ -28,7 +28,7 @@ def long_video(studio, script=SCRIPT, steps=1, size=64, **inputs):
     chosen = size if isinstance(size, dict) else {"size": "free", "width": size, "height": size, "fit": "crop"}
     given = {"image": studio.image()} | inputs
     with torch.inference_mode():
-        return studio.nodes.long.LongVideoNode.execute(
+        return studio.nodes.long_video.LongVideoNode.execute(
             studio.model, positive, negative, studio.video_codec, studio.audio_codec, script, chosen,
             2.0625, 0.5625, "full segments", 3, steps, 5.0, **given, **GUIDANCE,
         )  # fmt: skip
@@ -36,7 +36,7 @@ def long_video(studio, script=SCRIPT, steps=1, size=64, **inputs):
 
 def count_samples(studio, monkeypatch, stop_at=None):
     """Count sampling runs; raise what Cancel raises when number ``stop_at`` begins."""
-    calls, run_sampler = [], studio.nodes.long.run_sampler
+    calls, run_sampler = [], studio.nodes.long_video.run_sampler
 
     def counted(*args):
         if len(calls) == stop_at:
@@ -44,7 +44,7 @@ def count_samples(studio, monkeypatch, stop_at=None):
         calls.append(args)
         return run_sampler(*args)
 
-    monkeypatch.setattr(studio.nodes.long, "run_sampler", counted)
+    monkeypatch.setattr(studio.nodes.long_video, "run_sampler", counted)
     return calls
 
 
@@ -91,12 +91,12 @@ def level(waveform, gain=0.0):
 
 def test_a_segment_is_as_loud_as_the_others_of_its_film(studio):
     """Whatever level each was made at, and though one begins with what it shares with a loud one."""
-    store, generator = studio.nodes.host.store, torch.Generator().manual_seed(0)
+    store, generator = studio.nodes.host.long_video.segment_store, torch.Generator().manual_seed(0)
     frames = torch.zeros(33, 8, 8, 3, dtype=torch.uint8)
     words = torch.randn(33 * 1500, generator=generator) * (torch.arange(33 * 1500) % 12_000 < 8_000)
     segments = [store.Segment(frames, level * words) for level in (0.4, 1.2, 0.2)]
     segments[2].waveform[: 9 * 1500] = segments[1].waveform[-9 * 1500 :]
-    _, film = studio.nodes.host.long.join(segments, 9)
+    _, film = studio.nodes.host.long_video.segments.join(segments, 9)
     own = [film[start : start + 8_000] for start in (12_000, 72_000, 96_000 + 12_000)]
     levels = [rms_db(part) for part in own]
     assert max(levels) - min(levels) < 1.5
@@ -106,7 +106,7 @@ def test_a_segment_is_as_loud_as_the_others_of_its_film(studio):
 def load_segment(studio, path):
     from safetensors.torch import load_file
 
-    return studio.nodes.host.store.Segment(**load_file(path))
+    return studio.nodes.host.long_video.segment_store.Segment(**load_file(path))
 
 
 def test_a_stopped_run_keeps_what_is_finished_and_goes_on_there(studio, folder, monkeypatch):
@@ -148,15 +148,15 @@ def test_a_damaged_segment_is_made_anew(studio, folder, monkeypatch):
 
 def tasks_of(studio, monkeypatch, **inputs):
     """Positive conditionings of the segments."""
-    seen, make_guider = [], studio.nodes.long.make_guider
+    seen, make_guider = [], studio.nodes.long_video.make_guider
     record = lambda model, positive, *rest: (seen.append(positive[0][1]), make_guider(model, positive, *rest))[1]  # noqa: E731
-    monkeypatch.setattr(studio.nodes.long, "make_guider", record)
+    monkeypatch.setattr(studio.nodes.long_video, "make_guider", record)
     long_video(studio, "hello robot\nred moon", **inputs)
     return seen
 
 
 def test_every_segment_shows_the_person_of_the_image(studio, monkeypatch):
-    key = studio.nodes.host.conditions.REFERENCE_IMAGE_KEY
+    key = studio.nodes.host.conditioning.pass_settings.REFERENCE_IMAGE_KEY
     first, second = tasks_of(studio, monkeypatch)
     assert torch.equal(first[key], second[key])
 
@@ -174,26 +174,26 @@ def wide(studio):
 @pytest.mark.parametrize("size", ["square", "as the picture"])
 def test_every_segment_shows_a_picture_of_other_proportions_alike(studio, monkeypatch, size):
     chosen = {"size": size, "short_side": 64} | ({"fit": "crop"} if size == "square" else {})
-    monkeypatch.setattr(studio.nodes.long, "run_sampler", unsampled)
+    monkeypatch.setattr(studio.nodes.long_video, "run_sampler", unsampled)
     first, second = tasks_of(studio, monkeypatch, size=chosen, image=wide(studio))
-    key = studio.nodes.host.conditions.REFERENCE_IMAGE_KEY
+    key = studio.nodes.host.conditioning.pass_settings.REFERENCE_IMAGE_KEY
     assert torch.equal(first[key], second[key])
 
 
 def test_a_long_video_tells_what_a_crop_takes_before_it_samples(studio, monkeypatch):
     told = []
-    monkeypatch.setattr(studio.nodes.long, "announce", told.append)
+    monkeypatch.setattr(studio.nodes.long_video, "announce", told.append)
 
     def sampled(*args):
         assert any("32% of the image (188x128) is cropped off" in notice for notice in told)
         return unsampled(*args)
 
-    monkeypatch.setattr(studio.nodes.long, "run_sampler", sampled)
+    monkeypatch.setattr(studio.nodes.long_video, "run_sampler", sampled)
     long_video(studio, "hello", image=wide(studio))
 
 
 def test_every_segment_speaks_in_the_given_voice(studio, monkeypatch):
-    key = studio.nodes.host.conditions.REFERENCE_VOICE_KEY
+    key = studio.nodes.host.conditioning.pass_settings.REFERENCE_VOICE_KEY
     first, second = tasks_of(studio, monkeypatch, voice=studio.example()[1], voice_text="hello nice fish")
     assert torch.equal(first[key], second[key])
 
@@ -223,7 +223,7 @@ def test_a_preset_samples_every_segment_its_own_way(studio, monkeypatch):
     calls = count_samples(studio, monkeypatch)
     long_video(studio, "hello happy robot\nred moon", preset="fast")
     preset = PRESETS["fast"]
-    levels = studio.nodes.host.schedule.preset_sigmas(studio.nodes.sample.PRESETS["fast"])
+    levels = studio.nodes.host.sampling.preset_sigmas.preset_sigmas(studio.nodes.samplers.PRESETS["fast"])
     assert [len(call[2]) for call in calls] == [preset.steps + 1] * 2
     assert all(torch.equal(call[2], levels) for call in calls)
     assert all(preset.sampler in call[1].sampler_function.__name__ for call in calls)
@@ -237,4 +237,6 @@ def test_a_line_that_is_too_long_is_cut_at_a_sentence(studio):
 
 def test_segments_that_add_nothing_are_refused(studio):
     with pytest.raises(ValueError, match="add nothing"):
-        studio.nodes.host.long.plan_segments("hello", 0.5625, 0.5625, studio.model.model.diffusion_model.config.text)
+        studio.nodes.host.long_video.segments.plan_segments(
+            "hello", 0.5625, 0.5625, studio.model.model.diffusion_model.config.text
+        )

@@ -32,7 +32,7 @@ CHINESE, DIGITS = "你好", "I have 3 fish"
 @pytest.mark.parametrize("package", ["jieba", "pypinyin"])
 def test_chinese_is_refused_on_the_transcript_when_it_is_queued_and_when_it_is_linked(studio, without, package):
     without(package)
-    node = studio.nodes.condition.SpeechText
+    node = studio.nodes.speech_and_reference.SpeechText
     fault = node.validate_inputs(transcript=CHINESE)
     assert fault.startswith("transcript: There is Chinese")
     assert "pip install jieba pypinyin" in fault
@@ -42,7 +42,7 @@ def test_chinese_is_refused_on_the_transcript_when_it_is_queued_and_when_it_is_l
 
 def test_numbers_are_refused_on_the_transcript_unless_they_are_left_as_they_are(studio, without):
     without("wetext")
-    node = studio.nodes.condition.SpeechText
+    node = studio.nodes.speech_and_reference.SpeechText
     fault = node.validate_inputs(transcript=DIGITS, spell_out=True)
     assert fault.startswith("transcript: There are numbers")
     assert "pip install -U wetext" in fault
@@ -60,8 +60,8 @@ def test_every_other_text_is_refused_by_its_name(studio, without, text):
         (nodes.voice.ReferenceVoice, "voice_text"),
         (nodes.speakers.OneSpeaker, "voice_text"),
         (nodes.speakers.OneSpeaker, "transcript"),
-        (nodes.long.LongVideoNode, "script"),
-        (nodes.long.LongVideoNode, "voice_text"),
+        (nodes.long_video.LongVideoNode, "script"),
+        (nodes.long_video.LongVideoNode, "voice_text"),
     ):
         assert str(node.validate_inputs(**{field: text})).startswith(f"{field}: There "), (node, field)
         assert node.validate_inputs(**{field: "hello"}) is True

@@ -19,11 +19,11 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from tests.nodes.test_tasks_parity import TASKS, assert_ends_as_released
 from tests.toys import TINY, Clip, with_variant
-from uniavgen_core.checkpoint.blocks import BlockKind, unpack
+from uniavgen_core.bundled.video_codec import CodecConfig, VideoCodec
+from uniavgen_core.checkpoint.gguf_quants import BlockKind, unpack
 from uniavgen_core.config import PAPER, Alignment, Interaction
 from uniavgen_core.layers import backend
 from uniavgen_core.layers.rope import rotation_3d
-from uniavgen_core.media.video_codec import CodecConfig, VideoCodec
 from uniavgen_core.model.alignment import context_groups
 from uniavgen_core.model.face_mask import FaceSteering
 from uniavgen_core.model.joint import JointModel
@@ -117,7 +117,7 @@ OPTIONS = {"optimized_attention_override": lambda _, *args, **kwargs: attention_
 @pytest.fixture(params=["cuda", "cpu"], ids=["weights on the card", "weights in main memory"])
 def comfyuis(pack, card, request):  # noqa: ARG001 - the card is asked for first
     """ComfyUI's model, a latent, and what conditionings bring to it."""
-    config = pack.nodes.host.model.UniAVGenConfig(SIZED)
+    config = pack.nodes.host.model.joint_model.UniAVGenConfig(SIZED)
     config.set_inference_dtype(torch.bfloat16, None)
     config.custom_operations = comfy.ops.disable_weight_init if request.param == "cuda" else comfy.ops.manual_cast
     video, audio = torch.zeros(1, 48, 4, 4, 6), torch.zeros(1, 1, 26, 80)
@@ -155,7 +155,7 @@ def test_comfyuis_model_stays_on_the_card_and_runs_its_kernels_where_it_has_them
 @torch.no_grad()
 def test_kernels_are_there_for_half_precision_alone(pack, monkeypatch):
     monkeypatch.setattr(comfy.quant_ops.ck.registry, "get_capable_backend", lambda _: "cuda")
-    fused = [pack.nodes.host.backend.fused("adaln", torch.zeros(1, dtype=dtype)) for dtype in DTYPES]
+    fused = [pack.nodes.host.model.comfy_backend.fused("adaln", torch.zeros(1, dtype=dtype)) for dtype in DTYPES]
     assert fused == [True, True, False]
 
 
@@ -219,7 +219,7 @@ def test_the_video_codec_stays_on_the_card():
 @pytest.fixture
 def kernels(pack, monkeypatch):
     """The host's layers with ComfyUI's kernels, in the form that those have on a CPU, and the names of those used."""
-    host, used = pack.nodes.host.backend, set()
+    host, used = pack.nodes.host.model.comfy_backend, set()
     monkeypatch.setattr(host, "fused", lambda name, _: not used.add(f"comfy_kitchen::{name}"))
     return SimpleNamespace(turn=host.turn, normalise=host.normalise, used=used)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from .studio import notices_of, video_of
+from tests.nodes.studio import notices_of, video_of
 
 DRAWN_ONLY = "does not look like one of the drawn toons"
 PHOTOS = {
@@ -51,12 +51,12 @@ def test_a_photograph_is_named_whatever_its_size(seen, name):
 def test_no_bundled_portrait_is_taken_for_a_photograph(studio):
     wide = Image.new("RGB", (192, 192), "white")
     strangest = {}
-    for path in sorted(studio.nodes.portrait.PORTRAITS.glob("*.png")):
+    for path in sorted(studio.nodes.toon_examples.PORTRAITS.glob("*.png")):
         with Image.open(path) as opened:
             portrait = opened.convert("RGB")
         wide.paste(portrait, (32, 32))
         for form in (portrait.crop((10, 6, 122, 118)), as_jpeg(portrait), wide):
-            error = studio.nodes.host.drawn.strangeness(studio.video_codec, tensor(form))
+            error = studio.nodes.host.media.drawn_pictures.strangeness(studio.video_codec, tensor(form))
             strangest[path.stem] = max(error, strangest.get(path.stem, 0.0))
     assert len(strangest) == 24
     assert max(strangest.values()) < 0.95
@@ -83,11 +83,11 @@ def test_a_filmed_person_is_named_too(studio, task):
 def test_the_reference_image_node_and_long_video_name_it_too(studio, caplog, monkeypatch, tmp_path):
     import folder_paths
 
-    from .test_long import long_video
+    from tests.nodes.test_long import long_video
 
     picture = tensor(photo("astronaut"))
-    latent = studio.nodes.latent.EmptyLatent.execute(64, 64, 1.0625, 1).args[0]
-    reference = studio.nodes.condition.ReferenceImage
+    latent = studio.nodes.empty_latent.EmptyLatent.execute(64, 64, 1.0625, 1).args[0]
+    reference = studio.nodes.speech_and_reference.ReferenceImage
     output = reference.execute(*studio.texts(), studio.video_codec, picture, latent, "crop")
     assert DRAWN_ONLY in notices_of(output)
     monkeypatch.setattr(folder_paths, "get_output_directory", lambda: str(tmp_path))
@@ -97,5 +97,5 @@ def test_the_reference_image_node_and_long_video_name_it_too(studio, caplog, mon
 
 
 def test_nothing_is_said_with_the_codec_of_the_released_model(pack):
-    codec = object.__new__(pack.nodes.host.codec.NormalisedVideoCodec)
-    assert pack.nodes.host.drawn.notices_of_picture(codec, tensor(photo("astronaut"))) == []
+    codec = object.__new__(pack.nodes.host.media.codecs.NormalisedVideoCodec)
+    assert pack.nodes.host.media.drawn_pictures.notices_of_picture(codec, tensor(photo("astronaut"))) == []

@@ -16,7 +16,7 @@ AS_THE_PICTURE = {"size": "as the picture", "short_side": 0}
 @pytest.fixture(autouse=True)
 def uninspected(studio, monkeypatch):
     """Codecs that record do not decode, which telling photographs from drawings needs."""
-    for module in (studio.nodes.task, studio.nodes.condition, studio.nodes.long):
+    for module in (studio.nodes.task, studio.nodes.speech_and_reference, studio.nodes.long_video):
         monkeypatch.setattr(module, "notices_of_picture", lambda *_: [])
 
 
@@ -42,8 +42,8 @@ def size_of(output):
 
 def refer(studio, codec, image, width, height, fit="crop"):
     """Output of the node 'Reference Image' for a clip of a size."""
-    latent = studio.nodes.latent.EmptyLatent.execute(width, height, 0.5625).args[0]
-    return studio.nodes.condition.ReferenceImage.execute(*studio.texts(), codec, image, latent, fit)
+    latent = studio.nodes.empty_latent.EmptyLatent.execute(width, height, 0.5625).args[0]
+    return studio.nodes.speech_and_reference.ReferenceImage.execute(*studio.texts(), codec, image, latent, fit)
 
 
 def test_a_large_photograph_reaches_the_codec_as_pillow_shrinks_it(pack, studio):
@@ -67,7 +67,7 @@ def image_of_a_latent(studio, codec, footage):
 
 
 def keep(studio, codec, footage):
-    latent = studio.nodes.latent.EmptyLatent.execute(96, 64, 0.5625).args[0]
+    latent = studio.nodes.empty_latent.EmptyLatent.execute(96, 64, 0.5625).args[0]
     texts = studio.texts()
     studio.nodes.keep.Keep.execute(*texts, latent, codec, "all", "", video=footage[1])
 
@@ -101,9 +101,9 @@ def speak_long(studio, codec, footage):
         "full segments", 0, 1, 5.0,
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(studio.nodes.long, "run_sampler", stop)
+        patch.setattr(studio.nodes.long_video, "run_sampler", stop)
         with pytest.raises(comfy.model_management.InterruptProcessingException):
-            studio.nodes.long.LongVideoNode.execute(*arguments, image=footage[0][:1], **GUIDANCE)
+            studio.nodes.long_video.LongVideoNode.execute(*arguments, image=footage[0][:1], **GUIDANCE)
 
 
 @pytest.mark.parametrize("way", [image_of_a_latent, keep, dub, go_on, with_voice, follow, speak_long])

@@ -6,7 +6,7 @@ import torch
 from tests.nodes.graphs import GUIDANCE, Graph
 from tests.nodes.studio import notices_of
 from tests.nodes.test_stock_nodes import custom_sampling, differ, pictures_of  # noqa: F401 - fixture
-from uniavgen_core.diffusion.presets import PRESETS, SamplingPreset, Schedule
+from uniavgen_core.diffusion.sampling_presets import PRESETS, SamplingPreset, Schedule
 from uniavgen_core.diffusion.schedule import boundary_sigma, release_sigmas
 
 
@@ -18,7 +18,7 @@ def clip(studio):
 
 def sample(studio, clip, steps=2, shift=5.0, **choice):
     with torch.inference_mode():
-        return studio.nodes.sample.Sampler.execute(studio.model, *clip, 0, steps, shift, **GUIDANCE, **choice)
+        return studio.nodes.samplers.Sampler.execute(studio.model, *clip, 0, steps, shift, **GUIDANCE, **choice)
 
 
 def equal(one, other):
@@ -42,7 +42,7 @@ def test_custom_is_what_the_widgets_say_and_says_nothing(studio, clip):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_noise_levels_fall_from_noise_to_data_in_as_many_steps_as_the_preset_says(studio, name):
-    sigmas = studio.nodes.host.schedule.preset_sigmas(studio.nodes.sample.PRESETS[name])
+    sigmas = studio.nodes.host.sampling.preset_sigmas.preset_sigmas(studio.nodes.samplers.PRESETS[name])
     assert len(sigmas) == PRESETS[name].steps + 1
     assert float(sigmas[0]) == pytest.approx(1.0)
     assert float(sigmas[-1]) == 0
@@ -54,7 +54,7 @@ def test_the_null_pass_changes_where_the_release_changes_it(studio, name):
     def change(sigmas):
         return boundary_sigma(sigmas, (len(sigmas) - 1) // 2)
 
-    own = change(studio.nodes.host.schedule.preset_sigmas(studio.nodes.sample.PRESETS[name]))
+    own = change(studio.nodes.host.sampling.preset_sigmas.preset_sigmas(studio.nodes.samplers.PRESETS[name]))
     assert own == pytest.approx(change(release_sigmas(50)), abs=0.04)
 
 

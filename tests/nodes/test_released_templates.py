@@ -23,8 +23,7 @@ from tests.nodes.test_stock_nodes import differ
 from tests.shards import write_shards
 from tools.released_graphs import DOWNLOADS, FILES, LORA, RELEASE, RELEASED, WEIGHTS
 from tools.workflow import add_node, bypass_node, set_input
-from uniavgen_core.evaluation.toons import ASSETS, MODEL_FILE
-from uniavgen_core.training.recipe import CODEC_FILE
+from uniavgen_core.bundled.bundled_files import ASSETS, CODEC_FILE, MODEL_FILE
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
 LAYERS, RANK = ("self_attn.q", "self_attn.v", "cross_attn.k", "ffn.0", "ffn.2"), 4

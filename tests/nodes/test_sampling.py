@@ -35,7 +35,7 @@ def guidance(run):
 @pytest.fixture(scope="module")
 def conditionings(pack, golden_runs, inputs):
     """Positive and negative CONDITIONING of the run."""
-    conditions = pack.nodes.host.conditions
+    conditions = pack.nodes.host.conditioning.pass_settings
     said = {conditions.KEY: conditions.Pass((conditions.Speech(golden_runs.info["meta"]["texts"]["main"]),))}
     image = {conditions.REFERENCE_IMAGE_KEY: inputs["ref_image"]}
     return [[inputs["caption"], said | image]], [[inputs["neg_caption"], {}]]
@@ -45,7 +45,7 @@ def conditionings(pack, golden_runs, inputs):
 def latent(pack, inputs):
     """Empty joint LATENT whose first frame is kept."""
     empty = NestedTensor((torch.zeros_like(inputs["noise_video"]), torch.zeros_like(inputs["noise_audio"])[:, None]))
-    return pack.nodes.host.latent.keep_first_latent({"samples": empty}, inputs["ref_image"])
+    return pack.nodes.host.sampling.joint_latent.keep_first_latent({"samples": empty}, inputs["ref_image"])
 
 
 def core_result(golden_runs, run, inputs, guidance, sigmas):
@@ -73,7 +73,7 @@ def test_the_hosts_sampler_equals_the_cores_loop(
     guidance = replace(guidance, share=share, text_guidance_after=text_guidance_after)
     sigmas = release_sigmas(STEPS)
     expected = core_result(golden_runs, run, inputs, guidance, sigmas)
-    guider = pack.nodes.host.guidance.make_guider(golden_model, *conditionings, guidance)
+    guider = pack.nodes.host.sampling.guided_sampling.make_guider(golden_model, *conditionings, guidance)
     for got, want in zip(host_result(guider, inputs, latent, sigmas), expected, strict=True):
         assert relative_error(got, want) < 1e-5
 
@@ -90,7 +90,7 @@ def test_the_null_pass_switches_after_the_steps_the_release_counts(
     patched = golden_model.clone()
     patched.add_wrapper_with_key("diffusion_model", "record", record)
     steps = 7
-    guider = pack.nodes.host.guidance.make_guider(patched, *conditionings, guidance)
+    guider = pack.nodes.host.sampling.guided_sampling.make_guider(patched, *conditionings, guidance)
     host_result(guider, inputs, latent, release_sigmas(steps))
     null = [interaction for _, interaction, skipped in seen if skipped is not None]
     assert null == ["off"] * int(guidance.share * steps) + ["both"] * (steps - int(guidance.share * steps))
@@ -102,15 +102,20 @@ def test_equal_scales_of_one_cost_no_null_pass(pack, golden_model, inputs, condi
     patched = golden_model.clone()
     patched.add_wrapper_with_key("diffusion_model", "count", lambda run, *a, **k: (calls.append(1), run(*a, **k))[1])
     plain = replace(guidance, video_scale=1.0, audio_scale=1.0)
-    host_result(pack.nodes.host.guidance.make_guider(patched, *conditionings, plain), inputs, latent, release_sigmas(2))
+    host_result(
+        pack.nodes.host.sampling.guided_sampling.make_guider(patched, *conditionings, plain),
+        inputs,
+        latent,
+        release_sigmas(2),
+    )
     assert len(calls) == 2
 
 
 def test_kept_parts_come_back_bit_for_bit(pack, golden_model, conditionings, latent, guidance, inputs):
-    guider = pack.nodes.host.guidance.make_guider(golden_model, *conditionings, guidance)
+    guider = pack.nodes.host.sampling.guided_sampling.make_guider(golden_model, *conditionings, guidance)
     sampler = comfy.samplers.sampler_object("euler")
     with torch.inference_mode():
-        result = pack.nodes.host.run.run_sampler(guider, sampler, release_sigmas(2), latent, seed=3)
+        result = pack.nodes.host.sampling.run_sampler.run_sampler(guider, sampler, release_sigmas(2), latent, seed=3)
     assert torch.equal(result["samples"].unbind()[0][:, :, :1], inputs["ref_image"])
 
 
@@ -123,8 +128,8 @@ def test_a_patch_replaces_a_layer(pack, golden_model, inputs, conditionings, lat
 
     patched = golden_model.clone()
     patched.set_model_patch_replace(skip, "dit", "double_block", 2)
-    plain = pack.nodes.host.guidance.make_guider(golden_model, *conditionings, guidance)
-    guider = pack.nodes.host.guidance.make_guider(patched, *conditionings, guidance)
+    plain = pack.nodes.host.sampling.guided_sampling.make_guider(golden_model, *conditionings, guidance)
+    guider = pack.nodes.host.sampling.guided_sampling.make_guider(patched, *conditionings, guidance)
     one, other = (host_result(g, inputs, latent, release_sigmas(1)) for g in (plain, guider))
     assert set(layers) == {2}
     assert relative_error(one[0], other[0]) > 1e-3
@@ -137,4 +142,4 @@ def test_a_model_of_another_family_is_named(pack, golden_model):
     other = golden_model.clone()
     other.model = WAN22()
     with pytest.raises(ValueError, match=r"WAN22, not UniAVGen.*drops its audio half"):
-        pack.nodes.host.load.require_uniavgen(other)
+        pack.nodes.host.model.load_model.require_uniavgen(other)

@@ -23,7 +23,7 @@ def save(studio):
     """Run the node; gives the path of the file and what the node told."""
 
     def run(images, audio=None, **inputs):
-        output = studio.nodes.save.SaveVideo.execute(images, "test/clip", audio, **inputs)
+        output = studio.nodes.save_video.SaveVideo.execute(images, "test/clip", audio, **inputs)
         (shown,) = output.ui["images"]
         path = Path(output.args[0].get_stream_source())
         assert path.name == shown["filename"]
@@ -250,7 +250,7 @@ def test_a_file_says_that_it_was_generated_or_partly(save, studio, speech):
 @pytest.fixture
 def hidden(studio, monkeypatch):
     values = SimpleNamespace(prompt={"1": {"class_type": "X"}}, extra_pnginfo={"workflow": {"nodes": []}})
-    monkeypatch.setattr(studio.nodes.save.SaveVideo, "hidden", values)
+    monkeypatch.setattr(studio.nodes.save_video.SaveVideo, "hidden", values)
 
 
 @pytest.mark.usefixtures("hidden")
@@ -258,7 +258,7 @@ def test_a_file_carries_the_workflow_unless_comfyui_was_told_not_to(save, studio
     tags = tags_of(save(moving_frames(4))[0])
     assert json.loads(tags["prompt"]) == {"1": {"class_type": "X"}}
     assert json.loads(tags["workflow"]) == {"nodes": []}
-    monkeypatch.setattr(studio.nodes.save.args, "disable_metadata", True)
+    monkeypatch.setattr(studio.nodes.save_video.args, "disable_metadata", True)
     path, _ = save(moving_frames(4))
     assert not {"prompt", "workflow"} & set(tags_of(path))
     assert source_type_in(path)

@@ -2,9 +2,8 @@
 
 import pytest
 
+from tests.nodes.graphs import Graph
 from tools.comfy_client import PromptFailedError, PromptRejectedError
-
-from .graphs import Graph
 
 VIDEO, AUDIO = "UniAVGen Load Video Codec", "UniAVGen Load Audio Codec"
 SOCKETS = [

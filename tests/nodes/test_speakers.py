@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from uniavgen_core.media.loudness import under_ceiling
+from uniavgen_core.media.audio.loudness import under_ceiling
 
 STEERING = {"mode": "replace", "strength": 1.0, "start_sigma": 1.0, "stop_sigma": 0.0}
 
 
 @pytest.fixture
 def latent(studio):
-    return studio.nodes.latent.EmptyLatent.execute(64, 64, 1.0625).args[0]
+    return studio.nodes.empty_latent.EmptyLatent.execute(64, 64, 1.0625).args[0]
 
 
 def halves(height=40, width=60):
@@ -32,7 +32,7 @@ def together(studio, latent, *speakers, **steering):
 
 def test_every_speaker_has_a_track_a_transcript_and_a_mask(studio, latent):
     left, right = halves()
-    keys = studio.nodes.host.conditions
+    keys = studio.nodes.host.conditioning.pass_settings
     one, two = speaker(studio, "hello", 0, 0.5, mask=left), speaker(studio, "moon", 0.5, mask=right)
     positive, _, joint = together(studio, latent, one, two)
     run = keys.pass_of(positive[0][1])
@@ -49,14 +49,14 @@ def test_a_speaker_is_kept_silent_outside_the_given_time(studio, latent):
     audio, mask = joint["samples"].unbind()[1], joint["noise_mask"].unbind()[1][0, :, :, 0]
     assert mask[0].nonzero().flatten().tolist() == list(range(20, 50))
     assert mask[1].nonzero().flatten().tolist() == list(range(50, 106))
-    silence = studio.nodes.host.speakers.silence(1)[0]
+    silence = studio.nodes.host.conditioning.speaker_tracks.silence(1)[0]
     assert torch.allclose(audio[0, 0, 60], silence)
 
 
 def test_every_track_speaks_in_its_own_time_and_in_no_other(studio, latent):
     one, two = speaker(studio, "hello", 0, 0.5), speaker(studio, "moon", 0.5)
     sampled = studio.sample(*together(studio, latent, one, two))["samples"].unbind()[1][0]
-    silent = torch.isclose(sampled, studio.nodes.host.speakers.silence(106), atol=1e-5).all(dim=-1)
+    silent = torch.isclose(sampled, studio.nodes.host.conditioning.speaker_tracks.silence(106), atol=1e-5).all(dim=-1)
     assert silent[0].tolist() == [False] * 50 + [True] * 56
     assert silent[1].tolist() == [True] * 50 + [False] * 56
 
@@ -74,13 +74,13 @@ def test_two_speakers_are_sampled_and_mixed(studio, latent):
 
 
 def test_without_masks_every_speaker_has_the_whole_picture(studio, latent):
-    keys = studio.nodes.host.conditions
+    keys = studio.nodes.host.conditioning.pass_settings
     positive = together(studio, latent, speaker(studio, "hello"), speaker(studio, "moon"))[0]
     assert positive[0][1][keys.FACE_MASK_KEY].min() == 1
 
 
 def test_voices_of_different_lengths_end_together(studio, latent):
-    keys = studio.nodes.host.conditions
+    keys = studio.nodes.host.conditioning.pass_settings
     audio = studio.example()[1]
     half = {**audio, "waveform": audio["waveform"][..., : audio["sample_rate"] * 3 // 2]}
     one, two = speaker(studio, "hello", voice=audio), speaker(studio, "moon", voice=half)
@@ -89,7 +89,7 @@ def test_voices_of_different_lengths_end_together(studio, latent):
     assert voices.shape[:2] == (1, 2)
     torch.testing.assert_close(voices[0, 1, -len(lone) :], lone)
     missing = voices.shape[2] - len(lone)
-    torch.testing.assert_close(voices[0, 1, :missing], studio.nodes.host.speakers.silence(missing))
+    torch.testing.assert_close(voices[0, 1, :missing], studio.nodes.host.conditioning.speaker_tracks.silence(missing))
 
 
 @pytest.mark.parametrize(("start", "stop"), [(0.5, 0.2), (5.0, 6.0)])

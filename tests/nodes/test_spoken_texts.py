@@ -3,6 +3,7 @@
 import pytest
 
 from tests.nodes.studio import notices_of, speech_at
+from uniavgen_core.text.speech_tensors import SpokenText
 
 WHOLE, SET = "as long as the sound", "as set in seconds"
 WRITTEN, SAID = "nice 3 “fish”", 'nice three "fish"'
@@ -16,7 +17,7 @@ def sound(studio):
 
 
 def speech_of(studio, output):
-    return studio.nodes.host.conditions.pass_of(output.args[0][0][1]).speeches[0]
+    return studio.nodes.host.conditioning.pass_settings.pass_of(output.args[0][0][1]).speeches[0]
 
 
 def follow(studio, sound, transcript, sound_text="", length=WHOLE, **more):
@@ -53,7 +54,7 @@ def test_before_what_is_said_after_a_sound_stand_the_sounds_own_words(studio, so
 
 def test_sound_that_is_kept_whole_without_its_words_is_told(studio, sound):
     def kept(transcript):
-        latent = studio.nodes.latent.EmptyLatent.execute(64, 64, 0.8125).args[0]
+        latent = studio.nodes.empty_latent.EmptyLatent.execute(64, 64, 0.8125).args[0]
         texts = studio.texts(transcript)
         return studio.nodes.keep.Keep.execute(*texts, latent, studio.video_codec, "", "all", sound=sound)
 
@@ -63,13 +64,15 @@ def test_sound_that_is_kept_whole_without_its_words_is_told(studio, sound):
 
 def long_video_voice(studio, sound, monkeypatch):
     """Voice text of a long video's segment, and its notices."""
-    seen, make_guider = [], studio.nodes.long.make_guider
+    seen, make_guider = [], studio.nodes.long_video.make_guider
     record = lambda model, positive, *rest: (seen.append(positive), make_guider(model, positive, *rest))[1]  # noqa: E731
-    monkeypatch.setattr(studio.nodes.long, "make_guider", record)
-    from .test_long import long_video
+    monkeypatch.setattr(studio.nodes.long_video, "make_guider", record)
+    from tests.nodes.test_long import long_video
 
     output = long_video(studio, "red moon", voice=sound, voice_text=WRITTEN)
-    return studio.nodes.host.conditions.pass_of(seen[0][0][1]).speeches[0].voice_text, notices_of(output)
+    return studio.nodes.host.conditioning.pass_settings.pass_of(seen[0][0][1]).speeches[0].voice_text, notices_of(
+        output
+    )
 
 
 def said_of(studio, sound, case):
@@ -114,7 +117,7 @@ def test_the_voice_text_of_a_long_video_is_prepared_too(studio, sound, monkeypat
 @pytest.fixture
 def passes(studio, monkeypatch):
     """Speech ids and interaction of every pass of the network."""
-    seen, joint = [], studio.nodes.host.model.JointModel
+    seen, joint = [], studio.nodes.host.model.joint_model.JointModel
     forward = joint.forward
 
     def recorded(self, video, audio, timestep, conditions, *rest):
@@ -125,9 +128,8 @@ def passes(studio, monkeypatch):
     return seen
 
 
-def ids_of(studio, text):
-    tokenize = studio.nodes.host.speech
-    return tokenize.pad_speech_ids(tokenize.speech_ids(text))
+def ids_of(text):
+    return SpokenText(text).ids
 
 
 SMALL = {"size": "free", "width": 64, "height": 64, "fit": "crop"}
@@ -143,7 +145,7 @@ def sample_voice(studio, sound, node, as_released):
         output = studio.nodes.task.Task.execute(positive, negative, studio.video_codec, SMALL, task, as_released)
         studio.sample(*output.args[:3], steps=2)
         return
-    latent = studio.nodes.latent.EmptyLatent.execute(64, 64, 0.5625).args[0]
+    latent = studio.nodes.empty_latent.EmptyLatent.execute(64, 64, 0.5625).args[0]
     both = studio.nodes.voice.ReferenceVoice.execute(*studio.texts(RAW), sound, RAW_VOICE, as_released).args
     studio.sample(*both, latent, steps=2)
 
@@ -151,7 +153,7 @@ def sample_voice(studio, sound, node, as_released):
 @pytest.fixture
 def any_length(studio, monkeypatch):
     """Let the bundled model take texts that are too long for half a second, as a released model would."""
-    monkeypatch.setattr(studio.nodes.host.check, "_check_length", lambda *_: None)
+    monkeypatch.setattr(studio.nodes.host.sampling.sampling_checks, "_check_length", lambda *_: None)
 
 
 @pytest.mark.usefixtures("any_length")
@@ -160,14 +162,14 @@ def test_as_released_the_network_reads_what_is_written_and_the_late_null_pass_ru
     studio, sound, passes, node
 ):
     sample_voice(studio, sound, node, True)
-    wanted, null = ids_of(studio, f"{RAW_VOICE} {RAW}"), ids_of(studio, f"{RAW_VOICE} ")
+    wanted, null = ids_of(f"{RAW_VOICE} {RAW}"), ids_of(studio, f"{RAW_VOICE} ")
     assert set(passes) == {(wanted, "audio_to_video"), (null, "off"), (null, "both")}
 
 
 @pytest.mark.usefixtures("any_length")
 def test_otherwise_the_network_reads_prepared_texts_and_no_null_pass_runs_both_ways(studio, sound, passes):
     sample_voice(studio, sound, "Task", False)
-    wanted, null = ids_of(studio, 'Hi three "fish" Café two  "moon" '), ids_of(studio, 'Hi three "fish" ')
+    wanted, null = ids_of('Hi three "fish" Café two  "moon" '), ids_of(studio, 'Hi three "fish" ')
     assert set(passes) == {(wanted, "audio_to_video"), (null, "off"), (null, "audio_to_video")}
 
 

@@ -28,7 +28,7 @@ def clip(studio):
 def told(studio, monkeypatch):
     """What the cache announced."""
     notices = []
-    monkeypatch.setattr(studio.nodes.host.cache, "announce", notices.append)
+    monkeypatch.setattr(studio.nodes.host.sampling.cached_sampling, "announce", notices.append)
     return notices
 
 
@@ -43,12 +43,12 @@ def passes(studio):
 
 
 def patched(studio, thresholds=ALWAYS, start=0.0, end=1.0, model=None):
-    return studio.nodes.cache.StepCacheNode.execute(model or studio.model, *thresholds, start, end).args[0]
+    return studio.nodes.step_cache_node.StepCacheNode.execute(model or studio.model, *thresholds, start, end).args[0]
 
 
 def sample(studio, model, clip, seed=0, guidance=GUIDANCE):
     with torch.inference_mode():
-        sampler = studio.nodes.sample.Sampler
+        sampler = studio.nodes.samplers.Sampler
         made = sampler.execute(model, *clip, seed, STEPS, 5.0, audio_preview_every=0, **guidance).args[0]
     return made["samples"].unbind()
 
@@ -76,7 +76,9 @@ def test_the_editor_is_told_when_the_run_ends(studio, clip, monkeypatch):
     host = studio.nodes.host.notices
     server = SimpleNamespace(client_id="editor", send_sync=lambda *message: sent.append(message))
     monkeypatch.setattr(host, "running_server", lambda: server)
-    monkeypatch.setattr(studio.nodes.host.check, "notices_before_sampling", lambda *_: [])  # of length and size
+    monkeypatch.setattr(
+        studio.nodes.host.sampling.sampling_checks, "notices_before_sampling", lambda *_: []
+    )  # of length and size
     sample(studio, patched(studio, (0.0, 0.0)), clip)
     notice = {"notice": f"The step cache saved 0 of {2 * STEPS} calls of the network."}
     assert sent == [(host.EVENT, notice, "editor")]
@@ -100,7 +102,7 @@ def test_a_run_knows_nothing_of_the_run_before(studio, clip, told):
 
 def test_no_call_is_left_out_before_the_start_and_after_the_end(studio, clip, passes):
     sample(studio, patched(studio, start=0.5, end=0.8), clip)
-    levels = studio.nodes.sample.release_sigmas(STEPS)[:-1]
+    levels = studio.nodes.samplers.release_sigmas(STEPS)[:-1]
     sampling = studio.model.get_model_object("model_sampling")
     start, end = (sampling.percent_to_sigma(percent) for percent in (0.5, 0.8))
     outside = int(((levels > start) | (levels < end)).sum())

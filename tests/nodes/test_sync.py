@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from tools.comfy_client import PromptFailedError
-from uniavgen_core.toon import make_clip
+from toon.clips import make_clip
 
 RATE = 24_000
 
@@ -19,7 +19,7 @@ def clip():
 
 @pytest.fixture(scope="module")
 def meter(pack):
-    return pack.nodes.sync.SyncMeter
+    return pack.nodes.lip_sync_meter.SyncMeter
 
 
 @pytest.fixture

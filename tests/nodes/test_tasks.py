@@ -19,7 +19,7 @@ def speech(studio):
 
 
 def pass_of(studio, positive):
-    return studio.nodes.host.conditions.pass_of(positive[0][1])
+    return studio.nodes.host.conditioning.pass_settings.pass_of(positive[0][1])
 
 
 def test_a_given_sound_comes_back_sample_for_sample_at_its_own_rate(studio, speech):
@@ -140,10 +140,10 @@ def test_a_voice_precedes_the_clip_with_its_words_and_a_silence(studio):
     audio = studio.example()[1]
     output = studio.task("speak with a voice", seconds=1.0625, voice=audio, voice_text=" hello nice fish ")
     positive = output.args[0]
-    mel = positive[0][1][studio.nodes.host.conditions.REFERENCE_VOICE_KEY]
+    mel = positive[0][1][studio.nodes.host.conditioning.pass_settings.REFERENCE_VOICE_KEY]
     seconds = audio["waveform"].shape[-1] / audio["sample_rate"]
     assert mel.shape[2] == pytest.approx(100 * (seconds + 0.3), abs=2)
-    silence = studio.nodes.host.speakers.silence(20)
+    silence = studio.nodes.host.conditioning.speaker_tracks.silence(20)
     assert torch.allclose(mel[0, 0, -20:], silence, atol=1e-3)
     assert pass_of(studio, positive).speeches[0].voice_text == "hello nice fish"
 
@@ -158,7 +158,7 @@ def test_a_voice_on_the_right_channel_alone_is_heard(studio):
     audio = speech_at(studio.example()[1], 48_000)
     audio["waveform"][:, 0] = 0
     positive = studio.task("speak with a voice", seconds=1.0625, voice=audio).args[0]
-    mel = positive[0][1][studio.nodes.host.conditions.REFERENCE_VOICE_KEY]
+    mel = positive[0][1][studio.nodes.host.conditioning.pass_settings.REFERENCE_VOICE_KEY]
     assert mel[0, 0, :-40].mean() > -1
 
 

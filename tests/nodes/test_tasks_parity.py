@@ -13,7 +13,7 @@ SAME = 1e-5
 
 def conditionings(pack, runs, case):
     """Positive and negative CONDITIONING as the pack's nodes write them."""
-    keys, texts = pack.nodes.host.conditions, runs.info["meta"]["texts"]
+    keys, texts = pack.nodes.host.conditioning.pass_settings, runs.info["meta"]["texts"]
     voice = case.cond.reference_audio
     speech = keys.Speech(texts["main"]) if voice is None else keys.Speech(texts["target"], texts["ref"])
     interaction, late = (pack.uniavgen_core.config.Interaction(x.interaction.value) for x in (case.cond, case.null))
@@ -35,7 +35,7 @@ def sampled_by_comfyui(pack, runs, model, case):
     """Video and audio that ComfyUI samples of a case with a MODEL."""
     core = pack.uniavgen_core.config
     guidance = core.from_dict(core.GuidanceConfig, core.to_dict(case.config.guidance))
-    guider = pack.nodes.host.guidance.make_guider(model, *conditionings(pack, runs, case), guidance)
+    guider = pack.nodes.host.sampling.guided_sampling.make_guider(model, *conditionings(pack, runs, case), guidance)
     noise = NestedTensor((case.noise[0], case.noise[1][:, None]))
     clean = NestedTensor((case.kept.video, case.kept.audio[:, None]))
     with torch.inference_mode():

@@ -24,8 +24,8 @@ from tests.nodes.encoders import (
     write_released,
 )
 from tests.nodes.studio import notices_of
-from uniavgen_core.text.caption import hashed_features
-from uniavgen_core.text.clean import clean_caption
+from uniavgen_core.bundled.hashed_captions import hashed_features
+from uniavgen_core.text.caption_cleaning import clean_caption
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def load(pack):
     """What the node gives for a name from its list, after a look that the list has it."""
 
     def through_the_node(name):
-        node = pack.nodes.load.LoadTextEncoder
+        node = pack.nodes.loaders.LoadTextEncoder
         assert name in node.define_schema().inputs[0].options
         return node.execute(name)
 
@@ -79,7 +79,7 @@ def clip(load, models, network, spiece):
 def announced(pack, monkeypatch):
     """What was announced, in a process that has said nothing yet."""
     said = []
-    text = pack.nodes.host.text
+    text = pack.nodes.host.conditioning.bundled_text_encoder
     monkeypatch.setattr(text, "announce", said.append)
     text._announce_missing_ftfy.cache_clear()
     yield said
@@ -126,7 +126,7 @@ def test_a_clone_of_the_clip_reads_captions_alike_and_words_keep_their_numbers(c
 
 
 def test_the_bundled_encoder_cleans_captions_by_the_same_rules(pack):
-    clip = pack.nodes.load.LoadTextEncoder.execute(pack.nodes.host.files.BUNDLED).args[0]
+    clip = pack.nodes.loaders.LoadTextEncoder.execute(pack.nodes.host.model.model_choices.BUNDLED).args[0]
     with torch.inference_mode():
         ((features, _),) = clip.encode_from_tokens_scheduled(clip.tokenize(FOR_THE_BUNDLED))
     assert torch.equal(features[0], hashed_features("A <happy> toon, café (nods)"))
@@ -307,9 +307,9 @@ class Intruder:
 @pytest.mark.parametrize("kind", ["text_encoders", "vae", "diffusion_models"])
 def test_a_file_that_would_run_code_is_refused_in_words_and_runs_nothing(pack, models, kind):
     node = {
-        "text_encoders": pack.nodes.load.LoadTextEncoder,
-        "vae": pack.nodes.load.LoadVideoCodec,
-        "diffusion_models": pack.nodes.load.LoadModel,
+        "text_encoders": pack.nodes.loaders.LoadTextEncoder,
+        "vae": pack.nodes.loaders.LoadVideoCodec,
+        "diffusion_models": pack.nodes.loaders.LoadModel,
     }[kind]
     made = models / "made"
     torch.save({"blocks.0.attn.q.weight": Intruder(made)}, models / kind / "evil.pth")
@@ -330,7 +330,7 @@ def test_a_pickle_cut_short_is_named_with_its_size(load, models, network, spiece
 def test_all_four_loaders_find_their_part_in_the_release_as_downloaded(pack, load, models, network, spiece, studio):
     folder = models / "diffusion_models" / "UniAVGen"
     write_released(folder, network, spiece)
-    bundled = pack.nodes.host.files
+    bundled = pack.nodes.host.model.model_choices
     torch.save(load_file(bundled.BUNDLED_VIDEO_CODEC), folder / "Wan2.2_VAE.pth")
     weights = load_file(bundled.BUNDLED_MODEL)
     with safe_open(bundled.BUNDLED_MODEL, "pt") as file:
@@ -338,16 +338,16 @@ def test_all_four_loaders_find_their_part_in_the_release_as_downloaded(pack, loa
     (folder / "code2wav_bigvgan_model").mkdir()
     save_file({"a": torch.zeros(1)}, folder / "code2wav_bigvgan_model" / "model.safetensors")
     offered = {
-        kind: getattr(pack.nodes.load, kind).define_schema().inputs[0].options
+        kind: getattr(pack.nodes.loaders, kind).define_schema().inputs[0].options
         for kind in ("LoadModel", "LoadTextEncoder", "LoadVideoCodec", "LoadAudioCodec")
     }
     assert "UniAVGen/ (folder)" in offered["LoadModel"]
     assert f"UniAVGen/{RELEASED}" in offered["LoadTextEncoder"]
     assert "UniAVGen/Wan2.2_VAE.pth" in offered["LoadVideoCodec"]
     assert "UniAVGen/code2wav_bigvgan_model" in offered["LoadAudioCodec"]
-    model = pack.nodes.load.LoadModel.execute("UniAVGen/ (folder)").args[0]
+    model = pack.nodes.loaders.LoadModel.execute("UniAVGen/ (folder)").args[0]
     assert torch.equal(model.model.diffusion_model.state_dict()["head.head.weight"], weights["head.head.weight"])
     assert len(tokens_of(load(f"UniAVGen/{RELEASED}").args[0], "A woman")) == 512
-    codec = pack.nodes.load.LoadVideoCodec.execute("UniAVGen/Wan2.2_VAE.pth").args[0]
+    codec = pack.nodes.loaders.LoadVideoCodec.execute("UniAVGen/Wan2.2_VAE.pth").args[0]
     with torch.inference_mode():
         assert torch.equal(codec.encode(studio.image()), studio.video_codec.encode(studio.image()))

@@ -6,13 +6,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from uniavgen_core.checkpoint.load import load_model
+from toon.clips.clip import make_clip
+from uniavgen_core.bundled.hashed_captions import hashed_features
+from uniavgen_core.bundled.video_codec import VideoCodec
+from uniavgen_core.checkpoint.load_weights import load_model
 from uniavgen_core.diffusion.flow import mix
-from uniavgen_core.media.mel import log_mel, normalize_mel
-from uniavgen_core.media.video_codec import VideoCodec
+from uniavgen_core.media.audio.mel import log_mel, normalize_mel
 from uniavgen_core.model.joint import Conditions
-from uniavgen_core.text.caption import hashed_features
-from uniavgen_core.toon.clip import make_clip
 from uniavgen_core.training.lora import LoraBranch, LoraPlan, add_lora, save_lora
 from uniavgen_core.training.loss import velocity_loss
 
@@ -37,8 +37,8 @@ class Toon:
         self.velocity = [of_noise - of_clean for of_clean, of_noise in zip(clean, noise, strict=True)]
         self.times = tuple(torch.full((1, n), 1000 * SIGMA) for n in (clean[0].shape[2], clean[1].shape[1]))
         self.caption = hashed_features(clip.caption, dim=64)[None]
-        self.run = host.conditions.Pass((host.conditions.Speech(clip.transcript),))
-        self.speech = host.speech.speech_tensors
+        self.run = host.conditioning.pass_settings.Pass((host.conditioning.pass_settings.Speech(clip.transcript),))
+        self.speech = host.conditioning.speech_fields.speech_fields
 
     def here(self, model):
         speech = self.speech(self.run, model.config.text, 0, 1, torch.device("cpu"))
@@ -60,7 +60,7 @@ class Toon:
 def toons(pack):
     codec = VideoCodec()
     codec.load_state_dict(
-        {n: value.float() for n, value in load_file(pack.nodes.host.files.BUNDLED_VIDEO_CODEC).items()}
+        {n: value.float() for n, value in load_file(pack.nodes.host.model.model_choices.BUNDLED_VIDEO_CODEC).items()}
     )
     return [Toon(pack, codec.eval(), seed) for seed in (1, 2)]
 
@@ -99,12 +99,12 @@ def relative(got, want):
 def test_the_stock_loader_gives_the_trained_network(pack, toons, stock_loader, caplog, name):
     import comfy.model_management
 
-    (loader, folder), path = stock_loader, pack.nodes.host.files.BUNDLED_MODEL
+    (loader, folder), path = stock_loader, pack.nodes.host.model.model_choices.BUNDLED_MODEL
     model, losses = trained(path, toons, PLANS[name])
     assert losses[-1] < losses[0]
     save_lora(model, folder / f"{name}.safetensors", PLANS[name])
     base = load_model(path, dtype=torch.float32)
-    patcher = pack.nodes.host.load.load_uniavgen(str(path), {"dtype": torch.float32})
+    patcher = pack.nodes.host.model.load_model.load_uniavgen(str(path), {"dtype": torch.float32})
     for strength, like in ((1.0, model), (0.0, base)):
         patched = loader().load_lora_model_only(patcher, f"{name}.safetensors", strength)[0]
         comfy.model_management.load_models_gpu([patched], force_full_load=True)

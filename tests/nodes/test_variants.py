@@ -22,7 +22,7 @@ VARIANTS = {
 def host_model(pack, model):
     """The same network as ComfyUI builds it, with the same weights."""
     config = pack.uniavgen_core.config.from_dict(pack.uniavgen_core.config.ModelConfig, to_dict(model.config))
-    hosted = pack.nodes.host.model.HostJointModel(config, torch.float32, "cpu", comfy.ops.manual_cast)
+    hosted = pack.nodes.host.model.joint_model.HostJointModel(config, torch.float32, "cpu", comfy.ops.manual_cast)
     hosted.load_state_dict(model.state_dict())
     return hosted.eval()
 
@@ -35,7 +35,7 @@ def run_hosted(pack, hosted, clip, options):
             clip.times,
             clip.conditions.caption,
             transformer_options=options,
-            uniavgen=pack.nodes.host.conditions.Pass(),
+            uniavgen=pack.nodes.host.conditioning.pass_settings.Pass(),
             reference_image=clip.conditions.reference_image,
         )
 

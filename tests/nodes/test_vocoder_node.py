@@ -14,14 +14,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import Qwen2_5OmniToken2WavBigVGANModel as Network
 
+from tests.nodes.graphs import Graph
+from tests.nodes.studio import notices_of
+from tests.nodes.vocoders import audio_codec_of, latent_of, memory_asked, options_of
 from tools.comfy_client import PromptRejectedError
-from uniavgen_core.media.bigvgan import mel_frames_heard
-from uniavgen_core.media.loudness import CEILING, under_ceiling
-from uniavgen_core.media.mel import denormalize_mel
-
-from .graphs import Graph
-from .studio import notices_of
-from .vocoders import audio_codec_of, latent_of, memory_asked, options_of
+from uniavgen_core.media.audio.bigvgan import mel_frames_heard
+from uniavgen_core.media.audio.loudness import CEILING, under_ceiling
+from uniavgen_core.media.audio.mel import denormalize_mel
 
 NAME = "code2wav_bigvgan_model"
 SOURCE = "huggingface.co/MCG-NJU/UniAVGen"
@@ -70,8 +69,8 @@ def codec_of(node, name=NAME):
 
 def test_the_decode_node_sounds_as_transformers_does(pack, load, folder, network):  # noqa: ARG001
     codec, audio = codec_of(load), latent_of(106)
-    video_codec = pack.nodes.load.LoadVideoCodec.execute(pack.nodes.host.files.BUNDLED).args[0]
-    latent = pack.nodes.latent.EmptyLatent.execute(64, 64, 1.0625, 1).args[0]
+    video_codec = pack.nodes.loaders.LoadVideoCodec.execute(pack.nodes.host.model.model_choices.BUNDLED).args[0]
+    latent = pack.nodes.empty_latent.EmptyLatent.execute(64, 64, 1.0625, 1).args[0]
     video, _ = latent["samples"].unbind()
     joint = {"samples": type(latent["samples"])((video, audio))}
     with torch.inference_mode():
@@ -216,7 +215,7 @@ def test_codecs_are_told_apart_by_what_makes_their_sound(pack, load, folder):
     first, same = codec_of(load).identity, codec_of(load).identity
     (folder / "model.safetensors").touch()
     assert first == same
-    assert len({first, codec_of(load).identity, codec_of(load, pack.nodes.load.GRIFFIN_LIM).identity}) == 3
+    assert len({first, codec_of(load).identity, codec_of(load, pack.nodes.loaders.GRIFFIN_LIM).identity}) == 3
 
 
 def test_comfyui_loads_and_unloads_the_weights(load, folder):  # noqa: ARG001
@@ -241,8 +240,8 @@ def test_an_interruption_stops_between_chunks(load, folder):  # noqa: ARG001
 
 
 def test_griffin_lim_comes_first_and_needs_no_weights(pack, load, vocoders):  # noqa: ARG001
-    assert options_of(load) == [pack.nodes.load.GRIFFIN_LIM, NAME]
-    codec = codec_of(load, pack.nodes.load.GRIFFIN_LIM)
+    assert options_of(load) == [pack.nodes.loaders.GRIFFIN_LIM, NAME]
+    codec = codec_of(load, pack.nodes.loaders.GRIFFIN_LIM)
     assert not list(codec.first_stage_model.parameters())
 
 

@@ -10,12 +10,11 @@ from comfy.k_diffusion.utils import tf32_mode
 from safetensors.torch import load_file, save_file
 
 from benchmarks.peak import peak_of
+from tests.nodes.graphs import Graph
+from tests.nodes.vocoders import audio_codec_of, latent_of, memory_asked, options_of
 from tests.vocos_folders import BACKBONES, built, configure, weights_of, write_vocos
-from uniavgen_core.media.loudness import under_ceiling
-from uniavgen_core.media.mel import denormalize_mel
-
-from .graphs import Graph
-from .vocoders import audio_codec_of, latent_of, memory_asked, options_of
+from uniavgen_core.media.audio.loudness import under_ceiling
+from uniavgen_core.media.audio.mel import denormalize_mel
 
 NAME = "my vocos"
 RELEASED = "code2wav_bigvgan_model"
@@ -34,8 +33,8 @@ def wanted_of(latent, kind="convnext"):
 
 def test_the_decode_node_sounds_as_the_package_does(pack, load, folder):  # noqa: ARG001
     codec, audio = audio_codec_of(load, NAME), latent_of(106)
-    video_codec = pack.nodes.load.LoadVideoCodec.execute(pack.nodes.host.files.BUNDLED).args[0]
-    latent = pack.nodes.latent.EmptyLatent.execute(64, 64, 1.0625, 1).args[0]
+    video_codec = pack.nodes.loaders.LoadVideoCodec.execute(pack.nodes.host.model.model_choices.BUNDLED).args[0]
+    latent = pack.nodes.empty_latent.EmptyLatent.execute(64, 64, 1.0625, 1).args[0]
     video, _ = latent["samples"].unbind()
     joint = {"samples": type(latent["samples"])((video, audio))}
     with torch.inference_mode():

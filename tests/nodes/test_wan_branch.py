@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from tests.parity.fixtures import seeded_tensor
 from tests.toys import TINY
-from uniavgen_core.checkpoint.wan import load_wan_branch
+from uniavgen_core.checkpoint.wan_files import load_wan_branch
 from uniavgen_core.config import BranchConfig, Interaction
 from uniavgen_core.model.initialize import initialize
 from uniavgen_core.model.joint import Conditions, JointModel

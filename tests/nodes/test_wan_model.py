@@ -13,11 +13,11 @@ from safetensors.torch import load_file, save_file
 
 from tests.parity.fixtures import seeded_tensor
 from tests.shards import write_shards
-from uniavgen_core.checkpoint.cut import cut
-from uniavgen_core.checkpoint.geometry import Contents, Network, metadata_of
+from uniavgen_core.checkpoint.branch_file import cut
+from uniavgen_core.checkpoint.config_from_weights import Contents, Network, metadata_of
 from uniavgen_core.checkpoint.gguf_file import GgufFile
-from uniavgen_core.checkpoint.load import expected_shapes
-from uniavgen_core.checkpoint.quantize import quantize
+from uniavgen_core.checkpoint.load_weights import expected_shapes
+from uniavgen_core.checkpoint.quantize_fp8 import quantize
 from uniavgen_core.checkpoint.quantize_gguf import GgufConfig, quantize_gguf
 from uniavgen_core.config import RELEASED, BranchConfig, GuidanceConfig
 
@@ -48,7 +48,7 @@ def wan_file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ours(pack):
-    return lambda path: pack.nodes.host.load.load_uniavgen(str(path), dict(FLOAT32))
+    return lambda path: pack.nodes.host.model.load_model.load_uniavgen(str(path), dict(FLOAT32))
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,7 @@ def test_a_patch_of_a_layer_has_the_effect_it_has_with_the_stock_loader(ours, st
 def test_our_guidance_over_the_whole_run_by_text_is_the_samplers_cfg(pack, ours, wan_file):
     latent, mask = latent_of((2, 4, 6), True)
     config = GuidanceConfig(video_scale=4.0, audio_scale=9.0, share=0.0, skipped_layer=None)
-    guided = pack.nodes.host.guidance.patch_guidance(ours(wan_file), config)
+    guided = pack.nodes.host.sampling.guided_sampling.patch_guidance(ours(wan_file), config)
     assert_same(sample(guided, latent, mask, cfg=1.0), sample(ours(wan_file), latent, mask, cfg=4.0))
 
 
@@ -197,8 +197,10 @@ def test_wans_own_folder_of_shards_is_offered_and_is_the_single_file(pack, wan_f
     known["diffusion_models"] = ([str(tmp_path)], folder_paths.supported_pt_extensions)
     monkeypatch.setattr(folder_paths, "folder_names_and_paths", known)
     monkeypatch.setattr(folder_paths, "filename_list_cache", {})
-    (name,) = [one for one in pack.nodes.host.files.choices("diffusion_models") if one.endswith("(folder)")]
-    got = pack.nodes.load.LoadModel.execute(name).args[0].model.diffusion_model.state_dict()
+    (name,) = [
+        one for one in pack.nodes.host.model.model_choices.choices("diffusion_models") if one.endswith("(folder)")
+    ]
+    got = pack.nodes.loaders.LoadModel.execute(name).args[0].model.diffusion_model.state_dict()
     want = load_file(wan_file)
     assert got.keys() == want.keys()
     assert all(torch.equal(got[name], want[name]) for name in want)
@@ -235,7 +237,7 @@ def test_comfyuis_own_loader_takes_a_branch_that_was_cut_out(ours, stock, tmp_pa
 def test_only_a_file_that_says_it_is_uniavgens_knows_a_reference_image(pack, ours, wan_file, tmp_path):
     path = tmp_path / "cut.safetensors"
     save_file(load_file(wan_file), path, metadata_of(CONFIG))
-    key = pack.nodes.host.conditions.REFERENCE_IMAGE_KEY
+    key = pack.nodes.host.conditioning.pass_settings.REFERENCE_IMAGE_KEY
     x, (positive, _) = draw(1, 48, 2, 4, 6), texts()
     for file, is_known in ((wan_file, False), (path, True)):
         model = ours(file).model
@@ -252,7 +254,7 @@ def test_only_a_file_that_says_it_is_uniavgens_knows_a_reference_image(pack, our
 
 
 def test_a_picture_alone_is_given_the_memory_that_it_takes_in_a_joint_latent(pack, ours, wan_file):
-    model, joint = ours(wan_file).model, pack.nodes.host.model.UniAVGenConfig
+    model, joint = ours(wan_file).model, pack.nodes.host.model.joint_model.UniAVGenConfig
     packed = torch.Size((48, 21, 46, 80)).numel()
     assert model.memory_required([2, 48, 21, 46, 80]) == model.memory_required([2, 1, packed])
     assert model.memory_usage_factor == joint.memory_usage_factor

@@ -2,9 +2,8 @@
 
 import pytest
 
+from tests.nodes.graphs import Graph, node_of
 from tools.comfy_client import PromptFailedError
-
-from .graphs import Graph, node_of
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ from uniavgen_core.layers.backend import TORCH
 from uniavgen_core.layers.embeddings import sinusoid
 from uniavgen_core.layers.rope import rotate, rotation_1d, rotation_3d, rotation_time_only
 from uniavgen_core.model.alignment import _latent_of, audio_windows, frame_positions, interpolate, latent_weights
+from uniavgen_core.model.alignment_tables import build_geometry
 from uniavgen_core.model.cross_modal import AudioToVideoAttention, VideoToAudioAttention
-from uniavgen_core.model.geometry import build_geometry
 from uniavgen_core.model.joint import Conditions, JointOutput
 from uniavgen_core.model.speech_text import SpeechTextEncoder
 from uniavgen_core.pipeline import Denoiser, SampleConfig, generate, keep_nothing

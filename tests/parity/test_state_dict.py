@@ -5,7 +5,7 @@ import math
 import torch
 
 from tests.parity.fixtures import opened, read_json, seeded_tensor
-from uniavgen_core.checkpoint.geometry import config_from_shapes
+from uniavgen_core.checkpoint.config_from_weights import config_from_shapes
 from uniavgen_core.config import RELEASED
 from uniavgen_core.model.joint import JointModel
 

@@ -6,14 +6,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .cut import cut
+from .branch_file import cut
+from .config_from_weights import Contents
 from .describe import inspect, verify
-from .files import CheckpointError
-from .geometry import Contents
-from .merge import merge
-from .probe import velocity_error
-from .quantize import FORMATS, KEPT, QuantizeConfig, quantize
+from .merge_shards import merge
+from .quantization_error import velocity_error
+from .quantize_fp8 import FORMATS, KEPT, QuantizeConfig, quantize
 from .quantize_gguf import MIXES, GgufConfig, quantize_gguf
+from .weight_files import CheckpointError
 
 WORST_SHOWN = 5
 NOTE = "PATH is a safetensors file, the folder with the release's shards, or one of the shards."

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from ..config import to_dict
-from .files import WeightFiles, files_of
-from .geometry import network_of
+from .config_from_weights import network_of
 from .gguf_file import SUFFIX, GgufFile
-from .load import check_whole, expected_shapes, is_quantisation, quantised_layers
-from .write import OnBytes, silent, size_of
+from .load_weights import check_whole, expected_shapes, is_quantisation, quantised_layers
+from .weight_files import WeightFiles, files_of
+from .write_safetensors import OnBytes, silent, size_of
 
 CHUNK = 1 << 24
 INTEGERS = (torch.uint8, torch.int8)

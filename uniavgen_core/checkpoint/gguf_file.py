@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .blocks import BlockKind, unpack
-from .files import CheckpointError, Entry, damaged, strip_prefix
-from .write import OnBytes, silent
+from .gguf_quants import BlockKind, unpack
+from .weight_files import CheckpointError, Entry, damaged, strip_prefix
+from .write_safetensors import OnBytes, silent
 
 SUFFIX = ".gguf"
 ARCHITECTURE = "uniavgen"

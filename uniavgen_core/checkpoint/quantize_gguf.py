@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .blocks import BlockKind, pack, unpack
-from .files import CheckpointError, WeightFiles
-from .geometry import network_of
+from .config_from_weights import network_of
 from .gguf_file import PLAIN, SUFFIX, write_gguf
-from .load import check_whole, quantised_layers
-from .quantize import KEPT, layers_to_quantize
-from .write import OnBytes, check_target, silent, size_of
+from .gguf_quants import BlockKind, pack, unpack
+from .load_weights import check_whole, quantised_layers
+from .quantize_fp8 import KEPT, layers_to_quantize
+from .weight_files import CheckpointError, WeightFiles
+from .write_safetensors import OnBytes, check_target, silent, size_of
 
 
 @dataclass(frozen=True)

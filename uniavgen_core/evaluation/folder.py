@@ -3,17 +3,15 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 from torch import Tensor
 
-from ..media.mel import log_mel
-from ..media.resample import resample
-from ..toon import WORDS
+from ..media.audio.mel import log_mel
+from ..media.audio.resample import resample
 from .clip_file import ClipFile, Entry, list_clips, read_clip, read_sound
-from .judges import Judges
 from .paper_models import spoken_words
 from .picture_standins import (
     farneback,
@@ -24,9 +22,9 @@ from .picture_standins import (
     movement,
     subject_consistency,
 )
-from .recogniser import recognise, word_errors
 from .sound_standins import emotion_agreement, sound_quality, timbre_consistency, vocal_arousal
 from .sync_meter import measure_sync
+from .word_errors import word_errors
 
 _FEATURE_FRAMES = 48
 
@@ -52,6 +50,16 @@ class PaperJudges:
     syncnet: Any = None
 
 
+class WordStandIn(Protocol):
+    """A recogniser of a small vocabulary, in place of Whisper."""
+
+    def knows(self, words: Sequence[str]) -> bool:
+        """Whether all of these words are in its vocabulary."""
+
+    def hear(self, mel: Tensor) -> str:
+        """Recognise the words of a natural log-mel, (80, S)."""
+
+
 @dataclass(frozen=True)
 class ClipResult:
     """What was measured of one clip.
@@ -61,28 +69,28 @@ class ClipResult:
         values: By measure; what could not be measured is missing.
         reasons: Why not, by measure.
         words: How many the transcript has, of which word errors are a share.
-        by_toon_judge: Whether the toons' word judge heard the words.
+        by_standin: Whether the words were recognised by ``WordStandIn``.
     """
 
     name: str
     values: Mapping[str, float]
     reasons: Mapping[str, str]
     words: int = 0
-    by_toon_judge: bool = False
+    by_standin: bool = False
 
 
 class FolderMeter:
     """Measures one clip after another."""
 
-    def __init__(self, papers: PaperJudges, toon_judges: Callable[[], Judges]) -> None:
+    def __init__(self, papers: PaperJudges, words: WordStandIn | None = None) -> None:
         """Prepare.
 
         Args:
             papers: The paper's judges.
-            toon_judges: Gets the toons' judges; called only when a clip's transcript has toon words alone.
+            words: Recognises words where no Whisper was given.
         """
         self.papers = papers
-        self._toon_judges = toon_judges
+        self._words = words
 
     def measure(self, entry: Entry, name: str) -> ClipResult:
         """Measure one clip.
@@ -98,24 +106,23 @@ class FolderMeter:
                 values |= part(clip, entry)
             except ValueError as error:
                 reasons[part.__name__.strip("_")] = str(error)
-        words, by_toon_judge = spoken_words(entry.transcript).split(), False
+        words, by_standin = spoken_words(entry.transcript).split(), False
         if words and clip.sample_rate:
-            by_toon_judge = self.papers.whisper is None and set(words) <= set(WORDS)
-            heard = self._hear(clip, by_toon_judge)
+            by_standin = self.papers.whisper is None and self._words is not None and self._words.knows(words)
+            heard = self._hear(clip, by_standin)
             if heard is None:
                 reasons["words"] = "not measured: no Whisper was given, and these are not the toons' words"
             else:
                 values["word_errors"] = float(word_errors(" ".join(words), heard))
-        return ClipResult(name, values, reasons, len(words), by_toon_judge)
+        return ClipResult(name, values, reasons, len(words), by_standin)
 
-    def _hear(self, clip: ClipFile, by_toon_judge: bool) -> str | None:
-        """What is said, None where nobody can tell."""
+    def _hear(self, clip: ClipFile, by_standin: bool) -> str | None:
+        """The recognised words; None without a recogniser that knows them."""
         if self.papers.whisper is not None:
             return spoken_words(self.papers.whisper.hear(clip.waveform, clip.sample_rate))
-        if not by_toon_judge:
+        if not by_standin:
             return None
-        mel = log_mel(resample(clip.waveform[None], clip.sample_rate)[0])
-        return recognise(self._toon_judges().words, mel[None])[0]
+        return self._words.hear(log_mel(resample(clip.waveform[None], clip.sample_rate)[0]))
 
     def _sync(self, clip: ClipFile, entry: Entry) -> dict[str, float]:
         """Mouth and sound."""

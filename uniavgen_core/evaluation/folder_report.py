@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from .bars import draw_bars, draw_lags
+from .bar_plots import draw_bars, draw_lags
 from .folder import ClipResult, PaperJudges, summary
-from .table import markdown_table, published
+from .markdown_tables import markdown_table, published
 
 _STAND_IN = "stand-in: "
 _FILES = {"table": ".md", "json": ".json", "bars": "-bars.png", "lags": "-lags.png"}
@@ -30,7 +30,7 @@ def judged_by(papers: PaperJudges, results: Sequence[ClipResult]) -> dict[str, s
     timbre = _STAND_IN + "statistics of mel cepstra"
     meter = _STAND_IN + "correlation of mouth opening and loudness (paper: SyncNet's confidence)"
     nobody = "not measured: no Whisper was given, and no transcript has the toons' words alone"
-    heard_by_toon_judge = toon if any(result.by_toon_judge for result in results) else nobody
+    heard_by_standin = toon if any(result.by_standin for result in results) else nobody
     return {
         "sync": meter + ", best lag",
         "sync_at_zero": meter + ", lag 0",
@@ -41,7 +41,7 @@ def judged_by(papers: PaperJudges, results: Sequence[ClipResult]) -> dict[str, s
         "timbre": timbre + ", first half against second",
         "timbre_reference": timbre + ", against the reference voice",
         "emotion": _STAND_IN + "whether the picture moves more when the voice is excited, correlation over time",
-        "wer": "Whisper" if papers.whisper else heard_by_toon_judge,
+        "wer": "Whisper" if papers.whisper else heard_by_standin,
         "PQ": "AudioBox-Aesthetics, production quality",
         "CU": "AudioBox-Aesthetics, content usefulness",
         "sound_quality": _STAND_IN + "dB of the loud moments over the quiet ones (paper: AudioBox-Aesthetics)",

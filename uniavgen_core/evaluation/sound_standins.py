@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..media.mel import log_mel
-from ..media.resample import resample
+from ..media.audio.mel import log_mel
+from ..media.audio.resample import resample
 from ..shapes import FPS, MEL_RATE, SAMPLE_RATE
-from .sync import correlation
+from .lip_sync import correlation
 
 COEFFICIENTS = 20
 _LOUD_DB = 25.0

@@ -15,10 +15,10 @@ from math import ceil, isfinite
 import numpy as np
 from torch import Tensor
 
-from ..media.mel import check_sound
-from ..media.resample import LOWEST_RATE
-from .mouth import MouthFinder, Pictures, darkness, mask_boxes
-from .sync import correlation
+from ..media.audio.mel import check_sound
+from ..media.audio.resample import LOWEST_RATE
+from .lip_sync import correlation
+from .mouth_finder import MouthFinder, Pictures, darkness, mask_boxes
 
 SEARCH_SECONDS = 0.5
 FEWEST_FRAMES = 8

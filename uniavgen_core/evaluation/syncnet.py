@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..media.face_tracks import Face, Track, fill_gaps, smooth, track_faces
-from ..media.resample import resample
+from ..media.audio.resample import resample
+from ..media.faces.face_tracks import Face, Track, fill_gaps, smooth, track_faces
 from .paper_models import need
 
 FPS, SAMPLE_RATE = 25, 16_000
@@ -100,7 +100,7 @@ class SyncJudge:
             ImportError: If ``python_speech_features``, whose cepstra SyncNet was trained on, is not installed.
             ValueError: If the file is not there or holds something else.
         """
-        from ..media.face_detect import FaceDetector
+        from ..media.faces.face_detection import FaceDetector
 
         need(file, "SyncNet's weights")
         _mfcc()

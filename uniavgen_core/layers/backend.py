@@ -12,8 +12,8 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .modulation import modulate
-from .parts import by_parts, part_size
 from .rope import rotate
+from .token_chunks import by_parts, part_size
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, options: Any = None) -> Tensor:

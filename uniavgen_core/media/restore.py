@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..shapes import FPS
-from .carry import carry_over_joins
-from .frames import Fit, frame_times, nearest_frames, resize_frames
-from .loudness import CEILING, limited, under_ceiling
-from .sound import Sound, at_rate
-from .spans import NOTHING, Spans
+from .audio.loudness import CEILING, limited, under_ceiling
+from .audio.sound import Sound, at_rate
+from .codec_error import carry_over_joins
+from .time_spans import NOTHING, Spans
+from .video.frames import Fit, frame_times, nearest_frames, resize_frames
 
 Range = tuple[int, int]  # First sample and the one after the last.
 

@@ -18,7 +18,7 @@ from ..layers.attention import EPS, Attention
 from ..layers.backend import Backend
 from ..layers.embeddings import sinusoid
 from ..layers.modulation import gated_add
-from ..layers.parts import LEAST, spans
+from ..layers.token_chunks import LEAST, spans
 
 PARTS = 3
 """Of a block: self-attention, text cross-attention, feed-forward."""

@@ -19,9 +19,9 @@ from torch import Tensor
 from ..config import ModelConfig
 from ..layers.attention import AttentionLayers
 from ..layers.backend import Backend
+from .alignment_tables import Geometry
 from .face_mask import FaceMaskHead, WholePicture
-from .geometry import Geometry
-from .mixture import Seen, attend_mixes
+from .mixed_attention import Seen, attend_mixes
 
 
 class CrossModalAttention(AttentionLayers):

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from ..config import Interaction, ModelConfig
 from ..layers.backend import TORCH, Backend
 from ..layers.modulation import gated_add
+from .alignment_tables import Geometry, build_geometry
 from .audio_branch import AudioBranch
 from .branch import PARTS, Stream
 from .conditions import Conditions
 from .cross_modal import AudioToVideoAttention, VideoToAudioAttention
 from .face_mask import FaceSteering
-from .geometry import Geometry, build_geometry
 from .video_branch import VideoBranch
 
 

@@ -1,6 +1,6 @@
 """How the person feels, written into the caption: emotion is steered by words alone.
 
-The bundled model's captions say "A happy toon ..." (``uniavgen_core/toon/motion.py``), so the word goes before the
+The bundled model's captions say "A happy toon ..." (``toon/clips/motion.py``), so the word goes before the
 noun where there is one.
 Source: the emotions are the six basic ones of the talking-face data sets, and calm.
 """

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 
 from .abbreviations import ENDINGS, TITLES
-from .misread import CHINESE, ENGLISH, Read
 from .sentences import is_chinese, split_sentences
+from .wetext_misreadings import CHINESE, ENGLISH, Read
 
 _NUMBER = re.compile(r"[0-9¼½¾⅓⅔⅛]")
 _SHORT = TITLES | ENDINGS | {"No.": "number"}

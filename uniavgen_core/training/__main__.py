@@ -3,25 +3,21 @@
 import sys
 from importlib import import_module
 
-from .stages import STAGES
-
-COMMANDS = ("bundle", "run", "export", "encode", "estimate")
+COMMANDS = ("run", "export", "encode", "estimate")
 
 
 def usage() -> str:
     """What can be run."""
     lines = [__doc__, "", "commands:"]
-    lines += [f"  {name:<9} {import_module(f'.commands.{name}', __package__).SUMMARY}" for name in COMMANDS]
-    return "\n".join([*lines, "", f"single stages of the bundle: {', '.join(STAGES)}"])
+    lines += [f"  {name:<9} {import_module(f'.cli.{name}_command', __package__).SUMMARY}" for name in COMMANDS]
+    return "\n".join(lines)
 
 
 def main(arguments: list[str]) -> int:
     """Run a command; returns its exit status."""
     name, *rest = arguments or ["--help"]
     if name in COMMANDS:
-        return import_module(f".commands.{name}", __package__).main(rest)
-    if name in STAGES:
-        return import_module(".commands.bundle", __package__).main(["--stage", name, *rest])
+        return import_module(f".cli.{name}_command", __package__).main(rest)
     known = name in ("-h", "--help")
     print(usage() if known else f"There is no command {name}.\n\n{usage()}", file=sys.stdout if known else sys.stderr)
     return 0 if known and arguments else 2

@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..checkpoint.files import CheckpointError, WeightFiles
-from ..checkpoint.fit import check_exact
+from ..checkpoint.weight_files import CheckpointError, WeightFiles
+from ..checkpoint.weight_fit import check_exact
 from ..config import from_dict, to_dict
 from ..model.joint import JointModel
 

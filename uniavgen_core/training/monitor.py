@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .engine import TRACKER
-from .samples import Sample, show_in_tensorboard, write_mp4
+from .sample_clips import Sample, show_in_tensorboard, write_mp4
 from .trainer_config import TrainerConfig
 
 if TYPE_CHECKING:

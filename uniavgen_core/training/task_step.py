@@ -7,10 +7,10 @@ import numpy as np
 from torch import Tensor
 
 from ..model.joint import JointModel
-from .part import Part
+from .batch_part import Part
 from .sigmas import sample_sigmas
 from .step import Example, LossWeights, device_of, example_losses, on_device
-from .tasks import Ask, TaskConfig, TaskKind, draw_ask
+from .task_sampling import Ask, TaskConfig, TaskKind, draw_ask
 
 
 class Source(Protocol):

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..config import Interaction, ModelConfig
 from ..layers.backend import Backend
-from ..model.geometry import Geometry
+from ..model.alignment_tables import Geometry
 from ..model.joint import Conditions, JointModel, JointState
 from .optimizer import split_parameters
 

@@ -14,15 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from .average import Average
+from .batch_part import Losses, Part
 from .checkpoints import Checkpoints
 from .engine import EngineConfig, make_accelerator, name_units
 from .interrupts import catch_interrupts
 from .monitor import Monitor
 from .optimizer import start_states
-from .part import Losses, Part
-from .samples import Sampler
+from .sample_clips import Sampler
 from .trainer_config import TrainerConfig
+from .weight_average import Average
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

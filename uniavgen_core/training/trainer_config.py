@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from .part import Part
+from .batch_part import Part
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,95 @@
+"""Looking at face masks: those the model predicts, and any mask on its images."""
+
+import torch
+from comfy_api.latest import io
+
+from .host.conditioning.face_inputs import (
+    RGB,
+    masks_for_frames,
+    pixels_of_face_masks,
+    predicted_face_masks,
+    resize_masks,
+)
+from .host.sampling.joint_latent import split
+
+SEED = 0  # of the noise the model is asked in; fixed, so that the same clip gives the same mask
+COLOURS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "yellow": (1, 1, 0), "white": (1, 1, 1)}
+
+
+class ShowFaceMask(io.ComfyNode):
+    """Shows the face mask that the model predicts."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniAVGenShowFaceMask",
+            display_name="UniAVGen Show Face Mask",
+            category="UniAVGen/faces",
+            description="The face mask that the model predicts for a clip: where picture and sound act on each other.",
+            inputs=[
+                io.Model.Input("model", tooltip="A UniAVGen model."),
+                io.Conditioning.Input("positive", tooltip="The conditioning the clip was sampled with."),
+                io.Latent.Input("latent", tooltip="The sampled clip."),
+                io.Float.Input(
+                    "sigma",
+                    default=0.3,
+                    min=0.001,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Noise level at which the model is asked: 1 is the start of sampling, near 0 its end.",
+                ),
+                io.Int.Input(
+                    "layer", default=0, min=0, max=100, tooltip="0 for the average, n for the n-th interaction module."
+                ),
+            ],
+            outputs=[io.Mask.Output(display_name="mask")],
+        )
+
+    @classmethod
+    def execute(cls, model, positive, latent: dict, sigma: float, layer: int) -> io.NodeOutput:
+        masks = predicted_face_masks(model, positive, latent, sigma, SEED)
+        video, _ = split(latent)
+        return io.NodeOutput(pixels_of_face_masks(of_layer(masks, layer), tuple(video.shape[-2:])).cpu())
+
+
+def of_layer(masks: torch.Tensor, layer: int) -> torch.Tensor:
+    """The average over the modules (B, M, T, H, W) for 0, else that of the n-th module, (B, T, H, W).
+
+    Raises:
+        ValueError: If there are fewer modules.
+    """
+    if layer > masks.shape[1]:
+        raise ValueError(f"layer is {layer}, but the model has {masks.shape[1]} interaction modules.")
+    return masks.mean(dim=1) if layer == 0 else masks[:, layer - 1]
+
+
+class MaskOverlay(io.ComfyNode):
+    """Shows a mask on the images it belongs to."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniAVGenMaskOverlay",
+            display_name="UniAVGen Mask Overlay",
+            category="UniAVGen/faces",
+            description="Tints images where a mask is white.",
+            inputs=[
+                io.Image.Input("image"),
+                io.Mask.Input(
+                    "mask", tooltip="One for all images, one for each, or one for each latent frame; any size."
+                ),
+                io.Combo.Input("colour", options=list(COLOURS), tooltip="Colour of the tint."),
+                io.Float.Input("opacity", default=0.5, min=0.0, max=1.0, step=0.05, tooltip="1 hides the image."),
+            ],
+            outputs=[io.Image.Output()],
+        )
+
+    @classmethod
+    def execute(cls, image, mask, colour: str, opacity: float) -> io.NodeOutput:
+        masks = resize_masks(mask, tuple(image.shape[1:3])).to(image.device)
+        if len(image) == 1:
+            image = image.expand(len(masks), -1, -1, -1)
+        weights = masks_for_frames(masks, len(image))[..., None] * opacity
+        colours, others = image[..., :RGB], image[..., RGB:]
+        tinted = colours + weights * (torch.tensor(COLOURS[colour], device=image.device) - colours)
+        return io.NodeOutput(torch.cat([tinted, others], dim=-1))

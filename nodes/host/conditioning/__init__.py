@@ -1,0 +1,1 @@
+"""Captions, speech texts, references and face masks in ComfyUI's conditioning."""

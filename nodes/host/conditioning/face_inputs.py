@@ -1,0 +1,222 @@
+"""Faces in ComfyUI's forms: boxes, landmarks and masks of its own nodes, and the masks that a UniAVGen model predicts.
+
+Dimension key: F video frames, H rows, W columns, B batch, T latent frames, M interaction modules, K audio tracks,
+N tokens per latent frame.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import chain
+from typing import Any
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.sample
+import comfy.samplers
+import comfy.utils
+import numpy as np
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+from ....uniavgen_core.media.faces.face_masks import faces_in_masks
+from ....uniavgen_core.media.faces.face_tracks import Face
+from ....uniavgen_core.shapes import SPATIAL_FACTOR, TEMPORAL_FACTOR, latent_frames_of
+from ..model.joint_model import ON_FACE_MASKS
+from ..model.load_model import require_both_branches
+from ..model.training_range import without_notices
+from ..sampling.guided_sampling import OUTER_SAMPLE, WRAPPER
+from ..sampling.joint_latent import split
+
+RGB = 3
+FramesOfFaces = list[list[Face]]
+
+
+def rgb_pictures(images: Tensor) -> Tensor:
+    """Colours of images (F, H, W, C), (F, H, W, 3): grey ones are repeated, an alpha channel is left aside.
+
+    Raises:
+        ValueError: If they are no images.
+    """
+    if images.ndim != 4 or images.numel() == 0 or images.shape[-1] == 2:
+        raise ValueError(f"The images have the shape {tuple(images.shape)}; expected (frames, height, width, RGB).")
+    return images[..., :RGB] if images.shape[-1] >= RGB else images[..., :1].expand(-1, -1, -1, RGB)
+
+
+def find_in_images(images: Tensor, find: Callable[[np.ndarray], list[Face]]) -> FramesOfFaces:
+    """Find the faces of every image (F, H, W, 3), with progress and interrupt."""
+    progress = comfy.utils.ProgressBar(len(images))
+    frames = []
+    for image in images:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        frames.append(find(_eight_bits(image)))
+        progress.update(1)
+    return frames
+
+
+def find_with_mediapipe(images: Tensor, model: Any, confidence: float, reach: str) -> FramesOfFaces:
+    """Find the faces of every image (F, H, W, 3) with a model of 'Load Face Detection Model (MediaPipe)'.
+
+    Args:
+        images: RGB in [0, 1].
+        model: ComfyUI's FACE_DETECTION_MODEL.
+        confidence: Faces the model is less sure of are left out, in [0, 1].
+        reach: "short" for faces near the camera, "full" for smaller ones too.
+    """
+    return find_in_images(images, lambda picture: _read_faces(model.detect_batch([picture], 0, confidence, reach)[0]))
+
+
+def _eight_bits(image: Tensor) -> np.ndarray:
+    return (torch.nan_to_num(image.float()).clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+
+
+def faces_of_landmarks(landmarks: dict, num_frames: int, size: tuple[int, int]) -> FramesOfFaces:
+    """Faces of ComfyUI's FACE_LANDMARKS for ``num_frames`` images of a size (H, W).
+
+    Raises:
+        ValueError: If they belong to another number of images.
+    """
+    height, width = landmarks["image_size"]
+    scale = np.array([size[1] / width, size[0] / height], np.float32)
+    frames = [_read_faces(faces, scale) for faces in landmarks["frames"]]
+    return _for_all_frames(frames, num_frames, "face landmarks")
+
+
+def _read_faces(faces: Sequence[dict], scale: np.ndarray | float = 1.0) -> list[Face]:
+    """Faces of MediaPipe's dictionaries."""
+    return [
+        Face(
+            (np.asarray(face["bbox_xyxy"], np.float32).reshape(2, 2) * scale).astype(np.float32).reshape(-1),
+            (np.asarray(face["landmarks_xy"], np.float32) * scale).astype(np.float32),
+            float(face["score"]),
+        )
+        for face in faces
+    ]
+
+
+def faces_of_boxes(boxes: Any, num_frames: int) -> FramesOfFaces:
+    """Faces of ComfyUI's BOUNDING_BOX in any of its forms: one box, boxes of all frames, or a list for every frame.
+
+    Raises:
+        ValueError: If they belong to another number of images.
+    """
+    if isinstance(boxes, dict):
+        boxes = [boxes]
+    per_frame = boxes if boxes and isinstance(boxes[0], list) else [boxes]
+    frames = [[_read_box(box) for box in frame if box["width"] > 0 and box["height"] > 0] for frame in per_frame]
+    return _for_all_frames(frames, num_frames, "bounding boxes")
+
+
+def _read_box(box: dict) -> Face:
+    left, top = box["x"], box["y"]
+    corners = np.array([left, top, left + box["width"], top + box["height"]], np.float32)
+    return Face(corners, score=float(box.get("score", 1.0)))
+
+
+def faces_of_masks(masks: Tensor, num_frames: int, size: tuple[int, int]) -> FramesOfFaces:
+    """Faces of a MASK (F, h, w), every connected part one; resized to the images' size (H, W) where it differs.
+
+    Several masks of one image are taken for several faces of it.
+
+    Raises:
+        ValueError: If they belong to another number of images.
+    """
+    parts = faces_in_masks(resize_masks(masks, size).cpu().numpy())
+    frames = [list(chain.from_iterable(parts))] if num_frames == 1 else parts
+    return _for_all_frames(frames, num_frames, "masks")
+
+
+def _for_all_frames(frames: FramesOfFaces, num_frames: int, name: str) -> FramesOfFaces:
+    if len(frames) not in (1, num_frames):
+        raise ValueError(
+            f"The {name} belong to {len(frames)} images, but there are {num_frames}. Make them from the same images, "
+            "or give those of one image for all."
+        )
+    return frames if len(frames) == num_frames else frames * num_frames
+
+
+def boxes_of(tracks: Sequence[Sequence[Face | None]], num_frames: int) -> list[list[dict]]:
+    """ComfyUI's BOUNDING_BOX of faces: for every frame its boxes."""
+    return [[_box_of(track[index]) for track in tracks if track[index] is not None] for index in range(num_frames)]
+
+
+def _box_of(face: Face) -> dict:
+    left, top, right, bottom = (float(value) for value in face.box)
+    size = {"width": right - left, "height": bottom - top}
+    return {"x": left, "y": top, **size, "label": "face", "score": face.score}
+
+
+def resize_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    """A MASK (F, h, w) or (h, w) at another size, (F, H, W) float32 in [0, 1]."""
+    masks = masks.float().reshape(-1, *masks.shape[-2:])
+    if masks.shape[-2:] != size:
+        masks = F.interpolate(masks[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+    return masks.clamp(0, 1)
+
+
+def masks_for_frames(masks: Tensor, num_frames: int) -> Tensor:
+    """One mask (H, W) for every video frame, from one for all, one for every frame, or one for every latent frame.
+
+    Raises:
+        ValueError: If it is another number of masks.
+    """
+    if len(masks) == num_frames:
+        return masks
+    if len(masks) == 1:
+        return masks.expand(num_frames, -1, -1)
+    if len(masks) == latent_frames_of(num_frames):
+        return over_video_frames(masks)[:num_frames]
+    raise ValueError(
+        f"There are {len(masks)} masks for {num_frames} images. Give one mask, one for every image, or one for every "
+        f"latent frame ({latent_frames_of(num_frames)})."
+    )
+
+
+def over_video_frames(masks: Tensor) -> Tensor:
+    """Masks of latent frames (T, H, W) for the video frames they hold, (4T - 3, H, W)."""
+    return torch.cat([masks[:1], masks[1:].repeat_interleave(TEMPORAL_FACTOR, dim=0)])
+
+
+def predicted_face_masks(
+    model: comfy.model_patcher.ModelPatcher, positive: list, latent: dict, sigma: float, seed: int
+) -> Tensor:
+    """Ask a UniAVGen model, in one step, where it sees faces in a clip.
+
+    Args:
+        model: MODEL; guidance is left out, because only the conditional pass matters.
+        positive: CONDITIONING; its first entry is used.
+        latent: Sampled joint LATENT.
+        sigma: Noise level at which the model is asked; noise is added to the latent up to it.
+        seed: Seed of that noise.
+
+    Returns:
+        Predicted face weight of every video token by each interaction module, (B, M, T, rows, columns) float32.
+
+    Raises:
+        ValueError: If the MODEL is not the joint one of UniAVGen, or the latent not a joint one.
+    """
+    require_both_branches(model, "UniAVGen Show Face Mask")
+    split(latent)
+    calls = []
+    patched = without_notices(model)
+    patched.remove_wrappers_with_key(OUTER_SAMPLE, WRAPPER)
+    patched.model_options["transformer_options"][ON_FACE_MASKS] = lambda *call: calls.append(call)
+    guider = comfy.samplers.CFGGuider(patched)
+    guider.inner_set_conds({"positive": positive[:1]})
+    guider.sample(
+        comfy.sample.prepare_noise(latent["samples"], seed, latent.get("batch_index")),
+        latent["samples"],
+        comfy.samplers.sampler_object("euler"),
+        torch.tensor([sigma, 0.0]),
+        denoise_mask=latent.get("noise_mask"),
+        disable_pbar=True,
+        seed=seed,
+    )
+    masks = torch.cat([masks for masks, _ in calls])
+    return rearrange(masks, "b m t (h w) -> b m t h w", h=calls[0][1][0]).float()
+
+
+def pixels_of_face_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    """MASK (B * F, H, W) of weights of tokens (B, T, rows, columns), for a video latent of a size (rows, columns)."""
+    pixels = (size[0] * SPATIAL_FACTOR, size[1] * SPATIAL_FACTOR)
+    return torch.cat([over_video_frames(resize_masks(clip, pixels)) for clip in masks])

@@ -1,0 +1,126 @@
+"""Several speakers in one clip: for each an audio track, a transcript with its time, a mask and a voice.
+
+Dimension key: B batch, K speakers, F video frames, H and W pixel rows and columns, T video latents, h and w latent rows
+and columns, S mel frames, R mel frames of a reference voice.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from comfy.nested_tensor import NestedTensor
+from comfy_api.latest import io
+from torch import Tensor
+
+from ....uniavgen_core.media.audio.mel import silent_mel
+from ....uniavgen_core.media.video.latent_masks import to_latent_mask
+from ....uniavgen_core.shapes import MEL_RATE
+from ..sampling.joint_latent import keep_audio, masks_of, split
+from .pass_settings import FACE_MASK_KEY, REFERENCE_VOICE_KEY, Speech, Steering, set_pass, set_values
+from .track_masks import spoken_mask
+
+SpeakerType = io.Custom("UNIAVGEN_SPEAKER")
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """One speaker of a clip.
+
+    Attributes:
+        text: The transcript.
+        start: When it begins, seconds.
+        stop: When it has ended, seconds; None for the clip's end.
+        mask: Where the speaker is, (F, H, W) in [0, 1]; None for the whole picture.
+        voice: Normalised mel of the reference voice, (R, 80), or None.
+        voice_text: What the reference voice says.
+    """
+
+    text: str
+    start: float = 0.0
+    stop: float | None = None
+    mask: Tensor | None = None
+    voice: Tensor | None = None
+    voice_text: str = ""
+
+    @property
+    def speech(self) -> Speech:
+        """What the speaker's track says."""
+        return Speech(self.text, self.voice_text, start=self.start, stop=self.stop)
+
+
+def set_speakers(positive: list, negative: list, latent: dict, speakers: Sequence[Speaker], steering: Steering):
+    """Give every speaker a track.
+
+    Args:
+        positive: CONDITIONING.
+        negative: CONDITIONING.
+        latent: Joint LATENT of one track.
+        speakers: The speakers.
+        steering: How their masks meet the predicted one.
+
+    Returns:
+        Both conditionings, and the LATENT with one audio track a speaker, silent outside the speaker's time.
+
+    Raises:
+        ValueError: If a speaker's time lies outside the clip, or the latent has several tracks already.
+    """
+    video, audio = split(latent)
+    if audio.shape[1] != 1:
+        raise ValueError(f"The latent has {audio.shape[1]} audio tracks already. Use 'UniAVGen Speakers' once.")
+    seconds = audio.shape[2] / MEL_RATE
+    values = {FACE_MASK_KEY: torch.stack([latent_mask(speaker.mask, video) for speaker in speakers])[None]}
+    voices = [speaker.voice for speaker in speakers]
+    if any(voice is not None for voice in voices):
+        values[REFERENCE_VOICE_KEY] = join_voices(voices)[None]
+    latent = _with_tracks(latent, len(speakers))
+    for track, speaker in enumerate(speakers):
+        _check_time(speaker, track, seconds)
+        latent = _silent_outside(latent, track, speaker)
+    speeches = tuple(speaker.speech for speaker in speakers)
+    positive = set_pass(set_values(positive, values), speeches=speeches, steering=steering)
+    negative = set_pass(set_values(negative, values), speeches=(Speech(),) * len(speakers))
+    return positive, negative, latent
+
+
+def latent_mask(mask: Tensor | None, video: Tensor) -> Tensor:
+    """A user's mask (F, H, W) at the size of video latents (B, 48, T, h, w), (T, h, w); all ones for None."""
+    if mask is None:
+        return torch.ones(video.shape[2:])
+    return to_latent_mask(mask.cpu(), tuple(video.shape[2:]))
+
+
+def join_voices(voices: Sequence[Tensor | None]) -> Tensor:
+    """Reference voices of different lengths, or missing, as one tensor (K, R, 80): silence before the shorter ones."""
+    longest = max(len(voice) for voice in voices if voice is not None)
+    rows = []
+    for voice in voices:
+        missing = longest - (0 if voice is None else len(voice))
+        rows.append(silence(missing) if voice is None else torch.cat((silence(missing), voice)))
+    return torch.stack(rows)
+
+
+def silence(mel_frames: int) -> Tensor:
+    """Normalised mel of digital silence, (mel_frames, 80)."""
+    return silent_mel().repeat(mel_frames, 1)
+
+
+def _with_tracks(latent: dict, tracks: int) -> dict:
+    """LATENT with its audio track and mask repeated."""
+    (video, audio), (video_mask, audio_mask) = split(latent), masks_of(latent)
+    samples = NestedTensor((video, audio.repeat(1, tracks, 1, 1)))
+    return {**latent, "samples": samples, "noise_mask": NestedTensor((video_mask, audio_mask.repeat(1, tracks, 1, 1)))}
+
+
+def _silent_outside(latent: dict, track: int, speaker: Speaker) -> dict:
+    """LATENT whose track is kept silent before and after its speaker's time."""
+    mel_frames = split(latent)[1].shape[2]
+    return keep_audio(latent, silence(mel_frames), spoken_mask(speaker.speech, mel_frames), track)
+
+
+def _check_time(speaker: Speaker, track: int, seconds: float) -> None:
+    stop = seconds if speaker.stop is None else speaker.stop
+    if not 0 <= speaker.start < stop or speaker.start >= seconds:
+        raise ValueError(
+            f"Speaker {track + 1} speaks from {speaker.start:g} to {stop:g} s, but the clip lasts from 0 to "
+            f"{seconds:g} s. Let the start lie before the end, both within the clip."
+        )

@@ -1,0 +1,150 @@
+"""umT5's tokenizer from what users have: inside ComfyUI's file, or in files of the release, never from the network."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import folder_paths
+from comfy.text_encoders.spiece_tokenizer import SPieceTokenizer
+from torch import Tensor
+
+from ....uniavgen_core.checkpoint.umt5_files import COMFYUI_FILE, SPIECE
+from ....uniavgen_core.checkpoint.weight_files import CheckpointError, opened
+
+FOLDER = "google/umt5-xxl"
+"""The release's folder with the tokenizer."""
+SENTENCEPIECE, JSON = "spiece.model", "tokenizer.json"
+MOST_SPARE_ROWS = 512
+"""Rows of the embedding that no piece may have; umT5-xxl has 384."""
+ROOTS = ("text_encoders", "diffusion_models")
+END = 1
+
+
+class Pieces:
+    """Text to the numbers of its pieces, the end of the text last.
+
+    Attributes:
+        source: Where it comes from.
+    """
+
+    def __init__(self, source: Path, spiece: Tensor | None = None) -> None:
+        """Read a tokenizer.
+
+        Args:
+            source: A spiece.model, a tokenizer.json, or the file that ``spiece`` is in.
+            spiece: The bytes of a spiece.model, uint8.
+        """
+        self.source = source
+        if spiece is None and source.name == JSON:
+            import tokenizers
+
+            self._processor, self._spiece = tokenizers.Tokenizer.from_file(str(source)), None
+        else:
+            self._spiece = SPieceTokenizer(str(source) if spiece is None else spiece)
+
+    @staticmethod
+    def from_pretrained(pieces: "Pieces") -> "Pieces":
+        """Give back what is ready; ComfyUI's tokenizers ask their class for it."""
+        return pieces
+
+    def __call__(self, text: str) -> dict[str, list[int]]:
+        """Turn text into numbers."""
+        if self._spiece is not None:
+            return self._spiece(text)
+        ids = self._processor.encode(text, add_special_tokens=False).ids
+        return {"input_ids": [*ids, END]}
+
+    def get_vocab(self) -> dict[str, int]:
+        """Piece to number."""
+        return self._processor.get_vocab() if self._spiece is None else self._spiece.get_vocab()
+
+    def decode(self, ids: list[int], skip_special_tokens: bool = True) -> str:
+        """Turn numbers into text."""
+        decoder = self._processor if self._spiece is None else self._spiece
+        return decoder.decode(ids, skip_special_tokens=skip_special_tokens)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The tokenizer as ComfyUI's text encoder files carry it; nothing for a tokenizer.json."""
+        return {} if self._spiece is None else {SPIECE: self._spiece.serialize_model()}
+
+    def fits(self, rows: int) -> bool:
+        """Whether an embedding of some rows can be this tokenizer's, and its end of the text is umT5's."""
+        return 0 <= rows - len(self.get_vocab()) < MOST_SPARE_ROWS and self("")["input_ids"] == [END]
+
+
+def find_pieces(file: Path, spiece: Tensor | None, rows: int) -> Pieces:
+    """Find the tokenizer of an encoder.
+
+    Args:
+        file: The encoder's file.
+        spiece: The tokenizer in it, if there is one.
+        rows: Rows of the encoder's embedding.
+
+    Raises:
+        CheckpointError: If there is none, saying which file to put where.
+    """
+    if spiece is not None:
+        return Pieces(file, spiece)
+    others: list[str] = []
+    for path, spiece in _candidates(file):
+        try:
+            return _fitting(path, spiece, rows)
+        except CheckpointError as error:
+            others.append(str(error))
+    place = folder_paths.get_folder_paths("text_encoders")[0]
+    raise CheckpointError(
+        f"{file.name} holds no tokenizer, and none for its {rows} pieces was found beside it or in {place}. Copy the "
+        f"release's {FOLDER}/{SENTENCEPIECE} (or {JSON}) to {file.parent / FOLDER}, or put ComfyUI's {COMFYUI_FILE}, "
+        f"which holds one, into {place}. {' '.join(others)}".rstrip()
+    )
+
+
+def _fitting(path: Path, spiece: Tensor | None, rows: int) -> Pieces:
+    """Read a tokenizer.
+
+    Raises:
+        CheckpointError: If it is damaged, or belongs to an encoder of another number of rows.
+    """
+    try:
+        pieces = Pieces(path, spiece)
+        fits = pieces.fits(rows)
+    except Exception as error:  # whatever sentencepiece or tokenizers raise of a damaged file
+        raise CheckpointError(f"{path} was found, but is damaged ({error}).") from error
+    if not fits:
+        raise CheckpointError(
+            f"{path} was found, but belongs to another model: it has {len(pieces.get_vocab())} pieces."
+        )
+    return pieces
+
+
+def _candidates(file: Path) -> Iterator[tuple[Path, Tensor | None]]:
+    """Tokenizers beside a file, then among the text encoders and beside the models, then inside other encoders."""
+    seen = set()
+    for path in _tokenizer_files(file.parent):
+        if path.is_file() and path not in seen:
+            seen.add(path)
+            yield path, None
+    for name in folder_paths.get_filename_list("text_encoders"):
+        path = folder_paths.get_full_path("text_encoders", name)
+        spiece = None if path is None else _spiece_in(Path(path))
+        if spiece is not None:
+            yield Path(path), spiece
+
+
+def _tokenizer_files(beside: Path) -> Iterator[Path]:
+    for folder in (beside / FOLDER, beside / Path(FOLDER).name, beside):
+        yield from (folder / name for name in (SENTENCEPIECE, JSON))
+    for root in (root for key in ROOTS for root in folder_paths.get_folder_paths(key)):
+        found, _ = folder_paths.recursive_search(root, excluded_dir_names=[".git"])
+        names = [Path(root, name) for name in found if Path(name).name in (SENTENCEPIECE, JSON)]
+        yield from sorted(names, key=lambda path: (FOLDER not in path.as_posix(), path.name == JSON, path))
+
+
+def _spiece_in(path: Path) -> Tensor | None:
+    """The tokenizer inside a safetensors file; only its header is read to see."""
+    if path.suffix != ".safetensors":
+        return None
+    try:
+        with opened(path) as file:
+            return file.get_tensor(SPIECE) if SPIECE in file.keys() else None  # noqa: SIM118 - not a mapping
+    except CheckpointError:
+        return None

@@ -1,0 +1,1 @@
+"""Videos longer than a clip, made segment by segment."""

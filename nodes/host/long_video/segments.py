@@ -1,0 +1,201 @@
+"""Long videos by continuation: every segment goes on from the last moments of the one before.
+
+Dimension key: F video frames, H and W pixel rows and columns, N samples.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import accumulate
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ....uniavgen_core.config import TextConfig
+from ....uniavgen_core.media.audio.loudness import equal_loudness_gains, under_ceiling
+from ....uniavgen_core.media.audio.sound import Sound
+from ....uniavgen_core.media.segment_joins import join_frames, join_sounds, soften_seams
+from ....uniavgen_core.shapes import FPS, MEL_RATE, SAMPLE_RATE, video_frames_covering, video_frames_in
+from ....uniavgen_core.text.script import plan_script
+from ....uniavgen_core.text.speech_tensors import cached_speech_ids
+from ..media.digital_source import GENERATED
+from ..media.footage import Footage
+from ..media.mux import labelled, write_video
+from ..media.stream_encoders import EncodedPictures, EncodedSound
+from ..tasks.task_scene import Scene
+from ..tasks.task_setup import Continuation, Prepared, continue_footage, speak, speak_with_voice, with_voice
+from .segment_store import Segment, SegmentStore, key_of
+
+CHARACTERS_PER_SECOND = 14.0
+"""Speaking rate for models that place words by themselves: unhurried English."""
+PAUSE_SECONDS = 0.3
+CROSSFADE_SECONDS = 0.08
+RAMP_SECONDS = 0.05
+OWN_LEVEL = 1.0
+"""Gain of what the next segment goes on from: segments are at their mel's level, which is the model's."""
+Sample = Callable[[Prepared, int, int], dict]
+"""Samples a prepared segment: its seed, its number; gives a LATENT."""
+
+
+@dataclass(frozen=True)
+class LongPlan:
+    """How a script becomes segments.
+
+    Attributes:
+        texts: What each segment says.
+        segment_seconds: Longest segment, the part shared with the one before included.
+        keep_seconds: The shared part.
+        as_needed: Whether a segment is only as long as its text needs.
+        seed: Seed of the first segment; the others follow.
+    """
+
+    texts: tuple[str, ...]
+    segment_seconds: float
+    keep_seconds: float
+    as_needed: bool = False
+    seed: int = 0
+
+    @property
+    def kept_frames(self) -> int:
+        """Frames that two neighbouring segments share."""
+        return video_frames_in(self.keep_seconds)
+
+    def new_seconds(self, number: int, text: TextConfig) -> float:
+        """Length of what a segment adds."""
+        longest = self.segment_seconds - (self.kept_frames / FPS if number else 0.0)
+        return min(longest, seconds_to_say(self.texts[number], text)) if self.as_needed else longest
+
+    def video_frames(self, number: int, text: TextConfig) -> int:
+        """Length of a segment, with the part it shares with the one before."""
+        seconds = self.new_seconds(number, text)
+        return video_frames_covering(self.kept_frames / FPS + seconds) if number else video_frames_in(seconds)
+
+
+def seconds_to_say(text: str, config: TextConfig) -> float:
+    """How long a text takes to say, with a short pause."""
+    characters = len(cached_speech_ids(text))
+    if config.position_scale != 1.0:
+        return (config.position_offset + config.position_scale * characters) / MEL_RATE
+    return characters / CHARACTERS_PER_SECOND + PAUSE_SECONDS
+
+
+def plan_segments(script: str, segment_seconds: float, keep_seconds: float, config: TextConfig) -> tuple[str, ...]:
+    """Cut a script into texts that can each be said in what a segment adds.
+
+    Raises:
+        ValueError: If the segments add nothing, the script is empty, or a word does not fit.
+    """
+    room = segment_seconds - video_frames_in(keep_seconds) / FPS
+    if room < 4 / FPS:
+        raise ValueError(
+            f"Segments of {segment_seconds:g} s that share {keep_seconds:g} s add nothing. Make segment_seconds longer "
+            "or keep_seconds shorter."
+        )
+    return plan_script(script, lambda text: seconds_to_say(text, config) <= room)
+
+
+class LongVideo:
+    """Samples, joins and keeps the segments of one long video."""
+
+    def __init__(self, scene: Scene, image: Tensor | None, plan: LongPlan, text: TextConfig) -> None:
+        self.scene, self.image, self.plan, self.text = scene, image, plan, text
+        self.voice: tuple[dict, str] | None = None
+        self.notices: list[str] = []
+
+    def run(self, sample: Sample, decode: Callable[[dict], Segment], store: SegmentStore, key: str) -> list[Segment]:
+        """Make all segments that are not finished yet.
+
+        Args:
+            sample: Samples a segment.
+            decode: Turns its LATENT into pictures and sound.
+            store: Where finished segments are kept.
+            key: Names all that the segments are made from but their texts.
+
+        Returns:
+            The segments.
+
+        Raises:
+            BaseException: What ``sample`` raises, an interrupt too; what is finished is kept and saved as a video.
+        """
+        done: list[Segment] = []
+        try:
+            for number, text in enumerate(self.plan.texts):
+                key = key_of(key, number, text)
+                segment = store.load(number, key)
+                if segment is None:
+                    prepared = self.prepare(number, done[-1] if done else None)
+                    segment = decode(sample(prepared, self.plan.seed + number, number))
+                    segment = replace(segment, waveform=segment.waveform / prepared.given.gain)
+                    store.save(number, key, segment)
+                if number == 0 and self.voice is None:
+                    self._keep_voice_of(segment, text)
+                done.append(segment)
+        except BaseException:
+            if done:
+                path = save_video(*join(done, self.plan.kept_frames), store.folder / "finished_so_far.mp4")
+                logging.info("UniAVGen: %d of %d segments are kept: %s", len(done), len(self.plan.texts), path)
+            raise
+        return done
+
+    def prepare(self, number: int, before: Segment | None) -> Prepared:
+        """What one segment is sampled from."""
+        seconds = self.plan.new_seconds(number, self.text)
+        scene = self.scene.with_speech(text=self.plan.texts[number])
+        if before is None:
+            if self.voice is None:
+                return speak(scene, self.image, seconds)
+            return speak_with_voice(scene, self.image, seconds, *self.voice)
+        if self.voice is not None:
+            scene, _ = with_voice(scene, *self.voice)
+        plan = Continuation(self.plan.keep_seconds, seconds, ramp_seconds=RAMP_SECONDS, gain=OWN_LEVEL)
+        return continue_footage(scene, footage_of(before), plan, self.image)
+
+    def _keep_voice_of(self, segment: Segment, text: str) -> None:
+        """Let the following segments speak in the voice of the first."""
+        voice = {"waveform": under_ceiling(segment.waveform[None, None]), "sample_rate": SAMPLE_RATE}
+        try:
+            with_voice(self.scene, voice, text)
+        except ValueError as error:
+            self.notices.append(f"The first segment is no reference voice for the others: {error}")
+        else:
+            self.voice = (voice, text)
+
+
+def footage_of(segment: Segment) -> Footage:
+    """A segment as the clip that the next one continues."""
+    return Footage(segment.frames.float() / 255, Fraction(FPS), Sound(segment.waveform[None], SAMPLE_RATE))
+
+
+def join(segments: Sequence[Segment], kept_frames: int) -> tuple[Tensor, Tensor]:
+    """Join segments that share ``kept_frames`` frames with the one before.
+
+    Returns:
+        Frames (F, H, W, 3) uint8, and sound (N,) at 24 kHz under the ceiling: segments equally loud, and one gain for
+        the whole film.
+    """
+    frames = join_frames([segment.frames.float() for segment in segments], kept_frames)
+    # A segment's pictures jump a little where its kept latents end and its own begin.
+    ends = accumulate(len(segment.frames) - (kept_frames if number else 0) for number, segment in enumerate(segments))
+    frames = soften_seams(frames, list(ends)[:-1])
+    shared, fade = kept_frames * SAMPLE_RATE // FPS, round(CROSSFADE_SECONDS * SAMPLE_RATE)
+    sounds = [_whole_sound(segment) for segment in segments]
+    gains = equal_loudness_gains([part[shared if number else 0 :] for number, part in enumerate(sounds)], SAMPLE_RATE)
+    sound = join_sounds([gain * part for gain, part in zip(gains, sounds, strict=True)], shared, fade)
+    return frames.round().to(torch.uint8), under_ceiling(sound[None, None])[0, 0]
+
+
+def _whole_sound(segment: Segment) -> Tensor:
+    """A segment's sound, exactly as long as its pictures: whole mel frames may end a little earlier."""
+    samples = len(segment.frames) * SAMPLE_RATE // FPS
+    return F.pad(segment.waveform[:samples], (0, max(0, samples - len(segment.waveform))))
+
+
+def save_video(frames: Tensor, waveform: Tensor, path: Path) -> Path:
+    """Write an mp4 of frames (F, H, W, 3) uint8 and sound (N,) at 24 kHz."""
+    pictures = EncodedPictures(frames.float() / 255, Fraction(FPS))
+    sound = EncodedSound(Sound(waveform[None], SAMPLE_RATE), "aac")
+    write_video(path, pictures, sound, labelled({}, GENERATED), step=lambda: None)
+    return path

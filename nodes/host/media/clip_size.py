@@ -1,0 +1,147 @@
+"""The size of a clip, and what that crops off its picture.
+
+Dimension key: F pictures, H and W pixel rows and columns.
+"""
+
+from dataclasses import dataclass
+from math import log
+from typing import Any
+
+from torch import Tensor
+
+from ....uniavgen_core.media.video.frames import Fit, crop_box
+from ....uniavgen_core.media.video.resize import SHORT_SIDE, fit_size
+
+SMALLEST, LARGEST = 32, 4096
+CROP, STRETCH = Fit.CROP.value, Fit.STRETCH.value
+AS_THE_PICTURE, FREE = "as the picture", "free"
+PROPORTIONS = {
+    "square": (1, 1),
+    "portrait 3:4": (3, 4),
+    "landscape 4:3": (4, 3),
+    "portrait 9:16": (9, 16),
+    "landscape 16:9": (16, 9),
+}
+NOTICED_SHARE = 0.05
+"""Share of a picture that may be cropped off without a word."""
+
+
+@dataclass(frozen=True)
+class ClipSize:
+    """The chosen size of a clip.
+
+    Attributes:
+        kind: ``as the picture``, a key of ``PROPORTIONS``, or ``free``.
+        width: Width, pixels; of ``free`` only.
+        height: Height, pixels; of ``free`` only.
+        fit: ``crop`` or ``stretch``, for pictures of other proportions.
+        short_side: Shorter side of all other kinds, pixels; 0 for the one the model was trained at.
+    """
+
+    kind: str = AS_THE_PICTURE
+    width: int = 0
+    height: int = 0
+    fit: str = CROP
+    short_side: int = 0
+
+    @property
+    def pixels(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.width, self.height
+
+    def resolved(self, video_codec: Any, picture: tuple[int, int] | None) -> "ClipSize":
+        """The size in pixels, as a ``free`` one.
+
+        As the picture, its short side becomes the one the model was trained at and the other follows, and the whole
+        picture is resized, as the release does; of a model that was trained at a few sizes, the nearest is taken.
+
+        Args:
+            video_codec: VAE object; tells the sizes its model was trained at.
+            picture: Width and height of the clip's picture, pixels; None if there is none.
+
+        Raises:
+            ValueError: If the size would be too large, or ``short_side`` is not a multiple of 32.
+        """
+        if self.kind == FREE:
+            return self
+        short_side, trained = self.short_side or short_side_of(video_codec), trained_sizes_of(video_codec)
+        fit = self.fit
+        if self.kind in PROPORTIONS or picture is None:
+            size = fit_size(*PROPORTIONS.get(self.kind, (1, 1)), short_side)
+        elif trained and not self.short_side:
+            size = min(trained, key=lambda size: abs(log(size[0] * picture[1] / (size[1] * picture[0]))))
+        else:
+            size, fit = fit_size(*picture, short_side), STRETCH
+        if max(size) > LARGEST:
+            raise ValueError(
+                f"With a short side of {short_side} pixels the clip would be {_by(size)}; at most {LARGEST} pixels are "
+                "possible. Crop the picture first, or choose another size."
+            )
+        return ClipSize(FREE, *size, fit)
+
+    def notices(self, video_codec: Any, picture: tuple[int, int] | None, what: str) -> list[str]:
+        """Notices about this size for a picture that messages call ``what``, such as ``the image``."""
+        size = self.resolved(video_codec, picture)
+        if picture is None:
+            return [_no_picture(size)] if self.kind == AS_THE_PICTURE else []
+        trained = " and ".join(map(_by, trained_sizes_of(video_codec)))
+        if self.kind == AS_THE_PICTURE:
+            remedy = (
+                f"The bundled model was trained at {trained} only. To keep all of it, at a size that the model was not "
+                f"trained at, set short_side to {short_side_of(video_codec)}."
+            )
+        elif trained:
+            remedy = f"To keep all of it, choose the fit '{STRETCH}'."
+        else:
+            remedy = f"To keep all of it, choose the size '{AS_THE_PICTURE}'."
+        return crop_notices(what, picture, size.pixels, size.fit, remedy)
+
+
+def short_side_of(video_codec: Any) -> int:
+    """Shorter side of the clips that the model of a codec was trained on, pixels."""
+    return getattr(video_codec, "short_side", SHORT_SIDE)  # a stock VAE has none, and is refused where it encodes
+
+
+def trained_sizes_of(video_codec: Any) -> tuple[tuple[int, int], ...]:
+    """Every width and height that the model of a codec was trained at, pixels; none if at any proportions."""
+    return getattr(video_codec, "trained_sizes", ())
+
+
+def size_of(pictures: Tensor) -> tuple[int, int]:
+    """Width and height of pictures (F, H, W, C)."""
+    return pictures.shape[2], pictures.shape[1]
+
+
+def crop_notices(what: str, picture: tuple[int, int], size: tuple[int, int], fit: str, remedy: str) -> list[str]:
+    """Notices about what a crop takes of a picture, where it is much.
+
+    Args:
+        what: What the picture is called, such as ``the image``.
+        picture: Its width and height, pixels.
+        size: Width and height it is brought to.
+        fit: ``crop`` or ``stretch``.
+        remedy: What to do to keep all of it, a whole sentence.
+    """
+    left, top, columns, rows = crop_box(picture, size)
+    share = 1 - columns * rows / (picture[0] * picture[1])
+    if fit != CROP or share <= NOTICED_SHARE:
+        return []
+    if columns < picture[0]:
+        sides = f"{left} columns on the left and {picture[0] - columns - left} on the right"
+    else:
+        sides = f"{top} rows at the top and {picture[1] - rows - top} at the bottom"
+    return [
+        f"{share:.0%} of {what} ({_by(picture)}) is cropped off to make it {_by(size)}: {sides}. The model does not "
+        f"see them. {remedy}"
+    ]
+
+
+def _no_picture(size: ClipSize) -> str:
+    return (
+        f"There is no picture to take the clip's proportions from, so it is a square of {_by(size.pixels)}. Connect an "
+        "image, or choose another size."
+    )
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"

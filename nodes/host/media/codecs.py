@@ -1,0 +1,223 @@
+"""Codecs as ComfyUI's VAE objects: the bundled video codec, Wan2.2's, and the audio codec.
+
+Latents on the outside are always normalised, as the joint model has them.
+Dimension key: B batch, F video frames, T video latents, H and W pixel rows and columns, K audio tracks, S mel frames,
+N samples.
+"""
+
+from pathlib import Path
+
+import comfy.latent_formats
+import comfy.model_management
+import comfy.model_patcher
+import comfy.ops
+import comfy.sd
+import torch
+from torch import Tensor, nn
+
+from ....uniavgen_core.bundled.video_codec import VideoCodec
+from ....uniavgen_core.media.audio.griffin_lim import GriffinLim
+from ....uniavgen_core.media.audio.loudness import under_ceiling
+from ....uniavgen_core.media.audio.mel import denormalize_mel, log_mel, normalize_mel, rescale_volume
+from ....uniavgen_core.media.audio.resample import mix_down
+from ....uniavgen_core.media.video.resize import SHORT_SIDE
+from ....uniavgen_core.shapes import (
+    HOP_LENGTH,
+    LATENT_CHANNELS,
+    SAMPLE_RATE,
+    SPATIAL_FACTOR,
+    TEMPORAL_FACTOR,
+    latent_frames_of,
+    video_frames_of,
+)
+from ..model.comfy_backend import host_backend
+from ..model.fill_weights import read_file
+from ..notices import announce
+from .vocoder_loader import HostedVocoder
+
+DECODE_BYTES_PER_PIXEL = 900
+ENCODE_BYTES_PER_PIXEL = 500
+BUNDLED_MARK = "latent_std"
+WAN_FILES = "the release's Wan2.2_VAE.pth, or ComfyUI's wan2.2_vae.safetensors"
+TILES = (48, 32, 24, 16)
+"""Sides of tiles to decode in, latent rows and columns, from the largest; a quarter of a tile overlaps the next."""
+
+
+class TiledVideoCodec(comfy.sd.VAE):
+    """A VAE that decodes in tiles where the whole does not fit into free memory.
+
+    ComfyUI's own tries the whole first and goes over to small tiles when memory has run out, by when the driver may
+    have spent minutes on moving it to the host.
+
+    Attributes:
+        short_side: Shorter side of the clips that the codec's model was trained on, pixels.
+        trained_sizes: Every width and height of those clips, pixels; none for any proportions.
+    """
+
+    short_side: int = SHORT_SIDE
+    trained_sizes: tuple[tuple[int, int], ...] = ()
+
+    def decode(self, samples_in: Tensor, *args, **kwargs) -> Tensor:
+        """Decode latents (B, 48, T, H/16, W/16) to pictures (B, F, H, W, 3) in [0, 1]."""
+        tile = self.tile_for(samples_in.shape)
+        if tile is None:
+            return super().decode(samples_in, *args, **kwargs)
+        side = tile * SPATIAL_FACTOR
+        announce(
+            f"There is not enough free memory to decode the whole picture: it is decoded in tiles of {side}x{side}."
+        )
+        return comfy.sd.VAE.decode_tiled(self, samples_in, tile_x=tile, tile_y=tile, overlap=tile // 4)
+
+    def tile_for(self, shape: torch.Size) -> int | None:
+        """Side of the tiles, in latent rows, that latents of a shape are decoded in; None to decode them whole."""
+        needed = self.memory_used_decode(shape, self.vae_dtype)
+        # Makes room as the decoding itself does; what is free then is what there is.
+        comfy.model_management.load_models_gpu(
+            [self.patcher], memory_required=needed, force_full_load=self.disable_offload
+        )
+        free = self.patcher.get_free_memory(self.device)
+        if needed <= free:
+            return None
+        smaller = [tile for tile in TILES if tile < max(shape[-2:])]
+        fitting = [tile for tile in smaller if self._needed_for(shape, tile) <= free]
+        return next(iter([*fitting, *smaller[-1:]]), None)
+
+    def _needed_for(self, shape: torch.Size, tile: int) -> float:
+        return self.memory_used_decode((*shape[:-2], *(min(side, tile) for side in shape[-2:])), self.vae_dtype)
+
+
+class BundledVideoCodec(TiledVideoCodec):
+    """The bundled video codec.
+
+    Fills in the fields that ComfyUI's VAE methods read, because its constructor knows other codecs only.
+    """
+
+    short_side = 128
+    trained_sizes = ((128, 128), (256, 128))  # one toon, and two
+
+    def __init__(self, weights: dict[str, Tensor]) -> None:
+        management = comfy.model_management
+        self.first_stage_model = VideoCodec(backend=host_backend(comfy.ops.manual_cast, torch.float32, None)).eval()
+        self.memory_used_encode = lambda shape, _: ENCODE_BYTES_PER_PIXEL * shape[2] * shape[3] * shape[4]
+        self.memory_used_decode = lambda shape, _: (
+            DECODE_BYTES_PER_PIXEL * video_frames_of(shape[2]) * shape[3] * shape[4] * SPATIAL_FACTOR**2
+        )
+        self.downscale_ratio = (latent_frames_of, SPATIAL_FACTOR, SPATIAL_FACTOR)
+        self.upscale_ratio = (video_frames_of, SPATIAL_FACTOR, SPATIAL_FACTOR)
+        self.downscale_index_formula = self.upscale_index_formula = (TEMPORAL_FACTOR, SPATIAL_FACTOR, SPATIAL_FACTOR)
+        self.latent_channels, self.latent_dim, self.output_channels = LATENT_CHANNELS, 3, 3
+        self.process_input = lambda image: image * 2.0 - 1.0
+        self.process_output = lambda image: image.add_(1.0).div_(2.0).clamp_(0.0, 1.0)
+        self.working_dtypes = [torch.float32]
+        self.pad_channel_value = self.extra_1d_channel = self.format_encoded = self.size = None
+        self.not_video = self.handles_tiling = self.disable_offload = False
+        self.crop_input = True
+        self.device, self.vae_dtype = management.vae_device(), torch.float32
+        self.output_device = management.intermediate_device()
+        management.archive_model_dtypes(self.first_stage_model)
+        self.patcher = comfy.model_patcher.CoreModelPatcher(
+            self.first_stage_model, load_device=self.device, offload_device=management.vae_offload_device()
+        )
+        floats = {name: tensor.float() for name, tensor in weights.items()}
+        self.first_stage_model.load_state_dict(floats, assign=self.patcher.is_dynamic())
+
+
+class NormalisedVideoCodec(TiledVideoCodec):
+    """Wan2.2's VAE with the joint model's normalised latents on the outside, where the stock loader gives raw ones."""
+
+    statistics = comfy.latent_formats.Wan22()
+
+    def encode(self, pixel_samples: Tensor) -> Tensor:
+        """Encode pictures (F, H, W, 3) in [0, 1] to normalised latents (1, 48, T, H/16, W/16)."""
+        return self.statistics.process_in(super().encode(pixel_samples))
+
+    def encode_tiled(self, *args, **kwargs) -> Tensor:
+        """Encode in tiles; see ``encode``."""
+        return self.statistics.process_in(super().encode_tiled(*args, **kwargs))
+
+    def decode(self, samples_in: Tensor, *args, **kwargs) -> Tensor:
+        """Decode normalised latents (B, 48, T, H/16, W/16) to pictures (B, F, H, W, 3) in [0, 1]."""
+        return super().decode(self.statistics.process_out(samples_in), *args, **kwargs)
+
+    def decode_tiled(self, samples: Tensor, *args, **kwargs) -> Tensor:
+        """Decode in tiles; see ``decode``."""
+        return super().decode_tiled(self.statistics.process_out(samples), *args, **kwargs)
+
+
+class AudioCodec(comfy.sd.VAE):
+    """Normalised mel and sound: what ``VAE Decode Audio`` and ``VAE Encode Audio`` expect of a VAE.
+
+    The mel is computed and inverted directly, without ComfyUI's batching and tiling, which would take it for an image.
+
+    Attributes:
+        identity: Tells codecs apart that make different sound of the same mel.
+    """
+
+    def __init__(self, vocoder: HostedVocoder | None = None) -> None:
+        self.vocode = (vocoder or GriffinLim()).decode
+        self.identity = vocoder.identity if vocoder else ("Griffin-Lim",)
+        self.audio_sample_rate = self.audio_sample_rate_output = SAMPLE_RATE
+        self.latent_channels, self.latent_dim, self.output_channels = 1, 2, 1
+        self.upscale_ratio = self.downscale_ratio = HOP_LENGTH
+        self.size = 0
+        self.vae_dtype = torch.float32
+        self.output_device = comfy.model_management.intermediate_device()
+        self.patcher = vocoder.patcher if vocoder else _weightless(self.output_device)
+        self.first_stage_model, self.device = self.patcher.model, self.patcher.load_device
+
+    def decode(self, samples_in: Tensor, vae_options: dict | None = None) -> Tensor:
+        """Turn normalised mel (B, K, S, 80) into sound (B, N, 1) that is ready to be heard; see ``synthesize``."""
+        del vae_options
+        return under_ceiling(self.synthesize(samples_in)).movedim(1, -1)
+
+    def synthesize(self, samples_in: Tensor) -> Tensor:
+        """Turn normalised mel (B, K, S, 80) into sound (B, 1, N), N = 240 S; the K tracks are mixed.
+
+        The sound has the mel's own level, whatever its peak; it goes through ``under_ceiling`` before it is heard.
+
+        Raises:
+            ValueError: If the mel is not finite.
+        """
+        mel = denormalize_mel(samples_in.flatten(0, 1).float().to(self.device)).transpose(1, 2)
+        if not torch.isfinite(mel).all():
+            raise ValueError(
+                "The audio latent holds values that are not finite, so there is no sound to make. Lower the "
+                "guidance, or load the model in bf16 or fp32 instead of fp16."
+            )
+        return self.vocode(mel).unflatten(0, samples_in.shape[:2]).sum(dim=1, keepdim=True).to(self.output_device)
+
+    def encode(self, pixel_samples: Tensor) -> Tensor:
+        """Turn sound (B, N, channels) at 24 kHz into normalised mel (B, 1, S, 80)."""
+        mono = mix_down(pixel_samples.transpose(1, 2).float())
+        return normalize_mel(log_mel(rescale_volume(mono))).transpose(1, 2).unsqueeze(1)
+
+    def decode_tiled(self, samples: Tensor, *_, **__) -> Tensor:
+        """Decode whole: a vocoded clip is small, and tiles of mel would click at their seams."""
+        return self.decode(samples)
+
+    def encode_tiled(self, pixel_samples: Tensor, *_, **__) -> Tensor:
+        """Encode whole; see ``decode_tiled``."""
+        return self.encode(pixel_samples)
+
+
+def _weightless(device: torch.device) -> comfy.model_patcher.ModelPatcher:
+    """What ComfyUI asks of every VAE, for one that has no weights."""
+    return comfy.model_patcher.ModelPatcher(nn.Module(), load_device=device, offload_device=device)
+
+
+def load_video_codec(path: str) -> comfy.sd.VAE:
+    """Load a video codec file: the bundled one, or Wan2.2's VAE.
+
+    Raises:
+        ValueError: If the file is damaged, asks to run code, or holds neither.
+    """
+    tensors, metadata = read_file(Path(path))
+    if BUNDLED_MARK in tensors:
+        return BundledVideoCodec(tensors)
+    codec = NormalisedVideoCodec(sd=tensors, metadata=metadata)
+    name, needed = Path(path).name, f"UniAVGen needs the Wan2.2 VAE: {WAN_FILES}."
+    if codec.first_stage_model is None:
+        raise ValueError(f"{name} holds no VAE. {needed}")
+    if codec.latent_channels != LATENT_CHANNELS or codec.latent_dim != 3:
+        raise ValueError(f"The VAE {name} has {codec.latent_channels} latent channels, not {LATENT_CHANNELS}. {needed}")
+    return codec

@@ -1,0 +1,199 @@
+"""Plans and writes the file of a clip: which parts are copied, which are encoded, and notices for the user.
+
+Dimension key: F video frames, H and W pixel rows and columns, C channels, N samples.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import comfy.model_management
+import comfy.utils
+from torch import Tensor
+
+from ....uniavgen_core.media.audio.sound import Sound
+from ....uniavgen_core.shapes import FPS
+from .digital_source import source_type
+from .mux import labelled, write_sound, write_video
+from .source_media import Given
+from .stream_copy import CannotCopyError, OriginalVideo, find_original
+from .stream_encoders import AAC_RATES, LAYOUTS, EncodedPictures, EncodedSound, bits_of, crop_to_even
+
+AUTO, FLAC, AAC, LOSSLESS = "auto", "lossless (FLAC)", "AAC", "lossless"
+NTSC = 1001
+"""Denominator of the rates of television, such as 30000/1001."""
+LARGEST_DENOMINATOR = 100_000
+SAME_RATE = 1e-6
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip to save.
+
+    Attributes:
+        images: Pictures in [0, 1], (F, H, W, 3).
+        sound: The sound, or None.
+        given: What of it is the user's own.
+        fps: Frames a second.
+    """
+
+    images: Tensor
+    sound: Sound | None
+    given: Given
+    fps: Fraction
+
+    @classmethod
+    def of(cls, images: Tensor, audio: Mapping | None, given: Given, fps: float) -> "Clip":
+        """A clip from IMAGE, AUDIO, what was given, and a rate that may be 0 for the given one's.
+
+        Raises:
+            ValueError: If these are not the pictures and the sound of one clip.
+        """
+        if images.ndim != 4 or images.shape[-1] < 3 or not len(images):
+            raise ValueError(f"The images have shape {tuple(images.shape)}; a video needs (frames, height, width, 3).")
+        sound = None
+        if audio is not None and audio["waveform"].shape[-1]:
+            sound = Sound(_one_sound(audio["waveform"]), int(audio["sample_rate"]))
+        return cls(images[..., :3], sound, given, exact_rate(fps, given.fps))
+
+
+def _one_sound(waveform: Tensor) -> Tensor:
+    """The sound (C, N) of an AUDIO's waveform."""
+    if waveform.ndim != 3 or len(waveform) != 1:
+        raise ValueError(
+            f"The waveform of the audio has shape {tuple(waveform.shape)}; one clip has one sound, (1, channels, "
+            "samples). Save clips one by one."
+        )
+    if waveform.shape[1] not in LAYOUTS:
+        raise ValueError(f"The audio has {waveform.shape[1]} channels; a video file holds 1 to 8. Mix some of them.")
+    return waveform[0].float().cpu()
+
+
+def exact_rate(fps: float, given: Fraction | None) -> Fraction:
+    """A frame rate as the fraction it stands for.
+
+    Args:
+        fps: Frames a second as ComfyUI hands them on, a float; 0 for the given ones.
+        given: Exact rate of the given video, or None.
+
+    Raises:
+        ValueError: If ``fps`` is negative.
+    """
+    if fps < 0:
+        raise ValueError(f"fps is {fps:g}; it must be positive, or 0 for that of the given video.")
+    if given is not None and (not fps or abs(fps / float(given) - 1) < SAME_RATE):
+        rate = given
+    else:
+        rate = Fraction(fps).limit_denominator(NTSC) if fps else Fraction(FPS)
+    return rate if rate.denominator <= LARGEST_DENOMINATOR else rate.limit_denominator(NTSC)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The plan of a file.
+
+    Attributes:
+        pictures: Frames to encode, or packets of the original to copy.
+        sound: Sound to encode, or None.
+        beside: Lossless sound for a file of its own, or None.
+        kind: Digital source type.
+        notices: What the user should know.
+    """
+
+    pictures: EncodedPictures | OriginalVideo
+    sound: EncodedSound | None
+    beside: EncodedSound | None
+    kind: str
+    notices: tuple[str, ...]
+
+
+def plan_of(clip: Clip, sound: str, picture: str) -> Plan:
+    """Decide how to write a clip.
+
+    Args:
+        clip: The clip.
+        sound: ``AUTO``, ``FLAC`` or ``AAC``.
+        picture: ``AUTO`` or ``LOSSLESS``.
+    """
+    pictures, about_pictures = _plan_pictures(clip, picture)
+    track, about_sound = _plan_sound(clip, sound)
+    own_sound = clip.sound is not None and clip.given.keeps_sound
+    beside = EncodedSound(clip.sound, "flac") if own_sound and track.codec == "aac" else None
+    return Plan(pictures, track, beside, source_type(clip.given.keeps_any), (*about_pictures, *about_sound))
+
+
+def _plan_pictures(clip: Clip, picture: str) -> tuple[EncodedPictures | OriginalVideo, list[str]]:
+    """The original's packets where all pictures are the original's, else frames to encode; and notices."""
+    notices = []
+    if picture == AUTO and clip.given.is_whole_video(clip.images):
+        try:
+            original = find_original(clip.given.video, len(clip.images))
+        except CannotCopyError as error:
+            notices.append(f"The video's pictures are encoded again (H.264, high quality), because {error}.")
+        else:
+            if original.suffix == ".mkv":
+                notices.append(
+                    "The video's stream is copied into an mkv file, because mp4 files do not hold its codec. Browsers "
+                    "may not show it."
+                )
+            return original, notices
+    frames = clip.images if picture == LOSSLESS else crop_to_even(clip.images)
+    if frames.shape != clip.images.shape:
+        height, width = clip.images.shape[1:3]
+        notices.append(
+            f"The pictures are {width}x{height}, but H.264 needs even sides: the last odd column or row is left out. "
+            "Choose 'lossless' to keep it."
+        )
+    return EncodedPictures(frames, clip.fps, lossless=picture == LOSSLESS), notices
+
+
+def _plan_sound(clip: Clip, choice: str) -> tuple[EncodedSound | None, list[str]]:
+    """The sound with its codec, and notices."""
+    if clip.sound is None:
+        return None, []
+    notices = []
+    over = int((clip.sound.waveform.abs() > 1).sum())
+    if over:
+        notices.append(f"{over} samples of the sound are above full scale; a file holds them as full scale.")
+    codec = "flac" if choice == FLAC or (choice == AUTO and clip.given.keeps_sound) else "aac"
+    rate = clip.sound.sample_rate
+    if codec == "aac" and rate not in AAC_RATES:
+        codec = "flac"
+        notices.append(f"AAC has no sample rate of {rate} Hz, so the sound is stored without loss (FLAC).")
+    if codec == "flac" and bits_of(clip.sound.waveform) is None:
+        logging.info("UniAVGen: The sound is rounded to 24 bits, which changes it by at most 6e-8 (-144 dB).")
+    return EncodedSound(clip.sound, codec), notices
+
+
+def save(plan: Plan, path: Path, tags: Mapping[str, str]) -> list[str]:
+    """Write a clip's files, showing progress and heeding Cancel.
+
+    Args:
+        plan: How it is written.
+        path: Path of the video.
+        tags: Metadata.
+
+    Returns:
+        What the user should know.
+    """
+    tags = labelled(tags, plan.kind)
+    notices = list(plan.notices)
+    write_video(path, plan.pictures, plan.sound, tags, _stepper(len(plan.pictures)))
+    if plan.beside is not None:
+        beside = path.with_suffix(".flac")
+        write_sound(beside, plan.beside, tags)
+        notices.append(f"AAC loses a little of the sound you gave; without loss it is in {beside.name}.")
+    return notices
+
+
+def _stepper(frames: int) -> Callable[[], None]:
+    """Return a callback for every frame that moves the progress bar, and ends the run when it was cancelled."""
+    bar = comfy.utils.ProgressBar(frames)
+
+    def step() -> None:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        bar.update(1)
+
+    return step

@@ -1,0 +1,79 @@
+"""What a user gave and gets back untouched: the original frames and sound, put over what was generated.
+
+Dimension key: F and G video frames, H and W pixel rows and columns, C channels, N samples.
+"""
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+from torch import Tensor
+
+from ....uniavgen_core.media.audio.loudness import under_ceiling
+from ....uniavgen_core.media.audio.sound import Sound
+from ....uniavgen_core.media.restore import Source, restore_frames, restore_sound
+from ....uniavgen_core.media.time_spans import NOTHING, Spans
+from ....uniavgen_core.shapes import FPS
+
+GivenType = io.Custom("UNIAVGEN_GIVEN")
+
+
+@dataclass(frozen=True)
+class Given:
+    """The user's own material of one clip.
+
+    Attributes:
+        source: Frames and sound with the spans that are kept; None for none.
+        gain: Factor from the level of the user's sound to the model's.
+        video: The VIDEO that the source's frames come from, or None.
+    """
+
+    source: Source | None = None
+    gain: float = 1.0
+    video: Any = None
+
+    @property
+    def fps(self) -> Fraction | None:
+        """Exact rate of the source's frames, None without frames."""
+        return None if self.source is None or self.source.frames is None else Fraction(self.source.fps)
+
+    @property
+    def keeps_sound(self) -> bool:
+        """Whether any of the user's sound is kept."""
+        return self.source is not None and self.source.sound is not None and bool(self.source.audio_kept)
+
+    @property
+    def keeps_any(self) -> bool:
+        """Whether any of the user's frames or sound is kept."""
+        return self.keeps_sound or (self.fps is not None and bool(self.source.video_kept))
+
+    def is_whole_video(self, images: Tensor) -> bool:
+        """Whether pictures (F, H, W, 3) are the frames of the source, all of them and no others."""
+        own = None if self.source is None else self.source.frames
+        return own is not None and (images is own or (images.shape == own.shape and torch.equal(images, own)))
+
+    def put_back(self, images: Tensor, sound: Sound, vocoded: bool = False) -> tuple[Tensor, float, Sound]:
+        """Put the kept parts over a decoded clip.
+
+        Args:
+            images: Generated pictures at 16 fps, (G, H, W, 3).
+            sound: Generated sound at the level of its mel.
+            vocoded: Leave the model's copy of kept sound in place of the original.
+
+        Returns:
+            Pictures (F, H, W, 3), their frames a second, and the sound at the original's rate, whose generated
+            parts are not clipped.
+        """
+        if self.source is None:
+            return images, float(FPS), Sound(under_ceiling(sound.waveform[None])[0], sound.sample_rate)
+        source = replace(self.source, audio_kept=self._before_the_clip()) if vocoded else self.source
+        frames, fps = restore_frames(images, source)
+        sound = restore_sound(Sound(sound.waveform / self.gain, sound.sample_rate), source)
+        return frames, float(fps), sound
+
+    def _before_the_clip(self) -> Spans:
+        """The part of the source that the model never had."""
+        lead = self.source.lead_seconds
+        return Spans(((0.0, lead),)) if lead else NOTHING

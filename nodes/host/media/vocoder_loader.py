@@ -1,0 +1,155 @@
+"""Vocoder folders among ComfyUI's models, and a vocoder in the care of ComfyUI's memory manager.
+
+A folder is listed wherever it lies in ``models/vocoders``, to which extra_model_paths.yaml may add, and where a
+download of the whole release into ``models/diffusion_models`` leaves it. It holds a BigVGAN, as the release's does, or
+a Vocos.
+"""
+
+from pathlib import Path, PurePath
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.utils
+import folder_paths
+from comfy.k_diffusion.utils import tf32_mode
+from torch import Tensor
+
+from ....uniavgen_core.checkpoint.bigvgan_files import (
+    CONFIG_FILE,
+    VOCODER_FOLDER,
+    WEIGHTS_FILE,
+    VocoderError,
+    load_bigvgan,
+)
+from ....uniavgen_core.checkpoint.vocos_files import VOCOS_CONFIG, VOCOS_WEIGHTS, is_vocos, load_vocos
+from ....uniavgen_core.media.audio.bigvgan import BigVGAN
+from ....uniavgen_core.media.audio.vocoder_chunks import ChunkedVocoder, chunk_spans
+from ....uniavgen_core.media.audio.vocos import Vocos
+
+KEY = "vocoders"
+PART_NAMES = (CONFIG_FILE, VOCOS_CONFIG, VOCOS_WEIGHTS[1])
+BIGVGAN_BYTES_PER_FRAME = 400_000  # 259,000 are allocated at the peak; the rest is for convolutions' own workspaces
+VOCOS_BYTES_PER_ROW = 80  # of the widest layer, per mel frame; at most 66 are allocated at the peak
+folder_paths.add_model_folder_path(KEY, str(Path(folder_paths.models_dir) / KEY))
+
+
+class HostedVocoder:
+    """A vocoder that ComfyUI loads before its use and may unload after it.
+
+    It runs in float32 whatever the card prefers: both kinds take sines of what they compute. Measured with random
+    weights at a sixth of BigVGAN's width, bfloat16 leaves noise 17 dB below the sound, float32 107 dB below. It costs
+    little: the release's has 115 million weights (0.46 GB) and, by the chunks, at most 0.24 GB of activations.
+
+    Attributes:
+        identity: Tells vocoders apart: names, sizes and times of the folder's files.
+        notices: What of the folder is unexpected and harms nothing, in whole sentences.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        management = comfy.model_management
+        self.notices: list[str] = []
+        if is_vocos(folder):
+            self.vocoder = vocoder = Vocos(load_vocos(folder, self.notices.append))
+        else:
+            self.vocoder = vocoder = BigVGAN(load_bigvgan(folder, self.notices.append))
+        stats = [(file.name, file.stat()) for file in sorted(folder.iterdir())]
+        self.identity = tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
+        # Its layers are not ComfyUI's, so the patcher that streams single weights cannot be used.
+        self.patcher = comfy.model_patcher.ModelPatcher(
+            vocoder, load_device=management.vae_device(), offload_device=management.vae_offload_device()
+        )
+
+    def decode(self, log_mel: Tensor) -> Tensor:
+        """Turn log-mel (B, 80, F) into sound (B, 240 F) on the CPU; memory does not grow with F."""
+        num_frames, chunk_frames = log_mel.shape[-1], self.vocoder.chunk_frames
+        at_once = min(num_frames, chunk_frames + 2 * self.vocoder.margin)
+        comfy.model_management.load_models_gpu(
+            [self.patcher], memory_required=at_once * bytes_per_mel_frame(self.vocoder), force_full_load=True
+        )
+        # With --novram ComfyUI leaves the weights where they are, so the mel follows them.
+        device = next(self.vocoder.parameters()).device
+        progress = comfy.utils.ProgressBar(len(log_mel) * len(chunk_spans(num_frames, chunk_frames)))
+
+        def after_chunk() -> None:
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            progress.update(1)
+
+        with tf32_mode(cudnn=False, matmul=False):  # else NVIDIA's cards may keep ten bits of every float32
+            return self.vocoder.decode(log_mel.to(device), after_chunk)
+
+
+def bytes_per_mel_frame(vocoder: ChunkedVocoder) -> int:
+    """Memory that activations take at most, for each mel frame of a chunk and its margins."""
+    if isinstance(vocoder, BigVGAN):
+        return BIGVGAN_BYTES_PER_FRAME
+    return VOCOS_BYTES_PER_ROW * max(weight.shape[0] for weight in vocoder.parameters() if weight.ndim > 1)
+
+
+def vocoder_folders() -> dict[str, Path]:
+    """Folders that hold a vocoder, whole or not, by the name the loader shows."""
+    found = {}
+    for key in (KEY, "diffusion_models"):
+        for name in _files_in(key):
+            parent = PurePath(name).parent
+            is_part = name.endswith(".safetensors") or PurePath(name).name in PART_NAMES
+            if is_part and (key == KEY or parent.name == VOCODER_FOLDER):
+                path = Path(folder_paths.get_full_path_or_raise(key, name)).parent
+                found.setdefault(parent.as_posix() if parent.name else path.name, path)
+    return found
+
+
+def vocoder_choices() -> list[str]:
+    """Names of the vocoder folders; the release's is offered even when it is not there, to say where it comes from."""
+    found = vocoder_folders()
+    names = sorted(found)
+    return names if any(PurePath(name).name == VOCODER_FOLDER for name in names) else [VOCODER_FOLDER, *names]
+
+
+def find_vocoder(name: str) -> Path:
+    """The folder of a choice, or one of the same last name, where a workflow was made with other folders.
+
+    Raises:
+        VocoderError: If there is none, saying where it comes from and where it goes.
+    """
+    found = vocoder_folders()
+    namesakes = [path for other, path in found.items() if PurePath(other).name == PurePath(name).name]
+    if name in found or namesakes:
+        return found.get(name) or namesakes[0]
+    raise VocoderError(f"There is no vocoder folder '{name}'. {_remedy()}")
+
+
+def load_vocoder(name: str) -> HostedVocoder:
+    """Load the vocoder of a choice.
+
+    Raises:
+        VocoderError: If its folder is missing or damaged, saying what is wrong and what to do.
+    """
+    folder = find_vocoder(name)
+    try:
+        return HostedVocoder(folder)
+    except VocoderError as error:
+        raise VocoderError(f"{error} {_vocos_remedy() if is_vocos(folder) else _remedy()}") from error
+
+
+def _files_in(key: str) -> list[str]:
+    """Files of a kind of models; ComfyUI's own list stumbles over a folder that has gone since it was made."""
+    try:
+        return folder_paths.get_filename_list(key)
+    except FileNotFoundError:
+        folder_paths.filename_list_cache.pop(key, None)
+        return folder_paths.get_filename_list(key)
+
+
+def _remedy() -> str:
+    target = Path(folder_paths.get_folder_paths(KEY)[0]) / VOCODER_FOLDER
+    return (
+        f"Download the folder {VOCODER_FOLDER} ({CONFIG_FILE} and {WEIGHTS_FILE}) from huggingface.co/MCG-NJU/UniAVGen "
+        f"to {target}, or choose Griffin-Lim, which needs no file."
+    )
+
+
+def _vocos_remedy() -> str:
+    return (
+        f"A Vocos is a folder of {VOCOS_CONFIG} and {VOCOS_WEIGHTS[1]}, trained on UniAVGen's mel; none is published. "
+        f"Repair it, or choose {VOCODER_FOLDER}, or Griffin-Lim, which needs no file."
+    )

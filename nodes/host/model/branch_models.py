@@ -1,0 +1,236 @@
+"""One branch of the network alone, as a MODEL: a picture without sound, or a sound without a picture.
+
+Of a joint latent the branch makes its own part, and the other rests: a sound is silent, a picture stays as it is given.
+Dimension key: B batch, K audio tracks, C channels, T video latents, H and W latent rows and columns, S mel frames.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import comfy.conds
+import comfy.ldm.common_dit
+import comfy.utils
+import torch
+from torch import Tensor, nn
+
+from ....uniavgen_core.config import ModelConfig
+from ....uniavgen_core.model.audio_branch import AudioModel
+from ....uniavgen_core.model.branch import Stream
+from ....uniavgen_core.model.conditions import Conditions
+from ....uniavgen_core.model.video_branch import VideoModel
+from ..conditioning.pass_settings import Pass
+from ..conditioning.speaker_tracks import silence
+from ..conditioning.speech_fields import speech_fields
+from ..sampling.joint_latent import VideoLatentFormat
+from .hosted_network import HostedNetwork
+from .joint_model import UniAVGen, UniAVGenConfig, time_mask
+
+VIDEO, AUDIO = 0, 1
+"""Places of the parts of a joint latent."""
+
+
+class HostedBranch(HostedNetwork):
+    """A network of one stream, run layer by layer; goes before the core's among a class's bases.
+
+    Attributes:
+        stream_name: What patches of a layer know the stream by.
+    """
+
+    stream_name = "img"
+
+    def run_layer(self, layer: int, stream: Stream, options: Any = None) -> Stream:
+        """Run one layer, or what a patch puts in its place; it is told what a patch of ComfyUI's Wan is told."""
+        replacement = self._enter(layer, options, stream.tokens.device)
+        run = super().run_layer
+        if replacement is None:
+            return run(layer, stream, options)
+
+        def original(args: dict) -> dict:
+            given = replace(
+                stream, tokens=args[self.stream_name], text=args["txt"], modulation=args["vec"], rotation=args["pe"]
+            )
+            return {self.stream_name: run(layer, given, args["transformer_options"]).tokens}
+
+        args = {self.stream_name: stream.tokens, "txt": stream.text, "vec": stream.modulation, "pe": stream.rotation}
+        result = replacement({**args, "transformer_options": options}, {"original_block": original})
+        return stream.with_tokens(result[self.stream_name])
+
+
+class HostVideoModel(HostedBranch, VideoModel):
+    """The video branch under ComfyUI; its weights have Wan's names, so that Wan's LoRAs fit."""
+
+    def _forward(
+        self,
+        x: Tensor,
+        timestep: Tensor,
+        context: Tensor,
+        transformer_options: dict | None = None,
+        uniavgen: Pass | None = None,
+        reference_image: Tensor | None = None,
+        **_: Any,
+    ) -> Tensor:
+        """Predict the velocity of noisy latents (B, 48, T, H, W) of times (B, T); see ``HostJointModel._forward``."""
+        run, (height, width) = uniavgen or Pass(), x.shape[-2:]
+        options = self._begin(transformer_options, run.skipped_layer, x.device)
+        conditions = Conditions(context, None, reference_image=reference_image, skipped_layer=run.skipped_layer)
+        size = self.config.patch_size
+        whole = comfy.ldm.common_dit.pad_to_patch_size(x, (1, size, size))
+        velocity = VideoModel.forward(self, whole, timestep, conditions, options)
+        self._end(options, x.device)
+        return velocity[..., :height, :width]
+
+    def _layer(self, layer: int) -> nn.Module:
+        return self.blocks[layer]
+
+
+class HostAudioModel(HostedBranch, AudioModel):
+    """The audio branch under ComfyUI."""
+
+    stream_name = "audio"
+
+    def _forward(
+        self,
+        x: Tensor,
+        timestep: Tensor,
+        context: Tensor,
+        transformer_options: dict | None = None,
+        uniavgen: Pass | None = None,
+        reference_voice: Tensor | None = None,
+        **_: Any,
+    ) -> Tensor:
+        """Predict the velocity of noisy mel (B, K, S, 80) of times (B * K, S); see ``HostJointModel._forward``."""
+        del context
+        run, voice = uniavgen or Pass(), reference_voice
+        options = self._begin(transformer_options, run.skipped_layer, x.device)
+        conditions = Conditions(
+            caption=None,
+            **speech_fields(run, self.config.text, 0 if voice is None else voice.shape[2], x.shape[0], x.device),
+            reference_audio=None if voice is None else voice.flatten(0, 1),
+            skipped_layer=run.skipped_layer,
+        )
+        velocity = AudioModel.forward(self, x.flatten(0, 1), timestep, conditions, options)
+        self._end(options, x.device)
+        return velocity.unflatten(0, x.shape[:2])
+
+    def _layer(self, layer: int) -> nn.Module:
+        return self.audio_blocks[layer]
+
+
+class BranchAlone(UniAVGen):
+    """Samples one part of a joint latent by a branch, and lets the other rest.
+
+    Attributes:
+        made: Which part the branch makes.
+    """
+
+    made: int
+
+    def _apply_model(self, x: Tensor, t: Tensor, *args: Any, **conds: Any) -> Tensor:
+        """Estimate the clean latent: of a joint one's other part, what it rests at, so that sampling ends there."""
+        shapes, still = conds.pop("latent_shapes", None), conds.pop("still", None)
+        if shapes is None:
+            return super()._apply_model(x, t, *args, **conds)
+        parts = comfy.utils.unpack_latents(x, shapes)
+        parts[self.made] = super()._apply_model(parts[self.made], t, *args, **conds)
+        parts[1 - self.made] = self._rest(parts[1 - self.made], still)
+        return comfy.utils.pack_latents(parts)[0]
+
+
+class VideoAlone(BranchAlone):
+    """The video branch: plain video latents as ComfyUI's own Wan2.2-TI2V-5B has them, or joint ones."""
+
+    network, made, hears = HostVideoModel, VIDEO, False
+    title = "the video branch alone (Wan2.2-TI2V-5B)"
+
+    def extra_conds(self, **kwargs: Any) -> dict:
+        """Collect what one conditioning brings to the network; Wan's own knows no reference image."""
+        out, mask = super().extra_conds(**kwargs), kwargs.get("denoise_mask")
+        if "latent_shapes" not in out and mask is not None:
+            out["denoise_mask"] = comfy.conds.CONDRegular(mask[:, :1])
+        if not self.model_config.knows_reference:
+            out.pop("reference_image", None)
+        return out
+
+    def process_timestep(self, timestep: Tensor, x: Tensor, denoise_mask: Tensor | None = None, **_: Any) -> Tensor:
+        """Time of every latent, (B, T): the mean over it where it is kept in part, as ComfyUI's Wan has it."""
+        times = timestep[:, None].expand(-1, x.shape[2])
+        return times if denoise_mask is None else times * denoise_mask.mean(dim=(1, 3, 4))
+
+    def _rest(self, audio: Tensor, _: None) -> Tensor:
+        """Silence."""
+        return silence(1).to(audio).expand_as(audio)
+
+    def memory_required(self, input_shape: list[int], cond_shapes: dict | None = None) -> float:
+        """Bytes of a pass; a plain latent takes what it takes packed in a row."""
+        packed = [input_shape[0], 1, torch.Size(input_shape[1:]).numel()]
+        return super().memory_required(packed, cond_shapes or {})
+
+
+class AudioAlone(BranchAlone):
+    """The audio branch: the sound of joint latents."""
+
+    network, made, sees = HostAudioModel, AUDIO, False
+    title = "the audio branch alone"
+
+    def extra_conds(self, **kwargs: Any) -> dict:
+        """Collect what one conditioning brings to the network, and the still that the picture rests at."""
+        out, mask = super().extra_conds(**kwargs), kwargs.get("denoise_mask")
+        if mask is not None:
+            video = comfy.utils.unpack_latents(kwargs["latent_image"], kwargs["latent_shapes"])[VIDEO]
+            out["still"] = comfy.conds.CONDRegular(last_kept(video, time_mask(out["denoise_mask"].cond) == 0))
+        return out
+
+    def process_timestep(
+        self, timestep: Tensor, x: Tensor, audio_denoise_mask: Tensor | None = None, **_: Any
+    ) -> Tensor:
+        """Time of every mel frame, (B * K, S): 0 where a mask keeps it."""
+        times = timestep.repeat_interleave(x.shape[1])[:, None]
+        mask = audio_denoise_mask
+        return times.expand(-1, x.shape[2]) if mask is None else times * time_mask(mask).float()
+
+    def _rest(self, video: Tensor, still: Tensor | None) -> Tensor:
+        """The still picture that is given, or the neutral one, of zeros."""
+        return torch.zeros_like(video) if still is None else still.to(video)
+
+    def resize_cond_for_context_window(self, cond_key: str, cond_value: Any, window: Any, *args: Any, **kw: Any) -> Any:
+        """Cut the still to the window's latents; see ``UniAVGen``."""
+        if cond_key == "still":
+            return cond_value._copy_with(window.get_tensor(cond_value.cond, dim=2))
+        return super().resize_cond_for_context_window(cond_key, cond_value, window, *args, **kw)
+
+
+def last_kept(video: Tensor, kept: Tensor) -> Tensor:
+    """The still picture that is given: in each latent the last kept one up to it, zeros before the first.
+
+    Args:
+        video: Latents, (B, C, T, H, W).
+        kept: Which are kept, bool, (B, T).
+    """
+    places = torch.where(kept, torch.arange(video.shape[2], device=video.device), -1).cummax(dim=1).values
+    places = places[:, None, :, None, None]
+    still = video.gather(2, places.clamp_min(0).expand_as(video))
+    return torch.where(places >= 0, still, 0.0)
+
+
+class VideoAloneConfig(UniAVGenConfig):
+    """ComfyUI's description of the video branch; what can be is as in its own of Wan2.2-TI2V-5B.
+
+    Attributes:
+        knows_reference: Whether a reference image stands before the clip, as the joint network was trained.
+    """
+
+    sampling_settings = {"shift": 8.0, "multiplier": 1000}  # noqa: RUF012
+    latent_format = VideoLatentFormat
+    model = VideoAlone
+    supported_inference_dtypes = [torch.float16, torch.bfloat16, torch.float32]  # noqa: RUF012
+
+    def __init__(self, network_config: ModelConfig, knows_reference: bool) -> None:
+        super().__init__(network_config)
+        self.knows_reference = knows_reference
+
+
+class AudioAloneConfig(UniAVGenConfig):
+    """ComfyUI's description of the audio branch."""
+
+    model = AudioAlone
+    memory_usage_factor = UniAVGenConfig.memory_usage_factor / 16  # most of a joint latent is its picture, which rests

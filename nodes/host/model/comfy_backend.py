@@ -1,0 +1,95 @@
+"""ComfyUI's layers and attention, in the form the network asks for.
+
+Dimension key: B batch, N queries, M keys, D width of all heads together.
+"""
+
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import comfy.model_management
+import comfy.quant_ops
+import torch
+from comfy.ldm.modules.attention import optimized_attention
+from comfy.quant_ops import QuantizedTensor
+from torch import Tensor, nn
+
+from ....uniavgen_core.layers import backend
+from ....uniavgen_core.layers.backend import Backend
+from .gguf_layout import LAYOUT as GGUF
+
+HALF = (torch.bfloat16, torch.float16)
+LAYERS = ("Linear", "Conv1d", "Conv2d", "Conv3d", "LayerNorm", "RMSNorm", "GroupNorm", "Embedding")
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, options: Any = None) -> Tensor:
+    """Multi-head attention by whichever kernel ComfyUI was started with.
+
+    Args:
+        q: Queries, (B, N, D).
+        k: Keys, (B, M, D).
+        v: Values, (B, M, D).
+        heads: Number of heads.
+        mask: Which keys count, bool, (B, M).
+        options: ComfyUI's ``transformer_options``; patches may override attention there.
+
+    Returns:
+        Attended values, (B, N, D).
+    """
+    if mask is not None:
+        mask = mask[:, None, None, :].expand(-1, -1, q.shape[1], -1)
+    return optimized_attention(q, k, v, heads=heads, mask=mask, transformer_options=options or {})
+
+
+def fused(name: str, x: Tensor) -> bool:
+    """Whether ComfyUI has this kernel where a tensor is.
+
+    Kernels have no gradients. What ComfyUI runs in their place on other devices, and with PyTorch for CUDA 12, takes
+    the whole sequence at once in float32, where the core takes it part by part.
+    """
+    if not x.is_cuda or x.dtype not in HALF or torch.is_grad_enabled():
+        return False
+    return comfy.quant_ops.ck.registry.get_capable_backend(name) != "eager"
+
+
+def normalise(tokens: Tensor, norm: nn.Module, shift: Tensor, scale: Tensor) -> Tensor:
+    """Normalise and modulate tokens, as ``layers.backend.normalise``."""
+    if not fused("adaln", tokens):
+        return backend.normalise(tokens, norm, shift, scale)
+    steps = tokens.unflatten(1, (shift.shape[1], -1))
+    return comfy.quant_ops.ck.adaln(steps, scale[:, :, None], shift[:, :, None], norm.eps).flatten(1, 2)
+
+
+def turn(x: Tensor, norm: nn.Module, rotation: Tensor | None, heads: int, into: Tensor | None = None) -> Tensor:
+    """Normalise and rotate queries or keys, as ``layers.backend.turn``.
+
+    ComfyUI's kernel rotates in place, so that nothing is gained by parts of a sequence.
+    """
+    if not fused("apply_rope1_", x):
+        return backend.turn(x, norm, rotation, heads, into)
+    x = norm(x)
+    if rotation is not None:
+        comfy.quant_ops.ck.apply_rope1_(x.unflatten(-1, (heads, -1)), rotation)
+    return x
+
+
+def cast(parameter: Tensor, like: Tensor) -> Tensor:
+    """Bring a bare parameter, which ComfyUI's layers do not manage, to the dtype and device of ``like``."""
+    return comfy.model_management.cast_to(parameter, dtype=like.dtype, device=like.device)
+
+
+def repeatable(layer: nn.Module, like: Tensor) -> bool:
+    """Whether a layer may run part by part at no cost.
+
+    It may where ComfyUI neither moves its weights for each run, nor unpacks them, nor patches them on the way.
+    """
+    own = vars(layer)
+    there = "_prefetch" in own or layer.weight.device == like.device
+    packed = isinstance(layer.weight, QuantizedTensor) and layer.weight._layout_cls == GGUF
+    return there and not packed and not layer.weight_function and own.get("weight_lowvram_function") is None
+
+
+def host_backend(operations: Any, dtype: torch.dtype | None, device: torch.device | None) -> Backend:
+    """Backend whose layers are built from ``operations`` (a ``comfy.ops`` class) with this dtype on this device."""
+    layers = {name: partial(getattr(operations, name), dtype=dtype, device=device) for name in LAYERS}
+    return Backend(SimpleNamespace(**layers), attend, normalise, turn, cast, repeatable)

@@ -1,0 +1,94 @@
+"""Weights from disk into a network of ComfyUI's layers, a layer at a time.
+
+Tensors are memory-mapped, and a shard is let go when its last tensor is in the network: the host's memory holds at most
+the largest shard beside the model. Under ComfyUI's dynamic loading the maps themselves become the weights.
+"""
+
+from pathlib import Path
+
+import comfy.model_management
+import comfy.utils
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from ....uniavgen_core.checkpoint.gguf_file import SUFFIX as GGUF
+from ....uniavgen_core.checkpoint.pickled_tensors import read_pickle
+from ....uniavgen_core.checkpoint.weight_files import CheckpointError, damaged, files_of, opened
+
+SAFETENSORS = (".safetensors", ".sft")
+
+
+def read_weights(path: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Map tensors, and read metadata, of a file, a folder of shards, or the set that a shard belongs to.
+
+    Raises:
+        CheckpointError: Naming a file that is missing, cut short or no checkpoint.
+        ImportError: If it is a GGUF file, and the package that reads those is not installed.
+    """
+    if Path(path).suffix.lower() == GGUF:
+        from .gguf_layout import read_gguf
+
+        return read_gguf(Path(path), torch.bfloat16)
+    tensors: dict[str, Tensor] = {}
+    metadata: dict[str, str] = {}
+    for file in files_of(Path(path)):
+        part, said = read_file(file)
+        twice = sorted(tensors.keys() & part.keys())
+        if twice:
+            raise CheckpointError(
+                f"The tensor {twice[0]} is in {file.name} and in another shard. Keep one set of files."
+            )
+        tensors |= part
+        metadata |= said
+    return tensors, metadata
+
+
+def fill(network: nn.Module, tensors: dict[str, Tensor], assign: bool) -> None:
+    """Load weights layer by layer, with a progress bar.
+
+    Args:
+        network: The network, as ComfyUI builds it.
+        tensors: Its weights by name; emptied on the way.
+        assign: Let the tensors become the weights instead of copying them.
+    """
+    owned: dict[str, list[str]] = {}
+    for name in tensors:  # in the order of the files, so that the first shard is the first to go
+        owned.setdefault(_owner(network, name), []).append(name)
+    done, bar = 0, comfy.utils.ProgressBar(sum(tensor.nbytes for tensor in tensors.values()))
+    for owner, names in owned.items():
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        part = {name.removeprefix(f"{owner}."): tensors.pop(name) for name in names}
+        if owner in part:
+            _set_parameter(network, owner, part[owner], assign)
+        else:
+            network.get_submodule(owner).load_state_dict(part, strict=False, assign=assign)
+        done += sum(tensor.nbytes for tensor in part.values())
+        bar.update_absolute(done)
+
+
+def _owner(network: nn.Module, name: str) -> str:
+    """Part of the network that is loaded at once with this tensor: a layer, a child, or the tensor alone."""
+    first, _, rest = name.partition(".")
+    return f"{first}.{rest.partition('.')[0]}" if isinstance(getattr(network, first), nn.ModuleList) else first
+
+
+def _set_parameter(network: nn.Module, name: str, value: Tensor, assign: bool) -> None:
+    if assign:
+        setattr(network, name, nn.Parameter(value, requires_grad=False))
+    else:
+        with torch.no_grad():
+            getattr(network, name).copy_(value)
+
+
+def read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Map the tensors of one file and read its metadata; see ``read_weights``."""
+    if path.suffix.lower() not in SAFETENSORS:
+        return read_pickle(path), {}
+    with opened(path):  # ComfyUI's own reader of maps does not notice that a file was cut short
+        pass
+    try:
+        tensors, metadata = comfy.utils.load_torch_file(str(path), return_metadata=True)
+    except (SafetensorError, ValueError, EOFError) as error:
+        raise damaged(path, error) from error
+    return tensors, metadata or {}

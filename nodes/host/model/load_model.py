@@ -1,0 +1,167 @@
+"""Loads a checkpoint as a MODEL, the way ComfyUI loads its own, but strictly."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.patcher_extension
+import comfy.utils
+from comfy.quant_ops import QuantizedTensor
+from torch import Tensor
+
+from ....uniavgen_core.checkpoint.config_from_weights import METADATA_KEY, PREVIEW_KEY, Contents, Network, network_of
+from ....uniavgen_core.checkpoint.load_weights import check_whole
+from ....uniavgen_core.checkpoint.trained_on import trained_on
+from ....uniavgen_core.checkpoint.weight_files import CheckpointError, files_of, strip_prefix
+from ....uniavgen_core.shapes import LATENT_CHANNELS
+from ..conditioning.known_words import known_text_of
+from ..conditioning.pass_settings import KEY
+from ..conditioning.silence_after import silence_after_speech
+from ..conditioning.track_masks import mask_tracks
+from ..notices import announce
+from ..sampling.sampling_checks import check_sampling
+from .branch_models import AudioAloneConfig, VideoAloneConfig
+from .fill_weights import fill, read_weights
+from .gguf_layout import mark_packed
+from .joint_model import UniAVGen, UniAVGenConfig
+
+OUTER_SAMPLE = comfy.patcher_extension.WrappersMP.OUTER_SAMPLE
+
+
+def load_uniavgen(
+    path: str,
+    model_options: dict | None = None,
+    disable_dynamic: bool = False,
+    on_notice: Callable[[str], None] = announce,
+) -> comfy.model_patcher.ModelPatcher:
+    """Load a UniAVGen checkpoint, or one branch alone: Wan2.2-TI2V-5B, or a file of the audio branch.
+
+    Args:
+        path: A safetensors file in the release's names, or Wan's, plain or quantised as ComfyUI does it, a folder of
+            shards, or a GGUF file.
+        model_options: ComfyUI's loading options: ``dtype``, ``custom_operations``, ``fp8_optimizations``.
+        disable_dynamic: Use ComfyUI's plain patcher.
+        on_notice: Told what of the file is unexpected and harms nothing.
+
+    Raises:
+        CheckpointError: If a file is missing or damaged, or does not fit.
+        NotUniAVGenError: If it holds another model.
+    """
+    options = model_options or {}
+    tensors, metadata = read_weights(path)
+    tensors, metadata = comfy.utils.convert_old_quants(strip_prefix(tensors), "", metadata=metadata)
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    network = network_of(shapes, metadata)
+    _check_channels(network, path)
+    fit = check_whole(shapes, network)
+    for notice in fit.notices(Path(path).name):
+        on_notice(notice)
+    tensors = fit.fitted(tensors.items())
+    config = _config_of(network, METADATA_KEY in metadata)
+    config.clips = trained_on(network.config, metadata)
+    if PREVIEW_KEY in metadata:
+        config.latent_format.use_colours(**json.loads(metadata[PREVIEW_KEY]))
+    _choose_dtypes(config, tensors, options)
+    model = config.get_model(tensors)
+    model.known_text = known_text_of(network.config.text, metadata)
+    patcher = _patch(model, options, disable_dynamic)
+    fill(model.diffusion_model, tensors, assign=patcher.is_dynamic())
+    mark_packed(model.diffusion_model)
+    patcher.cached_patcher_init = (load_uniavgen, (path, options))
+    patcher.add_wrapper_with_key(OUTER_SAMPLE, KEY, check_sampling)
+    if model.hears:
+        patcher.add_wrapper_with_key(OUTER_SAMPLE, KEY, mask_tracks)
+        patcher.add_wrapper_with_key(OUTER_SAMPLE, KEY, silence_after_speech)
+    return patcher
+
+
+def identity_of(model: comfy.model_patcher.ModelPatcher) -> tuple:
+    """What tells a MODEL from another: its files and their sizes, its loading options, and its patches."""
+    path, options = model.cached_patcher_init[1]
+    patches = str(model.patches_uuid) if model.patches else ""
+    files = [
+        part for file in files_of(Path(path)) for part in (file.name, file.stat().st_size, file.stat().st_mtime_ns)
+    ]
+    return (*files, str(sorted(options.items(), key=str)), patches)
+
+
+def require_uniavgen(model: comfy.model_patcher.ModelPatcher) -> None:
+    """Refuse a MODEL of another family.
+
+    Raises:
+        ValueError: Saying which model it is, and which node loads the right one.
+    """
+    if not isinstance(model.model, UniAVGen):
+        family = type(model.model).__name__
+        hint = (
+            " The stock loader takes a UniAVGen file for Wan and drops its audio half."
+            if "WAN" in family.upper()
+            else ""
+        )
+        raise ValueError(f"This MODEL is {family}, not UniAVGen.{hint} Load it with the node 'UniAVGen Load Model'.")
+
+
+def require_both_branches(model: comfy.model_patcher.ModelPatcher, node: str) -> None:
+    """Refuse a MODEL that is not UniAVGen, or one branch of it alone, for the node of this name.
+
+    Raises:
+        ValueError: Saying which it is, and what to load.
+    """
+    require_uniavgen(model)
+    if not (model.model.sees and model.model.hears):
+        raise ValueError(
+            f"This MODEL is {model.model.title}, in which picture and sound do not act on each other; '{node}' needs "
+            "that. Choose the joint model in 'UniAVGen Load Model', or remove the node."
+        )
+
+
+def _config_of(network: Network, is_uniavgens: bool) -> UniAVGenConfig:
+    """ComfyUI's description; a video file without UniAVGen's metadata is Wan's own, which knows no reference image."""
+    if network.contents is Contents.VIDEO:
+        return VideoAloneConfig(network.config, knows_reference=is_uniavgens)
+    kind = AudioAloneConfig if network.contents is Contents.AUDIO else UniAVGenConfig
+    return kind(network.config)
+
+
+def _check_channels(network: Network, path: str) -> None:
+    channels = network.config.latent_channels
+    if network.contents is Contents.VIDEO and channels != LATENT_CHANNELS:
+        raise CheckpointError(
+            f"{Path(path).name} is a video model whose latents have {channels} channels, such as Wan2.1 and the 14B "
+            f"models of Wan2.2. UniAVGen's video branch is Wan2.2-TI2V-5B, with {LATENT_CHANNELS}: choose that file, "
+            "or load this one with ComfyUI's own 'Load Diffusion Model'."
+        )
+
+
+def _choose_dtypes(config: UniAVGenConfig, tensors: Mapping[str, Tensor], options: dict) -> None:
+    management, supported = comfy.model_management, config.supported_inference_dtypes
+    config.quant_config = comfy.utils.detect_layer_quantization(tensors, "")
+    if any(isinstance(tensor, QuantizedTensor) for tensor in tensors.values()):
+        config.quant_config = {"mixed_ops": True}  # as ComfyUI says it of its own quantised files
+    quantised = config.quant_config is not None
+    dtype = options.get("dtype") or management.unet_dtype(
+        model_params=comfy.utils.calculate_parameters(tensors),
+        supported_dtypes=list(supported),
+        weight_dtype=None if quantised else comfy.utils.weight_dtype(tensors),
+    )
+    device = options.get("load_device", management.get_torch_device())
+    cast = management.unet_manual_cast(None if quantised else dtype, device, supported)
+    config.set_inference_dtype(dtype, cast, device=device)
+    if options.get("custom_operations") is not None:
+        config.custom_operations = options["custom_operations"]
+    if options.get("fp8_optimizations"):
+        config.optimizations["fp8"] = True
+
+
+def _patch(model: UniAVGen, options: dict, disable_dynamic: bool) -> comfy.model_patcher.ModelPatcher:
+    management = comfy.model_management
+    load_device = options.get("load_device", management.get_torch_device())
+    offload_device = options.get("offload_device", management.unet_offload_device())
+    # ComfyUI rebinds CoreModelPatcher while it starts, so it is looked up here and not at import.
+    kind = comfy.model_patcher.ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher
+    patcher = kind(model, load_device=load_device, offload_device=offload_device)
+    if not management.is_device_cpu(offload_device):
+        model.to(offload_device)
+    return patcher

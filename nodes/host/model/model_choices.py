@@ -1,0 +1,73 @@
+"""Which files the loaders offer: the bundled ones, and the files and folders of shards in ComfyUI's model folders."""
+
+from fnmatch import fnmatch
+from pathlib import Path, PurePath
+
+import folder_paths
+
+from ....uniavgen_core.checkpoint.config_from_weights import contents_of
+from ....uniavgen_core.checkpoint.gguf_file import SUFFIX
+from ....uniavgen_core.checkpoint.umt5_files import RELEASED_FILE
+from ....uniavgen_core.checkpoint.weight_files import SHARDS, indexed_names
+
+BUNDLED = "bundled talking toon"
+RELEASED = {"text_encoders": RELEASED_FILE, "vae": "Wan2.2_VAE.pth"}
+"""Files of the release for other folders than that of its model, in which a download of the whole leaves them."""
+MODELS = "diffusion_models"
+FOLDER = "/ (folder)"
+"""End of the name under which a folder of shards is offered."""
+
+
+def choices(folder: str, gguf: bool = False) -> list[str]:
+    """The bundled file, the folders of shards in a ComfyUI model folder, its files, and with ``gguf`` those too.
+
+    Files of the release are offered from where its whole download lies among the models as well.
+    """
+    names = [*folder_paths.get_filename_list(folder), *(_gguf_files(folder) if gguf else ())]
+    names += [name for name in _released_beside_model(folder) if name not in names]
+    offered = [parent + FOLDER for parent, shard in _shard_folders(names).items() if _is_uniavgen(folder, shard)]
+    return [BUNDLED, *offered, *names]
+
+
+def path_of(folder: str, name: str, bundled: Path | str = "") -> str:
+    """Path of a choice; that of a folder for a folder of shards.
+
+    Raises:
+        FileNotFoundError: If the file has gone since the list was made.
+    """
+    if name == BUNDLED:
+        return str(bundled)
+    if not name.endswith(FOLDER):
+        if folder_paths.get_full_path(folder, name) is None and name in _released_beside_model(folder):
+            folder = MODELS
+        return folder_paths.get_full_path_or_raise(folder, name)
+    shard = _shard_folders(folder_paths.get_filename_list(folder)).get(name.removesuffix(FOLDER))
+    if shard is None:
+        raise FileNotFoundError(f"The folder {name.removesuffix(FOLDER)} in {folder} holds no {SHARDS} any more.")
+    return str(Path(folder_paths.get_full_path_or_raise(folder, shard)).parent)
+
+
+def _released_beside_model(folder: str) -> list[str]:
+    """Files among the models that the release has for another folder."""
+    wanted = RELEASED.get(folder)
+    return [name for name in folder_paths.get_filename_list(MODELS) if PurePath(name).name == wanted]
+
+
+def _gguf_files(folder: str) -> list[str]:
+    """GGUF files of a ComfyUI model folder, which ComfyUI itself does not list."""
+    names: list[str] = []
+    for place in folder_paths.get_folder_paths(folder):
+        found, _ = folder_paths.recursive_search(place, excluded_dir_names=[".git"])
+        names += folder_paths.filter_files_extensions(found, {SUFFIX})
+    return sorted(set(names) - set(folder_paths.get_filename_list(folder)))
+
+
+def _shard_folders(names: list[str]) -> dict[str, str]:
+    """Folder, with ``/`` and as seen from the model folder, to one of the shards in it."""
+    shards = [name for name in names if fnmatch(PurePath(name).name, SHARDS)]
+    return {PurePath(shard).parent.as_posix(): shard for shard in sorted(shards, reverse=True)}
+
+
+def _is_uniavgen(folder: str, shard: str) -> bool:
+    path = folder_paths.get_full_path(folder, shard)
+    return path is not None and contents_of(indexed_names(Path(path).parent)) is not None

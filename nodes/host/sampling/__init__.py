@@ -1,0 +1,1 @@
+"""Sampling under ComfyUI: joint latents, guidance, previews, the step cache."""

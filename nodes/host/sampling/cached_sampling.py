@@ -1,0 +1,72 @@
+"""The step cache under ComfyUI's samplers: a wrapper around the network that leaves calls out."""
+
+from collections.abc import Callable
+from typing import Any
+
+import comfy.model_patcher
+import comfy.patcher_extension
+from torch import Tensor
+
+from ....uniavgen_core.diffusion.step_cache import StepCache, StepCacheConfig
+from ..model.load_model import require_both_branches
+from ..notices import announce
+
+KEY = "uniavgen_step_cache"
+WRAPPERS = comfy.patcher_extension.WrappersMP
+
+
+def patch_step_cache(
+    model: comfy.model_patcher.ModelPatcher, thresholds: tuple[float, float], start_percent: float, end_percent: float
+) -> comfy.model_patcher.ModelPatcher:
+    """Copy of a MODEL whose velocities are reused; in place of another step cache, if it had one.
+
+    Args:
+        model: The MODEL.
+        thresholds: See ``StepCacheConfig``.
+        start_percent: Share of the schedule after which reuse begins.
+        end_percent: Share of the schedule at which it ends.
+
+    Raises:
+        ValueError: If the MODEL is not UniAVGen, a threshold is negative, or the end lies before the start.
+    """
+    require_both_branches(model, "UniAVGen Step Cache")
+    sampling = model.get_model_object("model_sampling")
+    levels = (float(sampling.percent_to_sigma(percent)) for percent in (start_percent, end_percent))
+    config = StepCacheConfig(thresholds, *levels)
+    patched = model.clone()
+    for kind, wrapper in ((WRAPPERS.OUTER_SAMPLE, _CachedSampling(config)), (WRAPPERS.DIFFUSION_MODEL, cached_call)):
+        patched.remove_wrappers_with_key(kind, KEY)
+        patched.add_wrapper_with_key(kind, KEY, wrapper)
+    return patched
+
+
+class _CachedSampling:
+    """Wrapper of a sampling run: gives it a cache of its own and tells what it saved."""
+
+    def __init__(self, config: StepCacheConfig) -> None:
+        self.config = config
+
+    def __call__(self, execute: Callable, *args: Any, **kw: Any) -> Tensor:
+        guider = execute.class_obj
+        cache = StepCache(self.config)
+        options = comfy.model_patcher.create_model_options_clone(guider.model_options)
+        options.setdefault("transformer_options", {})[KEY] = cache
+        guider.model_options = options
+        result = execute(*args, **kw)
+        announce(f"The step cache saved {cache.skipped} of {cache.calls} calls of the network.")
+        return result
+
+
+def cached_call(execute: Callable, x: list[Tensor], timestep: Any, *args: Any, **kw: Any) -> list[Tensor]:
+    """Wrapper of one call of the network, which may be left out; see ``HostJointModel.forward``."""
+    options = kw["transformer_options"]
+    cache = options.get(KEY)
+    if cache is None:  # not within a sampling run
+        return execute(x, timestep, *args, **kw)
+    window = options.get("context_window")
+    # What one pass has in common from step to step: its conditionings, and the part of a long clip that it sees.
+    key = (tuple(options["uuids"]), tuple(window.index_list) if window else None, tuple(part.shape for part in x))
+    weights = (kw.get("denoise_mask"), kw.get("audio_denoise_mask"))
+    sigma = float(options["sigmas"].max())
+    velocity = cache.velocity(key, tuple(x), sigma, weights, lambda: tuple(execute(x, timestep, *args, **kw)))
+    return list(velocity)

@@ -1,0 +1,64 @@
+"""Runs a guider the way ComfyUI's own custom sampler node does: noise from a seed, progress, previews, interrupt."""
+
+from typing import Any
+
+import comfy.model_management
+import comfy.sample
+import comfy.samplers
+import comfy.utils
+import torch
+from comfy.nested_tensor import NestedTensor
+from torch import Tensor
+
+from .joint_latent import masks_of, split
+from .live_preview import NOTHING_BUT_PICTURES, Show, live_previews
+
+
+def run_sampler(
+    guider: comfy.samplers.CFGGuider,
+    sampler: Any,
+    sigmas: Tensor,
+    latent: dict,
+    seed: int,
+    show: Show = NOTHING_BUT_PICTURES,
+) -> dict:
+    """Sample a LATENT.
+
+    Args:
+        guider: What denoises.
+        sampler: ComfyUI SAMPLER.
+        sigmas: Falling noise levels, (steps + 1,).
+        latent: Joint LATENT; parts under a noise mask of 0 are kept.
+        seed: Seed of the noise.
+        show: What is shown while it runs.
+
+    Returns:
+        Sampled LATENT.
+
+    Raises:
+        ValueError: If the latent is not a joint one.
+    """
+    split(latent)
+    samples = latent["samples"]
+    with live_previews(guider.model_patcher, len(sigmas) - 1, show) as (on_step, on_result):
+        sampled = guider.sample(
+            comfy.sample.prepare_noise(samples, seed, latent.get("batch_index")),
+            samples,
+            sampler,
+            sigmas,
+            denoise_mask=latent.get("noise_mask"),
+            callback=on_step,
+            disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+            seed=seed,
+        )
+        sampled = NestedTensor(
+            [_restore(*parts) for parts in zip(sampled.unbind(), split(latent), masks_of(latent), strict=True)]
+        )
+        on_result(sampled)
+    return {**latent, "samples": sampled.to(comfy.model_management.intermediate_device())}
+
+
+def _restore(sampled: Tensor, given: Tensor, mask: Tensor) -> Tensor:
+    """Put kept parts back exactly: the sampler's arithmetic changes their last bits."""
+    given, mask = given.to(sampled), mask.to(sampled.device)
+    return torch.where(mask == 0, given, sampled)

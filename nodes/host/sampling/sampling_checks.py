@@ -1,0 +1,138 @@
+"""Refuses, in words, what the model cannot sample; runs before every sampling run, whichever node started it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from ....uniavgen_core.config import TextConfig
+from ....uniavgen_core.shapes import MEL_RATE
+from ....uniavgen_core.text.speech_tensors import cached_speech_ids
+from ..conditioning.known_words import NO_TRANSCRIPT, without_long_voice_texts, words_notice
+from ..conditioning.pass_settings import FACE_MASK_KEY, KEY, REFERENCE_IMAGE_KEY, REFERENCE_VOICE_KEY, Speech, pass_of
+from ..conditioning.silence_after import audio_mask_of
+from ..conditioning.track_masks import MASK
+from ..model.training_range import notices_before_sampling
+from ..notices import announce
+from .joint_latent import fault_of
+
+FASTEST_CHARACTERS_PER_SECOND = 30
+
+
+def check_sampling(
+    execute: Callable, noise: torch.Tensor, *args: Any, latent_shapes: list | None = None, **kwargs: Any
+):
+    """Check latent and conditionings, then sample. A wrapper of ComfyUI's OUTER_SAMPLE kind.
+
+    Raises:
+        ValueError: Saying what is wrong and what to do.
+    """
+    shapes = [tuple(shape) for shape in latent_shapes or [noise.shape]]
+    model = execute.class_obj.model_patcher.model
+    fault = fault_of(shapes, plain_too=not model.hears)
+    if fault:
+        raise ValueError(fault)
+    speaks = len(shapes) > 1 and model.hears and bool((audio_mask_of(args[MASK - 1], noise, shapes) > 0).any())
+    if model.hears:
+        execute.class_obj.conds = _with_known_texts(execute.class_obj.conds, model, speaks)
+    conditionings = [entry for entries in execute.class_obj.conds.values() for entry in entries or ()]
+    for conditioning in conditionings:
+        _check_conditioning(conditioning, shapes, model, speaks)
+    if len(shapes) > 1 and not (model.sees and model.hears):
+        rests = "the picture stays the still that is kept, or an empty one" if model.hears else "the sound is silent"
+        announce(f"This MODEL is {model.title}: {rests}.")
+    if shapes[0][0] > 1:
+        announce(f"{shapes[0][0]} clips are sampled at once; previews show the first of them.")
+    for notice in notices_before_sampling(execute.class_obj, shapes, args[MASK - 1]):
+        announce(notice)
+    return execute(noise, *args, latent_shapes=latent_shapes, **kwargs)
+
+
+def longest_transcript(mel_frames: int, text: TextConfig) -> int:
+    """Characters that fit into ``mel_frames`` of speech."""
+    if text.position_scale != 1.0:
+        return int((mel_frames - text.position_offset) / text.position_scale)
+    return mel_frames * FASTEST_CHARACTERS_PER_SECOND // MEL_RATE
+
+
+def _with_known_texts(conds: dict, model: Any, speaks: bool) -> dict:
+    """Conditionings without texts that are too long for the model; says what else of the texts it does not know."""
+    checked = {name: without_long_voice_texts(model.known_text, entries or ()) for name, entries in conds.items()}
+    positive = conds.get("positive") or ()
+    notices = [words_notice(model.known_text, positive), *(notice for _, notice in checked.values())]
+    if speaks and positive and not any(pass_of(entry).has_speech for entry in positive):
+        notices.append(NO_TRANSCRIPT)
+    for notice in filter(None, notices):
+        announce(notice)
+    return {name: entries for name, (entries, _) in checked.items()}
+
+
+def _check_conditioning(conditioning: dict, shapes: list[tuple[int, ...]], model: Any, speaks: bool) -> None:
+    _check_branch(conditioning, model)
+    if len(shapes) > 1 and ("area" in conditioning or "mask" in conditioning):
+        raise ValueError(
+            "This conditioning is limited to an area or a mask of the picture, which UniAVGen cannot use: its latent "
+            "is video and audio in one. Remove the 'Conditioning (Set Area)' or 'Conditioning (Set Mask)' node."
+        )
+    text = model.diffusion_model.config.text
+    if model.sees:
+        _check_picture(conditioning, shapes, text)
+    if model.hears:
+        for speech in pass_of(conditioning).speeches if speaks else ():
+            _check_length(speech, shapes[1][2], text)
+        _check_tracks(conditioning, shapes)
+
+
+def _check_branch(conditioning: dict, model: Any) -> None:
+    """Refuse what the video branch alone cannot follow, and that its user would miss."""
+    needs_sound = {
+        FACE_MASK_KEY: "A face mask ('UniAVGen Steer Face', 'UniAVGen Speakers')",
+        REFERENCE_VOICE_KEY: "A reference voice ('UniAVGen Reference Voice', 'UniAVGen Task')",
+    }
+    for key, what in needs_sound.items():
+        if conditioning.get(key) is not None and not model.hears:
+            raise ValueError(
+                f"{what} has no effect here: this MODEL is {model.title}. Remove it, or choose the joint model in "
+                "'UniAVGen Load Model'."
+            )
+
+
+def _check_picture(conditioning: dict, shapes: list[tuple[int, ...]], text: TextConfig) -> None:
+    """Refuse a caption of another encoder, and a reference image of another size."""
+    width = conditioning["cross_attn"].shape[-1]
+    if width != text.caption_dim:
+        raise ValueError(
+            f"The caption was encoded with {width} features per token, but this model reads {text.caption_dim}. "
+            "Load the text encoder that belongs to it with 'UniAVGen Load Text Encoder' (umT5-xxl for the release)."
+        )
+    image = conditioning.get(REFERENCE_IMAGE_KEY)
+    if image is not None and image.shape[-2:] != torch.Size(shapes[0][-2:]):
+        height, width = (16 * side for side in image.shape[-2:])
+        raise ValueError(
+            f"The reference image was encoded at {width}x{height}, but the latent is "
+            f"{16 * shapes[0][-1]}x{16 * shapes[0][-2]}. Feed the same latent to 'UniAVGen Reference Image' and to the "
+            "sampler."
+        )
+
+
+def _check_length(speech: Speech, mel_frames: int, text: TextConfig) -> None:
+    """Refuse a transcript that cannot be spoken in the time it has."""
+    if speech.text is None:
+        return
+    left = mel_frames - round(MEL_RATE * speech.start)
+    characters, longest = len(cached_speech_ids(speech.text)), longest_transcript(left, text)
+    if characters > longest:
+        raise ValueError(
+            f"The transcript has {characters} characters, but {left / MEL_RATE:.1f} seconds can hold about "
+            f"{max(0, longest)}. Shorten it, or make the clip longer."
+        )
+
+
+def _check_tracks(conditioning: dict, shapes: list[tuple[int, ...]]) -> None:
+    """Refuse a conditioning and a latent that disagree on the number of speakers."""
+    speakers, tracks = len(pass_of(conditioning).speeches), shapes[1][1]
+    if KEY in conditioning and speakers != tracks:
+        raise ValueError(
+            f"The conditioning has {speakers} speaker(s), the latent {tracks} audio track(s). Feed both outputs "
+            "of 'UniAVGen Speakers', conditioning and latent, to the sampler."
+        )

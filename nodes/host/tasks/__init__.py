@@ -1,0 +1,1 @@
+"""Setup of the five tasks and of kept time spans."""

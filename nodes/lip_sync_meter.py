@@ -1,0 +1,76 @@
+"""Does the mouth follow the sound? A meter for any video."""
+
+import numpy as np
+import torch
+from comfy_api.latest import io, ui
+
+from ..uniavgen_core.evaluation.mouth_finder import MASK_SHOWS
+from ..uniavgen_core.evaluation.sync_meter import SyncReading, measure_sync
+from ..uniavgen_core.evaluation.sync_plot import describe_lag, draw_sync
+
+
+class SyncMeter(io.ComfyNode):
+    """Measures how well a mouth follows a sound, and how late the sound is."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniAVGenSyncMeter",
+            display_name="UniAVGen Sync Meter",
+            category="UniAVGen/evaluation",
+            description="Compares the opening of a mouth with the loudness of the sound, in any video.",
+            inputs=[
+                io.Image.Input("images", tooltip="The video's frames, at least eight."),
+                io.Audio.Input("audio", tooltip="Its sound; of a batch, the first."),
+                io.Float.Input(
+                    "fps", default=16.0, min=1.0, max=240.0, step=0.01, tooltip="Frames per second of the video."
+                ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="Where the speaker's face or mouth is: one mask, or one for each frame. Without it, the "
+                    "place that follows the sound best is looked for in the whole picture.",
+                ),
+                io.Combo.Input(
+                    "mask_shows",
+                    options=list(MASK_SHOWS),
+                    optional=True,
+                    tooltip="What the mask shows. Of a face, the lower half is used.",
+                ),
+            ],
+            outputs=[
+                io.Float.Output(display_name="score", tooltip="Best correlation of mouth and sound, 0 to 1."),
+                io.Float.Output(display_name="lag_ms", tooltip="How late the sound is, milliseconds; below 0, early."),
+                io.Image.Output(display_name="plot"),
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, images, audio, fps=16.0, mask=None, mask_shows=MASK_SHOWS[0]) -> io.NodeOutput:
+        waveform = _first_sound(audio)
+        reading = measure_sync(images, fps, waveform, int(audio["sample_rate"]), mask, mask_shows)
+        plot = torch.from_numpy(draw_sync(reading, images).astype(np.float32) / 255)[None]
+        shown = {**ui.PreviewText(describe(reading)).as_dict(), **ui.PreviewImage(plot, cls=cls).as_dict()}
+        return io.NodeOutput(reading.score, reading.lag_ms, plot, ui=shown)
+
+
+def describe(reading: SyncReading) -> str:
+    """A reading in words, one line a fact."""
+    lines = [
+        f"score {reading.score:.2f}, lag {reading.lag_ms:+.0f} ms: {describe_lag(reading)}",
+        f"at lag 0: {reading.at_zero:.2f}; with the sound played backwards: {reading.chance:.2f}",
+    ]
+    return "\n".join((*lines, *reading.notices))
+
+
+def _first_sound(audio: dict | None) -> torch.Tensor:
+    """Samples of an AUDIO's first sound, (channels, N).
+
+    Raises:
+        ValueError: If there is no sound in it.
+    """
+    waveform = None if audio is None else audio["waveform"]
+    if waveform is None or waveform.ndim != 3 or not len(waveform):
+        raise ValueError("There is no sound to compare: the audio is empty. Does the video have a sound track?")
+    return waveform[0]

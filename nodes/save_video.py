@@ -1,0 +1,107 @@
+"""A clip as a video file that keeps what was given."""
+
+import json
+from pathlib import Path
+
+import folder_paths
+from comfy.cli_args import args
+from comfy_api.latest import InputImpl, io, ui
+
+from .host.media.save_plan import AAC, AUTO, FLAC, LOSSLESS, Clip, Plan, plan_of, save
+from .host.media.source_media import Given, GivenType
+from .host.notices import UI_KEY, with_notices
+
+
+class SaveVideo(io.ComfyNode):
+    """Saves a clip."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniAVGenSaveVideo",
+            display_name="UniAVGen Save Video",
+            category="UniAVGen/latent",
+            search_aliases=["save video", "export video", "mux", "create video", "lossless"],
+            description="Saves pictures and sound as a video. What you gave is kept: the video stream of a dubbed "
+            "video is copied, not encoded again, and a given sound is stored without loss.",
+            inputs=[
+                io.Image.Input("images", tooltip="The pictures, from 'UniAVGen Decode' or 'UniAVGen Long Video'."),
+                io.Audio.Input("audio", optional=True, tooltip="The sound. Without one the video is silent."),
+                GivenType.Input(
+                    "given",
+                    optional=True,
+                    tooltip="From 'UniAVGen Task' or 'UniAVGen Keep': what of the clip is yours. Without it all is "
+                    "encoded, and the file says that all of it was generated.",
+                ),
+                io.Float.Input(
+                    "fps",
+                    default=0.0,
+                    min=0.0,
+                    max=240.0,
+                    step=0.001,
+                    optional=True,
+                    tooltip="Frames a second; 0 for those of the given video, or else 16. 29.97 and the like become "
+                    "exact fractions.",
+                ),
+                io.String.Input(
+                    "filename_prefix",
+                    default="video/uniavgen",
+                    tooltip="Folder and beginning of the name, in ComfyUI's output folder; may hold %date:yyyy-MM-dd% "
+                    "and the like, as in 'Save Video'.",
+                ),
+                io.Combo.Input(
+                    "sound",
+                    options=[AUTO, FLAC, AAC],
+                    default=AUTO,
+                    optional=True,
+                    tooltip="auto: lossless (FLAC) where sound you gave is in the clip, AAC where all of it is "
+                    "generated. AAC plays everywhere, on phones and social networks too; with sound of yours, a "
+                    "lossless .flac file is then written beside the video.",
+                ),
+                io.Combo.Input(
+                    "picture",
+                    options=[AUTO, LOSSLESS],
+                    default=AUTO,
+                    optional=True,
+                    advanced=True,
+                    tooltip="auto: the original stream where every picture is one you gave, else H.264 in high "
+                    "quality (CRF 12), in which pictures of yours lose a little. lossless: keeps 8 bits a colour "
+                    "exactly (H.264 in RGB); large, and few players show it.",
+                ),
+            ],
+            hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
+            is_output_node=True,
+            outputs=[io.Video.Output(display_name="video", tooltip="The saved file.")],
+        )
+
+    @classmethod
+    def execute(
+        cls, images, filename_prefix, audio=None, given: Given | None = None, fps=0.0, sound=AUTO, picture=AUTO
+    ) -> io.NodeOutput:
+        clip = Clip.of(images, audio, given or Given(), fps)
+        plan = plan_of(clip, sound, picture)
+        path, subfolder = next_path(filename_prefix, clip, plan)
+        notices = save(plan, path, tags_of(cls.hidden))
+        shown = ui.PreviewVideo([ui.SavedResult(path.name, subfolder, io.FolderType.output)])
+        output = with_notices(notices, InputImpl.VideoFromFile(str(path)))
+        output.ui = {**shown.as_dict(), UI_KEY: notices}  # both always, because ComfyUI joins those of a list's clips
+        return output
+
+
+def next_path(prefix: str, clip: Clip, plan: Plan) -> tuple[Path, str]:
+    """Path of the next free name, and its folder within ComfyUI's output folder."""
+    height, width = clip.images.shape[1:3]
+    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
+        prefix, folder_paths.get_output_directory(), width, height
+    )
+    return Path(folder) / f"{name}_{counter:05}_{plan.pictures.suffix}", subfolder
+
+
+def tags_of(hidden) -> dict[str, str]:
+    """The workflow and what ComfyUI's own nodes save with it, unless it was started with --disable-metadata."""
+    if args.disable_metadata or hidden is None:
+        return {}
+    values = dict(hidden.extra_pnginfo or {})
+    if hidden.prompt is not None:
+        values["prompt"] = hidden.prompt
+    return {name: json.dumps(value) for name, value in values.items()}

@@ -1,0 +1,111 @@
+"""What the clip says and who says it."""
+
+from comfy_api.latest import io
+
+from ..uniavgen_core.shapes import SPATIAL_FACTOR
+from ..uniavgen_core.text.transcript import prepare_transcript
+from .host.conditioning.pass_settings import REFERENCE_IMAGE_KEY, set_speech, set_values
+from .host.conditioning.spoken_texts import transcript_fault
+from .host.media.batch_notices import only_the_first
+from .host.media.clip_size import CROP, STRETCH, crop_notices, size_of
+from .host.media.codec_sockets import links_fault, require_video_codec, video_codec_input
+from .host.media.drawn_pictures import notices_of_picture
+from .host.media.picture_latents import encode_pictures
+from .host.notices import with_notices
+from .host.sampling.joint_latent import keep_first_latent, split
+
+
+class SpeechText(io.ComfyNode):
+    """Gives the conditioning its transcript."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniAVGenSpeechText",
+            display_name="UniAVGen Speech Text",
+            category="UniAVGen/conditioning",
+            description="What the person says, word for word. How the scene looks belongs into the caption.",
+            inputs=[
+                io.Conditioning.Input("conditioning", tooltip="The encoded caption."),
+                io.String.Input(
+                    "transcript",
+                    multiline=True,
+                    default="hello moon",
+                    tooltip="The spoken words, in English or Chinese. Nothing else is read aloud. For a given sound: "
+                    "what is said in it.",
+                ),
+                io.Boolean.Input(
+                    "spell_out",
+                    default=True,
+                    optional=True,
+                    tooltip="Say numbers, dates, units and abbreviations as words. Off: the model gets them as they "
+                    "are written.",
+                ),
+            ],
+            outputs=[io.Conditioning.Output()],
+        )
+
+    @classmethod
+    def validate_inputs(cls, transcript: str | None = None, spell_out: bool | None = True) -> bool | str:
+        linked = transcript is None
+        return linked or transcript_fault(transcript, spell_out is True) or True
+
+    @classmethod
+    def execute(cls, conditioning: list, transcript: str, spell_out: bool = True) -> io.NodeOutput:
+        fault = transcript_fault(transcript, spell_out)  # a linked transcript is known only now
+        if fault:
+            raise ValueError(fault)
+        prepared = prepare_transcript(transcript, spell_out)
+        return with_notices(prepared.notices, set_speech(conditioning, text=prepared.text, as_written=transcript))
+
+
+class ReferenceImage(io.ComfyNode):
+    """Makes an image the first frame and the identity of the clip."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniAVGenReferenceImage",
+            display_name="UniAVGen Reference Image",
+            category="UniAVGen/conditioning",
+            description="Makes an image the person and the first frame of the clip.",
+            inputs=[
+                io.Conditioning.Input("positive"),
+                io.Conditioning.Input("negative"),
+                video_codec_input(),
+                io.Image.Input("image"),
+                io.Latent.Input("latent", tooltip="The empty latent; the image takes its size."),
+                io.Combo.Input(
+                    "fit",
+                    options=[CROP, STRETCH],
+                    default=CROP,
+                    tooltip="What to do where the image has other proportions than the clip.",
+                ),
+            ],
+            outputs=[
+                io.Conditioning.Output(display_name="positive"),
+                io.Conditioning.Output(display_name="negative"),
+                io.Latent.Output(display_name="latent"),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, input_types: dict) -> bool | str:
+        return links_fault(cls, input_types) or True
+
+    @classmethod
+    def execute(cls, positive: list, negative: list, video_codec, image, latent: dict, fit: str) -> io.NodeOutput:
+        require_video_codec(video_codec)
+        rows, columns = split(latent)[0].shape[-2:]
+        size = (columns * SPATIAL_FACTOR, rows * SPATIAL_FACTOR)
+        clean = encode_pictures(video_codec, image[:1], size, fit)
+        values = {REFERENCE_IMAGE_KEY: clean}
+        remedy = f"To keep all of it, give the latent the image's proportions, or choose the fit '{STRETCH}'."
+        notices = [
+            *only_the_first(image, "the image"),
+            *crop_notices("the image", size_of(image), size, fit, remedy),
+            *notices_of_picture(video_codec, image),
+        ]
+        return with_notices(
+            notices, set_values(positive, values), set_values(negative, values), keep_first_latent(latent, clean)
+        )

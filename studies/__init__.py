@@ -1,0 +1,1 @@
+"""Experiments on small models: the paper's ablations, and sampling with few steps."""

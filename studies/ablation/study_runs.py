@@ -1,0 +1,151 @@
+"""Runs of the study: each makes one file, is skipped when the file is there, and goes on where it was stopped."""
+
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from toon.training.diagonal_start import start_on_the_diagonal
+from uniavgen_core.model.initialize import initialize
+from uniavgen_core.model.joint import JointModel
+from uniavgen_core.training.training_attention import TRAINING
+
+from .cell_losses import CellLosses
+from .cell_measures import Meter, make_judges
+from .cells import BASE, Cell, Place, Study, cell_named
+from .study_clips import load_material
+from .train_cell import fit
+
+PRETRAIN, GUIDANCE, TRUTH, JUDGES = "pretrain", "guidance", "truth", "judges"
+INTERACTIONS = ("a2v_blocks.", "v2a_blocks.")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run.
+
+    Attributes:
+        name: A cell's name, or one of ``PRETRAIN``, ``GUIDANCE``, ``TRUTH`` and ``JUDGES``.
+        seed: Of starting weights, clips and noise.
+    """
+
+    name: str
+    seed: int
+
+    def output(self, place: Place) -> Path:
+        """File that says the job is done."""
+        if self.name == PRETRAIN:
+            return place.pretrained(self.seed)
+        return place.work / "judges" / "ready" if self.name == JUDGES else place.result(self.name, self.seed)
+
+    @property
+    def needs(self) -> tuple["Job", ...]:
+        """Jobs that must be done before."""
+        if self.name in (PRETRAIN, JUDGES):
+            return ()
+        if self.name == TRUTH:
+            return (Job(JUDGES, 0),)
+        base = (Job(BASE.name, self.seed),) if self.name == GUIDANCE else ()
+        return (*base, Job(PRETRAIN, self.seed), Job(JUDGES, 0))
+
+
+def run(job: Job, study: Study, work: Path) -> Job:
+    """Do a job that is not done; on one thread, since jobs run side by side.
+
+    Args:
+        job: What to do; what it needs is done.
+        study: Sizes.
+        work: The work folder, with the clips in it.
+
+    Returns:
+        The job.
+    """
+    torch.set_num_threads(1)
+    place = Place(work)
+    output = job.output(place)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    if job.name == PRETRAIN:
+        _pretrain(study, place, job.seed)
+    elif job.name == JUDGES:
+        make_judges(study, work)
+        output.touch()
+    else:
+        started = time.process_time()
+        content = {TRUTH: _truth, GUIDANCE: _guidance}.get(job.name, _cell)(study, place, job)
+        content = {"name": job.name, "seed": job.seed, **content, "cpu_seconds": round(time.process_time() - started)}
+        partial = output.with_suffix(".partial")
+        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        partial.replace(output)
+    return job
+
+
+def new_model(study: Study, cell: Cell, seed: int) -> JointModel:
+    """A cell's network with its starting weights; the global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = JointModel(study.model_config(cell), TRAINING)
+        initialize(model)
+    start_on_the_diagonal(model)
+    return model
+
+
+def _pretrain(study: Study, place: Place, seed: int) -> None:
+    """Train both branches side by side, and keep them."""
+    losses = CellLosses(load_material(study, place.work, False), seed, None)
+    folder = place.work / "training" / f"{PRETRAIN}-seed-{seed}"
+    fitted = fit(new_model(study, BASE, seed), losses, folder, study.pretrain_steps, study.batch)
+    branches = {name: value for name, value in fitted.average.items() if not name.startswith(INTERACTIONS)}
+    _keep(branches, place.pretrained(seed))
+
+
+def _cell(study: Study, place: Place, job: Job) -> dict:
+    """Train a cell and measure it."""
+    curve = _train(study, place, job)
+    model = new_model(study, cell_named(job.name), job.seed)
+    model.load_state_dict(load_file(place.weights(job.name, job.seed)))
+    values = Meter.of(study, place.work).measure(model.eval())
+    shutil.rmtree(place.work / "training" / f"{job.name}-seed-{job.seed}")
+    return {"steps": study.steps, "values": values, "curve": curve}
+
+
+def _train(study: Study, place: Place, job: Job) -> list[dict[str, float]]:
+    """Train a cell from the branches of its seed, and keep its averaged weights; returns the loss curve."""
+    cell = cell_named(job.name)
+    model = new_model(study, cell, job.seed)
+    model.load_state_dict(load_file(place.pretrained(job.seed)), strict=False)
+    losses = CellLosses(load_material(study, place.work, False), job.seed + 1000, cell)
+    folder = place.work / "training" / f"{job.name}-seed-{job.seed}"
+    fitted = fit(model, losses, folder, study.steps, study.batch)
+    _keep(fitted.average, place.weights(job.name, job.seed))
+    return fitted.curve
+
+
+def _guidance(study: Study, place: Place, job: Job) -> dict:
+    """Sample the base cell's model under every guidance."""
+    path = place.weights(BASE.name, job.seed)
+    if not path.exists():  # its result came from elsewhere
+        _train(study, place, Job(BASE.name, job.seed))
+    model = new_model(study, BASE, job.seed)
+    model.load_state_dict(load_file(path))
+    meter = Meter.of(study, place.work)
+    kinds = {**study.guidance, **study.curves}
+    return {"kinds": {name: meter.judge(meter.generate(model.eval(), kind)) for name, kind in kinds.items()}}
+
+
+def _truth(study: Study, place: Place, job: Job) -> dict:
+    """Measure the held-out clips themselves."""
+    del job
+    meter = Meter.of(study, place.work)
+    return {"values": meter.truth(), "judges": meter.judges.accuracy}
+
+
+def _keep(weights: dict[str, Tensor], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    save_file({name: value.contiguous() for name, value in weights.items()}, partial)
+    partial.replace(path)

@@ -1,0 +1,1 @@
+"""Quality and cost of the bundled model at few sampling steps."""

@@ -1,0 +1,222 @@
+"""Held-out toons made by ComfyUI's samplers and noise levels, and how far each is from the exact flow.
+
+ComfyUI's samplers run on the core's network and guidance, clip by clip; that its own loop gives the same is seen in
+``tests/nodes/test_sampling.py``. Guidance changes its null pass at one noise level in all cells, so that all solve the
+same flow. Finished clips are kept on disk.
+
+Dimension key: B clips, T video latents, S mel frames.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tools.comfyui_modules import comfyui_arguments
+from toon.evaluation.bundle_report import EVALUATION_SEED
+from toon.evaluation.cases import Case, cases_of
+from toon.evaluation.generate_cases import Made, Store, decode, set_up
+from uniavgen_core.bundled.bundled_files import (
+    BUNDLED_MODEL,
+    BUNDLED_VIDEO_CODEC,
+    load_codec,
+)
+from uniavgen_core.checkpoint.load_weights import load_model
+from uniavgen_core.config import TOON_GUIDANCE
+from uniavgen_core.diffusion.sampler import Latents
+from uniavgen_core.diffusion.schedule import boundary_sigma, release_sigmas, shift_sigma
+from uniavgen_core.diffusion.step_cache import StepCache, StepCacheConfig
+from uniavgen_core.model.joint import Conditions
+from uniavgen_core.pipeline import Denoiser, SampleConfig
+
+RELEASE_SHIFT = 5.0
+RELEASE = f"shift {RELEASE_SHIFT:g}"
+REFERENCE_STEPS = 200
+CACHE_START, CACHE_END = 0.1, 0.95
+BOUNDARY = boundary_sigma(release_sigmas(REFERENCE_STEPS), REFERENCE_STEPS // 2)
+"""Noise level at which the null pass changes, in every cell."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One way to sample.
+
+    Attributes:
+        sampler: ComfyUI's name of the sampler.
+        schedule: ``shift N`` for the release's noise levels at a shift, or ComfyUI's name of a scheduler.
+        steps: Steps.
+        cache: When velocities are reused; None for never.
+    """
+
+    sampler: str
+    schedule: str
+    steps: int
+    cache: StepCacheConfig | None = None
+
+    @property
+    def way(self) -> tuple[str, str, int]:
+        """Sampler, schedule and steps."""
+        return self.sampler, self.schedule, self.steps
+
+    @property
+    def name(self) -> str:
+        """What the cell is called in tables and on disk."""
+        plain = f"{self.sampler}, {self.schedule}, {self.steps}"
+        if self.cache is None:
+            return plain
+        video, audio = self.cache.thresholds
+        return f"{plain}, cache {video:g} {audio:g} {self.cache.start:.3g} {self.cache.stop:.3g}"
+
+
+REFERENCE = Cell("euler", RELEASE, REFERENCE_STEPS)
+
+
+@cache
+def comfy_samplers() -> Any:
+    """ComfyUI's samplers, on the CPU.
+
+    Raises:
+        ImportError: If ``COMFYUI_PATH`` does not lead to ComfyUI; ``dev.py bench`` sets it.
+    """
+    args = comfyui_arguments("bench steps")
+    args.cpu = True
+    import comfy.samplers
+
+    return comfy.samplers
+
+
+@cache
+def flow_sampling() -> Any:
+    """ComfyUI's description of the flow."""
+    comfy_samplers()
+    from comfy.model_sampling import ModelSamplingDiscreteFlow
+
+    settings = SimpleNamespace(sampling_settings={"shift": RELEASE_SHIFT, "multiplier": 1000})
+    return ModelSamplingDiscreteFlow(settings)
+
+
+def sigmas_of(schedule: str, steps: int) -> Tensor:
+    """Falling noise levels of a schedule, (steps + 1,)."""
+    if schedule.startswith("shift "):
+        return release_sigmas(steps, float(schedule.removeprefix("shift ")))
+    return comfy_samplers().calculate_sigmas(flow_sampling(), schedule, steps)
+
+
+def cache_config(video: float, audio: float) -> StepCacheConfig:
+    """A step cache with these thresholds, between the shares of the schedule that the node's widgets begin with."""
+    even = 1 - torch.tensor((CACHE_START, CACHE_END))
+    start, stop = shift_sigma(even, RELEASE_SHIFT).tolist()
+    return StepCacheConfig((video, audio), start, stop)
+
+
+class FlatDenoiser:
+    """A denoiser of joint latents in the flat form, (B, 1, N), that ComfyUI's samplers run on.
+
+    Attributes:
+        passes: How often the network ran.
+    """
+
+    def __init__(self, denoiser: Denoiser, noise: Latents, config: StepCacheConfig | None) -> None:
+        self.denoiser = denoiser
+        self.shapes = [part.shape for part in noise]
+        self.passes = 0
+        sampling = SimpleNamespace(get_model_object=lambda _: flow_sampling())
+        self.inner_model = SimpleNamespace(model_patcher=sampling)  # where some samplers look for the kind of model
+        self._network = denoiser.predict
+        self._cache = StepCache(config) if config else None
+        mask = (~denoiser.kept.video_mask).float()[:, None, :, None, None]
+        self._weights = (mask.expand(noise[0].shape), (~denoiser.kept.audio_mask).float()[..., None])
+        denoiser.predict = self._predict
+
+    def __call__(self, flat: Tensor, sigma: Tensor, **_: Any) -> Tensor:
+        """Estimate clean latents."""
+        level = float(sigma[0])
+        self.denoiser.step = 0 if level >= BOUNDARY else self.denoiser.plan.steps
+        return self.pack(self.denoiser(self.unpack(flat), level))
+
+    def _predict(self, noisy: Latents, sigma: float, conditions: Conditions) -> Latents:
+        """Velocities of one pass, from the cache or the network."""
+
+        def compute() -> Latents:
+            self.passes += 1
+            return self._network(noisy, sigma, conditions)
+
+        if self._cache is None:
+            return compute()
+        return self._cache.velocity(id(conditions), noisy, sigma, self._weights, compute)
+
+    def pack(self, parts: Latents) -> Tensor:
+        """One tensor of video and audio."""
+        return torch.cat([part.flatten(1)[:, None] for part in parts], dim=-1)
+
+    def unpack(self, flat: Tensor) -> Latents:
+        """Video and audio from one tensor."""
+        sizes = [shape[1:].numel() for shape in self.shapes]
+        return tuple(part.reshape(s) for part, s in zip(flat.split(sizes, dim=-1), self.shapes, strict=True))
+
+
+class Clips:
+    """Held-out toons, drawn once, and the bundled model that generates them."""
+
+    def __init__(self, count: int, folder: Path) -> None:
+        self.model = load_model(BUNDLED_MODEL, dtype=torch.float32)
+        self.codec = load_codec(BUNDLED_VIDEO_CODEC)
+        self.cases: list[Case] = cases_of("joint", count, EVALUATION_SEED)
+        config = SampleConfig(guidance=TOON_GUIDANCE)
+        self._store = Store.of(folder, [BUNDLED_MODEL, BUNDLED_VIDEO_CODEC], config, 0)
+
+    def latents(self, cell: Cell, count: int) -> tuple[Latents, int]:
+        """Latents of the first ``count`` cases, video (B, 48, T, H, W) and mel (B, S, 80), and their network passes."""
+        clips = [self._clip(cell, number) for number in range(count)]
+        parts = (torch.cat([clip[name] for clip in clips]) for name in ("video", "audio"))
+        return tuple(parts), sum(int(clip["passes"]) for clip in clips)
+
+    def _clip(self, cell: Cell, number: int) -> dict[str, Tensor]:
+        """One clip, made or read."""
+        path = self._store.path(cell.name, number, 1)
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_file(self._make(cell, number), path)
+        return load_file(path)
+
+    @torch.no_grad()
+    def _make(self, cell: Cell, number: int) -> dict[str, Tensor]:
+        config = SampleConfig(cell.steps, guidance=TOON_GUIDANCE)
+        denoiser, noise = set_up(self.model, self.codec, self.cases[number : number + 1], config, number)
+        flat = FlatDenoiser(denoiser, noise, cell.cache)
+        solve: Callable[..., Tensor] = comfy_samplers().sampler_object(cell.sampler).sampler_function
+        sigmas = sigmas_of(cell.schedule, cell.steps)
+        result = solve(flat, flat.pack(noise), sigmas, extra_args={"seed": 0}, callback=None, disable=True)
+        video, audio = denoiser.kept.write_into(flat.unpack(result))
+        passes = torch.tensor(flat.passes)
+        return {"video": video.contiguous(), "audio": audio.contiguous(), "passes": passes}
+
+    def errors(self, cell: Cell, count: int) -> dict[str, float]:
+        """Distance to the reference with the same noise, relative root mean squares of what is generated.
+
+        ``calls`` are of the guided network, a pass with conditions and a null pass each, for one clip.
+        """
+        made, passes = self.latents(cell, count)
+        exact, _ = self.latents(REFERENCE, count)
+        first = self.cases[0].latents_kept
+        return {
+            "calls": passes / 2 / count,
+            "video": relative(made[0][:, :, first:], exact[0][:, :, first:]),
+            "audio": relative(made[1], exact[1]),
+        }
+
+    def decoded(self, cell: Cell) -> Sequence[Made]:
+        """Frames and log-mels of all cases."""
+        (video, audio), _ = self.latents(cell, len(self.cases))
+        return decode(self.codec, video, audio)
+
+
+def relative(made: Tensor, exact: Tensor) -> float:
+    """Root mean square of a difference, as a share of the exact one's."""
+    return float((made - exact).square().mean().sqrt() / exact.square().mean().sqrt())

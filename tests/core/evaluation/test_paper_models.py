@@ -1,0 +1,124 @@
+"""The paper's judges are loaded from a folder alone; tiny ones with random weights show the wiring."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from uniavgen_core.evaluation.paper_models import Dino, Whisper, offline, spoken_words, vbench_parts
+from uniavgen_core.evaluation.word_errors import word_error_rate
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def whisper(tmp_path_factory):
+    """A folder with a tiny Whisper that says whatever its random weights make it say."""
+    from transformers import (
+        WhisperConfig,
+        WhisperFeatureExtractor,
+        WhisperForConditionalGeneration,
+        WhisperProcessor,
+        WhisperTokenizer,
+    )
+
+    folder = tmp_path_factory.mktemp("whisper")
+    specials = ["<|endoftext|>", "<|startoftranscript|>", "<|en|>", "<|transcribe|>", "<|notimestamps|>"]
+    letters = [chr(i) for i in range(97, 123)] + ["Ġ"]
+    vocabulary = {text: i for i, text in enumerate([*letters, *specials])}
+    tokenizer = WhisperTokenizer(vocab=vocabulary, merges=[], unk_token="<|endoftext|>")
+    tokenizer.add_tokens(specials, special_tokens=True)
+    end, start = (vocabulary[f"<|{name}|>"] for name in ("endoftext", "startoftranscript"))
+    torch.manual_seed(0)
+    config = WhisperConfig(
+        vocab_size=len(vocabulary), d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, num_mel_bins=80, max_target_positions=24,
+        pad_token_id=end, bos_token_id=end, eos_token_id=end, decoder_start_token_id=start,
+        suppress_tokens=None, begin_suppress_tokens=None,
+    )  # fmt: skip
+    WhisperForConditionalGeneration(config).save_pretrained(folder)
+    WhisperProcessor(WhisperFeatureExtractor(), tokenizer).save_pretrained(folder)
+    return folder
+
+
+def test_a_whisper_on_disk_hears_something_and_the_same_each_time(whisper):
+    judge = Whisper(whisper)
+    sound = torch.sin(torch.arange(24_000) / 10)
+    heard = judge.hear(sound, 24_000)
+    assert heard == judge.hear(sound, 24_000)
+    assert "<|" not in heard
+    assert set(heard) <= set("abcdefghijklmnopqrstuvwxyz ")
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("Hello, World!", "hello world"),
+        ("it's  twenty-one", "it's twenty one"),
+        ("It\u2019s", "it's"),
+        ("你好 world", "你 好 world"),
+        ("...", ""),
+    ],
+)
+def test_words_are_compared_without_case_and_punctuation(written, words):
+    assert spoken_words(written) == words
+
+
+def test_each_chinese_sign_counts_as_a_word():
+    assert word_error_rate([spoken_words("你好吗")], [spoken_words("你们吗")]) == pytest.approx(1 / 3)
+
+
+def test_nothing_can_be_fetched_meanwhile_and_the_environment_is_left_as_it_was(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.delenv("TRANSFORMERS_OFFLINE", raising=False)
+    with offline():
+        assert os.environ["HF_HUB_OFFLINE"] == os.environ["TRANSFORMERS_OFFLINE"] == "1"
+    assert os.environ["HF_HUB_OFFLINE"] == "0"
+    assert "TRANSFORMERS_OFFLINE" not in os.environ
+
+
+@pytest.fixture(scope="module")
+def vbench(tmp_path_factory):
+    from transformers import ViTConfig, ViTModel
+
+    folder = tmp_path_factory.mktemp("vbench")
+    torch.manual_seed(0)
+    config = ViTConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=224, patch_size=16
+    )
+    ViTModel(config).save_pretrained(folder / "dino-vitb16")
+    return folder
+
+
+def test_dino_describes_equal_pictures_equally_and_others_otherwise(vbench, frames):
+    judge = vbench_parts(vbench)["dino"]
+    assert isinstance(judge, Dino)
+    vectors = judge.features(np.concatenate([frames[:1], frames[:1], 255 - frames[:1]]))
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-5)
+    assert vectors[0] @ vectors[1] == pytest.approx(1, abs=1e-5)
+    assert vectors[0] @ vectors[2] < 0.9999
+
+
+def test_raft_of_another_form_is_refused_by_name(tmp_path):
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "raft_large.pth")
+    with pytest.raises(ValueError, match="does not fit torchvision's raft_large"):
+        vbench_parts(tmp_path)
+
+
+def test_raft_answers_in_the_pictures_own_size(tmp_path, frames):
+    from torchvision.models.optical_flow import raft_large
+
+    torch.manual_seed(0)
+    torch.save(raft_large(weights=None, progress=False).state_dict(), tmp_path / "raft_large.pth")
+    flow = vbench_parts(tmp_path)["raft"](frames[0], frames[1])
+    assert flow.shape == (64, 64, 2)
+    assert np.isfinite(flow).all()
+
+
+def test_a_folder_without_any_part_of_vbench_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="has no folder dino"):
+        vbench_parts(tmp_path)

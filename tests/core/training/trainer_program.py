@@ -1,0 +1,100 @@
+"""A run as a program of its own: ``python -m tests.core.training.trainer_program FOLDER OPTIONS``, options as JSON.
+
+Programs, because a spawned process would look for a test's module in ComfyUI's package of the same name, and because
+some of them are killed.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from uniavgen_core.config import TOON, BranchConfig, Interaction
+from uniavgen_core.model.initialize import initialize
+from uniavgen_core.model.joint import Conditions, JointModel
+from uniavgen_core.training.engine import EngineConfig, make_accelerator
+from uniavgen_core.training.gradient_checkpointing import RecomputedModel
+from uniavgen_core.training.trainer import Trainer
+from uniavgen_core.training.trainer_config import TrainerConfig
+
+ROOT = Path(__file__).parents[3]
+TINY = replace(TOON, video=BranchConfig(16, 32, 2), audio=BranchConfig(16, 32, 2), num_layers=2, num_interactions=1)
+DEFAULTS = {"steps": 6, "batch": 4, "warmup": 2, "log_every": 1, "checkpoint_every": 100, "bar": False}
+
+
+def tiny_model(form=JointModel, seed=0, layers=2):
+    """A network in which nothing is zero."""
+    torch.manual_seed(seed)
+    model = form(replace(TINY, num_layers=layers, num_interactions=layers // 2))
+    initialize(model)
+    for parameter in model.parameters():
+        if parameter.abs().max() == 0:
+            torch.nn.init.normal_(parameter, std=0.1)
+    return model
+
+
+def noise_losses(model, part, progress):
+    """The network's distance from the noise it is given; every third step leaves a direction out."""
+    del progress
+    own = part.own(0)
+    interaction = Interaction.AUDIO_TO_VIDEO if part.step % 3 == 1 else Interaction.BOTH
+
+    def draw(*shape):
+        return torch.stack([torch.from_numpy(random.standard_normal(shape)).float() for random in own])
+
+    video, audio, times = draw(48, 3, 2, 2), draw(24, 80), 1000 * draw(1).sigmoid()
+    ids = torch.ones(part.count, 10, dtype=torch.long)
+    conditions = Conditions(draw(4, 64), ids, interaction=interaction)
+    output = model(video, audio, (times.expand(-1, 3), times.expand(-1, 24)), conditions)
+    losses = {"video": ((output.video - video) ** 2).mean(), "audio": ((output.audio - audio) ** 2).mean()}
+    return losses | {"loss": losses["video"] + losses["audio"]}
+
+
+def main(folder, options):
+    delay, sharded, recomputed = (options.pop(name, 0) for name in ("delay", "sharded", "recomputed"))
+    config = TrainerConfig(folder, "run", **DEFAULTS | options)
+    accelerator = make_accelerator(EngineConfig("no", bool(sharded), cpu=True), config.home, config.accumulation)
+    model = tiny_model(RecomputedModel if recomputed else JointModel)
+
+    def losses(*arguments):
+        time.sleep(delay)
+        return noise_losses(*arguments)
+
+    trainer = Trainer(model, [torch.optim.AdamW(model.parameters(), 1e-2)], losses, config, accelerator)
+    trainer.run()
+    assert accelerator.is_fsdp2 == sharded
+    accelerator.end_training()
+
+
+def start(folder, processes=1, **options):
+    """Start the program in some processes; returns them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    started = []
+    for rank in range(processes):
+        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
+        place |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port} if processes > 1 else {}
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        if processes > 1:
+            environment |= {name: str(value) for name, value in place.items()}
+        command = [sys.executable, "-m", "tests.core.training.trainer_program", str(folder), json.dumps(options)]
+        started.append(subprocess.Popen(command, cwd=ROOT, env=environment))
+    return started
+
+
+def log_of(folder):
+    """Lines of the run's log."""
+    path = folder / "run" / "log.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main(Path(sys.argv[1]), json.loads(sys.argv[2]))

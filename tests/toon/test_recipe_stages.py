@@ -1,0 +1,63 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from toon.training.recipe import Recipe, new_model, train
+from toon.training.recipe_stages import SOUND, all_but_sound, sound_alone, starting_model
+from uniavgen_core.bundled.bundled_files import CODEC_FILE, MODEL_FILE
+from uniavgen_core.checkpoint.load_weights import read_tensors
+from uniavgen_core.training.optimizer import OptimizerConfig, make_optimizers
+
+SHIPPED = Path(__file__).parents[2] / "uniavgen_core" / "assets" / MODEL_FILE
+
+
+@pytest.fixture
+def fresh_engine():
+    """Accelerate as in a new process: it remembers the precision of whoever asked first."""
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(True)
+    yield
+    AcceleratorState._reset_state(True)
+
+
+def shrink(model, part, progress):
+    """A loss that needs no data."""
+    del part, progress
+    return {"loss": sum(parameter.square().mean() for parameter in model.parameters())}
+
+
+@pytest.mark.usefixtures("fresh_engine")
+def test_a_stage_starts_from_what_the_one_before_has_left_and_else_from_the_shipped_file(tmp_path):
+    recipe = Recipe(tmp_path, shipped=SHIPPED, threads=1)
+    shipped = {name: value.float() for name, value in read_tensors(SHIPPED)[0].items()}
+    torch.testing.assert_close(dict(starting_model(recipe, "sight").state_dict()), shipped, rtol=0, atol=0)
+
+    model = new_model(1)
+    train(recipe, model, make_optimizers(model, OptimizerConfig()), shrink, replace(recipe.run("sight"), steps=1))
+    left = dict(starting_model(recipe, "sight").state_dict())
+    torch.testing.assert_close(left, recipe.trained("sight"), rtol=0, atol=0)
+    assert any(not torch.equal(left[name], shipped[name]) for name in shipped)
+
+
+def test_the_codec_to_go_on_with_is_the_last_that_a_stage_has_left_and_else_the_shipped_one(tmp_path):
+    recipe = Recipe(tmp_path, shipped=SHIPPED)
+    assert recipe.known_codec == SHIPPED.parent / CODEC_FILE
+    for path in (recipe.codec_path, recipe.refined_path):
+        path.touch()
+        assert recipe.known_codec == replace(recipe, shipped=None).known_codec == path
+    assert recipe.unrefined_codec == recipe.codec_path  # Refined again, latents are held where they were at first.
+
+
+def test_every_weight_belongs_to_the_sound_or_to_the_picture():
+    model = new_model(0)
+    parts = [
+        {name for name, parameter in chosen(model).named_parameters() if parameter.requires_grad}
+        for chosen in (sound_alone, all_but_sound)
+    ]
+    assert parts[0] | parts[1] == {name for name, _ in model.named_parameters()}
+    assert not parts[0] & parts[1]
+    assert all(any(name.startswith(start) for name in parts[0]) for start in SOUND)
+    assert {name.split(".")[0] for name in parts[1]} >= {"blocks", "a2v_blocks", "patch_embedding", "head"}

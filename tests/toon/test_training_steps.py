@@ -1,0 +1,275 @@
+"""What training minimises, what its steps draw, who owns which weight, and what the recipe's command line asks for."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from toon.training.__main__ import main, parse, recipe_of
+from toon.training.clip_shards import Batch
+from toon.training.diagonal_start import start_on_the_diagonal
+from toon.training.first_steps import (
+    AUDIO_DRIVEN,
+    DUBBING,
+    JOINT,
+    SEPARATE,
+    AudioStep,
+    JointStep,
+    StepConfig,
+    draw_task,
+)
+from toon.training.recipe import Recipe, new_model
+from uniavgen_core.config import TOON, BranchConfig, Interaction
+from uniavgen_core.layers.rope import frequencies
+from uniavgen_core.model.initialize import initialize
+from uniavgen_core.model.joint import JointModel
+from uniavgen_core.text.speech_tensors import SpokenText, speech_id_tensors
+from uniavgen_core.training.batch_part import Part
+from uniavgen_core.training.checkpoints import Checkpoints
+from uniavgen_core.training.loss import face_mask_loss, velocity_errors, velocity_loss
+from uniavgen_core.training.optimizer import OptimizerConfig, make_optimizers, split_parameters
+from uniavgen_core.training.sigmas import LogitNormal, ShiftedUniform, sample_sigmas
+
+TINY = replace(TOON, video=BranchConfig(16, 32, 2), audio=BranchConfig(16, 32, 2), num_layers=2, num_interactions=1)
+
+
+def tiny_model(seed=0):
+    torch.manual_seed(seed)
+    model = JointModel(TINY)
+    initialize(model)
+    for parameter in model.parameters():
+        if parameter.abs().max() == 0:
+            torch.nn.init.normal_(parameter, std=0.1)
+    return model
+
+
+def batch_of(count=2, latent_frames=3, mel_frames=36):
+    ids, lengths = speech_id_tensors([SpokenText("hello red fish"), SpokenText(None)])
+    return Batch(
+        audio=torch.randn(count, mel_frames, 80),
+        speech_ids=ids,
+        speech_lengths=lengths,
+        video=torch.randn(count, 48, latent_frames, 2, 2),
+        caption=torch.randn(count, 4, 64),
+        face=torch.rand(count, latent_frames, 2, 2),
+        mouth=torch.rand(count, latent_frames, 2, 2),
+    )
+
+
+def own(count=2, seed=1):
+    return Part(0, 0, count).own(seed)
+
+
+def losses_of(task, batch, model=None, progress=0.5, **config):
+    return JointStep(None, StepConfig(**config), 0).losses(model or tiny_model(), batch, task, progress, own())
+
+
+def test_the_velocity_loss_does_not_see_kept_places():
+    predicted, velocity = torch.randn(2, 5, 3), torch.randn(2, 5, 3)
+    weight = torch.tensor([0.0, 1.0, 1.0, 0.0, 2.0])[None, :, None]
+    changed = predicted.clone()
+    changed[:, [0, 3]] += 100
+    assert velocity_loss(changed, velocity, weight) == velocity_loss(predicted, velocity, weight)
+    assert velocity_loss(predicted, velocity, 0 * weight) == 0
+
+
+def test_the_velocity_loss_is_the_mean_squared_error_when_weights_are_equal():
+    predicted, velocity = torch.randn(2, 5, 3), torch.randn(2, 5, 3)
+    expected = torch.nn.functional.mse_loss(predicted, velocity)
+    torch.testing.assert_close(velocity_loss(predicted, velocity, torch.full((1, 5, 1), 7.0)), expected)
+
+
+def test_the_errors_of_parts_are_those_of_the_batch():
+    predicted, velocity, weight = torch.randn(4, 5, 3), torch.randn(4, 5, 3), torch.rand(4, 5, 1)
+    whole = velocity_errors(predicted, velocity, weight)
+    parts = [velocity_errors(predicted[i : i + 2], velocity[i : i + 2], weight[i : i + 2]) for i in (0, 2)]
+    torch.testing.assert_close(torch.cat(parts), whole)
+    alone = [velocity_loss(*(x[i : i + 1] for x in (predicted, velocity, weight))) for i in range(4)]
+    torch.testing.assert_close(whole, torch.stack(alone))
+    assert velocity_errors(predicted, velocity, 0 * weight).abs().max() == 0
+
+
+def test_a_perfect_face_mask_costs_nothing_and_its_inverse_costs_one():
+    face = torch.tensor([[[0.0, 1.0], [1.0, 0.0]]])
+    both = torch.stack([face, 1 - face], 1)
+    assert face_mask_loss(both[:, :1], face) == 0
+    assert face_mask_loss(both[:, 1:], face) == 1
+    assert face_mask_loss(both, face) == 0.5
+
+
+def test_dubbing_learns_sound_only_and_audio_driven_learns_video_only():
+    model = tiny_model()
+    assert losses_of(DUBBING, batch_of(), model)["video"] == 0
+    assert losses_of(DUBBING, batch_of(), model)["audio"] > 0
+    assert losses_of(AUDIO_DRIVEN, batch_of(), model)["audio"] == 0
+    assert losses_of(AUDIO_DRIVEN, batch_of(), model)["video"] > 0
+
+
+class Zeros(torch.nn.Module):
+    """Predicts nothing, and notes what it was given."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    @property
+    def config(self):
+        return self.model.config
+
+    def forward(self, video, audio, timesteps, conditions, kept):
+        self.given = (video, timesteps[0], kept[0])
+        output = self.model(video, audio, timesteps, conditions, kept)
+        return replace(output, video=0 * output.video, audio=0 * output.audio)
+
+
+def test_the_first_latent_is_a_condition_and_never_a_target():
+    torch.manual_seed(3)
+    batch, model = batch_of(), Zeros(tiny_model())
+    model.requires_grad_(False)
+    batch.video.requires_grad_()
+    losses = losses_of(JOINT, batch, model)
+    video, times, kept = model.given
+    assert torch.equal(video[:, :, 0], batch.video[:, :, 0])
+    assert (times[:, 0] == 0).all()
+    assert (times[:, 1:] > 0).all()
+    assert kept[:, 0].all()
+    assert not kept[:, 1:].any()
+    (gradient,) = torch.autograd.grad(losses["video"], batch.video)
+    assert gradient[:, :, 0].abs().max() == 0
+    assert gradient[:, :, 1:].abs().min() > 0
+
+
+def test_the_face_mask_loss_fades_out():
+    torch.manual_seed(0)
+    batch, model = batch_of(), tiny_model()
+    start, end = (losses_of(JOINT, batch, model, progress, mask_weight=10.0) for progress in (0.0, 1.0))
+    torch.testing.assert_close(start["loss"] - end["loss"], 10 * start["mask"])
+    torch.testing.assert_close(end["loss"], end["video"] + end["audio"])
+
+
+def test_tasks_are_drawn_by_their_shares():
+    config = StepConfig(interaction_off=0.2, dubbing=0.1, audio_driven=0.3)
+    random = np.random.default_rng(0)
+    drawn = [draw_task(config, random) for _ in range(4000)]
+    for task, share in ((SEPARATE, 0.2), (DUBBING, 0.1), (AUDIO_DRIVEN, 0.3), (JOINT, 0.4)):
+        assert drawn.count(task) / 4000 == pytest.approx(share, abs=0.03)
+    assert SEPARATE.interaction is Interaction.OFF
+
+
+def test_noise_levels_have_a_normal_logit():
+    logits = torch.logit(sample_sigmas(LogitNormal(1.0, 1.2), own(8000)).double())
+    quantiles = torch.quantile(logits, torch.tensor([0.1587, 0.5, 0.8413], dtype=torch.float64))
+    torch.testing.assert_close(quantiles, torch.tensor([-0.2, 1.0, 2.2], dtype=torch.float64), atol=0.07, rtol=0)
+
+
+def test_shifted_noise_levels_are_uniform_before_the_shift():
+    shifted = sample_sigmas(ShiftedUniform(5.0), own(8000)).double()
+    back = shifted / (5 - 4 * shifted)
+    quantiles = torch.quantile(back, torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64))
+    torch.testing.assert_close(quantiles, torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64), atol=0.02, rtol=0)
+    with pytest.raises(ValueError, match="shift is 0"):
+        ShiftedUniform(0)
+
+
+def test_every_parameter_has_exactly_one_optimizer():
+    model = tiny_model()
+    matrices, others = split_parameters(model)
+    assert sorted(matrices + others) == sorted(name for name, _ in model.named_parameters())
+    owned = [p for o in make_optimizers(model, OptimizerConfig()) for g in o.param_groups for p in g["params"]]
+    assert sorted(map(id, owned)) == sorted(id(p) for p in model.parameters())
+    assert "blocks.0.ffn.0.weight" in matrices
+    assert "a2v_blocks.0.q.weight" in matrices
+    assert "a2v_blocks.0.mask_head.head.weight" in others
+    assert "text_embedding.text_embed.weight" in others
+
+
+def test_the_diagonal_start_makes_equal_positions_agree_most():
+    model = tiny_model()
+    start_on_the_diagonal(model)
+    bias = model.audio_blocks[1].cross_attn.q.bias.view(2, -1, 2)
+    speed = frequencies(bias.shape[1], torch.device("cpu"))
+    chosen = (bias[..., 0] > 0).all(0)
+    assert chosen.any()
+    assert (bias[..., 1] == 0).all()
+    agreement = torch.cos(speed[chosen] * torch.arange(60)[:, None]).sum(1)
+    assert agreement.argmax() == 0
+    assert torch.equal(model.audio_blocks[1].cross_attn.k.bias, bias.flatten())
+
+
+class FakeClips:
+    """Five clips of noise."""
+
+    def __init__(self):
+        torch.manual_seed(7)
+        self.audio, self.video = torch.randn(5, 24, 80), torch.randn(5, 48, 3, 2, 2)
+        self.face = torch.rand(5, 3, 2, 2)
+
+    def __len__(self):
+        return 5
+
+    def batch(self, chosen, textless, captionless):
+        texts = speech_id_tensors([SpokenText(None if drop else "red moon over") for drop in textless], 16)
+        caption = torch.ones(len(chosen), 4, 64) * torch.from_numpy(~captionless)[:, None, None]
+        return Batch(self.audio[chosen], *texts, self.video[chosen], caption, self.face[chosen], self.face[chosen])
+
+
+@pytest.mark.parametrize("form", [AudioStep, JointStep])
+def test_a_step_in_parts_has_the_losses_of_the_whole_step(form):
+    step, model = form(FakeClips(), StepConfig(text_dropout=0.5), 3), tiny_model()
+    for number in range(6):
+        whole = step(model, Part(number, 0, 4), 0.5)
+        parts = [step(model, Part(number, *part), 0.5) for part in ((0, 1), (1, 2), (3, 1))]
+        for name, value in whole.items():
+            mean = (parts[0][name] + 2 * parts[1][name] + parts[2][name]) / 4
+            torch.testing.assert_close(mean, value, rtol=1e-5, atol=1e-6)
+        again = step(model, Part(number, 0, 4), 0.5)
+        assert {name: value.item() for name, value in again.items()} == {n: v.item() for n, v in whole.items()}
+
+
+@pytest.mark.parametrize("form", [AudioStep, JointStep])
+def test_another_seed_or_step_draws_other_examples(form):
+    model = tiny_model()
+
+    def loss_of(seed, number):
+        return form(FakeClips(), StepConfig(), seed)(model, Part(number, 0, 3), 0.5)["loss"].item()
+
+    assert len({loss_of(0, 0), loss_of(1, 0), loss_of(0, 1)}) == 3
+
+
+def test_a_scaled_bundle_keeps_the_recipe_in_proportion(tmp_path):
+    half = recipe_of(parse(["--work", str(tmp_path), "--scale", "0.5"]))
+    whole = Recipe(tmp_path)
+    for name in ("codec_steps", "decoder_steps", "audio_steps", "joint_steps", "tasks_steps"):
+        assert getattr(half, name) == pytest.approx(getattr(whole, name) / 2, abs=1)
+    assert recipe_of(parse(["--scale", "1e-9"])).joint_steps == 1
+    assert half.speeches == whole.speeches
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["--scale", "0"], "must be positive"), (["--stage", "pack", "--scale", "2"], "pack takes no steps")],
+)
+def test_a_scale_that_means_nothing_is_refused(arguments, message, capsys):
+    with pytest.raises(SystemExit):
+        parse(arguments)
+    assert message in capsys.readouterr().err
+
+
+def test_a_stage_of_the_bundle_trains_and_leaves_averaged_weights(tmp_path, monkeypatch):
+    # One step of the audio branch on a handful of sounds, in a process of its own, as the recipe starts it.
+    from toon.training import __main__ as bundle
+
+    small = Recipe(tmp_path, speeches=3, audio_steps=2, batch=2, workers=1, threads=1)
+    monkeypatch.setattr(bundle, "recipe_of", lambda _: small)
+    assert main(["--stage", "speech"]) == main(["--stage", "audio"]) == 0
+    (checkpoint,) = Checkpoints(tmp_path / "audio", 1).found()
+    assert checkpoint.name == "step-00000002"
+    lines = (tmp_path / "audio" / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [2]
+    weights, fresh = small.trained("audio"), new_model(0).state_dict()
+    assert set(weights) == set(fresh)
+    assert not torch.equal(weights["audio_blocks.0.ffn.0.weight"], fresh["audio_blocks.0.ffn.0.weight"])
+    with pytest.raises(ValueError, match="stage joint has left nothing"):
+        small.trained("joint")

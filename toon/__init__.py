@@ -1,0 +1,21 @@
+"""The bundled model: talking toons to train and test on, its training recipe and its evaluation.
+
+The training commands of ``uniavgen_core`` find the names below by this package's name: ``toon:100`` is 100 toons, and
+the model ``toon`` has the bundled model's sizes.
+"""
+
+from uniavgen_core.training.data.clip_form import ClipForm
+from uniavgen_core.training.data.clip_record import ClipSource
+
+from .model_config import MODEL
+
+CLIP_FORM = ClipForm((128, 128))
+
+__all__ = ["CLIP_FORM", "MODEL", "open_clips"]
+
+
+def open_clips(text: str) -> ClipSource:
+    """Toons from ``COUNT`` or ``COUNT:FIRST_SEED``; see ``open_toons``."""
+    from .training.clip_source import open_toons
+
+    return open_toons(text)

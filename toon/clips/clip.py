@@ -1,0 +1,152 @@
+"""A talking toon: picture, sound, masks and texts of one clip, all from a seed.
+
+Dimension key: F video frames, H picture height, W picture width, N samples.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from uniavgen_core.shapes import FPS, SAMPLE_RATE
+
+from .appearance import Appearance, Colour, draw_appearance
+from .canvas import SUPERSAMPLING, Canvas
+from .drawn_face import Pose, draw_background, draw_body, draw_eyes, draw_head, head_outline
+from .drawn_mouth import MouthShape, draw_mouth, mask_mouth, mouth_at
+from .hair import draw_back_hair, draw_front_hair
+from .motion import MOVEMENTS, Motion, draw_motion, write_caption
+from .speech import ToonSpeech, make_speech
+
+_LOOK_STREAM = 1
+
+
+@dataclass(frozen=True)
+class ToonClip:
+    """One clip.
+
+    Attributes:
+        frames: Pictures at 16 fps, RGB, (F, H, W, 3) uint8.
+        waveform: Sound at 24 kHz, (N,) float32.
+        face_mask: Where the head is, 0 to 255, (F, H, W) uint8.
+        mouth_mask: Where lips and mouth are, 0 to 255, (F, H, W) uint8.
+        mouth_center: Middle of the closed mouth, pixels (x, y), (F, 2) float32.
+        face_radius: Half the width of the head, pixels.
+        mouth_open: Opening of the mouth, 0 to 1, (F,) float32.
+        transcript: What is said.
+        caption: How the toon looks, feels and moves.
+        voice: Index into ``VOICES``.
+        emotion: One of ``Emotion``.
+        seed: What the clip was drawn from.
+        hair: Name of the hair's colour.
+        movement: One of ``MOVEMENTS``.
+    """
+
+    frames: np.ndarray
+    waveform: np.ndarray
+    face_mask: np.ndarray
+    mouth_mask: np.ndarray
+    mouth_center: np.ndarray
+    face_radius: float
+    mouth_open: np.ndarray
+    transcript: str
+    caption: str
+    voice: int
+    emotion: int
+    seed: int
+    hair: str = ""
+    movement: str = ""
+
+    def window(self, first: int, count: int) -> "ToonClip":
+        """``count`` frames from frame ``first`` on, with their sound."""
+        frames, samples = slice(first, first + count), SAMPLE_RATE // FPS
+        names = ("frames", "face_mask", "mouth_mask", "mouth_center", "mouth_open")
+        return replace(
+            self,
+            waveform=self.waveform[first * samples : (first + count) * samples],
+            **{name: getattr(self, name)[frames] for name in names},
+        )
+
+
+def make_clip(seed: int, video_frames: int = 33, size: int = 128, split: str = "train") -> ToonClip:
+    """Draw a clip; the same arguments always give the same clip.
+
+    Args:
+        seed: Seed of everything drawn.
+        video_frames: Frames at 16 fps.
+        size: Side of the square picture, pixels, a multiple of 32.
+        split: ``train`` or ``held_out``: which sentences to draw from.
+
+    Returns:
+        The clip; its sound is that of ``make_speech`` with the same seed, frames and split.
+
+    Raises:
+        ValueError: If the size is not a positive multiple of 32, the split is unknown, or the clip is too short.
+    """
+    if size <= 0 or size % 32:
+        raise ValueError(f"size is {size}; it must be a positive multiple of 32.")
+    return film(make_speech(seed, video_frames, split), seed, size)
+
+
+def film(
+    speech: ToonSpeech, seed: int, size: int = 128, looks: int | None = None, background: Colour | None = None
+) -> ToonClip:
+    """Draw a toon that says what is given.
+
+    Args:
+        speech: Sound and mouth movement.
+        seed: Seed of the toon's looks and head movement.
+        size: Side of the square picture, pixels, a multiple of 32.
+        looks: Voice that the looks go with; the speaking one when not given.
+        background: Colour behind the toon; drawn when not given.
+
+    Returns:
+        The clip.
+    """
+    rng = np.random.default_rng((seed, _LOOK_STREAM))
+    toon = draw_appearance(rng, speech.voice if looks is None else looks)
+    if background is not None:
+        toon = replace(toon, background=background)
+    movement = MOVEMENTS[rng.integers(len(MOVEMENTS))]
+    caption = write_caption(rng, speech.emotion, movement, toon.hair_name)
+    poses = _poses(toon, draw_motion(rng, movement, len(speech.mouth_open)))
+    centers = np.stack([pose.head + 1.15 * pose.face + (0, 0.5 * toon.radius * toon.tall) for pose in poses])
+    mouths = [
+        mouth_at(center, toon.radius, opening, spread, speech.emotion)
+        for center, opening, spread in zip(centers, speech.mouth_open, speech.mouth_spread, strict=True)
+    ]
+    empty = draw_background(size, toon)
+    pictures = [
+        _draw_frame(empty, toon, pose, mouth, speech.emotion) for pose, mouth in zip(poses, mouths, strict=True)
+    ]
+    frames, face_mask, mouth_mask = (np.stack(layer) for layer in zip(*pictures, strict=True))
+    # A canvas pixel's middle has whole coordinates, so its blocks of SUPERSAMPLING pixels begin half a pixel early.
+    mouth_center = (centers * size - 0.5 * (1 - 1 / SUPERSAMPLING)).astype(np.float32)
+    return ToonClip(
+        frames, speech.waveform, face_mask, mouth_mask, mouth_center, float(toon.radius * size), speech.mouth_open,
+        speech.transcript, caption, speech.voice, speech.emotion, seed, toon.hair_name, movement,
+    )  # fmt: skip
+
+
+def _poses(toon: Appearance, motion: Motion) -> list[Pose]:
+    """Place the head in every frame."""
+    radius, center = toon.radius, np.array(toon.center)
+    head = np.stack([0.08 * motion.yaw, 0.07 * motion.pitch + 0.012 * motion.bob], 1) * radius + center
+    face = np.stack([0.22 * motion.yaw, 0.13 * motion.pitch], 1) * radius
+    return [Pose(*pose) for pose in zip(head, face, motion.lids, strict=True)]
+
+
+def _draw_frame(
+    background: Canvas, toon: Appearance, pose: Pose, mouth: MouthShape, emotion: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Picture, face mask and mouth mask of one frame."""
+    canvas, size = background.copy(), background.pixels.shape[0] // SUPERSAMPLING
+    draw_back_hair(canvas, toon, *pose.head)
+    draw_body(canvas, toon)
+    draw_head(canvas, toon, pose)
+    draw_eyes(canvas, toon, pose, emotion)
+    draw_mouth(canvas, toon, mouth)
+    draw_front_hair(canvas, toon, *pose.head, pose.face[0])
+    face_mask, mouth_mask = Canvas.blank(size), Canvas.blank(size)
+    face_mask.fill(head_outline(toon, pose), 255)
+    mask_mouth(mouth_mask, mouth)
+    return canvas.picture(), face_mask.picture(), mouth_mask.picture()

@@ -1,0 +1,132 @@
+"""Two toons side by side, of which one speaks or both, each at a time of its own.
+
+Dimension key: F video frames, H picture height, W picture width.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from uniavgen_core.shapes import FPS
+
+from .appearance import BACKGROUNDS
+from .clip import ToonClip, film
+from .motion import PHRASES
+from .scene import VIDEO_FRAMES
+from .sentence import draw_sentence
+from .speech import VOICES, Emotion, Line, ToonSpeech, recite
+
+_PAIR_STREAM = 3
+_BOTH_SPEAK = 0.4
+_ONE_WALL = 0.5
+"""Share of pairs in front of one background."""
+_LATEST_SECONDS = 1.0
+_EARLY = 0.5
+"""Share of lone speakers that begin at once."""
+
+
+@dataclass(frozen=True)
+class ToonPair:
+    """Two toons in one picture.
+
+    Attributes:
+        clips: The toons, left first, each in a picture of its own; one that does not speak has no transcript.
+        starts: When each sentence begins, seconds.
+        ends: Where its sound ends, seconds; 0 for one that does not speak.
+        caption: How both look, feel and move.
+    """
+
+    clips: tuple[ToonClip, ToonClip]
+    starts: tuple[float, float]
+    ends: tuple[float, float]
+    caption: str
+
+    @property
+    def frames(self) -> np.ndarray:
+        """The picture, RGB, (F, H, 2 H, 3) uint8."""
+        return np.concatenate([clip.frames for clip in self.clips], axis=2)
+
+    @property
+    def speakers(self) -> tuple[int, ...]:
+        """Who speaks: 0 for the left one, 1 for the right one."""
+        return tuple(side for side in (0, 1) if self.clips[side].transcript)
+
+    def face_mask(self, side: int) -> np.ndarray:
+        """Where the head of one toon is, 0 to 255, (F, H, 2 H) uint8."""
+        return self._placed(self.clips[side].face_mask, side)
+
+    def mouth_mask(self, side: int) -> np.ndarray:
+        """Where the lips of one toon are, 0 to 255, (F, H, 2 H) uint8."""
+        return self._placed(self.clips[side].mouth_mask, side)
+
+    def mouth_center(self, side: int) -> np.ndarray:
+        """Middle of one toon's closed mouth in the picture, pixels (x, y), (F, 2)."""
+        clip = self.clips[side]
+        return clip.mouth_center + np.float32([side * clip.frames.shape[2], 0])
+
+    @staticmethod
+    def _placed(mask: np.ndarray, side: int) -> np.ndarray:
+        halves = [np.zeros_like(mask)] * 2
+        halves[side] = mask
+        return np.concatenate(halves, axis=2)
+
+
+def make_pair(seed: int, split: str = "train", size: int = 128) -> ToonPair:
+    """Draw two toons for 33 frames; the same arguments always give the same pair.
+
+    Args:
+        seed: Seed of everything drawn.
+        split: ``train`` or ``held_out``: which sentences to draw from.
+        size: Height of the picture and half its width, pixels, a multiple of 32.
+
+    Returns:
+        The pair; its voices differ.
+    """
+    rng = np.random.default_rng((seed, _PAIR_STREAM))
+    voices = rng.choice(len(VOICES), 2, replace=False)
+    lines = _draw_lines(rng, split)
+    speeches = [
+        recite(said, int(voice), int(rng.integers(len(Emotion))), VIDEO_FRAMES, seed + side)
+        for side, (said, voice) in enumerate(zip(lines, voices, strict=True))
+    ]
+    return film_pair(speeches, [said[0].start if said else 0.0 for said in lines], seed, size)
+
+
+def film_pair(speeches: list[ToonSpeech], starts: list[float], seed: int, size: int = 128) -> ToonPair:
+    """Draw two toons that say what is given.
+
+    Args:
+        speeches: Sound and mouth movement of the left and the right one.
+        starts: When each sentence begins, seconds.
+        seed: Seed of looks and movement.
+        size: Height of the picture and half its width, pixels, a multiple of 32.
+
+    Returns:
+        The pair.
+    """
+    rng = np.random.default_rng((seed, _PAIR_STREAM, 1))
+    wall = BACKGROUNDS[rng.integers(len(BACKGROUNDS))] if rng.random() < _ONE_WALL else None
+    left, right = (film(speech, 2 * seed + side, size, background=wall) for side, speech in enumerate(speeches))
+    caption = f"On the left, {_describe(left)}. On the right, {_describe(right)}."
+    return ToonPair((left, right), tuple(starts), tuple(speech.end for speech in speeches), caption)
+
+
+def _describe(clip: ToonClip) -> str:
+    emotion = Emotion(clip.emotion).name.lower()
+    article = "an" if emotion == "angry" else "a"
+    doing = "talks" if clip.transcript else "listens"
+    return f"{article} {emotion} toon with {clip.hair} hair {PHRASES[clip.movement]} and {doing}"
+
+
+def _draw_lines(rng: np.random.Generator, split: str) -> list[list[Line]]:
+    """What the left and the right one say: one speaks at any time, or one early and the other late."""
+    order = (0, 1) if rng.random() < 0.5 else (1, 0)
+    if rng.random() < _BOTH_SPEAK:
+        starts = (float(rng.uniform(0, 0.2)), float(rng.uniform(0.8, _LATEST_SECONDS)))
+    else:
+        starts = (0.0 if rng.random() < _EARLY else float(rng.uniform(0, _LATEST_SECONDS)),)
+    lines: list[list[Line]] = [[], []]
+    for place, start in enumerate(starts):
+        room = FPS if len(starts) == 2 else VIDEO_FRAMES - int(start * FPS)
+        lines[order[place]] = [Line(draw_sentence(rng, room, split), start)]
+    return lines

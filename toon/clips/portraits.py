@@ -1,0 +1,48 @@
+"""Still toons to start clips from: ``python -m toon.clips.portraits DIR`` remakes the pack's example images.
+
+Dimension key: H picture height, W picture width.
+"""
+
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from .clip import film
+from .speech import VOICES, Emotion, ToonSpeech
+
+FIRST_SEED = 900_000  # beyond every seed that training draws from
+
+
+def portrait(seed: int, voice: int, emotion: int, size: int = 128) -> np.ndarray:
+    """Draw a toon with its mouth shut, looking ahead.
+
+    Args:
+        seed: Seed of its looks.
+        voice: Index into ``VOICES``; looks go with voices.
+        emotion: One of ``Emotion``.
+        size: Side of the picture, pixels, a multiple of 32.
+
+    Returns:
+        RGB picture, (H, W, 3) uint8.
+    """
+    shut, nothing = np.zeros(33, np.float32), np.zeros(0, np.float32)
+    return film(ToonSpeech(nothing, shut, shut + 0.5, nothing, "", voice, emotion), seed, size).frames[0]
+
+
+def write_portraits(folder: Path) -> list[Path]:
+    """Write one portrait for every voice and emotion as ``toon_1_calm.png`` and so on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for voice in range(len(VOICES)):
+        for emotion in Emotion:
+            path = folder / f"toon_{voice + 1}_{emotion.name.lower()}.png"
+            picture = portrait(FIRST_SEED + voice, voice, emotion)
+            cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+            paths.append(path)
+    return paths
+
+
+if __name__ == "__main__":
+    write_portraits(Path(sys.argv[1]))

@@ -1,0 +1,62 @@
+"""What a toon can say: a small vocabulary, and which sentences are held out from training.
+
+The words were picked because espeak-ng speaks their letters at nearly one speed (most within 45 ms of 58 ms times their
+letters and a space), which makes letters and sound easy to align.
+"""
+
+from hashlib import sha256
+from itertools import pairwise
+
+import numpy as np
+
+from uniavgen_core.shapes import FPS
+
+WORDS = (
+    "hello", "bye", "yes", "no", "happy", "nice", "one", "two", "four", "five", "seven", "nine",
+    "red", "orange", "moon", "star", "sun", "fish", "bird", "tiger", "dog", "robot", "water", "cloud",
+)  # fmt: skip
+SPLITS = ("train", "held_out")
+HELD_OUT_SHARE = 0.1
+_WORDS_A_SECOND = 2
+_LETTERS_A_SECOND = 18.0
+_UNSPOKEN_SECONDS = 0.4
+
+
+def split_of(sentence: str) -> str:
+    """Split a sentence belongs to, by its hash: a tenth of all sentences are ``held_out``, the rest ``train``."""
+    share = int.from_bytes(sha256(sentence.encode()).digest()[:4], "big") / 2**32
+    return "held_out" if share < HELD_OUT_SHARE else "train"
+
+
+def longest_sentence(video_frames: int) -> int:
+    """Most characters of a sentence that is drawn for a clip of this length at 16 fps."""
+    return int((video_frames / FPS - _UNSPOKEN_SECONDS) * _LETTERS_A_SECOND)
+
+
+def draw_sentence(rng: np.random.Generator, video_frames: int, split: str) -> str:
+    """Draw a sentence of random words that can be spoken within a clip.
+
+    Args:
+        rng: Source of randomness.
+        video_frames: Length of the clip at 16 fps; 33 frames hold two to four words.
+        split: ``train`` or ``held_out``.
+
+    Returns:
+        Words joined by single spaces, more rather than fewer; no word follows itself.
+
+    Raises:
+        ValueError: If the split is unknown, or the clip is too short for two words.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split is {split!r}; it must be one of {', '.join(SPLITS)}.")
+    most_words = int(_WORDS_A_SECOND * video_frames / FPS)
+    if most_words < 2:
+        raise ValueError(f"video_frames is {video_frames}; a toon needs at least {FPS} to say two words.")
+    most_letters = longest_sentence(video_frames)
+    while True:
+        count = int(rng.integers(max(2, most_words // 2), most_words + 1, 2).max())
+        words = [str(word) for word in rng.choice(WORDS, count)]
+        sentence = " ".join(words)
+        repeats = any(first == second for first, second in pairwise(words))
+        if not repeats and len(sentence) <= most_letters and split_of(sentence) == split:
+            return sentence

@@ -1,0 +1,1 @@
+"""Evaluation of the bundled model on held-out toons."""

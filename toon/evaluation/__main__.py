@@ -1,0 +1,85 @@
+"""Measure the bundled model on held-out toons, or with --clips any folder of videos.
+
+``python dev.py evaluate --json``: one table as Markdown and JSON, with plots, in the work folder. What is generated is
+kept there, so the same command goes on where it was stopped.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from uniavgen_core.bundled.bundled_files import BUNDLED_MODEL
+from uniavgen_core.config import TOON_GUIDANCE
+from uniavgen_core.evaluation.__main__ import add_options, evaluate_clips, progress_bar, run, tell
+
+from ..clips import WORDS
+from .bundle_report import CRITERIA_TASKS, OTHER_TASKS, ToonOptions, evaluate_toons
+from .judges import JudgeRecipe, judges_of
+from .word_recogniser import recognise
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="dev.py evaluate", description=__doc__)
+    add_options(parser)
+    toons = parser.add_argument_group("held-out toons")
+    toons.add_argument("--count", type=int, default=200, help="clips of each task that a criterion is about")
+    toons.add_argument("--others", type=int, help="clips of each other task; half as many by default")
+    toons.add_argument("--seed", type=int, default=0, help="which held-out toons")
+    toons.add_argument("--steps", type=int, default=12, help="Euler steps")
+    toons.add_argument("--video-guidance", type=float, default=TOON_GUIDANCE.video_scale, help="scale of the picture")
+    toons.add_argument("--audio-guidance", type=float, default=TOON_GUIDANCE.audio_scale, help="scale of the sound")
+    toons.add_argument("--model", type=Path, default=BUNDLED_MODEL, help="weights; a codec beside is used")
+    toons.add_argument("--tasks", nargs="*", default=CRITERIA_TASKS + OTHER_TASKS, choices=CRITERIA_TASKS + OTHER_TASKS)
+    return parser.parse_args(arguments)
+
+
+class ToonWords:
+    """The toons' word recogniser; it is trained, or read from ``folder``, when it is first used."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def knows(self, words: Sequence[str]) -> bool:
+        """Whether all of these words are the toons'."""
+        return set(words) <= set(WORDS)
+
+    def hear(self, mel: Tensor) -> str:
+        """Recognise the words of a natural log-mel, (80, S)."""
+        return recognise(judges_of(self.folder, JudgeRecipe(), tell).words, mel[None])[0]
+
+
+def evaluate_bundle(options: argparse.Namespace) -> dict:
+    """Evaluate a model on held-out toons."""
+    others = max(1, options.count // 2) if options.others is None else options.others
+    names = ("work", "model", "count", "seed", "steps", "video_guidance", "audio_guidance", "tasks")
+    toons = ToonOptions(others=others, **{name: getattr(options, name) for name in names})
+    counts = [options.count if task in CRITERIA_TASKS else others for task in options.tasks]
+    advance = None
+
+    def on_batch(task: str, count: int) -> None:
+        nonlocal advance
+        advance = advance or progress_bar(sum(counts))
+        del task
+        advance(count)
+
+    return evaluate_toons(toons, JudgeRecipe(), tell, on_batch)
+
+
+def evaluate(options: argparse.Namespace) -> dict:
+    """Evaluate a folder of clips if one is named, and else the bundled model."""
+    if options.clips is not None:
+        return evaluate_clips(options, ToonWords(options.work / "judges"))
+    return evaluate_bundle(options)
+
+
+def main(arguments: list[str]) -> int:
+    """Evaluate, and say where the report lies; see ``run``."""
+    return run(parse(arguments), evaluate)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,198 @@
+"""The bundled model on held-out toons: generated, measured beside the truth and shuffled pairs, and reported."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from uniavgen_core.bundled.bundled_files import BUNDLED_MODEL, BUNDLED_VIDEO_CODEC, CODEC_FILE, load_codec
+from uniavgen_core.bundled.video_codec import VideoCodec
+from uniavgen_core.checkpoint.load_weights import load_model
+from uniavgen_core.config import TOON_GUIDANCE
+from uniavgen_core.evaluation.bar_plots import draw_bars, draw_lags, new_figure
+from uniavgen_core.evaluation.markdown_tables import legend, markdown_table, published
+from uniavgen_core.media.audio.mel import denormalize_mel
+from uniavgen_core.pipeline import SampleConfig
+
+from .cases import Case, cases_of
+from .criteria import TRUTH, Criterion, criteria_of
+from .generate_cases import Made, Store, coded, generate_all
+from .judges import JudgeRecipe, Judges, judges_of
+from .measures import MEASURES, Row, measure_cases, shuffled
+from .picture_errors import MOST_DB
+
+EVALUATION_SEED, SEEDS_APART = 10_000_000, 100_000
+CRITERIA_TASKS = ("joint", "voice", "dubbing")
+OTHER_TASKS = ("driven", "continuation", "continuation with voice", "pair")
+TRUTH_OF = {
+    "joint": TRUTH,
+    "continuation": f"{TRUTH}, continuation",
+    "continuation with voice": f"{TRUTH}, continuation",
+    "pair": f"{TRUTH}, pair",
+}
+_SHEET_ROWS, _SHEET_EVERY = 10, 4
+
+
+@dataclass(frozen=True)
+class ToonOptions:
+    """What to generate and measure.
+
+    Attributes:
+        work: Folder for judges, generated latents and the report.
+        model: Weights of the network.
+        count: Clips of each task that a criterion is about.
+        others: Clips of each other task.
+        seed: Which held-out toons.
+        steps: Euler steps.
+        video_guidance: Guidance scale of the picture.
+        audio_guidance: Guidance scale of the sound.
+        tasks: Which tasks.
+    """
+
+    work: Path
+    model: Path = BUNDLED_MODEL
+    count: int = 200
+    others: int = 100
+    seed: int = 0
+    steps: int = 12
+    video_guidance: float = TOON_GUIDANCE.video_scale
+    audio_guidance: float = TOON_GUIDANCE.audio_scale
+    tasks: Sequence[str] = CRITERIA_TASKS + OTHER_TASKS
+
+    def __post_init__(self) -> None:
+        if min(self.count, self.others, self.steps) < 1 or self.seed < 0:
+            raise ValueError("Counts and steps must be at least 1, the seed at least 0.")
+
+    def cases(self) -> dict[str, list[Case]]:
+        """Held-out cases by task."""
+        first = EVALUATION_SEED + SEEDS_APART * self.seed
+        counts = {task: self.count if task in CRITERIA_TASKS else self.others for task in self.tasks}
+        return {task: cases_of(task, count, first) for task, count in counts.items()}
+
+
+def evaluate_toons(
+    options: ToonOptions, recipe: JudgeRecipe, tell: Callable[[str], None], on_batch: Callable[[str, int], None]
+) -> dict:
+    """Generate, measure and write the report.
+
+    Args:
+        options: What to generate.
+        recipe: How the judges are made.
+        tell: Called with a line before something long begins.
+        on_batch: Called after each batch with its task and the number of its clips.
+
+    Returns:
+        The report's content; ``files`` names what was written into the work folder.
+    """
+    new_figure(1, 1)  # a missing package is told before hours of work
+    started = time.monotonic()
+    judges = judges_of(options.work / "judges", recipe, tell)
+    guidance = replace(TOON_GUIDANCE, video_scale=options.video_guidance, audio_scale=options.audio_guidance)
+    config, codec_path = SampleConfig(options.steps, guidance=guidance), codec_beside(options.model)
+    store = Store.of(options.work / "generated", [options.model, codec_path], config, options.seed)
+    codec = load_codec(codec_path)
+    tell("Drawing the held-out toons")
+    cases = options.cases()
+    model = load_model(options.model, dtype=torch.float32)
+    made = generate_all((model, codec), cases, config, store, on_batch)
+    tell("Measuring")
+    rows = measure_all(made, cases, judges, codec)
+    sheets = [_sheet(made[task], options.work / f"sheet-{task.replace(' ', '-')}.png") for task in made]
+    minutes = (time.monotonic() - started) / 60
+    return _report(options, (rows, criteria_of(rows), judges.accuracy), sheets, minutes)
+
+
+def codec_beside(model: Path) -> Path:
+    """The video codec whose latents a model knows: the one in its folder, or the bundled one if there is none."""
+    beside = model.parent / CODEC_FILE
+    return beside if beside.exists() else BUNDLED_VIDEO_CODEC
+
+
+def measure_all(
+    made: dict[str, list[Made]], cases: dict[str, list[Case]], judges: Judges, codec: VideoCodec
+) -> dict[str, Row]:
+    """Measure every task, the truth, the truth through the codec, and shuffled pairs; rows by name."""
+    rows: dict[str, Row] = {}
+    for task, name in TRUTH_OF.items():
+        if task in cases and name not in rows:
+            true = [(case.frames, denormalize_mel(case.mel).T) for case in cases[task]]
+            rows[name] = measure_cases(name, true, cases[task], judges)
+            if task == "joint":
+                through = [(coded(codec, frames), mel) for frames, mel in true]
+                rows[f"{name}, coded"] = measure_cases(f"{name}, coded", through, cases[task], judges)
+                rows[f"{name}, shuffled"] = measure_cases(f"{name}, shuffled", shuffled(true), cases[task], judges)
+    for task, clips in made.items():
+        rows[task] = measure_cases(task, clips, cases[task], judges)
+    if "joint" in made:
+        rows["joint, shuffled"] = measure_cases("joint, shuffled", shuffled(made["joint"]), cases["joint"], judges)
+    return rows
+
+
+def _sheet(made: Sequence[Made], path: Path) -> Path:
+    """Write every few frames of the first clips, a row each."""
+    rows = [np.concatenate(list(frames[::_SHEET_EVERY]), 1) for frames, _ in made[:_SHEET_ROWS]]
+    Image.fromarray(np.concatenate(rows)).save(path)
+    return path
+
+
+def _report(
+    options: ToonOptions,
+    found: tuple[dict[str, Row], list[Criterion], dict[str, float]],
+    sheets: list[Path],
+    minutes: float,
+) -> dict:
+    """Write Markdown, JSON and plots; returns the content."""
+    rows, criteria, accuracy = found
+    settings = asdict(options) | {"work": None, "model": options.model.name, "tasks": list(options.tasks)}
+    files = {"table": options.work / "toons.md", "json": options.work / "toons.json"}
+    plots = {"bars": options.work / "toons-bars.png", "lags": options.work / "toons-lags.png"}
+    bounds = {"in_time": 0.95, "psnr": 28.0}
+    bars = [(name, {key: v for key, v in row.values.items() if v < MOST_DB}) for name, row in rows.items()]
+    draw_bars(bars, list(MEASURES), plots["bars"], bounds)
+    draw_lags({name: row.lags for name, row in rows.items()}, "frames", plots["lags"])
+    content = {
+        "settings": {name: value for name, value in settings.items() if value is not None},
+        "minutes": round(minutes, 1),
+        "criteria": [asdict(one) | {"passed": one.passed} for one in criteria],
+        "judges": accuracy,
+        "rows": {name: asdict(row) for name, row in rows.items()},
+        "files": {name: str(path) for name, path in (files | plots).items()} | {"sheets": [str(p) for p in sheets]},
+    }
+    files["table"].write_text(_markdown(content, criteria), encoding="utf-8")
+    files["json"].write_text(json.dumps(content, indent=1), encoding="utf-8")
+    return content
+
+
+def _markdown(content: dict, criteria: Sequence[Criterion]) -> str:
+    """The report as text."""
+    rows = content["rows"]
+    demands = [[c.name, c.value, c.bound, "pass" if c.passed else "FAIL", c.clips] for c in criteria]
+    table = [[name, row["clips"], *(row["values"].get(measure) for measure in MEASURES)] for name, row in rows.items()]
+    movements = sorted({name for row in rows.values() for name in row["movements"]})
+    moving = [[n, *(row["movements"].get(m) for m in movements)] for n, row in rows.items() if row["movements"]]
+    judged = [[name, right] for name, right in content["judges"].items()]
+    return "\n".join(
+        [
+            "# Held-out toons\n",
+            ", ".join(f"{name} {value}" for name, value in content["settings"].items()) + "\n",
+            "## Criteria\n",
+            markdown_table(["", "measured", "at least", "", "clips"], demands),
+            "## All measures\n",
+            markdown_table(["", "clips", *MEASURES], table),
+            legend(MEASURES),
+            "Sound that is kept counts for the mouth alone. `psnr` leaves out the first frame; continuations, of which "
+            "more is given, have none. Shuffled rows have the sound of the next clip. Looks tell only a male from a "
+            "female voice, so `voice` is a demand only where a reference voice is given.\n",
+            "## Picture by movement of the head: `psnr`, dB\n",
+            markdown_table(["", *movements], moving),
+            "## The judges on held-out truth\n",
+            "Trained on other toons of the same generator; their own errors bound what they can say.\n",
+            markdown_table(["", "share right"], judged),
+            published(),
+        ]
+    )

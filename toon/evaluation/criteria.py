@@ -1,0 +1,60 @@
+"""What the bundled model is held to, each with its number, its bound and whether it is met."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .measures import Row
+
+TRUTH = "ground truth"
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One demand.
+
+    Attributes:
+        name: What is demanded.
+        value: What was measured.
+        bound: The least that is enough.
+        clips: On how many clips.
+    """
+
+    name: str
+    value: float
+    bound: float
+    clips: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether the bound is met."""
+        return self.value >= self.bound
+
+
+def criteria_of(rows: Mapping[str, Row]) -> list[Criterion]:
+    """Judge the rows by name; a demand whose rows were not measured is left out.
+
+    Args:
+        rows: By task, and ground truth under ``TRUTH``.
+
+    Returns:
+        The criteria.
+    """
+    found = []
+    joint, truth = rows.get("joint"), rows.get(TRUTH)
+    if joint and truth:
+        share = joint.values["corr"] / truth.values["corr"]
+        found.append(Criterion("sync: correlation as a share of the truth's, joint", share, 0.8, joint.clips))
+    demands = (
+        ("joint", "in_time", 0.95, "sync: best lag within one frame, joint"),
+        ("joint", "words", 0.85, "speech: words right, joint"),
+        ("dubbing", "words", 0.9, "speech: words right, dubbing"),
+        ("voice", "voice", 0.8, "voice: reference voice identified of 8"),
+        ("joint", "psnr", 28.0, "picture: PSNR outside mouth and eyes, dB, joint"),
+        ("joint", "emotion_sound", 0.75, "emotion: recognised from the sound, joint"),
+        ("joint", "emotion_face", 0.75, "emotion: recognised from the face, joint"),
+    )
+    for task, measure, bound, name in demands:
+        row = rows.get(task)
+        if row and measure in row.values:
+            found.append(Criterion(name, row.values[measure], bound, row.clips))
+    return found

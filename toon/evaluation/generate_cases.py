@@ -1,0 +1,172 @@
+"""Generates cases with a model in batches, and keeps every finished batch, so that a broken run goes on.
+
+Dimension key: B clips, F video frames, T latent frames, H and W latent rows and columns, S mel frames.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from uniavgen_core.bundled.video_codec import VideoCodec
+from uniavgen_core.diffusion.sampler import Latents
+from uniavgen_core.diffusion.schedule import release_sigmas
+from uniavgen_core.media.audio.mel import denormalize_mel
+from uniavgen_core.media.video.frames import codec_pixels
+from uniavgen_core.media.video.latent_masks import latent_shares
+from uniavgen_core.model.face_mask import FaceSteering
+from uniavgen_core.model.joint import Conditions, JointModel
+from uniavgen_core.pipeline import Denoiser, Kept, SampleConfig
+from uniavgen_core.pipeline import generate as follow_the_flow
+from uniavgen_core.text.speech_tensors import speech_tensors
+
+from ..training.clip_shards import caption_tensor
+from .cases import Case, voice_mel
+
+BATCH = 16
+Made = tuple[np.ndarray, Tensor]
+"""A clip's frames, (F, rows, columns, 3) uint8, and its log-mel, natural logarithm, not normalised, (80, S)."""
+
+
+def conditions_of(cases: Sequence[Case], reference: Tensor, model: JointModel, texts: bool) -> Conditions:
+    """Conditions of a batch, or of its null pass."""
+    voices = [voice_mel(case.spoken) for case in cases if case.spoken]
+    words = [case.words if texts else replace(case.words, text=None) for case in cases]
+    masks = [latent_shares(case.mask).astype(np.float32) for case in cases if case.mask is not None]
+    return Conditions(
+        caption=caption_tensor([case.caption if texts else None for case in cases]),
+        **speech_tensors(words, model.config.text, len(voices[0]) if voices else 0),
+        reference_image=reference,
+        reference_audio=torch.stack(voices) if voices else None,
+        interaction=cases[0].interaction,
+        steering=FaceSteering(torch.from_numpy(np.stack(masks))[:, None]) if masks else None,
+    )
+
+
+@torch.no_grad()
+def set_up(
+    model: JointModel, codec: VideoCodec, cases: Sequence[Case], config: SampleConfig, first: int = 0
+) -> tuple[Denoiser, Latents]:
+    """What it takes to generate one batch.
+
+    Args:
+        model: The network.
+        codec: The video codec.
+        cases: Cases of one task.
+        config: How to sample.
+        first: Number of the first case within its task: noise is drawn from a case's number.
+
+    Returns:
+        The denoiser, and noise for video (B, 48, T, H, W) and audio (B, S, 80).
+    """
+    video = torch.cat([codec.encode(codec_pixels(case.frames)) for case in cases])
+    reference = torch.cat([codec.encode(codec_pixels(case.reference[None])) for case in cases])
+    audio = torch.stack([case.mel for case in cases])
+    latents = torch.tensor([case.latents_kept for case in cases])
+    kept = Kept(
+        video, audio, torch.arange(video.shape[2]) < latents[:, None], torch.stack([c.sound_kept for c in cases])
+    )
+    generators = [torch.Generator().manual_seed(first + i) for i in range(len(cases))]
+    noise = tuple(torch.stack([torch.randn(x.shape[1:], generator=g) for g in generators]) for x in (video, audio))
+    both = [conditions_of(cases, reference, model, texts) for texts in (True, False)]
+    return Denoiser(model, *both, kept, config), noise
+
+
+def generate(
+    model: JointModel, codec: VideoCodec, cases: Sequence[Case], config: SampleConfig, first: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Generate one batch with the release's noise levels; see ``set_up``.
+
+    Returns:
+        Video latents (B, 48, T, H, W) and normalised mels (B, S, 80).
+    """
+    denoiser, noise = set_up(model, codec, cases, config, first)
+    return follow_the_flow(denoiser, noise, release_sigmas(config.steps, config.shift))
+
+
+@torch.no_grad()
+def decode(codec: VideoCodec, video: Tensor, audio: Tensor) -> list[Made]:
+    """Turn latents (B, 48, T, H, W) and normalised mels (B, S, 80) into pictures and log-mels, clip by clip."""
+    pictures = [((codec.decode(latent[None])[0] + 1) * 127.5).round().clamp(0, 255).byte() for latent in video]
+    frames = [picture.permute(1, 2, 3, 0).numpy() for picture in pictures]
+    return list(zip(frames, denormalize_mel(audio).mT, strict=True))
+
+
+@torch.no_grad()
+def coded(codec: VideoCodec, frames: np.ndarray) -> np.ndarray:
+    """Frames (F, rows, columns, 3) uint8 through the codec and back: the best a generator that uses it can do."""
+    latents = codec.encode(codec_pixels(frames))
+    return decode(codec, latents, torch.zeros(1, 1, 1))[0][0]
+
+
+@dataclass(frozen=True)
+class Store:
+    """Finished batches on disk.
+
+    Attributes:
+        folder: Where they lie.
+        key: A hash of all that decides what is generated: weights and settings.
+    """
+
+    folder: Path
+    key: str
+
+    @classmethod
+    def of(cls, folder: Path, weights: Sequence[Path], config: SampleConfig, seed: int) -> "Store":
+        """The store for some weights and settings."""
+        hashes = [sha256(path.read_bytes()).hexdigest() for path in weights]
+        text = json.dumps([hashes, asdict(config), seed], default=str)
+        return cls(folder, sha256(text.encode()).hexdigest()[:12])
+
+    def path(self, task: str, first: int, count: int) -> Path:
+        """File of one batch."""
+        name = "".join(letter if letter.isalnum() else "_" for letter in task)
+        return self.folder / self.key / f"{name}-{first:04d}-{count}.safetensors"
+
+
+def generate_all(
+    parts: tuple[JointModel, VideoCodec],
+    cases: dict[str, list[Case]],
+    config: SampleConfig,
+    store: Store,
+    on_batch: Callable[[str, int], None] = lambda *_: None,
+) -> dict[str, list[Made]]:
+    """Generate all cases, batch by batch; batches that the store has are read from it.
+
+    Args:
+        parts: Network and codec.
+        cases: By task.
+        config: How to sample.
+        store: Where batches are kept.
+        on_batch: Called after each batch with the task and the number of its clips.
+
+    Returns:
+        What was generated, by task, in the order of the cases.
+    """
+    model, codec = parts
+    made: dict[str, list[Made]] = {}
+    for task, wanted in cases.items():
+        made[task] = []
+        for first in range(0, len(wanted), BATCH):
+            part = wanted[first : first + BATCH]
+            path = store.path(task, first, len(part))
+            if not path.exists():
+                _keep(path, generate(model, codec, part, config, first))
+            latents = load_file(path)
+            made[task] += decode(codec, latents["video"], latents["audio"])
+            on_batch(task, len(part))
+    return made
+
+
+def _keep(path: Path, latents: tuple[Tensor, Tensor]) -> None:
+    """Write a batch in one move."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    save_file({name: x.contiguous() for name, x in zip(("video", "audio"), latents, strict=True)}, partial)
+    partial.replace(path)

@@ -1,0 +1,141 @@
+"""What the judges learn from: toons' speech at times of its own, and toons' faces, from seeds nothing else uses.
+
+Dimension key: B clips, F pictures of a clip, M mel frames, H picture height, W picture width.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from uniavgen_core.media.audio.mel import log_mel
+from uniavgen_core.shapes import FPS, HOP_LENGTH, MEL_RATE, SAMPLE_RATE, TEMPORAL_FACTOR
+
+from ..clips import VOICES, Emotion, Line, ToonSpeech, make_clip, recite
+from ..clips.scene import VIDEO_FRAMES
+from ..clips.sentence import draw_sentence
+
+JUDGE_SEED = 5_000_000
+HELD_OUT_SEED = 5_500_000
+SILENT = -9.0
+"""Logarithm of the magnitudes that judges are given in place of kept sound."""
+_STREAM = 5
+_PLAIN, _LATER = 0.4, 0.3
+_MASKED = 0.5
+_LATEST_SECONDS = 1.0
+_KEPT_LATENTS = (2, 5)
+_PAUSE_SECONDS = (0.05, 0.5)
+_FACE_FRAMES, _FACES_A_CLIP, _FACE_SIDE = 17, 6, 64
+Drawn = tuple[Tensor, ToonSpeech, list[tuple[float, float]]]
+"""Log-mel (80, M), what is said by whom, and where each word lies."""
+
+
+@dataclass(frozen=True)
+class Sounds:
+    """Speech with what it is.
+
+    Attributes:
+        mels: Log-mels, natural logarithm, not normalised, (B, 80, M).
+        transcripts: What is said.
+        voices: Whose each is, long, (B,).
+        emotions: One of ``Emotion`` each, long, (B,).
+        spans: Where each word of each lies, mel frames from and to.
+    """
+
+    mels: Tensor
+    transcripts: list[str]
+    voices: Tensor
+    emotions: Tensor
+    spans: list[list[tuple[float, float]]]
+
+
+def draw_sounds(first_seed: int, count: int, split: str = "train") -> Sounds:
+    """Draw speech of 33 frames: begun at once, begun later, or behind the tail of another sentence that is silenced.
+
+    Args:
+        first_seed: Seed of the first sound; the others follow.
+        count: How many.
+        split: ``train`` or ``held_out``: which sentences to draw from.
+
+    Returns:
+        The sounds.
+    """
+    drawn = [_draw_sound(first_seed + i, split) for i in range(count)]
+    mels, speeches, spans = zip(*drawn, strict=True)
+    voices, emotions = (torch.tensor([getattr(speech, name) for speech in speeches]) for name in ("voice", "emotion"))
+    return Sounds(torch.stack(mels), [speech.transcript for speech in speeches], voices, emotions, list(spans))
+
+
+def _draw_sound(seed: int, split: str) -> Drawn:
+    """Draw one sound."""
+    rng = np.random.default_rng((seed, _STREAM))
+    voice, emotion, kind = int(rng.integers(len(VOICES))), int(rng.integers(len(Emotion))), rng.random()
+    if kind >= _PLAIN + _LATER:
+        return _continued(rng, (voice, emotion, seed), split)
+    start = float(rng.uniform(0, _LATEST_SECONDS)) if kind >= _PLAIN else 0.0
+    sentence = draw_sentence(rng, VIDEO_FRAMES - int(start * FPS), split)
+    speech = recite([Line(sentence, start)], voice, emotion, VIDEO_FRAMES, seed)
+    silenced = start if rng.random() < _MASKED else 0.0
+    return _mel_from(speech.waveform, silenced), speech, _spans(speech.letter_seconds, sentence)
+
+
+def _continued(rng: np.random.Generator, who: tuple[int, int, int], split: str) -> Drawn:
+    """A sentence behind the end of another one, as in a clip that goes on; what was kept is silenced."""
+    voice, emotion, seed = who
+    frames = TEMPORAL_FACTOR * (int(rng.integers(_KEPT_LATENTS[0], _KEPT_LATENTS[1] + 1)) - 1) + 1
+    sentence, before = (draw_sentence(rng, room, split) for room in (VIDEO_FRAMES - frames, VIDEO_FRAMES))
+    end = recite([Line(before)], voice, emotion, 2 * VIDEO_FRAMES).end + rng.uniform(*_PAUSE_SECONDS)
+    first = max(0, int(np.ceil(end * FPS)) - frames)
+    lines = [Line(before), Line(sentence, (first + frames) / FPS)]
+    speech = recite(lines, voice, emotion, first + VIDEO_FRAMES, seed)
+    letters = speech.letter_seconds[-len(sentence) :] - first / FPS
+    mel = _mel_from(speech.waveform[first * SAMPLE_RATE // FPS :], frames / FPS)
+    return mel, replace(speech, transcript=sentence), _spans(letters, sentence)
+
+
+def _spans(letter_seconds: np.ndarray, sentence: str) -> list[tuple[float, float]]:
+    """Where each word lies, mel frames from and to, by the times of the sentence's letters, (characters,)."""
+    spans, first = [], 0
+    for word in sentence.split():
+        last = first + len(word) - 1
+        spans.append((MEL_RATE * float(letter_seconds[first]), MEL_RATE * float(letter_seconds[last])))
+        first = last + 2
+    return spans
+
+
+def _mel_from(waveform: np.ndarray, silenced_seconds: float) -> Tensor:
+    """Log-mel whose beginning is silenced, (80, M)."""
+    mel = log_mel(torch.from_numpy(waveform))
+    mel[:, : int(silenced_seconds * SAMPLE_RATE / HOP_LENGTH)] = SILENT
+    return mel
+
+
+def draw_faces(first_seed: int, count: int, split: str = "train") -> tuple[Tensor, Tensor]:
+    """Draw pictures of faces that speak.
+
+    Args:
+        first_seed: Seed of the first clip; the others follow.
+        count: How many clips.
+        split: ``train`` or ``held_out``.
+
+    Returns:
+        Pictures in [0, 1], (B, F, 3, 64, 64), and the emotion of each clip, long, (B,).
+    """
+    clips = [make_clip(first_seed + i, _FACE_FRAMES, split=split) for i in range(count)]
+    every = np.linspace(0, _FACE_FRAMES - 1, _FACES_A_CLIP).round().astype(int)
+    pictures = torch.stack([small_faces(clip.frames[every]) for clip in clips])
+    return pictures, torch.tensor([clip.emotion for clip in clips])
+
+
+def small_faces(frames: np.ndarray) -> Tensor:
+    """Square pictures as the judge of faces takes them.
+
+    Args:
+        frames: RGB, (F, H, W, 3) uint8.
+
+    Returns:
+        In [0, 1], (F, 3, 64, 64).
+    """
+    pictures = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255
+    return torch.nn.functional.interpolate(pictures, size=(_FACE_SIDE, _FACE_SIDE), mode="area")

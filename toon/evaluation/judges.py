@@ -1,0 +1,133 @@
+"""The four judges of toon clips, trained once and kept: words, voice, emotion in the sound, emotion in the face.
+
+They learn from toons whose seeds begin at 5,000,000, which nothing is trained on or measured with, and their accuracy
+on held-out toons is kept with them, because a judge's own errors bound what it can say.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from uniavgen_core.evaluation.word_errors import word_error_rate
+
+from ..clips import VOICES, WORDS, Emotion
+from .face_judge import FaceJudge, seen_emotions, train_face_judge
+from .judge_data import HELD_OUT_SEED, JUDGE_SEED, draw_faces, draw_sounds
+from .voice_judge import SoundJudge, heard_classes, train_sound_judge
+from .word_recogniser import WordRecogniser, recognise, train_recogniser
+
+NAMES = ("words", "voice", "emotion, sound", "emotion, face")
+_SOURCES = ("judge_training.py", "judge_data.py", "face_judge.py", "word_recogniser.py", "voice_judge.py")
+
+
+@dataclass(frozen=True)
+class JudgeRecipe:
+    """How the judges are made.
+
+    Attributes:
+        sounds: Sounds they learn from.
+        faces: Clips the judge of faces learns from.
+        held_out: Sounds, and half as many clips, on which their accuracy is measured.
+        word_steps, voice_steps, emotion_steps, face_steps: Training steps.
+        seed: Seed of weights and order.
+    """
+
+    sounds: int = 4500
+    faces: int = 900
+    held_out: int = 400
+    word_steps: int = 1600
+    voice_steps: int = 1000
+    emotion_steps: int = 400
+    face_steps: int = 800
+    seed: int = 0
+
+    @property
+    def key(self) -> str:
+        """A hash of these numbers, the vocabulary, the voices and the judges' code: what changes it, retrains them."""
+        code = [(Path(__file__).parent / name).read_text(encoding="utf-8") for name in _SOURCES]
+        text = json.dumps([asdict(self), WORDS, VOICES, [emotion.name for emotion in Emotion], code])
+        return sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Judges:
+    """Trained judges.
+
+    Attributes:
+        words: Of what is said.
+        voice: Of whose voice it is.
+        sound: Of the emotion heard.
+        face: Of the emotion seen.
+        accuracy: By name of the judge, share right on held-out truth; of words, 1 less the word error rate.
+    """
+
+    words: WordRecogniser
+    voice: SoundJudge
+    sound: SoundJudge
+    face: FaceJudge
+    accuracy: dict[str, float]
+
+
+def judges_of(folder: Path, recipe: JudgeRecipe | None = None, tell: Callable[[str], None] = lambda _: None) -> Judges:
+    """Get the judges: from the folder, or trained and left there.
+
+    Args:
+        folder: Where they are kept.
+        recipe: How they are made.
+        tell: Called with a line before something long begins.
+
+    Returns:
+        The judges.
+    """
+    recipe = recipe or JudgeRecipe()
+    path = folder / f"judges-{recipe.key}.pt"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        torch.save(_train(recipe, tell), partial)
+        partial.replace(path)
+    return _restored(torch.load(path, weights_only=True))
+
+
+def _restored(kept: dict[str, Any]) -> Judges:
+    """Judges from what is kept of them."""
+    models = (WordRecogniser(), SoundJudge(len(VOICES)), SoundJudge(len(Emotion)), FaceJudge(len(Emotion)))
+    for model, name in zip(models, NAMES, strict=True):
+        model.load_state_dict(kept[name])
+        model.eval().requires_grad_(False)
+    return Judges(*models, kept["accuracy"])
+
+
+def _train(recipe: JudgeRecipe, tell: Callable[[str], None]) -> dict[str, Any]:
+    """Train all judges; returns their weights and accuracies."""
+    tell("Training the judges (a few minutes, once): drawing speech")
+    learnt = draw_sounds(JUDGE_SEED, recipe.sounds)
+    tell("Training the judges: words")
+    words = train_recogniser(learnt.mels, learnt.transcripts, recipe.word_steps, recipe.seed, spans=learnt.spans)
+    tell("Training the judges: voices and emotions")
+    voice = train_sound_judge(learnt.mels, learnt.voices, len(VOICES), recipe.voice_steps, recipe.seed)
+    sound = train_sound_judge(learnt.mels, learnt.emotions, len(Emotion), recipe.emotion_steps, recipe.seed)
+    tell("Training the judges: faces")
+    face = train_face_judge(*draw_faces(JUDGE_SEED, recipe.faces), recipe.face_steps, recipe.seed)
+    truth = draw_sounds(HELD_OUT_SEED, recipe.held_out, "held_out")
+    pictures, emotions = draw_faces(HELD_OUT_SEED, recipe.held_out // 2, "held_out")
+    accuracy = (
+        1 - word_error_rate(truth.transcripts, recognise(words, truth.mels)),
+        _right(heard_classes(voice, truth.mels), truth.voices),
+        _right(heard_classes(sound, truth.mels), truth.emotions),
+        _right(seen_emotions(face, pictures), emotions),
+    )
+    models: tuple[nn.Module, ...] = (words, voice, sound, face)
+    kept: dict[str, Any] = {name: model.state_dict() for name, model in zip(NAMES, models, strict=True)}
+    return kept | {"accuracy": dict(zip(NAMES, accuracy, strict=True))}
+
+
+def _right(found: Tensor, wanted: Tensor) -> float:
+    """Share of classes found that are the wanted ones."""
+    return float((found == wanted).float().mean())

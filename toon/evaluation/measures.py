@@ -1,0 +1,161 @@
+"""One row of the toons' table: sync, words, voice, emotion and picture of generated cases.
+
+Dimension key: B clips, F video frames, M mel frames.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from uniavgen_core.evaluation.lip_sync import (
+    best_lag,
+    correlation,
+    first_of,
+    mouth_amplitude,
+    mouth_opening,
+    shuffled_correlation,
+    sound_envelope,
+)
+from uniavgen_core.evaluation.word_errors import word_error_rate
+
+from ..clips.motion import MOVEMENTS
+from .cases import Case
+from .face_judge import seen_emotions
+from .generate_cases import Made
+from .judge_data import SILENT, small_faces
+from .judges import Judges
+from .picture_errors import picture_measures
+from .voice_judge import heard_classes
+from .word_recogniser import recognise
+
+CHOICES = 8
+_FACE_FRAMES = 8
+
+MEASURES = {
+    "corr": "mouth opening, read from pixels, against loudness: correlation at lag 0",
+    "shuffled": "the same with the sounds of other clips",
+    "in_time": "share of clips whose best of nine lags is at most one frame off",
+    "first_of_8": "share whose own sound fits the mouth best of eight",
+    "amplitude": "how much the mouth opens and closes, hundredths of the squared head radius",
+    "other_corr": "the mouth that should stay shut, against loudness",
+    "words": "share of words right, 1 less the word error rate, by the word judge",
+    "voice": "share heard in the voice asked for, by the voice judge (of 8)",
+    "emotion_sound": "share heard in the emotion asked for (of 3)",
+    "emotion_face": "share seen in the emotion asked for (of 3)",
+    "psnr": "dB against the true frames outside mouths and eyes",
+    "psnr_eyes": "dB with the eyes, which blink at random",
+    "psnr_background": "dB where the true clip does not change",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was measured of some clips.
+
+    Attributes:
+        name: What the clips are.
+        clips: How many.
+        values: By name of ``MEASURES``; what was not measured is missing.
+        lags: Best lag of each clip, video frames, positive when the mouth is late.
+        movements: ``psnr`` by the head's movement.
+    """
+
+    name: str
+    clips: int
+    values: Mapping[str, float]
+    lags: tuple[int, ...]
+    movements: Mapping[str, float]
+
+
+def measure_cases(name: str, made: Sequence[Made], cases: Sequence[Case], judges: Judges) -> Row:
+    """Measure clips against the cases they were made from.
+
+    Args:
+        name: What they are called in the table.
+        made: Frames and log-mel of each clip.
+        cases: In the same order.
+        judges: Trained judges.
+
+    Returns:
+        The row. Words, voice and the sound's emotion are of new sound only; pictures count where no
+        more than the first is given.
+
+    Raises:
+        ValueError: If the lists differ in length or are empty.
+    """
+    if len(made) != len(cases) or not made:
+        raise ValueError(f"{len(made)} generated clips cannot be compared with {len(cases)} cases.")
+    values, lags = _sync(made, cases)
+    if not all(case.sound_kept.all() for case in cases):
+        values |= _sound(made, cases, judges)
+    movements: dict[str, float] = {}
+    if any(case.latents_kept < 2 for case in cases):
+        pictures, movements = _pictures(made, cases)
+        values |= pictures
+        if len(cases[0].mouths) == 1:
+            values["emotion_face"] = _face(made, cases, judges)
+    return Row(name, len(made), {key: values[key] for key in MEASURES if key in values}, lags, movements)
+
+
+def shuffled(made: Sequence[Made]) -> list[Made]:
+    """The same pictures, each with the sound of the next clip."""
+    return [(frames, made[(i + 1) % len(made)][1]) for i, (frames, _) in enumerate(made)]
+
+
+def _sync(made: Sequence[Made], cases: Sequence[Case]) -> tuple[dict[str, float], tuple[int, ...]]:
+    """Measures of mouth and sound, and the best lag of each clip."""
+    sounds = np.stack([sound_envelope(mel.numpy(), len(frames)) for frames, mel in made])
+    openings = [
+        np.stack([mouth_opening(frames, *case.mouths[who]) for (frames, _), case in zip(made, cases, strict=True)])
+        for who in range(len(cases[0].mouths))
+    ]
+    fits = [np.mean([correlation(*pair) for pair in zip(mouths, sounds, strict=True)]) for mouths in openings]
+    lags = tuple(best_lag(*pair)[1] for pair in zip(openings[0], sounds, strict=True))
+    values = {
+        "corr": float(fits[0]),
+        "in_time": float(np.mean(np.abs(lags) <= 1)),
+        "amplitude": mouth_amplitude(openings[0]),
+    }
+    if len(made) > 1:
+        values["shuffled"] = shuffled_correlation(openings[0], sounds, CHOICES - 1)
+    if len(made) >= CHOICES:
+        values["first_of_8"] = first_of(openings[0], sounds, CHOICES)
+    if len(fits) > 1:
+        values["other_corr"] = float(fits[1])
+    return values, lags
+
+
+def _sound(made: Sequence[Made], cases: Sequence[Case], judges: Judges) -> dict[str, float]:
+    """What is heard; kept sound is silenced."""
+    new = torch.stack([mel.masked_fill(case.sound_kept, SILENT) for (_, mel), case in zip(made, cases, strict=True)])
+    return {
+        "words": 1 - word_error_rate([case.words.text for case in cases], recognise(judges.words, new)),
+        "voice": _share(heard_classes(judges.voice, new), [case.voice for case in cases]),
+        "emotion_sound": _share(heard_classes(judges.sound, new), [case.emotion for case in cases]),
+    }
+
+
+def _face(made: Sequence[Made], cases: Sequence[Case], judges: Judges) -> float:
+    """Share of clips in which the emotion asked for is seen."""
+    every = np.linspace(1, len(made[0][0]) - 1, _FACE_FRAMES).round().astype(int)
+    pictures = torch.stack([small_faces(frames[every]) for frames, _ in made])
+    return _share(seen_emotions(judges.face, pictures), [case.emotion for case in cases])
+
+
+def _pictures(made: Sequence[Made], cases: Sequence[Case]) -> tuple[dict[str, float], dict[str, float]]:
+    """Means over the clips, and by the head's movement."""
+    rows = [picture_measures(frames, case) for (frames, _), case in zip(made, cases, strict=True)]
+    by_movement = {
+        movement: [row["psnr"] for row, case in zip(rows, cases, strict=True) if case.movement == movement]
+        for movement in MOVEMENTS
+    }
+    means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    return means, {movement: float(np.mean(some)) for movement, some in by_movement.items() if some}
+
+
+def _share(found: Tensor, wanted: Sequence[int]) -> float:
+    """Share of classes found that are the wanted ones."""
+    return float((found == torch.tensor(wanted)).float().mean())

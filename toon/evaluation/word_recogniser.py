@@ -1,0 +1,145 @@
+"""A small word recogniser: the judge of whether a toon said its words.
+
+A convolution and a recurrent layer over the log-mel, trained with connectionist temporal classification (Graves et al.,
+ICML 2006), one class per word of the toons' vocabulary. Noise and blur in training make it tolerate artefacts.
+
+Dimension key: B clips, M mel frames, T recogniser frames (M / 4), D width.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from uniavgen_core.media.audio.mel import normalize_mel
+from uniavgen_core.shapes import MEL_BINS
+
+from ..clips import WORDS
+from .judge_training import fit, new_judge
+
+_QUIETEST = -1.2
+"""Floor of the normalised mel: what lies below is silence, and how silent is no matter of words."""
+_BATCH = 32
+_STRIDE = 4
+_EDGE = 0.15
+"""Share of a word's span at either end that is taught as blank."""
+Spans = Sequence[tuple[float, float]]
+_LEARNING_RATE = 1e-2
+
+
+class WordRecogniser(nn.Module):
+    """Reads words off a log-mel."""
+
+    def __init__(self, words: tuple[str, ...] = WORDS, dim: int = 96) -> None:
+        super().__init__()
+        self.words = words
+        self.convolutions = nn.Sequential(
+            nn.Conv1d(MEL_BINS, dim, 5, stride=2, padding=2), nn.BatchNorm1d(dim), nn.ReLU(),
+            nn.Conv1d(dim, dim, 5, stride=2, padding=2), nn.BatchNorm1d(dim), nn.ReLU(),
+            nn.Conv1d(dim, dim, 5, padding=2), nn.BatchNorm1d(dim), nn.ReLU(),
+        )  # fmt: skip
+        self.recurrence = nn.GRU(dim, dim, batch_first=True, bidirectional=True)
+        self.head = nn.Linear(2 * dim, len(words) + 1)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Log-probability of each class over time.
+
+        Args:
+            mel: Normalised log-mel, (B, 80, M).
+
+        Returns:
+            (B, T, words + 1); class 0 is the blank, class i + 1 is ``words[i]``.
+        """
+        features = self.convolutions(mel.clamp(min=_QUIETEST)).mT
+        return self.head(self.recurrence(features)[0]).log_softmax(-1)
+
+
+def train_recogniser(
+    mels: Tensor,
+    transcripts: list[str],
+    steps: int = 1500,
+    seed: int = 0,
+    words: tuple[str, ...] = WORDS,
+    spans: Sequence[Spans] | None = None,
+) -> WordRecogniser:
+    """Train a recogniser.
+
+    Args:
+        mels: Log-mels, natural logarithm, not normalised, (B, 80, M).
+        transcripts: What is said in each, words of the vocabulary.
+        steps: Training steps of 32 clips.
+        seed: Seed of starting weights, order and noise.
+        words: The vocabulary.
+        spans: Where each word lies in each sound, mel frames from and to; with them it learns several times faster.
+
+    Returns:
+        The trained recogniser, ready to judge.
+
+    Raises:
+        ValueError: If a transcript has a word outside the vocabulary.
+    """
+    labels = [_labels_of(transcript, words) for transcript in transcripts]
+    moments = None if spans is None else _moments(labels, spans, mels.shape[-1])
+    generator = torch.Generator().manual_seed(seed)
+    model, mels = new_judge(lambda: WordRecogniser(words), seed), normalize_mel(mels)
+
+    def loss() -> Tensor:
+        chosen = torch.randint(len(mels), (_BATCH,), generator=generator)
+        scores = model(_disturb(mels[chosen], generator))
+        heard = _loss(scores, [labels[index] for index in chosen])
+        return heard if moments is None else heard + F.nll_loss(scores.flatten(0, 1), moments[chosen].flatten())
+
+    return fit(model, loss, steps, _LEARNING_RATE, clip=1.0)
+
+
+def _labels_of(transcript: str, words: tuple[str, ...]) -> Tensor:
+    """Classes of a transcript's words."""
+    unknown = [word for word in transcript.split() if word not in words]
+    if unknown:
+        raise ValueError(f"{transcript!r} has words outside the vocabulary: {', '.join(unknown)}.")
+    return torch.tensor([words.index(word) + 1 for word in transcript.split()])
+
+
+def _moments(labels: list[Tensor], spans: Sequence[Spans], mel_frames: int) -> Tensor:
+    """Class of every recogniser frame, (B, T): a word in the middle of its span, the blank elsewhere."""
+    classes = torch.zeros(len(labels), -(-mel_frames // _STRIDE), dtype=torch.long)
+    for row, words, places in zip(classes, labels, spans, strict=True):
+        for word, (start, stop) in zip(words, places, strict=True):
+            edge = (stop - start) * _EDGE
+            row[max(0, round((start + edge) / _STRIDE)) : round((stop - edge) / _STRIDE)] = word
+    return classes
+
+
+def _loss(log_probabilities: Tensor, targets: list[Tensor]) -> Tensor:
+    """Loss of connectionist temporal classification over (B, T, words + 1) log-probabilities."""
+    lengths = torch.full((len(targets),), log_probabilities.shape[1])
+    wanted = torch.tensor([len(target) for target in targets])
+    return F.ctc_loss(log_probabilities.transpose(0, 1), torch.cat(targets), lengths, wanted)
+
+
+def _disturb(mel: Tensor, generator: torch.Generator) -> Tensor:
+    """Add noise of random strength, blur half the batches in time, and shift the level, as a generator's output may."""
+    strength = 0.4 * torch.rand(len(mel), 1, 1, generator=generator)
+    level = 0.3 * torch.randn(len(mel), 1, 1, generator=generator)
+    mel = mel + level + strength * torch.randn(mel.shape, generator=generator)
+    width = (1, 1, 3, 5)[int(torch.randint(4, (), generator=generator))]
+    return F.avg_pool1d(F.pad(mel, (width // 2, width // 2), mode="replicate"), width, stride=1)
+
+
+@torch.no_grad()
+def recognise(model: WordRecogniser, mels: Tensor) -> list[str]:
+    """Read the words off log-mels, the likeliest class at every moment.
+
+    Args:
+        model: A trained recogniser.
+        mels: Log-mels, natural logarithm, not normalised, (B, 80, M).
+
+    Returns:
+        What was heard in each, words joined by spaces.
+    """
+    heard = []
+    for classes in model(normalize_mel(mels)).argmax(-1):
+        kept = [int(label) for label in torch.unique_consecutive(classes) if label != 0]
+        heard.append(" ".join(model.words[label - 1] for label in kept))
+    return heard

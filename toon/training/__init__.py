@@ -1,0 +1,1 @@
+"""Training of the bundled model on talking toons."""

@@ -1,0 +1,291 @@
+"""The recipe of the bundled model: what is made from which seeds, in which order, for how many steps.
+
+Codec, sounds, the audio branch alone, whole clips, both branches together, and the files the pack ships. Each stage
+leaves its result in the work folder and is skipped or resumed when it is found there.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+
+from uniavgen_core.bundled.bundled_files import CODEC_FILE, load_codec
+from uniavgen_core.bundled.video_codec import VideoCodec
+from uniavgen_core.model.initialize import initialize
+from uniavgen_core.model.joint import JointModel
+from uniavgen_core.training.batch_part import Losses
+from uniavgen_core.training.checkpoint_weights import averaged_weights
+from uniavgen_core.training.checkpoints import Checkpoints
+from uniavgen_core.training.engine import EngineConfig, make_accelerator
+from uniavgen_core.training.launch import launch
+from uniavgen_core.training.optimizer import OptimizerConfig, make_optimizers
+from uniavgen_core.training.trainer import Trainer
+from uniavgen_core.training.trainer_config import TrainerConfig
+from uniavgen_core.training.training_attention import TRAINING
+
+from ..model_config import MODEL
+from .clip_shards import Clips, ShardPlan, codec_clips, write_shards
+from .codec_training import CodecStep, CodecTraining
+from .diagonal_start import start_on_the_diagonal
+from .first_steps import AudioStep, JointStep, StepConfig
+
+SPEECH_SEED, CODEC_SEED, CLIP_SEED = 1_000_000, 2_000_000, 3_000_000
+VOICE_SEED, SCENE_SEED, PAIR_SEED = 6_000_000, 7_000_000, 8_000_000
+"""First seeds of everything that is drawn; 0 upwards is left to evaluation, 5,000,000 to its judges."""
+SPOKEN_MEL_FRAMES = 160
+"""Mel frames the audio branch is first trained on: after 1.6 s of a 2 s clip there is only silence."""
+REFINED = CodecTraining(
+    learning_rate=1e-3, mouth_share=0.35, still_share=0.25, latent_noise=0.2, motion_weight=6.0, residual_weight=1.0,
+    edge_weight=0.6, anchor=0.02,
+)  # fmt: skip
+"""How the codec is trained further: mouths move by then, but crops at mouths have left hair and shoulders blurred."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that fixes a bundled model but the machine.
+
+    Attributes:
+        work: Folder for shards, checkpoints and logs.
+        seed: Seed of starting weights, batches and noise.
+        codec_steps: Steps of codec training.
+        refine_steps: Steps of further training of the codec on whole pictures.
+        decoder_steps: Steps of further training of the codec's decoder alone.
+        audio_steps: Steps of training the audio branch alone.
+        joint_steps: Steps of joint training.
+        tasks_steps: Steps of training for the five tasks and two faces.
+        picture_steps: Steps of training the picture alone.
+        sight_steps: Steps of training what the voice sees of faces.
+        settle_steps: Steps of training picture and sound together again.
+        codec_clips: Clips the codec is trained on.
+        speeches: Sounds the audio branch is trained on.
+        clips: Clips for joint training.
+        scenes: Scenes for the tasks.
+        pairs: Pictures with two faces for the tasks.
+        voices: Reference voices for the tasks.
+        codec_batch: Chunks in a step of codec training.
+        batch: Clips in a step of all other training.
+        workers: Processes that make clips.
+        threads: CPU threads of training.
+        processes: Processes that share training of both branches.
+        compiled: Compile parts of the network for joint training; needs a C++ compiler.
+        accelerated: Train on a GPU, in one process.
+        shipped: Model file to start the tasks from, its codec beside it; None for what the stages before have left.
+    """
+
+    work: Path
+    seed: int = 0
+    codec_steps: int = 4490
+    refine_steps: int = 6000
+    decoder_steps: int = 4500
+    audio_steps: int = 1610
+    joint_steps: int = 1201
+    tasks_steps: int = 900
+    picture_steps: int = 900
+    sight_steps: int = 300
+    settle_steps: int = 1600
+    codec_clips: int = 700
+    speeches: int = 6000
+    clips: int = 5000
+    scenes: int = 9000
+    pairs: int = 500
+    voices: int = 2400
+    codec_batch: int = 24
+    batch: int = 16
+    workers: int = 2
+    threads: int = 2
+    processes: int = 2
+    compiled: bool = True
+    accelerated: bool = False
+    shipped: Path | None = None
+
+    def scaled(self, scale: float) -> "Recipe":
+        """The same recipe with all its training shortened or lengthened; at least one step remains of each.
+
+        Raises:
+            ValueError: If ``scale`` is not positive.
+        """
+        if scale <= 0:
+            raise ValueError(f"scale is {scale}; it must be positive.")
+        lengths = {name: getattr(self, name) for name in vars(self) if name.endswith("_steps")}
+        return replace(self, **{name: max(1, round(steps * scale)) for name, steps in lengths.items()})
+
+    @property
+    def codec_path(self) -> Path:
+        """State dict of the trained codec."""
+        return self.work / "codec_weights.pt"
+
+    @property
+    def refined_path(self) -> Path:
+        """State dict of the codec after it was trained further; the latents of all data are its."""
+        return self.work / "refined_weights.pt"
+
+    @property
+    def unrefined_codec(self) -> Path:
+        """Weights of the codec to refine: those its own stage has left, or the shipped ones."""
+        if self.shipped is None or self.codec_path.exists():
+            return self.codec_path
+        return self.shipped.parent / CODEC_FILE
+
+    @property
+    def known_codec(self) -> Path:
+        """Weights of the codec to go on with: the refined ones, if there are any."""
+        return self.refined_path if self.refined_path.exists() else self.unrefined_codec
+
+    @property
+    def decoder_path(self) -> Path:
+        """State dict of the codec after its decoder was trained further."""
+        return self.work / "decoder_weights.pt"
+
+    @property
+    def speech_plan(self) -> ShardPlan:
+        """Sounds for the audio branch."""
+        return ShardPlan(self.work / "speech", self.speeches, first_seed=SPEECH_SEED)
+
+    @property
+    def clip_plan(self) -> ShardPlan:
+        """Clips for joint training."""
+        return ShardPlan(self.work / "clips", self.clips, first_seed=CLIP_SEED)
+
+    @property
+    def task_plans(self) -> dict[str, ShardPlan]:
+        """Scenes, pairs and voices for the tasks."""
+        seeds = {"voices": VOICE_SEED, "scenes": SCENE_SEED, "pairs": PAIR_SEED}
+        return {kind: ShardPlan(self.work / kind, getattr(self, kind), first_seed=seed) for kind, seed in seeds.items()}
+
+    def run(self, name: str, batch: int | None = None) -> TrainerConfig:
+        """Length and folder of one stage; a checkpoint is written every twentieth of it."""
+        steps = getattr(self, f"{name}_steps")
+        return TrainerConfig(
+            self.work, name, steps, batch=batch or self.batch, checkpoint_every=max(1, steps // 20), keep=1
+        )
+
+    def trained(self, name: str) -> dict[str, Tensor]:
+        """Averaged weights that a stage has left.
+
+        Raises:
+            ValueError: If it has left none.
+        """
+        newest = Checkpoints(self.work / name, 1).newest()
+        if newest is None:
+            raise ValueError(f"The stage {name} has left nothing in {self.work}; run it first.")
+        return averaged_weights(newest)
+
+
+def new_model(seed: int) -> JointModel:
+    """The bundled model with its starting weights; the global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = JointModel(MODEL, TRAINING)
+        initialize(model)
+    start_on_the_diagonal(model)
+    return model
+
+
+def train(recipe: Recipe, model: nn.Module, optimizers: list[Optimizer], losses: Losses, config: TrainerConfig) -> bool:
+    """Train a stage in this process and its peers; returns whether the end was reached."""
+    accelerator = make_accelerator(EngineConfig(cpu=not recipe.accelerated), config.home)
+    finished = Trainer(model, optimizers, losses, config, accelerator).run()
+    accelerator.end_training()
+    return finished
+
+
+def train_codec(recipe: Recipe) -> None:
+    """Train the video codec and leave its averaged weights in the work folder."""
+    launch(_train_codec, recipe, 1, recipe.threads)
+    torch.save(recipe.trained("codec"), recipe.codec_path)
+
+
+def _train_codec(recipe: Recipe) -> bool:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        codec = VideoCodec()
+    return _train_codec_part(recipe, "codec", codec, codec.parameters(), CodecTraining(clips=recipe.codec_clips))
+
+
+def train_refine(recipe: Recipe) -> None:
+    """Train the codec further on all of the picture, with latents held near where they were."""
+    launch(_train_refine, recipe, 1, recipe.threads)
+    torch.save(recipe.trained("refine"), recipe.refined_path)
+
+
+def _train_refine(recipe: Recipe) -> bool:
+    path = recipe.unrefined_codec
+    codec, earlier = load_codec(path).train(), load_codec(path).requires_grad_(False)
+    config, seeded = replace(REFINED, clips=recipe.codec_clips), replace(recipe, seed=recipe.seed + 3)
+    return _train_codec_part(seeded, "refine", codec, codec.parameters(), config, earlier)
+
+
+def train_decoder(recipe: Recipe) -> None:
+    """Train the codec's decoder further, for latents as far off as the network's; they stay as they are."""
+    launch(_train_decoder, recipe, 1, recipe.threads)
+    torch.save(recipe.trained("decoder"), recipe.decoder_path)
+
+
+def _train_decoder(recipe: Recipe) -> bool:
+    codec = load_codec(recipe.known_codec).train()
+    codec.encoder.requires_grad_(False)
+    config = replace(REFINED, clips=recipe.codec_clips, decoder_only=True, latent_noise=0.35)
+    seeded = replace(recipe, seed=recipe.seed + 1)
+    return _train_codec_part(seeded, "decoder", codec, codec.decoder.parameters(), config)
+
+
+def _train_codec_part(
+    recipe: Recipe,
+    name: str,
+    codec: VideoCodec,
+    parameters: Iterable[nn.Parameter],
+    config: CodecTraining,
+    earlier: VideoCodec | None = None,
+) -> bool:
+    """Train some of the codec's parameters."""
+    codec.to(memory_format=torch.channels_last)
+    adam = AdamW(parameters, config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3)
+    step = CodecStep(codec_clips(config.clips, CODEC_SEED), config, recipe.seed, earlier)
+    return train(recipe, codec, [adam], step, replace(recipe.run(name, recipe.codec_batch), average=0.998))
+
+
+def make_speech(recipe: Recipe) -> None:
+    """Make the sounds the audio branch is trained on."""
+    write_shards(recipe.speech_plan, workers=recipe.workers)
+
+
+def train_audio(recipe: Recipe) -> None:
+    """Train the audio branch alone."""
+    launch(_train_audio, recipe, 1, recipe.threads)
+
+
+def _train_audio(recipe: Recipe) -> bool:
+    model = new_model(recipe.seed)
+    clips = Clips(recipe.speech_plan)
+    clips.arrays["mel"] = clips.arrays["mel"][:, :SPOKEN_MEL_FRAMES]
+    step = AudioStep(clips, StepConfig(text_dropout_from=0.5), recipe.seed)
+    return train(recipe, model, make_optimizers(model, OptimizerConfig()), step, recipe.run("audio"))
+
+
+def make_clips(recipe: Recipe) -> None:
+    """Make the clips for joint training, coded by the trained codec."""
+    write_shards(recipe.clip_plan, recipe.known_codec, recipe.workers)
+
+
+def train_joint(recipe: Recipe) -> None:
+    """Train both branches together, from the averaged weights of the audio stage."""
+    launch(_train_joint, recipe, recipe.processes, recipe.threads)
+
+
+def _train_joint(recipe: Recipe) -> bool:
+    model = new_model(recipe.seed)
+    model.load_state_dict(recipe.trained("audio"))
+    if recipe.compiled:
+        compile_parts(model)
+    step = JointStep(Clips(recipe.clip_plan), StepConfig(), recipe.seed + 1)
+    return train(recipe, model, make_optimizers(model, OptimizerConfig()), step, recipe.run("joint"))
+
+
+def compile_parts(model: JointModel) -> None:
+    """Compile what is worth it: of video-to-audio, PyTorch 2.11 makes C++ for a CPU that crashes backwards."""
+    for module in (*model.blocks, *model.audio_blocks, *model.a2v_blocks):
+        module.compile(dynamic=False)

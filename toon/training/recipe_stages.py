@@ -1,0 +1,179 @@
+"""The stages of the recipe by name, in order; the last ones train for the tasks and write what the pack ships."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+
+import torch
+from safetensors.torch import save_file
+
+from uniavgen_core.bundled.bundled_files import CODEC_FILE, MODEL_FILE, load_codec
+from uniavgen_core.checkpoint.config_from_weights import KNOWN_TEXT_KEY, PREVIEW_KEY
+from uniavgen_core.checkpoint.load_weights import read_tensors, save_weights
+from uniavgen_core.checkpoint.trained_on import BUNDLED_CLIPS, metadata_of_clips
+from uniavgen_core.model.joint import JointModel
+from uniavgen_core.training.checkpoints import Checkpoints
+from uniavgen_core.training.estimate import AUDIO_BRANCH
+from uniavgen_core.training.launch import launch
+from uniavgen_core.training.monitor import LOG
+from uniavgen_core.training.optimizer import OptimizerConfig, make_optimizers
+from uniavgen_core.training.sigmas import LogitNormal
+from uniavgen_core.training.task_sampling import TaskConfig
+from uniavgen_core.training.task_step import TaskStep
+
+from ..clips.scene import VIDEO_FRAMES
+from ..clips.sentence import WORDS, longest_sentence
+from ..model_config import MODEL
+from .preview_colours import preview_of_toons
+from .recipe import (
+    Recipe,
+    make_clips,
+    make_speech,
+    new_model,
+    train,
+    train_audio,
+    train_codec,
+    train_decoder,
+    train_joint,
+    train_refine,
+)
+from .scene_shards import write_rows
+from .task_clips import Material
+
+SOUND = (*AUDIO_BRANCH, "v2a_blocks.")
+"""How the names of all that makes the sound begin."""
+TASK_RATES = OptimizerConfig(muon_rate=0.01, rate=7.5e-4)
+"""Half of joint training's rates: enough to learn, not so much that the joint weights are forgotten."""
+PICTURE = TaskConfig(
+    joint=0.3, voice=0.2, continuation=0.1, dubbing=0.0, audio_driven=0.15, pair=0.25, voice_blind=0.0,
+    interaction_off=0.1, mask_weight=0.1, mask_weight_end=0.1,
+)  # fmt: skip
+"""What sharpens pictures: every task of which something is seen, most of them with sound that the picture does not
+steer, since half the network then needs no gradient."""
+SIGHT = TaskConfig(
+    joint=0.35, voice=0.15, continuation=0.05, dubbing=0.4, audio_driven=0.0, pair=0.05, sigmas=LogitNormal(4.0, 1.0),
+    mask_weight=0.0, video_weight=0.0, voice_in_dubbing=0.3, any_emotion_in_dubbing=True, interaction_off=0.05,
+)  # fmt: skip
+"""What teaches the voice to follow the face: sound alone counts, and all of it is nearly noise. Pitch and manner are
+decided there: with 16,000 values of a mel, noise of .95 already lets through whether a voice is loud and high, so
+that below it a face tells nothing new."""
+SETTLE = replace(
+    SIGHT, joint=0.4, voice=0.15, continuation=0.1, dubbing=0.15, audio_driven=0.05, pair=0.15, interaction_off=0.1,
+    sigmas=LogitNormal(3.0, 2.0), video_weight=1.0, mask_weight=0.1, mask_weight_end=0.1,
+)  # fmt: skip
+"""All of it together at all levels of noise: picture and sound were trained apart, and what is heard at low noise was
+partly unlearned at high noise."""
+TASK_WARMUP = 15
+"""Steps over which the rates rise: few, because the weights are trained already."""
+TASK_FALL = 1.2
+"""Power by which the rates fall: faster than before, so that a short run ends with small steps."""
+
+
+def make_scenes(recipe: Recipe) -> None:
+    """Make voices, scenes and pairs, coded by the codec that will ship."""
+    for kind, plan in recipe.task_plans.items():
+        write_rows(plan, kind, recipe.known_codec, recipe.workers)
+
+
+def train_tasks(recipe: Recipe) -> None:
+    """Train for the five tasks and two faces, from the averaged weights of the joint stage or from a shipped file."""
+    launch(_train_tasks, recipe, recipe.processes, recipe.threads)
+
+
+def _train_tasks(recipe: Recipe) -> bool:
+    model = starting_model(recipe, "joint")
+    return _train_further(recipe, "tasks", model, TaskConfig())
+
+
+def train_picture(recipe: Recipe) -> None:
+    """Train the picture alone; what makes the sound stays as it is."""
+    launch(_train_picture, recipe, recipe.processes, recipe.threads)
+
+
+def _train_picture(recipe: Recipe) -> bool:
+    return _train_further(recipe, "picture", all_but_sound(starting_model(recipe, "tasks")), PICTURE)
+
+
+def train_sight(recipe: Recipe) -> None:
+    """Teach the voice to follow the face; the picture's branch stays as it is."""
+    launch(_train_sight, recipe, recipe.processes, recipe.threads)
+
+
+def _train_sight(recipe: Recipe) -> bool:
+    return _train_further(recipe, "sight", sound_alone(starting_model(recipe, "picture")), SIGHT)
+
+
+def train_settle(recipe: Recipe) -> None:
+    """Train picture and sound together again, at all levels of noise."""
+    launch(_train_settle, recipe, recipe.processes, recipe.threads)
+
+
+def _train_settle(recipe: Recipe) -> bool:
+    return _train_further(recipe, "settle", starting_model(recipe, "sight"), SETTLE)
+
+
+def sound_alone(model: JointModel) -> JointModel:
+    """The network with only what makes the sound, and what that sees of faces, to be trained."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith(SOUND))
+    return model
+
+
+def all_but_sound(model: JointModel) -> JointModel:
+    """The network with all the rest to be trained: what makes the picture, and what that hears."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(not name.startswith(SOUND))
+    return model
+
+
+def starting_model(recipe: Recipe, earlier: str) -> JointModel:
+    """The network with the weights that an earlier stage has left, or those of a shipped file if it has left none."""
+    model = new_model(recipe.seed)
+    if recipe.shipped is None or Checkpoints(recipe.work / earlier, 1).newest() is not None:
+        weights = recipe.trained(earlier)
+    else:
+        weights = {name: value.float() for name, value in read_tensors(recipe.shipped)[0].items()}
+    model.load_state_dict(weights)
+    return model
+
+
+def _train_further(recipe: Recipe, name: str, model: JointModel, config: TaskConfig) -> bool:
+    """What one process does; uncompiled, since every task has shapes of its own."""
+    step = TaskStep(Material(recipe.task_plans, config, MODEL.text), config, recipe.seed + 2)
+    run = replace(recipe.run(name), warmup=TASK_WARMUP, fall=TASK_FALL)
+    return train(recipe, model, make_optimizers(model, TASK_RATES), step, run)
+
+
+def pack(recipe: Recipe) -> None:
+    """Write the files the pack ships: both sets of weights in half precision, the recipe, and the logs."""
+    output = recipe.work / "assets"
+    output.mkdir(exist_ok=True)
+    codec = torch.load(recipe.decoder_path, weights_only=True)
+    preview = {PREVIEW_KEY: json.dumps(asdict(preview_of_toons(load_codec(recipe.decoder_path))))}
+    knows = {KNOWN_TEXT_KEY: json.dumps({"words": WORDS, "longest_voice_text": longest_sentence(VIDEO_FRAMES)})}
+    more = preview | knows | metadata_of_clips(BUNDLED_CLIPS)
+    save_weights(recipe.trained("settle"), MODEL, output / MODEL_FILE, torch.float16, more)
+    save_file({name: value.half().contiguous() for name, value in codec.items()}, output / CODEC_FILE)
+    with (output / "training_log.jsonl").open("w", encoding="utf-8") as file:
+        file.write(json.dumps({"recipe": asdict(recipe) | {"work": None, "shipped": None}}) + "\n")
+        for stage in ("codec", "refine", "audio", "decoder", "joint", "tasks", "picture", "sight", "settle"):
+            for line in (recipe.work / stage / LOG).read_text(encoding="utf-8").splitlines():
+                values = {name: round(value, 5) for name, value in json.loads(line).items()}
+                file.write(json.dumps({"stage": stage, **values}) + "\n")
+
+
+STAGES: dict[str, Callable[[Recipe], None]] = {
+    "codec": train_codec,
+    "refine": train_refine,
+    "speech": make_speech,
+    "audio": train_audio,
+    "clips": make_clips,
+    "decoder": train_decoder,
+    "joint": train_joint,
+    "scenes": make_scenes,
+    "tasks": train_tasks,
+    "picture": train_picture,
+    "sight": train_sight,
+    "settle": train_settle,
+    "pack": pack,
+}

@@ -1,0 +1,197 @@
+"""What the five tasks are trained on, in memory, and batches of it: who is drawn, what is kept, what is told.
+
+Dimension key: B batch, K audio tracks, T latent frames, H and W latent rows and columns, S mel frames, R mel frames of
+a reference voice, L characters.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from uniavgen_core.config import TextConfig
+from uniavgen_core.media.audio.mel import silent_mel
+from uniavgen_core.model.face_mask import FaceSteering
+from uniavgen_core.model.joint import Conditions
+from uniavgen_core.text.speech_tensors import SpokenText, speech_tensors
+from uniavgen_core.text.tokenize import join_reference, pad_speech_ids, speech_ids
+from uniavgen_core.training.step import Example, without_picture
+from uniavgen_core.training.task_sampling import Ask, TaskConfig, TaskKind
+
+from ..clips.speech import Emotion
+from .clip_shards import Clips, ShardPlan, caption_tensor
+from .scene_shards import SILENCE_FRAMES, VOICE_FRAMES
+
+LEAD, TAIL = 8, 4
+"""Mel frames of silence that certainly lie before the first sound of a sentence, and after its last."""
+
+
+class Each:
+    """Draws of several examples at once, each from its own generator, and each for ``tracks`` rows."""
+
+    def __init__(self, own: Sequence[np.random.Generator], tracks: int = 1) -> None:
+        self.own = own
+        self.tracks = tracks
+
+    def random(self, *shape: int) -> np.ndarray:
+        """Uniform in [0, 1), (B * K, *shape)."""
+        return np.concatenate([random.random((self.tracks, *shape)) for random in self.own])
+
+    def uniform(self, low: float, high: float, *shape: int) -> np.ndarray:
+        """Uniform in [low, high), (B * K, *shape)."""
+        return low + (high - low) * self.random(*shape)
+
+    def choice(self, options: np.ndarray) -> np.ndarray:
+        """One of some options, (B * K,)."""
+        picked = [random.integers(len(options), size=self.tracks) for random in self.own]
+        return options[np.concatenate(picked)]
+
+
+class Material:
+    """Scenes, pairs and voices of three folders, and examples drawn from them: a source of training examples."""
+
+    def __init__(self, plans: dict[str, ShardPlan], config: TaskConfig, text: TextConfig) -> None:
+        self.scenes, self.pairs, self.voices = (Clips(plans[kind]).arrays for kind in ("scenes", "pairs", "voices"))
+        self.config = config
+        self.text = text
+        self.silence = silent_mel().numpy()
+        self.lone = (self.pairs["transcript"] != "").sum(1) == 1
+        spoken = np.concatenate([self.scenes["transcript"], self.pairs["transcript"].ravel()])
+        self.longest = _longest(spoken)
+        self.longest_with_voice = self.longest + _longest(self.voices["transcript"]) + len(join_reference("a", "")) - 1
+
+    def example(self, ask: Ask, shared: np.random.Generator, own: Sequence[np.random.Generator]) -> Example:
+        """Draw a clip for each generator in ``own`` for what is asked."""
+        del shared  # Toons are all of one size.
+        example = self._pairs(ask, own) if ask.kind is TaskKind.PAIR else self._scenes(ask, own)
+        return without_picture(example) if ask.blind else example
+
+    def _scenes(self, ask: Ask, own: Sequence[np.random.Generator]) -> Example:
+        rows, continued, each = self.scenes, ask.kind is TaskKind.CONTINUATION, Each(own)
+        known = rows["fits"] | ask.voice | ask.audio_kept
+        chosen = each.choice(np.flatnonzero(((rows["kept_latents"] > 0) == continued) & known))
+        start, end = rows["start"][chosen], rows["end"][chosen]
+        mel, kept = self._kept_sound(ask, rows["mel"][chosen].astype(np.float32), (start, end), each)
+        video = _tensor(rows["video"], chosen)
+        latents = np.where(continued, rows["kept_latents"][chosen], 1)
+        if ask.kind is TaskKind.DUBBING:
+            latents[:] = video.shape[2]
+        textless = each.random() < ask.text_dropout
+        texts = np.where(textless, None, rows["transcript"][chosen].astype(object))
+        speech = self._speech(ask, texts, start, rows["voice"][chosen], each)
+        captions = np.where(textless, "", rows["caption"][chosen].astype(object))
+        return Example(
+            video=video,
+            audio=torch.from_numpy(mel),
+            video_kept=torch.arange(video.shape[2]) < torch.from_numpy(latents)[:, None],
+            audio_kept=torch.from_numpy(kept),
+            face=_tensor(rows["face"], chosen),
+            mouth=_tensor(rows["mouth"], chosen),
+            conditions=replace(
+                speech,
+                caption=caption_tensor(list(captions)),
+                reference_image=_tensor(rows["reference"], chosen) if continued else video[:, :, :1],
+            ),
+        )
+
+    def _pairs(self, ask: Ask, own: Sequence[np.random.Generator]) -> Example:
+        rows, tracks, count = self.pairs, ask.tracks, len(own)
+        each, track = Each(own), Each(own, tracks)
+        chosen = each.choice(np.flatnonzero(self.lone) if tracks == 1 else np.arange(len(self.lone)))
+        speaker = (rows["transcript"][chosen, 1] != "") & (rows["transcript"][chosen, 0] == "")
+        first = speaker.astype(int) if tracks == 1 else each.choice(np.arange(2))
+        sides = np.stack([first, 1 - first], 1)[:, :tracks]
+        clip, side = np.repeat(chosen, tracks), sides.ravel()
+        video, start, end = _tensor(rows["video"], chosen), rows["start"][clip, side], rows["end"][clip, side]
+        mel, kept = self._kept_sound(ask, rows["mel"][clip, side].astype(np.float32), (start, end), track)
+        textless = each.random() < ask.text_dropout
+        texts = rows["transcript"][clip, side].astype(object)
+        texts = np.where(np.repeat(textless, tracks) | (texts == ""), None, texts)
+        speech = self._speech(ask, texts, start, rows["voice"][clip, side], track)
+        one_sided = self.lone[chosen] & (each.random() < self.config.one_sided_caption)
+        captions = np.where(textless, "", rows["caption"][chosen, one_sided.astype(int)].astype(object))
+        mask = _tensor(rows["face"], clip, side).unflatten(0, (count, tracks))
+        return Example(
+            video=video,
+            audio=torch.from_numpy(mel),
+            video_kept=(torch.arange(video.shape[2]) == 0).repeat(count, 1),
+            audio_kept=torch.from_numpy(kept),
+            face=_tensor(rows["face"], chosen).amax(1),
+            mouth=_tensor(rows["mouth"], chosen).amax(1),
+            conditions=replace(
+                speech,
+                caption=caption_tensor(list(captions)),
+                reference_image=video[:, :, :1],
+                steering=FaceSteering(self._drawn_by_hand(mask, sides, each.random())),
+            ),
+        )
+
+    def _kept_sound(
+        self, ask: Ask, mel: np.ndarray, times: tuple[np.ndarray, np.ndarray], each: Each
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Mel (B * K, S, 80) with silence written in, and which frames are kept, bool, (B * K, S)."""
+        config = self.config
+        start, end = (time[:, None] for time in times)
+        frames, chance = np.arange(mel.shape[1]), each.random(4, 1).swapaxes(0, 1)
+        silent = end == 0
+        before = (frames < np.where(silent, len(frames), np.floor(start))) & (chance[0] < config.silence_before)
+        after = (frames >= end + each.uniform(TAIL, config.latest_cut, 1)) & (chance[1] < config.silence_after)
+        kept = before | (after & ~silent)
+        if ask.kind is TaskKind.CONTINUATION:
+            return mel, frames < np.floor(start)
+        if ask.audio_kept:
+            lead = np.where(chance[3] < config.lead, each.uniform(*config.lead_frames, 1), len(frames))
+            kept = frames < lead
+            quiet = (frames < start + LEAD) | (frames >= end + TAIL)
+        elif ask.kind is TaskKind.DUBBING:
+            return mel, np.zeros_like(kept)
+        else:
+            quiet = np.ones_like(kept)
+        empty = kept & quiet & (chance[2] < config.digital_silence)
+        return np.where(empty[..., None], self.silence, mel), kept
+
+    def _speech(self, ask: Ask, texts: np.ndarray, start: np.ndarray, voice: np.ndarray, each: Each) -> Conditions:
+        """Conditions with speech, interaction and reference voices; the rest is still to be set."""
+        nothing = torch.zeros(0)
+        if not ask.voice:
+            words = [SpokenText(*pair) for pair in zip(texts, start, strict=True)]
+            fields = speech_tensors(words, self.text, 0, self.longest)
+            return Conditions(nothing, **fields, interaction=ask.interaction)
+        rows, length = self.voices, VOICE_FRAMES[ask.voice_length] + SILENCE_FRAMES
+        fit = rows["frames"] == length
+        alike = len(Emotion) if ask.kind is TaskKind.DUBBING and self.config.any_emotion_in_dubbing else 1
+        options = [np.flatnonzero(fit & (rows["voice"] // alike == one // alike)) for one in voice]
+        if not all(map(len, options)):
+            raise ValueError(
+                f"A voice has no reference of {VOICE_FRAMES[ask.voice_length]} mel frames; make more voices."
+            )
+        points = each.random(2)
+        picked = np.array([some[int(point * len(some))] for some, point in zip(options, points[:, 0], strict=True)])
+        told = points[:, 1] >= self.config.voice_without_text
+        spoken = np.where(told, rows["transcript"][picked].astype(object), "")
+        words = [SpokenText(*triple) for triple in zip(texts, start, spoken, strict=True)]
+        return Conditions(
+            nothing,
+            **speech_tensors(words, self.text, length, self.longest_with_voice),
+            reference_audio=_tensor(rows["mel"], picked)[:, :length],
+            interaction=ask.interaction,
+        )
+
+    def _drawn_by_hand(self, mask: Tensor, sides: np.ndarray, kind: np.ndarray) -> Tensor:
+        """Masks (B, K, T, H, W) of which some stand still, and some cover half the picture, as users draw them."""
+        still = torch.from_numpy(kind < self.config.still_mask)[:, None, None, None, None]
+        mask = torch.where(still, mask.amax(2, keepdim=True), mask)
+        right = torch.arange(mask.shape[-1]) >= mask.shape[-1] // 2
+        half = (right == torch.from_numpy(sides)[:, :, None, None, None].bool()).float().expand_as(mask)
+        return torch.where(torch.from_numpy(kind > 1 - self.config.half_mask)[:, None, None, None, None], half, mask)
+
+
+def _longest(texts: np.ndarray) -> int:
+    """Characters of the longest of some texts, as the network reads them."""
+    return max(len(pad_speech_ids(speech_ids(text))) for text in set(texts.tolist()))
+
+
+def _tensor(rows: np.ndarray, *index: np.ndarray) -> Tensor:
+    return torch.from_numpy(rows[index].astype(np.float32))

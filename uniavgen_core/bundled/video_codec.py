@@ -1,0 +1,173 @@
+"""The bundled model's video codec: pictures to latents and back, with the geometry of Wan2.2's VAE.
+
+48 channels, 4x16x16, causal: latent frame 0 holds video frame 0 (seen four times, so that one network codes both
+kinds), latent frame i > 0 holds frames 4i-3 .. 4i. A latent frame is coded from its own frames only, and nothing is
+normalised over space, so that coding in pieces is exact and pictures of any size are coded alike.
+Dimension key: B batch, F video frames, T latent frames, N chunks (B*T), P frames in a chunk (4).
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from ..layers.backend import TORCH, Backend
+from ..media.video.latent_masks import to_chunks
+from ..shapes import LATENT_CHANNELS, SIZE_MULTIPLE, TEMPORAL_FACTOR
+
+FOLD = 4
+COLOURS = 3
+
+
+@dataclass(frozen=True)
+class CodecConfig:
+    """Widths of the codec.
+
+    Attributes:
+        widths: Channels at 1/4, 1/8 and 1/16 of the picture's side.
+        fine_layers: Residual layers of the decoder at 1/4 of the side, where edges are drawn.
+        chunks_per_pass: Latent frames coded in one pass; bounds memory, changes no number.
+    """
+
+    widths: tuple[int, int, int] = (64, 96, 128)
+    fine_layers: int = 6
+    chunks_per_pass: int = 16
+
+
+class Residual(nn.Module):
+    """Two convolutions added to their input."""
+
+    def __init__(self, width: int, backend: Backend) -> None:
+        super().__init__()
+        self.conv1 = backend.ops.Conv2d(width, width, 3, padding=1)
+        self.conv2 = backend.ops.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Return ``hidden`` plus what the convolutions add, (N, width, H, W)."""
+        return hidden + self.conv2(F.silu(self.conv1(F.silu(hidden))))
+
+
+class Encoder(nn.Module):
+    """Chunks of four pictures to raw latents."""
+
+    def __init__(self, config: CodecConfig, backend: Backend) -> None:
+        super().__init__()
+        fine, middle, coarse = config.widths
+        ops = backend.ops
+        self.layers = nn.Sequential(
+            ops.Conv2d(TEMPORAL_FACTOR * COLOURS * FOLD**2, fine, 3, padding=1),
+            Residual(fine, backend),
+            ops.Conv2d(fine, middle, 3, stride=2, padding=1),
+            Residual(middle, backend),
+            ops.Conv2d(middle, coarse, 3, stride=2, padding=1),
+            Residual(coarse, backend),
+            ops.Conv2d(coarse, LATENT_CHANNELS, 1),
+        )
+
+    def forward(self, chunks: Tensor) -> Tensor:
+        """Map chunks (N, P, 3, H, W) to raw latents (N, 48, H/16, W/16)."""
+        return self.layers(rearrange(chunks, "n p c (h i) (w j) -> n (p c i j) h w", i=FOLD, j=FOLD))
+
+
+class Decoder(nn.Module):
+    """Normalised latents to chunks of four pictures."""
+
+    def __init__(self, config: CodecConfig, backend: Backend) -> None:
+        super().__init__()
+        fine, middle, coarse = config.widths
+        ops = backend.ops
+        self.layers = nn.Sequential(
+            ops.Conv2d(LATENT_CHANNELS, coarse, 3, padding=1),
+            Residual(coarse, backend),
+            ops.Conv2d(coarse, 4 * middle, 3, padding=1),
+            nn.PixelShuffle(2),
+            Residual(middle, backend),
+            ops.Conv2d(middle, 4 * fine, 3, padding=1),
+            nn.PixelShuffle(2),
+            *(Residual(fine, backend) for _ in range(config.fine_layers)),
+            ops.Conv2d(fine, TEMPORAL_FACTOR * COLOURS * FOLD**2, 3, padding=1),
+        )
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """Map normalised latents (N, 48, h, w) to chunks (N, P, 3, 16 h, 16 w), not clamped."""
+        return rearrange(
+            self.layers(latent), "n (p c i j) h w -> n p c (h i) (w j)", p=TEMPORAL_FACTOR, c=COLOURS, i=FOLD, j=FOLD
+        )
+
+
+def to_frames(chunks: Tensor) -> Tensor:
+    """Undo ``to_chunks``: the four of the first chunk are averaged to one frame.
+
+    Args:
+        chunks: (B, T, P, 3, H, W).
+
+    Returns:
+        Frames, (B, 3, 4 (T - 1) + 1, H, W).
+    """
+    first = chunks[:, 0].mean(1, keepdim=True)
+    rest = rearrange(chunks[:, 1:], "b t p c h w -> b (t p) c h w")
+    return rearrange(torch.cat([first, rest], 1), "b f c h w -> b c f h w")
+
+
+class VideoCodec(nn.Module):
+    """Codes pictures in [-1, 1] to latents of about zero mean and unit variance per channel, and back.
+
+    Attributes:
+        latent_mean: Mean of the raw latents over the training clips, (48,).
+        latent_std: Their standard deviation, (48,).
+    """
+
+    latent_mean: Tensor
+    latent_std: Tensor
+
+    def __init__(self, config: CodecConfig | None = None, backend: Backend = TORCH) -> None:
+        super().__init__()
+        self.config = config or CodecConfig()
+        self.encoder = Encoder(self.config, backend)
+        self.decoder = Decoder(self.config, backend)
+        self.register_buffer("latent_mean", torch.zeros(LATENT_CHANNELS))
+        self.register_buffer("latent_std", torch.ones(LATENT_CHANNELS))
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """Code a clip.
+
+        Args:
+            frames: (B, 3, F, H, W) in [-1, 1]; sides multiples of 32, any F from 1.
+
+        Returns:
+            Normalised latent, (B, 48, T, H/16, W/16).
+
+        Raises:
+            ValueError: If a side is not a multiple of 32 or there are not three colours.
+        """
+        height, width = frames.shape[-2:]
+        if frames.shape[1] != COLOURS or height % SIZE_MULTIPLE or width % SIZE_MULTIPLE:
+            raise ValueError(
+                f"Frames of shape {tuple(frames.shape)} cannot be coded: expected (B, 3, F, H, W) with sides that are "
+                f"multiples of {SIZE_MULTIPLE}."
+            )
+        chunks = to_chunks(frames)
+        passes = chunks.flatten(0, 1).split(self.config.chunks_per_pass)
+        raw = torch.cat([self.encoder(part) for part in passes])
+        mean, std = (statistic.to(raw)[:, None, None] for statistic in (self.latent_mean, self.latent_std))
+        return rearrange((raw - mean) / std, "(b t) c h w -> b c t h w", b=frames.shape[0])
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Turn a normalised latent into pictures.
+
+        Args:
+            latent: (B, 48, T, h, w), any T from 1.
+
+        Returns:
+            Frames in [-1, 1], (B, 3, 4 (T - 1) + 1, 16 h, 16 w).
+
+        Raises:
+            ValueError: If the latent does not have 48 channels.
+        """
+        if latent.ndim != 5 or latent.shape[1] != LATENT_CHANNELS:
+            raise ValueError(f"A latent of shape {tuple(latent.shape)} cannot be decoded; expected (B, 48, T, h, w).")
+        passes = rearrange(latent, "b c t h w -> (b t) c h w").split(self.config.chunks_per_pass)
+        chunks = torch.cat([self.decoder(part) for part in passes])
+        return to_frames(chunks.unflatten(0, (latent.shape[0], latent.shape[2]))).clamp(-1, 1)

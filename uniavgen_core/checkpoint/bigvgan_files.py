@@ -1,0 +1,177 @@
+"""Loads the release's vocoder folder, ``code2wav_bigvgan_model``, into the network that ``transformers`` has for it.
+
+What is unexpected in the folder and harms nothing is told, as the release's own loader takes it too.
+
+The weights are put into the network here and not by ``from_pretrained``, which fills in random numbers for tensors that
+are missing and only warns, takes another dtype from release to release, and knows how to download.
+"""
+
+import json
+from collections.abc import Callable
+from math import prod
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..shapes import HOP_LENGTH, MEL_BINS
+from .load_weights import read_tensors
+from .pickled_tensors import read_pickle
+from .weight_files import CheckpointError
+from .weight_fit import Fit, check_fit
+
+VOCODER_FOLDER = "code2wav_bigvgan_model"
+CONFIG_FILE, WEIGHTS_FILE, PICKLED_WEIGHTS = "config.json", "model.safetensors", "pytorch_model.bin"
+MODEL_TYPE = "qwen2_5_omni_bigvgan"
+OnNotice = Callable[[str], None]
+"""Told a whole sentence for the user."""
+
+
+class VocoderError(CheckpointError):
+    """A vocoder folder is damaged, or holds something else."""
+
+
+def ignore(notice: str) -> None:
+    """Tell nobody."""
+    del notice
+
+
+def load_bigvgan(folder: Path | str, on_notice: OnNotice = ignore) -> nn.Module:
+    """Load a vocoder from a folder that ``save_pretrained`` wrote; nothing is ever downloaded.
+
+    Args:
+        folder: Holds config.json, and model.safetensors, its shards, or pytorch_model.bin.
+        on_notice: Told what of the folder is unexpected and harms nothing.
+
+    Returns:
+        A ``Qwen2_5OmniToken2WavBigVGANModel`` in float32, without gradients, on the CPU.
+
+    Raises:
+        VocoderError: Saying what is missing or wrong in the folder.
+        ImportError: If the installed ``transformers`` is too old to have the network.
+    """
+    folder = Path(folder)
+    values = _read_config(folder)
+    network, kind = _build(folder, values), values.get("model_type")
+    try:
+        fill(network, _read_weights(folder), folder, on_notice)
+    except VocoderError as error:
+        if kind == MODEL_TYPE:
+            raise
+        raise VocoderError(f"{error} {CONFIG_FILE} is of a model of type {kind!r}, not {MODEL_TYPE!r}.") from error
+    if kind != MODEL_TYPE:
+        on_notice(
+            f"{folder.name}/{CONFIG_FILE} gives the type {kind!r}, not {MODEL_TYPE!r}. Sizes and tensors are those of "
+            "the vocoder, so it is loaded as that."
+        )
+    return network
+
+
+def check_frame(folder: Path, mel_bins: int, hop_length: int) -> None:
+    """Compare what a folder's vocoder takes and makes with UniAVGen's mel.
+
+    Args:
+        folder: The vocoder's, to be named.
+        mel_bins: Bins of a mel frame that it takes.
+        hop_length: Samples that it makes of a mel frame.
+
+    Raises:
+        VocoderError: If they are not 80 and 240.
+    """
+    if (mel_bins, hop_length) != (MEL_BINS, HOP_LENGTH):
+        raise VocoderError(
+            f"The vocoder in {folder} makes {hop_length} samples of a mel frame of {mel_bins} bins; "
+            f"UniAVGen's mel has {MEL_BINS} bins and {HOP_LENGTH} samples a frame."
+        )
+
+
+def fill(network: nn.Module, tensors: dict[str, Tensor], folder: Path, on_notice: OnNotice = ignore) -> None:
+    """Put a folder's weights into its network, which is left in float32, without gradients, ready to vocode.
+
+    Args:
+        network: Takes the weights. Its buffers are constants that it computes itself, so they need not be stored.
+        tensors: By the network's names.
+        folder: Where they come from, to be named.
+        on_notice: Told of tensors that the network does not have.
+
+    Raises:
+        VocoderError: If weights are missing or misshapen, or hold values that are not finite.
+    """
+    built = network.state_dict()
+    try:
+        shapes = {name: tensor.shape for name, tensor in tensors.items()}
+        constants = dict(network.named_buffers())
+        fit = check_fit(shapes, {name: tensor.shape for name, tensor in built.items()}, constants)
+    except CheckpointError as error:
+        raise VocoderError(f"The vocoder folder {folder} is damaged. {error}") from error
+    used = {name: tensor for name, tensor in tensors.items() if name in built}
+    broken = [name for name, tensor in used.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise VocoderError(f"The vocoder folder {folder} is damaged: {broken[0]} holds values that are not finite.")
+    for notice in Fit(fit.unused).notices(folder.name):
+        on_notice(notice)
+    network.load_state_dict(built | {name: tensor.float() for name, tensor in used.items()}, assign=True)
+    network.eval().requires_grad_(False)
+
+
+def config_of(folder: Path, name: str) -> Path:
+    """The file of a vocoder folder that describes the network.
+
+    Raises:
+        VocoderError: If the folder or the file is not there.
+    """
+    if not folder.is_dir():
+        raise VocoderError(f"There is no vocoder folder {folder}.")
+    if not (folder / name).is_file():
+        raise VocoderError(f"The vocoder folder {folder} has no {name}.")
+    return folder / name
+
+
+def _build(folder: Path, values: dict) -> nn.Module:
+    """The network that the values of a folder's config.json describe, with weights that mean nothing."""
+    network_class = _network_class()
+    try:
+        config = network_class.config_class.from_dict({**values, "model_type": MODEL_TYPE})
+        with torch.random.fork_rng(devices=[]):  # its initial weights would use up the process's random numbers
+            network = network_class(config)
+    except Exception as error:  # what is raised differs from one release of transformers to the next
+        raise VocoderError(f"{folder / CONFIG_FILE} describes no vocoder that can be built ({error}).") from error
+    check_frame(folder, config.mel_dim, prod(config.upsample_rates))
+    return network
+
+
+def _read_config(folder: Path) -> dict:
+    path = config_of(folder, CONFIG_FILE)
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise VocoderError(f"{path} is not JSON ({error}).") from error
+    if not isinstance(values, dict):
+        raise VocoderError(f"{path} describes no model: it holds no JSON object.")
+    return values
+
+
+def _read_weights(folder: Path) -> dict[str, Tensor]:
+    whole, pickled = folder / WEIGHTS_FILE, folder / PICKLED_WEIGHTS
+    paths = [whole] if whole.is_file() else sorted(folder.glob("*.safetensors"))
+    if not paths and not pickled.is_file():
+        raise VocoderError(f"The vocoder folder {folder} has no {WEIGHTS_FILE} and no {PICKLED_WEIGHTS}.")
+    try:
+        if not paths:
+            return read_pickle(pickled)
+        return {name: tensor for path in paths for name, tensor in read_tensors(path)[0].items()}
+    except CheckpointError as error:
+        raise VocoderError(f"The vocoder folder {folder} is damaged. {error}") from error
+
+
+def _network_class() -> type[nn.Module]:
+    """The network's class; imported late, because that takes seconds."""
+    import transformers
+
+    try:
+        return transformers.Qwen2_5OmniToken2WavBigVGANModel
+    except AttributeError as error:
+        raise ImportError(
+            f"The installed transformers {transformers.__version__} has no BigVGAN vocoder. Update it to 4.52 or newer "
+            "in ComfyUI's Python: pip install --upgrade transformers"
+        ) from error

@@ -1,0 +1,169 @@
+"""Weights from and to safetensors files, or folders of them.
+
+What the network needs must be there. What it does not need is left out and named.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..config import ModelConfig
+from ..layers.backend import TORCH, Backend
+from ..model.audio_branch import AudioModel
+from ..model.joint import JointModel
+from ..model.video_branch import VideoModel
+from .config_from_weights import Contents, Network, Shapes, config_from_shapes, hint_of, metadata_of, network_of
+from .weight_files import CheckpointError, WeightFiles
+from .weight_fit import Fit, check_fit, misfit
+
+OPTIONAL = frozenset(("audio_padding",))
+"""Tensors that only pad batches of sounds of different lengths in the release; no pass of one sound reads them."""
+QUANTISATION_SUFFIXES = (
+    ".comfy_quant",
+    ".weight_scale",
+    ".weight_scale_2",
+    ".input_scale",
+    ".pre_quant_scale",
+    ".scale_weight",
+    ".scale_input",
+)
+OLD_QUANTISATION_MARK = "scaled_fp8"
+MODELS = {Contents.JOINT: JointModel, Contents.VIDEO: VideoModel, Contents.AUDIO: AudioModel}
+"""The network of each contents, with the names that its files have."""
+AnyModel = JointModel | VideoModel | AudioModel
+
+
+def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Map all tensors of a checkpoint into memory, and read its metadata.
+
+    Args:
+        path: A safetensors file, or a folder of shards.
+
+    Raises:
+        CheckpointError: If a file is not there, empty, cut short, or not safetensors.
+    """
+    files = WeightFiles(path)
+    return dict(files.tensors()), files.metadata
+
+
+def check_whole(shapes: Shapes, network: Network) -> Fit:
+    """Compare a file's tensors, plain or quantised as ComfyUI does it, with the network's.
+
+    Args:
+        shapes: Tensor name to shape, of the file.
+        network: What the file holds.
+
+    Returns:
+        What of the file the network has no place for, and what it can do without.
+
+    Raises:
+        CheckpointError: Naming what is missing or misshapen (a quantised weight may be packed), or the extra layers by
+            which the video branch is of another of Wan's models.
+    """
+    hint = hint_of(shapes) if network.contents is Contents.VIDEO else ""
+    try:
+        fit = check_quantised(shapes, expected_shapes(network), OPTIONAL)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}{hint}") from error
+    if hint:
+        raise CheckpointError(f"{misfit(unexpected=fit.unused)}{hint}")
+    return fit
+
+
+def check_quantised(shapes: Shapes, expected: Shapes, optional: Iterable[str] = ()) -> Fit:
+    """Compare tensors, plain or quantised as ComfyUI does it, with a network's; see ``check_fit``."""
+    plain = {name: shape for name, shape in shapes.items() if not is_quantisation(name)}
+    packed = {f"{layer}.weight": plain.get(f"{layer}.weight") for layer in quantised_layers(shapes)}
+    fit = check_fit(plain, {name: packed.get(name) or shape for name, shape in expected.items()}, optional)
+    layers = {name.rpartition(".")[0] for name in expected}
+    stray = [
+        name
+        for name in shapes
+        if is_quantisation(name) and name != OLD_QUANTISATION_MARK and name.rpartition(".")[0] not in layers
+    ]
+    return Fit((*fit.unused, *stray), fit.absent)
+
+
+def is_quantisation(name: str) -> bool:
+    """Whether a tensor belongs to the quantisation and not to the network."""
+    return name.endswith(QUANTISATION_SUFFIXES) or name == OLD_QUANTISATION_MARK
+
+
+def quantised_layers(names: Iterable[str]) -> set[str]:
+    """Layers whose weight is quantised as ComfyUI does it."""
+    marks = (".comfy_quant", ".scale_weight")
+    return {name.rpartition(".")[0] for name in names if name.endswith(marks)}
+
+
+def expected_shapes(network: Network) -> dict[str, tuple[int, ...]]:
+    """Tensor name to shape of a network or a branch of it, in its files' names."""
+    return {name: tuple(tensor.shape) for name, tensor in without_memory(network).state_dict().items()}
+
+
+def without_memory(network: Network, backend: Backend = TORCH) -> AnyModel:
+    """Build a network or a branch of it on the meta device."""
+    with torch.device("meta"):
+        return MODELS[network.contents](network.config, backend)
+
+
+def load_model(path: Path | str, backend: Backend = TORCH, dtype: torch.dtype | None = None) -> JointModel:
+    """Build the joint model a file holds and load its weights.
+
+    Args:
+        path: A safetensors file in the release's names, or a folder of its shards.
+        backend: Where layers come from.
+        dtype: Dtype of the weights; None keeps the file's.
+
+    Raises:
+        CheckpointError: If the file is damaged or does not fit.
+        NotUniAVGenError: If it holds something else, one branch alone included.
+    """
+    files = WeightFiles(path)
+    return _loaded(files, Network(Contents.JOINT, config_from_shapes(files.shapes, files.metadata)), backend, dtype)
+
+
+def load_any(path: Path | str, backend: Backend = TORCH, dtype: torch.dtype | None = None) -> AnyModel:
+    """Build the joint model or the branch that a file holds and load its weights; see ``load_model``."""
+    files = WeightFiles(path)
+    return _loaded(files, network_of(files.shapes, files.metadata), backend, dtype)
+
+
+def save_model(model: JointModel, path: Path | str, dtype: torch.dtype = torch.float16) -> None:
+    """Write a model's weights, with its configuration as metadata."""
+    save_weights(model.state_dict(), model.config, path, dtype)
+
+
+def save_weights(
+    weights: Mapping[str, Tensor],
+    config: ModelConfig,
+    path: Path | str,
+    dtype: torch.dtype,
+    more: Mapping[str, str] | None = None,
+) -> None:
+    """Write weights by name, such as an average kept in training, with the configuration as metadata.
+
+    Args:
+        weights: Tensors in the release's names.
+        config: The model's.
+        path: The safetensors file to write.
+        dtype: Dtype in the file.
+        more: More metadata.
+    """
+    tensors = {name: tensor.detach().to(dtype).contiguous() for name, tensor in weights.items()}
+    save_file(tensors, path, metadata={**metadata_of(config), **(more or {})})
+
+
+def _loaded(files: WeightFiles, network: Network, backend: Backend, dtype: torch.dtype | None) -> AnyModel:
+    if quantised_layers(files.entries):
+        raise CheckpointError(f"{files.files[0].name} is quantised: ComfyUI's layers read it, plain ones do not.")
+    model = without_memory(network, backend)
+    fit = check_whole(files.shapes, network)
+    for notice in fit.notices(files.files[0].name):
+        logging.getLogger(__name__).warning(notice)
+    tensors = {name: tensor.to(dtype or tensor.dtype) for name, tensor in fit.fitted(files.tensors()).items()}
+    model.load_state_dict(tensors, assign=True)
+    return model.eval()

@@ -1,0 +1,103 @@
+"""How far a quantised file moves the network's output, measured on one seeded pass.
+
+The network keeps the original's weights, memory-mapped; each quantised layer takes its other weight only while it runs,
+so that two networks never are in memory.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..model.audio_branch import AudioModel
+from ..model.conditions import Conditions
+from ..model.video_branch import VideoModel
+from .gguf_file import SUFFIX, GgufFile
+from .load_weights import AnyModel, load_any
+from .quantize_fp8 import dequantized
+from .weight_files import WeightFiles
+
+LATENTS, TOKENS, SIDE, TIMESTEP = 3, 56, 4, 700.0
+"""A clip of 9 video frames, 4x4 tokens each, and of 56 mel frames, at this time of 0 to 1000."""
+
+
+def velocity_error(original: Path, quantised: Path, seed: int = 0) -> dict[str, float]:
+    """Compare one pass of a scaled fp8 or GGUF file with one of the file it was made from.
+
+    Args:
+        original: The plain file or folder. The pass runs in bfloat16 if its weights are, else in float32.
+        quantised: What ``quantize`` or ``quantize_gguf`` made of it.
+        seed: Seed of the inputs.
+
+    Returns:
+        ``video`` and ``audio``, or the one there is: relative L2 error of the velocities.
+    """
+    entries = WeightFiles(original).entries.values()
+    half = sum(entry.dtype == torch.bfloat16 for entry in entries) > len(entries) / 2
+    dtype = torch.bfloat16 if half else torch.float32
+    model = load_any(original, dtype=dtype)
+    with torch.inference_mode():
+        want = _one_pass(model, dtype, seed)
+        _quantise_while_running(model, _weights_of(quantised))
+        got = _one_pass(model, dtype, seed)
+    return {name: _relative(got[name], want[name]) for name in want}
+
+
+def _one_pass(model: AnyModel, dtype: torch.dtype, seed: int) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator).to(dtype)
+
+    config = model.config
+    side = SIDE * config.patch_size
+    conditions = Conditions(
+        caption=draw(1, 8, config.text.caption_dim),
+        speech_ids=torch.randint(0, config.text.vocabulary - 1, (1, 12), generator=generator),
+        reference_image=draw(1, config.latent_channels, 1, side, side),
+    )
+    times = (torch.full((1, LATENTS), TIMESTEP), torch.full((1, TOKENS), TIMESTEP))
+    video, audio = draw(1, config.latent_channels, LATENTS, side, side), draw(1, TOKENS, config.mel_bins)
+    if isinstance(model, VideoModel):
+        return {"video": model(video, times[0], conditions)}
+    if isinstance(model, AudioModel):
+        return {"audio": model(audio, times[1], conditions)}
+    output = model(video, audio, times, conditions)
+    return {"video": output.video, "audio": output.audio}
+
+
+def _weights_of(path: Path) -> dict[str, Callable[[], Tensor]]:
+    """What reads the weight of each quantised layer of a file, in float32."""
+    if path.suffix == SUFFIX:
+        packed = GgufFile(path)
+        return {name.removesuffix(".weight"): partial(packed.tensor, name) for name in packed.kinds}
+    files = WeightFiles(path)
+    layers = [name.removesuffix(".weight_scale") for name in files.entries if name.endswith(".weight_scale")]
+
+    def read(layer: str) -> Tensor:
+        return dequantized(files.tensor(f"{layer}.weight"), files.tensor(f"{layer}.weight_scale"))
+
+    return {layer: partial(read, layer) for layer in layers}
+
+
+def _quantise_while_running(model: AnyModel, weights: Mapping[str, Callable[[], Tensor]]) -> None:
+    """Let every quantised layer run on its quantised weight."""
+    for layer, read in weights.items():
+
+        def enter(module: nn.Module, _: tuple, read: Callable[[], Tensor] = read) -> None:
+            module.original = module.weight
+            module.weight = nn.Parameter(read().to(module.original.dtype), requires_grad=False)
+
+        def leave(module: nn.Module, *_: object) -> None:
+            module.weight = module.original
+            del module.original
+
+        module = model.get_submodule(layer)
+        module.register_forward_pre_hook(enter)
+        module.register_forward_hook(leave)
+
+
+def _relative(got: Tensor, want: Tensor) -> float:
+    return ((got.float() - want.float()).norm() / want.float().norm()).item()

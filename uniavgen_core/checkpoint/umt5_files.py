@@ -1,0 +1,146 @@
+"""umT5's encoder in files: the names that Wan's own file has, those of transformers and ComfyUI, and its sizes.
+
+Source: ``models_t5_umt5-xxl-enc-bf16.pth`` of Wan and of the release; ``UMT5EncoderModel`` of transformers. Unlike T5,
+umT5 has position biases of its own in every layer.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import TypeVar
+
+from .config_from_weights import Shapes
+from .load_weights import OLD_QUANTISATION_MARK, check_quantised
+from .weight_files import CheckpointError
+from .weight_fit import Fit
+
+RELEASED_FILE = "models_t5_umt5-xxl-enc-bf16.pth"
+COMFYUI_FILE = "umt5_xxl_fp8_e4m3fn_scaled.safetensors"
+CHOOSE = (
+    f"UniAVGen reads captions with umT5-xxl: choose the release's {RELEASED_FILE}, or ComfyUI's {COMFYUI_FILE} or "
+    "umt5_xxl_fp16.safetensors, from models/text_encoders, in 'UniAVGen Load Text Encoder'."
+)
+ENDS = {"token_embedding": "shared", "norm": "encoder.final_layer_norm"}
+"""Wan's names before and after the layers, to transformers'."""
+LAYER = {
+    "attn.q": "layer.0.SelfAttention.q",
+    "attn.k": "layer.0.SelfAttention.k",
+    "attn.v": "layer.0.SelfAttention.v",
+    "attn.o": "layer.0.SelfAttention.o",
+    "pos_embedding.embedding": "layer.0.SelfAttention.relative_attention_bias",
+    "norm1": "layer.0.layer_norm",
+    "ffn.gate.0": "layer.1.DenseReluDense.wi_0",
+    "ffn.fc1": "layer.1.DenseReluDense.wi_1",
+    "ffn.fc2": "layer.1.DenseReluDense.wo",
+    "norm2": "layer.1.layer_norm",
+}
+"""The same of a layer."""
+WANS_LAYER = re.compile(r"blocks\.(\d+)\.(.+)")
+SPIECE = "spiece_model"
+"""The tensor of bytes under which ComfyUI's file carries its tokenizer."""
+BESIDE = (SPIECE, OLD_QUANTISATION_MARK, "encoder.embed_tokens.weight", "logit_scale")
+"""Tensors beside the network's that files may have: the tokenizer, marks, and what tools store twice."""
+Named = TypeVar("Named")
+
+
+@dataclass(frozen=True)
+class Umt5Sizes:
+    """Sizes of an encoder, in the words of transformers' and ComfyUI's configuration."""
+
+    vocab_size: int
+    d_model: int
+    d_kv: int
+    d_ff: int
+    num_layers: int
+    num_heads: int
+
+
+def is_wans(names: Collection[str]) -> bool:
+    """Whether an encoder's tensors have Wan's names."""
+    return "token_embedding.weight" in names and "blocks.0.attn.q.weight" in names
+
+
+def encoder_names(named: Mapping[str, Named]) -> dict[str, Named]:
+    """Give what is named as in Wan's file the names of transformers and ComfyUI; other names stay."""
+    return {_renamed(name): value for name, value in named.items()} if is_wans(named) else dict(named)
+
+
+def sizes_of(shapes: Shapes, file: str) -> Umt5Sizes:
+    """Sizes of an encoder.
+
+    Args:
+        shapes: Tensor name to shape, in transformers' names.
+        file: The file's name, to be told.
+
+    Raises:
+        CheckpointError: If these are not an umT5 encoder's tensors.
+    """
+    bias = "encoder.block.{}.layer.0.SelfAttention.relative_attention_bias.weight"
+    first, layers = "encoder.block.0.layer.", _count_layers(shapes)
+    query, gate = f"{first}0.SelfAttention.q.weight", f"{first}1.DenseReluDense.wi_0.weight"
+    needed = ("shared.weight", query, gate, bias.format(0))
+    absent = [name for name in needed if name not in shapes]
+    if absent:
+        like = ", ".join(sorted(shapes)[:2]) or "none"
+        raise CheckpointError(
+            f"{file} is no umT5 text encoder: it has no tensor named {absent[0]} ({len(shapes)} tensors, such as "
+            f"{like}). {CHOOSE}"
+        )
+    if layers > 1 and not any(bias.format(layer) in shapes for layer in range(1, layers)):
+        raise CheckpointError(f"{file} is a T5 and no umT5: only its first layer has position biases. {CHOOSE}")
+    heads = shapes[bias.format(0)][1]
+    return Umt5Sizes(
+        vocab_size=shapes["shared.weight"][0],
+        d_model=shapes["shared.weight"][1],
+        d_kv=shapes[query][0] // heads,
+        d_ff=shapes[gate][0],
+        num_layers=layers,
+        num_heads=heads,
+    )
+
+
+def check_encoder(shapes: Shapes, sizes: Umt5Sizes, file: str) -> Fit:
+    """Compare a file's tensors, plain or quantised as ComfyUI does it, with those of an encoder of some sizes.
+
+    Raises:
+        CheckpointError: Naming the file and what is missing or misshapen.
+    """
+    kept = {name: shape for name, shape in shapes.items() if name not in BESIDE}
+    bias = next(shape for name, shape in kept.items() if name.endswith("relative_attention_bias.weight"))
+    try:
+        return check_quantised(kept, dict(_expected(sizes, bias[0])))
+    except CheckpointError as error:
+        raise CheckpointError(f"{file} is not whole. {error} Fetch it again.") from error
+
+
+def config_of(sizes: Umt5Sizes) -> dict[str, int]:
+    """Sizes as entries of a configuration."""
+    return asdict(sizes)
+
+
+def _expected(sizes: Umt5Sizes, buckets: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of an encoder's tensors."""
+    dim, inner, wide = sizes.d_model, sizes.d_kv * sizes.num_heads, sizes.d_ff
+    layer = {
+        "attn.q": (inner, dim), "attn.k": (inner, dim), "attn.v": (inner, dim), "attn.o": (dim, inner),
+        "pos_embedding.embedding": (buckets, sizes.num_heads), "norm1": (dim,), "norm2": (dim,),
+        "ffn.gate.0": (wide, dim), "ffn.fc1": (wide, dim), "ffn.fc2": (dim, wide),
+    }  # fmt: skip
+    yield "shared.weight", (sizes.vocab_size, dim)
+    for number in range(sizes.num_layers):
+        for wans, shape in layer.items():
+            yield f"encoder.block.{number}.{LAYER[wans]}.weight", shape
+    yield "encoder.final_layer_norm.weight", (dim,)
+
+
+def _count_layers(shapes: Shapes) -> int:
+    numbers = (re.match(r"encoder\.block\.(\d+)\.", name) for name in shapes)
+    return 1 + max((int(number[1]) for number in numbers if number), default=-1)
+
+
+def _renamed(name: str) -> str:
+    module, dot, leaf = name.rpartition(".")
+    found = WANS_LAYER.fullmatch(module)
+    if found and found[2] in LAYER:
+        return f"encoder.block.{found[1]}.{LAYER[found[2]]}{dot}{leaf}"
+    return f"{ENDS.get(module, module)}{dot}{leaf}"

@@ -1,0 +1,98 @@
+"""Writes a safetensors file tensor by tensor, so that a 14 GB model never is in memory at once.
+
+The header is written by hand: safetensors' own writers take all tensors in one call, which is the whole model in memory
+for tensors that are made on the way. Source: the format's description in safetensors' documentation.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .weight_files import DTYPES, CheckpointError
+
+Layout = Mapping[str, tuple[torch.dtype, tuple[int, ...]]]
+OnBytes = Callable[[int, int], None]
+"""Told of progress: bytes done, bytes in all."""
+DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+ALIGNMENT = 8
+
+
+def silent(done: int, total: int) -> None:
+    """Ignore progress."""
+    del done, total
+
+
+def ordered(layout: Layout) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
+    """Tensors with wide elements first, so that each begins at a multiple of its element's size."""
+    return dict(sorted(layout.items(), key=lambda item: -item[1][0].itemsize))
+
+
+def size_of(dtype: torch.dtype, shape: tuple[int, ...]) -> int:
+    """Bytes of a tensor."""
+    return dtype.itemsize * torch.Size(shape).numel()
+
+
+def write_stream(
+    path: Path, layout: Layout, tensors: Iterable[tuple[str, Tensor]], metadata: Mapping[str, str], on_bytes: OnBytes
+) -> None:
+    """Write a safetensors file; it appears under its name when it is whole.
+
+    Args:
+        path: The file to write.
+        layout: Tensor name to dtype and shape, in the order of ``ordered``.
+        tensors: Names and tensors in the layout's order; each is asked for when the one before is written.
+        metadata: The file's metadata.
+        on_bytes: Told of progress.
+
+    Raises:
+        ValueError: If a tensor is not the one the layout says.
+    """
+    partial = path.with_name(path.name + ".partial")
+    done, total = 0, sum(size_of(*entry) for entry in layout.values())
+    try:
+        with partial.open("wb") as file:
+            file.write(_header(layout, metadata))
+            made = iter(tensors)
+            for expected, entry in layout.items():  # not zip, which keeps its last items while it asks for the next
+                name, tensor = next(made, (None, torch.empty(0)))
+                if (name, tensor.dtype, tuple(tensor.shape)) != (expected, *entry):
+                    raise ValueError(f"{name} is {tensor.dtype} {tuple(tensor.shape)}, not {expected} {entry}.")
+                file.write(memoryview(tensor.contiguous().reshape(-1).view(torch.uint8).numpy()))
+                done += size_of(*entry)
+                del tensor
+                on_bytes(done, total)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def check_target(path: Path, inputs: list[Path], replace: bool, suffix: str = ".safetensors") -> None:
+    """Refuse a target that would cost the user a file, or whose name does not end in ``suffix``.
+
+    Raises:
+        CheckpointError: If ``path`` is one of ``inputs``, is there already and ``replace`` is off, or has no folder.
+    """
+    if path.suffix != suffix:
+        raise CheckpointError(f"{path.name} must end in {suffix}, or ComfyUI will not read it.")
+    if path.resolve() in [file.resolve() for file in inputs]:
+        raise CheckpointError(f"{path} is one of the files to read. Choose another name for the result.")
+    if path.exists() and not replace:
+        raise CheckpointError(f"{path} is there already. Choose another name, or add --replace.")
+    if not path.parent.is_dir():
+        raise CheckpointError(f"There is no folder {path.parent}. Make it first.")
+
+
+def _header(layout: Layout, metadata: Mapping[str, str]) -> bytes:
+    """Length, then JSON of names, dtypes, shapes and offsets, padded so that the data begins aligned."""
+    header: dict = {"__metadata__": {"format": "pt", **metadata}}
+    offset = 0
+    for name, (dtype, shape) in layout.items():
+        end = offset + size_of(dtype, shape)
+        header[name] = {"dtype": DTYPE_NAMES[dtype], "shape": list(shape), "data_offsets": [offset, end]}
+        offset = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % ALIGNMENT)
+    return len(text).to_bytes(8, "little") + text

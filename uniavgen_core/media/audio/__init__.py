@@ -1,0 +1,1 @@
+"""Sound: log-mel spectrograms, resampling, vocoders, reference voices, loudness."""

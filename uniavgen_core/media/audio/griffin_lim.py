@@ -1,0 +1,114 @@
+"""Log-mel back to sound without learned weights: Griffin-Lim that keeps the mel, not the magnitudes.
+
+The mel says how much each band holds, not how a band's frequencies share it, and a single guess of the shares blurs the
+harmonics. So each round takes the shares from the sound it has and only rescales them to the mel. Measured on espeak-ng
+speech, the log-mel of the result is off by 0.04 on average, against 0.11 with magnitudes fixed at the start.
+
+Source: fast Griffin-Lim (Perraudin, Balazs and Sondergaard, 2013); alternating with the mel as in Masuyama et al.
+(arXiv:2307.12232); the rescaling is Lee and Seung's multiplicative update (2001) for the Kullback-Leibler divergence.
+Dimension key: B batch, M mel bins, K frequencies up to 8 kHz, L samples in a frame, F mel frames, N samples.
+"""
+
+from dataclasses import dataclass
+from math import pi
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...shapes import HOP_LENGTH, MEL_BINS, SAMPLE_RATE
+from .mel import EDGE_PADDING, FFT_LENGTH, HIGHEST_HZ, MEL_FLOOR, mel_filters
+
+FEWEST_FRAMES = 2
+_FREQUENCIES = int(HIGHEST_HZ * FFT_LENGTH / SAMPLE_RATE) + 1
+_LOUDEST = 5.0  # A full-scale tone has a log-mel of 2.4; more would only drown the rest of the clip.
+_SILENCE = 1.001 * MEL_FLOOR  # The floor itself, read back from its logarithm, says that there is nothing.
+_MOMENTUM = 0.99
+_FIRST_GUESS_ROUNDS = 30
+_PHASE_ROUNDS = 6  # Rounds with the first guess's magnitudes, until the random phases have settled.
+_MEL_UPDATES = 2
+_TINY = 1e-9
+
+
+def _fit_mel(magnitudes: Tensor, mel: Tensor, updates: int) -> Tensor:
+    """Bring magnitudes (B, K, F) closer to a mel (B, M, F) by factors that are smooth over frequency."""
+    filters = mel_filters()[:, :_FREQUENCIES].to(mel.device)
+    weight = filters.sum(0)[:, None].clamp(min=_TINY)
+    for _ in range(updates):
+        magnitudes = magnitudes * (filters.T @ (mel / (filters @ magnitudes).clamp(min=_TINY))) / weight
+    return magnitudes
+
+
+def _to_spectrum(waveform: Tensor) -> Tensor:
+    """Complex spectrum (B, K, F) of sound (B, N), framed as ``mel.magnitudes`` frames it."""
+    window = torch.hann_window(FFT_LENGTH, device=waveform.device)
+    padded = F.pad(waveform[:, None], (EDGE_PADDING, EDGE_PADDING), mode="reflect")[:, 0]
+    spectrum = torch.stft(padded, FFT_LENGTH, HOP_LENGTH, window=window, center=False, return_complex=True)
+    return spectrum[:, :_FREQUENCIES]
+
+
+def _overlap(frames: Tensor) -> Tensor:
+    """Add frames (B, L, F) where they overlap, and cut off the padding, (B, N)."""
+    length = HOP_LENGTH * (frames.shape[-1] - 1) + FFT_LENGTH
+    summed = F.fold(frames, (1, length), (1, FFT_LENGTH), stride=(1, HOP_LENGTH))
+    return summed[:, 0, 0, EDGE_PADDING:-EDGE_PADDING]
+
+
+def _to_sound(spectrum: Tensor, window: Tensor, energy: Tensor) -> Tensor:
+    """Sound (B, N) nearest to a complex spectrum (B, K, F), by a window (L, 1) whose squares overlap to ``energy``.
+
+    ``torch.istft`` cannot do it: it centres the first frame on the first sample, here on sample 120.
+    """
+    return _overlap(torch.fft.irfft(spectrum, FFT_LENGTH, dim=1) * window) / energy
+
+
+@dataclass(frozen=True)
+class GriffinLim:
+    """A vocoder that needs no weights. The same mel always gives the same sound.
+
+    Attributes:
+        iterations: Rounds; 100 take about 0.3 s for two seconds of sound on one core.
+    """
+
+    iterations: int = 100
+
+    def decode(self, log_mel: Tensor) -> Tensor:
+        """Turn a log-mel spectrogram into sound.
+
+        Args:
+            log_mel: Natural log-mel, not normalised, (B, M, F) with F >= 2.
+
+        Returns:
+            Samples at 24 kHz, (B, F * 240) float32, at the mel's own level: peaks may be above full scale. See
+            ``loudness.under_ceiling``.
+
+        Raises:
+            ValueError: If the shape is not (B, 80, F >= 2), or a value is not finite.
+        """
+        if log_mel.ndim != 3 or log_mel.shape[1] != MEL_BINS or log_mel.shape[2] < FEWEST_FRAMES or not len(log_mel):
+            raise ValueError(
+                f"A log-mel of shape {tuple(log_mel.shape)} cannot be decoded; "
+                f"expected (B, {MEL_BINS}, F) with at least {FEWEST_FRAMES} frames."
+            )
+        if not torch.isfinite(log_mel).all():
+            raise ValueError("The log-mel holds values that are not finite.")
+        mel = log_mel.detach().float().clamp(max=_LOUDEST).exp()
+        return self._search(torch.where(mel > _SILENCE, mel, 0))
+
+    def _search(self, mel: Tensor) -> Tensor:
+        """Find sound (B, N) that has a mel (B, M, F), from random phases."""
+        shape = (len(mel), _FREQUENCIES, mel.shape[-1])
+        window = torch.hann_window(FFT_LENGTH, device=mel.device)[:, None]
+        energy = _overlap(window.square().expand(1, FFT_LENGTH, mel.shape[-1]))
+        magnitudes = _fit_mel(torch.ones(shape, device=mel.device), mel, _FIRST_GUESS_ROUNDS)
+        turns = torch.rand(shape[1:], generator=torch.Generator().manual_seed(0)).to(mel.device)
+        spectrum = torch.polar(magnitudes, (2 * pi * turns).expand(shape).contiguous())
+        previous = torch.zeros_like(spectrum)
+        for iteration in range(self.iterations):
+            current = _to_spectrum(_to_sound(spectrum, window, energy))
+            ahead = current + _MOMENTUM * (current - previous)
+            if iteration >= _PHASE_ROUNDS:
+                magnitudes = _fit_mel(current.abs(), mel, _MEL_UPDATES)
+            spectrum = ahead * (magnitudes / ahead.abs().clamp(min=_TINY))
+            previous = current
+        return _to_sound(spectrum, window, energy)

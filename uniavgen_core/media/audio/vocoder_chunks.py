@@ -1,0 +1,103 @@
+"""Vocodes long clips piece by piece, so that memory does not grow with their length.
+
+Dimension key: B batch, M mel bins, F mel frames, N samples.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+from math import ceil
+
+import torch
+from torch import Tensor, nn
+
+from ...shapes import HOP_LENGTH, MEL_BINS
+
+CHUNK_FRAMES = 512  # The release's clips of five seconds, 506 frames, are one chunk.
+
+
+def chunk_spans(num_frames: int, chunk_frames: int) -> list[tuple[int, int]]:
+    """Cut a clip into the fewest spans of at most ``chunk_frames``, as equal in length as can be.
+
+    Args:
+        num_frames: Mel frames of the clip, at least 1.
+        chunk_frames: Most frames of a span, at least 1.
+
+    Returns:
+        First frame and the frame after the last, of each span.
+    """
+    count = ceil(num_frames / chunk_frames)
+    edges = [num_frames * number // count for number in range(count + 1)]
+    return list(pairwise(edges))
+
+
+def in_chunks(
+    vocode: Callable[[Tensor], Tensor],
+    log_mel: Tensor,
+    chunk_frames: int,
+    margin: int,
+    after_chunk: Callable[[], object] = lambda: None,
+) -> Tensor:
+    """Vocode spans with their surroundings, and keep of each only what its surroundings cannot change.
+
+    The result is that of one pass when ``margin`` is at least what a sample hears to either side.
+
+    Args:
+        vocode: Turns mel (B, M, F) into samples (B, 240 F).
+        log_mel: The whole clip, (B, M, F).
+        chunk_frames: Most mel frames made into sound at a time, at least 1.
+        margin: Mel frames of surroundings on either side of a span; fewer at the ends of the clip.
+        after_chunk: Called after each span.
+
+    Returns:
+        Samples, (B, 240 F).
+    """
+    num_frames = log_mel.shape[-1]
+    pieces = []
+    for start, end in chunk_spans(num_frames, chunk_frames):
+        first, last = max(0, start - margin), min(num_frames, end + margin)
+        samples = vocode(log_mel[..., first:last])
+        pieces.append(samples[..., (start - first) * HOP_LENGTH : (end - first) * HOP_LENGTH])
+        after_chunk()
+    return torch.cat(pieces, dim=-1)
+
+
+class ChunkedVocoder(nn.Module):
+    """A vocoder with learned weights; what it hears is each kind's own, and its ``forward``, which calls the network.
+
+    ``forward`` vocodes in one pass, (B, M, F) to (B, 240 F).
+    A module around the network, because ComfyUI notes a model's device on it, which that of ``transformers`` forbids.
+
+    Attributes:
+        network: Holds the weights.
+        margin: Mel frames to either side of its own that a sample can depend on.
+        chunk_frames: Most mel frames made into sound at a time.
+    """
+
+    def __init__(self, network: nn.Module, margin: int, chunk_frames: int = CHUNK_FRAMES) -> None:
+        super().__init__()
+        self.network = network
+        self.margin = margin
+        self.chunk_frames = chunk_frames
+
+    def decode(self, log_mel: Tensor, after_chunk: Callable[[], object] = lambda: None) -> Tensor:
+        """Turn a log-mel spectrogram into sound, clip by clip and chunk by chunk.
+
+        Args:
+            log_mel: Natural log-mel, not normalised, (B, M, F) with F >= 1, on the weights' device.
+            after_chunk: Called after each chunk.
+
+        Returns:
+            Samples at 24 kHz, (B, 240 F) float32, on the CPU, at the mel's own level: peaks may be above full
+            scale. See ``loudness.under_ceiling``.
+
+        Raises:
+            ValueError: If the shape is not (B, 80, F >= 1), or a value is not finite.
+        """
+        if log_mel.ndim != 3 or log_mel.shape[1] != MEL_BINS or not log_mel.numel():
+            raise ValueError(
+                f"A log-mel of shape {tuple(log_mel.shape)} cannot be decoded; expected (B, {MEL_BINS}, F)."
+            )
+        if not torch.isfinite(log_mel).all():
+            raise ValueError("The log-mel holds values that are not finite.")
+        mel = log_mel.detach().float()
+        return torch.cat([in_chunks(self, clip[None], self.chunk_frames, self.margin, after_chunk) for clip in mel])

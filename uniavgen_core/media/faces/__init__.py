@@ -1,0 +1,1 @@
+"""Faces: detection, tracking over the frames of a clip, and masks."""

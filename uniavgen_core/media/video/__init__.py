@@ -1,0 +1,1 @@
+"""Pictures and frames: sizes, colours and frame rates."""

@@ -1,0 +1,70 @@
+"""Masks drawn on pictures as weights of latent pixels.
+
+Source: UniAVGen (arXiv:2511.03334), section 3.3: a latent shows a face if any of its frames does, and a token's weight
+is the share of its area.
+Dimension key: F video frames, H and W pixel rows and columns, T latent frames, h and w latent rows and columns.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+from ...shapes import SPATIAL_FACTOR, TEMPORAL_FACTOR, video_frames_of
+
+
+def to_latent_mask(mask: Tensor, latent_size: tuple[int, int, int]) -> Tensor:
+    """Bring a mask to the size of a clip's latents.
+
+    Args:
+        mask: Weights in [0, 1], (F, H, W); one mask stands for all frames, another number is spread evenly over time.
+        latent_size: Latent frames T, rows h and columns w.
+
+    Returns:
+        Weights, float32, (T, h, w): the largest of a latent's frames, averaged over each latent pixel.
+
+    Raises:
+        ValueError: If the mask is not (F, H, W) with a pixel, or not finite.
+    """
+    if mask.ndim != 3 or mask.numel() == 0:
+        raise ValueError(f"The mask has shape {tuple(mask.shape)}; it must be (frames, height, width).")
+    if not torch.isfinite(mask).all():
+        raise ValueError("The mask holds values that are not finite.")
+    latent_frames, *size = latent_size
+    frames = video_frames_of(latent_frames)
+    index = torch.div(torch.arange(frames, device=mask.device) * len(mask), frames, rounding_mode="floor")
+    small = F.interpolate(mask[:, None].float().clamp(0, 1), size=size, mode="area")[index, 0]
+    later = small[1:].unflatten(0, (latent_frames - 1, TEMPORAL_FACTOR)).amax(dim=1)
+    return torch.cat((small[:1], later))
+
+
+def to_chunks(frames: Tensor) -> Tensor:
+    """Group frames as the latents hold them: the first four times, then fours, the last repeated to fill its four.
+
+    Args:
+        frames: (B, 3, F, H, W), F at least 1.
+
+    Returns:
+        Chunks, (B, T, P, 3, H, W).
+    """
+    missing = -(frames.shape[2] - 1) % TEMPORAL_FACTOR
+    first, last = frames[:, :, :1], frames[:, :, -1:]
+    padded = torch.cat(
+        [first.expand(-1, -1, TEMPORAL_FACTOR - 1, -1, -1), frames, last.expand(-1, -1, missing, -1, -1)], 2
+    )
+    return rearrange(padded, "b c (t p) h w -> b t p c h w", p=TEMPORAL_FACTOR)
+
+
+def latent_shares(masks: np.ndarray) -> np.ndarray:
+    """Share of each latent cell that a mask covers at any frame of the latent.
+
+    Args:
+        masks: (F, rows, columns), nonzero inside.
+
+    Returns:
+        Maximum over the latent's frames, averaged over 16x16 pixels, float16, (T, H, W).
+    """
+    inside = torch.from_numpy((masks > 0).astype(np.float32))[None, None]
+    any_frame = to_chunks(inside)[0, :, :, 0].amax(1)
+    return F.avg_pool2d(any_frame, SPATIAL_FACTOR).numpy().astype(np.float16)

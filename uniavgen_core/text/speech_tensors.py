@@ -1,0 +1,95 @@
+"""The spoken texts of a batch as the network reads them: characters, how many count, and where they are expected.
+
+Dimension key: N texts (clips, or audio tracks of all clips), L characters.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from ..config import TextConfig
+from .text_positions import Passage, character_positions
+from .tokenize import NULL_SPEECH, join_reference, pad_speech_ids, speech_ids
+from .vocabulary import FILLER
+
+cached_speech_ids = lru_cache(maxsize=4096)(speech_ids)
+
+
+@dataclass(frozen=True)
+class SpokenText:
+    """Speech of one audio track.
+
+    Attributes:
+        text: The transcript; None for the null text.
+        start: When it begins in the clip, mel frames.
+        voice_text: Transcript of the reference voice; empty if there is none.
+        kept_text: Transcript of the sound that is kept before the text; empty if there is none.
+    """
+
+    text: str | None
+    start: float = 0.0
+    voice_text: str = ""
+    kept_text: str = ""
+
+    @property
+    def before(self) -> str:
+        """Texts of the reference voice and of the kept sound, a space after each."""
+        return join_reference(self.voice_text, join_reference(self.kept_text, ""))
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Vocabulary entries, those of ``before`` first, -1 for filler."""
+        text = self.before + (self.text or "")
+        return pad_speech_ids(cached_speech_ids(text)) if text else NULL_SPEECH
+
+    def positions(self, config: TextConfig, voice_frames: int) -> tuple[float, ...]:
+        """Mel frame at which each of ``ids`` is expected: the reference voice's from the start, the clip's after it."""
+        voice = len(cached_speech_ids(join_reference(self.voice_text, ""))) if self.voice_text else 0
+        before = len(cached_speech_ids(self.before)) if self.before else 0
+        passages = [
+            Passage(voice),
+            Passage(before - voice, voice_frames),
+            Passage(len(self.ids) - before, voice_frames + self.start),
+        ]
+        return character_positions(passages, config)
+
+
+def speech_id_tensors(texts: Sequence[SpokenText], length: int = 0) -> tuple[Tensor, Tensor]:
+    """Vocabulary entries filled to one length.
+
+    Args:
+        texts: The texts.
+        length: Characters that every text is filled to at least.
+
+    Returns:
+        The entries, (N, L), -1 for filler, and how many of them the network sees, (N,).
+    """
+    ids = [text.ids for text in texts]
+    longest = max(length, *map(len, ids))
+    padded = torch.tensor([[*row, *[FILLER] * (longest - len(row))] for row in ids])
+    return padded, torch.tensor([len(row) for row in ids])
+
+
+def speech_tensors(
+    texts: Sequence[SpokenText], config: TextConfig, voice_frames: int = 0, length: int = 0
+) -> dict[str, Tensor]:
+    """Speech fields of ``Conditions``.
+
+    Args:
+        texts: The texts.
+        config: The model's text settings.
+        voice_frames: Mel frames of the reference voice before the clip, its silence included; 0 for none.
+        length: Characters that every text is filled to at least.
+
+    Returns:
+        ``speech_ids`` and ``speech_positions``, (N, L), and ``speech_lengths``, (N,).
+    """
+    ids, lengths = speech_id_tensors(texts, length)
+    positions = torch.zeros(ids.shape)
+    for row, text in zip(positions, texts, strict=True):
+        expected = text.positions(config, voice_frames)
+        row[: len(expected)] = torch.tensor(expected)
+    return {"speech_ids": ids, "speech_positions": positions, "speech_lengths": lengths}

@@ -1,0 +1,105 @@
+"""Estimate memory and time of a training run before it starts."""
+
+import json
+import sys
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
+from dataclasses import replace
+from pathlib import Path
+
+from ...checkpoint.config_from_weights import config_from_shapes
+from ...checkpoint.weight_files import WeightFiles
+from ...config import ModelConfig, to_dict
+from ...shapes import AVShape
+from ..estimate import DEVICES, Device, Estimate, RunSize, estimate, table
+from ..lora import LoraBranch, LoraPlan
+from ..plugins import model_config_of
+
+SUMMARY = "memory and time of a run, before it starts"
+BATCHES = {1: 256, 2: 32, 3: 32}
+"""The paper's batch of each stage."""
+
+
+def parser() -> ArgumentParser:
+    """Describe the command line."""
+    root = ArgumentParser(prog="python -m uniavgen_core.training estimate", description=__doc__)
+    root.add_argument("--model", default="released", help="released, toon, or a UniAVGen checkpoint")
+    root.add_argument("--stage", type=int, default=2, choices=(1, 2, 3), help="of the paper's three")
+    root.add_argument("--size", default="736x736", metavar="WxH", help="picture, pixels, multiples of 32")
+    root.add_argument("--frames", type=int, default=81, help="video frames of a clip, 4n + 1")
+    root.add_argument("--batch", type=int, help="examples of a step, over all devices; the paper's by default")
+    root.add_argument("--devices", type=int, default=8, help="number of devices")
+    root.add_argument("--accumulation", type=int, default=1, help="parts that a device computes in turn")
+    root.add_argument("--precision", default="bf16", choices=("bf16", "no"), help="of matrix products")
+    root.add_argument("--fsdp", action="store_true", help="spread weights and optimiser over the devices")
+    root.add_argument("--checkpointing", action="store_true", help="compute activations again instead of keeping them")
+    root.add_argument("--average", action=BooleanOptionalAction, default=True, help="keep averaged weights")
+    root.add_argument("--muon", action="store_true", help="train the blocks' matrices by Muon")
+    root.add_argument("--lora", choices=[branch.value for branch in LoraBranch], help="train adapters of this branch")
+    root.add_argument("--lora-interactions", action="store_true", help="and of cross-modal attention")
+    root.add_argument("--rank", type=int, default=LoraPlan.rank, help="rank of adapters")
+    root.add_argument("--device", default="h100", choices=[*DEVICES, "unknown"], help="what it runs on")
+    root.add_argument("--mfu", type=float, help="share of the device's peak it will reach, if you measured it")
+    root.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    return root
+
+
+def main(arguments: list[str]) -> int:
+    """Print the estimate; returns the exit status."""
+    options = parser().parse_args(arguments)
+    try:
+        result = estimate(run_of(options), device_of(options))
+    except (ValueError, ImportError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        if options.json:
+            sys.stdout.write(json.dumps({"error": str(error)}) + "\n")
+        return 2
+    sys.stdout.write(table(result) + "\n")
+    if options.json:
+        sys.stdout.write(json.dumps(report(result)) + "\n")
+    return 0
+
+
+def run_of(options: Namespace) -> RunSize:
+    """What the command line asks about.
+
+    Raises:
+        ValueError: If a size cannot be.
+    """
+    width, cross, height = options.size.partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal()):
+        raise ValueError(f"--size is {options.size}; write it as width x height in pixels, such as 736x736.")
+    lora = options.lora and LoraPlan(
+        LoraBranch(options.lora), options.lora_interactions, options.rank, float(options.rank)
+    )
+    return RunSize(
+        model=_config(options.model),
+        shape=AVShape(int(width), int(height), options.frames),
+        stage=options.stage,
+        batch=BATCHES[options.stage] if options.batch is None else options.batch,
+        devices=options.devices,
+        accumulation=options.accumulation,
+        half=options.precision == "bf16",
+        sharded=options.fsdp,
+        recomputed=options.checkpointing,
+        averaged=options.average,
+        muon=options.muon,
+        lora=lora,
+    )
+
+
+def device_of(options: Namespace) -> Device | None:
+    """The device, with the share of its peak that was given."""
+    device = DEVICES.get(options.device)
+    return replace(device, share=options.mfu) if device and options.mfu is not None else device
+
+
+def report(result: Estimate) -> dict:
+    """The estimate as plain values; bytes and seconds."""
+    return {**to_dict(result), "total": result.total, "fits": result.fits}
+
+
+def _config(name: str) -> ModelConfig:
+    if name.isidentifier():
+        return model_config_of(name)
+    files = WeightFiles(Path(name))
+    return config_from_shapes(files.shapes, files.metadata)

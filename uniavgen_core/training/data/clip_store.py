@@ -1,0 +1,214 @@
+"""Encoded clips on disk: one safetensors file each, the folder's settings, and an index.
+
+A file is written under another name and moved, so that what has its final name is whole. Its header says what it was
+made of, so that a line of the manifest that changed is encoded again.
+Dimension key: T latent frames, H and W latent rows and columns, S mel frames, L caption tokens, D caption width.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ...shapes import FPS, LATENT_CHANNELS, MEL_RATE, latent_frames_of
+from .clip_record import ClipRecord
+
+SOUND_ALONE = "sound alone"
+"""What stands for encoders in the settings of clips without pictures."""
+SETTINGS, NULL_CAPTION, CLIPS = "encoding.json", "null_caption.safetensors", "clips"
+PARTIAL = ".partial"
+_RECORD = "record"
+
+
+@dataclass(frozen=True)
+class EncodedClip:
+    """One clip of an encoded folder, as its index tells.
+
+    Attributes:
+        name: Its file's name without ending.
+        record: What it was made of.
+        latents: Shape of its latents, (48, T, H, W); H and W are 0 for sound alone.
+        mel_frames: Mel frames S.
+        caption_tokens: Caption tokens L.
+        cut: Whether the clip went on after its last frame.
+    """
+
+    name: str
+    record: ClipRecord
+    latents: tuple[int, int, int, int]
+    mel_frames: int
+    caption_tokens: int
+    cut: bool = False
+
+
+def clip_path(folder: Path, name: str) -> Path:
+    """Where an encoded clip lies."""
+    return folder / CLIPS / f"{name}.safetensors"
+
+
+def write_clip(folder: Path, record: ClipRecord, tensors: Mapping[str, Tensor], cut: bool) -> EncodedClip:
+    """Write one clip in one move.
+
+    Args:
+        folder: The encoded folder.
+        record: What it was made of.
+        tensors: ``mel`` (S, 80); but for sound alone ``video`` (48, T, H, W) and ``caption`` (L, D), and where known
+            ``face`` and ``mouth`` (T, H, W).
+        cut: Whether the clip went on.
+    """
+    path = clip_path(folder, record.name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + PARTIAL)
+    about = json.dumps({**asdict(record), "cut": cut}, ensure_ascii=False)
+    save_file({name: value.contiguous() for name, value in tensors.items()}, partial, {_RECORD: about})
+    partial.replace(path)
+    return _entry(record, {name: tuple(value.shape) for name, value in tensors.items()}, cut)
+
+
+def find_clip(folder: Path, record: ClipRecord) -> EncodedClip | None:
+    """Look for a whole file that was made of just this record; None if it has to be made."""
+    path = clip_path(folder, record.name)
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {}).get(_RECORD, "{}"))
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError):  # Missing, or cut short by something other than this program.
+        return None
+    cut = about.pop("cut", False)
+    return _entry(record, shapes, cut) if about == json.loads(json.dumps(asdict(record))) else None
+
+
+def read_clip(folder: Path, name: str) -> dict[str, Tensor]:
+    """Tensors of one clip, as they are stored.
+
+    Raises:
+        ValueError: If the file is missing or damaged; says what to do.
+    """
+    path = clip_path(folder, name)
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} cannot be read: {error}. Encode the folder again; whole files are kept.") from error
+
+
+def _entry(record: ClipRecord, shapes: Mapping[str, tuple[int, ...]], cut: bool) -> EncodedClip:
+    mel_frames = shapes["mel"][0]
+    pictureless = (LATENT_CHANNELS, latent_frames_of(ceil(mel_frames * FPS / MEL_RATE)), 0, 0)
+    return EncodedClip(
+        record.name, record, shapes.get("video", pictureless), mel_frames, shapes.get("caption", (0,))[0], cut
+    )
+
+
+def write_lines(path: Path, rows: Iterable[Any]) -> None:
+    """Write dataclasses as JSON Lines in one move."""
+    partial = path.with_name(path.name + PARTIAL)
+    with partial.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows)
+    partial.replace(path)
+
+
+def write_null_caption(folder: Path, features: Tensor) -> None:
+    """Keep the features of the empty caption, (L, D), for captions that are dropped in training."""
+    partial = folder / (NULL_CAPTION + PARTIAL)
+    save_file({"caption": features.contiguous()}, partial)
+    partial.replace(folder / NULL_CAPTION)
+
+
+def read_null_caption(folder: Path) -> Tensor:
+    """Features of the empty caption, (L, D) float32.
+
+    Raises:
+        ValueError: If the file is missing or damaged.
+    """
+    try:
+        return load_file(folder / NULL_CAPTION)["caption"].float()
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{folder / NULL_CAPTION} cannot be read: {error}. Encode the folder again.") from error
+
+
+def claim_folder(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Note how a folder's clips are encoded, or check that they are encoded like those that are there.
+
+    Args:
+        folder: Made if it is not there.
+        settings: Plain values, ready for JSON.
+
+    Raises:
+        ValueError: If the folder's clips were encoded otherwise; names the first setting that differs.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path, settings = folder / SETTINGS, json.loads(json.dumps(settings))
+    if path.is_file():
+        before = read_settings(folder)
+        for name in {**before, **settings}:
+            if before.get(name) != settings.get(name):
+                raise ValueError(
+                    f"{folder} holds clips with {name} {before.get(name)}, not {settings.get(name)}. Encode into "
+                    "another folder; training takes several."
+                )
+        return
+    partial = path.with_name(path.name + PARTIAL)
+    partial.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """How a folder's clips are encoded.
+
+    Raises:
+        ValueError: If the folder is none of encoded clips.
+    """
+    path = folder / SETTINGS
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"{folder} has no {SETTINGS}, so it holds no encoded clips. Make them: "
+            f"python -m uniavgen_core.training encode SOURCE --out {folder}"
+        ) from error
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}). Delete it and encode the folder again.") from error
+
+
+def read_index(folder: Path) -> list[EncodedClip]:
+    """All clips of an encoded folder by name; of several parts' indexes, the newest tells of a clip.
+
+    Raises:
+        ValueError: If there is no index, or a line of it is damaged.
+    """
+    files = sorted(folder.glob("index*.jsonl"), key=lambda file: file.stat().st_mtime)
+    if not files:
+        raise ValueError(f"{folder} has no index.jsonl. Finish encoding it: the same command again goes on.")
+    clips = {clip.name: clip for file in files for clip in _index_lines(file)}
+    return [clips[name] for name in sorted(clips)]
+
+
+def _index_lines(file: Path) -> Iterator[EncodedClip]:
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            values = json.loads(line)
+            record = values.pop("record")
+            span = record.pop("span")
+            values["latents"] = tuple(values["latents"])
+            yield EncodedClip(record=ClipRecord(**record, span=span and tuple(span)), **values)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{file}, line {number} is damaged ({error}). Encode the folder again.") from error
+
+
+def stored(value: Tensor, dtype: torch.dtype, what: str) -> Tensor:
+    """A tensor in the precision it is kept in.
+
+    Raises:
+        FloatingPointError: If a value is not finite, or too large for the precision.
+    """
+    kept = value.to(dtype)
+    if not torch.isfinite(kept).all():
+        raise FloatingPointError(f"The {what} holds values that are not finite in {dtype}.")
+    return kept

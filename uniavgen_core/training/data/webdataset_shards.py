@@ -1,0 +1,95 @@
+"""WebDataset shards: tar files whose samples hold a clip (mp4, or mp3 for sound alone) and json with its fields.
+
+Shards are read from disk only, by the package ``webdataset``, and whole: a process works through a shard of its own.
+"""
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from .clip_decoding import DecodedClip, decode_clip
+from .clip_form import ClipForm
+from .clip_record import BadClipError, ClipSource, Offer, Skipped, parse_record
+
+CONTAINERS = ("mp4", "mov", "mkv", "webm", "avi", "m4v", "mp3", "flac", "wav", "ogg", "m4a")
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """One shard.
+
+    Attributes:
+        file: The tar file.
+    """
+
+    file: Path
+
+    def clips(self) -> Iterator[Offer | Skipped]:
+        """Yield the shard's clips in their order; what is behind a damaged place is left out."""
+        webdataset = _webdataset()
+        samples = webdataset.WebDataset([str(self.file)], shardshuffle=False, empty_check=False)
+        try:
+            for sample in samples:
+                yield self._offer(sample)
+        # webdataset raises ValueError for samples it cannot put together.
+        except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+            message = f"{self.file.name} is damaged: {error}. The clips before that place are used; make it again."
+            yield Skipped(self.file.name, "damaged shard", message)
+
+    def _offer(self, sample: Mapping[str, Any]) -> Offer | Skipped:
+        where = f"{self.file.name}, sample {sample['__key__']}"
+        try:
+            values = json.loads(sample["json"])
+            container = next(ending for ending in CONTAINERS if ending in sample)
+            record = parse_record(values, where, f"{self.file.name}/{sample['__key__']}.{container}")
+        except KeyError:
+            return Skipped(where, "bad line", f"{where}: it holds no json beside the clip. Add one with the fields.")
+        except StopIteration:
+            kinds = ", ".join(CONTAINERS)
+            return Skipped(where, "missing file", f"{where}: it holds no clip ({kinds}). Add one under the same key.")
+        except ValueError as error:
+            reason = error.reason if isinstance(error, BadClipError) else "bad line"
+            return Skipped(where, reason, str(error) if reason != "bad line" else f"{where}: {error}")
+        return Offer(record, where, partial(_decode, sample[container], record.span))
+
+
+def _decode(content: bytes, span: tuple[float, float] | None, form: ClipForm) -> DecodedClip:
+    return decode_clip(io.BytesIO(content), span, form)
+
+
+def open_shards(pattern: str) -> ClipSource:
+    """List shards.
+
+    Args:
+        pattern: Path of the tar files, with braces for several: ``clips/{000..012}.tar``.
+
+    Raises:
+        ImportError: If ``webdataset`` is not installed.
+        ValueError: If the pattern is not of files on disk, or one of them is missing.
+    """
+    if pattern.startswith("pipe:") or "://" in pattern:
+        raise ValueError(f"{pattern} is not a path. Shards are read from disk only; fetch them first.")
+    _webdataset()
+    from webdataset.shardlists import expand_urls
+
+    files = [Path(path) for path in expand_urls(pattern)]
+    missing = [str(file) for file in files if not file.is_file()]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise ValueError(f"The shard {missing[0]}{more} is not there. Check the pattern {pattern}.")
+    return ClipSource(files[0].parent.resolve().as_posix(), tuple(map(ShardJob, files)))
+
+
+def _webdataset() -> Any:
+    try:
+        import webdataset
+    except ImportError as error:
+        raise ImportError(
+            "Reading tar shards needs the package webdataset: python -m pip install webdataset"
+        ) from error
+    return webdataset

@@ -1,0 +1,141 @@
+"""What a run's file asks for, made ready: the network with its starting weights, the optimizer, the data.
+
+Weights are float32: matrix products in bfloat16 are the engine's affair.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.optim import AdamW, Optimizer
+
+from ..checkpoint.config_from_weights import config_from_shapes
+from ..checkpoint.load_weights import OPTIONAL
+from ..checkpoint.trained_on import TrainedOn, metadata_of_clips
+from ..checkpoint.wan_files import load_wan_branch
+from ..checkpoint.weight_files import WeightFiles
+from ..checkpoint.weight_fit import check_fit
+from ..config import ModelConfig, from_dict, to_dict
+from ..model.initialize import initialize
+from ..model.joint import JointModel
+from .data.encoded_clips import EncodedClips, load_source
+from .estimate import AUDIO_BRANCH
+from .gradient_checkpointing import RecomputedModel
+from .lora import LoraPlan, add_lora
+from .paper_stages import AdamConfig
+from .plugins import attribute_of, model_config_of
+from .run_config import RunConfig
+from .task_step import TaskStep
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+NOTE = "network.json"
+
+
+def build_model(run: RunConfig, device: torch.device) -> JointModel:
+    """The network with its starting weights, float32, what is not trained frozen.
+
+    Raises:
+        CheckpointError: If a file does not fit.
+    """
+    files = None if run.start is None else WeightFiles(run.start)
+    config = model_config_of(run.model) if files is None else config_from_shapes(files.shapes, files.metadata)
+    with torch.random.fork_rng(), torch.device(device):
+        torch.manual_seed(run.seed)
+        model = (RecomputedModel if run.checkpointing else JointModel)(config)
+        initialize(model)
+    if files is not None:
+        check_fit(files.shapes, {name: value.shape for name, value in model.state_dict().items()}, OPTIONAL)
+        _copy_into(model, files)
+    if run.video_from is not None:
+        load_wan_branch(model, run.video_from)
+    if run.audio_from is not None:
+        load_audio_branch(model, run.audio_from)
+    if run.plan is not None:
+        add_lora(model, run.plan)
+    elif run.preset.audio_alone:
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name.startswith(AUDIO_BRANCH))
+    return model
+
+
+def load_audio_branch(model: JointModel, path: Path | str) -> None:
+    """Set the audio branch to that of a file of ours; the rest of the network stays as it is.
+
+    Raises:
+        CheckpointError: If the file's audio branch does not fit.
+    """
+    files = WeightFiles(path)
+    own = {name: value.shape for name, value in model.state_dict().items() if name.startswith(AUDIO_BRANCH)}
+    check_fit({name: shape for name, shape in files.shapes.items() if name.startswith(AUDIO_BRANCH)}, own, OPTIONAL)
+    _copy_into(model, files, AUDIO_BRANCH)
+
+
+@torch.no_grad()
+def _copy_into(model: JointModel, files: WeightFiles, starts: str | tuple[str, ...] = "") -> None:
+    own = model.state_dict()
+    for name, value in files.tensors():
+        if name.startswith(starts) and name in own:
+            own[name].copy_(value)
+
+
+def make_adam(model: nn.Module, config: AdamConfig) -> Optimizer:
+    """AdamW for all weights in training."""
+    weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    # The fused kernel needs no second copy of all weights while it works.
+    fused = weights[0].device.type == "cuda"
+    return AdamW(weights, config.rate, config.betas, config.epsilon, config.decay, fused=fused)
+
+
+def open_data(run: RunConfig, model: ModelConfig, accelerator: "Accelerator") -> EncodedClips:
+    """The run's clips; those that a package makes are encoded first, by one process, where they are not yet there."""
+    from .data.clip_sources import open_source
+    from .data.encode_clips import EncodeConfig, encode_source
+
+    form = attribute_of(run.data.partition(":")[0], "CLIP_FORM") if isinstance(run.data, str) else None
+    if form is None:
+        return load_source(run.data, model.text, run.preset.source)
+    encoded = Path(run.folder) / run.data.replace(":", "-")
+    with accelerator.main_process_first():
+        if accelerator.is_main_process:
+            encode_source(open_source(run.data), EncodeConfig(encoded, form))
+    return load_source(encoded, model.text, run.preset.source)
+
+
+def losses_of(run: RunConfig, source: EncodedClips) -> TaskStep:
+    """What the run minimises."""
+    return TaskStep(source, run.preset.tasks, run.seed)
+
+
+def write_note(home: Path, model: ModelConfig, plan: LoraPlan | None, seen: TrainedOn | None = None) -> None:
+    """Note beside a run's checkpoints what network is in them and what it sees, so that they can be exported."""
+    home.mkdir(parents=True, exist_ok=True)
+    metadata = {} if seen is None else metadata_of_clips(seen)
+    note = {"model": to_dict(model), "lora": None if plan is None else to_dict(plan), "metadata": metadata}
+    (home / NOTE).write_text(json.dumps(note, indent=1), encoding="utf-8")
+
+
+def read_note(home: Path) -> tuple[ModelConfig, LoraPlan | None]:
+    """The network and its adapters of the run in a folder.
+
+    Raises:
+        ValueError: If nothing is noted there.
+    """
+    note = _note_of(home)
+    plan = None if note["lora"] is None else from_dict(LoraPlan, note["lora"])
+    return from_dict(ModelConfig, note["model"]), plan
+
+
+def read_metadata(home: Path) -> dict[str, str]:
+    """Read the metadata that the run in a folder adds to its exported files; see ``read_note``."""
+    return _note_of(home).get("metadata", {})
+
+
+def _note_of(home: Path) -> dict:
+    try:
+        return json.loads((home / NOTE).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{home} has no {NOTE}, so it is no run's folder.") from error
