@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = [
     {"config", "shapes"},
+    {"tasks"},
     {"layers"},
     {"model", "diffusion"},
     {"checkpoint", "media", "text"},
