@@ -1,6 +1,6 @@
 """ComfyUI-UniAVGen: video and speech generated together, as ComfyUI nodes."""
 
-from nodes import comfy_entrypoint
+from .nodes import comfy_entrypoint
 
 WEB_DIRECTORY = "./web"
 
