@@ -95,3 +95,58 @@ def test_spans_outside_the_clip_are_named(studio, clip):
 def test_spans_of_what_is_not_there_are_named(studio):
     with pytest.raises(ValueError, match="no video is connected"):
         keep(studio, "0-1", "")
+
+
+def referred_then_kept(studio, clip, video_spans):
+    """Latents after Reference Image, and after Keep that follows it."""
+    positive, negative = studio.texts()
+    latent = studio.nodes.latent.EmptyLatent.execute(64, 64, 2.0625).args[0]
+    refer = studio.nodes.condition.ReferenceImage.execute
+    positive, negative, first = refer(positive, negative, studio.video_codec, studio.image(), latent, "crop").args
+    node = studio.nodes.keep.Keep
+    second = node.execute(positive, negative, first, studio.video_codec, video_spans, "", video=clip[2]).args[2]
+    return first, second
+
+
+def test_keep_leaves_the_reference_image_as_the_first_frame_where_it_keeps_only_later_ones(studio, clip):
+    first, second = referred_then_kept(studio, clip, "1-")
+    kept = keep(studio, "1-", "", video=clip[2])[2]
+    before, after, alone = (latent["samples"].unbind()[0] for latent in (first, second, kept))
+    assert torch.equal(after[:, :, 0], before[:, :, 0])
+    assert torch.equal(after[:, :, 5:], alone[:, :, 5:])
+    mask = second["noise_mask"].unbind()[0].flatten()
+    assert mask.tolist() == [0, 1, 1, 1, 1, 0, 0, 0, 0]
+
+
+def test_keep_replaces_the_first_frame_of_a_reference_image_where_it_keeps_that_frame_too(studio, clip):
+    first, second = referred_then_kept(studio, clip, "0-1")
+    kept = keep(studio, "0-1", "", video=clip[2])[2]
+    before, after, alone = (latent["samples"].unbind()[0][:, :, 0] for latent in (first, second, kept))
+    assert torch.equal(after, alone)
+    assert not torch.equal(after, before)
+
+
+EARLIER = [0.0, 0.0, 0.0, 0.5, 0.5, 0.5, 1.0, 1.0, 1.0]
+LATER = [0.0, 0.5, 1.0, 0.0, 0.5, 1.0, 0.0, 0.5, 1.0]
+MASKS = [0.0, 0.0, 0.0, 0.0, 0.5, 0.5, 0.0, 0.5, 1.0]
+VALUES = [2, 1, 1, 2, 2, 1, 2, 2, 0]
+"""Which of two givers, the first or the second, a place holds the values of; 0 for neither."""
+
+
+def test_of_two_that_keep_the_same_pictures_the_one_that_keeps_more_decides_and_of_equals_the_later(studio):
+    latent, host = studio.nodes.latent.EmptyLatent.execute(64, 64, 2.0625).args[0], studio.nodes.host.latent
+    for value, weights in ((1.0, EARLIER), (2.0, LATER)):
+        latent = host.keep_video(latent, torch.full((1, 48, 9, 4, 4), value), torch.tensor(weights))
+    video, mask = (latent[key].unbind()[0] for key in ("samples", "noise_mask"))
+    assert mask.flatten().tolist() == MASKS
+    assert torch.equal(video, torch.tensor(VALUES).float()[:, None, None].expand_as(video))
+
+
+def test_of_two_that_keep_the_same_sound_the_one_that_keeps_more_decides_and_of_equals_the_later(studio):
+    latent, host = studio.nodes.latent.EmptyLatent.execute(64, 64, 2.0625).args[0], studio.nodes.host.latent
+    for value, weights in ((1.0, EARLIER), (2.0, LATER)):
+        latent = host.keep_audio(latent, torch.full((9, 80), value), torch.tensor(weights))
+    audio, mask = (latent[key].unbind()[1][0, 0] for key in ("samples", "noise_mask"))
+    assert mask[:9].flatten().tolist() == MASKS
+    assert torch.equal(audio[:9], torch.tensor(VALUES).float()[:, None].expand(9, 80))
+    assert mask[9:].min() == 1

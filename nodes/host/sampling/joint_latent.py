@@ -123,7 +123,7 @@ def keep_first_latent(latent: dict, clean: Tensor) -> dict:
 
 
 def keep_video(latent: dict, clean: Tensor, weights: Tensor) -> dict:
-    """LATENT whose first video latents are given.
+    """LATENT whose first video latents are given; where earlier ones are kept more, they stay.
 
     Args:
         latent: Joint LATENT.
@@ -136,7 +136,7 @@ def keep_video(latent: dict, clean: Tensor, weights: Tensor) -> dict:
 
 
 def keep_audio(latent: dict, clean: Tensor, weights: Tensor, track: int = 0) -> dict:
-    """LATENT whose first mel frames of one track are given.
+    """LATENT whose first mel frames of one track are given; where earlier ones are kept more, they stay.
 
     Args:
         latent: Joint LATENT.
@@ -152,11 +152,17 @@ def keep_audio(latent: dict, clean: Tensor, weights: Tensor, track: int = 0) -> 
 
 
 def _given(part: Tensor, mask: Tensor, clean: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Copies of a part (B, C, T, ...) and its mask with the first time steps given."""
+    """Copies of a part (B, C, T, ...) and its mask with the first time steps given where they are to be kept.
+
+    Who keeps more of a place decides what it holds, of equals the later: a place takes the given values where its
+    weight is below 1 and not above its mask, and the smaller of both as its mask. Elsewhere it stays as it was.
+    """
     part, mask, count = part.clone(), mask.clone(), len(weights)
-    part[:, :, :count] = clean.to(part)
-    shape = (1, 1, count, *(1,) * (mask.ndim - 3))
-    mask[:, :, :count] = torch.minimum(mask[:, :, :count], weights.to(mask).reshape(shape))
+    weights = weights.to(mask).reshape(1, 1, count, *(1,) * (mask.ndim - 3))
+    earlier = mask[:, :, :count]
+    taken = (weights < 1) & (weights <= earlier)
+    part[:, :, :count] = torch.where(taken, clean.to(part), part[:, :, :count])
+    mask[:, :, :count] = torch.minimum(earlier, weights)
     return part, mask
 
 
