@@ -224,3 +224,9 @@ def test_the_command_prints_a_table_and_json(capsys):
 def test_a_size_that_cannot_be_is_refused(capsys, arguments, message):
     assert command.main(arguments.split()) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_run_fits_a_device_only_with_a_tenth_of_its_memory_to_spare():
+    giga = estimate(RUN).total / 1e9
+    fits = [estimate(RUN, Device("some", 100, giga / share)).fits for share in (0.89, 0.91)]
+    assert fits == [True, False]
