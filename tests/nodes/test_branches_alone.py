@@ -10,6 +10,7 @@ import torch
 from comfy.context_windows import IndexListContextWindow
 from safetensors.torch import save_file
 
+from uniavgen_core.bundled.bundled_files import BUNDLED_MODEL
 from uniavgen_core.checkpoint.branch_file import cut
 from uniavgen_core.checkpoint.config_from_weights import Contents, Network
 from uniavgen_core.checkpoint.load_weights import expected_shapes
@@ -26,7 +27,7 @@ def files(studio, tmp_path_factory):
     folder = tmp_path_factory.mktemp("branches")
     paths = {branch: folder / f"{branch.value}.safetensors" for branch in BRANCHES}
     for branch, path in paths.items():
-        cut(studio.nodes.host.model.model_choices.BUNDLED_MODEL, path, branch)
+        cut(BUNDLED_MODEL, path, branch)
     return paths
 
 

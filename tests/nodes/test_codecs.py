@@ -7,6 +7,7 @@ import comfy.sd
 import pytest
 import torch
 
+from uniavgen_core.bundled.bundled_files import BUNDLED_VIDEO_CODEC
 from uniavgen_core.bundled.hashed_captions import hashed_features
 from uniavgen_core.media.audio.mel import log_mel
 
@@ -24,7 +25,7 @@ def audio_codec(pack):
 
 @pytest.fixture(scope="module")
 def video_codec(pack):
-    return pack.nodes.host.media.codecs.load_video_codec(str(pack.nodes.host.model.model_choices.BUNDLED_VIDEO_CODEC))
+    return pack.nodes.host.media.codecs.load_video_codec(str(BUNDLED_VIDEO_CODEC))
 
 
 @pytest.fixture(scope="module")

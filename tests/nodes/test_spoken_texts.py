@@ -162,14 +162,14 @@ def test_as_released_the_network_reads_what_is_written_and_the_late_null_pass_ru
     studio, sound, passes, node
 ):
     sample_voice(studio, sound, node, True)
-    wanted, null = ids_of(f"{RAW_VOICE} {RAW}"), ids_of(studio, f"{RAW_VOICE} ")
+    wanted, null = ids_of(f"{RAW_VOICE} {RAW}"), ids_of(f"{RAW_VOICE} ")
     assert set(passes) == {(wanted, "audio_to_video"), (null, "off"), (null, "both")}
 
 
 @pytest.mark.usefixtures("any_length")
 def test_otherwise_the_network_reads_prepared_texts_and_no_null_pass_runs_both_ways(studio, sound, passes):
     sample_voice(studio, sound, "Task", False)
-    wanted, null = ids_of('Hi three "fish" Café two  "moon" '), ids_of(studio, 'Hi three "fish" ')
+    wanted, null = ids_of('Hi three "fish" Café two  "moon" '), ids_of('Hi three "fish" ')
     assert set(passes) == {(wanted, "audio_to_video"), (null, "off"), (null, "audio_to_video")}
 
 

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from tests.nodes.graphs import GUIDANCE, Graph
 from tools.comfy_client import PromptInterruptedError
 from tools.contact_sheet import read_clip
+from uniavgen_core.bundled.bundled_files import BUNDLED_MODEL
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def test_ksampler_runs_with_and_without_the_guidance_patch(pictures_of):
 
 
 def test_a_wan_lora_changes_the_clip(pictures_of, server, pack):
-    weights = load_file(pack.nodes.host.model.model_choices.BUNDLED_MODEL)
+    weights = load_file(BUNDLED_MODEL)
     key = "blocks.0.self_attn.q"
     rows, columns = weights[f"{key}.weight"].shape
     lora = {

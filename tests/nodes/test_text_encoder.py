@@ -24,6 +24,7 @@ from tests.nodes.encoders import (
     write_released,
 )
 from tests.nodes.studio import notices_of
+from uniavgen_core.bundled.bundled_files import BUNDLED_MODEL, BUNDLED_VIDEO_CODEC
 from uniavgen_core.bundled.hashed_captions import hashed_features
 from uniavgen_core.text.caption_cleaning import clean_caption
 
@@ -330,10 +331,9 @@ def test_a_pickle_cut_short_is_named_with_its_size(load, models, network, spiece
 def test_all_four_loaders_find_their_part_in_the_release_as_downloaded(pack, load, models, network, spiece, studio):
     folder = models / "diffusion_models" / "UniAVGen"
     write_released(folder, network, spiece)
-    bundled = pack.nodes.host.model.model_choices
-    torch.save(load_file(bundled.BUNDLED_VIDEO_CODEC), folder / "Wan2.2_VAE.pth")
-    weights = load_file(bundled.BUNDLED_MODEL)
-    with safe_open(bundled.BUNDLED_MODEL, "pt") as file:
+    torch.save(load_file(BUNDLED_VIDEO_CODEC), folder / "Wan2.2_VAE.pth")
+    weights = load_file(BUNDLED_MODEL)
+    with safe_open(BUNDLED_MODEL, "pt") as file:
         save_file(weights, folder / "diffusion_pytorch_model.safetensors", file.metadata())
     (folder / "code2wav_bigvgan_model").mkdir()
     save_file({"a": torch.zeros(1)}, folder / "code2wav_bigvgan_model" / "model.safetensors")

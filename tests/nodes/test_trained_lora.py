@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from toon.clips.clip import make_clip
+from uniavgen_core.bundled.bundled_files import BUNDLED_MODEL, BUNDLED_VIDEO_CODEC
 from uniavgen_core.bundled.hashed_captions import hashed_features
 from uniavgen_core.bundled.video_codec import VideoCodec
 from uniavgen_core.checkpoint.load_weights import load_model
@@ -59,9 +60,7 @@ class Toon:
 @pytest.fixture(scope="module")
 def toons(pack):
     codec = VideoCodec()
-    codec.load_state_dict(
-        {n: value.float() for n, value in load_file(pack.nodes.host.model.model_choices.BUNDLED_VIDEO_CODEC).items()}
-    )
+    codec.load_state_dict({n: value.float() for n, value in load_file(BUNDLED_VIDEO_CODEC).items()})
     return [Toon(pack, codec.eval(), seed) for seed in (1, 2)]
 
 
@@ -99,7 +98,7 @@ def relative(got, want):
 def test_the_stock_loader_gives_the_trained_network(pack, toons, stock_loader, caplog, name):
     import comfy.model_management
 
-    (loader, folder), path = stock_loader, pack.nodes.host.model.model_choices.BUNDLED_MODEL
+    (loader, folder), path = stock_loader, BUNDLED_MODEL
     model, losses = trained(path, toons, PLANS[name])
     assert losses[-1] < losses[0]
     save_lora(model, folder / f"{name}.safetensors", PLANS[name])
