@@ -22,7 +22,7 @@ GUIDED = GuidanceConfig(video_scale=2.0, audio_scale=3.0, share=0.5, skipped_lay
 
 
 @pytest.fixture(scope="module")
-def files(studio, tmp_path_factory):
+def files(tmp_path_factory):
     """Files of the bundled model's branches."""
     folder = tmp_path_factory.mktemp("branches")
     paths = {branch: folder / f"{branch.value}.safetensors" for branch in BRANCHES}

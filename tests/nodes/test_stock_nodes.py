@@ -85,7 +85,7 @@ def test_ksampler_runs_with_and_without_the_guidance_patch(pictures_of):
     assert differ(*pictures)  # cfg 1 would hide a patch that does nothing
 
 
-def test_a_wan_lora_changes_the_clip(pictures_of, server, pack):
+def test_a_wan_lora_changes_the_clip(pictures_of, server):
     weights = load_file(BUNDLED_MODEL)
     key = "blocks.0.self_attn.q"
     rows, columns = weights[f"{key}.weight"].shape
