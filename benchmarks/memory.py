@@ -23,7 +23,7 @@ from uniavgen_core.config import RELEASED, ModelConfig
 from uniavgen_core.layers.backend import TORCH
 from uniavgen_core.model.joint import JointModel
 from uniavgen_core.shapes import LATENT_CHANNELS, SPATIAL_FACTOR, AVShape
-from uniavgen_core.training.tracing import COUNTED
+from uniavgen_core.training.memory_trace import COUNTED
 
 from .flops import VIDEO_FRAMES, Pass, run_pass
 from .peak import LAYERS, cut, pass_peak

@@ -13,7 +13,7 @@ from uniavgen_core.config import ModelConfig
 from uniavgen_core.layers.backend import Backend
 from uniavgen_core.model.joint import JointModel
 from uniavgen_core.shapes import AVShape
-from uniavgen_core.training.tracing import COUNTED
+from uniavgen_core.training.memory_trace import COUNTED
 
 from .flops import Pass, run_pass
 

@@ -27,7 +27,7 @@ from uniavgen_core.config import RELEASED, ModelConfig
 from uniavgen_core.model.alignment import context_groups
 from uniavgen_core.model.joint import JointModel
 from uniavgen_core.shapes import AVShape
-from uniavgen_core.training.tracing import COUNTED
+from uniavgen_core.training.memory_trace import COUNTED
 
 from .cpu import run_video
 from .cuda import PASSES, STEPS, step_of

@@ -12,7 +12,7 @@ from benchmarks.roofline import count, passes_of, with_kernels
 from uniavgen_core.config import RELEASED
 from uniavgen_core.model.alignment import context_groups
 from uniavgen_core.shapes import AVShape
-from uniavgen_core.training.tracing import COUNTED
+from uniavgen_core.training.memory_trace import COUNTED
 
 X, Y, Z = (torch.zeros(6, 8) for _ in range(3))
 NUMBERS = 48

@@ -1,24 +1,23 @@
-"""Memory and time of a training run before it starts: weights and activations are counted, speed is assumed.
+"""Estimate of a training run's memory and time before it starts.
 
-What is counted comes from ``tracing``, which runs the network on tensors without memory. Not counted: what the
-libraries take for themselves, buffers of single operations, the loss, and the reading of data.
+Memory and arithmetic are counted by ``memory_trace``, which runs the network on tensors without memory; the speed of
+the device is assumed. Memory of libraries, workspaces of single operations, loss and data loading are not counted.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-
-from torch import nn
+from dataclasses import dataclass, field
+from functools import partial
 
 from ..config import RELEASED, Interaction, ModelConfig
 from ..layers.backend import Backend
 from ..model.joint import JointModel
 from ..shapes import AVShape
 from .lora import LoraPlan, add_lora
-from .tracing import COUNTED, DeepTrace, Inputs, trace
+from .memory_trace import COUNTED, DeepTrace, Inputs, trace
 
 GIGA, TERA = 1e9, 1e12
 FLOAT, ADAM, MUON = 4, 8, 4
-"""Bytes of a weight, its gradient or its average, and of what each optimiser keeps of it."""
+"""Bytes per weight: of itself, its gradient or its average, and of the state of each optimiser."""
 VOICE_FRAMES = 330
 """Mel frames of the longest reference voice of the tasks: three seconds and its silence."""
 AUDIO_BRANCH = (
@@ -29,19 +28,19 @@ AUDIO_BRANCH = (
     "time_projection_audio.",
     "head_audio.",
 )
-"""Starts of the names that the first stage trains."""
+"""Prefixes of the names of the weights that the first stage trains."""
 UNITS_GATHERED = 2
-"""Layers of a sharded network whose weights are whole at once: one that computes, and the next."""
+"""Layers of a sharded network that are gathered at once: the one that computes and the next."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """What a run computes on.
+    """Accelerator that a run computes on.
 
     Attributes:
-        name: Its name.
-        peak: Dense bfloat16 operations per second, in tera.
-        memory: Bytes, in giga.
+        name: Name of the device.
+        peak: Dense bfloat16 teraflop per second.
+        memory: Memory in GB.
         share: Share of the peak that training is expected to reach (MFU); an assumption unless measured.
     """
 
@@ -71,12 +70,12 @@ DEVICES = {
 
 @dataclass(frozen=True)
 class RunSize:
-    """What decides how much memory and time a run takes.
+    """Settings of a run that decide its memory and time.
 
     Attributes:
-        model: The network's configuration.
+        model: Configuration of the network.
         shape: Size of a clip.
-        stage: Of the paper's three: 1 the audio branch, 2 both, 3 the five tasks (the longest of them is taken).
+        stage: Stage of the paper: 1 audio branch, 2 both branches, 3 the five tasks (the longest sequence is taken).
         batch: Examples in a step, over all devices.
         devices: Number of devices.
         accumulation: Parts that a device computes in turn before a step.
@@ -86,7 +85,7 @@ class RunSize:
         averaged: Whether an average of the weights is kept (EMA).
         muon: Whether the blocks' matrices are trained by Muon and not by AdamW.
         lora: Adapters that are trained in place of the weights; None for the weights.
-        backend: Where attention comes from.
+        backend: Source of layers and attention.
 
     Raises:
         ValueError: If the batch does not divide among devices and parts, or there is no such stage.
@@ -118,7 +117,7 @@ class RunSize:
 
     @property
     def at_once(self) -> int:
-        """Examples that a device computes at once."""
+        """Number of examples that a device computes at once."""
         return self.batch // (self.devices * self.accumulation)
 
 
@@ -129,17 +128,17 @@ class Estimate:
     Attributes:
         weights: Weights, trained and frozen.
         gradients: Their gradients.
-        optimizer: What the optimiser keeps.
+        optimizer: State of the optimiser.
         average: Averaged weights.
-        exchange: Buffers of what devices exchange: gradients in buckets, or layers gathered from shards.
+        exchange: Communication buffers: gradient buckets, or layers gathered from shards.
         copies: Weights in bfloat16 for matrix products.
-        activations: What the forward pass keeps for the backward pass.
+        activations: Activations kept for the backward pass.
         trained: Number of trained weights.
         operations: Floating point operations of one step, on all devices.
-        recomputing: Those among them that are done again.
+        recomputing: Part of them that is recomputation.
         tokens: Video and audio tokens of one step.
-        seconds: Time of one step at the device's assumed speed; None where that is not known.
-        device: The device; None for one that is not known.
+        seconds: Time of one step at the device's assumed speed; None for an unknown device.
+        device: The device; None if it is unknown.
     """
 
     weights: float
@@ -164,21 +163,21 @@ class Estimate:
 
     @property
     def total(self) -> float:
-        """All memory of one device, bytes: at most this, since not all parts are there at once."""
+        """Upper bound of one device's memory in bytes; not all parts are in memory at the same time."""
         return sum(self.memory.values())
 
     @property
     def fits(self) -> bool | None:
-        """Whether it fits the device, a tenth left for what is not counted; None where that is not known."""
+        """Whether the run fits, with a tenth of the memory left for what is not counted; None for an unknown device."""
         return None if self.device is None else self.total <= 0.9 * GIGA * self.device.memory
 
 
 def estimate(run: RunSize, device: Device | None = None) -> Estimate:
-    """Estimate memory and time.
+    """Estimate memory and time of a run.
 
     Args:
         run: The run.
-        device: What it runs on; None where the speed is not known.
+        device: The device it runs on; None if it is unknown.
 
     Raises:
         ImportError: If adapters are to be trained and peft is not installed.
@@ -195,7 +194,7 @@ def estimate(run: RunSize, device: Device | None = None) -> Estimate:
         gradients=FLOAT * whole.trained / shards,
         optimizer=(ADAM * whole.trained - (ADAM - MUON) * whole.muon * run.muon) / shards,
         average=FLOAT * whole.trained * run.averaged / shards,
-        exchange=_exchanged(run, traced),
+        exchange=_exchange_buffers(run, traced),
         copies=copies,
         activations=activations,
         trained=round(whole.trained),
@@ -208,7 +207,7 @@ def estimate(run: RunSize, device: Device | None = None) -> Estimate:
 
 
 def _kept(run: RunSize, traced: DeepTrace) -> tuple[float, float]:
-    """Bytes of weights' copies and of activations that one pass keeps."""
+    """Bytes of bfloat16 copies of weights and of activations that one pass keeps."""
     whole, layers, layer = traced.whole, traced.layers, traced.layer
     if not run.recomputed:
         return whole.copies, whole.kept
@@ -218,8 +217,8 @@ def _kept(run: RunSize, traced: DeepTrace) -> tuple[float, float]:
     return copies, around + whole.streams + layer.kept
 
 
-def _exchanged(run: RunSize, traced: DeepTrace) -> float:
-    """Bytes of buffers for the other devices."""
+def _exchange_buffers(run: RunSize, traced: DeepTrace) -> float:
+    """Bytes of communication buffers."""
     if run.devices == 1:
         return 0.0
     if not run.sharded:
@@ -243,28 +242,20 @@ def _tokens(run: RunSize) -> int:
     return run.batch * (video + inputs.mel_frames + inputs.voice_frames)
 
 
-def _prepare(run: RunSize) -> Callable[[JointModel], None]:
-    def prepare(model: JointModel) -> None:
-        if run.lora is not None:
-            _add_adapters(model, run.lora)
-        elif run.stage == 1:
-            _freeze(model)
-
-    return prepare
+def _prepare(run: RunSize) -> Callable[[JointModel], None] | None:
+    """Choose the function that leaves only the run's trained weights in training; None where all weights are."""
+    if run.lora is not None:
+        return partial(add_lora, plan=run.lora)
+    return _train_audio_branch if run.stage == 1 else None
 
 
-def _add_adapters(model: JointModel, plan: LoraPlan) -> None:
-    """Add adapters; a network cut down to no interaction has none there."""
-    add_lora(model, replace(plan, interactions=plan.interactions and len(model.a2v_blocks) > 0))
-
-
-def _freeze(model: nn.Module) -> None:
+def _train_audio_branch(model: JointModel) -> None:
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.startswith(AUDIO_BRANCH))
 
 
 def table(estimated: Estimate) -> str:
-    """The estimate as lines of text."""
+    """Format the estimate as lines of text."""
     lines = [f"{'memory of one device':28}{'GB':>10}"]
     lines += [f"  {name:26}{size / GIGA:10.2f}" for name, size in estimated.memory.items() if size]
     device = estimated.device

@@ -15,7 +15,7 @@ from uniavgen_core.layers.token_chunks import by_parts, spans
 from uniavgen_core.model import branch
 from uniavgen_core.model import mixed_attention as mixture
 from uniavgen_core.shapes import AVShape
-from uniavgen_core.training.tracing import COUNTED
+from uniavgen_core.training.memory_trace import COUNTED
 
 WHOLE = Backend(repeatable=lambda *_: False)
 MEGA = 1e6

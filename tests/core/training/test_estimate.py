@@ -21,8 +21,8 @@ from uniavgen_core.training.cli import estimate_command as command
 from uniavgen_core.training.estimate import AUDIO_BRANCH, DEVICES, Device, RunSize, table
 from uniavgen_core.training.gradient_checkpointing import RecomputedModel
 from uniavgen_core.training.lora import LoraBranch, LoraPlan, add_lora
+from uniavgen_core.training.memory_trace import Inputs, trace
 from uniavgen_core.training.optimizer import OptimizerConfig, make_optimizers
-from uniavgen_core.training.tracing import Inputs, trace
 
 SMALL = replace(TOON, video=BranchConfig(96, 384, 4), audio=BranchConfig(64, 256, 4), num_layers=4, num_interactions=2)
 SHAPE = AVShape(96, 96, 17)

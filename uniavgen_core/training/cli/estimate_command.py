@@ -60,10 +60,10 @@ def main(arguments: list[str]) -> int:
 
 
 def run_of(options: Namespace) -> RunSize:
-    """What the command line asks about.
+    """Build the run that the command line describes.
 
     Raises:
-        ValueError: If a size cannot be.
+        ValueError: If a size is malformed or impossible.
     """
     width, cross, height = options.size.partition("x")
     if not (cross and width.isdecimal() and height.isdecimal()):
@@ -88,13 +88,13 @@ def run_of(options: Namespace) -> RunSize:
 
 
 def device_of(options: Namespace) -> Device | None:
-    """The device, with the share of its peak that was given."""
+    """Choose the device, with the given share of its peak."""
     device = DEVICES.get(options.device)
     return replace(device, share=options.mfu) if device and options.mfu is not None else device
 
 
 def report(result: Estimate) -> dict:
-    """The estimate as plain values; bytes and seconds."""
+    """Convert the estimate to plain values in bytes and seconds."""
     return {**to_dict(result), "total": result.total, "fits": result.fits}
 
 

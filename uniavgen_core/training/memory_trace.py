@@ -1,7 +1,7 @@
-"""What one forward and backward pass keeps in memory and computes, found by running it on tensors without memory.
+"""Memory and arithmetic of one forward and backward pass, found by running it on tensors without memory.
 
-Layers are alike, so three networks of one or two layers tell what any number of layers needs.
-Dimension key: B batch, T video latents, H and W latent rows and columns, S mel frames.
+torch's ``FlopCounterMode`` counts the arithmetic. Layers are alike, so three shallow networks are run and the figures
+of the whole network follow from their differences.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from einops import rearrange
-from torch import Tensor, nn
+from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -21,13 +21,16 @@ from ..model.alignment_tables import Geometry
 from ..model.joint import Conditions, JointModel, JointState
 from .optimizer import split_parameters
 
-CHARACTERS = 80
-"""Of a transcript; they cost next to nothing."""
+TRANSCRIPT_LENGTH = 80
+"""Characters of a transcript; they cost next to nothing."""
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, options: Any = None) -> Tensor:
-    """Multi-head attention by the operator whose arithmetic is counted and that keeps no scores; computes nothing.
+def flash_attention(
+    q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, options: Any = None
+) -> Tensor:
+    """Multi-head attention by the flash kernel, for tensors without memory.
 
+    torch counts the arithmetic of this kernel, and it keeps no scores; it is otherwise chosen only on a device.
     Arguments and result are those of ``layers.backend.attend``; the mask is left out.
     """
     del mask, options
@@ -35,30 +38,22 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = No
     return rearrange(torch.ops.aten._scaled_dot_product_flash_attention(q, k, v)[0], "b h n d -> b n (h d)")
 
 
-COUNTED = Backend(attention=attend)
-
-
-ALONE = ((1, 0), (2, 0), (1, 1))
-"""Layers and interactions of three networks that tell what a layer and an interaction need."""
-AFTER_EXCHANGE = ((1, 1), (2, 1), (3, 2))
-"""The same where streams are bfloat16 up to the first interaction, whose masks are float32, and float32 after it."""
-AMONG_OTHERS = ((2, 1), (3, 1), (4, 2))
-"""The same where weights are frozen: there a layer keeps more if gradients flow through it to the ones before."""
+COUNTED = Backend(attention=flash_attention)
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What a pass needs; all numbers grow linearly with layers and interactions.
+    """Figures of one pass; all grow linearly with layers and interactions.
 
     Attributes:
-        trained: Weights in training, count.
-        frozen: Other weights, bytes.
-        muon: Trained weights of which the optimiser keeps one number and not two, count.
-        copies: Weights in the dtype of matrix products, bytes.
-        kept: Activations that the backward pass needs, bytes.
-        streams: What lies between layers, bytes.
+        trained: Number of trained weights.
+        frozen: Bytes of frozen weights.
+        muon: Number of trained weights that Muon trains.
+        copies: Bytes of weights cast to bfloat16 for matrix products.
+        kept: Bytes of activations that the backward pass needs.
+        streams: Bytes of the tensors between layers.
         forward: Floating point operations of the forward pass.
-        backward: The same of the backward pass.
+        backward: Floating point operations of the backward pass.
     """
 
     trained: float = 0
@@ -71,19 +66,19 @@ class Trace:
     backward: float = 0
 
     def plus(self, other: "Trace", times: float = 1) -> "Trace":
-        """Add ``times`` another one."""
+        """Add another trace ``times`` times."""
         names = [field.name for field in fields(self)]
         return Trace(**{name: getattr(self, name) + times * getattr(other, name) for name in names})
 
 
 @dataclass(frozen=True)
 class DeepTrace:
-    """What a pass of the whole network needs, and the largest part of it that one layer does.
+    """Figures of a pass of the whole network, and of the layers in it.
 
     Attributes:
-        whole: Of all layers and what is around them.
-        layers: Of all layers.
-        layer: Of one layer with its interaction.
+        whole: All layers and everything around them.
+        layers: All layers.
+        layer: One layer with its interaction.
     """
 
     whole: Trace
@@ -93,10 +88,10 @@ class DeepTrace:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Sizes of what enters the network.
+    """Sizes of the network's inputs.
 
     Attributes:
-        batch: Clips.
+        batch: Number of clips.
         video: Latent frames, rows and columns.
         mel_frames: Mel frames of the clip.
         image: Whether there is a reference image.
@@ -113,10 +108,10 @@ class Inputs:
 
 
 class TracedModel(JointModel):
-    """The joint network on tensors without memory, noting what lies between its layers.
+    """The joint network, noting the tensors between its layers.
 
     Attributes:
-        streams: Storage of every tensor between layers, to bytes.
+        streams: Bytes of every storage between layers, by storage.
     """
 
     def __init__(self, config: ModelConfig, backend: Backend = COUNTED) -> None:
@@ -132,116 +127,102 @@ class TracedModel(JointModel):
         if video.is_meta:
             return super()._geometry(video, audio)
         sizes = torch.Size(video.shape), torch.Size(audio.shape)
-        with unset_fake_temporarily():  # the tables are made from numbers, which tensors without memory do not have
+        with unset_fake_temporarily():  # building the tables reads values, which fake tensors do not have
             return super()._geometry(*(torch.empty(1, device="cpu").expand(size) for size in sizes))
 
 
 def trace(
     config: ModelConfig,
     inputs: Inputs,
-    prepare: Callable[[JointModel], None],
+    prepare: Callable[[JointModel], None] | None,
     half: bool,
     backend: Backend = COUNTED,
 ) -> DeepTrace:
     """Trace a pass of a network of any depth.
 
     Args:
-        config: The network's.
-        inputs: Sizes.
-        prepare: Freezes weights, adds adapters.
+        config: Configuration of the network.
+        inputs: Sizes of its inputs.
+        prepare: Freezes weights or adds adapters; None where every weight is trained.
         half: Whether matrix products run in bfloat16.
-        backend: Where layers and attention come from.
+        backend: Source of layers and attention.
     """
-    depths = _depths(config, prepare, half)
+    # Layers before the first interaction keep other dtypes, and layers before the first trained weight keep less, so
+    # only layers behind those are added.
+    first, met = 1 if prepare is None else 2, min(1, config.num_interactions)
     plain, deeper, crossing = (
         _trace_once(replace(config, num_layers=layers, num_interactions=modules), inputs, prepare, half, backend)
-        for layers, modules in depths
+        for layers, modules in ((first, met), (first + 1, met), (first + 2, 2 * met))
     )
-    (first, met), _, (last, _) = depths
     layer = deeper.plus(plain, -1)
-    exchange = crossing.plus(plain, -1).plus(layer, first - last)
+    exchange = crossing.plus(plain, -1).plus(layer, -2)
     modules = sum(config.interaction_of(number) is not None for number in range(config.num_layers))
     layers = Trace().plus(layer, config.num_layers).plus(exchange, modules)
     whole = plain.plus(layer, config.num_layers - first).plus(exchange, modules - met)
-    return DeepTrace(whole, layers, layer.plus(exchange) if modules else layer)
-
-
-def _depths(config: ModelConfig, prepare: Callable[[JointModel], None], half: bool) -> tuple[tuple[int, int], ...]:
-    """Layers and interactions of the networks that are traced."""
-    if any(not weight.requires_grad for weight in _skeleton(config, prepare)):
-        return AMONG_OTHERS
-    return AFTER_EXCHANGE if half and config.num_interactions else ALONE
-
-
-def _skeleton(config: ModelConfig, prepare: Callable[[JointModel], None]) -> list[nn.Parameter]:
-    """Weights, without memory, of the shallowest network that has every kind of them."""
-    with torch.device("meta"):
-        model = JointModel(replace(config, num_layers=1, num_interactions=1))
-        prepare(model)
-    return list(model.parameters())
+    return DeepTrace(whole, layers, layer.plus(exchange))
 
 
 def _trace_once(
-    config: ModelConfig, inputs: Inputs, prepare: Callable[[JointModel], None], half: bool, backend: Backend
+    config: ModelConfig, inputs: Inputs, prepare: Callable[[JointModel], None] | None, half: bool, backend: Backend
 ) -> Trace:
-    """Run a pass of a shallow network on tensors without memory."""
+    """Run a pass of a shallow network."""
     with torch.device("meta"):
         model = TracedModel(config, backend)
-        prepare(model)
-    with _nowhere(half):
-        if half:
-            _place(model)
+        if prepare is not None:
+            prepare(model)
+    with _without_memory(half) as device:
+        model.to_empty(device=device)
         kept, copies, shapes = {}, {}, {tuple(value.shape) for value in model.parameters() if value.ndim > 1}
         own = {storage_of(parameter) for parameter in model.parameters()}
 
+        # Not torch's MemTracker: it counts bfloat16 copies of weights as activations, and it is several times slower.
         def keep(tensor: Tensor) -> Tensor:
             key = storage_of(tensor)
             if key not in own:
                 (copies if _is_copy(tensor, shapes) else kept)[key] = tensor.untyped_storage().nbytes()
             return tensor
 
-        forward, backward = FlopCounterMode(display=False), FlopCounterMode(display=False)
-        casting = torch.autocast("cpu", torch.bfloat16, enabled=half)
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), casting, forward:
-            loss = _loss(model, inputs)
-        with backward:
+        with FlopCounterMode(display=False) as counter:
+            casting = torch.autocast("cpu", torch.bfloat16, enabled=half)
+            with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), casting:
+                loss = _loss(model, inputs)
+            forward = counter.get_total_flops()
             loss.backward()
-        matrices = set(split_parameters(model)[0])
-        trained = [(name, value.numel()) for name, value in model.named_parameters() if value.requires_grad]
+        muon = split_parameters(model)[0]
         return Trace(
-            trained=sum(count for _, count in trained),
+            trained=sum(value.numel() for value in model.parameters() if value.requires_grad),
             frozen=sum(value.nbytes for value in model.parameters() if not value.requires_grad),
-            muon=sum(count for name, count in trained if name in matrices),
+            muon=sum(model.get_parameter(name).numel() for name in muon),
             copies=sum(copies.values()),
             kept=sum(kept.values()),
             streams=sum(size for key, size in model.streams.items() if key not in own),
-            forward=forward.get_total_flops(),
-            backward=backward.get_total_flops(),
+            forward=forward,
+            backward=counter.get_total_flops() - forward,
         )
 
 
 def _loss(model: JointModel, inputs: Inputs) -> Tensor:
-    """A loss that reaches every output of a joint pass."""
+    """Loss that depends on every output of a joint pass."""
     text, count = model.config.text, inputs.batch
     video = torch.zeros(count, model.config.latent_channels, *inputs.video)
     audio = torch.zeros(count, inputs.mel_frames, model.config.mel_bins)
     voice = torch.zeros(count, inputs.voice_frames, model.config.mel_bins)
     conditions = Conditions(
         caption=torch.zeros(count, text.caption_length, text.caption_dim),
-        speech_ids=torch.zeros(count, CHARACTERS, dtype=torch.long),
-        speech_lengths=torch.full((count,), CHARACTERS),
+        speech_ids=torch.zeros(count, TRANSCRIPT_LENGTH, dtype=torch.long),
+        speech_lengths=torch.full((count,), TRANSCRIPT_LENGTH),
         reference_image=video[:, :, :1] if inputs.image else None,
         reference_audio=voice if inputs.voice_frames else None,
         interaction=inputs.interaction,
     )
     times = torch.zeros(count, inputs.video[0]), torch.zeros(count, inputs.mel_frames)
     output = model(video, audio, times, conditions, tuple(time.bool() for time in times))
-    loss = output.video.float().square().mean() + output.audio.float().square().mean()
-    return loss + output.face_masks.float().square().mean() if output.face_masks.numel() else loss
+    outputs = (output.video, output.audio, output.face_masks)
+    return sum(tensor.float().square().mean() for tensor in outputs if tensor.numel())
 
 
 def storage_of(tensor: Tensor) -> int:
-    """What tells a tensor's memory from another's while both live."""
+    """Key of a tensor's memory, the same for all its views, while it lives."""
     return tensor.untyped_storage()._cdata
 
 
@@ -249,18 +230,11 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
     """Yield every tensor in nested dataclasses and tuples."""
     if torch.is_tensor(value):
         yield value
-    elif isinstance(value, tuple):
+    elif is_dataclass(value):
+        value = tuple(getattr(value, field.name) for field in fields(value))
+    if isinstance(value, tuple):
         for item in value:
             yield from tensors_in(item)
-    elif is_dataclass(value):
-        yield from tensors_in(tuple(getattr(value, field.name) for field in fields(value)))
-
-
-def _place(model: nn.Module) -> None:
-    """Put weights that were made on the meta device on a CPU that is not there."""
-    for module in model.modules():
-        for name, value in module.named_parameters(recurse=False):
-            setattr(module, name, nn.Parameter(torch.empty(value.shape, dtype=value.dtype), value.requires_grad))
 
 
 def _is_copy(tensor: Tensor, shapes: set[tuple[int, ...]]) -> bool:
@@ -274,7 +248,8 @@ def _is_copy(tensor: Tensor, shapes: set[tuple[int, ...]]) -> bool:
 
 
 @contextmanager
-def _nowhere(half: bool) -> Iterator[None]:
-    """Make tensors without memory: on the meta device, or as if on a CPU, which is slower, but there they are cast."""
-    with FakeTensorMode(allow_non_fake_inputs=True) if half else nullcontext(), torch.device("cpu" if half else "meta"):
-        yield
+def _without_memory(half: bool) -> Iterator[str]:
+    """Make tensors without memory on the meta device, or slower fake CPU tensors for autocast, which skips meta."""
+    device = "cpu" if half else "meta"
+    with FakeTensorMode(allow_non_fake_inputs=True) if half else nullcontext(), torch.device(device):
+        yield device
