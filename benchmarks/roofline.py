@@ -42,6 +42,7 @@ GATHERS = ("index", "index_select", "embedding")
 """Operators that read of their first argument only as much as they return."""
 
 
+# torch's RuntimeEstimator asks for a CUDA device and takes the speeds of that one; here any card can be asked about.
 class Roofline(TorchDispatchMode):
     """Adds up what operators calculate and move, by kind of operator.
 
