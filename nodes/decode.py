@@ -8,7 +8,7 @@ from ..uniavgen_core.media.audio.sound import Sound
 from ..uniavgen_core.shapes import SAMPLE_RATE
 from .host.media.codec_sockets import (
     audio_codec_input,
-    links_fault,
+    links_error,
     require_audio_codec,
     require_video_codec,
     video_codec_input,
@@ -57,7 +57,7 @@ class Decode(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, input_types: dict) -> bool | str:
-        return links_fault(cls, input_types) or True
+        return links_error(cls, input_types) or True
 
     @classmethod
     def execute(

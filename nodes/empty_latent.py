@@ -10,7 +10,7 @@ from .host.sampling.joint_latent import empty_latent
 SHORTEST, LONGEST = 5 / FPS, 120.0
 
 
-def size_fault(width: int, height: int, seconds: float) -> str | None:
+def size_error(width: int, height: int, seconds: float) -> str | None:
     """What is wrong with the size of a clip, in words for the user; None if nothing is."""
     for name, side in (("width", width), ("height", height)):
         if not SMALLEST <= side <= LARGEST:
@@ -55,11 +55,11 @@ class EmptyLatent(io.ComfyNode):
         cls, width: int | None = None, height: int | None = None, seconds: float | None = None
     ) -> bool | str:
         linked = None in (width, height, seconds)
-        return linked or size_fault(width, height, seconds) or True
+        return linked or size_error(width, height, seconds) or True
 
     @classmethod
     def execute(cls, width: int, height: int, seconds: float, batch_size: int = 1) -> io.NodeOutput:
-        fault = size_fault(width, height, seconds)  # linked values are known only now
+        fault = size_error(width, height, seconds)  # linked values are known only now
         if fault:
             raise ValueError(fault)
         shape = AVShape.from_seconds(width, height, seconds)

@@ -16,13 +16,13 @@ from ..uniavgen_core.media.faces.face_tracks import (
 )
 from .host.conditioning.face_inputs import (
     RGB,
-    FramesOfFaces,
+    FacesPerFrame,
     boxes_of,
     faces_of_boxes,
     faces_of_landmarks,
     faces_of_masks,
-    find_in_images,
-    find_with_mediapipe,
+    find_faces_in_images,
+    find_faces_with_mediapipe,
     rgb_pictures,
 )
 from .host.notices import with_notices
@@ -174,7 +174,7 @@ class FindFaces(io.ComfyNode):
         return with_notices(notices, torch.from_numpy(masks), boxes_of(tracks, len(pictures)))
 
 
-def find(pictures: torch.Tensor, source: dict) -> FramesOfFaces:
+def find(pictures: torch.Tensor, source: dict) -> FacesPerFrame:
     """Faces of every picture (F, H, W, 3), from what the widget says.
 
     Raises:
@@ -183,14 +183,16 @@ def find(pictures: torch.Tensor, source: dict) -> FramesOfFaces:
     """
     kind, frames, size = source["source"], len(pictures), tuple(pictures.shape[1:3])
     if kind == MEDIAPIPE:
-        return find_with_mediapipe(pictures, source["face_detection_model"], source["confidence"], source["reach"])
+        return find_faces_with_mediapipe(
+            pictures, source["face_detection_model"], source["confidence"], source["reach"]
+        )
     if kind == LANDMARKS:
         return faces_of_landmarks(source["face_landmarks"], frames, size)
     if kind == BOXES:
         return faces_of_boxes(source["bboxes"], frames)
     if kind == MASK:
         return faces_of_masks(source["mask"], frames, size)
-    return find_in_images(pictures, FaceDetector(source["confidence"]).find)
+    return find_faces_in_images(pictures, FaceDetector(source["confidence"]).find)
 
 
 def chosen(tracks: list[Track], number: int) -> list[Track]:

@@ -6,7 +6,7 @@ from ..uniavgen_core.config import Interaction
 from ..uniavgen_core.media.time_spans import parse_spans
 from .host.conditioning.pass_settings import has_speech, set_pass, set_speech
 from .host.conditioning.spoken_texts import NO_SOUND_WORDS
-from .host.media.codec_sockets import links_fault, require_video_codec, video_codec_input
+from .host.media.codec_sockets import links_error, require_video_codec, video_codec_input
 from .host.media.source_media import GivenType
 from .host.notices import with_notices
 from .host.tasks.keep_spans import Kept, interaction_of, keep_spans
@@ -14,7 +14,7 @@ from .host.tasks.keep_spans import Kept, interaction_of, keep_spans
 SPANS = 'Seconds, such as "0-1.5, 3-4", "2-" (to the end) or "all"; empty for nothing.'
 
 
-def spans_fault(*spans: str) -> str | None:
+def spans_error(*spans: str) -> str | None:
     """What is wrong with spans a user typed; None if nothing is."""
     try:
         for text in spans:
@@ -72,7 +72,7 @@ class Keep(io.ComfyNode):
         cls, video_spans: str | None = None, audio_spans: str | None = None, input_types: dict | None = None
     ) -> bool | str:
         spans = [spans for spans in (video_spans, audio_spans) if spans is not None]
-        return links_fault(cls, input_types or {}) or spans_fault(*spans) or True
+        return links_error(cls, input_types or {}) or spans_error(*spans) or True
 
     @classmethod
     def execute(

@@ -12,7 +12,7 @@ from .host.media.codec_sockets import AudioCodecType, VideoCodecType, codec_outp
 from .host.media.codecs import WAN_FILES, AudioCodec, load_video_codec
 from .host.media.vocoder_loader import find_vocoder, load_vocoder, vocoder_choices
 from .host.model.load_model import load_uniavgen
-from .host.model.model_choices import BUNDLED, choices, path_of
+from .host.model.model_choices import BUNDLED, model_choices, path_of_choice
 from .host.notices import with_notices
 
 GRIFFIN_LIM = "Griffin-Lim (no file)"
@@ -38,7 +38,7 @@ class LoadModel(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "model_name",
-                    options=choices("diffusion_models", True),
+                    options=model_choices("diffusion_models", True),
                     tooltip="Joint model file, or one of its branches alone.",
                 ),
                 io.Combo.Input(
@@ -54,7 +54,7 @@ class LoadModel(io.ComfyNode):
 
     @classmethod
     def execute(cls, model_name: str, weight_dtype: str = "default") -> io.NodeOutput:
-        path = path_of("diffusion_models", model_name, BUNDLED_MODEL)
+        path = path_of_choice("diffusion_models", model_name, BUNDLED_MODEL)
         notices: list[str] = []
         model = load_uniavgen(path, dict(DTYPES[weight_dtype]), on_notice=notices.append)
         return with_notices(notices, model)
@@ -74,7 +74,7 @@ class LoadTextEncoder(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "text_encoder",
-                    options=choices("text_encoders"),
+                    options=model_choices("text_encoders"),
                     tooltip=f"umT5-xxl for the released model: the release's {RELEASED_FILE}, or ComfyUI's "
                     f"{COMFYUI_FILE}.",
                 )
@@ -87,7 +87,7 @@ class LoadTextEncoder(io.ComfyNode):
         if text_encoder == BUNDLED:
             return io.NodeOutput(bundled_clip())
         notices: list[str] = []
-        clip = load_text_encoder(path_of("text_encoders", text_encoder), notices.append)
+        clip = load_text_encoder(path_of_choice("text_encoders", text_encoder), notices.append)
         return with_notices(notices, clip)
 
 
@@ -105,7 +105,7 @@ class LoadVideoCodec(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "video_codec",
-                    options=choices("vae"),
+                    options=model_choices("vae"),
                     tooltip=f"Wan2.2 VAE for the released model: {WAN_FILES}.",
                 )
             ],
@@ -114,7 +114,7 @@ class LoadVideoCodec(io.ComfyNode):
 
     @classmethod
     def execute(cls, video_codec: str) -> io.NodeOutput:
-        return io.NodeOutput(load_video_codec(path_of("vae", video_codec, BUNDLED_VIDEO_CODEC)))
+        return io.NodeOutput(load_video_codec(path_of_choice("vae", video_codec, BUNDLED_VIDEO_CODEC)))
 
 
 class LoadAudioCodec(io.ComfyNode):

@@ -14,27 +14,35 @@ from ..uniavgen_core.config import GuidanceConfig
 from ..uniavgen_core.shapes import FPS, SAMPLE_RATE
 from ..uniavgen_core.text.transcript import prepare_transcript
 from .empty_latent import LONGEST, SHORTEST
-from .host.conditioning.spoken_texts import VOICE_TEXT, field_fault, prepare_voice_text, transcript_fault
+from .host.conditioning.spoken_texts import VOICE_TEXT, field_error, prepare_voice_text, transcript_error
 from .host.long_video.segment_store import Segment, SegmentStore, key_of
 from .host.long_video.segments import LongPlan, LongVideo, join, plan_segments
-from .host.media.batch_notices import only_the_first
+from .host.media.batch_notices import batch_notices
 from .host.media.codec_sockets import (
     audio_codec_input,
-    links_fault,
+    links_error,
     require_audio_codec,
     require_video_codec,
     video_codec_input,
 )
-from .host.media.drawn_pictures import notices_of_picture
-from .host.model.load_model import identity_of, require_uniavgen
-from .host.model.training_range import SEGMENTS, notices_of_clip, without_notices
+from .host.media.drawn_pictures import photograph_notices
+from .host.model.load_model import model_identity, require_uniavgen
+from .host.model.training_range import SEGMENTS, training_range_notices, without_notices
 from .host.notices import announce, show_progress, with_notices
 from .host.sampling.guided_sampling import make_guider
-from .host.sampling.live_preview import DEFAULT_EVERY, Show
+from .host.sampling.live_preview import DEFAULT_EVERY, PreviewSettings
 from .host.sampling.run_sampler import run_sampler
 from .host.tasks.task_scene import Scene
 from .host.tasks.task_setup import IMAGE, Prepared
-from .samplers import CUSTOM, Sampling, chosen_sampling, guidance_config, guidance_inputs, preset_input, schedule_inputs
+from .samplers import (
+    CUSTOM,
+    SamplerSettings,
+    choose_sampler,
+    guidance_config,
+    guidance_inputs,
+    preset_input,
+    schedule_inputs,
+)
 from .size_input import chosen_size, size_input
 
 AS_NEEDED, FULL = "as the text needs", "full segments"
@@ -111,8 +119,8 @@ class LongVideoNode(io.ComfyNode):
         voice_text: str | None = None,
     ) -> bool | str:
         del size  # ComfyUI hands over what a group's name stands for
-        fault = None if script is None else transcript_fault(script, field="script")
-        return links_fault(cls, input_types or {}) or fault or field_fault(VOICE_TEXT, voice_text) or True
+        fault = None if script is None else transcript_error(script, field="script")
+        return links_error(cls, input_types or {}) or fault or field_error(VOICE_TEXT, voice_text) or True
 
     @classmethod
     def execute(
@@ -122,7 +130,7 @@ class LongVideoNode(io.ComfyNode):
         require_uniavgen(model)
         require_video_codec(video_codec)
         require_audio_codec(audio_codec)
-        fault = transcript_fault(script, field="script")  # a linked script is known only now
+        fault = transcript_error(script, field="script")  # a linked script is known only now
         if fault:
             raise ValueError(fault)
         scene = Scene(positive, negative, video_codec, chosen_size(size, segment_seconds))
@@ -134,15 +142,15 @@ class LongVideoNode(io.ComfyNode):
         long = LongVideo(scene, image, plan, text)
         said = prepare_voice_text("" if voice is None else voice_text)
         long.voice = None if voice is None else (voice, said.text)
-        config, how = guidance_config(**guidance), chosen_sampling(preset, steps, shift, "euler")
+        config, how = guidance_config(**guidance), choose_sampler(preset, steps, shift, "euler")
         key = key_of(
-            identity_of(model), positive, negative, image, voice, voice_text, *scene.size.pixels, scene.size.fit,
+            model_identity(model), positive, negative, image, voice, voice_text, *scene.size.pixels, scene.size.fit,
             segment_seconds, keep_seconds, length, seed, how.sampler_name, how.sigmas, repr(config),
             audio_codec.identity, CONTENT,
         )  # fmt: skip
         store = SegmentStore(Path(folder_paths.get_output_directory()) / FOLDER, key)
         lengths = [plan.video_frames(number, text) for number in range(len(texts))]
-        about_image = [*cropped, *only_the_first(image, IMAGE), *notices_of_picture(video_codec, image)]
+        about_image = [*cropped, *batch_notices(image, IMAGE), *photograph_notices(video_codec, image)]
         for notice in (*about_image, *untrained(model, lengths, scene.size.pixels)):
             announce(notice)
         sample = SegmentSampler(without_notices(model), config, how, texts)
@@ -167,14 +175,14 @@ class SegmentSampler:
 
     model: ModelPatcher
     guidance: GuidanceConfig
-    how: Sampling
+    how: SamplerSettings
     texts: Sequence[str]
 
     def __call__(self, task: Prepared, seed: int, number: int) -> dict:
         """Sample segment ``number``, from 0; returns its LATENT."""
         guider = make_guider(self.model, task.scene.positive, task.scene.negative, self.guidance)
         steps, count = len(self.how.sigmas) - 1, len(self.texts)
-        show = Show(DEFAULT_EVERY, number * steps, count * steps, number + 1, count)
+        show = PreviewSettings(DEFAULT_EVERY, number * steps, count * steps, number + 1, count)
         show_progress(f"Segment {number + 1} of {count}: {self.texts[number]}")
         sampler = comfy.samplers.sampler_object(self.how.sampler_name)
         return run_sampler(guider, sampler, self.how.sigmas, task.latent, seed, show)
@@ -183,7 +191,7 @@ class SegmentSampler:
 def untrained(model: ModelPatcher, frames: list[int], size: tuple[int, int]) -> list[str]:
     """Notices about segments of these lengths, video frames, once for all of them."""
     clips = model.model.model_config.clips
-    notices = [notices_of_clip(clips, length, size, SEGMENTS) for length in (max(frames), min(frames))]
+    notices = [training_range_notices(clips, length, size, SEGMENTS) for length in (max(frames), min(frames))]
     return list(dict.fromkeys(notice for both in notices for notice in both))
 
 

@@ -11,12 +11,12 @@ from ..uniavgen_core.diffusion.sampling_presets import PRESETS
 from ..uniavgen_core.diffusion.schedule import release_sigmas
 from .host.notices import with_notices
 from .host.sampling.guided_sampling import make_guider, patch_guidance
-from .host.sampling.live_preview import DEFAULT_EVERY, Show
+from .host.sampling.live_preview import DEFAULT_EVERY, PreviewSettings
 from .host.sampling.preset_sigmas import preset_sigmas
 from .host.sampling.run_sampler import run_sampler
 
 CUSTOM = "custom"
-AFTER = {"text guidance (release)": True, "no guidance (paper)": False}
+AFTER_SHARE = {"text guidance (release)": True, "no guidance (paper)": False}
 
 
 def guidance_inputs() -> list[io.Input]:
@@ -48,7 +48,7 @@ def guidance_inputs() -> list[io.Input]:
             tooltip="Share of the steps, from the start, guided by switching the interaction of picture and sound off.",
         ),
         io.Combo.Input(
-            "afterwards", options=list(AFTER), advanced=True, tooltip="What guides the steps after that share."
+            "afterwards", options=list(AFTER_SHARE), advanced=True, tooltip="What guides the steps after that share."
         ),
         io.Int.Input(
             "skipped_layer",
@@ -65,7 +65,7 @@ def guidance_config(
     video_guidance: float, audio_guidance: float, share: float, afterwards: str, skipped_layer: int
 ) -> GuidanceConfig:
     """Read the widgets of ``guidance_inputs``."""
-    return GuidanceConfig(video_guidance, audio_guidance, share, AFTER[afterwards], skipped_layer or None)
+    return GuidanceConfig(video_guidance, audio_guidance, share, AFTER_SHARE[afterwards], skipped_layer or None)
 
 
 def schedule_inputs() -> list[io.Input]:
@@ -97,7 +97,7 @@ def preset_input(replaces: str) -> io.Input:
 
 
 @dataclass(frozen=True)
-class Sampling:
+class SamplerSettings:
     """How a node samples.
 
     Attributes:
@@ -111,13 +111,13 @@ class Sampling:
     notices: list[str]
 
 
-def chosen_sampling(preset: str, steps: int, shift: float, sampler_name: str) -> Sampling:
+def choose_sampler(preset: str, steps: int, shift: float, sampler_name: str) -> SamplerSettings:
     """What a preset stands for, or for ``CUSTOM`` what the widgets say."""
     chosen = PRESETS.get(preset)
     if chosen is None:
-        return Sampling(sampler_name, release_sigmas(steps, shift), [])
+        return SamplerSettings(sampler_name, release_sigmas(steps, shift), [])
     notice = f"Sampled with the preset '{preset}': {chosen.in_words}."
-    return Sampling(chosen.sampler, preset_sigmas(chosen), [notice])
+    return SamplerSettings(chosen.sampler, preset_sigmas(chosen), [notice])
 
 
 class Sampler(io.ComfyNode):
@@ -174,9 +174,9 @@ class Sampler(io.ComfyNode):
         **guidance,
     ) -> io.NodeOutput:
         guider = make_guider(model, positive, negative, guidance_config(**guidance))
-        how = chosen_sampling(preset, steps, shift, sampler_name)
+        how = choose_sampler(preset, steps, shift, sampler_name)
         sampler = comfy.samplers.sampler_object(how.sampler_name)
-        sampled = run_sampler(guider, sampler, how.sigmas, latent, seed, Show(audio_preview_every))
+        sampled = run_sampler(guider, sampler, how.sigmas, latent, seed, PreviewSettings(audio_preview_every))
         return with_notices(how.notices, sampled)
 
 

@@ -3,7 +3,7 @@
 from comfy_api.latest import io
 
 from ..uniavgen_core.shapes import SIZE_MULTIPLE
-from .empty_latent import LARGEST, SHORTEST, SMALLEST, size_fault
+from .empty_latent import LARGEST, SHORTEST, SMALLEST, size_error
 from .host.media.clip_size import AS_THE_PICTURE, CROP, FREE, PROPORTIONS, STRETCH, ClipSize
 
 
@@ -54,7 +54,7 @@ def chosen_size(size: dict, seconds: float = SHORTEST) -> ClipSize:
     values = {"kind" if name == "size" else name: value for name, value in size.items()}
     chosen = ClipSize(**values)
     width, height = chosen.pixels if chosen.kind == FREE else (SMALLEST, SMALLEST)
-    fault = size_fault(width, height, seconds)
+    fault = size_error(width, height, seconds)
     if fault:
         raise ValueError(fault)
     return chosen

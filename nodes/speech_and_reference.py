@@ -5,11 +5,11 @@ from comfy_api.latest import io
 from ..uniavgen_core.shapes import SPATIAL_FACTOR
 from ..uniavgen_core.text.transcript import prepare_transcript
 from .host.conditioning.pass_settings import REFERENCE_IMAGE_KEY, set_speech, set_values
-from .host.conditioning.spoken_texts import transcript_fault
-from .host.media.batch_notices import only_the_first
-from .host.media.clip_size import CROP, STRETCH, crop_notices, size_of
-from .host.media.codec_sockets import links_fault, require_video_codec, video_codec_input
-from .host.media.drawn_pictures import notices_of_picture
+from .host.conditioning.spoken_texts import transcript_error
+from .host.media.batch_notices import batch_notices
+from .host.media.clip_size import CROP, STRETCH, crop_notices, picture_size
+from .host.media.codec_sockets import links_error, require_video_codec, video_codec_input
+from .host.media.drawn_pictures import photograph_notices
 from .host.media.picture_latents import encode_pictures
 from .host.notices import with_notices
 from .host.sampling.joint_latent import keep_first_latent, split
@@ -48,11 +48,11 @@ class SpeechText(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, transcript: str | None = None, spell_out: bool | None = True) -> bool | str:
         linked = transcript is None
-        return linked or transcript_fault(transcript, spell_out is True) or True
+        return linked or transcript_error(transcript, spell_out is True) or True
 
     @classmethod
     def execute(cls, conditioning: list, transcript: str, spell_out: bool = True) -> io.NodeOutput:
-        fault = transcript_fault(transcript, spell_out)  # a linked transcript is known only now
+        fault = transcript_error(transcript, spell_out)  # a linked transcript is known only now
         if fault:
             raise ValueError(fault)
         prepared = prepare_transcript(transcript, spell_out)
@@ -91,7 +91,7 @@ class ReferenceImage(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, input_types: dict) -> bool | str:
-        return links_fault(cls, input_types) or True
+        return links_error(cls, input_types) or True
 
     @classmethod
     def execute(cls, positive: list, negative: list, video_codec, image, latent: dict, fit: str) -> io.NodeOutput:
@@ -102,9 +102,9 @@ class ReferenceImage(io.ComfyNode):
         values = {REFERENCE_IMAGE_KEY: clean}
         remedy = f"To keep all of it, give the latent the image's proportions, or choose the fit '{STRETCH}'."
         notices = [
-            *only_the_first(image, "the image"),
-            *crop_notices("the image", size_of(image), size, fit, remedy),
-            *notices_of_picture(video_codec, image),
+            *batch_notices(image, "the image"),
+            *crop_notices("the image", picture_size(image), size, fit, remedy),
+            *photograph_notices(video_codec, image),
         ]
         return with_notices(
             notices, set_values(positive, values), set_values(negative, values), keep_first_latent(latent, clean)

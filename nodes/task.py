@@ -5,11 +5,11 @@ from collections.abc import Callable
 from comfy_api.latest import io
 
 from .empty_latent import LONGEST, SHORTEST
-from .host.conditioning.pass_settings import unprepared
+from .host.conditioning.pass_settings import with_original_transcripts
 from .host.conditioning.spoken_texts import WITHOUT_WORDS
-from .host.media.batch_notices import only_the_first
-from .host.media.codec_sockets import links_fault, require_video_codec, video_codec_input
-from .host.media.drawn_pictures import notices_of_picture
+from .host.media.batch_notices import batch_notices
+from .host.media.codec_sockets import links_error, require_video_codec, video_codec_input
+from .host.media.drawn_pictures import photograph_notices
 from .host.media.source_media import GivenType
 from .host.notices import with_notices
 from .host.tasks.task_scene import Scene
@@ -176,17 +176,17 @@ class Task(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, input_types: dict, size: dict | None = None, task: dict | None = None) -> bool | str:
         del size, task  # ComfyUI hands over what a group's name stands for
-        return links_fault(cls, input_types) or True
+        return links_error(cls, input_types) or True
 
     @classmethod
     def execute(
         cls, positive, negative, video_codec, size: dict, task: dict, as_released: bool = False
     ) -> io.NodeOutput:
         require_video_codec(video_codec)
-        positive = unprepared(positive) if as_released else positive
+        positive = with_original_transcripts(positive) if as_released else positive
         chosen = chosen_size(size, task.get("seconds", SHORTEST))
         prepared = TASKS[task["task"]](Scene(positive, negative, video_codec, chosen, as_released), task)
         scene, image = prepared.scene, task.get("image")
         seen = prepared.given.source.frames if image is None and prepared.given.source else image
-        notices = [*prepared.notices, *only_the_first(image, "the image"), *notices_of_picture(video_codec, seen)]
+        notices = [*prepared.notices, *batch_notices(image, "the image"), *photograph_notices(video_codec, seen)]
         return with_notices(notices, scene.positive, scene.negative, prepared.latent, prepared.given)

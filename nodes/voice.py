@@ -3,8 +3,14 @@
 from comfy_api.latest import io
 
 from ..uniavgen_core.config import Interaction
-from .host.conditioning.pass_settings import REFERENCE_VOICE_KEY, set_pass, set_speech, set_values, unprepared
-from .host.conditioning.spoken_texts import VOICE_TEXT, field_fault, prepare_voice_text
+from .host.conditioning.pass_settings import (
+    REFERENCE_VOICE_KEY,
+    set_pass,
+    set_speech,
+    set_values,
+    with_original_transcripts,
+)
+from .host.conditioning.spoken_texts import VOICE_TEXT, field_error, prepare_voice_text
 from .host.notices import with_notices
 from .host.tasks.task_setup import NO_VOICE, voice_mel
 
@@ -47,11 +53,11 @@ class ReferenceVoice(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, voice_text: str | None = None) -> bool | str:
-        return field_fault(VOICE_TEXT, voice_text) or True
+        return field_error(VOICE_TEXT, voice_text) or True
 
     @classmethod
     def execute(cls, positive, negative, voice=None, voice_text: str = "", as_released: bool = False) -> io.NodeOutput:
-        positive = unprepared(positive) if as_released else positive
+        positive = with_original_transcripts(positive) if as_released else positive
         if voice is None:
             return with_notices([NO_VOICE], positive, negative)
         said = prepare_voice_text(voice_text, as_released)

@@ -112,7 +112,9 @@ def denoised():
 
 
 def listener_of(preview, every):
-    return preview.module.Listener(preview.module.Show(every), preview.module.comfy.latent_formats.Wan22())
+    return preview.module.SoundPreviews(
+        preview.module.PreviewSettings(every), preview.module.comfy.latent_formats.Wan22()
+    )
 
 
 def wait(listener):
@@ -134,7 +136,7 @@ def test_a_preview_is_made_every_so_many_steps_but_not_at_the_last(preview, deno
 
 def test_a_sampler_never_waits_for_a_preview(preview, denoised, monkeypatch):
     gate, begun = threading.Event(), []
-    monkeypatch.setattr(preview.module, "describe", lambda *_: begun.append(gate.wait(60)) or {})
+    monkeypatch.setattr(preview.module, "preview_message", lambda *_: begun.append(gate.wait(60)) or {})
     listener = listener_of(preview, 1)
     for step in range(5):
         listener.step(step, denoised, 10)
@@ -147,14 +149,14 @@ def test_a_sampler_never_waits_for_a_preview(preview, denoised, monkeypatch):
 
 
 def test_the_result_is_sent_though_a_step_is_still_being_made_and_that_step_is_not(preview, denoised, monkeypatch):
-    gate, describe = threading.Event(), preview.module.describe
+    gate, describe = threading.Event(), preview.module.preview_message
 
     def slow_for_steps(*parts):
         if parts[-1] is preview.module.ROUGH:
             gate.wait(60)
         return describe(*parts)
 
-    monkeypatch.setattr(preview.module, "describe", slow_for_steps)
+    monkeypatch.setattr(preview.module, "preview_message", slow_for_steps)
     listener = listener_of(preview, 1)
     listener.step(0, denoised, 10)
     worker = listener._worker
@@ -167,7 +169,7 @@ def test_the_result_is_sent_though_a_step_is_still_being_made_and_that_step_is_n
 
 def test_nothing_is_sent_after_a_sampling_that_was_stopped(preview, denoised, monkeypatch):
     gate = threading.Event()
-    monkeypatch.setattr(preview.module, "describe", lambda *_: gate.wait(60) and {})
+    monkeypatch.setattr(preview.module, "preview_message", lambda *_: gate.wait(60) and {})
     listener = listener_of(preview, 1)
     listener.step(0, denoised, 10)
     listener.stop()
@@ -203,7 +205,7 @@ def test_without_a_server_or_a_running_node_nothing_is_made(preview, denoised, m
 def test_the_preview_is_the_clips_sound(preview):
     clip = make_clip(3)
     mel = normalize_mel(log_mel(torch.from_numpy(clip.waveform)))
-    message = preview.module.describe(
+    message = preview.module.preview_message(
         torch.zeros(1, 48, 9, 2, 2), mel.T[None, None], preview.module.comfy.latent_formats.Wan22()
     )
     samples, _ = sound_of(message)
@@ -220,7 +222,7 @@ def test_the_shown_picture_moves_on_at_every_step_and_is_never_the_reference(pre
         lambda *_: lambda step, x0, _, total: shown.append((step, x0.unbind()[0].unique().tolist(), total)),
     )
     model = types.SimpleNamespace(model=types.SimpleNamespace(latent_format=None))
-    with preview.module.live_previews(model, 4, preview.module.Show(0, 10, 20)) as (on_step, _):
+    with preview.module.live_previews(model, 4, preview.module.PreviewSettings(0, 10, 20)) as (on_step, _):
         for step in range(4):
             on_step(step, denoised, denoised, 4)
     assert shown == [(10, [1.0], 20), (11, [2.0], 20), (12, [3.0], 20), (13, [1.0], 20)]

@@ -59,7 +59,7 @@ def velocities_of_the_host(pack, path, **options):
     host = pack.nodes.host.conditioning.pass_settings
     times = (torch.full((1, 3), 700.0), torch.full((1, 40), 700.0))
     with torch.inference_mode():
-        said = host.Pass((host.Speech(TEXT),))
+        said = host.PassSettings((host.Speech(TEXT),))
         got = patcher.model.diffusion_model([video, audio[:, None]], times, caption, uniavgen=said)
     return patcher, got[0], got[1][:, 0]
 
@@ -69,7 +69,9 @@ def velocities_of_the_core(pack, file):
     model.load_state_dict({name: value.float() for name, value in file.tensors()})
     video, audio, caption = inputs()
     fields = pack.nodes.host.conditioning.speech_fields.speech_fields(
-        pack.nodes.host.conditioning.pass_settings.Pass((pack.nodes.host.conditioning.pass_settings.Speech(TEXT),)),
+        pack.nodes.host.conditioning.pass_settings.PassSettings(
+            (pack.nodes.host.conditioning.pass_settings.Speech(TEXT),)
+        ),
         CONFIG.text,
         0,
         1,
@@ -165,8 +167,8 @@ def test_the_loader_offers_gguf_files_and_loads_them(pack, packed, monkeypatch):
     known["diffusion_models"] = ([str(packed.parent)], folder_paths.supported_pt_extensions)
     monkeypatch.setattr(folder_paths, "folder_names_and_paths", known)
     monkeypatch.setattr(folder_paths, "filename_list_cache", {})
-    assert packed.name in pack.nodes.host.model.model_choices.choices("diffusion_models", gguf=True)
-    assert packed.name not in pack.nodes.host.model.model_choices.choices("diffusion_models")
+    assert packed.name in pack.nodes.host.model.model_choices.model_choices("diffusion_models", gguf=True)
+    assert packed.name not in pack.nodes.host.model.model_choices.model_choices("diffusion_models")
     assert pack.nodes.loaders.LoadModel.execute(packed.name).args[0].model.diffusion_model.config.video.dim == 256
 
 

@@ -68,7 +68,7 @@ def test_masks_follow_the_spans_in_seconds(studio, clip):
 )
 def test_a_side_that_is_kept_whole_takes_no_update(studio, clip, video_spans, audio_spans, expected):
     positive = keep(studio, video_spans, audio_spans, video=clip[2])[0]
-    assert studio.nodes.host.conditioning.pass_settings.pass_of(positive[0][1]).interaction.value == expected
+    assert studio.nodes.host.conditioning.pass_settings.pass_settings_of(positive[0][1]).interaction.value == expected
 
 
 def test_a_sound_of_its_own_takes_the_place_of_the_videos(studio, clip):

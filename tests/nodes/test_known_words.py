@@ -77,11 +77,11 @@ def test_a_files_metadata_says_what_its_model_knows(known_text_of_file):
 def test_a_model_that_reads_any_text_says_nothing_of_words(studio, golden_model):
     assert golden_model.model.known_text is None
     words = studio.nodes.host.conditioning.known_words
-    speech = studio.nodes.host.conditioning.pass_settings.Pass(
+    speech = studio.nodes.host.conditioning.pass_settings.PassSettings(
         (studio.nodes.host.conditioning.pass_settings.Speech("good morning", "x" * 200),)
     )
     entries = [{studio.nodes.host.conditioning.pass_settings.KEY: speech}]
-    assert words.words_notice(None, entries) is None
+    assert words.unknown_words_notice(None, entries) is None
     assert words.without_long_voice_texts(None, entries) == (entries, None)
 
 

@@ -65,7 +65,7 @@ def velocities(pack, golden_runs):
     run = golden_runs.info["float32"]["AVG"]
     inputs = {name: golden_runs.seeded(*spec) for name, spec in run["inputs"].items()}
     host = pack.nodes.host.conditioning.pass_settings
-    said = host.Pass((host.Speech(golden_runs.info["meta"]["texts"]["main"]),))
+    said = host.PassSettings((host.Speech(golden_runs.info["meta"]["texts"]["main"]),))
     video, audio = inputs["noise_video"], inputs["noise_audio"]
     times = (torch.full((1, video.shape[2]), 900.0), torch.full((1, audio.shape[1]), 900.0))
 
@@ -108,7 +108,7 @@ def test_a_loaded_folder_holds_every_weight_of_every_shard(load, release, weight
 
 def test_the_loader_offers_folders_of_this_model_and_no_others(pack, models):
     write_shards(models / "sub" / "Wan", {f"blocks.{i}.ffn.0.weight": torch.zeros(2) for i in range(3)}, None)
-    choices = pack.nodes.host.model.model_choices.choices("diffusion_models")
+    choices = pack.nodes.host.model.model_choices.model_choices("diffusion_models")
     assert [name for name in choices if name.endswith("(folder)")] == [OFFERED]
     assert str(Path("UniAVGen", shard_name(1))) in choices
 
@@ -119,7 +119,7 @@ def test_a_folder_is_offered_without_its_index_and_under_its_path(pack, choose, 
     (models / "deep").mkdir()
     (models / "moved").rename(models / "deep" / "moved")
     folder_paths.filename_list_cache.clear()
-    assert "deep/moved/ (folder)" in pack.nodes.host.model.model_choices.choices("diffusion_models")
+    assert "deep/moved/ (folder)" in pack.nodes.host.model.model_choices.model_choices("diffusion_models")
     assert choose("deep/moved/ (folder)").model.diffusion_model.config.num_layers > 0
 
 
@@ -296,7 +296,7 @@ def test_layers_are_loaded_in_the_files_order_and_let_go_one_by_one(pack):
     tensors = {name: torch.full(shapes[name], float(number)) for number, name in enumerate(names)}
     want = {name: tensor.clone() for name, tensor in tensors.items()}
     references = [weakref.ref(tensor) for tensor in tensors.values()]
-    pack.nodes.host.model.fill_weights.fill(network, tensors, assign=False)
+    pack.nodes.host.model.fill_weights.fill_weights(network, tensors, assign=False)
     assert tensors == {}
     assert held == [(2, 8), (0, 6), (3, 4), (1, 2)], "what is in the network is held on to, or the order is another"
     assert all(torch.equal(tensor, want[name]) for name, tensor in network.state_dict().items())
@@ -307,19 +307,19 @@ def test_an_assigned_weight_is_the_files_own_memory(pack):
     network.head, network.padding = torch.nn.Linear(2, 2), torch.nn.Parameter(torch.zeros(3))
     tensors = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
     pointers = {name: tensor.data_ptr() for name, tensor in tensors.items()}
-    pack.nodes.host.model.fill_weights.fill(network, tensors, assign=True)
+    pack.nodes.host.model.fill_weights.fill_weights(network, tensors, assign=True)
     assert {name: tensor.data_ptr() for name, tensor in network.state_dict().items()} == pointers
 
 
 def test_a_model_is_told_from_another_by_every_shard(pack, load, release):
-    identity_of = pack.nodes.host.model.load_model.identity_of
+    model_identity = pack.nodes.host.model.load_model.model_identity
     model = load(release)
-    first = identity_of(model)
-    assert first == identity_of(load(release / shard_name(1)))
+    first = model_identity(model)
+    assert first == model_identity(load(release / shard_name(1)))
     assert len(json.dumps(first)) > 3 * len(shard_name(1))
     shard = release / shard_name(3)
     shard.write_bytes(shard.read_bytes() + b" ")
-    assert identity_of(model) != first
+    assert model_identity(model) != first
 
 
 def test_a_folder_can_be_loaded_again_from_what_the_patcher_keeps(load, release, weights):

@@ -56,7 +56,7 @@ def test_no_bundled_portrait_is_taken_for_a_photograph(studio):
             portrait = opened.convert("RGB")
         wide.paste(portrait, (32, 32))
         for form in (portrait.crop((10, 6, 122, 118)), as_jpeg(portrait), wide):
-            error = studio.nodes.host.media.drawn_pictures.strangeness(studio.video_codec, tensor(form))
+            error = studio.nodes.host.media.drawn_pictures.photograph_score(studio.video_codec, tensor(form))
             strangest[path.stem] = max(error, strangest.get(path.stem, 0.0))
     assert len(strangest) == 24
     assert max(strangest.values()) < 0.95
@@ -98,4 +98,4 @@ def test_the_reference_image_node_and_long_video_name_it_too(studio, caplog, mon
 
 def test_nothing_is_said_with_the_codec_of_the_released_model(pack):
     codec = object.__new__(pack.nodes.host.media.codecs.NormalisedVideoCodec)
-    assert pack.nodes.host.media.drawn_pictures.notices_of_picture(codec, tensor(photo("astronaut"))) == []
+    assert pack.nodes.host.media.drawn_pictures.photograph_notices(codec, tensor(photo("astronaut"))) == []

@@ -17,7 +17,7 @@ AS_THE_PICTURE = {"size": "as the picture", "short_side": 0}
 def uninspected(studio, monkeypatch):
     """Codecs that record do not decode, which telling photographs from drawings needs."""
     for module in (studio.nodes.task, studio.nodes.speech_and_reference, studio.nodes.long_video):
-        monkeypatch.setattr(module, "notices_of_picture", lambda *_: [])
+        monkeypatch.setattr(module, "photograph_notices", lambda *_: [])
 
 
 def task(studio, codec, name="speak", size=AS_THE_PICTURE, **inputs):

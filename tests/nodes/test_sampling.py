@@ -36,7 +36,7 @@ def guidance(run):
 def conditionings(pack, golden_runs, inputs):
     """Positive and negative CONDITIONING of the run."""
     conditions = pack.nodes.host.conditioning.pass_settings
-    said = {conditions.KEY: conditions.Pass((conditions.Speech(golden_runs.info["meta"]["texts"]["main"]),))}
+    said = {conditions.KEY: conditions.PassSettings((conditions.Speech(golden_runs.info["meta"]["texts"]["main"]),))}
     image = {conditions.REFERENCE_IMAGE_KEY: inputs["ref_image"]}
     return [[inputs["caption"], said | image]], [[inputs["neg_caption"], {}]]
 

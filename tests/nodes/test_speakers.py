@@ -35,7 +35,7 @@ def test_every_speaker_has_a_track_a_transcript_and_a_mask(studio, latent):
     keys = studio.nodes.host.conditioning.pass_settings
     one, two = speaker(studio, "hello", 0, 0.5, mask=left), speaker(studio, "moon", 0.5, mask=right)
     positive, _, joint = together(studio, latent, one, two)
-    run = keys.pass_of(positive[0][1])
+    run = keys.pass_settings_of(positive[0][1])
     assert [(speech.text, speech.start) for speech in run.speeches] == [("hello", 0), ("moon", 0.5)]
     masks = positive[0][1][keys.FACE_MASK_KEY]
     assert masks.shape == (1, 2, 5, 4, 4)

@@ -17,7 +17,7 @@ def sound(studio):
 
 
 def speech_of(studio, output):
-    return studio.nodes.host.conditioning.pass_settings.pass_of(output.args[0][0][1]).speeches[0]
+    return studio.nodes.host.conditioning.pass_settings.pass_settings_of(output.args[0][0][1]).speeches[0]
 
 
 def follow(studio, sound, transcript, sound_text="", length=WHOLE, **more):
@@ -70,9 +70,9 @@ def long_video_voice(studio, sound, monkeypatch):
     from tests.nodes.test_long import long_video
 
     output = long_video(studio, "red moon", voice=sound, voice_text=WRITTEN)
-    return studio.nodes.host.conditioning.pass_settings.pass_of(seen[0][0][1]).speeches[0].voice_text, notices_of(
-        output
-    )
+    return studio.nodes.host.conditioning.pass_settings.pass_settings_of(seen[0][0][1]).speeches[
+        0
+    ].voice_text, notices_of(output)
 
 
 def said_of(studio, sound, case):

@@ -19,7 +19,7 @@ def speech(studio):
 
 
 def pass_of(studio, positive):
-    return studio.nodes.host.conditioning.pass_settings.pass_of(positive[0][1])
+    return studio.nodes.host.conditioning.pass_settings.pass_settings_of(positive[0][1])
 
 
 def test_a_given_sound_comes_back_sample_for_sample_at_its_own_rate(studio, speech):

@@ -18,7 +18,7 @@ def conditionings(pack, runs, case):
     speech = keys.Speech(texts["main"]) if voice is None else keys.Speech(texts["target"], texts["ref"])
     interaction, late = (pack.uniavgen_core.config.Interaction(x.interaction.value) for x in (case.cond, case.null))
     values = {
-        keys.KEY: keys.Pass((speech,), interaction, late_null=late),
+        keys.KEY: keys.PassSettings((speech,), interaction, late_null=late),
         keys.REFERENCE_IMAGE_KEY: case.cond.reference_image,
     }
     if voice is not None:

@@ -134,7 +134,7 @@ def test_other_tasks_are_told_of_their_length_what_to_do_about_it(studio, told, 
 
 def test_the_release_is_told_of_its_own_length_and_sizes(pack):
     trained = pack.nodes.host.model.training_range
-    seconds_of = lambda frames, *size: trained.notices_of_clip(RELEASED_CLIPS, frames, size, trained.SPEECH)  # noqa: E731
+    seconds_of = lambda frames, *size: trained.training_range_notices(RELEASED_CLIPS, frames, size, trained.SPEECH)  # noqa: E731
     assert seconds_of(81, 1024, 736) == []
     assert len(seconds_of(85, 704, 704)) == 2
     assert "The released model was trained on clips of 5.06 s" in seconds_of(85, 736, 736)[0]
@@ -142,5 +142,5 @@ def test_the_release_is_told_of_its_own_length_and_sizes(pack):
 
 def test_of_a_model_whose_training_is_not_known_nothing_is_said(pack):
     trained = pack.nodes.host.model.training_range
-    assert trained.notices_of_clip(None, 500, (32, 32), trained.SPEECH) == []
-    assert trained.notices_of_clip(TrainedOn(17, 49), 33, (32, 32), trained.SPEECH) == []
+    assert trained.training_range_notices(None, 500, (32, 32), trained.SPEECH) == []
+    assert trained.training_range_notices(TrainedOn(17, 49), 33, (32, 32), trained.SPEECH) == []

@@ -38,7 +38,9 @@ class Toon:
         self.velocity = [of_noise - of_clean for of_clean, of_noise in zip(clean, noise, strict=True)]
         self.times = tuple(torch.full((1, n), 1000 * SIGMA) for n in (clean[0].shape[2], clean[1].shape[1]))
         self.caption = hashed_features(clip.caption, dim=64)[None]
-        self.run = host.conditioning.pass_settings.Pass((host.conditioning.pass_settings.Speech(clip.transcript),))
+        self.run = host.conditioning.pass_settings.PassSettings(
+            (host.conditioning.pass_settings.Speech(clip.transcript),)
+        )
         self.speech = host.conditioning.speech_fields.speech_fields
 
     def here(self, model):

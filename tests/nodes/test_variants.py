@@ -35,7 +35,7 @@ def run_hosted(pack, hosted, clip, options):
             clip.times,
             clip.conditions.caption,
             transformer_options=options,
-            uniavgen=pack.nodes.host.conditioning.pass_settings.Pass(),
+            uniavgen=pack.nodes.host.conditioning.pass_settings.PassSettings(),
             reference_image=clip.conditions.reference_image,
         )
 

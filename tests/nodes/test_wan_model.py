@@ -198,7 +198,7 @@ def test_wans_own_folder_of_shards_is_offered_and_is_the_single_file(pack, wan_f
     monkeypatch.setattr(folder_paths, "folder_names_and_paths", known)
     monkeypatch.setattr(folder_paths, "filename_list_cache", {})
     (name,) = [
-        one for one in pack.nodes.host.model.model_choices.choices("diffusion_models") if one.endswith("(folder)")
+        one for one in pack.nodes.host.model.model_choices.model_choices("diffusion_models") if one.endswith("(folder)")
     ]
     got = pack.nodes.loaders.LoadModel.execute(name).args[0].model.diffusion_model.state_dict()
     want = load_file(wan_file)

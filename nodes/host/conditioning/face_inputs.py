@@ -29,7 +29,7 @@ from ..sampling.guided_sampling import OUTER_SAMPLE, WRAPPER
 from ..sampling.joint_latent import split
 
 RGB = 3
-FramesOfFaces = list[list[Face]]
+FacesPerFrame = list[list[Face]]
 
 
 def rgb_pictures(images: Tensor) -> Tensor:
@@ -43,7 +43,7 @@ def rgb_pictures(images: Tensor) -> Tensor:
     return images[..., :RGB] if images.shape[-1] >= RGB else images[..., :1].expand(-1, -1, -1, RGB)
 
 
-def find_in_images(images: Tensor, find: Callable[[np.ndarray], list[Face]]) -> FramesOfFaces:
+def find_faces_in_images(images: Tensor, find: Callable[[np.ndarray], list[Face]]) -> FacesPerFrame:
     """Find the faces of every image (F, H, W, 3), with progress and interrupt."""
     progress = comfy.utils.ProgressBar(len(images))
     frames = []
@@ -54,7 +54,7 @@ def find_in_images(images: Tensor, find: Callable[[np.ndarray], list[Face]]) -> 
     return frames
 
 
-def find_with_mediapipe(images: Tensor, model: Any, confidence: float, reach: str) -> FramesOfFaces:
+def find_faces_with_mediapipe(images: Tensor, model: Any, confidence: float, reach: str) -> FacesPerFrame:
     """Find the faces of every image (F, H, W, 3) with a model of 'Load Face Detection Model (MediaPipe)'.
 
     Args:
@@ -63,14 +63,16 @@ def find_with_mediapipe(images: Tensor, model: Any, confidence: float, reach: st
         confidence: Faces the model is less sure of are left out, in [0, 1].
         reach: "short" for faces near the camera, "full" for smaller ones too.
     """
-    return find_in_images(images, lambda picture: _read_faces(model.detect_batch([picture], 0, confidence, reach)[0]))
+    return find_faces_in_images(
+        images, lambda picture: _read_faces(model.detect_batch([picture], 0, confidence, reach)[0])
+    )
 
 
 def _eight_bits(image: Tensor) -> np.ndarray:
     return (torch.nan_to_num(image.float()).clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
 
 
-def faces_of_landmarks(landmarks: dict, num_frames: int, size: tuple[int, int]) -> FramesOfFaces:
+def faces_of_landmarks(landmarks: dict, num_frames: int, size: tuple[int, int]) -> FacesPerFrame:
     """Faces of ComfyUI's FACE_LANDMARKS for ``num_frames`` images of a size (H, W).
 
     Raises:
@@ -94,7 +96,7 @@ def _read_faces(faces: Sequence[dict], scale: np.ndarray | float = 1.0) -> list[
     ]
 
 
-def faces_of_boxes(boxes: Any, num_frames: int) -> FramesOfFaces:
+def faces_of_boxes(boxes: Any, num_frames: int) -> FacesPerFrame:
     """Faces of ComfyUI's BOUNDING_BOX in any of its forms: one box, boxes of all frames, or a list for every frame.
 
     Raises:
@@ -113,7 +115,7 @@ def _read_box(box: dict) -> Face:
     return Face(corners, score=float(box.get("score", 1.0)))
 
 
-def faces_of_masks(masks: Tensor, num_frames: int, size: tuple[int, int]) -> FramesOfFaces:
+def faces_of_masks(masks: Tensor, num_frames: int, size: tuple[int, int]) -> FacesPerFrame:
     """Faces of a MASK (F, h, w), every connected part one; resized to the images' size (H, W) where it differs.
 
     Several masks of one image are taken for several faces of it.
@@ -126,7 +128,7 @@ def faces_of_masks(masks: Tensor, num_frames: int, size: tuple[int, int]) -> Fra
     return _for_all_frames(frames, num_frames, "masks")
 
 
-def _for_all_frames(frames: FramesOfFaces, num_frames: int, name: str) -> FramesOfFaces:
+def _for_all_frames(frames: FacesPerFrame, num_frames: int, name: str) -> FacesPerFrame:
     if len(frames) not in (1, num_frames):
         raise ValueError(
             f"The {name} belong to {len(frames)} images, but there are {num_frames}. Make them from the same images, "

@@ -11,7 +11,7 @@ from typing import Any
 from ....uniavgen_core.checkpoint.config_from_weights import KNOWN_TEXT_KEY
 from ....uniavgen_core.config import TOON, TextConfig
 from ....uniavgen_core.text.tokenize import speech_ids
-from .pass_settings import KEY, Pass, pass_of
+from .pass_settings import KEY, PassSettings, pass_settings_of
 
 SHOWN = 12
 """Most unknown words that a notice names."""
@@ -58,7 +58,7 @@ def known_text_of(config: TextConfig, metadata: Mapping[str, str]) -> KnownText 
     return TOON_KNOWS if config == TOON_TEXT else None
 
 
-def words_notice(known: KnownText | None, conditioning: Sequence[Mapping]) -> str | None:
+def unknown_words_notice(known: KnownText | None, conditioning: Sequence[Mapping]) -> str | None:
     """A notice about words of the transcripts that the model does not know; None if it knows all.
 
     Args:
@@ -67,7 +67,7 @@ def words_notice(known: KnownText | None, conditioning: Sequence[Mapping]) -> st
     """
     if known is None:
         return None
-    texts = [speech.text or "" for options in conditioning for speech in pass_of(options).speeches]
+    texts = [speech.text or "" for options in conditioning for speech in pass_settings_of(options).speeches]
     unknown = [word for word in dict.fromkeys(" ".join(texts).split()) if word not in known.words]
     if not unknown:
         return None
@@ -95,12 +95,12 @@ def without_long_voice_texts(known: KnownText | None, conditioning: Sequence[dic
     lengths = [
         len(speech_ids(speech.voice_text))
         for options in conditioning
-        for speech in pass_of(options).speeches
+        for speech in pass_settings_of(options).speeches
         if speech.voice_text
     ]
     if max(lengths, default=0) <= known.longest_voice_text:
         return list(conditioning), None
-    changed = [_with_pass(options, _shortened(pass_of(options), known)) for options in conditioning]
+    changed = [_with_pass(options, _shortened(pass_settings_of(options), known)) for options in conditioning]
     return changed, (
         f"The transcript of the reference voice has {max(lengths)} characters; this model was trained on at most "
         f"{known.longest_voice_text} and would say wrong words, so it gets the voice without its transcript. A voice "
@@ -108,7 +108,7 @@ def without_long_voice_texts(known: KnownText | None, conditioning: Sequence[dic
     )
 
 
-def _shortened(run: Pass, known: KnownText) -> Pass:
+def _shortened(run: PassSettings, known: KnownText) -> PassSettings:
     """A pass without those transcripts of reference voices that are too long."""
     return replace(
         run,
@@ -119,5 +119,5 @@ def _shortened(run: Pass, known: KnownText) -> Pass:
     )
 
 
-def _with_pass(options: dict, run: Pass) -> dict[str, Any]:
+def _with_pass(options: dict, run: PassSettings) -> dict[str, Any]:
     return {**options, KEY: run}

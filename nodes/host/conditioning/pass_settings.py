@@ -54,7 +54,7 @@ class Steering:
 
 
 @dataclass(frozen=True)
-class Pass:
+class PassSettings:
     """One pass of the network, as it rides in a conditioning. Hashable and comparable, so that ComfyUI can batch by it.
 
     Attributes:
@@ -76,20 +76,20 @@ class Pass:
         """Whether a transcript was given."""
         return any(speech.text is not None for speech in self.speeches)
 
-    def as_null(self, interaction: Interaction, skipped_layer: int | None) -> "Pass":
+    def as_null(self, interaction: Interaction, skipped_layer: int | None) -> "PassSettings":
         """The null pass that belongs to this one."""
         silent = tuple(replace(speech, text=None, as_written=None) for speech in self.speeches)
         return replace(self, speeches=silent, interaction=interaction, skipped_layer=skipped_layer)
 
 
-def pass_of(conditioning: dict) -> Pass:
+def pass_settings_of(conditioning: dict) -> PassSettings:
     """The pass a conditioning's dictionary asks for; the default where no node of the pack wrote one."""
-    return conditioning.get(KEY) or Pass()
+    return conditioning.get(KEY) or PassSettings()
 
 
 def has_speech(conditioning: list) -> bool:
     """Whether any entry of a CONDITIONING has a transcript."""
-    return any(pass_of(options).has_speech for _, options in conditioning)
+    return any(pass_settings_of(options).has_speech for _, options in conditioning)
 
 
 def set_values(conditioning: list, values: dict) -> list:
@@ -99,25 +99,28 @@ def set_values(conditioning: list, values: dict) -> list:
 
 def set_pass(conditioning: list, **changes: Any) -> list:
     """Copy of a CONDITIONING with some fields of every entry's pass changed."""
-    return [[features, {**options, KEY: replace(pass_of(options), **changes)}] for features, options in conditioning]
+    return [
+        [features, {**options, KEY: replace(pass_settings_of(options), **changes)}]
+        for features, options in conditioning
+    ]
 
 
 def set_speech(conditioning: list, **changes: Any) -> list:
     """Copy of a CONDITIONING with some fields of every track's speech changed."""
     changed = []
     for entry in conditioning:
-        speeches = tuple(replace(speech, **changes) for speech in pass_of(entry[1]).speeches)
+        speeches = tuple(replace(speech, **changes) for speech in pass_settings_of(entry[1]).speeches)
         changed += set_pass([entry], speeches=speeches)
     return changed
 
 
-def unprepared(conditioning: list) -> list:
+def with_original_transcripts(conditioning: list) -> list:
     """Copy of a CONDITIONING whose transcripts are as the user wrote them."""
     written = []
     for entry in conditioning:
         speeches = tuple(
             speech if speech.as_written is None else replace(speech, text=speech.as_written)
-            for speech in pass_of(entry[1]).speeches
+            for speech in pass_settings_of(entry[1]).speeches
         )
         written += set_pass([entry], speeches=speeches)
     return written

@@ -18,7 +18,7 @@ from ....uniavgen_core.config import TextConfig
 from ....uniavgen_core.shapes import MEL_RATE
 from ....uniavgen_core.text.speech_tensors import cached_speech_ids
 from ..notices import announce
-from .pass_settings import Speech, pass_of
+from .pass_settings import Speech, pass_settings_of
 from .speaker_tracks import silence
 from .track_masks import MASK
 
@@ -55,7 +55,7 @@ def silence_after_speech(execute: Callable, *args: Any, latent_shapes: Sequence 
     positive = execute.class_obj.conds.get("positive")
     if positive and latent_shapes is not None and len(latent_shapes) > 1:
         config = execute.class_obj.model_patcher.model.diffusion_model.config.text
-        ends = _ends([pass_of(options).speeches for options in positive], latent_shapes[1], config)
+        ends = _ends([pass_settings_of(options).speeches for options in positive], latent_shapes[1], config)
         if any(end is not None for end in ends):
             args = _silenced(args, latent_shapes, ends)
     return execute(*args, latent_shapes=latent_shapes, **kwargs)

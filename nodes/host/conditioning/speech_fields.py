@@ -9,12 +9,12 @@ from torch import Tensor
 from ....uniavgen_core.config import TextConfig
 from ....uniavgen_core.shapes import MEL_RATE
 from ....uniavgen_core.text.speech_tensors import SpokenText, speech_tensors
-from .pass_settings import Pass, Speech
+from .pass_settings import PassSettings, Speech
 
 
 @torch.compiler.disable
 def speech_fields(
-    settings: Pass, config: TextConfig, voice_frames: int, batch: int, device: torch.device
+    settings: PassSettings, config: TextConfig, voice_frames: int, batch: int, device: torch.device
 ) -> dict[str, Tensor | None]:
     """Speech fields of ``Conditions``; never compiled, since it reads text.
 

@@ -1,7 +1,7 @@
 """Every text that is spoken, on its way from a widget to the network: prepared in one way, with notices by field."""
 
 from ....uniavgen_core.text.transcript import PreparedText, prepare_transcript
-from .pass_settings import pass_of, set_speech
+from .pass_settings import pass_settings_of, set_speech
 
 VOICE_TEXT, KEPT_TEXT, SOUND_TEXT = "voice_text", "kept_text", "sound_text"
 NO_VOICE_TEXT = (
@@ -53,7 +53,7 @@ def prepare_voice_text(text: str, as_released: bool = False) -> PreparedText:
     return prepared if prepared.text else PreparedText("", (NO_VOICE_TEXT,))
 
 
-def with_words_of_sound(
+def set_sound_text(
     positive: list, text: str, end: float | None, as_released: bool = False
 ) -> tuple[list, tuple[str, ...]]:
     """Tell the model what is said in a sound that is given.
@@ -68,7 +68,7 @@ def with_words_of_sound(
         The CONDITIONING, and notices.
     """
     said = prepare_field(SOUND_TEXT, text, as_released)
-    transcripts = {speech.text for _, options in positive for speech in pass_of(options).speeches} - {None}
+    transcripts = {speech.text for _, options in positive for speech in pass_settings_of(options).speeches} - {None}
     missing = () if said.text or (end is None and transcripts) else (NO_SOUND_TEXT,)
     notices = (*said.notices, *missing)
     if end is not None:
@@ -79,7 +79,7 @@ def with_words_of_sound(
     return set_speech(positive, text=said.text, as_written=text), (*notices, *unused)
 
 
-def field_fault(field: str, text: str | None) -> str | None:
+def field_error(field: str, text: str | None) -> str | None:
     """Why the text of a field cannot be prepared, in words for the user; None if it can, or is linked."""
     try:
         prepare_field(field, text or "")
@@ -88,7 +88,7 @@ def field_fault(field: str, text: str | None) -> str | None:
     return None
 
 
-def transcript_fault(transcript: str, spell_out: bool = True, field: str = "transcript") -> str | None:
+def transcript_error(transcript: str, spell_out: bool = True, field: str = "transcript") -> str | None:
     """The fault of a transcript, in words for the user; None if it has none."""
     if not transcript.strip():
         return f"The {field} is empty. Write what the person says; the caption goes into the text encoder."

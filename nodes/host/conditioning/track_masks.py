@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ....uniavgen_core.shapes import MEL_RATE
-from .pass_settings import Speech, pass_of
+from .pass_settings import Speech, pass_settings_of
 
 MASK = 4
 """Place of the noise mask among an OUTER_SAMPLE's arguments: noise, latent, sampler, noise levels, mask."""
@@ -33,7 +33,7 @@ def mask_tracks(execute: Callable, *args: Any, latent_shapes: Sequence | None = 
     positive, mask = execute.class_obj.conds.get("positive"), args[MASK]
     if mask is not None and latent_shapes is not None and positive and latent_shapes[1][1] > 1:
         video, audio = comfy.utils.unpack_latents(mask, latent_shapes)
-        tracks = [spoken_mask(speech, audio.shape[2]) for speech in pass_of(positive[0]).speeches]
+        tracks = [spoken_mask(speech, audio.shape[2]) for speech in pass_settings_of(positive[0]).speeches]
         audio = torch.stack(tracks)[None, :, :, None].to(audio).expand_as(audio)
         args = (*args[:MASK], comfy.utils.pack_latents([video, audio])[0], *args[MASK + 1 :])
     return execute(*args, latent_shapes=latent_shapes, **kwargs)

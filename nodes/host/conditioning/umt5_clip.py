@@ -18,7 +18,7 @@ from comfy import sd1_clip
 
 from ....uniavgen_core.checkpoint.umt5_files import CHOOSE, SPIECE, check_encoder, config_of, encoder_names, sizes_of
 from ....uniavgen_core.checkpoint.weight_files import CheckpointError
-from ..model.fill_weights import read_file
+from ..model.fill_weights import read_weight_file
 from ..notices import announce
 from .bundled_text_encoder import prepared
 from .umt5_tokenizer import Pieces, find_pieces
@@ -92,7 +92,7 @@ def load_text_encoder(
     """
     file, options = Path(path), model_options or {}
     try:
-        tensors, metadata = read_file(file)
+        tensors, metadata = read_weight_file(file)
     except CheckpointError as error:
         raise CheckpointError(f"{error} {CHOOSE}") from error
     tensors, _ = comfy.utils.convert_old_quants(encoder_names(tensors), model_prefix="", metadata=metadata)

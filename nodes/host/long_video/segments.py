@@ -23,7 +23,7 @@ from ....uniavgen_core.text.script import plan_script
 from ....uniavgen_core.text.speech_tensors import cached_speech_ids
 from ..media.digital_source import GENERATED
 from ..media.footage import Footage
-from ..media.mux import labelled, write_video
+from ..media.mux import with_source_type, write_video
 from ..media.stream_encoders import EncodedPictures, EncodedSound
 from ..tasks.task_scene import Scene
 from ..tasks.task_setup import Continuation, Prepared, continue_footage, speak, speak_with_voice, with_voice
@@ -197,5 +197,5 @@ def save_video(frames: Tensor, waveform: Tensor, path: Path) -> Path:
     """Write an mp4 of frames (F, H, W, 3) uint8 and sound (N,) at 24 kHz."""
     pictures = EncodedPictures(frames.float() / 255, Fraction(FPS))
     sound = EncodedSound(Sound(waveform[None], SAMPLE_RATE), "aac")
-    write_video(path, pictures, sound, labelled({}, GENERATED), step=lambda: None)
+    write_video(path, pictures, sound, with_source_type({}, GENERATED), step=lambda: None)
     return path

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 
-def only_the_first(batch: Tensor | None, what: str) -> list[str]:
+def batch_notices(batch: Tensor | None, what: str) -> list[str]:
     """A notice if a batch holds more than one.
 
     Args:

@@ -107,7 +107,7 @@ def trained_sizes_of(video_codec: Any) -> tuple[tuple[int, int], ...]:
     return getattr(video_codec, "trained_sizes", ())
 
 
-def size_of(pictures: Tensor) -> tuple[int, int]:
+def picture_size(pictures: Tensor) -> tuple[int, int]:
     """Width and height of pictures (F, H, W, C)."""
     return pictures.shape[2], pictures.shape[1]
 

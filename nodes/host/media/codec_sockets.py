@@ -51,7 +51,7 @@ def require_audio_codec(codec: Any) -> None:
         raise ValueError(_fault("audio_codec", AudioCodecType.io_type, _kind_of(codec)))
 
 
-def links_fault(node: type[io.ComfyNode], linked: Mapping[str, str]) -> str | None:
+def links_error(node: type[io.ComfyNode], linked: Mapping[str, str]) -> str | None:
     """Find a fault in the types that are linked to a node, before anything runs; None if there is none.
 
     Args:

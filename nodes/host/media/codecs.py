@@ -31,7 +31,7 @@ from ....uniavgen_core.shapes import (
     video_frames_of,
 )
 from ..model.comfy_backend import host_backend
-from ..model.fill_weights import read_file
+from ..model.fill_weights import read_weight_file
 from ..notices import announce
 from .vocoder_loader import HostedVocoder
 
@@ -211,7 +211,7 @@ def load_video_codec(path: str) -> comfy.sd.VAE:
     Raises:
         ValueError: If the file is damaged, asks to run code, or holds neither.
     """
-    tensors, metadata = read_file(Path(path))
+    tensors, metadata = read_weight_file(Path(path))
     if BUNDLED_MARK in tensors:
         return BundledVideoCodec(tensors)
     codec = NormalisedVideoCodec(sd=tensors, metadata=metadata)

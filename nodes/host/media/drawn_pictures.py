@@ -24,7 +24,7 @@ PHOTOGRAPH = (
 )
 
 
-def notices_of_picture(video_codec: Any, pictures: Tensor | None) -> list[str]:
+def photograph_notices(video_codec: Any, pictures: Tensor | None) -> list[str]:
     """Notices about a picture of a person; none where the codec is not the bundled one.
 
     Args:
@@ -33,10 +33,10 @@ def notices_of_picture(video_codec: Any, pictures: Tensor | None) -> list[str]:
     """
     if pictures is None or not isinstance(video_codec, BundledVideoCodec):
         return []
-    return [PHOTOGRAPH] if strangeness(video_codec, pictures[:1]) > 1 else []
+    return [PHOTOGRAPH] if photograph_score(video_codec, pictures[:1]) > 1 else []
 
 
-def strangeness(video_codec: Any, picture: Tensor) -> float:
+def photograph_score(video_codec: Any, picture: Tensor) -> float:
     """Error of the codec on the middle of a picture (1, H, W, 3), in units of the largest that a drawn toon has.
 
     The error is the root of the mean square error, times the share that square has of the squared differences of

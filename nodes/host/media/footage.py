@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ....uniavgen_core.media.audio.sound import Sound, check_user_sound, cut
 from ....uniavgen_core.media.video.frames import check_frames, to_rgb
-from .batch_notices import only_the_first
+from .batch_notices import batch_notices
 
 HALF = Fraction(1, 2)
 BYTES_PER_PIXEL = 12
@@ -43,7 +43,7 @@ class Footage:
         return float(len(self.frames) / self.fps)
 
 
-def sound_of(audio: Any, what: str) -> tuple[Sound, list[str]]:
+def first_sound(audio: Any, what: str) -> tuple[Sound, list[str]]:
     """First sound of an AUDIO.
 
     Args:
@@ -63,10 +63,10 @@ def sound_of(audio: Any, what: str) -> tuple[Sound, list[str]]:
             "samples). The node that made it is at fault."
         )
     sound = Sound(waveform[0].float().cpu(), int(audio["sample_rate"]))
-    return sound, [*only_the_first(waveform, what), *check_user_sound(sound, what)]
+    return sound, [*batch_notices(waveform, what), *check_user_sound(sound, what)]
 
 
-def read_video(video: Any, what: str, last_seconds: float | None = None) -> tuple[Footage, list[str]]:
+def decode_video(video: Any, what: str, last_seconds: float | None = None) -> tuple[Footage, list[str]]:
     """Decode a VIDEO.
 
     Args:
@@ -100,7 +100,7 @@ def read_video(video: Any, what: str, last_seconds: float | None = None) -> tupl
     notices += more
     sound = None
     if components.audio is not None and components.audio["waveform"].shape[-1]:
-        sound, more = sound_of(components.audio, f"the sound of {what}")
+        sound, more = first_sound(components.audio, f"the sound of {what}")
         notices += more
         sound = cut(sound, float(HALF / fps), sound.seconds) if start else sound
         # A lossy codec fills its last block, up to 71 ms after the last picture.

@@ -46,7 +46,7 @@ def write_sound(path: Path, sound: EncodedSound, tags: Mapping[str, str]) -> Non
             container.mux(packet)
 
 
-def labelled(tags: Mapping[str, str], kind: str) -> dict[str, str]:
+def with_source_type(tags: Mapping[str, str], kind: str) -> dict[str, str]:
     """Tags with a digital source type."""
     return {**tags, **tags_of(kind)}
 

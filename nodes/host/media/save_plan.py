@@ -16,7 +16,7 @@ from torch import Tensor
 from ....uniavgen_core.media.audio.sound import Sound
 from ....uniavgen_core.shapes import FPS
 from .digital_source import source_type
-from .mux import labelled, write_sound, write_video
+from .mux import with_source_type, write_sound, write_video
 from .source_media import Given
 from .stream_copy import CannotCopyError, OriginalVideo, find_original
 from .stream_encoders import AAC_RATES, LAYOUTS, EncodedPictures, EncodedSound, bits_of, crop_to_even
@@ -178,7 +178,7 @@ def save(plan: Plan, path: Path, tags: Mapping[str, str]) -> list[str]:
     Returns:
         What the user should know.
     """
-    tags = labelled(tags, plan.kind)
+    tags = with_source_type(tags, plan.kind)
     notices = list(plan.notices)
     write_video(path, plan.pictures, plan.sound, tags, _stepper(len(plan.pictures)))
     if plan.beside is not None:

@@ -18,7 +18,7 @@ from ....uniavgen_core.model.audio_branch import AudioModel
 from ....uniavgen_core.model.branch import Stream
 from ....uniavgen_core.model.conditions import Conditions
 from ....uniavgen_core.model.video_branch import VideoModel
-from ..conditioning.pass_settings import Pass
+from ..conditioning.pass_settings import PassSettings
 from ..conditioning.speaker_tracks import silence
 from ..conditioning.speech_fields import speech_fields
 from ..sampling.joint_latent import VideoLatentFormat
@@ -65,12 +65,12 @@ class HostVideoModel(HostedBranch, VideoModel):
         timestep: Tensor,
         context: Tensor,
         transformer_options: dict | None = None,
-        uniavgen: Pass | None = None,
+        uniavgen: PassSettings | None = None,
         reference_image: Tensor | None = None,
         **_: Any,
     ) -> Tensor:
         """Predict the velocity of noisy latents (B, 48, T, H, W) of times (B, T); see ``HostJointModel._forward``."""
-        run, (height, width) = uniavgen or Pass(), x.shape[-2:]
+        run, (height, width) = uniavgen or PassSettings(), x.shape[-2:]
         options = self._begin(transformer_options, run.skipped_layer, x.device)
         conditions = Conditions(context, None, reference_image=reference_image, skipped_layer=run.skipped_layer)
         size = self.config.patch_size
@@ -94,13 +94,13 @@ class HostAudioModel(HostedBranch, AudioModel):
         timestep: Tensor,
         context: Tensor,
         transformer_options: dict | None = None,
-        uniavgen: Pass | None = None,
+        uniavgen: PassSettings | None = None,
         reference_voice: Tensor | None = None,
         **_: Any,
     ) -> Tensor:
         """Predict the velocity of noisy mel (B, K, S, 80) of times (B * K, S); see ``HostJointModel._forward``."""
         del context
-        run, voice = uniavgen or Pass(), reference_voice
+        run, voice = uniavgen or PassSettings(), reference_voice
         options = self._begin(transformer_options, run.skipped_layer, x.device)
         conditions = Conditions(
             caption=None,
@@ -139,7 +139,7 @@ class BranchAlone(UniAVGen):
 class VideoAlone(BranchAlone):
     """The video branch: plain video latents as ComfyUI's own Wan2.2-TI2V-5B has them, or joint ones."""
 
-    network, made, hears = HostVideoModel, VIDEO, False
+    network, made, has_audio = HostVideoModel, VIDEO, False
     title = "the video branch alone (Wan2.2-TI2V-5B)"
 
     def extra_conds(self, **kwargs: Any) -> dict:
@@ -169,7 +169,7 @@ class VideoAlone(BranchAlone):
 class AudioAlone(BranchAlone):
     """The audio branch: the sound of joint latents."""
 
-    network, made, sees = HostAudioModel, AUDIO, False
+    network, made, has_video = HostAudioModel, AUDIO, False
     title = "the audio branch alone"
 
     def extra_conds(self, **kwargs: Any) -> dict:

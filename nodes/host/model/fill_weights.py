@@ -33,7 +33,7 @@ def read_weights(path: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     tensors: dict[str, Tensor] = {}
     metadata: dict[str, str] = {}
     for file in files_of(Path(path)):
-        part, said = read_file(file)
+        part, said = read_weight_file(file)
         twice = sorted(tensors.keys() & part.keys())
         if twice:
             raise CheckpointError(
@@ -44,7 +44,7 @@ def read_weights(path: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, metadata
 
 
-def fill(network: nn.Module, tensors: dict[str, Tensor], assign: bool) -> None:
+def fill_weights(network: nn.Module, tensors: dict[str, Tensor], assign: bool) -> None:
     """Load weights layer by layer, with a progress bar.
 
     Args:
@@ -81,7 +81,7 @@ def _set_parameter(network: nn.Module, name: str, value: Tensor, assign: bool) -
             getattr(network, name).copy_(value)
 
 
-def read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_weight_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Map the tensors of one file and read its metadata; see ``read_weights``."""
     if path.suffix.lower() not in SAFETENSORS:
         return read_pickle(path), {}

@@ -77,7 +77,7 @@ def read_gguf(path: Path, dtype: torch.dtype) -> tuple[dict[str, Tensor], dict[s
     return tensors, file.metadata
 
 
-def mark_packed(network: nn.Module) -> None:
+def mark_packed_layers(network: nn.Module) -> None:
     """Note the format on each packed layer, where ComfyUI looks for it when it sums up sizes."""
     for module in network.modules():
         weight = module._parameters.get("weight")

@@ -22,7 +22,14 @@ from ....uniavgen_core.model.face_mask import FaceSteering
 from ....uniavgen_core.model.joint import Conditions, JointModel, JointState
 from ....uniavgen_core.shapes import video_frames_of
 from ..conditioning.known_words import KnownText
-from ..conditioning.pass_settings import FACE_MASK_KEY, KEY, REFERENCE_IMAGE_KEY, REFERENCE_VOICE_KEY, Pass, pass_of
+from ..conditioning.pass_settings import (
+    FACE_MASK_KEY,
+    KEY,
+    REFERENCE_IMAGE_KEY,
+    REFERENCE_VOICE_KEY,
+    PassSettings,
+    pass_settings_of,
+)
 from ..conditioning.speech_fields import speech_fields
 from ..sampling.joint_latent import JointLatentFormat
 from .hosted_network import HostedNetwork
@@ -45,7 +52,7 @@ class HostJointModel(HostedNetwork, JointModel):
         timestep: tuple[Tensor, Tensor],
         context: Tensor,
         transformer_options: dict | None = None,
-        uniavgen: Pass | None = None,
+        uniavgen: PassSettings | None = None,
         reference_image: Tensor | None = None,
         **others: Any,
     ) -> list[Tensor]:
@@ -65,7 +72,7 @@ class HostJointModel(HostedNetwork, JointModel):
             Velocities, shapes of ``x``.
         """
         video, audio = x
-        run = uniavgen or Pass()
+        run = uniavgen or PassSettings()
         options = self._begin(transformer_options, run.skipped_layer, video.device)
         voice = others.get("reference_voice")
         voice_frames = 0 if voice is None else voice.shape[2]
@@ -114,7 +121,7 @@ def _with_tokens(state: JointState, video: Tensor, audio: Tensor) -> JointState:
     return replace(state, video=state.video.with_tokens(video), audio=state.audio.with_tokens(audio))
 
 
-def _steering(run: Pass, mask: Tensor | None, timestep: tuple[Tensor, Tensor]) -> FaceSteering | None:
+def _steering(run: PassSettings, mask: Tensor | None, timestep: tuple[Tensor, Tensor]) -> FaceSteering | None:
     """The user's face masks, if there are any and they count at this noise level."""
     if mask is None:
         return None
@@ -145,7 +152,7 @@ class UniAVGen(comfy.model_base.BaseModel):
     """
 
     network = HostJointModel
-    sees = hears = True
+    has_video = has_audio = True
     title = "the joint model"
     known_text: KnownText | None = None
 
@@ -156,7 +163,7 @@ class UniAVGen(comfy.model_base.BaseModel):
         """Collect what one conditioning brings to the network."""
         out = {
             "c_crossattn": comfy.conds.CONDRegular(kwargs["cross_attn"]),
-            "uniavgen": comfy.conds.CONDConstant(pass_of(kwargs)),
+            "uniavgen": comfy.conds.CONDConstant(pass_settings_of(kwargs)),
         }
         shapes, mask = kwargs.get("latent_shapes") or (), kwargs.get("denoise_mask")
         if len(shapes) > 1:

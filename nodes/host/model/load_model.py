@@ -23,8 +23,8 @@ from ..conditioning.track_masks import mask_tracks
 from ..notices import announce
 from ..sampling.sampling_checks import check_sampling
 from .branch_models import AudioAloneConfig, VideoAloneConfig
-from .fill_weights import fill, read_weights
-from .gguf_layout import mark_packed
+from .fill_weights import fill_weights, read_weights
+from .gguf_layout import mark_packed_layers
 from .joint_model import UniAVGen, UniAVGenConfig
 
 OUTER_SAMPLE = comfy.patcher_extension.WrappersMP.OUTER_SAMPLE
@@ -67,17 +67,17 @@ def load_uniavgen(
     model = config.get_model(tensors)
     model.known_text = known_text_of(network.config.text, metadata)
     patcher = _patch(model, options, disable_dynamic)
-    fill(model.diffusion_model, tensors, assign=patcher.is_dynamic())
-    mark_packed(model.diffusion_model)
+    fill_weights(model.diffusion_model, tensors, assign=patcher.is_dynamic())
+    mark_packed_layers(model.diffusion_model)
     patcher.cached_patcher_init = (load_uniavgen, (path, options))
     patcher.add_wrapper_with_key(OUTER_SAMPLE, KEY, check_sampling)
-    if model.hears:
+    if model.has_audio:
         patcher.add_wrapper_with_key(OUTER_SAMPLE, KEY, mask_tracks)
         patcher.add_wrapper_with_key(OUTER_SAMPLE, KEY, silence_after_speech)
     return patcher
 
 
-def identity_of(model: comfy.model_patcher.ModelPatcher) -> tuple:
+def model_identity(model: comfy.model_patcher.ModelPatcher) -> tuple:
     """What tells a MODEL from another: its files and their sizes, its loading options, and its patches."""
     path, options = model.cached_patcher_init[1]
     patches = str(model.patches_uuid) if model.patches else ""
@@ -110,7 +110,7 @@ def require_both_branches(model: comfy.model_patcher.ModelPatcher, node: str) ->
         ValueError: Saying which it is, and what to load.
     """
     require_uniavgen(model)
-    if not (model.model.sees and model.model.hears):
+    if not (model.model.has_video and model.model.has_audio):
         raise ValueError(
             f"This MODEL is {model.model.title}, in which picture and sound do not act on each other; '{node}' needs "
             "that. Choose the joint model in 'UniAVGen Load Model', or remove the node."

@@ -18,7 +18,7 @@ FOLDER = "/ (folder)"
 """End of the name under which a folder of shards is offered."""
 
 
-def choices(folder: str, gguf: bool = False) -> list[str]:
+def model_choices(folder: str, gguf: bool = False) -> list[str]:
     """The bundled file, the folders of shards in a ComfyUI model folder, its files, and with ``gguf`` those too.
 
     Files of the release are offered from where its whole download lies among the models as well.
@@ -29,7 +29,7 @@ def choices(folder: str, gguf: bool = False) -> list[str]:
     return [BUNDLED, *offered, *names]
 
 
-def path_of(folder: str, name: str, bundled: Path | str = "") -> str:
+def path_of_choice(folder: str, name: str, bundled: Path | str = "") -> str:
     """Path of a choice; that of a folder for a folder of shards.
 
     Raises:

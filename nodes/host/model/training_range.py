@@ -12,12 +12,12 @@ from ....uniavgen_core.checkpoint.trained_on import TrainedOn
 from ....uniavgen_core.shapes import SPATIAL_FACTOR, video_frames_of
 from ..sampling.joint_latent import VIDEO_DIMS
 
-SAID = "uniavgen_said"
+NOTICES_GIVEN = "uniavgen_said"
 """Option of a MODEL whose node has said what there is to say."""
 
 
 @dataclass(frozen=True)
-class Advice:
+class LengthAdvice:
     """Remedies for a clip of the wrong length, a sentence each.
 
     Attributes:
@@ -29,28 +29,30 @@ class Advice:
     shorter: str
 
 
-SPEECH = Advice(
+SPEECH = LengthAdvice(
     "For a longer script, use 'UniAVGen Long Video', which speaks it in segments of the trained length.",
     "Make it that long, and cut the finished video.",
 )
-DUBBING = Advice(
+DUBBING = LengthAdvice(
     "Cut the video into pieces of that length with 'Trim Video', and dub them one by one.", "Use more of the video."
 )
-LIP_SYNC = Advice(
+LIP_SYNC = LengthAdvice(
     "Cut the sound into pieces of that length with 'Trim Audio Duration', one clip each.",
     "Add silence to the end of the sound, and cut the finished video.",
 )
-CONTINUATION = Advice(
+CONTINUATION = LengthAdvice(
     "Let keep_seconds and seconds together be that long; for a longer script, use 'UniAVGen Long Video'.",
     "Let keep_seconds and seconds together be that long.",
 )
-SEGMENTS = Advice(
+SEGMENTS = LengthAdvice(
     "Set segment_seconds to that length: the script is spoken in more segments then.",
     "Set segment_seconds to that length, and length to 'full segments'.",
 )
 
 
-def notices_of_clip(seen: TrainedOn | None, frames: int, size: tuple[int, int], advice: Advice) -> list[str]:
+def training_range_notices(
+    seen: TrainedOn | None, frames: int, size: tuple[int, int], advice: LengthAdvice
+) -> list[str]:
     """Notices about the length and the size of a clip.
 
     Args:
@@ -86,22 +88,22 @@ def notices_before_sampling(guider: Any, shapes: Sequence[tuple[int, ...]], mask
         mask: Its noise mask, packed as the latent is, 1 where generated; None for none.
     """
     model, options = guider.model_patcher.model, guider.model_options
-    if options.get("transformer_options", {}).get(SAID) or not model.sees or len(shapes[0]) != VIDEO_DIMS:
+    if options.get("transformer_options", {}).get(NOTICES_GIVEN) or not model.has_video or len(shapes[0]) != VIDEO_DIMS:
         return []
     window = options.get("context_handler")  # ComfyUI's context windows: the model sees only so much at once
     latents = shapes[0][2] if window is None else min(shapes[0][2], window.context_length)
     size = (shapes[0][-1] * SPATIAL_FACTOR, shapes[0][-2] * SPATIAL_FACTOR)
-    return notices_of_clip(model.model_config.clips, video_frames_of(latents), size, _advice(shapes, mask))
+    return training_range_notices(model.model_config.clips, video_frames_of(latents), size, _advice(shapes, mask))
 
 
 def without_notices(model: ModelPatcher) -> ModelPatcher:
     """Copy of a MODEL for a node that has said by itself what there is to say of its clips."""
     model = model.clone()
-    model.model_options["transformer_options"][SAID] = True
+    model.model_options["transformer_options"][NOTICES_GIVEN] = True
     return model
 
 
-def _advice(shapes: Sequence[tuple[int, ...]], mask: Tensor | None) -> Advice:
+def _advice(shapes: Sequence[tuple[int, ...]], mask: Tensor | None) -> LengthAdvice:
     """Which task a latent is for, by what of it is kept."""
     if mask is None or len(shapes) == 1:
         return SPEECH

@@ -19,7 +19,7 @@ from torch import Tensor
 from ....uniavgen_core.config import GuidanceConfig, Interaction
 from ....uniavgen_core.diffusion.guidance import guide
 from ....uniavgen_core.diffusion.schedule import boundary_sigma
-from ..conditioning.pass_settings import KEY, REFERENCE_KEYS, pass_of
+from ..conditioning.pass_settings import KEY, REFERENCE_KEYS, pass_settings_of
 from ..model.load_model import require_uniavgen
 
 WRAPPER = "uniavgen_guidance"
@@ -60,7 +60,7 @@ def null_halves(positive: dict, negative: dict, config: GuidanceConfig, boundary
     Returns:
         Conditionings for noise levels above and below the boundary; only the first if later steps are not guided.
     """
-    run = pass_of(positive)
+    run = pass_settings_of(positive)
     null = {key: positive[key] for key in REFERENCE_KEYS if key in positive} | negative
 
     def half(interaction: Interaction) -> dict:

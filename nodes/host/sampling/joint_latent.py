@@ -70,13 +70,13 @@ def split(latent: dict) -> tuple[Tensor, Tensor]:
     """
     samples = latent["samples"]
     parts = samples.unbind() if getattr(samples, "is_nested", False) else [samples]
-    fault = fault_of([tuple(part.shape) for part in parts])
+    fault = shapes_error([tuple(part.shape) for part in parts])
     if fault:
         raise ValueError(fault)
     return parts[0], parts[1]
 
 
-def fault_of(shapes: list[tuple[int, ...]], plain_too: bool = False) -> str | None:
+def shapes_error(shapes: list[tuple[int, ...]], plain_too: bool = False) -> str | None:
     """What is wrong with the shapes of a latent's parts, in words for the user; None if nothing is.
 
     Args:

@@ -39,7 +39,7 @@ DEFAULT_EVERY = 5
 
 
 @dataclass(frozen=True)
-class Show:
+class PreviewSettings:
     """What is shown of a sampling run.
 
     Attributes:
@@ -57,12 +57,12 @@ class Show:
     segments: int = 0
 
 
-NOTHING_BUT_PICTURES = Show()
+PICTURES_ONLY = PreviewSettings()
 
 
 @contextmanager
 def live_previews(
-    model: comfy.model_patcher.ModelPatcher, steps: int, what: Show
+    model: comfy.model_patcher.ModelPatcher, steps: int, what: PreviewSettings
 ) -> Iterator[tuple[Callable[[int, NestedTensor, NestedTensor, int], None], Callable[[NestedTensor], None]]]:
     """Progress, picture and sound of one sampling run.
 
@@ -76,22 +76,22 @@ def live_previews(
     """
     total = what.total or steps
     show = latent_preview.prepare_callback(model, total)
-    listener = Listener(what, model.model.latent_format)
+    sound_previews = SoundPreviews(what, model.model.latent_format)
 
     def on_step(step: int, denoised: NestedTensor, noisy: NestedTensor, total_steps: int) -> None:
-        listener.step(step, denoised, total_steps)
+        sound_previews.step(step, denoised, total_steps)
         show(what.done + step, _one_picture(denoised, step), noisy, total)
 
     try:
-        yield on_step, lambda result: listener.finish(result, steps)
+        yield on_step, lambda result: sound_previews.finish(result, steps)
     finally:
-        listener.stop()
+        sound_previews.stop()
 
 
-class Listener:
+class SoundPreviews:
     """Makes and sends the sound previews of one sampling run."""
 
-    def __init__(self, what: Show, latent_format: comfy.latent_formats.LatentFormat) -> None:
+    def __init__(self, what: PreviewSettings, latent_format: comfy.latent_formats.LatentFormat) -> None:
         self.what, self.latent_format = what, latent_format
         self._worker: threading.Thread | None = None
         self._is_due = self._is_stopped = False
@@ -132,7 +132,7 @@ class Listener:
         """Make one preview and send it. A preview that fails is no reason to fail the run."""
         vocoder = GriffinLim() if message["is_result"] else ROUGH
         try:
-            message |= describe(*parts, self.latent_format, vocoder)
+            message |= preview_message(*parts, self.latent_format, vocoder)
             server = running_server()
             if server is not None and (message["is_result"] or not self._is_stopped):
                 server.send_sync(EVENT, message, server.client_id)
@@ -140,7 +140,7 @@ class Listener:
             logging.debug("UniAVGen: no sound preview of step %d.", message["step"], exc_info=True)
 
 
-def describe(
+def preview_message(
     video: Tensor, audio: Tensor, latent_format: comfy.latent_formats.LatentFormat, vocoder: GriffinLim = ROUGH
 ) -> dict[str, Any]:
     """Sound and small pictures of a joint latent, as the browser takes them.

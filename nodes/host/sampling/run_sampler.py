@@ -11,7 +11,7 @@ from comfy.nested_tensor import NestedTensor
 from torch import Tensor
 
 from .joint_latent import masks_of, split
-from .live_preview import NOTHING_BUT_PICTURES, Show, live_previews
+from .live_preview import PICTURES_ONLY, PreviewSettings, live_previews
 
 
 def run_sampler(
@@ -20,7 +20,7 @@ def run_sampler(
     sigmas: Tensor,
     latent: dict,
     seed: int,
-    show: Show = NOTHING_BUT_PICTURES,
+    show: PreviewSettings = PICTURES_ONLY,
 ) -> dict:
     """Sample a LATENT.
 

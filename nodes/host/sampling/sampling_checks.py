@@ -8,13 +8,20 @@ import torch
 from ....uniavgen_core.config import TextConfig
 from ....uniavgen_core.shapes import MEL_RATE
 from ....uniavgen_core.text.speech_tensors import cached_speech_ids
-from ..conditioning.known_words import NO_TRANSCRIPT, without_long_voice_texts, words_notice
-from ..conditioning.pass_settings import FACE_MASK_KEY, KEY, REFERENCE_IMAGE_KEY, REFERENCE_VOICE_KEY, Speech, pass_of
+from ..conditioning.known_words import NO_TRANSCRIPT, unknown_words_notice, without_long_voice_texts
+from ..conditioning.pass_settings import (
+    FACE_MASK_KEY,
+    KEY,
+    REFERENCE_IMAGE_KEY,
+    REFERENCE_VOICE_KEY,
+    Speech,
+    pass_settings_of,
+)
 from ..conditioning.silence_after import audio_mask_of
 from ..conditioning.track_masks import MASK
 from ..model.training_range import notices_before_sampling
 from ..notices import announce
-from .joint_latent import fault_of
+from .joint_latent import shapes_error
 
 FASTEST_CHARACTERS_PER_SECOND = 30
 
@@ -29,17 +36,19 @@ def check_sampling(
     """
     shapes = [tuple(shape) for shape in latent_shapes or [noise.shape]]
     model = execute.class_obj.model_patcher.model
-    fault = fault_of(shapes, plain_too=not model.hears)
+    fault = shapes_error(shapes, plain_too=not model.has_audio)
     if fault:
         raise ValueError(fault)
-    speaks = len(shapes) > 1 and model.hears and bool((audio_mask_of(args[MASK - 1], noise, shapes) > 0).any())
-    if model.hears:
+    speaks = len(shapes) > 1 and model.has_audio and bool((audio_mask_of(args[MASK - 1], noise, shapes) > 0).any())
+    if model.has_audio:
         execute.class_obj.conds = _with_known_texts(execute.class_obj.conds, model, speaks)
     conditionings = [entry for entries in execute.class_obj.conds.values() for entry in entries or ()]
     for conditioning in conditionings:
         _check_conditioning(conditioning, shapes, model, speaks)
-    if len(shapes) > 1 and not (model.sees and model.hears):
-        rests = "the picture stays the still that is kept, or an empty one" if model.hears else "the sound is silent"
+    if len(shapes) > 1 and not (model.has_video and model.has_audio):
+        rests = (
+            "the picture stays the still that is kept, or an empty one" if model.has_audio else "the sound is silent"
+        )
         announce(f"This MODEL is {model.title}: {rests}.")
     if shapes[0][0] > 1:
         announce(f"{shapes[0][0]} clips are sampled at once; previews show the first of them.")
@@ -59,8 +68,8 @@ def _with_known_texts(conds: dict, model: Any, speaks: bool) -> dict:
     """Conditionings without texts that are too long for the model; says what else of the texts it does not know."""
     checked = {name: without_long_voice_texts(model.known_text, entries or ()) for name, entries in conds.items()}
     positive = conds.get("positive") or ()
-    notices = [words_notice(model.known_text, positive), *(notice for _, notice in checked.values())]
-    if speaks and positive and not any(pass_of(entry).has_speech for entry in positive):
+    notices = [unknown_words_notice(model.known_text, positive), *(notice for _, notice in checked.values())]
+    if speaks and positive and not any(pass_settings_of(entry).has_speech for entry in positive):
         notices.append(NO_TRANSCRIPT)
     for notice in filter(None, notices):
         announce(notice)
@@ -75,10 +84,10 @@ def _check_conditioning(conditioning: dict, shapes: list[tuple[int, ...]], model
             "is video and audio in one. Remove the 'Conditioning (Set Area)' or 'Conditioning (Set Mask)' node."
         )
     text = model.diffusion_model.config.text
-    if model.sees:
+    if model.has_video:
         _check_picture(conditioning, shapes, text)
-    if model.hears:
-        for speech in pass_of(conditioning).speeches if speaks else ():
+    if model.has_audio:
+        for speech in pass_settings_of(conditioning).speeches if speaks else ():
             _check_length(speech, shapes[1][2], text)
         _check_tracks(conditioning, shapes)
 
@@ -90,7 +99,7 @@ def _check_branch(conditioning: dict, model: Any) -> None:
         REFERENCE_VOICE_KEY: "A reference voice ('UniAVGen Reference Voice', 'UniAVGen Task')",
     }
     for key, what in needs_sound.items():
-        if conditioning.get(key) is not None and not model.hears:
+        if conditioning.get(key) is not None and not model.has_audio:
             raise ValueError(
                 f"{what} has no effect here: this MODEL is {model.title}. Remove it, or choose the joint model in "
                 "'UniAVGen Load Model'."
@@ -130,7 +139,7 @@ def _check_length(speech: Speech, mel_frames: int, text: TextConfig) -> None:
 
 def _check_tracks(conditioning: dict, shapes: list[tuple[int, ...]]) -> None:
     """Refuse a conditioning and a latent that disagree on the number of speakers."""
-    speakers, tracks = len(pass_of(conditioning).speeches), shapes[1][1]
+    speakers, tracks = len(pass_settings_of(conditioning).speeches), shapes[1][1]
     if KEY in conditioning and speakers != tracks:
         raise ValueError(
             f"The conditioning has {speakers} speaker(s), the latent {tracks} audio track(s). Feed both outputs "

@@ -16,7 +16,7 @@ from ....uniavgen_core.media.time_spans import Spans
 from ....uniavgen_core.media.video.frames import fit_frame_count, resample_frames
 from ....uniavgen_core.shapes import FPS, SPATIAL_FACTOR, video_frames_of
 from ..media.clip_size import STRETCH
-from ..media.footage import Footage, read_video, sound_of
+from ..media.footage import Footage, decode_video, first_sound
 from ..media.picture_latents import encode_pictures
 from ..media.source_media import Given
 from ..sampling.joint_latent import keep_audio, keep_video, masks_of, split
@@ -75,10 +75,10 @@ def _material(kept: Kept) -> tuple[Footage | None, Sound | None, list[str]]:
     """Decode what spans are kept of."""
     footage, sound, notices = None, None, []
     if kept.video is not None:
-        footage, notices = read_video(kept.video, "the video")
+        footage, notices = decode_video(kept.video, "the video")
         sound = footage.sound
     if kept.sound is not None:
-        sound, notices = sound_of(kept.sound, "the sound")
+        sound, notices = first_sound(kept.sound, "the sound")
     for spans, there, what in ((kept.video_spans, footage, "video"), (kept.audio_spans, sound, "sound")):
         if spans and there is None:
             raise ValueError(

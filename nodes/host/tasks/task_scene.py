@@ -12,7 +12,7 @@ from torch import Tensor
 from ....uniavgen_core.config import Interaction
 from ....uniavgen_core.shapes import AVShape
 from ..conditioning.pass_settings import set_pass, set_speech, set_values
-from ..media.clip_size import STRETCH, ClipSize, size_of
+from ..media.clip_size import STRETCH, ClipSize, picture_size
 from ..media.picture_latents import encode_pictures
 from ..sampling.joint_latent import empty_latent
 
@@ -37,7 +37,7 @@ class Scene:
 
     def sized_for(self, pictures: Tensor | None, what: str) -> tuple["Scene", list[str]]:
         """The scene at the size it gets with pictures (F, H, W, 3) called ``what``, and notices."""
-        picture = None if pictures is None else size_of(pictures)
+        picture = None if pictures is None else picture_size(pictures)
         notices = self.size.notices(self.video_codec, picture, what)
         return replace(self, size=self.size.resolved(self.video_codec, picture)), notices
 
@@ -66,5 +66,5 @@ class Scene:
 
     def stretching(self, pictures: Tensor) -> "Scene":
         """The scene at the size it gets with pictures (F, H, W, 3), all of which are stretched to it."""
-        size = self.size.resolved(self.video_codec, size_of(pictures))
+        size = self.size.resolved(self.video_codec, picture_size(pictures))
         return replace(self, size=replace(size, fit=STRETCH))

@@ -28,9 +28,9 @@ from ....uniavgen_core.shapes import (
     video_frames_within,
 )
 from ..conditioning.pass_settings import REFERENCE_IMAGE_KEY, REFERENCE_VOICE_KEY, set_pass
-from ..conditioning.spoken_texts import KEPT_TEXT, prepare_field, prepare_voice_text, with_words_of_sound
-from ..media.clip_size import AS_THE_PICTURE, CROP, STRETCH, crop_notices, size_of
-from ..media.footage import Footage, read_video, sound_of
+from ..conditioning.spoken_texts import KEPT_TEXT, prepare_field, prepare_voice_text, set_sound_text
+from ..media.clip_size import AS_THE_PICTURE, CROP, STRETCH, crop_notices, picture_size
+from ..media.footage import Footage, decode_video, first_sound
 from ..media.source_media import Given
 from ..sampling.joint_latent import keep_audio, keep_first_latent, keep_video
 from .task_scene import Scene
@@ -95,7 +95,7 @@ def follow_sound(scene: Scene, image: Tensor | None, audio: dict | None, seconds
         notice = "No sound is connected, so sound is generated too."
         prepared = speak(scene, image, seconds or SECONDS_WITHOUT_SOUND)
         return replace(prepared, notices=(notice, *prepared.notices))
-    sound, notices = sound_of(audio, "the sound")
+    sound, notices = first_sound(audio, "the sound")
     sound, more = _at_most(sound, seconds or LONGEST_SECONDS)
     more += quiet_notices(sound, "the sound")
     whole = seconds is None or sound.seconds >= seconds - 1 / FPS
@@ -104,9 +104,7 @@ def follow_sound(scene: Scene, image: Tensor | None, audio: dict | None, seconds
     scene, latent = with_image(scene, image, scene.empty(frames))
     mel, gain = mel_of(sound, frames)
     mel = mel if whole else mel[: int(sound.seconds * MEL_RATE)]
-    positive, said = with_words_of_sound(
-        scene.positive, text, None if whole else len(mel) / MEL_RATE, scene.as_released
-    )
+    positive, said = set_sound_text(scene.positive, text, None if whole else len(mel) / MEL_RATE, scene.as_released)
     interaction = Interaction.AUDIO_TO_VIDEO if whole else Interaction.BOTH
     scene = replace(scene, positive=positive).with_interaction(interaction)
     latent = keep_audio(latent, mel, torch.zeros(len(mel)))
@@ -116,7 +114,7 @@ def follow_sound(scene: Scene, image: Tensor | None, audio: dict | None, seconds
 
 def dub(scene: Scene, video: Any) -> Prepared:
     """Generate the sound that goes with a video."""
-    footage, notices = read_video(video, "the video")
+    footage, notices = decode_video(video, "the video")
     if footage.seconds > LONGEST_SECONDS:
         raise ValueError(
             f"The video lasts {footage.seconds:.0f} s; at most {LONGEST_SECONDS:.0f} s can be dubbed at once. Cut it "
@@ -159,7 +157,7 @@ class Continuation:
 def continue_clip(scene: Scene, video: Any, plan: Continuation, image: Tensor | None = None) -> Prepared:
     """Generate what comes after a video and its sound; the person is that of ``image``, or of the first frame."""
     kept_seconds = video_frames_in(plan.keep_seconds) / FPS
-    footage, notices = read_video(video, "the clip", None if plan.whole else kept_seconds)
+    footage, notices = decode_video(video, "the clip", None if plan.whole else kept_seconds)
     return continue_footage(scene, footage, plan, image, tuple(notices))
 
 
@@ -205,11 +203,11 @@ def continue_footage(
 
 def _person_of(image: Tensor, footage: Footage, fit: str) -> tuple[Tensor, list[str]]:
     """An image (1, H, W, 3) in the proportions of a video, in which it is stretched as the video is, and notices."""
-    shape = size_of(footage.frames)
+    shape = picture_size(footage.frames)
     if fit == STRETCH:
         return image, []
     remedy = "To keep all of it, give an image of the clip's proportions."
-    return crop_to_shape(image, *shape), crop_notices(IMAGE, size_of(image), shape, CROP, remedy)
+    return crop_to_shape(image, *shape), crop_notices(IMAGE, picture_size(image), shape, CROP, remedy)
 
 
 def with_image(scene: Scene, image: Tensor | None, latent: dict) -> tuple[Scene, dict]:
@@ -230,7 +228,7 @@ def with_voice(scene: Scene, voice: dict, text: str) -> tuple[Scene, list[str]]:
 
 def voice_mel(voice: dict) -> tuple[Tensor, list[str]]:
     """Normalised mel of a reference voice, (R, 80), and notices."""
-    sound, notices = sound_of(voice, "the reference voice")
+    sound, notices = first_sound(voice, "the reference voice")
     prepared = prepare_reference_voice(sound)
     return reference_mel(prepared.waveform), [*notices, *prepared.notices]
 
