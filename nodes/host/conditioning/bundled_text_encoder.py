@@ -1,4 +1,4 @@
-"""Captions made ready for an encoder, and the bundled model's encoder: fixed features of words, no learned weights.
+"""Cleaning of captions, and the bundled model's caption encoder: fixed features of words, without learned weights.
 
 Dimension key: L words, C features.
 """
@@ -17,8 +17,11 @@ from ....uniavgen_core.text.caption_cleaning import INSTALL_FTFY, clean_caption,
 from ..notices import announce
 
 
-def prepared(caption: str) -> str:
-    """Clean a caption as the release does; the first that needs a package that is not there says so."""
+def prepare_caption(caption: str) -> str:
+    """Clean a caption as the release does.
+
+    The first caption that needs a package which is not installed sends a notice to the user.
+    """
     cleaned = clean_caption(caption)
     if misses_ftfy(cleaned):
         _announce_missing_ftfy()
@@ -27,7 +30,7 @@ def prepared(caption: str) -> str:
 
 @cache
 def _announce_missing_ftfy() -> None:
-    """Say it once."""
+    """Send the notice once per session."""
     announce(
         "This caption has characters that the release mends before it reads them, such as curly quotes, full-width "
         "letters or broken accents. That needs the package ftfy, which is not installed, so the result may differ a "
@@ -36,19 +39,19 @@ def _announce_missing_ftfy() -> None:
 
 
 class WordTokenizer:
-    """Hands the caption through: words are told apart by the encoder."""
+    """Passes the caption through, because the encoder itself splits it into words."""
 
     def __init__(self, embedding_directory: Any = None, tokenizer_data: dict | None = None) -> None:
         del embedding_directory, tokenizer_data
 
     def tokenize_with_weights(self, text: str, return_word_ids: bool = False, **_: Any) -> dict:
-        """Wrap the caption in ComfyUI's token form: one weighted token that is the whole text."""
-        caption = prepared(text)
+        """Wrap the caption in ComfyUI's token format: one weighted token that holds the whole text."""
+        caption = prepare_caption(text)
         token = (caption, 1.0, 0) if return_word_ids else (caption, 1.0)
         return {"words": [[token]]}
 
     def state_dict(self) -> dict:
-        """Nothing to save."""
+        """Return an empty state: there is nothing to save."""
         return {}
 
 
@@ -63,10 +66,10 @@ class WordEncoder(nn.Module):
         self.dtypes = {torch.float32}
 
     def set_clip_options(self, options: dict) -> None:
-        """Ignore options: there are no layers to choose from."""
+        """Ignore the options: there are no layers to choose from."""
 
     def reset_clip_options(self) -> None:
-        """Nothing to reset."""
+        """Do nothing: no option has been set."""
 
     def encode_token_weights(self, tokens: dict) -> tuple[torch.Tensor, None]:
         """Encode one caption to features, (1, L, C), without a pooled output."""
@@ -74,7 +77,7 @@ class WordEncoder(nn.Module):
         return hashed_features(caption, TOON.text.caption_dim, TOON.text.caption_length)[None], None
 
     def load_sd(self, state_dict: dict) -> tuple[list, list]:
-        """Nothing to load."""
+        """Load nothing; all keys count as unexpected."""
         return [], list(state_dict)
 
 

@@ -1,4 +1,4 @@
-"""Faces in ComfyUI's forms: boxes, landmarks and masks of its own nodes, and the masks that a UniAVGen model predicts.
+"""Faces in ComfyUI's formats: bounding boxes, landmarks and masks, and the face masks that a UniAVGen model predicts.
 
 Dimension key: F video frames, H rows, W columns, B batch, T latent frames, M interaction modules, K audio tracks,
 N tokens per latent frame.
@@ -33,10 +33,10 @@ FacesPerFrame = list[list[Face]]
 
 
 def rgb_pictures(images: Tensor) -> Tensor:
-    """Colours of images (F, H, W, C), (F, H, W, 3): grey ones are repeated, an alpha channel is left aside.
+    """RGB channels (F, H, W, 3) of images (F, H, W, C); grey is repeated, an alpha channel is dropped.
 
     Raises:
-        ValueError: If they are no images.
+        ValueError: If the shape is not that of images.
     """
     if images.ndim != 4 or images.numel() == 0 or images.shape[-1] == 2:
         raise ValueError(f"The images have the shape {tuple(images.shape)}; expected (frames, height, width, RGB).")
@@ -44,48 +44,48 @@ def rgb_pictures(images: Tensor) -> Tensor:
 
 
 def find_faces_in_images(images: Tensor, find: Callable[[np.ndarray], list[Face]]) -> FacesPerFrame:
-    """Find the faces of every image (F, H, W, 3), with progress and interrupt."""
+    """Find the faces in every image (F, H, W, 3), with a progress bar; the user can interrupt it."""
     progress = comfy.utils.ProgressBar(len(images))
     frames = []
     for image in images:
         comfy.model_management.throw_exception_if_processing_interrupted()
-        frames.append(find(_eight_bits(image)))
+        frames.append(find(_to_uint8(image)))
         progress.update(1)
     return frames
 
 
 def find_faces_with_mediapipe(images: Tensor, model: Any, confidence: float, reach: str) -> FacesPerFrame:
-    """Find the faces of every image (F, H, W, 3) with a model of 'Load Face Detection Model (MediaPipe)'.
+    """Find the faces in every image (F, H, W, 3) with a model from 'Load Face Detection Model (MediaPipe)'.
 
     Args:
         images: RGB in [0, 1].
         model: ComfyUI's FACE_DETECTION_MODEL.
-        confidence: Faces the model is less sure of are left out, in [0, 1].
-        reach: "short" for faces near the camera, "full" for smaller ones too.
+        confidence: Lowest confidence of a face, in [0, 1].
+        reach: MediaPipe's detector range: "short" for faces near the camera, "full" for smaller ones too.
     """
     return find_faces_in_images(
         images, lambda picture: _read_faces(model.detect_batch([picture], 0, confidence, reach)[0])
     )
 
 
-def _eight_bits(image: Tensor) -> np.ndarray:
+def _to_uint8(image: Tensor) -> np.ndarray:
     return (torch.nan_to_num(image.float()).clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
 
 
 def faces_of_landmarks(landmarks: dict, num_frames: int, size: tuple[int, int]) -> FacesPerFrame:
-    """Faces of ComfyUI's FACE_LANDMARKS for ``num_frames`` images of a size (H, W).
+    """Faces of ComfyUI's FACE_LANDMARKS for ``num_frames`` images of size (H, W).
 
     Raises:
-        ValueError: If they belong to another number of images.
+        ValueError: If the landmarks belong to another number of images.
     """
     height, width = landmarks["image_size"]
     scale = np.array([size[1] / width, size[0] / height], np.float32)
     frames = [_read_faces(faces, scale) for faces in landmarks["frames"]]
-    return _for_all_frames(frames, num_frames, "face landmarks")
+    return _repeat_for_frames(frames, num_frames, "face landmarks")
 
 
 def _read_faces(faces: Sequence[dict], scale: np.ndarray | float = 1.0) -> list[Face]:
-    """Faces of MediaPipe's dictionaries."""
+    """Faces from MediaPipe's dictionaries."""
     return [
         Face(
             (np.asarray(face["bbox_xyxy"], np.float32).reshape(2, 2) * scale).astype(np.float32).reshape(-1),
@@ -97,16 +97,16 @@ def _read_faces(faces: Sequence[dict], scale: np.ndarray | float = 1.0) -> list[
 
 
 def faces_of_boxes(boxes: Any, num_frames: int) -> FacesPerFrame:
-    """Faces of ComfyUI's BOUNDING_BOX in any of its forms: one box, boxes of all frames, or a list for every frame.
+    """Faces of ComfyUI's BOUNDING_BOX in any of its forms: one box, the boxes of all frames, or a list per frame.
 
     Raises:
-        ValueError: If they belong to another number of images.
+        ValueError: If the boxes belong to another number of images.
     """
     if isinstance(boxes, dict):
         boxes = [boxes]
     per_frame = boxes if boxes and isinstance(boxes[0], list) else [boxes]
     frames = [[_read_box(box) for box in frame if box["width"] > 0 and box["height"] > 0] for frame in per_frame]
-    return _for_all_frames(frames, num_frames, "bounding boxes")
+    return _repeat_for_frames(frames, num_frames, "bounding boxes")
 
 
 def _read_box(box: dict) -> Face:
@@ -116,19 +116,19 @@ def _read_box(box: dict) -> Face:
 
 
 def faces_of_masks(masks: Tensor, num_frames: int, size: tuple[int, int]) -> FacesPerFrame:
-    """Faces of a MASK (F, h, w), every connected part one; resized to the images' size (H, W) where it differs.
+    """Faces of a MASK (F, h, w), which is resized to the images' size (H, W); every connected part is one face.
 
-    Several masks of one image are taken for several faces of it.
+    Several masks for a single image are several faces of it.
 
     Raises:
-        ValueError: If they belong to another number of images.
+        ValueError: If the masks belong to another number of images.
     """
     parts = faces_in_masks(resize_masks(masks, size).cpu().numpy())
     frames = [list(chain.from_iterable(parts))] if num_frames == 1 else parts
-    return _for_all_frames(frames, num_frames, "masks")
+    return _repeat_for_frames(frames, num_frames, "masks")
 
 
-def _for_all_frames(frames: FacesPerFrame, num_frames: int, name: str) -> FacesPerFrame:
+def _repeat_for_frames(frames: FacesPerFrame, num_frames: int, name: str) -> FacesPerFrame:
     if len(frames) not in (1, num_frames):
         raise ValueError(
             f"The {name} belong to {len(frames)} images, but there are {num_frames}. Make them from the same images, "
@@ -138,7 +138,7 @@ def _for_all_frames(frames: FacesPerFrame, num_frames: int, name: str) -> FacesP
 
 
 def boxes_of(tracks: Sequence[Sequence[Face | None]], num_frames: int) -> list[list[dict]]:
-    """ComfyUI's BOUNDING_BOX of faces: for every frame its boxes."""
+    """Tracks of faces as ComfyUI's BOUNDING_BOX: a list of boxes for every frame."""
     return [[_box_of(track[index]) for track in tracks if track[index] is not None] for index in range(num_frames)]
 
 
@@ -149,7 +149,7 @@ def _box_of(face: Face) -> dict:
 
 
 def resize_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
-    """A MASK (F, h, w) or (h, w) at another size, (F, H, W) float32 in [0, 1]."""
+    """Resize a MASK (F, h, w) or (h, w) to (F, H, W), float32 in [0, 1]."""
     masks = masks.float().reshape(-1, *masks.shape[-2:])
     if masks.shape[-2:] != size:
         masks = F.interpolate(masks[:, None], size, mode="bilinear", align_corners=False)[:, 0]
@@ -157,38 +157,42 @@ def resize_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def masks_for_frames(masks: Tensor, num_frames: int) -> Tensor:
-    """One mask (H, W) for every video frame, from one for all, one for every frame, or one for every latent frame.
+    """Expand masks to one (H, W) for every video frame.
+
+    Args:
+        masks: One mask for all frames, one for every video frame, or one for every latent frame.
+        num_frames: Number of video frames.
 
     Raises:
-        ValueError: If it is another number of masks.
+        ValueError: If the number of masks is none of these.
     """
     if len(masks) == num_frames:
         return masks
     if len(masks) == 1:
         return masks.expand(num_frames, -1, -1)
     if len(masks) == latent_frames_of(num_frames):
-        return over_video_frames(masks)[:num_frames]
+        return _repeat_over_video_frames(masks)[:num_frames]
     raise ValueError(
         f"There are {len(masks)} masks for {num_frames} images. Give one mask, one for every image, or one for every "
         f"latent frame ({latent_frames_of(num_frames)})."
     )
 
 
-def over_video_frames(masks: Tensor) -> Tensor:
-    """Masks of latent frames (T, H, W) for the video frames they hold, (4T - 3, H, W)."""
+def _repeat_over_video_frames(masks: Tensor) -> Tensor:
+    """Repeat masks of latent frames (T, H, W) for the video frames of each, (4T - 3, H, W)."""
     return torch.cat([masks[:1], masks[1:].repeat_interleave(TEMPORAL_FACTOR, dim=0)])
 
 
 def predicted_face_masks(
     model: comfy.model_patcher.ModelPatcher, positive: list, latent: dict, sigma: float, seed: int
 ) -> Tensor:
-    """Ask a UniAVGen model, in one step, where it sees faces in a clip.
+    """Predict the face masks of a clip with one step of a UniAVGen model.
 
     Args:
-        model: MODEL; guidance is left out, because only the conditional pass matters.
-        positive: CONDITIONING; its first entry is used.
+        model: MODEL. Its guidance is ignored, because only the conditional pass matters.
+        positive: CONDITIONING, of which the first entry is used.
         latent: Sampled joint LATENT.
-        sigma: Noise level at which the model is asked; noise is added to the latent up to it.
+        sigma: Noise level of the step; noise is added to the latent up to it.
         seed: Seed of that noise.
 
     Returns:
@@ -219,6 +223,11 @@ def predicted_face_masks(
 
 
 def pixels_of_face_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
-    """MASK (B * F, H, W) of weights of tokens (B, T, rows, columns), for a video latent of a size (rows, columns)."""
+    """MASK (B * F, H, W) from face weights of tokens (B, T, rows, columns).
+
+    Args:
+        masks: Face weights.
+        size: Rows and columns of the video latent.
+    """
     pixels = (size[0] * SPATIAL_FACTOR, size[1] * SPATIAL_FACTOR)
-    return torch.cat([over_video_frames(resize_masks(clip, pixels)) for clip in masks])
+    return torch.cat([_repeat_over_video_frames(resize_masks(clip, pixels)) for clip in masks])

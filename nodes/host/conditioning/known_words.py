@@ -1,4 +1,4 @@
-"""Limits of a model that was taught few words: which these are, and the longest text of a reference voice.
+"""Limits of a model that was trained on few words: its vocabulary, and the longest text of a reference voice.
 
 The released model reads any text and has no such limits.
 """
@@ -6,15 +6,14 @@ The released model reads any text and has no such limits.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ....uniavgen_core.checkpoint.config_from_weights import KNOWN_TEXT_KEY
 from ....uniavgen_core.config import TOON, TextConfig
 from ....uniavgen_core.text.tokenize import speech_ids
 from .pass_settings import KEY, PassSettings, pass_settings_of
 
-SHOWN = 12
-"""Most unknown words that a notice names."""
+MOST_LISTED_WORDS = 12
+"""Most unknown words that a notice lists."""
 NO_TRANSCRIPT = (
     "No transcript reaches the sampler, so the person makes sounds of speech without words. Connect 'UniAVGen Speech "
     "Text' between the caption and this model's 'positive'."
@@ -23,10 +22,10 @@ NO_TRANSCRIPT = (
 
 @dataclass(frozen=True)
 class KnownText:
-    """Texts a model was trained on.
+    """Limits of the texts that a model was trained on.
 
     Attributes:
-        words: The words it can say, as they are written.
+        words: Words the model can say, in their spelling.
         longest_voice_text: Characters of the longest transcript of a reference voice.
     """
 
@@ -35,8 +34,8 @@ class KnownText:
 
 
 TOON_TEXT = replace(TOON.text, position_offset=13.3, position_scale=5.97)
-"""Text geometry of the bundled model, whose file is older than the metadata that says what it knows."""
-TOON_KNOWS = KnownText(
+"""Text settings of the bundled model, whose file has no metadata about its known text."""
+TOON_KNOWN_TEXT = KnownText(
     words=(
         "hello", "bye", "yes", "no", "happy", "nice", "one", "two", "four", "five", "seven", "nine",
         "red", "orange", "moon", "star", "sun", "fish", "bird", "tiger", "dog", "robot", "water", "cloud",
@@ -46,24 +45,28 @@ TOON_KNOWS = KnownText(
 
 
 def known_text_of(config: TextConfig, metadata: Mapping[str, str]) -> KnownText | None:
-    """Read the texts a model knows from its checkpoint's metadata, or take the bundled model's; None for any text.
+    """Read a model's known text from the metadata of its checkpoint.
 
     Args:
-        config: How the model reads.
-        metadata: The file's. Its entry ``uniavgen_known_text`` is JSON of ``KnownText``, ``{}`` for no limits.
+        config: Text settings of the model, by which the bundled model is recognised.
+        metadata: Metadata of the checkpoint. The entry ``uniavgen_known_text`` is JSON of ``KnownText``, ``{}`` for no
+            limits.
+
+    Returns:
+        The known text, or None for a model without limits.
     """
     if KNOWN_TEXT_KEY in metadata:
-        said = json.loads(metadata[KNOWN_TEXT_KEY])
-        return KnownText(tuple(said["words"]), int(said["longest_voice_text"])) if said else None
-    return TOON_KNOWS if config == TOON_TEXT else None
+        limits = json.loads(metadata[KNOWN_TEXT_KEY])
+        return KnownText(tuple(limits["words"]), int(limits["longest_voice_text"])) if limits else None
+    return TOON_KNOWN_TEXT if config == TOON_TEXT else None
 
 
 def unknown_words_notice(known: KnownText | None, conditioning: Sequence[Mapping]) -> str | None:
-    """A notice about words of the transcripts that the model does not know; None if it knows all.
+    """Notice about words of the transcripts that the model was not trained on; None if there are none.
 
     Args:
-        known: What the model knows; None for any text.
-        conditioning: ComfyUI's conditionings of one kind, as dictionaries.
+        known: Limits of the model; None for any text.
+        conditioning: Entries of a CONDITIONING, as dictionaries.
     """
     if known is None:
         return None
@@ -71,11 +74,11 @@ def unknown_words_notice(known: KnownText | None, conditioning: Sequence[Mapping
     unknown = [word for word in dict.fromkeys(" ".join(texts).split()) if word not in known.words]
     if not unknown:
         return None
-    more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
-    named = ", ".join(f'"{word}"' for word in unknown[:SHOWN])
+    more = f" and {len(unknown) - MOST_LISTED_WORDS} more" if len(unknown) > MOST_LISTED_WORDS else ""
+    listed = ", ".join(f'"{word}"' for word in unknown[:MOST_LISTED_WORDS])
     return (
         f"This model was trained on {len(known.words)} words and will say others wrongly, here: "
-        f"{named}{more}. It knows, in lower case and without punctuation: "
+        f"{listed}{more}. It knows, in lower case and without punctuation: "
         f"{', '.join(known.words)}."
     )
 
@@ -84,11 +87,11 @@ def without_long_voice_texts(known: KnownText | None, conditioning: Sequence[dic
     """Drop transcripts of reference voices that are longer than any the model was trained on.
 
     Args:
-        known: What the model knows; None for any text.
-        conditioning: ComfyUI's conditionings of one kind, as dictionaries.
+        known: Limits of the model; None for any text.
+        conditioning: Entries of a CONDITIONING, as dictionaries.
 
     Returns:
-        The conditionings, and a notice if one was changed.
+        The entries, and a notice if one was changed.
     """
     if known is None:
         return list(conditioning), None
@@ -100,7 +103,7 @@ def without_long_voice_texts(known: KnownText | None, conditioning: Sequence[dic
     ]
     if max(lengths, default=0) <= known.longest_voice_text:
         return list(conditioning), None
-    changed = [_with_pass(options, _shortened(pass_settings_of(options), known)) for options in conditioning]
+    changed = [{**options, KEY: _without_long_voice_text(pass_settings_of(options), known)} for options in conditioning]
     return changed, (
         f"The transcript of the reference voice has {max(lengths)} characters; this model was trained on at most "
         f"{known.longest_voice_text} and would say wrong words, so it gets the voice without its transcript. A voice "
@@ -108,16 +111,10 @@ def without_long_voice_texts(known: KnownText | None, conditioning: Sequence[dic
     )
 
 
-def _shortened(run: PassSettings, known: KnownText) -> PassSettings:
-    """A pass without those transcripts of reference voices that are too long."""
-    return replace(
-        run,
-        speeches=tuple(
-            replace(speech, voice_text="") if len(speech_ids(speech.voice_text)) > known.longest_voice_text else speech
-            for speech in run.speeches
-        ),
+def _without_long_voice_text(settings: PassSettings, known: KnownText) -> PassSettings:
+    """Settings without the transcripts of reference voices that are too long."""
+    speeches = tuple(
+        replace(speech, voice_text="") if len(speech_ids(speech.voice_text)) > known.longest_voice_text else speech
+        for speech in settings.speeches
     )
-
-
-def _with_pass(options: dict, run: PassSettings) -> dict[str, Any]:
-    return {**options, KEY: run}
+    return replace(settings, speeches=speeches)

@@ -1,4 +1,4 @@
-"""What the pack's nodes write into a conditioning, and what the model reads from it."""
+"""Entries that the pack's nodes write into a CONDITIONING and the model reads from it."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,15 +17,15 @@ face mask of each track (1, K, T, H, W)."""
 
 @dataclass(frozen=True)
 class Speech:
-    """What one audio track says.
+    """Speech of one audio track.
 
     Attributes:
-        text: The transcript, prepared for the network; None for the null text.
+        text: Transcript, prepared for the network; None for the null text.
         voice_text: Transcript of the reference voice; empty if it has none.
-        kept_text: Transcript of the sound that is kept before the text; empty if it has none.
-        start: When the transcript begins in the clip, seconds.
-        stop: When a track of several has ended, seconds; None for the clip's end.
-        as_written: The transcript as the user wrote it; None where it is not known.
+        kept_text: Transcript of the kept sound before the text; empty if it has none.
+        start: Start of the transcript in the clip, seconds.
+        stop: End of the track in a clip of several speakers, seconds; None for the clip's end.
+        as_written: Transcript as the user wrote it; None if it is not known.
     """
 
     text: str | None = None
@@ -38,13 +38,13 @@ class Speech:
 
 @dataclass(frozen=True)
 class Steering:
-    """How the user's face masks meet the predicted ones, and at which noise levels.
+    """Combination of the user's face masks with the predicted ones, and its range of noise levels.
 
     Attributes:
-        mode: What a mask does.
-        strength: Share of the way from the predicted mask to the combined one.
+        mode: Rule by which the two masks are combined.
+        strength: Interpolation weight in [0, 1] from the predicted mask (0) to the combined one (1).
         start: Noise level at which steering begins; 1 is pure noise.
-        stop: Noise level at which it ends.
+        stop: Noise level at which steering ends.
     """
 
     mode: SteeringMode = SteeringMode.REPLACE
@@ -55,14 +55,16 @@ class Steering:
 
 @dataclass(frozen=True)
 class PassSettings:
-    """One pass of the network, as it rides in a conditioning. Hashable and comparable, so that ComfyUI can batch by it.
+    """Settings of one pass of the network, stored in a conditioning.
+
+    They are hashable and comparable, so that ComfyUI can batch passes with equal settings.
 
     Attributes:
-        speeches: What each audio track says.
-        interaction: Directions that update their target.
-        late_null: Directions of the null passes after the share without interaction; None for this pass's own.
-        skipped_layer: Layer left out; None for none.
-        steering: How face masks of the conditioning are used.
+        speeches: Speech of each audio track.
+        interaction: Directions of the interaction that are on.
+        late_null: Directions of the null passes after the modality-aware share; None for ``interaction``.
+        skipped_layer: Layer to skip; None for none.
+        steering: Use of the conditioning's face masks.
     """
 
     speeches: tuple[Speech, ...] = (Speech(),)
@@ -77,13 +79,13 @@ class PassSettings:
         return any(speech.text is not None for speech in self.speeches)
 
     def as_null(self, interaction: Interaction, skipped_layer: int | None) -> "PassSettings":
-        """The null pass that belongs to this one."""
+        """Settings of the null pass that belongs to this pass."""
         silent = tuple(replace(speech, text=None, as_written=None) for speech in self.speeches)
         return replace(self, speeches=silent, interaction=interaction, skipped_layer=skipped_layer)
 
 
 def pass_settings_of(conditioning: dict) -> PassSettings:
-    """The pass a conditioning's dictionary asks for; the default where no node of the pack wrote one."""
+    """Pass settings in a conditioning's dictionary; the defaults if no node of the pack wrote any."""
     return conditioning.get(KEY) or PassSettings()
 
 
@@ -98,7 +100,7 @@ def set_values(conditioning: list, values: dict) -> list:
 
 
 def set_pass(conditioning: list, **changes: Any) -> list:
-    """Copy of a CONDITIONING with some fields of every entry's pass changed."""
+    """Copy of a CONDITIONING with some pass settings of every entry changed."""
     return [
         [features, {**options, KEY: replace(pass_settings_of(options), **changes)}]
         for features, options in conditioning
@@ -106,7 +108,7 @@ def set_pass(conditioning: list, **changes: Any) -> list:
 
 
 def set_speech(conditioning: list, **changes: Any) -> list:
-    """Copy of a CONDITIONING with some fields of every track's speech changed."""
+    """Copy of a CONDITIONING with some fields of every speech changed."""
     changed = []
     for entry in conditioning:
         speeches = tuple(replace(speech, **changes) for speech in pass_settings_of(entry[1]).speeches)
@@ -115,7 +117,7 @@ def set_speech(conditioning: list, **changes: Any) -> list:
 
 
 def with_original_transcripts(conditioning: list) -> list:
-    """Copy of a CONDITIONING whose transcripts are as the user wrote them."""
+    """Copy of a CONDITIONING with its transcripts as the user wrote them, without preparation."""
     written = []
     for entry in conditioning:
         speeches = tuple(

@@ -1,8 +1,8 @@
-"""Silence after the transcript, for models that expect each character at a time of its own.
+"""Silence after the transcript, for models that give each character a fixed time in the clip.
 
-Such a model knows when its text is over, but in a clip much longer than its training's it then goes on with words of
-its own. So what follows the text is kept silent, as given sound is kept. Models that place words by themselves, the
-released one among them, are left alone.
+In a clip much longer than those of its training, such a model goes on with words of its own after the transcript.
+Therefore the sound after the transcript is set to silence and kept, by the same noise mask that keeps a user's sound.
+Models that place words by themselves, such as the released one, are not changed.
 
 Dimension key: B batch, K audio tracks, S mel frames.
 """
@@ -23,15 +23,15 @@ from .speaker_tracks import silence
 from .track_masks import MASK
 
 LATENT = 1
-"""Place of the latent among an OUTER_SAMPLE's arguments, where ``MASK`` is that of the noise mask."""
+"""Index of the latent among the arguments of an OUTER_SAMPLE wrapper; ``MASK`` is that of the noise mask."""
 MARGIN_SECONDS = 0.3
 """Time that a text may take beyond its expected end."""
-TOLD_SECONDS = 2.0
-"""Silence that is worth a notice."""
+NOTICED_SECONDS = 2.0
+"""Shortest silence that a notice reports."""
 
 
 def end_of_speech(speech: Speech, config: TextConfig) -> int | None:
-    """Mel frame of the clip at which a text must have ended; None where the model places it, or there is no text."""
+    """Mel frame at which a text must have ended; None if the model places words by itself or there is no text."""
     if speech.text is None or config.position_scale == 1.0:
         return None
     start = round(MEL_RATE * speech.start)
@@ -40,39 +40,41 @@ def end_of_speech(speech: Speech, config: TextConfig) -> int | None:
 
 
 def audio_mask_of(mask: Tensor | None, noise: Tensor, shapes: Sequence) -> Tensor:
-    """Noise mask of the sound, 1 where it is generated, (B, K, S, 80).
+    """Noise mask of the audio latent, 1 where it is generated, (B, K, S, 80).
 
     Args:
-        mask: The packed noise mask of a sampling run, or None.
-        noise: Its packed noise.
-        shapes: Shapes of the latent's parts.
+        mask: Packed noise mask of a sampling run, or None.
+        noise: Packed noise of the run.
+        shapes: Shapes of the video and the audio latent.
     """
     return comfy.utils.unpack_latents(torch.ones_like(noise) if mask is None else mask, shapes)[1]
 
 
 def silence_after_speech(execute: Callable, *args: Any, latent_shapes: Sequence | None = None, **kwargs: Any) -> Tensor:
-    """Sample with silence after the text. A wrapper of ComfyUI's OUTER_SAMPLE kind."""
+    """Sample with silence after the transcript; a wrapper of ComfyUI's OUTER_SAMPLE type."""
     positive = execute.class_obj.conds.get("positive")
     if positive and latent_shapes is not None and len(latent_shapes) > 1:
         config = execute.class_obj.model_patcher.model.diffusion_model.config.text
-        ends = _ends([pass_settings_of(options).speeches for options in positive], latent_shapes[1], config)
+        ends = _ends_of_tracks([pass_settings_of(options).speeches for options in positive], latent_shapes[1], config)
         if any(end is not None for end in ends):
-            args = _silenced(args, latent_shapes, ends)
+            args = _with_silence_after(args, latent_shapes, ends)
     return execute(*args, latent_shapes=latent_shapes, **kwargs)
 
 
-def _ends(speeches: Sequence[tuple[Speech, ...]], shape: Sequence[int], config: TextConfig) -> list[int | None]:
-    """Mel frame at which each track's text ends, within the clip; of several conditionings the last end counts."""
+def _ends_of_tracks(
+    speeches: Sequence[tuple[Speech, ...]], shape: Sequence[int], config: TextConfig
+) -> list[int | None]:
+    """Mel frame at which each track's text ends, None if it fills the clip; the latest of several conditionings."""
     ends: list[int | None] = []
     for track in range(shape[1]):
-        found = [end_of_speech(run[min(track, len(run) - 1)], config) for run in speeches]
+        found = [end_of_speech(tracks[min(track, len(tracks) - 1)], config) for tracks in speeches]
         last = None if None in found else max(found)
         ends.append(last if last is not None and last < shape[2] else None)
     return ends
 
 
-def _silenced(args: tuple, shapes: Sequence, ends: Sequence[int | None]) -> tuple:
-    """The arguments of a run with silence kept in the sound that would be generated after these mel frames."""
+def _with_silence_after(args: tuple, shapes: Sequence, ends: Sequence[int | None]) -> tuple:
+    """Arguments of a sampling run, in which silence is kept instead of sound generated after ``ends``."""
     noise, latent, mask = args[0], args[LATENT], args[MASK]
     video, audio = comfy.utils.unpack_latents(latent, shapes)
     video_mask, audio_mask = comfy.utils.unpack_latents(torch.ones_like(noise) if mask is None else mask, shapes)
@@ -85,7 +87,7 @@ def _silenced(args: tuple, shapes: Sequence, ends: Sequence[int | None]) -> tupl
         audio[:, track, end:] = torch.where(generated, silence(1).to(audio), audio[:, track, end:])
         audio_mask[:, track, end:] = 0
         longest = max(longest, int(generated.any(dim=-1).sum(dim=-1).max()))
-    if longest > TOLD_SECONDS * MEL_RATE:
+    if longest > NOTICED_SECONDS * MEL_RATE:
         announce(
             f"The transcript ends {longest / MEL_RATE:.1f} s before the clip does, and the rest is silent: this model "
             "cannot speak more slowly. Write more to say, or make the clip shorter."

@@ -1,4 +1,4 @@
-"""Several speakers in one clip: for each an audio track, a transcript with its time, a mask and a voice.
+"""Several speakers in one clip, each with an audio track, a transcript and its time, a mask and a voice.
 
 Dimension key: B batch, K speakers, F video frames, H and W pixel rows and columns, T video latents, h and w latent rows
 and columns, S mel frames, R mel frames of a reference voice.
@@ -27,12 +27,12 @@ class Speaker:
     """One speaker of a clip.
 
     Attributes:
-        text: The transcript.
-        start: When it begins, seconds.
-        stop: When it has ended, seconds; None for the clip's end.
-        mask: Where the speaker is, (F, H, W) in [0, 1]; None for the whole picture.
+        text: Transcript.
+        start: Start of the speech, seconds.
+        stop: End of the speech, seconds; None for the clip's end.
+        mask: Mask of the speaker, (F, H, W) in [0, 1]; None for the whole picture.
         voice: Normalised mel of the reference voice, (R, 80), or None.
-        voice_text: What the reference voice says.
+        voice_text: Transcript of the reference voice.
     """
 
     text: str
@@ -44,22 +44,22 @@ class Speaker:
 
     @property
     def speech(self) -> Speech:
-        """What the speaker's track says."""
+        """Speech of the speaker's track."""
         return Speech(self.text, self.voice_text, start=self.start, stop=self.stop)
 
 
 def set_speakers(positive: list, negative: list, latent: dict, speakers: Sequence[Speaker], steering: Steering):
-    """Give every speaker a track.
+    """Give every speaker an audio track.
 
     Args:
         positive: CONDITIONING.
         negative: CONDITIONING.
         latent: Joint LATENT of one track.
         speakers: The speakers.
-        steering: How their masks meet the predicted one.
+        steering: Combination of their masks with the predicted one.
 
     Returns:
-        Both conditionings, and the LATENT with one audio track a speaker, silent outside the speaker's time.
+        Both conditionings, and the LATENT with one audio track per speaker, silent outside the speaker's time.
 
     Raises:
         ValueError: If a speaker's time lies outside the clip, or the latent has several tracks already.
@@ -83,14 +83,14 @@ def set_speakers(positive: list, negative: list, latent: dict, speakers: Sequenc
 
 
 def latent_mask(mask: Tensor | None, video: Tensor) -> Tensor:
-    """A user's mask (F, H, W) at the size of video latents (B, 48, T, h, w), (T, h, w); all ones for None."""
+    """Mask (T, h, w) of a video latent (B, 48, T, h, w), from a user's mask (F, H, W); all ones for None."""
     if mask is None:
         return torch.ones(video.shape[2:])
     return to_latent_mask(mask.cpu(), tuple(video.shape[2:]))
 
 
 def join_voices(voices: Sequence[Tensor | None]) -> Tensor:
-    """Reference voices of different lengths, or missing, as one tensor (K, R, 80): silence before the shorter ones."""
+    """Reference voices of all speakers as one tensor (K, R, 80); shorter and missing ones start with silence."""
     longest = max(len(voice) for voice in voices if voice is not None)
     rows = []
     for voice in voices:
@@ -105,14 +105,14 @@ def silence(mel_frames: int) -> Tensor:
 
 
 def _with_tracks(latent: dict, tracks: int) -> dict:
-    """LATENT with its audio track and mask repeated."""
+    """LATENT whose audio track and its mask are repeated ``tracks`` times."""
     (video, audio), (video_mask, audio_mask) = split(latent), masks_of(latent)
     samples = NestedTensor((video, audio.repeat(1, tracks, 1, 1)))
     return {**latent, "samples": samples, "noise_mask": NestedTensor((video_mask, audio_mask.repeat(1, tracks, 1, 1)))}
 
 
 def _silent_outside(latent: dict, track: int, speaker: Speaker) -> dict:
-    """LATENT whose track is kept silent before and after its speaker's time."""
+    """LATENT with one track kept silent before and after its speaker's time."""
     mel_frames = split(latent)[1].shape[2]
     return keep_audio(latent, silence(mel_frames), spoken_mask(speaker.speech, mel_frames), track)
 

@@ -16,18 +16,18 @@ from .pass_settings import PassSettings, Speech
 def speech_fields(
     settings: PassSettings, config: TextConfig, voice_frames: int, batch: int, device: torch.device
 ) -> dict[str, Tensor | None]:
-    """Speech fields of ``Conditions``; never compiled, since it reads text.
+    """Speech fields of ``Conditions``; excluded from compilation because it processes strings.
 
     Args:
-        settings: The texts of each track.
-        config: The model's text settings.
+        settings: Pass settings with the texts of each track.
+        config: Text settings of the model.
         voice_frames: Mel frames of the reference voice before the clip.
-        batch: Clips in the batch; all say the same.
+        batch: Number of clips; all have the same speech.
         device: Device of the tensors.
 
     Returns:
         ``speech_ids`` and ``speech_positions``, (B * K, L), and ``speech_lengths``, (B * K,), or None for one track,
-        which sees all its characters.
+        whose characters all count.
     """
     texts = [spoken_text(speech) for speech in settings.speeches]
     fields = {name: value.to(device) for name, value in speech_tensors(texts, config, voice_frames).items()}
@@ -37,5 +37,5 @@ def speech_fields(
 
 
 def spoken_text(speech: Speech) -> SpokenText:
-    """A track's speech in the network's units."""
+    """Speech of a track with its times in mel frames."""
     return SpokenText(speech.text, MEL_RATE * speech.start, speech.voice_text, speech.kept_text)

@@ -1,4 +1,4 @@
-"""Every text that is spoken, on its way from a widget to the network: prepared in one way, with notices by field."""
+"""Preparation of all spoken texts, from their widgets to the conditioning, with notices that name the widget."""
 
 from ....uniavgen_core.text.transcript import PreparedText, prepare_transcript
 from .pass_settings import pass_settings_of, set_speech
@@ -23,18 +23,18 @@ TRANSCRIPT_UNUSED = (
 
 
 def prepare_field(field: str, text: str, as_released: bool = False) -> PreparedText:
-    """Prepare the text of one field as a transcript is prepared.
+    """Prepare the text of one widget in the same way as a transcript.
 
     Args:
         field: Name of the widget, for messages.
-        text: What the user wrote; blank for nothing.
+        text: Text of the user; may be blank.
         as_released: Leave the text as it is, without preparation and with its white space.
 
     Returns:
-        The text, and notices that name the field.
+        The text, and notices that name the widget.
 
     Raises:
-        ValueError: If a package is missing that the text needs; names the field and the package.
+        ValueError: If the text needs a package that is missing; names the widget and the package.
     """
     if not text.strip():
         return PreparedText("")
@@ -48,7 +48,7 @@ def prepare_field(field: str, text: str, as_released: bool = False) -> PreparedT
 
 
 def prepare_voice_text(text: str, as_released: bool = False) -> PreparedText:
-    """Prepare the transcript of a reference voice; a missing one is a notice."""
+    """Prepare the transcript of a reference voice; a blank one gives a notice."""
     prepared = prepare_field(VOICE_TEXT, text, as_released)
     return prepared if prepared.text else PreparedText("", (NO_VOICE_TEXT,))
 
@@ -56,31 +56,31 @@ def prepare_voice_text(text: str, as_released: bool = False) -> PreparedText:
 def set_sound_text(
     positive: list, text: str, end: float | None, as_released: bool = False
 ) -> tuple[list, tuple[str, ...]]:
-    """Tell the model what is said in a sound that is given.
+    """Set the transcript of a sound that the user gave.
 
     Args:
-        positive: CONDITIONING; its transcript is what is said after the sound, or in it if the sound fills the clip.
-        text: What is said in the sound; blank where that is not known, or the transcript says it.
-        end: When the sound ends, seconds; None for a sound that fills the clip.
+        positive: CONDITIONING. Its transcript is spoken after the sound, or in it if the sound fills the clip.
+        text: Transcript of the sound; blank if it is not known, or is already the conditioning's.
+        end: End of the sound, seconds; None if it fills the clip.
         as_released: Leave ``text`` as it is written.
 
     Returns:
         The CONDITIONING, and notices.
     """
-    said = prepare_field(SOUND_TEXT, text, as_released)
+    prepared = prepare_field(SOUND_TEXT, text, as_released)
     transcripts = {speech.text for _, options in positive for speech in pass_settings_of(options).speeches} - {None}
-    missing = () if said.text or (end is None and transcripts) else (NO_SOUND_TEXT,)
-    notices = (*said.notices, *missing)
+    missing = () if prepared.text or (end is None and transcripts) else (NO_SOUND_TEXT,)
+    notices = (*prepared.notices, *missing)
     if end is not None:
-        return set_speech(positive, start=end, kept_text=said.text), notices
-    if not said.text:
+        return set_speech(positive, start=end, kept_text=prepared.text), notices
+    if not prepared.text:
         return positive, notices
-    unused = (TRANSCRIPT_UNUSED,) if transcripts - {said.text} else ()
-    return set_speech(positive, text=said.text, as_written=text), (*notices, *unused)
+    unused = (TRANSCRIPT_UNUSED,) if transcripts - {prepared.text} else ()
+    return set_speech(positive, text=prepared.text, as_written=text), (*notices, *unused)
 
 
 def field_error(field: str, text: str | None) -> str | None:
-    """Why the text of a field cannot be prepared, in words for the user; None if it can, or is linked."""
+    """Error message for the user if the text of a widget cannot be prepared, else None."""
     try:
         prepare_field(field, text or "")
     except ValueError as error:
@@ -89,7 +89,7 @@ def field_error(field: str, text: str | None) -> str | None:
 
 
 def transcript_error(transcript: str, spell_out: bool = True, field: str = "transcript") -> str | None:
-    """The fault of a transcript, in words for the user; None if it has none."""
+    """Error message for the user if a transcript cannot be used, else None."""
     if not transcript.strip():
         return f"The {field} is empty. Write what the person says; the caption goes into the text encoder."
     try:

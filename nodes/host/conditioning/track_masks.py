@@ -1,7 +1,7 @@
-"""Noise masks of several audio tracks, which ComfyUI would make all alike.
+"""Noise masks of several audio tracks.
 
-It takes a mask of four axes for one of an image and spreads that of the first track over all. So when sampling starts
-each track's mask is made again from the time its speaker has.
+ComfyUI takes a mask with four axes for an image's and copies that of the first track to all others. Therefore each
+track's mask is built again from its speaker's time when sampling starts.
 
 Dimension key: B batch, K audio tracks, S mel frames.
 """
@@ -17,11 +17,11 @@ from ....uniavgen_core.shapes import MEL_RATE
 from .pass_settings import Speech, pass_settings_of
 
 MASK = 4
-"""Place of the noise mask among an OUTER_SAMPLE's arguments: noise, latent, sampler, noise levels, mask."""
+"""Index of the noise mask among the arguments of an OUTER_SAMPLE wrapper: noise, latent, sampler, sigmas, mask."""
 
 
 def spoken_mask(speech: Speech, mel_frames: int) -> Tensor:
-    """1 where a track is generated, 0 where it is kept silent, (S,)."""
+    """Noise mask of a speaker's track: 1 where it is generated, 0 where it is kept silent, (S,)."""
     mask = torch.zeros(mel_frames)
     stop = mel_frames if speech.stop is None else round(speech.stop * MEL_RATE)
     mask[round(speech.start * MEL_RATE) : stop] = 1
@@ -29,7 +29,7 @@ def spoken_mask(speech: Speech, mel_frames: int) -> Tensor:
 
 
 def mask_tracks(execute: Callable, *args: Any, latent_shapes: Sequence | None = None, **kwargs: Any) -> Tensor:
-    """Sample with a mask for each track, where there are several. A wrapper of ComfyUI's OUTER_SAMPLE kind."""
+    """Sample with a separate mask for each of several tracks; a wrapper of ComfyUI's OUTER_SAMPLE type."""
     positive, mask = execute.class_obj.conds.get("positive"), args[MASK]
     if mask is not None and latent_shapes is not None and positive and latent_shapes[1][1] > 1:
         video, audio = comfy.utils.unpack_latents(mask, latent_shapes)

@@ -1,4 +1,4 @@
-"""umT5's tokenizer from what users have: inside ComfyUI's file, or in files of the release, never from the network."""
+"""umT5's tokenizer, read from ComfyUI's text encoder file or from files of the release, never from the network."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,19 +11,19 @@ from ....uniavgen_core.checkpoint.umt5_files import COMFYUI_FILE, SPIECE
 from ....uniavgen_core.checkpoint.weight_files import CheckpointError, opened
 
 FOLDER = "google/umt5-xxl"
-"""The release's folder with the tokenizer."""
+"""Folder of the tokenizer in the release."""
 SENTENCEPIECE, JSON = "spiece.model", "tokenizer.json"
 MOST_SPARE_ROWS = 512
-"""Rows of the embedding that no piece may have; umT5-xxl has 384."""
+"""Most rows of the embedding without a piece of the tokenizer; umT5-xxl has 384 of them."""
 ROOTS = ("text_encoders", "diffusion_models")
 END = 1
 
 
-class Pieces:
-    """Text to the numbers of its pieces, the end of the text last.
+class SentencePieceTokenizer:
+    """Tokenizer that turns text into piece ids and appends the end-of-text id.
 
     Attributes:
-        source: Where it comes from.
+        source: File the tokenizer was read from.
     """
 
     def __init__(self, source: Path, spiece: Tensor | None = None) -> None:
@@ -42,82 +42,82 @@ class Pieces:
             self._spiece = SPieceTokenizer(str(source) if spiece is None else spiece)
 
     @staticmethod
-    def from_pretrained(pieces: "Pieces") -> "Pieces":
-        """Give back what is ready; ComfyUI's tokenizers ask their class for it."""
-        return pieces
+    def from_pretrained(tokenizer: "SentencePieceTokenizer") -> "SentencePieceTokenizer":
+        """Return the tokenizer unchanged; ComfyUI calls this with what it holds in place of a path."""
+        return tokenizer
 
     def __call__(self, text: str) -> dict[str, list[int]]:
-        """Turn text into numbers."""
+        """Tokenize a text."""
         if self._spiece is not None:
             return self._spiece(text)
         ids = self._processor.encode(text, add_special_tokens=False).ids
         return {"input_ids": [*ids, END]}
 
     def get_vocab(self) -> dict[str, int]:
-        """Piece to number."""
+        """Id of each piece."""
         return self._processor.get_vocab() if self._spiece is None else self._spiece.get_vocab()
 
     def decode(self, ids: list[int], skip_special_tokens: bool = True) -> str:
-        """Turn numbers into text."""
+        """Turn ids into text."""
         decoder = self._processor if self._spiece is None else self._spiece
         return decoder.decode(ids, skip_special_tokens=skip_special_tokens)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The tokenizer as ComfyUI's text encoder files carry it; nothing for a tokenizer.json."""
+        """Tokenizer in the form in which ComfyUI's text encoder files hold it; empty for a tokenizer.json."""
         return {} if self._spiece is None else {SPIECE: self._spiece.serialize_model()}
 
     def fits(self, rows: int) -> bool:
-        """Whether an embedding of some rows can be this tokenizer's, and its end of the text is umT5's."""
+        """Whether an embedding with ``rows`` rows can belong to this tokenizer, and its end-of-text id is umT5's."""
         return 0 <= rows - len(self.get_vocab()) < MOST_SPARE_ROWS and self("")["input_ids"] == [END]
 
 
-def find_pieces(file: Path, spiece: Tensor | None, rows: int) -> Pieces:
+def find_tokenizer(file: Path, spiece: Tensor | None, rows: int) -> SentencePieceTokenizer:
     """Find the tokenizer of an encoder.
 
     Args:
         file: The encoder's file.
-        spiece: The tokenizer in it, if there is one.
+        spiece: Bytes of the tokenizer inside that file, or None.
         rows: Rows of the encoder's embedding.
 
     Raises:
-        CheckpointError: If there is none, saying which file to put where.
+        CheckpointError: If there is no tokenizer; the message says which file belongs where.
     """
     if spiece is not None:
-        return Pieces(file, spiece)
-    others: list[str] = []
+        return SentencePieceTokenizer(file, spiece)
+    rejected: list[str] = []
     for path, spiece in _candidates(file):
         try:
-            return _fitting(path, spiece, rows)
+            return _read_tokenizer(path, spiece, rows)
         except CheckpointError as error:
-            others.append(str(error))
+            rejected.append(str(error))
     place = folder_paths.get_folder_paths("text_encoders")[0]
     raise CheckpointError(
         f"{file.name} holds no tokenizer, and none for its {rows} pieces was found beside it or in {place}. Copy the "
         f"release's {FOLDER}/{SENTENCEPIECE} (or {JSON}) to {file.parent / FOLDER}, or put ComfyUI's {COMFYUI_FILE}, "
-        f"which holds one, into {place}. {' '.join(others)}".rstrip()
+        f"which holds one, into {place}. {' '.join(rejected)}".rstrip()
     )
 
 
-def _fitting(path: Path, spiece: Tensor | None, rows: int) -> Pieces:
-    """Read a tokenizer.
+def _read_tokenizer(path: Path, spiece: Tensor | None, rows: int) -> SentencePieceTokenizer:
+    """Read a tokenizer for an embedding with ``rows`` rows.
 
     Raises:
-        CheckpointError: If it is damaged, or belongs to an encoder of another number of rows.
+        CheckpointError: If the tokenizer is damaged, or does not fit the embedding.
     """
     try:
-        pieces = Pieces(path, spiece)
-        fits = pieces.fits(rows)
-    except Exception as error:  # whatever sentencepiece or tokenizers raise of a damaged file
+        tokenizer = SentencePieceTokenizer(path, spiece)
+        fits = tokenizer.fits(rows)
+    except Exception as error:  # sentencepiece and tokenizers raise many kinds of errors for a damaged file
         raise CheckpointError(f"{path} was found, but is damaged ({error}).") from error
     if not fits:
         raise CheckpointError(
-            f"{path} was found, but belongs to another model: it has {len(pieces.get_vocab())} pieces."
+            f"{path} was found, but belongs to another model: it has {len(tokenizer.get_vocab())} pieces."
         )
-    return pieces
+    return tokenizer
 
 
 def _candidates(file: Path) -> Iterator[tuple[Path, Tensor | None]]:
-    """Tokenizers beside a file, then among the text encoders and beside the models, then inside other encoders."""
+    """Candidate tokenizers: beside a file, then in the model folders, then inside other encoders' files."""
     seen = set()
     for path in _tokenizer_files(file.parent):
         if path.is_file() and path not in seen:
@@ -140,7 +140,7 @@ def _tokenizer_files(beside: Path) -> Iterator[Path]:
 
 
 def _spiece_in(path: Path) -> Tensor | None:
-    """The tokenizer inside a safetensors file; only its header is read to see."""
+    """Tokenizer inside a safetensors file, or None; a file without one is read no further than its header."""
     if path.suffix != ".safetensors":
         return None
     try:
