@@ -1,1 +1,1 @@
-"""The network and its files in ComfyUI's forms."""
+"""The network as a ComfyUI MODEL, and loading of its files."""

@@ -1,7 +1,8 @@
-"""Weights from disk into a network of ComfyUI's layers, a layer at a time.
+"""Loading of weights from disk into a network of ComfyUI's layers, one layer at a time.
 
-Tensors are memory-mapped, and a shard is let go when its last tensor is in the network: the host's memory holds at most
-the largest shard beside the model. Under ComfyUI's dynamic loading the maps themselves become the weights.
+Tensors are memory-mapped, and a shard is released when its last tensor is in the network, so that the host's memory
+holds at most the largest shard beside the model. Under ComfyUI's dynamic loading the mapped tensors themselves become
+the weights.
 """
 
 from pathlib import Path
@@ -20,11 +21,11 @@ SAFETENSORS = (".safetensors", ".sft")
 
 
 def read_weights(path: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Map tensors, and read metadata, of a file, a folder of shards, or the set that a shard belongs to.
+    """Map the tensors and read the metadata of a file, a folder of shards, or the set that a shard belongs to.
 
     Raises:
-        CheckpointError: Naming a file that is missing, cut short or no checkpoint.
-        ImportError: If it is a GGUF file, and the package that reads those is not installed.
+        CheckpointError: If a file is missing, truncated or no checkpoint; names the file.
+        ImportError: If it is a GGUF file and the package ``gguf`` is not installed.
     """
     if Path(path).suffix.lower() == GGUF:
         from .gguf_layout import read_gguf
@@ -33,14 +34,14 @@ def read_weights(path: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     tensors: dict[str, Tensor] = {}
     metadata: dict[str, str] = {}
     for file in files_of(Path(path)):
-        part, said = read_weight_file(file)
+        part, part_metadata = read_weight_file(file)
         twice = sorted(tensors.keys() & part.keys())
         if twice:
             raise CheckpointError(
                 f"The tensor {twice[0]} is in {file.name} and in another shard. Keep one set of files."
             )
         tensors |= part
-        metadata |= said
+        metadata |= part_metadata
     return tensors, metadata
 
 
@@ -49,11 +50,11 @@ def fill_weights(network: nn.Module, tensors: dict[str, Tensor], assign: bool) -
 
     Args:
         network: The network, as ComfyUI builds it.
-        tensors: Its weights by name; emptied on the way.
-        assign: Let the tensors become the weights instead of copying them.
+        tensors: Weights by name; the dictionary is emptied.
+        assign: Use the tensors themselves as weights instead of copying them.
     """
     owned: dict[str, list[str]] = {}
-    for name in tensors:  # in the order of the files, so that the first shard is the first to go
+    for name in tensors:  # in the order of the files, so that the first shard is released first
         owned.setdefault(_owner(network, name), []).append(name)
     done, bar = 0, comfy.utils.ProgressBar(sum(tensor.nbytes for tensor in tensors.values()))
     for owner, names in owned.items():
@@ -68,7 +69,7 @@ def fill_weights(network: nn.Module, tensors: dict[str, Tensor], assign: bool) -
 
 
 def _owner(network: nn.Module, name: str) -> str:
-    """Part of the network that is loaded at once with this tensor: a layer, a child, or the tensor alone."""
+    """Name of the part of the network that is loaded together with this tensor: a layer, a child, or the tensor."""
     first, _, rest = name.partition(".")
     return f"{first}.{rest.partition('.')[0]}" if isinstance(getattr(network, first), nn.ModuleList) else first
 
@@ -85,7 +86,7 @@ def read_weight_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Map the tensors of one file and read its metadata; see ``read_weights``."""
     if path.suffix.lower() not in SAFETENSORS:
         return read_pickle(path), {}
-    with opened(path):  # ComfyUI's own reader of maps does not notice that a file was cut short
+    with opened(path):  # checked first, because ComfyUI's memory-mapping reader does not notice a truncated file
         pass
     try:
         tensors, metadata = comfy.utils.load_torch_file(str(path), return_metadata=True)

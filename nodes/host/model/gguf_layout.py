@@ -1,4 +1,4 @@
-"""GGUF weights as ComfyUI's quantised tensors: packed in memory, moved as they are, unpacked a layer at a time."""
+"""GGUF weights as ComfyUI's quantised tensors: packed in memory and on the device, unpacked layer by layer."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +16,11 @@ LAYOUT = "UniAVGenGguf"
 
 
 class GgufLayout(QuantizedLayout):
-    """How ComfyUI handles weights in GGUF's block formats: it keeps the bytes and asks for the numbers."""
+    """Layout of weights in GGUF's block formats, which ComfyUI keeps packed and dequantises on use."""
 
     @dataclass(frozen=True)
     class Params(BaseLayoutParams):
-        """What the bytes stand for; blocks have scales of their own, so ``scale`` is none."""
+        """Parameters of a packed weight; ``scale`` is None, because every block has its own."""
 
         kind: str = BlockKind.Q8_0.name
 
@@ -40,18 +40,18 @@ class GgufLayout(QuantizedLayout):
 
     @classmethod
     def get_plain_tensors(cls, qtensor: QuantizedTensor) -> tuple[Tensor, ...]:
-        """The bytes."""
+        """Packed bytes."""
         return (qtensor._qdata,)
 
     @classmethod
     def state_dict_tensors(cls, qdata: Tensor, params: Params) -> dict[str, Tensor]:
-        """The bytes, as the weight."""
+        """Packed bytes under the weight's own name."""
         del params
         return {"": qdata}
 
     @classmethod
     def requantize_kwargs(cls, qtensor: QuantizedTensor) -> dict[str, Any]:
-        """The same format again."""
+        """Arguments of ``quantize`` that repeat the format of a tensor."""
         return {"kind": qtensor._params.kind}
 
 
@@ -63,10 +63,10 @@ def read_gguf(path: Path, dtype: torch.dtype) -> tuple[dict[str, Tensor], dict[s
 
     Args:
         path: The file.
-        dtype: What packed weights pass for until the network's dtype is known.
+        dtype: Nominal dtype of packed weights until the network's is known.
 
     Raises:
-        CheckpointError: If the file is damaged or has a format that is not known.
+        CheckpointError: If the file is damaged or has an unknown format.
         ImportError: If the package ``gguf`` is not installed.
     """
     file = GgufFile(path)
@@ -78,7 +78,7 @@ def read_gguf(path: Path, dtype: torch.dtype) -> tuple[dict[str, Tensor], dict[s
 
 
 def mark_packed_layers(network: nn.Module) -> None:
-    """Note the format on each packed layer, where ComfyUI looks for it when it sums up sizes."""
+    """Set ``quant_format`` of each packed layer, which ComfyUI reads when it computes sizes."""
     for module in network.modules():
         weight = module._parameters.get("weight")
         if isinstance(weight, QuantizedTensor) and weight._layout_cls == LAYOUT:

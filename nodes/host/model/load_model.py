@@ -1,4 +1,4 @@
-"""Loads a checkpoint as a MODEL, the way ComfyUI loads its own, but strictly."""
+"""Loading of a checkpoint as a MODEL, as ComfyUI loads its own, but with strict checks."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -39,15 +39,15 @@ def load_uniavgen(
     """Load a UniAVGen checkpoint, or one branch alone: Wan2.2-TI2V-5B, or a file of the audio branch.
 
     Args:
-        path: A safetensors file in the release's names, or Wan's, plain or quantised as ComfyUI does it, a folder of
-            shards, or a GGUF file.
+        path: A safetensors file with the tensor names of the release or of Wan, plain or in ComfyUI's quantised
+            formats, a folder of shards, or a GGUF file.
         model_options: ComfyUI's loading options: ``dtype``, ``custom_operations``, ``fp8_optimizations``.
         disable_dynamic: Use ComfyUI's plain patcher.
-        on_notice: Told what of the file is unexpected and harms nothing.
+        on_notice: Called with each harmless oddity of the file, a whole sentence.
 
     Raises:
         CheckpointError: If a file is missing or damaged, or does not fit.
-        NotUniAVGenError: If it holds another model.
+        NotUniAVGenError: If the file holds another model.
     """
     options = model_options or {}
     tensors, metadata = read_weights(path)
@@ -59,14 +59,14 @@ def load_uniavgen(
     for notice in fit.notices(Path(path).name):
         on_notice(notice)
     tensors = fit.fitted(tensors.items())
-    config = _config_of(network, METADATA_KEY in metadata)
+    config = _model_config(network, METADATA_KEY in metadata)
     config.clips = trained_on(network.config, metadata)
     if PREVIEW_KEY in metadata:
         config.latent_format.use_colours(**json.loads(metadata[PREVIEW_KEY]))
     _choose_dtypes(config, tensors, options)
     model = config.get_model(tensors)
     model.known_text = known_text_of(network.config.text, metadata)
-    patcher = _patch(model, options, disable_dynamic)
+    patcher = _make_patcher(model, options, disable_dynamic)
     fill_weights(model.diffusion_model, tensors, assign=patcher.is_dynamic())
     mark_packed_layers(model.diffusion_model)
     patcher.cached_patcher_init = (load_uniavgen, (path, options))
@@ -78,7 +78,7 @@ def load_uniavgen(
 
 
 def model_identity(model: comfy.model_patcher.ModelPatcher) -> tuple:
-    """What tells a MODEL from another: its files and their sizes, its loading options, and its patches."""
+    """Identity of a MODEL: its files with sizes and times, its loading options, and its patches."""
     path, options = model.cached_patcher_init[1]
     patches = str(model.patches_uuid) if model.patches else ""
     files = [
@@ -91,7 +91,7 @@ def require_uniavgen(model: comfy.model_patcher.ModelPatcher) -> None:
     """Refuse a MODEL of another family.
 
     Raises:
-        ValueError: Saying which model it is, and which node loads the right one.
+        ValueError: If it is; names the model and the node that loads the right one.
     """
     if not isinstance(model.model, UniAVGen):
         family = type(model.model).__name__
@@ -104,10 +104,14 @@ def require_uniavgen(model: comfy.model_patcher.ModelPatcher) -> None:
 
 
 def require_both_branches(model: comfy.model_patcher.ModelPatcher, node: str) -> None:
-    """Refuse a MODEL that is not UniAVGen, or one branch of it alone, for the node of this name.
+    """Refuse a MODEL that is not the joint model of UniAVGen, on behalf of a node.
+
+    Args:
+        model: MODEL.
+        node: Display name of the node.
 
     Raises:
-        ValueError: Saying which it is, and what to load.
+        ValueError: If it is another; names the model and what to load.
     """
     require_uniavgen(model)
     if not (model.model.has_video and model.model.has_audio):
@@ -117,10 +121,13 @@ def require_both_branches(model: comfy.model_patcher.ModelPatcher, node: str) ->
         )
 
 
-def _config_of(network: Network, is_uniavgens: bool) -> UniAVGenConfig:
-    """ComfyUI's description; a video file without UniAVGen's metadata is Wan's own, which knows no reference image."""
+def _model_config(network: Network, has_metadata: bool) -> UniAVGenConfig:
+    """ComfyUI's model config of a network.
+
+    A video file without UniAVGen's metadata is Wan2.2, which was not trained with a reference image.
+    """
     if network.contents is Contents.VIDEO:
-        return VideoAloneConfig(network.config, knows_reference=is_uniavgens)
+        return VideoAloneConfig(network.config, knows_reference=has_metadata)
     kind = AudioAloneConfig if network.contents is Contents.AUDIO else UniAVGenConfig
     return kind(network.config)
 
@@ -139,7 +146,7 @@ def _choose_dtypes(config: UniAVGenConfig, tensors: Mapping[str, Tensor], option
     management, supported = comfy.model_management, config.supported_inference_dtypes
     config.quant_config = comfy.utils.detect_layer_quantization(tensors, "")
     if any(isinstance(tensor, QuantizedTensor) for tensor in tensors.values()):
-        config.quant_config = {"mixed_ops": True}  # as ComfyUI says it of its own quantised files
+        config.quant_config = {"mixed_ops": True}  # as ComfyUI sets it for its own quantised files
     quantised = config.quant_config is not None
     dtype = options.get("dtype") or management.unet_dtype(
         model_params=comfy.utils.calculate_parameters(tensors),
@@ -155,7 +162,7 @@ def _choose_dtypes(config: UniAVGenConfig, tensors: Mapping[str, Tensor], option
         config.optimizations["fp8"] = True
 
 
-def _patch(model: UniAVGen, options: dict, disable_dynamic: bool) -> comfy.model_patcher.ModelPatcher:
+def _make_patcher(model: UniAVGen, options: dict, disable_dynamic: bool) -> comfy.model_patcher.ModelPatcher:
     management = comfy.model_management
     load_device = options.get("load_device", management.get_torch_device())
     offload_device = options.get("offload_device", management.unet_offload_device())

@@ -1,4 +1,4 @@
-"""Which files the loaders offer: the bundled ones, and the files and folders of shards in ComfyUI's model folders."""
+"""Files that the loaders offer: the bundled ones, and files and folders of shards in ComfyUI's model folders."""
 
 from fnmatch import fnmatch
 from pathlib import Path, PurePath
@@ -12,16 +12,20 @@ from ....uniavgen_core.checkpoint.weight_files import SHARDS, indexed_names
 
 BUNDLED = "bundled talking toon"
 RELEASED = {"text_encoders": RELEASED_FILE, "vae": "Wan2.2_VAE.pth"}
-"""Files of the release for other folders than that of its model, in which a download of the whole leaves them."""
+"""Files that belong into other model folders, but that a download of the whole release leaves beside its model."""
 MODELS = "diffusion_models"
 FOLDER = "/ (folder)"
-"""End of the name under which a folder of shards is offered."""
+"""Suffix of the name under which a folder of shards is offered."""
 
 
 def model_choices(folder: str, gguf: bool = False) -> list[str]:
-    """The bundled file, the folders of shards in a ComfyUI model folder, its files, and with ``gguf`` those too.
+    """Names that a loader offers: the bundled file, folders of shards, and single files.
 
-    Files of the release are offered from where its whole download lies among the models as well.
+    Files of the release are also offered if they lie beside its model, where a download of the whole leaves them.
+
+    Args:
+        folder: ComfyUI model folder.
+        gguf: Whether to offer GGUF files too.
     """
     names = [*folder_paths.get_filename_list(folder), *(_gguf_files(folder) if gguf else ())]
     names += [name for name in _released_beside_model(folder) if name not in names]
@@ -30,10 +34,15 @@ def model_choices(folder: str, gguf: bool = False) -> list[str]:
 
 
 def path_of_choice(folder: str, name: str, bundled: Path | str = "") -> str:
-    """Path of a choice; that of a folder for a folder of shards.
+    """Path of a file or a folder of shards that ``model_choices`` offers.
+
+    Args:
+        folder: ComfyUI model folder.
+        name: Name from ``model_choices``.
+        bundled: Path of the bundled file.
 
     Raises:
-        FileNotFoundError: If the file has gone since the list was made.
+        FileNotFoundError: If the file has been removed since the list was made.
     """
     if name == BUNDLED:
         return str(bundled)
@@ -48,7 +57,7 @@ def path_of_choice(folder: str, name: str, bundled: Path | str = "") -> str:
 
 
 def _released_beside_model(folder: str) -> list[str]:
-    """Files among the models that the release has for another folder."""
+    """Files of ``folder`` that lie beside the release's model instead."""
     wanted = RELEASED.get(folder)
     return [name for name in folder_paths.get_filename_list(MODELS) if PurePath(name).name == wanted]
 
@@ -63,7 +72,7 @@ def _gguf_files(folder: str) -> list[str]:
 
 
 def _shard_folders(names: list[str]) -> dict[str, str]:
-    """Folder, with ``/`` and as seen from the model folder, to one of the shards in it."""
+    """First shard of each folder of shards, by the folder's POSIX path within the model folder."""
     shards = [name for name in names if fnmatch(PurePath(name).name, SHARDS)]
     return {PurePath(shard).parent.as_posix(): shard for shard in sorted(shards, reverse=True)}
 

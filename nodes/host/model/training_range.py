@@ -1,4 +1,4 @@
-"""Says before sampling where a clip lies outside what the model was trained on, and what to do instead."""
+"""Notices before sampling about clips whose length or size the model was not trained on, with remedies."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from ....uniavgen_core.shapes import SPATIAL_FACTOR, video_frames_of
 from ..sampling.joint_latent import VIDEO_DIMS
 
 NOTICES_GIVEN = "uniavgen_said"
-"""Option of a MODEL whose node has said what there is to say."""
+"""Key in ``transformer_options`` of a MODEL whose node has already sent these notices."""
 
 
 @dataclass(frozen=True)
 class LengthAdvice:
-    """Remedies for a clip of the wrong length, a sentence each.
+    """Remedies for a clip of an untrained length, one sentence each.
 
     Attributes:
-        longer: If it is longer than what was trained.
-        shorter: If it is shorter.
+        longer: Remedy for a clip longer than those of the training.
+        shorter: Remedy for a shorter one.
     """
 
     longer: str
@@ -51,60 +51,61 @@ SEGMENTS = LengthAdvice(
 
 
 def training_range_notices(
-    seen: TrainedOn | None, frames: int, size: tuple[int, int], advice: LengthAdvice
+    trained_on: TrainedOn | None, frames: int, size: tuple[int, int], advice: LengthAdvice
 ) -> list[str]:
     """Notices about the length and the size of a clip.
 
     Args:
-        seen: What the model was trained on; None where that is not known.
+        trained_on: Clips that the model was trained on; None if they are not known.
         frames: Video frames that are sampled at once.
         size: Width and height, pixels.
-        advice: What to do about the length.
+        advice: Remedies for the length.
 
     Returns:
-        Whole sentences for the user; none where the clip is like those of the training.
+        Whole sentences for the user; none if the clip is like those of the training.
     """
-    if seen is None:
+    if trained_on is None:
         return []
-    notices, trained = [], f"{seen.model} was trained on clips of {seen.lengths_in_words}"
-    if frames > seen.most_frames:
+    model = trained_on.model
+    notices, trained = [], f"{model} was trained on clips of {trained_on.lengths_in_words}"
+    if frames > trained_on.most_frames:
         notices.append(f"{trained}. Longer ones, such as this, come out worse. {advice.longer}")
-    if frames < seen.fewest_frames:
+    if frames < trained_on.fewest_frames:
         notices.append(f"{trained}. Shorter ones, such as this, come out worse. {advice.shorter}")
-    if not seen.knows_size(*size):
+    if not trained_on.knows_size(*size):
         notices.append(
-            f"{seen.model} was trained on pictures of {seen.sizes_in_words}. Other sizes, such as {size[0]}x{size[1]}, "
-            "come out worse. Choose a trained size, and scale the finished video."
+            f"{model} was trained on pictures of {trained_on.sizes_in_words}. Other sizes, such as "
+            f"{size[0]}x{size[1]}, come out worse. Choose a trained size, and scale the finished video."
         )
     return notices
 
 
 def notices_before_sampling(guider: Any, shapes: Sequence[tuple[int, ...]], mask: Tensor | None) -> list[str]:
-    """Notices about a latent that is about to be sampled, unless its node has given them.
+    """Notices about a latent that is about to be sampled, unless its node has already sent them.
 
     Args:
         guider: ComfyUI's guider.
-        shapes: Shapes of the latent's parts.
-        mask: Its noise mask, packed as the latent is, 1 where generated; None for none.
+        shapes: Shapes of the video and the audio latent.
+        mask: Noise mask, packed like the latent, 1 where generated; None for none.
     """
     model, options = guider.model_patcher.model, guider.model_options
     if options.get("transformer_options", {}).get(NOTICES_GIVEN) or not model.has_video or len(shapes[0]) != VIDEO_DIMS:
         return []
-    window = options.get("context_handler")  # ComfyUI's context windows: the model sees only so much at once
+    window = options.get("context_handler")  # with ComfyUI's context windows, the model sees only one window at once
     latents = shapes[0][2] if window is None else min(shapes[0][2], window.context_length)
     size = (shapes[0][-1] * SPATIAL_FACTOR, shapes[0][-2] * SPATIAL_FACTOR)
     return training_range_notices(model.model_config.clips, video_frames_of(latents), size, _advice(shapes, mask))
 
 
 def without_notices(model: ModelPatcher) -> ModelPatcher:
-    """Copy of a MODEL for a node that has said by itself what there is to say of its clips."""
+    """Copy of a MODEL whose sampling sends no notices about the clip, because its node has already done so."""
     model = model.clone()
     model.model_options["transformer_options"][NOTICES_GIVEN] = True
     return model
 
 
 def _advice(shapes: Sequence[tuple[int, ...]], mask: Tensor | None) -> LengthAdvice:
-    """Which task a latent is for, by what of it is kept."""
+    """Remedies for the task of a latent, which is recognised by the parts that are kept."""
     if mask is None or len(shapes) == 1:
         return SPEECH
     video, audio = comfy.utils.unpack_latents(mask, shapes)
