@@ -1,4 +1,4 @@
-"""A clip as a video file that keeps what was given."""
+"""Saving of a clip as a video file, in which the user's own media stay unchanged."""
 
 import json
 from pathlib import Path
@@ -7,13 +7,13 @@ import folder_paths
 from comfy.cli_args import args
 from comfy_api.latest import InputImpl, io, ui
 
-from .host.media.save_plan import AAC, AUTO, FLAC, LOSSLESS, Clip, Plan, plan_of, save
+from .host.media.save_plan import AAC, AUTO, FLAC, LOSSLESS, Clip, SavePlan, plan_files, save_clip
 from .host.media.source_media import Given, GivenType
 from .host.notices import UI_KEY, with_notices
 
 
 class SaveVideo(io.ComfyNode):
-    """Saves a clip."""
+    """Saves pictures and sound as a video file."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -79,17 +79,18 @@ class SaveVideo(io.ComfyNode):
         cls, images, filename_prefix, audio=None, given: Given | None = None, fps=0.0, sound=AUTO, picture=AUTO
     ) -> io.NodeOutput:
         clip = Clip.of(images, audio, given or Given(), fps)
-        plan = plan_of(clip, sound, picture)
+        plan = plan_files(clip, sound, picture)
         path, subfolder = next_path(filename_prefix, clip, plan)
-        notices = save(plan, path, tags_of(cls.hidden))
-        shown = ui.PreviewVideo([ui.SavedResult(path.name, subfolder, io.FolderType.output)])
+        notices = save_clip(plan, path, workflow_tags(cls.hidden))
+        preview = ui.PreviewVideo([ui.SavedResult(path.name, subfolder, io.FolderType.output)])
         output = with_notices(notices, InputImpl.VideoFromFile(str(path)))
-        output.ui = {**shown.as_dict(), UI_KEY: notices}  # both always, because ComfyUI joins those of a list's clips
+        # Both keys are always set, because ComfyUI merges the outputs of a list of clips key by key.
+        output.ui = {**preview.as_dict(), UI_KEY: notices}
         return output
 
 
-def next_path(prefix: str, clip: Clip, plan: Plan) -> tuple[Path, str]:
-    """Path of the next free name, and its folder within ComfyUI's output folder."""
+def next_path(prefix: str, clip: Clip, plan: SavePlan) -> tuple[Path, str]:
+    """Path with the next free file name, and its folder within ComfyUI's output folder."""
     height, width = clip.images.shape[1:3]
     folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
         prefix, folder_paths.get_output_directory(), width, height
@@ -97,8 +98,8 @@ def next_path(prefix: str, clip: Clip, plan: Plan) -> tuple[Path, str]:
     return Path(folder) / f"{name}_{counter:05}_{plan.pictures.suffix}", subfolder
 
 
-def tags_of(hidden) -> dict[str, str]:
-    """The workflow and what ComfyUI's own nodes save with it, unless it was started with --disable-metadata."""
+def workflow_tags(hidden) -> dict[str, str]:
+    """Metadata that ComfyUI's own nodes save, such as the workflow; empty with --disable-metadata."""
     if args.disable_metadata or hidden is None:
         return {}
     values = dict(hidden.extra_pnginfo or {})

@@ -1,1 +1,1 @@
-"""The user's pictures, video and sound: reading, encoding with codecs, writing files."""
+"""Pictures, video and sound: reading the user's media, codecs, and writing files."""

@@ -1,4 +1,4 @@
-"""The size of a clip, and what that crops off its picture.
+"""The size of a clip, and notices about the parts of a picture that it crops.
 
 Dimension key: F pictures, H and W pixel rows and columns.
 """
@@ -23,19 +23,19 @@ PROPORTIONS = {
     "landscape 16:9": (16, 9),
 }
 NOTICED_SHARE = 0.05
-"""Share of a picture that may be cropped off without a word."""
+"""Largest share of a picture that is cropped without a notice."""
 
 
 @dataclass(frozen=True)
 class ClipSize:
-    """The chosen size of a clip.
+    """Size of a clip, as chosen by the user.
 
     Attributes:
         kind: ``as the picture``, a key of ``PROPORTIONS``, or ``free``.
-        width: Width, pixels; of ``free`` only.
-        height: Height, pixels; of ``free`` only.
-        fit: ``crop`` or ``stretch``, for pictures of other proportions.
-        short_side: Shorter side of all other kinds, pixels; 0 for the one the model was trained at.
+        width: Width, pixels; only for ``free``.
+        height: Height, pixels; only for ``free``.
+        fit: ``crop`` or ``stretch``, for pictures of another aspect ratio.
+        short_side: Shorter side, pixels, for all kinds but ``free``; 0 for the one that the model was trained at.
     """
 
     kind: str = AS_THE_PICTURE
@@ -50,13 +50,14 @@ class ClipSize:
         return self.width, self.height
 
     def resolved(self, video_codec: Any, picture: tuple[int, int] | None) -> "ClipSize":
-        """The size in pixels, as a ``free`` one.
+        """Resolve the choice to a size of kind ``free``, in pixels.
 
-        As the picture, its short side becomes the one the model was trained at and the other follows, and the whole
-        picture is resized, as the release does; of a model that was trained at a few sizes, the nearest is taken.
+        For ``as the picture``, the short side becomes the one that the model was trained at, the other side follows,
+        and the whole picture is resized, as in the release. For a model that was trained at a few fixed sizes, the one
+        with the nearest aspect ratio is taken.
 
         Args:
-            video_codec: VAE object; tells the sizes its model was trained at.
+            video_codec: VAE object, which knows the sizes its model was trained at.
             picture: Width and height of the clip's picture, pixels; None if there is none.
 
         Raises:
@@ -79,8 +80,14 @@ class ClipSize:
             )
         return ClipSize(FREE, *size, fit)
 
-    def notices(self, video_codec: Any, picture: tuple[int, int] | None, what: str) -> list[str]:
-        """Notices about this size for a picture that messages call ``what``, such as ``the image``."""
+    def notices(self, video_codec: Any, picture: tuple[int, int] | None, name: str) -> list[str]:
+        """Notices about this size for a picture.
+
+        Args:
+            video_codec: VAE object.
+            picture: Width and height of the picture, pixels; None if there is none.
+            name: Name of the picture in messages, such as ``the image``.
+        """
         size = self.resolved(video_codec, picture)
         if picture is None:
             return [_no_picture(size)] if self.kind == AS_THE_PICTURE else []
@@ -94,16 +101,16 @@ class ClipSize:
             remedy = f"To keep all of it, choose the fit '{STRETCH}'."
         else:
             remedy = f"To keep all of it, choose the size '{AS_THE_PICTURE}'."
-        return crop_notices(what, picture, size.pixels, size.fit, remedy)
+        return crop_notices(name, picture, size.pixels, size.fit, remedy)
 
 
 def short_side_of(video_codec: Any) -> int:
-    """Shorter side of the clips that the model of a codec was trained on, pixels."""
-    return getattr(video_codec, "short_side", SHORT_SIDE)  # a stock VAE has none, and is refused where it encodes
+    """Shorter side of the clips that a codec's model was trained on, pixels."""
+    return getattr(video_codec, "short_side", SHORT_SIDE)  # stock VAEs lack it; they are refused before they encode
 
 
 def trained_sizes_of(video_codec: Any) -> tuple[tuple[int, int], ...]:
-    """Every width and height that the model of a codec was trained at, pixels; none if at any proportions."""
+    """Width and height of the clips that a codec's model was trained on, pixels; empty for any aspect ratio."""
     return getattr(video_codec, "trained_sizes", ())
 
 
@@ -112,15 +119,15 @@ def picture_size(pictures: Tensor) -> tuple[int, int]:
     return pictures.shape[2], pictures.shape[1]
 
 
-def crop_notices(what: str, picture: tuple[int, int], size: tuple[int, int], fit: str, remedy: str) -> list[str]:
-    """Notices about what a crop takes of a picture, where it is much.
+def crop_notices(name: str, picture: tuple[int, int], size: tuple[int, int], fit: str, remedy: str) -> list[str]:
+    """Notices about a crop that removes a large part of a picture.
 
     Args:
-        what: What the picture is called, such as ``the image``.
-        picture: Its width and height, pixels.
-        size: Width and height it is brought to.
+        name: Name of the picture in messages, such as ``the image``.
+        picture: Width and height of the picture, pixels.
+        size: Width and height after resizing, pixels.
         fit: ``crop`` or ``stretch``.
-        remedy: What to do to keep all of it, a whole sentence.
+        remedy: Advice on how to keep the whole picture, a whole sentence.
     """
     left, top, columns, rows = crop_box(picture, size)
     share = 1 - columns * rows / (picture[0] * picture[1])
@@ -131,7 +138,7 @@ def crop_notices(what: str, picture: tuple[int, int], size: tuple[int, int], fit
     else:
         sides = f"{top} rows at the top and {picture[1] - rows - top} at the bottom"
     return [
-        f"{share:.0%} of {what} ({_by(picture)}) is cropped off to make it {_by(size)}: {sides}. The model does not "
+        f"{share:.0%} of {name} ({_by(picture)}) is cropped off to make it {_by(size)}: {sides}. The model does not "
         f"see them. {remedy}"
     ]
 

@@ -1,8 +1,8 @@
-"""Types of our own sockets for codecs, and what is said where something else is connected.
+"""Socket types of the pack's codecs, and error messages for wrong connections.
 
-The loaders' outputs are VAE too, so that ComfyUI's own decoders take them; our inputs take our codecs alone. So the
-editor refuses another VAE, or the two codecs in each other's places, and offers the right loader where a link is
-dropped.
+The outputs of the codec loaders also have the type VAE, so that ComfyUI's own decoders accept them. The inputs accept
+the pack's codecs only: the editor refuses other VAEs and swapped codecs, and suggests the right loader when a user
+drops a link.
 """
 
 from collections.abc import Mapping
@@ -21,42 +21,42 @@ LOADERS = {
 
 
 def video_codec_input() -> io.Input:
-    """The socket for a video codec."""
+    """Input socket for a video codec."""
     return VideoCodecType.Input("video_codec", tooltip="From 'UniAVGen Load Video Codec'.")
 
 
 def audio_codec_input() -> io.Input:
-    """The socket for an audio codec."""
+    """Input socket for an audio codec."""
     return AudioCodecType.Input("audio_codec", tooltip="From 'UniAVGen Load Audio Codec'.")
 
 
-def codec_output(kind: Any, name: str) -> io.Output:
-    """A loader's output: one of our types, and a VAE."""
-    return io.Custom(f"{kind.io_type},{io.Vae.io_type}").Output(display_name=name)
+def codec_output(codec_type: Any, name: str) -> io.Output:
+    """Output socket of a codec loader, which also has the type VAE."""
+    return io.Custom(f"{codec_type.io_type},{io.Vae.io_type}").Output(display_name=name)
 
 
 def require_video_codec(codec: Any) -> None:
-    """Refuse what is no video codec of ours.
+    """Refuse an object that is not one of the pack's video codecs.
 
     Raises:
-        ValueError: Saying what it is, and which node loads the right one.
+        ValueError: If it is not; describes the object and names the right loader.
     """
     if not isinstance(codec, TiledVideoCodec):
-        raise ValueError(_fault("video_codec", VideoCodecType.io_type, _kind_of(codec)))
+        raise ValueError(_wrong_codec("video_codec", VideoCodecType.io_type, _describe(codec)))
 
 
 def require_audio_codec(codec: Any) -> None:
-    """Refuse what is no audio codec of ours; see ``require_video_codec``."""
+    """Refuse an object that is not the pack's audio codec; see ``require_video_codec``."""
     if not isinstance(codec, AudioCodec):
-        raise ValueError(_fault("audio_codec", AudioCodecType.io_type, _kind_of(codec)))
+        raise ValueError(_wrong_codec("audio_codec", AudioCodecType.io_type, _describe(codec)))
 
 
 def links_error(node: type[io.ComfyNode], linked: Mapping[str, str]) -> str | None:
-    """Find a fault in the types that are linked to a node, before anything runs; None if there is none.
+    """Error message if a link to a node has the wrong type, else None; found before the workflow runs.
 
     Args:
-        node: The node; a node whose ``validate_inputs`` takes ``input_types`` has to check them all.
-        linked: Name of each linked input to the type of the output it is linked to.
+        node: The node. ComfyUI checks no types itself for a node whose ``validate_inputs`` takes ``input_types``.
+        linked: Type of the connected output, by name of the input.
     """
     for name, wanted in _types_of(node.define_schema().inputs):
         given = linked.get(name)
@@ -64,13 +64,13 @@ def links_error(node: type[io.ComfyNode], linked: Mapping[str, str]) -> str | No
             continue
         if wanted in LOADERS:
             other = next((title for kind, title in LOADERS.items() if kind in given.split(",")), None)
-            return _fault(name, wanted, f"what '{other}' gives" if other else f"a {given} of another node")
+            return _wrong_codec(name, wanted, f"what '{other}' gives" if other else f"a {given} of another node")
         return f"{name} takes {wanted}, but {given} is connected."
     return None
 
 
 def _types_of(inputs: list[io.Input], group: str = "") -> list[tuple[str, str]]:
-    """Name and type of every input, those of a group's options too."""
+    """Name and type of every input, including those of a group's options."""
     types = []
     for one in inputs:
         types.append((group + one.id, one.get_io_type()))
@@ -79,12 +79,12 @@ def _types_of(inputs: list[io.Input], group: str = "") -> list[tuple[str, str]]:
     return types
 
 
-def _fault(name: str, wanted: str, given: str) -> str:
+def _wrong_codec(name: str, wanted: str, given: str) -> str:
     stock = " ComfyUI's own VAE loaders give latents that the model does not know." if "VAE" in given else ""
     return f"{name} is {given}. Connect '{LOADERS[wanted]}' to it.{stock}"
 
 
-def _kind_of(codec: Any) -> str:
+def _describe(codec: Any) -> str:
     if codec is None:
         return "empty"
     if isinstance(codec, TiledVideoCodec):

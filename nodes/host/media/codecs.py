@@ -1,6 +1,6 @@
 """Codecs as ComfyUI's VAE objects: the bundled video codec, Wan2.2's, and the audio codec.
 
-Latents on the outside are always normalised, as the joint model has them.
+Their latents are always normalised, as the joint model expects them.
 Dimension key: B batch, F video frames, T video latents, H and W pixel rows and columns, K audio tracks, S mel frames,
 N samples.
 """
@@ -40,18 +40,18 @@ ENCODE_BYTES_PER_PIXEL = 500
 BUNDLED_MARK = "latent_std"
 WAN_FILES = "the release's Wan2.2_VAE.pth, or ComfyUI's wan2.2_vae.safetensors"
 TILES = (48, 32, 24, 16)
-"""Sides of tiles to decode in, latent rows and columns, from the largest; a quarter of a tile overlaps the next."""
+"""Sides of the tiles for decoding, latent rows and columns, largest first; neighbours overlap by a quarter."""
 
 
 class TiledVideoCodec(comfy.sd.VAE):
-    """A VAE that decodes in tiles where the whole does not fit into free memory.
+    """A VAE that decodes in tiles if the whole picture does not fit into free memory.
 
-    ComfyUI's own tries the whole first and goes over to small tiles when memory has run out, by when the driver may
-    have spent minutes on moving it to the host.
+    ComfyUI's own VAE tries the whole picture first and changes to small tiles only after memory has run out. Until
+    then the driver may spend minutes on moving memory to the host.
 
     Attributes:
         short_side: Shorter side of the clips that the codec's model was trained on, pixels.
-        trained_sizes: Every width and height of those clips, pixels; none for any proportions.
+        trained_sizes: Width and height of those clips, pixels; empty for a model of any aspect ratio.
     """
 
     short_side: int = SHORT_SIDE
@@ -69,9 +69,9 @@ class TiledVideoCodec(comfy.sd.VAE):
         return comfy.sd.VAE.decode_tiled(self, samples_in, tile_x=tile, tile_y=tile, overlap=tile // 4)
 
     def tile_for(self, shape: torch.Size) -> int | None:
-        """Side of the tiles, in latent rows, that latents of a shape are decoded in; None to decode them whole."""
+        """Side of the tiles for latents of a shape, latent rows; None to decode them whole."""
         needed = self.memory_used_decode(shape, self.vae_dtype)
-        # Makes room as the decoding itself does; what is free then is what there is.
+        # Other models are unloaded first, as the decoder itself would do, so that the free memory is what it will have.
         comfy.model_management.load_models_gpu(
             [self.patcher], memory_required=needed, force_full_load=self.disable_offload
         )
@@ -79,17 +79,17 @@ class TiledVideoCodec(comfy.sd.VAE):
         if needed <= free:
             return None
         smaller = [tile for tile in TILES if tile < max(shape[-2:])]
-        fitting = [tile for tile in smaller if self._needed_for(shape, tile) <= free]
+        fitting = [tile for tile in smaller if self._tile_memory(shape, tile) <= free]
         return next(iter([*fitting, *smaller[-1:]]), None)
 
-    def _needed_for(self, shape: torch.Size, tile: int) -> float:
+    def _tile_memory(self, shape: torch.Size, tile: int) -> float:
         return self.memory_used_decode((*shape[:-2], *(min(side, tile) for side in shape[-2:])), self.vae_dtype)
 
 
 class BundledVideoCodec(TiledVideoCodec):
     """The bundled video codec.
 
-    Fills in the fields that ComfyUI's VAE methods read, because its constructor knows other codecs only.
+    The constructor sets the fields that ComfyUI's VAE methods read, because ComfyUI's own supports other codecs only.
     """
 
     short_side = 128
@@ -123,7 +123,7 @@ class BundledVideoCodec(TiledVideoCodec):
 
 
 class NormalisedVideoCodec(TiledVideoCodec):
-    """Wan2.2's VAE with the joint model's normalised latents on the outside, where the stock loader gives raw ones."""
+    """Wan2.2's VAE with normalised latents, as the joint model expects them; those of the stock loader are raw."""
 
     statistics = comfy.latent_formats.Wan22()
 
@@ -145,12 +145,12 @@ class NormalisedVideoCodec(TiledVideoCodec):
 
 
 class AudioCodec(comfy.sd.VAE):
-    """Normalised mel and sound: what ``VAE Decode Audio`` and ``VAE Encode Audio`` expect of a VAE.
+    """Codec between normalised mel and sound, for ``VAE Decode Audio`` and ``VAE Encode Audio`` too.
 
-    The mel is computed and inverted directly, without ComfyUI's batching and tiling, which would take it for an image.
+    The mel is computed and inverted directly, because ComfyUI's batching and tiling would treat it as an image.
 
     Attributes:
-        identity: Tells codecs apart that make different sound of the same mel.
+        identity: Identity of the vocoder, equal for codecs that decode a mel to the same sound.
     """
 
     def __init__(self, vocoder: HostedVocoder | None = None) -> None:
@@ -166,14 +166,14 @@ class AudioCodec(comfy.sd.VAE):
         self.first_stage_model, self.device = self.patcher.model, self.patcher.load_device
 
     def decode(self, samples_in: Tensor, vae_options: dict | None = None) -> Tensor:
-        """Turn normalised mel (B, K, S, 80) into sound (B, N, 1) that is ready to be heard; see ``synthesize``."""
+        """Decode normalised mel (B, K, S, 80) to sound (B, N, 1) with peaks below full scale; see ``synthesize``."""
         del vae_options
         return under_ceiling(self.synthesize(samples_in)).movedim(1, -1)
 
     def synthesize(self, samples_in: Tensor) -> Tensor:
-        """Turn normalised mel (B, K, S, 80) into sound (B, 1, N), N = 240 S; the K tracks are mixed.
+        """Decode normalised mel (B, K, S, 80) to sound (B, 1, N), N = 240 S; the K tracks are mixed.
 
-        The sound has the mel's own level, whatever its peak; it goes through ``under_ceiling`` before it is heard.
+        The sound has the level of the mel, so its peaks may exceed full scale; apply ``under_ceiling`` before playback.
 
         Raises:
             ValueError: If the mel is not finite.
@@ -187,21 +187,21 @@ class AudioCodec(comfy.sd.VAE):
         return self.vocode(mel).unflatten(0, samples_in.shape[:2]).sum(dim=1, keepdim=True).to(self.output_device)
 
     def encode(self, pixel_samples: Tensor) -> Tensor:
-        """Turn sound (B, N, channels) at 24 kHz into normalised mel (B, 1, S, 80)."""
+        """Encode sound (B, N, channels) at 24 kHz to normalised mel (B, 1, S, 80)."""
         mono = mix_down(pixel_samples.transpose(1, 2).float())
         return normalize_mel(log_mel(rescale_volume(mono))).transpose(1, 2).unsqueeze(1)
 
     def decode_tiled(self, samples: Tensor, *_, **__) -> Tensor:
-        """Decode whole: a vocoded clip is small, and tiles of mel would click at their seams."""
+        """Decode without tiles: audio needs little memory, and tiles of mel would click at their seams."""
         return self.decode(samples)
 
     def encode_tiled(self, pixel_samples: Tensor, *_, **__) -> Tensor:
-        """Encode whole; see ``decode_tiled``."""
+        """Encode without tiles; see ``decode_tiled``."""
         return self.encode(pixel_samples)
 
 
 def _weightless(device: torch.device) -> comfy.model_patcher.ModelPatcher:
-    """What ComfyUI asks of every VAE, for one that has no weights."""
+    """Model patcher without weights, because ComfyUI requires one of every VAE."""
     return comfy.model_patcher.ModelPatcher(nn.Module(), load_device=device, offload_device=device)
 
 
@@ -209,7 +209,7 @@ def load_video_codec(path: str) -> comfy.sd.VAE:
     """Load a video codec file: the bundled one, or Wan2.2's VAE.
 
     Raises:
-        ValueError: If the file is damaged, asks to run code, or holds neither.
+        ValueError: If the file is damaged, would run code, or holds neither.
     """
     tensors, metadata = read_weight_file(Path(path))
     if BUNDLED_MARK in tensors:

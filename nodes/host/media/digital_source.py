@@ -1,7 +1,7 @@
-"""The IPTC digital source type, with which a file says how it was made.
+"""The IPTC digital source type, which marks files as made or partly made by AI.
 
 Source: IPTC Photo Metadata Standard, 'Digital Source Type', and its vocabulary cv.iptc.org/newscodes/digitalsourcetype;
-for the place in an mp4 file, Adobe's XMP Specification, part 3, section 'MPEG-4'.
+for its place in an mp4 file, Adobe's XMP Specification, part 3, section 'MPEG-4'.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ from uuid import UUID
 VOCABULARY = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 GENERATED = f"{VOCABULARY}trainedAlgorithmicMedia"
 COMPOSITE = f"{VOCABULARY}compositeWithTrainedAlgorithmicMedia"
-"""Generated media together with a user's own."""
+"""Digital source type of generated media combined with a user's own."""
 KEY = "digital_source_type"
 XMP_UUID = UUID("be7acfcb-97a9-42e8-9c71-999491e3afac")
 XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
@@ -27,19 +27,19 @@ XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 """
 
 
-def source_type(has_own_material: bool) -> str:
-    """The digital source type of a clip, a URI."""
-    return COMPOSITE if has_own_material else GENERATED
+def digital_source_type(has_user_media: bool) -> str:
+    """Digital source type of a clip, a URI."""
+    return COMPOSITE if has_user_media else GENERATED
 
 
-def tags_of(kind: str) -> dict[str, str]:
-    """A digital source type as tags that any file with metadata can hold."""
-    parts = "partly generated" if kind == COMPOSITE else "generated"
-    return {KEY: kind, "comment": f"This clip was {parts} by AI (UniAVGen in ComfyUI)."}
+def source_type_tags(source_type: str) -> dict[str, str]:
+    """Tags with a digital source type, for any file format that holds metadata."""
+    verb = "partly generated" if source_type == COMPOSITE else "generated"
+    return {KEY: source_type, "comment": f"This clip was {verb} by AI (UniAVGen in ComfyUI)."}
 
 
-def append_xmp(path: Path, kind: str) -> None:
-    """Write a digital source type as XMP at the end of an mp4 file, in a box that players skip."""
-    payload = XMP_UUID.bytes + XMP.format(source_type=kind).encode()
+def append_xmp(path: Path, source_type: str) -> None:
+    """Append a digital source type to an mp4 file as XMP, in a box that players skip."""
+    payload = XMP_UUID.bytes + XMP.format(source_type=source_type).encode()
     with path.open("ab") as file:
         file.write((8 + len(payload)).to_bytes(4, "big") + b"uuid" + payload)

@@ -1,4 +1,4 @@
-"""Tells photographs from the drawn toons that the bundled model knows, by what its video codec makes of them.
+"""Detection of photographs, which the bundled model was not trained on, by the error of its video codec.
 
 Dimension key: F pictures, H and W pixel rows and columns.
 """
@@ -12,12 +12,15 @@ from ....uniavgen_core.media.video.resize import resize
 from .codecs import BundledVideoCodec
 
 SIDE = 128
-"""Pixels; the size the bundled codec was trained at."""
+"""Side of the pictures that the bundled codec was trained on, pixels."""
 LARGEST_ERROR, LARGEST_OF_DRAWINGS = 0.008, 0.02
-"""Drawn toons reach .0075, as JPEG too, and people in videos begin at .010. Toons that are scaled, cropped or on a wide
-background reach .017, but they keep the even, coloured areas of drawings."""
+"""Largest scaled errors of drawn toons, in general and for pictures with the even, coloured areas of drawings.
+
+Drawn toons reach 0.0075, also as JPEG, and people in videos start at 0.010. Toons that are scaled, cropped or on a wide
+background reach 0.017.
+"""
 EVEN, EVEN_SHARE, LEAST_COLOUR = 4 / 255, 0.65, 0.03
-"""A drawing has so large a share of pixels whose neighbours differ by less, and is not grey."""
+"""Thresholds for drawings: difference of even neighbouring pixels, share of such pixels, and mean colourfulness."""
 PHOTOGRAPH = (
     "The picture does not look like one of the drawn toons, and the bundled model knows nothing else: what it "
     "generates will not fit the picture. Use 'UniAVGen Toon Portrait', or the released model with its codecs."
@@ -25,11 +28,11 @@ PHOTOGRAPH = (
 
 
 def photograph_notices(video_codec: Any, pictures: Tensor | None) -> list[str]:
-    """Notices about a picture of a person; none where the codec is not the bundled one.
+    """Notice about a picture that the bundled model was not trained on; none for other models.
 
     Args:
-        video_codec: A video codec of ours.
-        pictures: RGB in [0, 1], (F, H, W, 3), of which the first counts; None for none.
+        video_codec: VAE object from 'UniAVGen Load Video Codec'.
+        pictures: RGB in [0, 1], (F, H, W, 3), of which the first is checked; None for none.
     """
     if pictures is None or not isinstance(video_codec, BundledVideoCodec):
         return []
@@ -37,10 +40,11 @@ def photograph_notices(video_codec: Any, pictures: Tensor | None) -> list[str]:
 
 
 def photograph_score(video_codec: Any, picture: Tensor) -> float:
-    """Error of the codec on the middle of a picture (1, H, W, 3), in units of the largest that a drawn toon has.
+    """Error of the codec on the centre square of a picture (1, H, W, 3), relative to the largest of a drawn toon.
 
-    The error is the root of the mean square error, times the share that square has of the squared differences of
-    neighbouring pixels: the one alone is small for smooth photographs, the other for rough ones.
+    The error is the product of two terms: the root mean square error, which alone is small for smooth photographs, and
+    the ratio of the mean square error to the mean squared difference of neighbouring pixels, which alone is small for
+    photographs with fine detail.
     """
     height, width = picture.shape[1:3]
     side = min(height, width)

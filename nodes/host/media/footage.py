@@ -1,4 +1,4 @@
-"""A user's VIDEO and AUDIO as plain tensors, looked through before anything long starts.
+"""A user's VIDEO and AUDIO as plain tensors, checked before any long computation starts.
 
 Dimension key: F video frames, H and W pixel rows and columns, C channels, N samples.
 """
@@ -29,8 +29,8 @@ class Footage:
 
     Attributes:
         frames: Pictures in [0, 1], (F, H, W, 3).
-        fps: Frames a second.
-        sound: Its sound, or None.
+        fps: Frames per second.
+        sound: Sound of the video, or None.
     """
 
     frames: Tensor
@@ -39,99 +39,99 @@ class Footage:
 
     @property
     def seconds(self) -> float:
-        """Length of the pictures, seconds."""
+        """Duration of the pictures, seconds."""
         return float(len(self.frames) / self.fps)
 
 
-def first_sound(audio: Any, what: str) -> tuple[Sound, list[str]]:
+def first_sound(audio: Any, name: str) -> tuple[Sound, list[str]]:
     """First sound of an AUDIO.
 
     Args:
         audio: ComfyUI's AUDIO: a mapping with ``waveform`` (B, C, N) and ``sample_rate``.
-        what: What it is called in messages.
+        name: Name of the sound in messages, such as ``the sound``.
 
     Returns:
         The sound, and notices for the user.
 
     Raises:
-        ValueError: If it cannot be used; says why.
+        ValueError: If the sound cannot be used; says why.
     """
     waveform = audio["waveform"]
     if waveform.ndim != 3 or not waveform.shape[0]:
         raise ValueError(
-            f"The waveform of {what} has shape {tuple(waveform.shape)}; an AUDIO of ComfyUI is (batch, channels, "
+            f"The waveform of {name} has shape {tuple(waveform.shape)}; an AUDIO of ComfyUI is (batch, channels, "
             "samples). The node that made it is at fault."
         )
     sound = Sound(waveform[0].float().cpu(), int(audio["sample_rate"]))
-    return sound, [*batch_notices(waveform, what), *check_user_sound(sound, what)]
+    return sound, [*batch_notices(waveform, name), *check_user_sound(sound, name)]
 
 
-def decode_video(video: Any, what: str, last_seconds: float | None = None) -> tuple[Footage, list[str]]:
+def decode_video(video: Any, name: str, last_seconds: float | None = None) -> tuple[Footage, list[str]]:
     """Decode a VIDEO.
 
     Args:
         video: ComfyUI's VIDEO.
-        what: What it is called in messages.
-        last_seconds: Decode only this much at its end; None for all of it.
+        name: Name of the video in messages, such as ``the video``.
+        last_seconds: Duration to decode at the end of the video; None for all of it.
 
     Returns:
         The video, and notices for the user.
 
     Raises:
-        ValueError: If it cannot be decoded, has no frames or too many for the memory; says what to do.
+        ValueError: If the video cannot be decoded, or has no frames or too many for the memory; says what to do.
     """
     try:
         total, fps = video.get_frame_count(), Fraction(video.get_frame_rate())
         count = total if last_seconds is None else min(total, ceil(last_seconds * fps))
-        _check_memory(count, video.get_dimensions(), what)
-        # Half a frame early, so that rounding cannot lose the first frame.
+        _check_memory(count, video.get_dimensions(), name)
+        # Starts half a frame early, so that rounding cannot lose the first frame.
         start = float((total - count - HALF) / fps) if count < total else 0.0
         components = (video.as_trimmed(start, strict_duration=False) if start else video).get_components()
     except (av.FFmpegError, IndexError, KeyError, OSError, RuntimeError) as error:
         raise ValueError(
-            f"{_begin(what)} cannot be decoded ({error}). The file may be damaged or cut short: play it to the end in "
-            "a video player, and convert it to mp4 if it plays."
+            f"{_capitalise(name)} cannot be decoded ({error}). The file may be damaged or cut short: play it to the "
+            "end in a video player, and convert it to mp4 if it plays."
         ) from error
     frames = components.images
     if frames.ndim != 4 or not frames.shape[0]:
-        raise ValueError(f"{_begin(what)} has no pictures. Give a video file, not a sound alone.")
-    notices = [*check_frames(frames, what), *_oddities(components, what)]
+        raise ValueError(f"{_capitalise(name)} has no pictures. Give a video file, not a sound alone.")
+    notices = [*check_frames(frames, name), *_video_notices(components, name)]
     frames, more = to_rgb(frames)
     notices += more
     sound = None
     if components.audio is not None and components.audio["waveform"].shape[-1]:
-        sound, more = first_sound(components.audio, f"the sound of {what}")
+        sound, more = first_sound(components.audio, f"the sound of {name}")
         notices += more
         sound = cut(sound, float(HALF / fps), sound.seconds) if start else sound
-        # A lossy codec fills its last block, up to 71 ms after the last picture.
+        # Lossy codecs pad their last block, up to 71 ms after the last picture.
         sound = cut(sound, 0.0, float(len(frames) / fps))
     return Footage(frames, fps, sound), notices
 
 
-def _oddities(components: Any, what: str) -> list[str]:
-    """What is odd about a video that can be used."""
+def _video_notices(components: Any, name: str) -> list[str]:
+    """Notices about an alpha channel and odd sides of a video."""
     height, width = components.images.shape[1:3]
     notices = []
     if getattr(components, "alpha", None) is not None:
-        notices.append(f"{_begin(what)} has an alpha channel, which is left out.")
+        notices.append(f"{_capitalise(name)} has an alpha channel, which is left out.")
     if width % 2 or height % 2:
         notices.append(
-            f"{_begin(what)} is {width}x{height} and comes back in that size, but H.264 needs even sides: where "
+            f"{_capitalise(name)} is {width}x{height} and comes back in that size, but H.264 needs even sides: where "
             "'UniAVGen Save Video' has to encode it, the last odd column or row is left out."
         )
     return notices
 
 
-def _check_memory(frames: int, size: tuple[int, int], what: str) -> None:
+def _check_memory(frames: int, size: tuple[int, int], name: str) -> None:
     """Refuse a video whose decoded frames would not fit into memory."""
     width, height = size
     needed, free = frames * width * height * BYTES_PER_PIXEL, psutil.virtual_memory().available
     if needed > LARGEST_SHARE * free:
         raise ValueError(
-            f"{_begin(what)} has {frames} frames of {width}x{height}, {needed / 2**30:.0f} GiB once decoded; "
+            f"{_capitalise(name)} has {frames} frames of {width}x{height}, {needed / 2**30:.0f} GiB once decoded; "
             f"{free / 2**30:.0f} GiB are free. Cut it with 'Trim Video', or make it smaller first."
         )
 
 
-def _begin(what: str) -> str:
-    return what[:1].upper() + what[1:]
+def _capitalise(name: str) -> str:
+    return name[:1].upper() + name[1:]

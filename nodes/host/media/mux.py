@@ -1,4 +1,4 @@
-"""Pictures and sound into one file, whole or not at all."""
+"""Muxing of pictures and sound into one file, which appears only when it is complete."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -7,13 +7,13 @@ from pathlib import Path
 
 import av
 
-from .digital_source import KEY, append_xmp, tags_of
+from .digital_source import KEY, append_xmp, source_type_tags
 from .stream_copy import OriginalVideo
 from .stream_encoders import EncodedPictures, EncodedSound
 
 FORMATS = {".mp4": "mp4", ".mkv": "matroska", ".flac": "flac"}
 OPTIONS = {".mp4": {"movflags": "use_metadata_tags+faststart"}}
-"""Any name for a tag, and all tags at the start of the file, where ComfyUI's editor looks for the workflow."""
+"""Muxer options: tags of any name, and all tags at the start of the file, where ComfyUI's editor reads the workflow."""
 
 
 def write_video(
@@ -26,13 +26,13 @@ def write_video(
     """Write a video file.
 
     Args:
-        path: Its name, with the suffix that ``pictures`` asks for.
+        path: Path with the suffix that ``pictures`` needs.
         pictures: Frames to encode, or packets to copy.
         sound: Sound to encode, or None.
-        tags: Metadata; the digital source type among them.
-        step: Called once a frame; what it raises ends the writing, and no file is left.
+        tags: Metadata, including the digital source type.
+        step: Called once per frame; if it raises, no file is left behind.
     """
-    with _written(path, tags) as container:
+    with _output_file(path, tags) as container:
         frames = pictures.add_to(container, step)
         samples = iter(()) if sound is None else sound.add_to(container)
         for packet in merge(frames, samples, key=lambda packet: packet.dts * packet.time_base):
@@ -40,20 +40,20 @@ def write_video(
 
 
 def write_sound(path: Path, sound: EncodedSound, tags: Mapping[str, str]) -> None:
-    """Write a file of sound alone."""
-    with _written(path, tags) as container:
+    """Write an audio file."""
+    with _output_file(path, tags) as container:
         for packet in sound.add_to(container):
             container.mux(packet)
 
 
-def with_source_type(tags: Mapping[str, str], kind: str) -> dict[str, str]:
-    """Tags with a digital source type."""
-    return {**tags, **tags_of(kind)}
+def with_source_type(tags: Mapping[str, str], source_type: str) -> dict[str, str]:
+    """Copy of ``tags`` with a digital source type."""
+    return {**tags, **source_type_tags(source_type)}
 
 
 @contextmanager
-def _written(path: Path, tags: Mapping[str, str]) -> Iterator[av.container.OutputContainer]:
-    """A file to write under another name; it gets its own once it is whole."""
+def _output_file(path: Path, tags: Mapping[str, str]) -> Iterator[av.container.OutputContainer]:
+    """Container to write into; the file gets its final name when it is complete."""
     unfinished = path.with_name(f".{path.name}.part")
     try:
         with av.open(str(unfinished), "w", format=FORMATS[path.suffix], options=OPTIONS.get(path.suffix)) as container:

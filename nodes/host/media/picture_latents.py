@@ -1,4 +1,4 @@
-"""Pictures as latents of a clip's size.
+"""Encoding of pictures to latents of a clip's size.
 
 Dimension key: F pictures, H and W pixel rows and columns, T video latents, h and w latent rows and columns.
 """
@@ -19,14 +19,14 @@ def encode_pictures(video_codec: Any, pictures: Tensor, size: tuple[int, int], f
     Args:
         video_codec: VAE object from 'UniAVGen Load Video Codec'.
         pictures: RGB in [0, 1], (F, H, W, 3).
-        size: Width and height to bring them to, pixels.
-        fit: ``crop`` cuts off what other proportions leave over before resizing, ``stretch`` keeps it all.
+        size: Width and height of the clip, pixels.
+        fit: ``crop`` crops pictures to the clip's aspect ratio before resizing, ``stretch`` resizes them whole.
 
     Returns:
         Normalised latents, (1, 48, T, h, w).
 
     Raises:
-        ValueError: If the pictures do not have three channels, or the codec's latents are not the model's.
+        ValueError: If the pictures do not have three channels, or the codec's latents do not fit the model.
     """
     if pictures.ndim != 4 or pictures.shape[-1] != RGB:
         channels = pictures.shape[-1] if pictures.ndim else 0

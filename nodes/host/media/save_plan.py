@@ -1,4 +1,4 @@
-"""Plans and writes the file of a clip: which parts are copied, which are encoded, and notices for the user.
+"""Planning and writing of a clip's files: streams to copy, streams to encode, and notices for the user.
 
 Dimension key: F video frames, H and W pixel rows and columns, C channels, N samples.
 """
@@ -15,15 +15,15 @@ from torch import Tensor
 
 from ....uniavgen_core.media.audio.sound import Sound
 from ....uniavgen_core.shapes import FPS
-from .digital_source import source_type
+from .digital_source import digital_source_type
 from .mux import with_source_type, write_sound, write_video
 from .source_media import Given
 from .stream_copy import CannotCopyError, OriginalVideo, find_original
-from .stream_encoders import AAC_RATES, LAYOUTS, EncodedPictures, EncodedSound, bits_of, crop_to_even
+from .stream_encoders import AAC_RATES, LAYOUTS, EncodedPictures, EncodedSound, crop_to_even, exact_bits
 
 AUTO, FLAC, AAC, LOSSLESS = "auto", "lossless (FLAC)", "AAC", "lossless"
 NTSC = 1001
-"""Denominator of the rates of television, such as 30000/1001."""
+"""Denominator of NTSC frame rates, such as 30000/1001."""
 LARGEST_DENOMINATOR = 100_000
 SAME_RATE = 1e-6
 
@@ -35,8 +35,8 @@ class Clip:
     Attributes:
         images: Pictures in [0, 1], (F, H, W, 3).
         sound: The sound, or None.
-        given: What of it is the user's own.
-        fps: Frames a second.
+        given: The parts of it that are the user's own.
+        fps: Frames per second.
     """
 
     images: Tensor
@@ -46,7 +46,13 @@ class Clip:
 
     @classmethod
     def of(cls, images: Tensor, audio: Mapping | None, given: Given, fps: float) -> "Clip":
-        """A clip from IMAGE, AUDIO, what was given, and a rate that may be 0 for the given one's.
+        """Build a clip from the inputs of the node.
+
+        Args:
+            images: IMAGE.
+            audio: AUDIO, or None.
+            given: The user's own parts of the clip.
+            fps: Frames per second; 0 for the rate of ``given``.
 
         Raises:
             ValueError: If these are not the pictures and the sound of one clip.
@@ -60,7 +66,7 @@ class Clip:
 
 
 def _one_sound(waveform: Tensor) -> Tensor:
-    """The sound (C, N) of an AUDIO's waveform."""
+    """Waveform (C, N) of an AUDIO that holds one sound."""
     if waveform.ndim != 3 or len(waveform) != 1:
         raise ValueError(
             f"The waveform of the audio has shape {tuple(waveform.shape)}; one clip has one sound, (1, channels, "
@@ -72,11 +78,11 @@ def _one_sound(waveform: Tensor) -> Tensor:
 
 
 def exact_rate(fps: float, given: Fraction | None) -> Fraction:
-    """A frame rate as the fraction it stands for.
+    """Exact frame rate as a fraction.
 
     Args:
-        fps: Frames a second as ComfyUI hands them on, a float; 0 for the given ones.
-        given: Exact rate of the given video, or None.
+        fps: Frames per second as ComfyUI passes them on, a float; 0 for the rate of the user's video.
+        given: Exact rate of the user's video, or None.
 
     Raises:
         ValueError: If ``fps`` is negative.
@@ -91,41 +97,42 @@ def exact_rate(fps: float, given: Fraction | None) -> Fraction:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The plan of a file.
+class SavePlan:
+    """Plan of a clip's files.
 
     Attributes:
         pictures: Frames to encode, or packets of the original to copy.
         sound: Sound to encode, or None.
-        beside: Lossless sound for a file of its own, or None.
-        kind: Digital source type.
-        notices: What the user should know.
+        sound_file: Lossless sound for a separate file, or None.
+        source_type: Digital source type.
+        notices: Notices for the user.
     """
 
     pictures: EncodedPictures | OriginalVideo
     sound: EncodedSound | None
-    beside: EncodedSound | None
-    kind: str
+    sound_file: EncodedSound | None
+    source_type: str
     notices: tuple[str, ...]
 
 
-def plan_of(clip: Clip, sound: str, picture: str) -> Plan:
-    """Decide how to write a clip.
+def plan_files(clip: Clip, sound: str, picture: str) -> SavePlan:
+    """Plan the files of a clip.
 
     Args:
         clip: The clip.
         sound: ``AUTO``, ``FLAC`` or ``AAC``.
         picture: ``AUTO`` or ``LOSSLESS``.
     """
-    pictures, about_pictures = _plan_pictures(clip, picture)
-    track, about_sound = _plan_sound(clip, sound)
-    own_sound = clip.sound is not None and clip.given.keeps_sound
-    beside = EncodedSound(clip.sound, "flac") if own_sound and track.codec == "aac" else None
-    return Plan(pictures, track, beside, source_type(clip.given.keeps_any), (*about_pictures, *about_sound))
+    pictures, picture_notices = _plan_pictures(clip, picture)
+    track, sound_notices = _plan_sound(clip, sound)
+    has_own_sound = clip.sound is not None and clip.given.keeps_sound
+    sound_file = EncodedSound(clip.sound, "flac") if has_own_sound and track.codec == "aac" else None
+    source_type = digital_source_type(clip.given.keeps_any)
+    return SavePlan(pictures, track, sound_file, source_type, (*picture_notices, *sound_notices))
 
 
 def _plan_pictures(clip: Clip, picture: str) -> tuple[EncodedPictures | OriginalVideo, list[str]]:
-    """The original's packets where all pictures are the original's, else frames to encode; and notices."""
+    """Packets of the original video if all pictures come from it, else frames to encode; and notices."""
     notices = []
     if picture == AUTO and clip.given.is_whole_video(clip.images):
         try:
@@ -150,7 +157,7 @@ def _plan_pictures(clip: Clip, picture: str) -> tuple[EncodedPictures | Original
 
 
 def _plan_sound(clip: Clip, choice: str) -> tuple[EncodedSound | None, list[str]]:
-    """The sound with its codec, and notices."""
+    """Sound to encode, or None, and notices."""
     if clip.sound is None:
         return None, []
     notices = []
@@ -162,34 +169,34 @@ def _plan_sound(clip: Clip, choice: str) -> tuple[EncodedSound | None, list[str]
     if codec == "aac" and rate not in AAC_RATES:
         codec = "flac"
         notices.append(f"AAC has no sample rate of {rate} Hz, so the sound is stored without loss (FLAC).")
-    if codec == "flac" and bits_of(clip.sound.waveform) is None:
+    if codec == "flac" and exact_bits(clip.sound.waveform) is None:
         logging.info("UniAVGen: The sound is rounded to 24 bits, which changes it by at most 6e-8 (-144 dB).")
     return EncodedSound(clip.sound, codec), notices
 
 
-def save(plan: Plan, path: Path, tags: Mapping[str, str]) -> list[str]:
-    """Write a clip's files, showing progress and heeding Cancel.
+def save_clip(plan: SavePlan, path: Path, tags: Mapping[str, str]) -> list[str]:
+    """Write the files of a clip, with a progress bar; the user can cancel it.
 
     Args:
-        plan: How it is written.
+        plan: Plan of the files.
         path: Path of the video.
         tags: Metadata.
 
     Returns:
-        What the user should know.
+        Notices for the user.
     """
-    tags = with_source_type(tags, plan.kind)
+    tags = with_source_type(tags, plan.source_type)
     notices = list(plan.notices)
-    write_video(path, plan.pictures, plan.sound, tags, _stepper(len(plan.pictures)))
-    if plan.beside is not None:
-        beside = path.with_suffix(".flac")
-        write_sound(beside, plan.beside, tags)
-        notices.append(f"AAC loses a little of the sound you gave; without loss it is in {beside.name}.")
+    write_video(path, plan.pictures, plan.sound, tags, _progress_callback(len(plan.pictures)))
+    if plan.sound_file is not None:
+        sound_path = path.with_suffix(".flac")
+        write_sound(sound_path, plan.sound_file, tags)
+        notices.append(f"AAC loses a little of the sound you gave; without loss it is in {sound_path.name}.")
     return notices
 
 
-def _stepper(frames: int) -> Callable[[], None]:
-    """Return a callback for every frame that moves the progress bar, and ends the run when it was cancelled."""
+def _progress_callback(frames: int) -> Callable[[], None]:
+    """Callback for every frame, which advances the progress bar and raises if the user cancelled the run."""
     bar = comfy.utils.ProgressBar(frames)
 
     def step() -> None:

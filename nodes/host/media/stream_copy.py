@@ -1,4 +1,4 @@
-"""The user's own video stream, copied packet by packet: nothing is decoded or encoded."""
+"""Stream copy of the user's own video: packets are written as they are, without decoding or encoding."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,27 +15,27 @@ MKV_CODECS = frozenset({"prores", "dnxhd", "ffv1", "mjpeg", "vp8", "mpeg1video",
 
 
 class CannotCopyError(Exception):
-    """The stream cannot be copied; the text says why, as the end of a sentence after "because"."""
+    """A stream that cannot be copied; the message gives the reason as a clause that follows "because"."""
 
 
 @dataclass(frozen=True)
 class OriginalVideo:
-    """A run of packets of a video file, to be written as they are.
+    """Consecutive packets of a video file to copy.
 
     Attributes:
         file: Path or buffer of the file.
-        first: Number of the first packet of its video stream, in the order of the file.
-        stop: Number after the last one.
-        start: Time of the earliest picture among them, in the stream's units.
-        decoded_at: When each of the packets is to be decoded, in the stream's units.
-        suffix: Kind of file that holds such a stream: ``.mp4`` or ``.mkv``.
+        first: Index of the first packet in the video stream, in file order.
+        stop: Index after the last packet.
+        start: Presentation time of the earliest picture, in the stream's time base.
+        decode_times: Decoding time of each packet, in the stream's time base.
+        suffix: Suffix of a file that can hold the stream: ``.mp4`` or ``.mkv``.
     """
 
     file: str | BytesIO
     first: int
     stop: int
     start: int
-    decoded_at: tuple[int, ...]
+    decode_times: tuple[int, ...]
     suffix: str
 
     def __len__(self) -> int:
@@ -43,21 +43,21 @@ class OriginalVideo:
         return self.stop - self.first
 
     def add_to(self, container: OutputContainer, step: Callable[[], None]) -> Iterator[av.Packet]:
-        """Add a stream of the same kind to a file, with the original's time base, rotation and colours.
+        """Add a stream with the original's codec, time base, rotation and colours to a file.
 
         Args:
             container: The file to write.
-            step: Called once a packet.
+            step: Called once per packet.
 
         Returns:
-            The packets, moved in time so that the first picture is shown at 0.
+            The packets, shifted in time so that the first picture is shown at 0.
         """
         source = _open(self.file)
         own = source.streams.video[0]
         stream = container.add_stream_from_template(own, opaque=True)
         stream.time_base = own.time_base
         if own.codec_context.codec.canonical_name == "hevc":
-            stream.codec_context.codec_tag = "hvc1"  # QuickTime plays no other
+            stream.codec_context.codec_tag = "hvc1"  # the only tag for HEVC that QuickTime plays
         return self._packets(source, stream, step)
 
     def _packets(self, source: InputContainer, stream: Any, step: Callable[[], None]) -> Iterator[av.Packet]:
@@ -68,20 +68,20 @@ class OriginalVideo:
                 if number >= self.first:
                     step()
                     packet.pts -= self.start
-                    packet.dts = self.decoded_at[number - self.first] - self.start
+                    packet.dts = self.decode_times[number - self.first] - self.start
                     packet.stream = stream
                     yield packet
 
 
 def find_original(video: Any, num_frames: int) -> OriginalVideo:
-    """Find the packets that hold a video's pictures, all of them and no others.
+    """Find the packets that hold exactly the pictures of a video.
 
     Args:
-        video: ComfyUI's VIDEO, maybe trimmed.
-        num_frames: How many pictures it decodes to.
+        video: ComfyUI's VIDEO, possibly trimmed.
+        num_frames: Number of pictures it decodes to.
 
     Raises:
-        CannotCopyError: If it did not come from a file, or no run of packets holds exactly these pictures.
+        CannotCopyError: If the video is not from a file, or no consecutive packets hold exactly these pictures.
     """
     if not isinstance(video, InputImpl.VideoFromFile):
         raise CannotCopyError("the video was made in the graph, so there is no file to copy them from")
@@ -106,22 +106,22 @@ def find_original(video: Any, num_frames: int) -> OriginalVideo:
     first, stop = chosen[0], chosen[-1] + 1
     if stop - first != len(chosen) or not packets[first].is_keyframe:
         raise CannotCopyError("the video was cut between the pictures that others depend on (its keyframes)")
-    shown_at = [packet.pts for packet in packets[first:stop]]
-    decoded_at = [packet.dts for packet in packets[first:stop]]
-    if None in decoded_at:  # as in mkv files with B-frames
-        decoded_at = _decoding_times(shown_at)
-    return OriginalVideo(file, first, stop, min(shown_at), tuple(decoded_at), suffix)
+    presentation_times = [packet.pts for packet in packets[first:stop]]
+    decode_times = [packet.dts for packet in packets[first:stop]]
+    if None in decode_times:  # as in mkv files with B-frames
+        decode_times = _decode_times(presentation_times)
+    return OriginalVideo(file, first, stop, min(presentation_times), tuple(decode_times), suffix)
 
 
-def _decoding_times(shown_at: list[int]) -> list[int]:
-    """Rising times for packets to be decoded at, none later than its picture is shown."""
-    rising = sorted(shown_at)
-    delay = max(time - shown for time, shown in zip(rising, shown_at, strict=True))
+def _decode_times(presentation_times: list[int]) -> list[int]:
+    """Rising decoding times, none of them later than the presentation time of the same packet."""
+    rising = sorted(presentation_times)
+    delay = max(decoded - shown for decoded, shown in zip(rising, presentation_times, strict=True))
     return [time - delay for time in rising]
 
 
 def _suffix_for(codec: str) -> str:
-    """Kind of file for a codec."""
+    """Suffix of a file that can hold a codec."""
     if codec in MP4_CODECS:
         return ".mp4"
     if codec in MKV_CODECS:
@@ -136,5 +136,5 @@ def _open(file: str | BytesIO) -> InputContainer:
 
 
 def _packets_of(source: InputContainer) -> Iterator[av.Packet]:
-    """The packets of the first video stream; the last, which only ends the stream, holds nothing."""
+    """Packets of the first video stream, without the empty one that ends it."""
     return (packet for packet in source.demux(video=0) if packet.size)

@@ -1,8 +1,8 @@
-"""Vocoder folders among ComfyUI's models, and a vocoder in the care of ComfyUI's memory manager.
+"""Vocoder folders among ComfyUI's models, and a vocoder under ComfyUI's memory management.
 
-A folder is listed wherever it lies in ``models/vocoders``, to which extra_model_paths.yaml may add, and where a
-download of the whole release into ``models/diffusion_models`` leaves it. It holds a BigVGAN, as the release's does, or
-a Vocos.
+A vocoder is a folder with a BigVGAN, such as the release's, or a Vocos. It is found in ``models/vocoders`` and in the
+folders that extra_model_paths.yaml adds to it, and in ``models/diffusion_models``, where a download of the whole
+release leaves it.
 """
 
 from pathlib import Path, PurePath
@@ -27,22 +27,23 @@ from ....uniavgen_core.media.audio.vocoder_chunks import ChunkedVocoder, chunk_s
 from ....uniavgen_core.media.audio.vocos import Vocos
 
 KEY = "vocoders"
-PART_NAMES = (CONFIG_FILE, VOCOS_CONFIG, VOCOS_WEIGHTS[1])
-BIGVGAN_BYTES_PER_FRAME = 400_000  # 259,000 are allocated at the peak; the rest is for convolutions' own workspaces
+VOCODER_FILES = (CONFIG_FILE, VOCOS_CONFIG, VOCOS_WEIGHTS[1])
+BIGVGAN_BYTES_PER_FRAME = 400_000  # 259,000 are allocated at the peak; the rest is for the workspaces of convolutions
 VOCOS_BYTES_PER_ROW = 80  # of the widest layer, per mel frame; at most 66 are allocated at the peak
 folder_paths.add_model_folder_path(KEY, str(Path(folder_paths.models_dir) / KEY))
 
 
 class HostedVocoder:
-    """A vocoder that ComfyUI loads before its use and may unload after it.
+    """A vocoder that ComfyUI loads before use and may unload afterwards.
 
-    It runs in float32 whatever the card prefers: both kinds take sines of what they compute. Measured with random
-    weights at a sixth of BigVGAN's width, bfloat16 leaves noise 17 dB below the sound, float32 107 dB below. It costs
-    little: the release's has 115 million weights (0.46 GB) and, by the chunks, at most 0.24 GB of activations.
+    It always runs in float32, because both kinds of vocoders compute sines of their activations. With random weights
+    at a sixth of BigVGAN's width, the measured noise is 17 dB below the sound in bfloat16 and 107 dB below in float32.
+    The memory cost is small: the release's vocoder has 115 million weights (0.46 GB) and, thanks to chunks, at most
+    0.24 GB of activations.
 
     Attributes:
-        identity: Tells vocoders apart: names, sizes and times of the folder's files.
-        notices: What of the folder is unexpected and harms nothing, in whole sentences.
+        identity: Names, sizes and times of the folder's files, by which vocoders differ.
+        notices: Harmless oddities of the folder, in whole sentences.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -54,19 +55,19 @@ class HostedVocoder:
             self.vocoder = vocoder = BigVGAN(load_bigvgan(folder, self.notices.append))
         stats = [(file.name, file.stat()) for file in sorted(folder.iterdir())]
         self.identity = tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
-        # Its layers are not ComfyUI's, so the patcher that streams single weights cannot be used.
+        # The layers are not ComfyUI's, so the patcher that streams single weights cannot be used.
         self.patcher = comfy.model_patcher.ModelPatcher(
             vocoder, load_device=management.vae_device(), offload_device=management.vae_offload_device()
         )
 
     def decode(self, log_mel: Tensor) -> Tensor:
-        """Turn log-mel (B, 80, F) into sound (B, 240 F) on the CPU; memory does not grow with F."""
+        """Decode log-mel (B, 80, F) to sound (B, 240 F) on the CPU; memory does not grow with F."""
         num_frames, chunk_frames = log_mel.shape[-1], self.vocoder.chunk_frames
         at_once = min(num_frames, chunk_frames + 2 * self.vocoder.margin)
         comfy.model_management.load_models_gpu(
             [self.patcher], memory_required=at_once * bytes_per_mel_frame(self.vocoder), force_full_load=True
         )
-        # With --novram ComfyUI leaves the weights where they are, so the mel follows them.
+        # The mel goes to the device of the weights, because with --novram ComfyUI does not move them.
         device = next(self.vocoder.parameters()).device
         progress = comfy.utils.ProgressBar(len(log_mel) * len(chunk_spans(num_frames, chunk_frames)))
 
@@ -74,42 +75,44 @@ class HostedVocoder:
             comfy.model_management.throw_exception_if_processing_interrupted()
             progress.update(1)
 
-        with tf32_mode(cudnn=False, matmul=False):  # else NVIDIA's cards may keep ten bits of every float32
+        with tf32_mode(cudnn=False, matmul=False):  # with TF32, NVIDIA cards keep only ten bits of every mantissa
             return self.vocoder.decode(log_mel.to(device), after_chunk)
 
 
 def bytes_per_mel_frame(vocoder: ChunkedVocoder) -> int:
-    """Memory that activations take at most, for each mel frame of a chunk and its margins."""
+    """Peak memory of the activations, bytes per mel frame of a chunk and its margins."""
     if isinstance(vocoder, BigVGAN):
         return BIGVGAN_BYTES_PER_FRAME
     return VOCOS_BYTES_PER_ROW * max(weight.shape[0] for weight in vocoder.parameters() if weight.ndim > 1)
 
 
 def vocoder_folders() -> dict[str, Path]:
-    """Folders that hold a vocoder, whole or not, by the name the loader shows."""
+    """Folders with at least one file of a vocoder, by their name in the loader."""
     found = {}
     for key in (KEY, "diffusion_models"):
         for name in _files_in(key):
             parent = PurePath(name).parent
-            is_part = name.endswith(".safetensors") or PurePath(name).name in PART_NAMES
-            if is_part and (key == KEY or parent.name == VOCODER_FOLDER):
+            is_vocoder_file = name.endswith(".safetensors") or PurePath(name).name in VOCODER_FILES
+            if is_vocoder_file and (key == KEY or parent.name == VOCODER_FOLDER):
                 path = Path(folder_paths.get_full_path_or_raise(key, name)).parent
                 found.setdefault(parent.as_posix() if parent.name else path.name, path)
     return found
 
 
 def vocoder_choices() -> list[str]:
-    """Names of the vocoder folders; the release's is offered even when it is not there, to say where it comes from."""
+    """Names of the vocoder folders; the release's is always offered, so that a message can say where to get it."""
     found = vocoder_folders()
     names = sorted(found)
     return names if any(PurePath(name).name == VOCODER_FOLDER for name in names) else [VOCODER_FOLDER, *names]
 
 
 def find_vocoder(name: str) -> Path:
-    """The folder of a choice, or one of the same last name, where a workflow was made with other folders.
+    """Find the folder of a vocoder.
+
+    Workflows from other installations may name another parent folder, so the last part of the name is enough.
 
     Raises:
-        VocoderError: If there is none, saying where it comes from and where it goes.
+        VocoderError: If there is none; says where to get it and where to put it.
     """
     found = vocoder_folders()
     namesakes = [path for other, path in found.items() if PurePath(other).name == PurePath(name).name]
@@ -119,10 +122,10 @@ def find_vocoder(name: str) -> Path:
 
 
 def load_vocoder(name: str) -> HostedVocoder:
-    """Load the vocoder of a choice.
+    """Load a vocoder by its name in the loader.
 
     Raises:
-        VocoderError: If its folder is missing or damaged, saying what is wrong and what to do.
+        VocoderError: If its folder is missing or damaged; says what to do.
     """
     folder = find_vocoder(name)
     try:
@@ -132,7 +135,7 @@ def load_vocoder(name: str) -> HostedVocoder:
 
 
 def _files_in(key: str) -> list[str]:
-    """Files of a kind of models; ComfyUI's own list stumbles over a folder that has gone since it was made."""
+    """File names of a ComfyUI model folder; ComfyUI's cached list fails after one of its folders was removed."""
     try:
         return folder_paths.get_filename_list(key)
     except FileNotFoundError:
