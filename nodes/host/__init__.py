@@ -1,1 +1,1 @@
-"""The adapter between UniAVGen and ComfyUI: the only place that knows both."""
+"""The adapter between UniAVGen and ComfyUI; no other folder but ``nodes`` imports both."""

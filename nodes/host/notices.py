@@ -1,4 +1,4 @@
-"""What the pack tells its user beside a result: in the log, and as a message in the editor."""
+"""Notices for the user, which are logged and shown as messages in the editor."""
 
 import logging
 import sys
@@ -9,17 +9,17 @@ from comfy_api.latest import io
 from comfy_execution.utils import get_executing_context
 
 UI_KEY = "uniavgen_notices"
-"""Name in a node's UI output; ``web/notices.js`` shows what it holds."""
+"""Key of the notices in a node's UI output, which ``web/notices.js`` shows."""
 EVENT = "uniavgen.notice"
-"""Kind of the message that ``announce`` sends; ``web/notices.js`` shows it too."""
+"""Type of the message that ``announce`` sends, which ``web/notices.js`` shows too."""
 
 
 def with_notices(notices: Sequence[str], *values: Any) -> io.NodeOutput:
-    """Result of a node that has something to say about its input.
+    """Output of a node, with notices for the user.
 
     Args:
-        notices: Whole sentences for the user; none for nothing to say.
-        values: The node's outputs.
+        notices: Whole sentences, possibly none.
+        values: Outputs of the node.
     """
     for notice in notices:
         logging.info("UniAVGen: %s", notice)
@@ -27,25 +27,28 @@ def with_notices(notices: Sequence[str], *values: Any) -> io.NodeOutput:
 
 
 def announce(notice: str) -> None:
-    """Tell the user something while a node runs, whichever node it is.
+    """Send a notice to the user during the execution of any node.
 
     Args:
         notice: A whole sentence.
     """
     logging.info("UniAVGen: %s", notice)
-    server, place = running_server(), get_executing_context()
+    server, context = running_server(), get_executing_context()
     if server is not None:
-        where = {} if place is None else {"node": place.node_id, "prompt_id": place.prompt_id}
-        server.send_sync(EVENT, {"notice": notice, **where}, server.client_id)
+        source = {} if context is None else {"node": context.node_id, "prompt_id": context.prompt_id}
+        server.send_sync(EVENT, {"notice": notice, **source}, server.client_id)
 
 
 def show_progress(text: str) -> None:
-    """Show where a long job is, on the node that runs; the text stays until the node shows another."""
-    server, place = running_server(), get_executing_context()
-    if server is not None and place is not None:
-        server.send_progress_text(text, place.node_id, server.client_id)
+    """Show a progress text on the node that is running; it stays until the next text."""
+    server, context = running_server(), get_executing_context()
+    if server is not None and context is not None:
+        server.send_progress_text(text, context.node_id, server.client_id)
 
 
 def running_server() -> Any:
-    """ComfyUI's server, None where the nodes run without one. Not imported: where it runs, it has been."""
+    """ComfyUI's server, or None if the nodes run without one.
+
+    The module is looked up instead of imported, because ComfyUI has imported it by then if a server runs.
+    """
     return getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)

@@ -152,7 +152,7 @@ def test_the_result_is_sent_though_a_step_is_still_being_made_and_that_step_is_n
     gate, describe = threading.Event(), preview.module.preview_message
 
     def slow_for_steps(*parts):
-        if parts[-1] is preview.module.ROUGH:
+        if parts[-1] is preview.module.FAST_VOCODER:
             gate.wait(60)
         return describe(*parts)
 

@@ -1,1 +1,1 @@
-"""Sampling under ComfyUI: joint latents, guidance, previews, the step cache."""
+"""Sampling in ComfyUI: joint latents, guidance, previews, and the step cache."""

@@ -1,8 +1,8 @@
-"""Live previews while a sampler runs: its picture as ComfyUI shows it, and its sound, sent to the browser.
+"""Live previews during sampling: pictures through ComfyUI's previewer, and sound that is sent to the browser.
 
-The sound is vocoded in a thread of its own, quickly and roughly, and never holds up the sampler: a preview that falls
-due while another is being made waits for a later step. The last one is of the result, and vocoded with care.
-``web/audio_preview.js`` is the other half.
+A separate thread vocodes the sound with few iterations and never delays the sampler: a preview that is due while
+another is being made is postponed to a later step. The last preview is of the result, with the full number of
+iterations. ``web/audio_preview.js`` plays the sound.
 
 Dimension key: B batch, K audio tracks, T video latents, H and W latent rows and columns, S mel frames, N samples.
 """
@@ -33,20 +33,20 @@ from ....uniavgen_core.shapes import SAMPLE_RATE
 from ..notices import running_server
 
 EVENT = "uniavgen.audio_preview"
-ROUGH = GriffinLim(iterations=16)
-"""Makes the sound of a step."""
+FAST_VOCODER = GriffinLim(iterations=16)
+"""Vocoder for the previews of single steps."""
 DEFAULT_EVERY = 5
 
 
 @dataclass(frozen=True)
 class PreviewSettings:
-    """What is shown of a sampling run.
+    """Settings of the previews of one sampling run.
 
     Attributes:
-        sound_every: Steps from one sound preview to the next, 0 for none.
-        done: Steps of a longer job before this run.
-        total: Steps of the whole job; None for a job of its own.
-        segment: Number of this run among the segments of a long video, from 1; 0 for a clip of its own.
+        sound_every: Number of steps between sound previews; 0 for none.
+        done: Steps of earlier runs that count towards the same progress bar.
+        total: Steps of all these runs together; None for a single run.
+        segment: Number of this segment of a long video, from 1; 0 for a single clip.
         segments: Number of segments.
     """
 
@@ -62,25 +62,25 @@ PICTURES_ONLY = PreviewSettings()
 
 @contextmanager
 def live_previews(
-    model: comfy.model_patcher.ModelPatcher, steps: int, what: PreviewSettings
+    model: comfy.model_patcher.ModelPatcher, steps: int, settings: PreviewSettings
 ) -> Iterator[tuple[Callable[[int, NestedTensor, NestedTensor, int], None], Callable[[NestedTensor], None]]]:
-    """Progress, picture and sound of one sampling run.
+    """Show progress, pictures and sound of one sampling run.
 
     Args:
-        model: What is sampled from.
+        model: MODEL that is sampled.
         steps: Steps of the run.
-        what: What is shown.
+        settings: Settings of the previews.
 
     Yields:
-        Callback for the sampler: step, denoised, noisy, number of steps; and one that takes the result.
+        A callback for the sampler (step, denoised, noisy, number of steps), and a callback for the result.
     """
-    total = what.total or steps
+    total = settings.total or steps
     show = latent_preview.prepare_callback(model, total)
-    sound_previews = SoundPreviews(what, model.model.latent_format)
+    sound_previews = SoundPreviews(settings, model.model.latent_format)
 
     def on_step(step: int, denoised: NestedTensor, noisy: NestedTensor, total_steps: int) -> None:
         sound_previews.step(step, denoised, total_steps)
-        show(what.done + step, _one_picture(denoised, step), noisy, total)
+        show(settings.done + step, _one_picture(denoised, step), noisy, total)
 
     try:
         yield on_step, lambda result: sound_previews.finish(result, steps)
@@ -91,14 +91,14 @@ def live_previews(
 class SoundPreviews:
     """Makes and sends the sound previews of one sampling run."""
 
-    def __init__(self, what: PreviewSettings, latent_format: comfy.latent_formats.LatentFormat) -> None:
-        self.what, self.latent_format = what, latent_format
+    def __init__(self, settings: PreviewSettings, latent_format: comfy.latent_formats.LatentFormat) -> None:
+        self.settings, self.latent_format = settings, latent_format
         self._worker: threading.Thread | None = None
         self._is_due = self._is_stopped = False
 
     def step(self, step: int, denoised: NestedTensor, total_steps: int) -> None:
-        """Start a preview where one is due and none is being made; the last step has the result itself."""
-        every = self.what.sound_every
+        """Start a preview if one is due and none is being made; none is made of the last step, only of the result."""
+        every = self.settings.sound_every
         self._is_due |= every > 0 and (step + 1) % every == 0
         is_busy = self._worker is not None and self._worker.is_alive()
         if not self._is_due or is_busy or step + 1 >= total_steps:
@@ -107,30 +107,30 @@ class SoundPreviews:
         self._start(denoised, {"step": step + 1, "steps": total_steps, "is_result": False})
 
     def finish(self, result: NestedTensor, total_steps: int) -> None:
-        """Start the preview of the result; one that is still being made is not sent any more."""
+        """Start the preview of the result; a preview of a step that is still being made is no longer sent."""
         self.stop()
-        if self.what.sound_every > 0:
+        if self.settings.sound_every > 0:
             self._start(result, {"step": total_steps, "steps": total_steps, "is_result": True})
 
     def stop(self) -> None:
-        """Send no preview of a step any more; that of the result still is."""
+        """Send no more previews of steps; a preview of the result is still sent."""
         self._is_stopped = True
 
     def _start(self, latent: NestedTensor, message: dict[str, Any]) -> None:
-        """Make a preview in a thread, where a node runs for somebody."""
-        place = get_executing_context()
-        if place is None or running_server() is None:
+        """Make a preview in a thread, if a server executes the node."""
+        context = get_executing_context()
+        if context is None or running_server() is None:
             return
         parts = [part[:1].detach().float().cpu().clone() for part in latent.unbind()]
-        about = {"segment": self.what.segment, "segments": self.what.segments}
-        message = {"node": place.node_id, "prompt_id": place.prompt_id, **about, **message}
+        position = {"segment": self.settings.segment, "segments": self.settings.segments}
+        message = {"node": context.node_id, "prompt_id": context.prompt_id, **position, **message}
         self._worker = threading.Thread(target=self._make, args=(parts, message), daemon=True)
         self._worker.start()
 
     @torch.inference_mode()
     def _make(self, parts: list[Tensor], message: dict[str, Any]) -> None:
-        """Make one preview and send it. A preview that fails is no reason to fail the run."""
-        vocoder = GriffinLim() if message["is_result"] else ROUGH
+        """Make one preview and send it; errors are only logged, because they must not fail the run."""
+        vocoder = GriffinLim() if message["is_result"] else FAST_VOCODER
         try:
             message |= preview_message(*parts, self.latent_format, vocoder)
             server = running_server()
@@ -141,15 +141,15 @@ class SoundPreviews:
 
 
 def preview_message(
-    video: Tensor, audio: Tensor, latent_format: comfy.latent_formats.LatentFormat, vocoder: GriffinLim = ROUGH
+    video: Tensor, audio: Tensor, latent_format: comfy.latent_formats.LatentFormat, vocoder: GriffinLim = FAST_VOCODER
 ) -> dict[str, Any]:
-    """Sound and small pictures of a joint latent, as the browser takes them.
+    """Sound and small pictures of a joint latent, encoded for the browser.
 
     Args:
         video: Video latent, (1, 48, T, H, W) float32.
         audio: Normalised mel of K tracks, which are mixed, (1, K, S, 80) float32.
-        latent_format: Has the colours of the latent's channels.
-        vocoder: Makes the sound.
+        latent_format: Latent format with the RGB factors of the latent's channels.
+        vocoder: Vocoder of the sound.
 
     Returns:
         ``wav``: base64 of a WAV file, 16 bit, N = 240 S samples. ``pictures``: base64 of a PNG, the T latents side by
@@ -163,7 +163,7 @@ def preview_message(
     mel = denormalize_mel(audio[0]).transpose(1, 2)
     waveform = under_ceiling(vocoder.decode(mel).sum(dim=0)[None, None])[0, 0]
     pictures = io.BytesIO()
-    _paint(video[0], latent_format).save(pictures, "PNG")
+    _latent_image(video[0], latent_format).save(pictures, "PNG")
     return {
         "wav": base64.b64encode(wav_file(waveform)).decode(),
         "pictures": base64.b64encode(pictures.getvalue()).decode(),
@@ -172,7 +172,7 @@ def preview_message(
 
 
 def wav_file(waveform: Tensor) -> bytes:
-    """A WAV file, 16 bit, of one channel at 24 kHz in [-1, 1], (N,)."""
+    """Encode mono sound (N,) in [-1, 1] at 24 kHz as a 16-bit WAV file."""
     target = io.BytesIO()
     with wave.open(target, "wb") as file:
         file.setnchannels(1)
@@ -182,8 +182,8 @@ def wav_file(waveform: Tensor) -> bytes:
     return target.getvalue()
 
 
-def _paint(video: Tensor, latent_format: comfy.latent_formats.LatentFormat) -> Image.Image:
-    """Colours of a video latent (48, T, H, W): its T pictures side by side."""
+def _latent_image(video: Tensor, latent_format: comfy.latent_formats.LatentFormat) -> Image.Image:
+    """Approximate colours of a video latent (48, T, H, W), its T pictures side by side."""
     factors = torch.tensor(latent_format.latent_rgb_factors)
     bias = torch.tensor(latent_format.latent_rgb_factors_bias or [0.0, 0.0, 0.0])
     colours = torch.einsum("cthw,ck->htwk", video, factors) + bias
@@ -192,7 +192,7 @@ def _paint(video: Tensor, latent_format: comfy.latent_formats.LatentFormat) -> I
 
 
 def _one_picture(denoised: NestedTensor, step: int) -> NestedTensor:
-    """Keep one video latent, another at every step: ComfyUI's previewers show the first, here the still reference."""
+    """Select another video latent at every step, because ComfyUI would always show the first, the reference image."""
     video, *others = denoised.unbind()
-    shown = 1 + step % (video.shape[2] - 1) if video.shape[2] > 1 else 0
-    return NestedTensor([video[:, :, shown : shown + 1], *others])
+    index = 1 + step % (video.shape[2] - 1) if video.shape[2] > 1 else 0
+    return NestedTensor([video[:, :, index : index + 1], *others])

@@ -1,4 +1,4 @@
-"""Noise levels of a preset."""
+"""Noise levels of the sampling presets."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""Runs a guider the way ComfyUI's own custom sampler node does: noise from a seed, progress, previews, interrupt."""
+"""Sampling with a guider as in ComfyUI's custom sampler node: seeded noise, progress, previews, interruption."""
 
 from typing import Any
 
@@ -20,17 +20,17 @@ def run_sampler(
     sigmas: Tensor,
     latent: dict,
     seed: int,
-    show: PreviewSettings = PICTURES_ONLY,
+    previews: PreviewSettings = PICTURES_ONLY,
 ) -> dict:
     """Sample a LATENT.
 
     Args:
-        guider: What denoises.
-        sampler: ComfyUI SAMPLER.
+        guider: GUIDER.
+        sampler: SAMPLER.
         sigmas: Falling noise levels, (steps + 1,).
         latent: Joint LATENT; parts under a noise mask of 0 are kept.
         seed: Seed of the noise.
-        show: What is shown while it runs.
+        previews: Settings of the live previews.
 
     Returns:
         Sampled LATENT.
@@ -40,7 +40,7 @@ def run_sampler(
     """
     split(latent)
     samples = latent["samples"]
-    with live_previews(guider.model_patcher, len(sigmas) - 1, show) as (on_step, on_result):
+    with live_previews(guider.model_patcher, len(sigmas) - 1, previews) as (on_step, on_result):
         sampled = guider.sample(
             comfy.sample.prepare_noise(samples, seed, latent.get("batch_index")),
             samples,
@@ -52,13 +52,13 @@ def run_sampler(
             seed=seed,
         )
         sampled = NestedTensor(
-            [_restore(*parts) for parts in zip(sampled.unbind(), split(latent), masks_of(latent), strict=True)]
+            [_restore_kept(*parts) for parts in zip(sampled.unbind(), split(latent), masks_of(latent), strict=True)]
         )
         on_result(sampled)
     return {**latent, "samples": sampled.to(comfy.model_management.intermediate_device())}
 
 
-def _restore(sampled: Tensor, given: Tensor, mask: Tensor) -> Tensor:
-    """Put kept parts back exactly: the sampler's arithmetic changes their last bits."""
-    given, mask = given.to(sampled), mask.to(sampled.device)
-    return torch.where(mask == 0, given, sampled)
+def _restore_kept(sampled: Tensor, original: Tensor, mask: Tensor) -> Tensor:
+    """Restore kept parts bit for bit, because the sampler's arithmetic changes their last bits."""
+    original, mask = original.to(sampled), mask.to(sampled.device)
+    return torch.where(mask == 0, original, sampled)

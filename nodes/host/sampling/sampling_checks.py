@@ -1,4 +1,4 @@
-"""Refuses, in words, what the model cannot sample; runs before every sampling run, whichever node started it."""
+"""Checks of latent and conditionings before every sampling run, with error messages for the user."""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,16 +29,16 @@ FASTEST_CHARACTERS_PER_SECOND = 30
 def check_sampling(
     execute: Callable, noise: torch.Tensor, *args: Any, latent_shapes: list | None = None, **kwargs: Any
 ):
-    """Check latent and conditionings, then sample. A wrapper of ComfyUI's OUTER_SAMPLE kind.
+    """Check latent and conditionings, then sample; a wrapper of ComfyUI's OUTER_SAMPLE type.
 
     Raises:
-        ValueError: Saying what is wrong and what to do.
+        ValueError: If the model cannot sample them; says what to do.
     """
     shapes = [tuple(shape) for shape in latent_shapes or [noise.shape]]
     model = execute.class_obj.model_patcher.model
-    fault = shapes_error(shapes, plain_too=not model.has_audio)
-    if fault:
-        raise ValueError(fault)
+    error = shapes_error(shapes, plain_too=not model.has_audio)
+    if error:
+        raise ValueError(error)
     speaks = len(shapes) > 1 and model.has_audio and bool((audio_mask_of(args[MASK - 1], noise, shapes) > 0).any())
     if model.has_audio:
         execute.class_obj.conds = _with_known_texts(execute.class_obj.conds, model, speaks)
@@ -46,10 +46,10 @@ def check_sampling(
     for conditioning in conditionings:
         _check_conditioning(conditioning, shapes, model, speaks)
     if len(shapes) > 1 and not (model.has_video and model.has_audio):
-        rests = (
+        other = (
             "the picture stays the still that is kept, or an empty one" if model.has_audio else "the sound is silent"
         )
-        announce(f"This MODEL is {model.title}: {rests}.")
+        announce(f"This MODEL is {model.title}: {other}.")
     if shapes[0][0] > 1:
         announce(f"{shapes[0][0]} clips are sampled at once; previews show the first of them.")
     for notice in notices_before_sampling(execute.class_obj, shapes, args[MASK - 1]):
@@ -58,14 +58,14 @@ def check_sampling(
 
 
 def longest_transcript(mel_frames: int, text: TextConfig) -> int:
-    """Characters that fit into ``mel_frames`` of speech."""
+    """Number of characters that can be spoken in ``mel_frames``."""
     if text.position_scale != 1.0:
         return int((mel_frames - text.position_offset) / text.position_scale)
     return mel_frames * FASTEST_CHARACTERS_PER_SECOND // MEL_RATE
 
 
 def _with_known_texts(conds: dict, model: Any, speaks: bool) -> dict:
-    """Conditionings without texts that are too long for the model; says what else of the texts it does not know."""
+    """Drop texts that are too long for the model, and send notices about unknown or missing text."""
     checked = {name: without_long_voice_texts(model.known_text, entries or ()) for name, entries in conds.items()}
     positive = conds.get("positive") or ()
     notices = [unknown_words_notice(model.known_text, positive), *(notice for _, notice in checked.values())]
@@ -93,21 +93,21 @@ def _check_conditioning(conditioning: dict, shapes: list[tuple[int, ...]], model
 
 
 def _check_branch(conditioning: dict, model: Any) -> None:
-    """Refuse what the video branch alone cannot follow, and that its user would miss."""
-    needs_sound = {
+    """Refuse conditionings that would have no effect on the video branch alone."""
+    needs_audio = {
         FACE_MASK_KEY: "A face mask ('UniAVGen Steer Face', 'UniAVGen Speakers')",
         REFERENCE_VOICE_KEY: "A reference voice ('UniAVGen Reference Voice', 'UniAVGen Task')",
     }
-    for key, what in needs_sound.items():
+    for key, name in needs_audio.items():
         if conditioning.get(key) is not None and not model.has_audio:
             raise ValueError(
-                f"{what} has no effect here: this MODEL is {model.title}. Remove it, or choose the joint model in "
+                f"{name} has no effect here: this MODEL is {model.title}. Remove it, or choose the joint model in "
                 "'UniAVGen Load Model'."
             )
 
 
 def _check_picture(conditioning: dict, shapes: list[tuple[int, ...]], text: TextConfig) -> None:
-    """Refuse a caption of another encoder, and a reference image of another size."""
+    """Refuse a caption from another text encoder, and a reference image of another size than the latent."""
     width = conditioning["cross_attn"].shape[-1]
     if width != text.caption_dim:
         raise ValueError(
@@ -125,7 +125,7 @@ def _check_picture(conditioning: dict, shapes: list[tuple[int, ...]], text: Text
 
 
 def _check_length(speech: Speech, mel_frames: int, text: TextConfig) -> None:
-    """Refuse a transcript that cannot be spoken in the time it has."""
+    """Refuse a transcript that is too long for the clip."""
     if speech.text is None:
         return
     left = mel_frames - round(MEL_RATE * speech.start)
