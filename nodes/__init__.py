@@ -53,10 +53,10 @@ NODES: list[type[io.ComfyNode]] = [
 
 
 class UniAVGenExtension(ComfyExtension):
-    """What ComfyUI asks a pack for."""
+    """Extension with all nodes of the pack."""
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        """Return the nodes."""
+        """Return the node classes."""
         return NODES
 
 

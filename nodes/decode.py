@@ -1,4 +1,4 @@
-"""The joint latent as picture and sound."""
+"""Decoding of a joint latent to pictures and sound."""
 
 import torch
 from comfy_api.latest import io
@@ -73,15 +73,15 @@ class Decode(io.ComfyNode):
             )
         pictures = video_codec.decode(video)
         waveforms = audio_codec.synthesize(audio)
-        notices, clips = notices_of(waveforms), []
+        notices, clips = silence_notices(waveforms), []
         for images, waveform in zip(pictures, waveforms, strict=True):
             frames, fps, sound = (given or Given()).put_back(images, Sound(waveform.cpu(), SAMPLE_RATE), vocoded)
             clips.append((frames, {"waveform": sound.waveform[None], "sample_rate": sound.sample_rate}))
         return with_notices(notices, *map(list, zip(*clips, strict=True)), fps)
 
 
-def notices_of(waveforms: Tensor) -> list[str]:
-    """Notices about generated sound, (B, 1, N)."""
+def silence_notices(waveforms: Tensor) -> list[str]:
+    """Notice about silent clips among generated sounds (B, 1, N)."""
     silent = [str(number) for number, waveform in enumerate(waveforms, 1) if waveform.abs().max() < SILENT_PEAK]
     if not silent:
         return []

@@ -1,4 +1,4 @@
-"""The emotion of the clip, by way of its caption."""
+"""The emotion of a clip, which is set in its caption."""
 
 from comfy_api.latest import io
 
@@ -7,7 +7,7 @@ from .host.notices import with_notices
 
 
 class Emotion(io.ComfyNode):
-    """Writes into a caption how the person feels."""
+    """Writes the person's emotion into a caption."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -11,7 +11,7 @@ SHORTEST, LONGEST = 5 / FPS, 120.0
 
 
 def size_error(width: int, height: int, seconds: float) -> str | None:
-    """What is wrong with the size of a clip, in words for the user; None if nothing is."""
+    """Error message for the user if a clip cannot have this size, else None."""
     for name, side in (("width", width), ("height", height)):
         if not SMALLEST <= side <= LARGEST:
             return f"{name} is {side}; it must be between {SMALLEST} and {LARGEST} pixels."
@@ -59,8 +59,8 @@ class EmptyLatent(io.ComfyNode):
 
     @classmethod
     def execute(cls, width: int, height: int, seconds: float, batch_size: int = 1) -> io.NodeOutput:
-        fault = size_error(width, height, seconds)  # linked values are known only now
-        if fault:
-            raise ValueError(fault)
+        error = size_error(width, height, seconds)  # checked again, because linked values are known only now
+        if error:
+            raise ValueError(error)
         shape = AVShape.from_seconds(width, height, seconds)
         return io.NodeOutput(empty_latent(shape, batch_size, comfy.model_management.intermediate_device()))

@@ -1,4 +1,4 @@
-"""Looking at face masks: those the model predicts, and any mask on its images."""
+"""Display of face masks: the model's predictions, and any mask over its images."""
 
 import torch
 from comfy_api.latest import io
@@ -12,7 +12,7 @@ from .host.conditioning.face_inputs import (
 )
 from .host.sampling.joint_latent import split
 
-SEED = 0  # of the noise the model is asked in; fixed, so that the same clip gives the same mask
+SEED = 0  # fixed seed of the noise, so that the same clip gives the same mask
 COLOURS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "yellow": (1, 1, 0), "white": (1, 1, 1)}
 
 
@@ -49,11 +49,18 @@ class ShowFaceMask(io.ComfyNode):
     def execute(cls, model, positive, latent: dict, sigma: float, layer: int) -> io.NodeOutput:
         masks = predicted_face_masks(model, positive, latent, sigma, SEED)
         video, _ = split(latent)
-        return io.NodeOutput(pixels_of_face_masks(of_layer(masks, layer), tuple(video.shape[-2:])).cpu())
+        return io.NodeOutput(pixels_of_face_masks(masks_of_module(masks, layer), tuple(video.shape[-2:])).cpu())
 
 
-def of_layer(masks: torch.Tensor, layer: int) -> torch.Tensor:
-    """The average over the modules (B, M, T, H, W) for 0, else that of the n-th module, (B, T, H, W).
+def masks_of_module(masks: torch.Tensor, layer: int) -> torch.Tensor:
+    """Select the face masks of one interaction module.
+
+    Args:
+        masks: Masks of all modules, (B, M, T, H, W).
+        layer: Number of the module, from 1; 0 for the average of all.
+
+    Returns:
+        Masks, (B, T, H, W).
 
     Raises:
         ValueError: If there are fewer modules.
@@ -64,7 +71,7 @@ def of_layer(masks: torch.Tensor, layer: int) -> torch.Tensor:
 
 
 class MaskOverlay(io.ComfyNode):
-    """Shows a mask on the images it belongs to."""
+    """Tints the images of a mask where it is white."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -90,6 +97,6 @@ class MaskOverlay(io.ComfyNode):
         if len(image) == 1:
             image = image.expand(len(masks), -1, -1, -1)
         weights = masks_for_frames(masks, len(image))[..., None] * opacity
-        colours, others = image[..., :RGB], image[..., RGB:]
-        tinted = colours + weights * (torch.tensor(COLOURS[colour], device=image.device) - colours)
-        return io.NodeOutput(torch.cat([tinted, others], dim=-1))
+        rgb, alpha = image[..., :RGB], image[..., RGB:]
+        tinted = rgb + weights * (torch.tensor(COLOURS[colour], device=image.device) - rgb)
+        return io.NodeOutput(torch.cat([tinted, alpha], dim=-1))

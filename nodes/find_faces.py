@@ -1,4 +1,4 @@
-"""Where the faces are: finding them, and shaping masks of them."""
+"""Face detection in images and videos, and masks of the faces."""
 
 import torch
 from comfy_api.latest import io
@@ -34,7 +34,7 @@ FACE_MODEL, FACE_LANDMARKS = io.Custom("FACE_DETECTION_MODEL"), io.Custom("FACE_
 
 
 def confidence_input() -> io.Input:
-    """How sure a finder must be."""
+    """Widget for the lowest confidence of a face."""
     return io.Float.Input(
         "confidence",
         default=0.7,
@@ -46,7 +46,7 @@ def confidence_input() -> io.Input:
 
 
 def source_input() -> io.Input:
-    """Where the outlines of the faces come from, with the sockets that each source needs."""
+    """Input for the source of the faces; each source has its own sockets and widgets."""
     model = FACE_MODEL.Input("face_detection_model", tooltip="From 'Load Face Detection Model (MediaPipe)'.")
     reach = io.Combo.Input("reach", options=REACHES, tooltip="'full' finds smaller faces too.")
     landmarks = FACE_LANDMARKS.Input("face_landmarks", tooltip="From 'Detect Face Landmarks (MediaPipe)'.")
@@ -70,7 +70,7 @@ def source_input() -> io.Input:
 
 
 def shape_inputs() -> list[io.Input]:
-    """Widgets that say which face becomes a mask, and how."""
+    """Widgets for the choice of a face and the shape of its mask."""
     return [
         io.Int.Input(
             "face",
@@ -107,7 +107,7 @@ def shape_inputs() -> list[io.Input]:
 
 
 def track_inputs() -> list[io.Input]:
-    """Widgets that say how faces are followed through a video."""
+    """Widgets for the tracking of faces through a video."""
     return [
         io.Int.Input(
             "smoothing",
@@ -161,21 +161,25 @@ class FindFaces(io.ComfyNode):
         cls, image, source, face, shape, dilation, feather, smoothing, longest_gap=8, fewest_frames=0
     ) -> io.NodeOutput:
         pictures = rgb_pictures(image)
-        found = track_faces(find(pictures, source))
+        found = track_faces(find_faces(pictures, source))
         fewest = fewest_frames or (1 if source["source"] == MASK else usual_fewest(found))
-        seen = [track for track in found if sightings(track) >= fewest]
-        tracks = chosen(main_faces_first(seen), face)
+        kept = [track for track in found if sightings(track) >= fewest]
+        tracks = select_faces(main_faces_first(kept), face)
         tracks = [smooth(fill_gaps(track, longest_gap), smoothing) for track in tracks]
         shape = MaskShape(Outline(shape), dilation, feather)
         masks = draw_masks(tracks, len(pictures), tuple(pictures.shape[1:3]), shape)
-        notices = notices_of(tracks, len(pictures), image.shape[-1])
-        if len(seen) < len(found):
-            notices.append(notice_of_ghosts(len(found) - len(seen), fewest))
+        notices = mask_notices(tracks, len(pictures), image.shape[-1])
+        if len(kept) < len(found):
+            notices.append(dropped_faces_notice(len(found) - len(kept), fewest))
         return with_notices(notices, torch.from_numpy(masks), boxes_of(tracks, len(pictures)))
 
 
-def find(pictures: torch.Tensor, source: dict) -> FacesPerFrame:
-    """Faces of every picture (F, H, W, 3), from what the widget says.
+def find_faces(pictures: torch.Tensor, source: dict) -> FacesPerFrame:
+    """Find the faces in every picture (F, H, W, 3).
+
+    Args:
+        pictures: RGB in [0, 1].
+        source: Value of ``source_input``.
 
     Raises:
         ValueError: If the source belongs to other pictures.
@@ -195,8 +199,8 @@ def find(pictures: torch.Tensor, source: dict) -> FacesPerFrame:
     return find_faces_in_images(pictures, FaceDetector(source["confidence"]).find)
 
 
-def chosen(tracks: list[Track], number: int) -> list[Track]:
-    """All faces for 0, else the one with that number from the left.
+def select_faces(tracks: list[Track], number: int) -> list[Track]:
+    """All faces for 0, else only the face with that number.
 
     Raises:
         ValueError: If there is no such face.
@@ -212,14 +216,14 @@ def chosen(tracks: list[Track], number: int) -> list[Track]:
     return tracks if number == 0 else [tracks[number - 1]]
 
 
-def notice_of_ghosts(count: int, fewest: int) -> str:
-    """Notices about faces that were left out, and how to keep them."""
+def dropped_faces_notice(count: int, fewest: int) -> str:
+    """Notice about faces that were dropped because they were found in too few frames."""
     faces = "1 thing that was" if count == 1 else f"{count} things that were"
     return f"Left out {faces} taken for a face in fewer than {fewest} frames. To keep them, set fewest_frames to 1."
 
 
-def notices_of(tracks: list[Track], num_frames: int, channels: int) -> list[str]:
-    """What the user should know of the images and of what was found in them."""
+def mask_notices(tracks: list[Track], num_frames: int, channels: int) -> list[str]:
+    """Notices about an alpha channel and frames without a face."""
     notices = []
     if channels > RGB:
         notices.append("Faces were looked for in the images' colours; their alpha channel was left aside.")

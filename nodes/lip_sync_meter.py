@@ -1,4 +1,4 @@
-"""Does the mouth follow the sound? A meter for any video."""
+"""A lip-sync meter for any video: correlation and lag of mouth and sound."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from ..uniavgen_core.evaluation.sync_plot import describe_lag, draw_sync
 
 
 class SyncMeter(io.ComfyNode):
-    """Measures how well a mouth follows a sound, and how late the sound is."""
+    """Measures the lip-sync of a video: correlation of mouth and sound, and the lag of the sound."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -51,12 +51,12 @@ class SyncMeter(io.ComfyNode):
         waveform = _first_sound(audio)
         reading = measure_sync(images, fps, waveform, int(audio["sample_rate"]), mask, mask_shows)
         plot = torch.from_numpy(draw_sync(reading, images).astype(np.float32) / 255)[None]
-        shown = {**ui.PreviewText(describe(reading)).as_dict(), **ui.PreviewImage(plot, cls=cls).as_dict()}
-        return io.NodeOutput(reading.score, reading.lag_ms, plot, ui=shown)
+        preview = {**ui.PreviewText(describe_reading(reading)).as_dict(), **ui.PreviewImage(plot, cls=cls).as_dict()}
+        return io.NodeOutput(reading.score, reading.lag_ms, plot, ui=preview)
 
 
-def describe(reading: SyncReading) -> str:
-    """A reading in words, one line a fact."""
+def describe_reading(reading: SyncReading) -> str:
+    """Text with the results of a reading, one per line."""
     lines = [
         f"score {reading.score:.2f}, lag {reading.lag_ms:+.0f} ms: {describe_lag(reading)}",
         f"at lag 0: {reading.at_zero:.2f}; with the sound played backwards: {reading.chance:.2f}",
@@ -65,10 +65,10 @@ def describe(reading: SyncReading) -> str:
 
 
 def _first_sound(audio: dict | None) -> torch.Tensor:
-    """Samples of an AUDIO's first sound, (channels, N).
+    """Waveform of the first sound of an AUDIO, (channels, N).
 
     Raises:
-        ValueError: If there is no sound in it.
+        ValueError: If the AUDIO is empty.
     """
     waveform = None if audio is None else audio["waveform"]
     if waveform is None or waveform.ndim != 3 or not len(waveform):

@@ -61,7 +61,7 @@ class LoadModel(io.ComfyNode):
 
 
 class LoadTextEncoder(io.ComfyNode):
-    """Loads the encoder of the caption."""
+    """Loads the text encoder of the caption."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -140,7 +140,7 @@ class LoadAudioCodec(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, vocoder: str | None = None) -> bool | str:
-        """Say before the run where a missing vocoder comes from."""
+        """Report a missing vocoder, and where to get it, before the workflow runs."""
         try:
             if vocoder not in (None, GRIFFIN_LIM):
                 find_vocoder(vocoder)
@@ -150,5 +150,5 @@ class LoadAudioCodec(io.ComfyNode):
 
     @classmethod
     def execute(cls, vocoder: str) -> io.NodeOutput:
-        hosted = None if vocoder == GRIFFIN_LIM else load_vocoder(vocoder)
-        return with_notices(hosted.notices if hosted else (), AudioCodec(hosted))
+        loaded = None if vocoder == GRIFFIN_LIM else load_vocoder(vocoder)
+        return with_notices(loaded.notices if loaded else (), AudioCodec(loaded))

@@ -1,4 +1,4 @@
-"""Sampling with modality-aware guidance: all in one node, or as parts for one's own graph."""
+"""Sampling with modality-aware guidance: one node for all of it, or a node for each part."""
 
 from dataclasses import dataclass
 
@@ -85,7 +85,13 @@ def schedule_inputs() -> list[io.Input]:
 
 
 def preset_input(replaces: str) -> io.Input:
-    """The widget of presets, for a node's last one: graphs are saved with their widgets' values in order."""
+    """Widget for the preset.
+
+    It must be the last widget of its node, because saved graphs hold the values of widgets by their order.
+
+    Args:
+        replaces: Names of the widgets that a preset overrides, for the tooltip.
+    """
     presets = "; ".join(f"{name}, {preset.in_words}" for name, preset in PRESETS.items())
     return io.Combo.Input(
         "preset",
@@ -98,12 +104,12 @@ def preset_input(replaces: str) -> io.Input:
 
 @dataclass(frozen=True)
 class SamplerSettings:
-    """How a node samples.
+    """Sampler and noise levels of a node.
 
     Attributes:
         sampler_name: ComfyUI's name of the sampler.
         sigmas: Falling noise levels, (steps + 1,).
-        notices: What to tell of it.
+        notices: Notices for the user.
     """
 
     sampler_name: str
@@ -112,12 +118,12 @@ class SamplerSettings:
 
 
 def choose_sampler(preset: str, steps: int, shift: float, sampler_name: str) -> SamplerSettings:
-    """What a preset stands for, or for ``CUSTOM`` what the widgets say."""
-    chosen = PRESETS.get(preset)
-    if chosen is None:
+    """Sampler and noise levels of a preset, or of the widgets for ``CUSTOM``."""
+    values = PRESETS.get(preset)
+    if values is None:
         return SamplerSettings(sampler_name, release_sigmas(steps, shift), [])
-    notice = f"Sampled with the preset '{preset}': {chosen.in_words}."
-    return SamplerSettings(chosen.sampler, preset_sigmas(chosen), [notice])
+    notice = f"Sampled with the preset '{preset}': {values.in_words}."
+    return SamplerSettings(values.sampler, preset_sigmas(values), [notice])
 
 
 class Sampler(io.ComfyNode):
@@ -174,10 +180,10 @@ class Sampler(io.ComfyNode):
         **guidance,
     ) -> io.NodeOutput:
         guider = make_guider(model, positive, negative, guidance_config(**guidance))
-        how = choose_sampler(preset, steps, shift, sampler_name)
-        sampler = comfy.samplers.sampler_object(how.sampler_name)
-        sampled = run_sampler(guider, sampler, how.sigmas, latent, seed, PreviewSettings(audio_preview_every))
-        return with_notices(how.notices, sampled)
+        settings = choose_sampler(preset, steps, shift, sampler_name)
+        sampler = comfy.samplers.sampler_object(settings.sampler_name)
+        sampled = run_sampler(guider, sampler, settings.sigmas, latent, seed, PreviewSettings(audio_preview_every))
+        return with_notices(settings.notices, sampled)
 
 
 class Guider(io.ComfyNode):
@@ -225,7 +231,7 @@ class Guidance(io.ComfyNode):
 
 
 class Sigmas(io.ComfyNode):
-    """The release's noise levels."""
+    """Noise levels of the release."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

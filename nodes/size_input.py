@@ -1,4 +1,4 @@
-"""The choice of a clip's size, as the nodes that make clips offer it."""
+"""The input for the size of a clip, shared by the nodes that create clips."""
 
 from comfy_api.latest import io
 
@@ -8,7 +8,7 @@ from .host.media.clip_size import AS_THE_PICTURE, CROP, FREE, PROPORTIONS, STRET
 
 
 def size_input() -> io.Input:
-    """The sizes to choose from, each with the widgets it needs."""
+    """Input for the size of a clip; each kind of size has its own widgets."""
     side = {"default": 128, "min": SMALLEST, "max": LARGEST, "step": SIZE_MULTIPLE}
     fit = io.Combo.Input(
         "fit",
@@ -42,19 +42,19 @@ def size_input() -> io.Input:
 
 
 def chosen_size(size: dict, seconds: float = SHORTEST) -> ClipSize:
-    """Read what a user chose with ``size_input``.
+    """Read the value of ``size_input``.
 
     Args:
-        size: The choice, and the values of its widgets.
+        size: Kind of size and the values of its widgets.
         seconds: Length of the clip.
 
     Raises:
-        ValueError: If the size, or the length, is impossible.
+        ValueError: If the size or the length is invalid.
     """
     values = {"kind" if name == "size" else name: value for name, value in size.items()}
     chosen = ClipSize(**values)
     width, height = chosen.pixels if chosen.kind == FREE else (SMALLEST, SMALLEST)
-    fault = size_error(width, height, seconds)
-    if fault:
-        raise ValueError(fault)
+    error = size_error(width, height, seconds)
+    if error:
+        raise ValueError(error)
     return chosen

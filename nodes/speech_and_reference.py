@@ -1,4 +1,4 @@
-"""What the clip says and who says it."""
+"""The transcript and the reference image of a clip."""
 
 from comfy_api.latest import io
 
@@ -16,7 +16,7 @@ from .host.sampling.joint_latent import keep_first_latent, split
 
 
 class SpeechText(io.ComfyNode):
-    """Gives the conditioning its transcript."""
+    """Sets the transcript of a conditioning."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -52,15 +52,15 @@ class SpeechText(io.ComfyNode):
 
     @classmethod
     def execute(cls, conditioning: list, transcript: str, spell_out: bool = True) -> io.NodeOutput:
-        fault = transcript_error(transcript, spell_out)  # a linked transcript is known only now
-        if fault:
-            raise ValueError(fault)
+        error = transcript_error(transcript, spell_out)  # checked again, because a linked transcript is known only now
+        if error:
+            raise ValueError(error)
         prepared = prepare_transcript(transcript, spell_out)
         return with_notices(prepared.notices, set_speech(conditioning, text=prepared.text, as_written=transcript))
 
 
 class ReferenceImage(io.ComfyNode):
-    """Makes an image the first frame and the identity of the clip."""
+    """Sets an image as the person and the first frame of the clip."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

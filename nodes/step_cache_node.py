@@ -1,24 +1,24 @@
-"""Leaving out calls of the network whose result hardly changes from step to step."""
+"""A step cache, which skips calls of the network whose output hardly changes between steps."""
 
 from comfy_api.latest import io
 
 from .host.sampling.cached_sampling import patch_step_cache
 
 
-def _threshold(name: str, what: str) -> io.Input:
+def _threshold_input(name: str, modality: str) -> io.Input:
     return io.Float.Input(
         name,
         default=0.05,
         min=0.0,
         max=3.0,
         step=0.01,
-        tooltip=f"How much the {what} may be about to change, as a share of itself, for a call to be left out; it is "
-        "run if picture or sound reaches its threshold. 0 leaves nothing out.",
+        tooltip=f"A call of the network is skipped while the expected relative change of the {modality} since the last "
+        "call is below this threshold, and that of the other is below its own. 0 skips nothing.",
     )
 
 
 class StepCacheNode(io.ComfyNode):
-    """Leaves out calls of the network while neither picture nor sound changes much."""
+    """Skips calls of the network while neither picture nor sound changes much."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -30,8 +30,8 @@ class StepCacheNode(io.ComfyNode):
             "about to change by more than its own threshold.",
             inputs=[
                 io.Model.Input("model", tooltip="A UniAVGen model."),
-                _threshold("video_threshold", "picture"),
-                _threshold("audio_threshold", "sound"),
+                _threshold_input("video_threshold", "picture"),
+                _threshold_input("audio_threshold", "sound"),
                 io.Float.Input(
                     "start_percent",
                     default=0.1,

@@ -1,4 +1,4 @@
-"""Example images and clips for the bundled model, so that its templates run without anything of the user's."""
+"""Example images and clips for the bundled model, so that its templates run without the user's own media."""
 
 import json
 
@@ -14,7 +14,7 @@ CLIPS = ASSETS / "clips"
 
 
 class ToonPortrait(io.ComfyNode):
-    """Gives one of the bundled portraits."""
+    """Outputs one of the bundled portraits."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -41,7 +41,7 @@ class ToonPortrait(io.ComfyNode):
 
 
 class ToonClip(io.ComfyNode):
-    """Gives one of the bundled clips."""
+    """Outputs one of the bundled clips."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -70,9 +70,8 @@ class ToonClip(io.ComfyNode):
     def execute(cls, clip: str) -> io.NodeOutput:
         texts = json.loads((CLIPS / "clips.json").read_text(encoding="utf-8"))[clip]
         video = InputImpl.VideoFromFile(str(CLIPS / f"{clip}.mp4"))
-        parts = video.get_components()
-        samples = int(
-            len(parts.images) / parts.frame_rate * parts.audio["sample_rate"]
-        )  # the codec fills its last block
-        audio = {**parts.audio, "waveform": parts.audio["waveform"][..., :samples]}
+        components = video.get_components()
+        # The audio codec pads its last block, so the sound is cut to the length of the pictures.
+        samples = int(len(components.images) / components.frame_rate * components.audio["sample_rate"])
+        audio = {**components.audio, "waveform": components.audio["waveform"][..., :samples]}
         return io.NodeOutput(video, audio, texts["transcript"], texts["caption"])

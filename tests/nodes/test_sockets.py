@@ -34,7 +34,7 @@ def test_codecs_in_each_others_sockets_are_refused_before_anything_runs(server, 
     other = {"video_codec": "audio_codec", "audio_codec": "video_codec"}[socket]
     message = rejected(server, graph.set(node, **{socket: graph.get("UniAVGenDecode", other)}))
     wrong = {VIDEO: AUDIO, AUDIO: VIDEO}[loader]
-    assert f"{socket} is what '{wrong}' gives. Connect '{loader}' to it." in message
+    assert f"{socket} is the output of '{wrong}'. Connect '{loader}' to it." in message
 
 
 def test_other_links_are_still_checked_before_anything_runs(server):

@@ -70,9 +70,8 @@ def long_video_voice(studio, sound, monkeypatch):
     from tests.nodes.test_long import long_video
 
     output = long_video(studio, "red moon", voice=sound, voice_text=WRITTEN)
-    return studio.nodes.host.conditioning.pass_settings.pass_settings_of(seen[0][0][1]).speeches[
-        0
-    ].voice_text, notices_of(output)
+    settings = studio.nodes.host.conditioning.pass_settings.pass_settings_of(seen[0][0][1])
+    return settings.speeches[0].voice_text, notices_of(output)
 
 
 def said_of(studio, sound, case):

@@ -64,7 +64,7 @@ def links_error(node: type[io.ComfyNode], linked: Mapping[str, str]) -> str | No
             continue
         if wanted in LOADERS:
             other = next((title for kind, title in LOADERS.items() if kind in given.split(",")), None)
-            return _wrong_codec(name, wanted, f"what '{other}' gives" if other else f"a {given} of another node")
+            return _wrong_codec(name, wanted, f"the output of '{other}'" if other else f"a {given} of another node")
         return f"{name} takes {wanted}, but {given} is connected."
     return None
 

@@ -46,9 +46,7 @@ def check_sampling(
     for conditioning in conditionings:
         _check_conditioning(conditioning, shapes, model, speaks)
     if len(shapes) > 1 and not (model.has_video and model.has_audio):
-        other = (
-            "the picture stays the still that is kept, or an empty one" if model.has_audio else "the sound is silent"
-        )
+        other = "the picture stays the given still image, or empty" if model.has_audio else "the sound is silent"
         announce(f"This MODEL is {model.title}: {other}.")
     if shapes[0][0] > 1:
         announce(f"{shapes[0][0]} clips are sampled at once; previews show the first of them.")
