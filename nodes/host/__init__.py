@@ -1,1 +1,1 @@
-"""The adapter between UniAVGen and ComfyUI; no other folder but ``nodes`` imports both."""
+"""The adapter between UniAVGen and ComfyUI; only ``nodes`` imports both."""

@@ -118,9 +118,9 @@ def listener_of(preview, every):
 
 
 def wait(listener):
-    if listener._worker:
-        listener._worker.join(60)
-        assert not listener._worker.is_alive()
+    if listener.worker:
+        listener.worker.join(60)
+        assert not listener.worker.is_alive()
 
 
 def test_a_preview_is_made_every_so_many_steps_but_not_at_the_last(preview, denoised):
@@ -159,7 +159,7 @@ def test_the_result_is_sent_though_a_step_is_still_being_made_and_that_step_is_n
     monkeypatch.setattr(preview.module, "preview_message", slow_for_steps)
     listener = listener_of(preview, 1)
     listener.step(0, denoised, 10)
-    worker = listener._worker
+    worker = listener.worker
     listener.finish(denoised, 10)
     assert preview.server.arrived.acquire(timeout=60)
     gate.set()
@@ -181,7 +181,7 @@ def test_nothing_is_sent_after_a_sampling_that_was_stopped(preview, denoised, mo
 def test_without_sound_previews_there_is_none_of_the_result(preview, denoised):
     listener = listener_of(preview, 0)
     listener.finish(denoised, 10)
-    assert listener._worker is None
+    assert listener.worker is None
 
 
 def test_a_preview_that_fails_is_left_out_and_the_next_one_comes(preview, denoised):
@@ -199,7 +199,7 @@ def test_without_a_server_or_a_running_node_nothing_is_made(preview, denoised, m
     monkeypatch.setattr(preview.module, missing, lambda: None)
     listener = listener_of(preview, 1)
     listener.step(0, denoised, 10)
-    assert listener._worker is None
+    assert listener.worker is None
 
 
 def test_the_preview_is_the_clips_sound(preview):

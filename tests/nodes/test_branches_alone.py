@@ -154,11 +154,15 @@ def test_a_joint_latents_picture_is_that_of_a_plain_latent_from_the_same_noise(s
 
 
 @pytest.mark.parametrize("branch", BRANCHES)
-def test_a_branch_uses_the_weights_of_one_layer_at_a_time(alone, branch, monkeypatch):
+def test_a_branch_uses_the_weights_of_one_layer_at_a_time(studio, alone, branch, monkeypatch):
     queued = []
     monkeypatch.setattr(comfy.model_prefetch, "make_prefetch_queue", lambda layers, *_: queued.extend(layers))
     network = alone(branch).model.diffusion_model
-    network._begin({}, 2, torch.device("cpu"))
+    settings = studio.nodes.host.conditioning.pass_settings.PassSettings().as_null(Interaction.BOTH, 2)
+    size = (1, 48, 2, 2, 2) if branch is Contents.VIDEO else (1, 1, 4, 80)
+    caption = torch.zeros(1, 4, network.config.text.caption_dim)
+    with torch.inference_mode():
+        network(torch.zeros(size), torch.ones(1, size[2]), caption, uniavgen=settings)
     blocks = network.blocks if branch is Contents.VIDEO else network.audio_blocks
     assert queued == [block for number, block in enumerate(blocks) if number != 2]
 

@@ -11,7 +11,7 @@ def without(studio, monkeypatch):
     text = sys.modules[f"{studio.nodes.__name__.rpartition('.')[0]}.uniavgen_core.text.tokenize"].__name__.rpartition(
         "."
     )[0]
-    readers = (sys.modules[f"{text}.tokenize"]._chinese_reader, sys.modules[f"{text}.spelling"]._normalizer)
+    readers = (sys.modules[f"{text}.tokenize"].chinese_reader, sys.modules[f"{text}.spelling"].wetext_normalizer)
 
     def forget():
         for reader in readers:

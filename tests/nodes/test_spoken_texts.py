@@ -152,7 +152,7 @@ def sample_voice(studio, sound, node, as_released):
 @pytest.fixture
 def any_length(studio, monkeypatch):
     """Let the bundled model take texts that are too long for half a second, as a released model would."""
-    monkeypatch.setattr(studio.nodes.host.sampling.sampling_checks, "_check_length", lambda *_: None)
+    monkeypatch.setattr(studio.nodes.host.sampling.sampling_checks, "check_transcript_length", lambda *_: None)
 
 
 @pytest.mark.usefixtures("any_length")

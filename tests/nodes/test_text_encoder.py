@@ -82,9 +82,9 @@ def announced(pack, monkeypatch):
     said = []
     text = pack.nodes.host.conditioning.bundled_text_encoder
     monkeypatch.setattr(text, "announce", said.append)
-    text._announce_missing_ftfy.cache_clear()
+    text.announce_missing_ftfy.cache_clear()
     yield said
-    text._announce_missing_ftfy.cache_clear()
+    text.announce_missing_ftfy.cache_clear()
 
 
 def ids_of(processor, text):

@@ -39,13 +39,14 @@ def velocity_error(original: Path, quantised: Path, seed: int = 0) -> dict[str, 
     dtype = torch.bfloat16 if half else torch.float32
     model = load_any(original, dtype=dtype)
     with torch.inference_mode():
-        want = _one_pass(model, dtype, seed)
-        _quantise_while_running(model, _weights_of(quantised))
-        got = _one_pass(model, dtype, seed)
+        want = predict_velocities(model, dtype, seed)
+        quantise_while_running(model, quantised_weights(quantised))
+        got = predict_velocities(model, dtype, seed)
     return {name: _relative(got[name], want[name]) for name in want}
 
 
-def _one_pass(model: AnyModel, dtype: torch.dtype, seed: int) -> dict[str, Tensor]:
+def predict_velocities(model: AnyModel, dtype: torch.dtype, seed: int) -> dict[str, Tensor]:
+    """Velocities of each modality, from one pass over random inputs."""
     generator = torch.Generator().manual_seed(seed)
 
     def draw(*shape: int) -> Tensor:
@@ -68,7 +69,7 @@ def _one_pass(model: AnyModel, dtype: torch.dtype, seed: int) -> dict[str, Tenso
     return {"video": output.video, "audio": output.audio}
 
 
-def _weights_of(path: Path) -> dict[str, Callable[[], Tensor]]:
+def quantised_weights(path: Path) -> dict[str, Callable[[], Tensor]]:
     """What reads the weight of each quantised layer of a file, in float32."""
     if path.suffix == SUFFIX:
         packed = GgufFile(path)
@@ -82,7 +83,7 @@ def _weights_of(path: Path) -> dict[str, Callable[[], Tensor]]:
     return {layer: partial(read, layer) for layer in layers}
 
 
-def _quantise_while_running(model: AnyModel, weights: Mapping[str, Callable[[], Tensor]]) -> None:
+def quantise_while_running(model: AnyModel, weights: Mapping[str, Callable[[], Tensor]]) -> None:
     """Let every quantised layer run on its quantised weight."""
     for layer, read in weights.items():
 

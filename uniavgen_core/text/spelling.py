@@ -100,7 +100,7 @@ def _say_abbreviation(match: re.Match[str]) -> str:
 
 
 @lru_cache(maxsize=2)
-def _normalizer(chinese: bool):
+def wetext_normalizer(chinese: bool):
     """What finds and reads numbers in one language."""
     try:
         from wetext import NormalizationResult, Normalizer  # noqa: F401 - what an old wetext without mappings lacks.
@@ -111,7 +111,7 @@ def _normalizer(chinese: bool):
 
 def _reader(chinese: bool) -> Read:
     """Get a function that says a number, an amount or a date that stands alone."""
-    normalizer = _normalizer(chinese)
+    normalizer = wetext_normalizer(chinese)
 
     def read(written: str) -> str:
         try:
@@ -129,7 +129,7 @@ def _spell_part(part: str, chinese: bool, notices: list[str]) -> str:
     if not _NUMBER.search(part):
         return part
     try:
-        found = _normalizer(chinese).normalize_with_mapping(part).mappings
+        found = wetext_normalizer(chinese).normalize_with_mapping(part).mappings
     except (AssertionError, RuntimeError):  # wetext found no reading.
         words = re.split(r"(\s+)", part)
         if len(words) == 1:

@@ -23,7 +23,7 @@ def _is_chinese(character: str) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _chinese_reader() -> tuple[Callable[[str], Iterable[str]], Callable[[str], list[str]]]:
+def chinese_reader() -> tuple[Callable[[str], Iterable[str]], Callable[[str], list[str]]]:
     """How to cut Chinese into words, and how to read a word: pinyin, the tone's number last, with tone sandhi.
 
     The word cutter is our own, so that dictionaries other code loads into jieba change nothing here.
@@ -38,7 +38,7 @@ def _chinese_reader() -> tuple[Callable[[str], Iterable[str]], Callable[[str], l
 
 def _spell_segment(segment: str) -> Iterator[tuple[str, str]]:
     """Yield (character, token) of one Chinese or mixed segment; a space goes before each syllable."""
-    _, read = _chinese_reader()
+    _, read = chinese_reader()
     syllables = read(segment) if all(map(_is_chinese, segment)) else []
     if len(syllables) != len(segment):  # A mixed segment, or one that is not read character by character.
         syllables = [read(c)[0] if _is_chinese(c) else c for c in segment]
@@ -53,7 +53,7 @@ def _spell(text: str) -> Iterator[tuple[str, str]]:
     if not any(map(_is_chinese, text)):
         yield from zip(text, text, strict=True)
         return
-    cut, _ = _chinese_reader()
+    cut, _ = chinese_reader()
     last = ""
     for segment in cut(text.translate(_PLAIN_PUNCTUATION)):
         if segment.isascii():

@@ -24,12 +24,12 @@ def prepare_caption(caption: str) -> str:
     """
     cleaned = clean_caption(caption)
     if misses_ftfy(cleaned):
-        _announce_missing_ftfy()
+        announce_missing_ftfy()
     return cleaned
 
 
 @cache
-def _announce_missing_ftfy() -> None:
+def announce_missing_ftfy() -> None:
     """Send the notice once per session."""
     announce(
         "This caption has characters that the release mends before it reads them, such as curly quotes, full-width "

@@ -90,11 +90,11 @@ def find_tokenizer(file: Path, spiece: Tensor | None, rows: int) -> SentencePiec
             return _read_tokenizer(path, spiece, rows)
         except CheckpointError as error:
             rejected.append(str(error))
-    place = folder_paths.get_folder_paths("text_encoders")[0]
+    target = folder_paths.get_folder_paths("text_encoders")[0]
     raise CheckpointError(
-        f"{file.name} holds no tokenizer, and none for its {rows} pieces was found beside it or in {place}. Copy the "
+        f"{file.name} holds no tokenizer, and none for its {rows} pieces was found beside it or in {target}. Copy the "
         f"release's {FOLDER}/{SENTENCEPIECE} (or {JSON}) to {file.parent / FOLDER}, or put ComfyUI's {COMFYUI_FILE}, "
-        f"which holds one, into {place}. {' '.join(rejected)}".rstrip()
+        f"which holds one, into {target}. {' '.join(rejected)}".rstrip()
     )
 
 

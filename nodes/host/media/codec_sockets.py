@@ -59,13 +59,13 @@ def links_error(node: type[io.ComfyNode], linked: Mapping[str, str]) -> str | No
         linked: Type of the connected output, by name of the input.
     """
     for name, wanted in _types_of(node.define_schema().inputs):
-        given = linked.get(name)
-        if given is None or validate_node_input(given, wanted):
+        connected = linked.get(name)
+        if connected is None or validate_node_input(connected, wanted):
             continue
         if wanted in LOADERS:
-            other = next((title for kind, title in LOADERS.items() if kind in given.split(",")), None)
-            return _wrong_codec(name, wanted, f"the output of '{other}'" if other else f"a {given} of another node")
-        return f"{name} takes {wanted}, but {given} is connected."
+            other = next((title for kind, title in LOADERS.items() if kind in connected.split(",")), None)
+            return _wrong_codec(name, wanted, f"the output of '{other}'" if other else f"a {connected} of another node")
+        return f"{name} takes {wanted}, but {connected} is connected."
     return None
 
 
@@ -79,9 +79,9 @@ def _types_of(inputs: list[io.Input], group: str = "") -> list[tuple[str, str]]:
     return types
 
 
-def _wrong_codec(name: str, wanted: str, given: str) -> str:
-    stock = " ComfyUI's own VAE loaders give latents that the model does not know." if "VAE" in given else ""
-    return f"{name} is {given}. Connect '{LOADERS[wanted]}' to it.{stock}"
+def _wrong_codec(name: str, wanted: str, connected: str) -> str:
+    stock = " ComfyUI's own VAE loaders give latents that the model does not know." if "VAE" in connected else ""
+    return f"{name} is {connected}. Connect '{LOADERS[wanted]}' to it.{stock}"
 
 
 def _describe(codec: Any) -> str:

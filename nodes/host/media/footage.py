@@ -96,12 +96,12 @@ def decode_video(video: Any, name: str, last_seconds: float | None = None) -> tu
     if frames.ndim != 4 or not frames.shape[0]:
         raise ValueError(f"{_capitalise(name)} has no pictures. Give a video file, not a sound alone.")
     notices = [*check_frames(frames, name), *_video_notices(components, name)]
-    frames, more = to_rgb(frames)
-    notices += more
+    frames, rgb_notices = to_rgb(frames)
+    notices += rgb_notices
     sound = None
     if components.audio is not None and components.audio["waveform"].shape[-1]:
-        sound, more = first_sound(components.audio, f"the sound of {name}")
-        notices += more
+        sound, sound_notices = first_sound(components.audio, f"the sound of {name}")
+        notices += sound_notices
         sound = cut(sound, float(HALF / fps), sound.seconds) if start else sound
         # Lossy codecs pad their last block, up to 71 ms after the last picture.
         sound = cut(sound, 0.0, float(len(frames) / fps))

@@ -53,10 +53,10 @@ class OriginalVideo:
             The packets, shifted in time so that the first picture is shown at 0.
         """
         source = _open(self.file)
-        own = source.streams.video[0]
-        stream = container.add_stream_from_template(own, opaque=True)
-        stream.time_base = own.time_base
-        if own.codec_context.codec.canonical_name == "hevc":
+        source_stream = source.streams.video[0]
+        stream = container.add_stream_from_template(source_stream, opaque=True)
+        stream.time_base = source_stream.time_base
+        if source_stream.codec_context.codec.canonical_name == "hevc":
             stream.codec_context.codec_tag = "hvc1"  # the only tag for HEVC that QuickTime plays
         return self._packets(source, stream, step)
 
@@ -87,12 +87,12 @@ def find_original(video: Any, num_frames: int) -> OriginalVideo:
         raise CannotCopyError("the video was made in the graph, so there is no file to copy them from")
     file = video.get_stream_source()
     with _open(file) as source:
-        own = source.streams.video[0]
-        suffix = _suffix_for(own.codec_context.codec.canonical_name)
+        source_stream = source.streams.video[0]
+        suffix = _suffix_for(source_stream.codec_context.codec.canonical_name)
         start, seconds = video.get_active_trim_window()
         # The same bounds as ComfyUI's decoding of a trimmed video.
-        first_time = int(start / own.time_base)
-        end_time = int((start + seconds) / own.time_base) if seconds else None
+        first_time = int(start / source_stream.time_base)
+        end_time = int((start + seconds) / source_stream.time_base) if seconds else None
         packets = list(_packets_of(source))
     if any(packet.pts is None or packet.is_discard for packet in packets):
         raise CannotCopyError("the file does not say when each of its pictures is shown")

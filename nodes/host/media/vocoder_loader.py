@@ -63,9 +63,9 @@ class HostedVocoder:
     def decode(self, log_mel: Tensor) -> Tensor:
         """Decode log-mel (B, 80, F) to sound (B, 240 F) on the CPU; memory does not grow with F."""
         num_frames, chunk_frames = log_mel.shape[-1], self.vocoder.chunk_frames
-        at_once = min(num_frames, chunk_frames + 2 * self.vocoder.margin)
+        frames_at_once = min(num_frames, chunk_frames + 2 * self.vocoder.margin)
         comfy.model_management.load_models_gpu(
-            [self.patcher], memory_required=at_once * bytes_per_mel_frame(self.vocoder), force_full_load=True
+            [self.patcher], memory_required=frames_at_once * bytes_per_mel_frame(self.vocoder), force_full_load=True
         )
         # The mel goes to the device of the weights, because with --novram ComfyUI does not move them.
         device = next(self.vocoder.parameters()).device

@@ -35,10 +35,10 @@ def read_weights(path: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     metadata: dict[str, str] = {}
     for file in files_of(Path(path)):
         part, part_metadata = read_weight_file(file)
-        twice = sorted(tensors.keys() & part.keys())
-        if twice:
+        duplicates = sorted(tensors.keys() & part.keys())
+        if duplicates:
             raise CheckpointError(
-                f"The tensor {twice[0]} is in {file.name} and in another shard. Keep one set of files."
+                f"The tensor {duplicates[0]} is in {file.name} and in another shard. Keep one set of files."
             )
         tensors |= part
         metadata |= part_metadata

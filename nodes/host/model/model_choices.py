@@ -58,15 +58,15 @@ def path_of_choice(folder: str, name: str, bundled: Path | str = "") -> str:
 
 def _released_beside_model(folder: str) -> list[str]:
     """Files of ``folder`` that lie beside the release's model instead."""
-    wanted = RELEASED.get(folder)
-    return [name for name in folder_paths.get_filename_list(MODELS) if PurePath(name).name == wanted]
+    file_name = RELEASED.get(folder)
+    return [name for name in folder_paths.get_filename_list(MODELS) if PurePath(name).name == file_name]
 
 
 def _gguf_files(folder: str) -> list[str]:
     """GGUF files of a ComfyUI model folder, which ComfyUI itself does not list."""
     names: list[str] = []
-    for place in folder_paths.get_folder_paths(folder):
-        found, _ = folder_paths.recursive_search(place, excluded_dir_names=[".git"])
+    for root in folder_paths.get_folder_paths(folder):
+        found, _ = folder_paths.recursive_search(root, excluded_dir_names=[".git"])
         names += folder_paths.filter_files_extensions(found, {SUFFIX})
     return sorted(set(names) - set(folder_paths.get_filename_list(folder)))
 

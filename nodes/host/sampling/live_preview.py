@@ -89,18 +89,22 @@ def live_previews(
 
 
 class SoundPreviews:
-    """Makes and sends the sound previews of one sampling run."""
+    """Makes and sends the sound previews of one sampling run.
+
+    Attributes:
+        worker: Thread of the latest preview, or None before the first.
+    """
 
     def __init__(self, settings: PreviewSettings, latent_format: comfy.latent_formats.LatentFormat) -> None:
         self.settings, self.latent_format = settings, latent_format
-        self._worker: threading.Thread | None = None
+        self.worker: threading.Thread | None = None
         self._is_due = self._is_stopped = False
 
     def step(self, step: int, denoised: NestedTensor, total_steps: int) -> None:
         """Start a preview if one is due and none is being made; none is made of the last step, only of the result."""
         every = self.settings.sound_every
         self._is_due |= every > 0 and (step + 1) % every == 0
-        is_busy = self._worker is not None and self._worker.is_alive()
+        is_busy = self.worker is not None and self.worker.is_alive()
         if not self._is_due or is_busy or step + 1 >= total_steps:
             return
         self._is_due = False
@@ -124,8 +128,8 @@ class SoundPreviews:
         parts = [part[:1].detach().float().cpu().clone() for part in latent.unbind()]
         position = {"segment": self.settings.segment, "segments": self.settings.segments}
         message = {"node": context.node_id, "prompt_id": context.prompt_id, **position, **message}
-        self._worker = threading.Thread(target=self._make, args=(parts, message), daemon=True)
-        self._worker.start()
+        self.worker = threading.Thread(target=self._make, args=(parts, message), daemon=True)
+        self.worker.start()
 
     @torch.inference_mode()
     def _make(self, parts: list[Tensor], message: dict[str, Any]) -> None:

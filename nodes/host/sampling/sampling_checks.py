@@ -86,7 +86,7 @@ def _check_conditioning(conditioning: dict, shapes: list[tuple[int, ...]], model
         _check_picture(conditioning, shapes, text)
     if model.has_audio:
         for speech in pass_settings_of(conditioning).speeches if speaks else ():
-            _check_length(speech, shapes[1][2], text)
+            check_transcript_length(speech, shapes[1][2], text)
         _check_tracks(conditioning, shapes)
 
 
@@ -122,7 +122,7 @@ def _check_picture(conditioning: dict, shapes: list[tuple[int, ...]], text: Text
         )
 
 
-def _check_length(speech: Speech, mel_frames: int, text: TextConfig) -> None:
+def check_transcript_length(speech: Speech, mel_frames: int, text: TextConfig) -> None:
     """Refuse a transcript that is too long for the clip."""
     if speech.text is None:
         return

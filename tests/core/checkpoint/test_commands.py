@@ -254,8 +254,8 @@ def test_the_velocity_error_is_that_of_a_network_with_the_rounded_weights(folder
     quantize(folder, small)
     stored = load_file(small)
     passes = []
-    real = probe._one_pass
-    monkeypatch.setattr(probe, "_one_pass", lambda *args: passes.append(real(*args)) or passes[-1])
+    real = probe.predict_velocities
+    monkeypatch.setattr(probe, "predict_velocities", lambda *args: passes.append(real(*args)) or passes[-1])
     reported = velocity_error(folder, small)
     model = load_model(folder, dtype=torch.bfloat16)
     for layer in {name.removesuffix(".weight_scale") for name in stored if name.endswith(".weight_scale")}:
@@ -296,9 +296,9 @@ def test_the_module_prints_its_object_last_and_progress_apart(folder):
 def test_measuring_gives_every_layer_its_own_weight_back_when_it_has_run(folder, small, weights):
     quantize(folder, small)
     model = load_model(folder)
-    probe._quantise_while_running(model, probe._weights_of(small))
+    probe.quantise_while_running(model, probe.quantised_weights(small))
     with torch.inference_mode():
-        probe._one_pass(model, torch.bfloat16, 0)
+        probe.predict_velocities(model, torch.bfloat16, 0)
     assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
 
 

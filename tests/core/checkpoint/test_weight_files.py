@@ -4,6 +4,8 @@ import json
 import shutil
 import weakref
 from contextlib import contextmanager
+from itertools import accumulate, pairwise
+from math import prod
 
 import pytest
 import torch
@@ -208,16 +210,21 @@ def test_names_of_a_folder_are_known_without_reading_weights(folder, weights):
 
 def test_the_released_names_in_shards_give_the_released_geometry(golden, tmp_path):
     """Full-size shapes, without their data: headers over files with a hole where the numbers would be."""
-    from uniavgen_core.checkpoint.write_safetensors import _header, size_of
     from uniavgen_core.config import RELEASED
 
     shapes = json.loads((golden / "state_dict_full.json").read_text())["shapes"]
     names = list(shapes)
     for number in range(1, COUNT + 1):
-        layout = {name: (torch.bfloat16, tuple(shapes[name])) for name in names[number - 1 :: COUNT]}
+        shard = names[number - 1 :: COUNT]
+        ends = list(accumulate((2 * prod(shapes[name]) for name in shard), initial=0))
+        entries = {
+            name: {"dtype": "BF16", "shape": shapes[name], "data_offsets": offsets}
+            for name, offsets in zip(shard, pairwise(ends), strict=True)
+        }
+        header = json.dumps(entries).encode()
         with (tmp_path / shard_name(number)).open("wb") as file:
-            file.write(_header(layout, {}))
-            file.truncate(file.tell() + sum(size_of(*entry) for entry in layout.values()))
+            file.write(len(header).to_bytes(8, "little") + header)
+            file.truncate(file.tell() + ends[-1])
     found = WeightFiles(tmp_path)
     assert config_from_shapes(found.shapes, found.metadata) == RELEASED
     assert sum(path.stat().st_size for path in found.files) > 14.1e9

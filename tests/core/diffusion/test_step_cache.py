@@ -5,7 +5,7 @@ import torch
 
 from uniavgen_core.diffusion.sampler import sample_euler
 from uniavgen_core.diffusion.schedule import release_sigmas
-from uniavgen_core.diffusion.step_cache import StepCache, StepCacheConfig, continued, estimated_changes
+from uniavgen_core.diffusion.step_cache import Known, StepCache, StepCacheConfig, continued, estimated_changes
 
 NOTHING_KEPT = (None, None)
 
@@ -133,12 +133,9 @@ def test_velocities_are_continued_along_a_straight_line():
 
 
 def test_the_estimate_is_the_change_where_velocities_depend_on_latents_alone_and_evenly():
-    cache = StepCache(StepCacheConfig((0.0, 0.0)))
-    points = [(torch.tensor([x, -x]), torch.tensor([3 * x])) for x in (1.0, 1.5, 2.25)]
-    for sigma, point in zip((0.9, 0.8), points[:2], strict=True):
-        cache.velocity(0, point, sigma, NOTHING_KEPT, lambda p=point: tuple(2 * x for x in p))
-    known = cache._known[0]
-    assert estimated_changes(known, points[2], NOTHING_KEPT) == pytest.approx([0.75 / 1.5] * 2)
+    *before, now = [(torch.tensor([x, -x]), torch.tensor([3 * x])) for x in (1.0, 1.5, 2.25)]
+    known = [Known(point, sigma, tuple(2 * x for x in point)) for sigma, point in zip((0.9, 0.8), before, strict=True)]
+    assert estimated_changes(known, now, NOTHING_KEPT) == pytest.approx([0.75 / 1.5] * 2)
     assert continued([known[1], known[1]], 0.1) == known[1].velocity
 
 

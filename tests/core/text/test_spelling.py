@@ -21,10 +21,10 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture
 def no_wetext(monkeypatch):
     """Make wetext impossible to import, and forget that it was imported before."""
-    spelling._normalizer.cache_clear()
+    spelling.wetext_normalizer.cache_clear()
     monkeypatch.setitem(sys.modules, "wetext", None)
     yield
-    spelling._normalizer.cache_clear()
+    spelling.wetext_normalizer.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_digits_that_cannot_be_read_stay_and_are_named(monkeypatch):
 
         normalize_with_mapping = normalize
 
-    monkeypatch.setattr(spelling, "_normalizer", lambda _: Helpless())
+    monkeypatch.setattr(spelling, "wetext_normalizer", lambda _: Helpless())
     assert prepare_transcript("a 3 b 44.") == PreparedText(
         "a 3 b 44.", ("3 could not be read and stays as it is.", "44 could not be read and stays as it is.")
     )

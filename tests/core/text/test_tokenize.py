@@ -23,11 +23,11 @@ def without(monkeypatch):
     """Make a package impossible to import, and forget that it was imported before."""
 
     def hide(package):
-        tokenizer._chinese_reader.cache_clear()
+        tokenizer.chinese_reader.cache_clear()
         monkeypatch.setitem(sys.modules, package, None)
 
     yield hide
-    tokenizer._chinese_reader.cache_clear()
+    tokenizer.chinese_reader.cache_clear()
 
 
 def test_english_ids_spell_the_text_itself():

@@ -138,7 +138,7 @@ def test_two_processes_killed_in_their_work_go_on_and_end_as_one_does(toons, enc
 
 
 def test_an_interrupted_run_leaves_an_index_of_what_is_whole(toons, tmp_path, monkeypatch, capsys):
-    out, outcome = tmp_path / "out", encode._outcome
+    out, outcome = tmp_path / "out", encode.encode_offer
     seen, ends = [], [3]
 
     def interrupted(offer, config):
@@ -147,7 +147,7 @@ def test_an_interrupted_run_leaves_an_index_of_what_is_whole(toons, tmp_path, mo
             os.kill(os.getpid(), signal.SIGINT)
         return outcome(offer, config)
 
-    monkeypatch.setattr(encode, "_outcome", interrupted)
+    monkeypatch.setattr(encode, "encode_offer", interrupted)
     assert main(command(toons, out, "--json")) == 130
     summary = json.loads(capsys.readouterr().out)
     assert (summary["encoded"], summary["finished"]) == (3, False)
@@ -315,7 +315,7 @@ def test_when_asked_to_end_jobs_that_have_not_begun_are_dropped(tmp_path):
     interrupt = Interrupt()
 
     class Pool:
-        def submit(self, _work, job, _config):
+        def submit(self, _function, job, _config):
             future = Future()
             if job == "begun":
                 future.set_running_or_notify_cancel()
@@ -324,7 +324,7 @@ def test_when_asked_to_end_jobs_that_have_not_begun_are_dropped(tmp_path):
             return future
 
     jobs, config = ("begun", "later", "later", "last", "never"), EncodeConfig(tmp_path, FORM, workers=2)
-    outcomes = encode._gathered(Pool(), jobs, config, interrupt)
+    outcomes = encode.gather_outcomes(Pool(), jobs, config, interrupt)
     assert [outcome.where for outcome in outcomes] == ["begun"]
 
 
@@ -336,7 +336,7 @@ def test_a_process_asked_to_end_does_so_after_its_clip_and_not_after_its_shard(t
                     os.kill(os.getpid(), signal.SIGINT)
                 yield Skipped(str(number), "", "")
 
-    outcomes = encode._work(Shard(), EncodeConfig(tmp_path, FORM))
+    outcomes = encode.encode_job(Shard(), EncodeConfig(tmp_path, FORM))
     assert [outcome.where for outcome in outcomes] == ["0", "1"]
 
 

@@ -153,14 +153,14 @@ def _outcomes(jobs: tuple[Job, ...], config: EncodeConfig, interrupt: Interrupt)
     """What became of the clips, in the order in which they are finished; ends early when it is asked to."""
     if config.workers == 1:
         for offer in (offer for job in jobs for offer in job.clips()):
-            yield _outcome(offer, config)
+            yield encode_offer(offer, config)
             if interrupt.asked:
                 return
         return
     context, threads = get_context("spawn"), max(1, (os.cpu_count() or 1) // config.workers)
     with ProcessPoolExecutor(config.workers, context, _start_worker, (threads,)) as pool:
         try:
-            yield from _gathered(pool, jobs, config, interrupt)
+            yield from gather_outcomes(pool, jobs, config, interrupt)
         except BrokenProcessPool as error:
             raise RuntimeError(
                 "A process died while it encoded, perhaps for want of memory. Run the same command again, with fewer "
@@ -168,7 +168,7 @@ def _outcomes(jobs: tuple[Job, ...], config: EncodeConfig, interrupt: Interrupt)
             ) from error
 
 
-def _gathered(
+def gather_outcomes(
     pool: ProcessPoolExecutor, jobs: tuple[Job, ...], config: EncodeConfig, interrupt: Interrupt
 ) -> Iterator[Outcome]:
     """Hand out jobs, a few ahead, and yield what comes back; when asked to end, only clips in work are waited for."""
@@ -179,7 +179,7 @@ def _gathered(
             job = next(left, None)
             if job is None:
                 break
-            waiting.add(pool.submit(_work, job, config))
+            waiting.add(pool.submit(encode_job, job, config))
         if interrupt.asked:
             _pass_on()
             waiting = {future for future in waiting if not future.cancel()}
@@ -202,18 +202,18 @@ def _start_worker(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def _work(job: Job, config: EncodeConfig) -> list[Outcome]:
+def encode_job(job: Job, config: EncodeConfig) -> list[Outcome]:
     """Work through a job in a process of its own, or as far as it is let."""
     outcomes = []
     with catch_interrupts() as interrupt:
         for offer in job.clips():
-            outcomes.append(_outcome(offer, config))
+            outcomes.append(encode_offer(offer, config))
             if interrupt.asked:
                 break
     return outcomes
 
 
-def _outcome(offer: Offer | Skipped, config: EncodeConfig) -> Outcome:
+def encode_offer(offer: Offer | Skipped, config: EncodeConfig) -> Outcome:
     """Encode one clip, unless it is there or cannot be used."""
     if isinstance(offer, Skipped):
         return offer
