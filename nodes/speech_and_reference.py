@@ -24,7 +24,7 @@ class SpeechText(io.ComfyNode):
             node_id="UniAVGenSpeechText",
             display_name="UniAVGen Speech Text",
             category="UniAVGen/conditioning",
-            description="What the person says, word for word. How the scene looks belongs into the caption.",
+            description="What the person says, word for word. How the scene looks belongs in the caption.",
             inputs=[
                 io.Conditioning.Input("conditioning", tooltip="The encoded caption."),
                 io.String.Input(

@@ -97,5 +97,5 @@ def transcript_error(transcript: str, spell_out: bool = True, field: str = "tran
     except ImportError as error:
         return f"{field}: {error}"
     if not prepared.text.strip():
-        return f"The model knows none of the {field}'s characters: {transcript.strip()[:20]} Write it in letters."
+        return f"The model knows none of the {field}'s characters: {transcript.strip()[:20]}. Write words in letters."
     return None

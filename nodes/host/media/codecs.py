@@ -71,7 +71,7 @@ class TiledVideoCodec(comfy.sd.VAE):
     def tile_for(self, shape: torch.Size) -> int | None:
         """Side of the tiles for latents of a shape, latent rows; None to decode them whole."""
         needed = self.memory_used_decode(shape, self.vae_dtype)
-        # Other models are unloaded first, as the decoder itself would do, so that the free memory is what it will have.
+        # Unload other models first, as the decoder itself would, so that the free memory is what it will have.
         comfy.model_management.load_models_gpu(
             [self.patcher], memory_required=needed, force_full_load=self.disable_offload
         )

@@ -91,7 +91,7 @@ def notices_before_sampling(guider: Any, shapes: Sequence[tuple[int, ...]], mask
     model, options = guider.model_patcher.model, guider.model_options
     if options.get("transformer_options", {}).get(NOTICES_GIVEN) or not model.has_video or len(shapes[0]) != VIDEO_DIMS:
         return []
-    window = options.get("context_handler")  # with ComfyUI's context windows, the model sees only one window at once
+    window = options.get("context_handler")  # with context windows, the model sees one window at a time
     latents = shapes[0][2] if window is None else min(shapes[0][2], window.context_length)
     size = (shapes[0][-1] * SPATIAL_FACTOR, shapes[0][-2] * SPATIAL_FACTOR)
     return training_range_notices(model.model_config.clips, video_frames_of(latents), size, _advice(shapes, mask))
