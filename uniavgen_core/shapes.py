@@ -20,7 +20,7 @@ SIZE_MULTIPLE = 32
 
 
 def latent_frames_of(video_frames: int) -> int:
-    """Latent frames that hold ``video_frames`` frames; a started group of four counts whole."""
+    """Latent frames that hold ``video_frames`` frames; an incomplete group of four counts as one."""
     return ceil((video_frames - 1) / TEMPORAL_FACTOR) + 1
 
 
@@ -30,12 +30,12 @@ def video_frames_of(latent_frames: int) -> int:
 
 
 def mel_frames_of(video_frames: int) -> int:
-    """Mel frames that sound as long as ``video_frames`` frames of video, rounded down as the release does."""
+    """Mel frames that last as long as ``video_frames`` frames of video, rounded down as in the release."""
     return video_frames * MEL_RATE // FPS
 
 
 def video_frames_in(seconds: float) -> int:
-    """Video frames nearest to ``seconds`` that the codec can hold: 4n + 1, at least 5."""
+    """Number of video frames nearest to ``seconds`` that the codec can hold: 4n + 1, at least 5."""
     return video_frames_of(max(2, round((seconds * FPS - 1) / TEMPORAL_FACTOR) + 1))
 
 

@@ -18,7 +18,7 @@ from tests.nodes.graphs import Graph
 from tests.nodes.studio import notices_of
 from tests.nodes.vocoders import audio_codec_of, latent_of, memory_asked, options_of
 from tools.comfy_client import PromptRejectedError
-from uniavgen_core.media.audio.bigvgan import mel_frames_heard
+from uniavgen_core.media.audio.bigvgan import receptive_radius
 from uniavgen_core.media.audio.loudness import CEILING, under_ceiling
 from uniavgen_core.media.audio.mel import denormalize_mel
 
@@ -131,7 +131,7 @@ def test_a_loud_voice_is_not_cut_off_as_by_transformers_itself(load, folder):
 )
 def test_a_sample_hears_no_frame_beyond_the_margin_and_nearly_all_within(layers):
     network = network_of(**layers).double()
-    margin = mel_frames_heard(network.config)
+    margin = receptive_radius(network.config)
     heard, middle = set(), margin + 5
     for offset in (0, 119, 239):
         mel = torch.randn(1, 80, 2 * middle + 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 4

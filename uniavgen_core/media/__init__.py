@@ -1,1 +1,1 @@
-"""Signals and pictures, tensors in and out."""
+"""Audio, video and faces: conversion between media and the tensors of the network."""

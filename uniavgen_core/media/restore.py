@@ -1,8 +1,8 @@
-"""Putting a user's own material back into what was generated, untouched.
+"""Restoring a user's own frames and sound, bit for bit, in the generated clip.
 
-The result is in the source's own terms: its time, frame rate, size, sample rate and channels. The generated clip begins
-``lead_seconds`` into it. Every sample and frame that is kept, or that nothing was generated for, is the source's, bit
-for bit; only generated sound is changed to fit: its level, its peaks, its rate and 15 ms next to what is kept.
+The result has the source's timeline, frame rate, size, sample rate and channels. The generated clip begins
+``lead_seconds`` into it. Every sample and frame that is kept, or for which nothing was generated, is the source's, bit
+for bit. Only generated sound is adapted: its level, its peaks, its rate, and 15 ms next to kept sound.
 
 Dimension key: F source frames, G generated frames, H rows, W columns, C channels, N samples.
 """
@@ -30,22 +30,22 @@ _SHORTEST_LEVEL_SECONDS = 0.05
 _AUDIBLE = 1e-3
 _TINY = 1e-6
 _LARGEST_GAIN = 100.0
-_LARGEST_GUESS = 4.0  # Where the generated clip does not repeat what is kept, its level is only guessed.
+_LARGEST_GUESS = 4.0  # Where the generated clip does not repeat the kept sound, its level can only be estimated.
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a user gave, and which of it is kept.
+    """A user's own media, and which parts of them are kept.
 
     Attributes:
-        frames: (F, H, W, 3), or None. Where the clip was generated at another size, it was stretched to it.
-        fps: Rate of the frames, exact if it is a fraction.
+        frames: (F, H, W, 3), or None. If the clip was generated at another size, the frames were stretched to it.
+        fps: Frame rate, exact if it is a fraction.
         sound: The sound, or None.
-        video_kept: Which frames are kept, in the source's time.
-        audio_kept: Which sound is kept, in the source's time.
-        lead_seconds: How much of the source lies before the generated clip begins; 0 but in continuation.
-        ends_with_source: Whether the result is as long as the source, as in dubbing or with a given sound; otherwise
-            it is as long as the generated clip reaches, or what is kept.
+        video_kept: Kept frames, in the source's time.
+        audio_kept: Kept sound, in the source's time.
+        lead_seconds: Length of the source before the generated clip begins; 0 except in continuation.
+        ends_with_source: Whether the result is as long as the source, as in dubbing or audio-driven generation;
+            otherwise it ends with the generated clip, or with the last kept part.
     """
 
     frames: Tensor | None = None
@@ -65,17 +65,18 @@ class Source:
 
 
 def restore_sound(generated: Sound, source: Source) -> Sound:
-    """Put the kept sound of a source into generated sound.
+    """Restore the kept sound of a source in generated sound.
 
-    Generated sound takes the level of what is kept next to it, and fades over into that sound mirrored at the border,
-    within the generated part, so that neither the wave nor its loudness jumps. Its peaks are brought under the ceiling.
+    Generated sound takes the level of the kept sound next to it. Within the generated part, it crossfades with that
+    sound mirrored at the border, so that neither the waveform nor the loudness jumps. Its peaks are brought under the
+    ceiling.
 
     Args:
-        generated: The whole generated clip, with its own version of what is kept.
+        generated: The whole generated clip, with its own version of the kept parts.
         source: The source.
 
     Returns:
-        Sound at the source's rate with the source's channels; of a source without sound, the generated sound after
+        Sound at the source's rate with the source's channels; for a source without sound, the generated sound after
         ``lead_seconds`` of silence.
     """
     if source.sound is None:
@@ -99,17 +100,17 @@ def restore_sound(generated: Sound, source: Source) -> Sound:
 
 
 def restore_frames(generated: Tensor, source: Source) -> tuple[Tensor, float | Fraction]:
-    """Put the kept frames of a source into a generated video.
+    """Restore the kept frames of a source in a generated video.
 
-    What the codec loses of a kept frame is carried over into the generated frames next to it, see ``carry``.
+    The codec's error in a kept frame is compensated in the generated frames next to it, see ``codec_error``.
 
     Args:
         generated: The whole generated clip at 16 fps, (G, h, w, 3).
         source: The source.
 
     Returns:
-        Frames at the source's rate and size, and that rate; of a source without frames, the generated ones at 16 fps.
-        ``source.frames`` itself if all of them are kept and no other is added.
+        Frames at the source's rate and size, and that rate; for a source without frames, the generated ones at 16 fps.
+        ``source.frames`` itself if all of them are kept and no others are added.
     """
     if source.frames is None:
         return _cut_frames(generated, source), FPS
@@ -141,20 +142,20 @@ def restore_frames(generated: Tensor, source: Source) -> tuple[Tensor, float | F
 
 @dataclass(frozen=True)
 class _Track:
-    """The source's sound and the generated one on the same time, (C, N) each, silent where there is none."""
+    """The source's and the generated waveform on one timeline, (C, N) each, zero where there is none."""
 
     own: Tensor
     new: Tensor
     rate: int
 
     def filling(self, gap: Range, before: Range, after: Range, generated: Range) -> Tensor:
-        """Generated sound for a gap, at the level of what is kept on both sides and faded into it.
+        """Generated sound for a gap, at the level of the kept sound on both sides and crossfaded with it.
 
         Args:
-            gap: Samples that are filled.
-            before: Samples of the source that are kept before the gap, maybe none.
-            after: Samples of the source that are kept after it, maybe none.
-            generated: Samples the generated clip covers.
+            gap: Samples to fill.
+            before: Samples of the source that are kept before the gap; may be empty.
+            after: Samples of the source that are kept after it; may be empty.
+            generated: Samples that the generated clip covers.
 
         Returns:
             Samples, (C, stop - first of ``gap``).
@@ -174,8 +175,8 @@ class _Track:
     def _gain(self, kept: Range, gap: Range, generated: Range) -> float | None:
         """Gain that gives generated sound the level of kept samples next to a gap; None if either is silent.
 
-        Where the generated clip has its own version of them, both are the same sound and compared there. Elsewhere
-        they are compared with as much of the gap.
+        Kept samples are compared with the generated clip's own version of them, or, where it has none, with an equally
+        long part of the gap.
         """
         both = max(kept[0], generated[0]), min(kept[1], generated[1])
         largest = _LARGEST_GAIN
@@ -196,7 +197,7 @@ class _Track:
 
 
 def _without_source(generated: Sound, source: Source) -> Sound:
-    """Generated sound for a source that has none: after the lead, and cut where the source ends."""
+    """Generated sound for a source without sound: after the lead, and cut at the end of the source."""
     generated = replace(generated, waveform=under_ceiling(generated.waveform[None])[0])
     start = round(source.lead_seconds * generated.sample_rate)
     length = _length(source, start + generated.samples, generated.sample_rate)
@@ -206,31 +207,31 @@ def _without_source(generated: Sound, source: Source) -> Sound:
 
 
 def _length(source: Source, generated_stop: int, rate: int) -> int:
-    """Samples of the result, not counting what is kept after them."""
+    """Number of samples of the result, without kept samples after them."""
     return round(source.seconds * rate) if source.ends_with_source else generated_stop
 
 
 def _later(waveform: Tensor, samples: int) -> Tensor:
-    """Sound (C, N) after silence."""
+    """Prepend silence to a waveform (C, N)."""
     return F.pad(waveform, (samples, 0))
 
 
 def _fit(waveform: Tensor, length: int) -> Tensor:
-    """Cut sound (C, N), or follow it with silence."""
+    """Cut a waveform (C, N) to a length, or pad it with silence."""
     return F.pad(waveform[:, :length], (0, max(0, length - waveform.shape[1])))
 
 
 def _gaps(kept: list[Range], span: Range) -> list[Range]:
-    """What kept ranges of samples leave of ``span``."""
+    """Ranges of ``span`` that are not kept."""
     inside = [(max(first, span[0]), min(last, span[1])) for first, last in kept if first < span[1] and last > span[0]]
     edges = [span[0], *(edge for pair in inside for edge in pair), span[1]]
     return [(first, last) for first, last in zip(edges[::2], edges[1::2], strict=True) if last > first]
 
 
 def _fade_in(filling: Tensor, mirrored: Tensor) -> Tensor:
-    """Let sound (C, N) begin as ``mirrored`` (C, n) and turn into itself at constant power.
+    """Crossfade from ``mirrored`` (C, n) to the beginning of a waveform (C, N) at constant power.
 
-    Where the two would add up to a peak above both, the fade is linear, which never does.
+    If the sum would peak above both, the crossfade is linear, which cannot.
     """
     length = min(mirrored.shape[1], filling.shape[1])
     angle = torch.linspace(0, pi / 2, length + 2, device=filling.device, dtype=filling.dtype)[1:-1]
@@ -242,14 +243,14 @@ def _fade_in(filling: Tensor, mirrored: Tensor) -> Tensor:
 
 
 def _cut_frames(generated: Tensor, source: Source) -> Tensor:
-    """Generated frames for a source that has none, cut where the source's sound ends if the result does."""
+    """Generated frames for a source without frames, cut at the end of its sound if the result ends with the source."""
     if not source.ends_with_source or source.sound is None:
         return generated
     return generated[: max(1, ceil(source.seconds * FPS - _TINY))]
 
 
 def _generated_frames(generated: Tensor, times: Tensor, like: Tensor) -> Tensor:
-    """The generated frames (G, h, w, 3) nearest to points in time, in the size and kind of other frames."""
+    """Generated frames (G, h, w, 3) nearest to given times, in the size and dtype of ``like``."""
     chosen, places = nearest_frames(len(generated), FPS, times).unique(return_inverse=True)
     frames = resize_frames(generated[chosen.to(generated.device)], like.shape[2], like.shape[1], Fit.STRETCH)
     return frames.to(like)[places.to(like.device)]

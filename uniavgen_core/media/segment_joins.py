@@ -1,4 +1,4 @@
-"""Joining the segments of a long clip, and the mask that softens where one segment takes over.
+"""Joining the segments of a long clip, and the mask that softens the transitions.
 
 Dimension key: N samples, S mel frames, F video frames, H and W pixel rows and columns.
 """
@@ -13,9 +13,9 @@ from ..shapes import SAMPLE_RATE
 
 QUIETEST_DB = -120.0
 RELAX_SAMPLES = SAMPLE_RATE
-_AUDIBLE = 5e-3  # About -41 dB, weighted as in `_gain`: in a pause there is no level to match.
+_AUDIBLE = 5e-3  # About -41 dB, weighted as in `_gain`. A pause has no level to match.
 _LARGEST_GAIN = 4.0
-_LEAST_CORRELATION = -0.5  # Below it, holding the power would make both sounds more than twice as loud.
+_LEAST_CORRELATION = -0.5  # Below it, constant power would need more than twice the amplitude of both sounds.
 
 
 def rms_db(waveform: Tensor) -> float:
@@ -29,19 +29,19 @@ def rms_db(waveform: Tensor) -> float:
 
 
 def join_sounds(parts: list[Tensor], overlap: int, fade: int | None = None) -> Tensor:
-    """Join the sounds of segments, each of which begins with its own version of how the one before it ends.
+    """Join the waveforms of segments, each of which begins with its own version of the end of the previous one.
 
-    At the end of what they share one segment fades into the next at constant power, whatever the two have in common:
-    the same sound is faded linearly and cannot double, unlike sounds are faded at equal power and do not dip. The later
-    segment takes the level that the earlier one has in what they share, and is back at its own a second later.
+    At the end of their overlap, segments crossfade at constant power for any correlation: identical sounds crossfade
+    linearly and do not double, and uncorrelated sounds crossfade at equal power and do not dip. The later segment takes
+    the level of the earlier one in their overlap, and returns to its own within a second.
 
     Args:
-        parts: Sounds at one rate, (N_i,) each.
+        parts: Waveforms at one rate, (N_i,) each.
         overlap: Samples that neighbours share; 0 to put them end to end.
-        fade: Samples of the fade, at the end of the overlap; None for all of it.
+        fade: Samples of the crossfade, at the end of the overlap; None for all of it.
 
     Returns:
-        The whole, (sum of N_i - overlap * (parts - 1),).
+        The joined waveform, (sum of N_i - overlap * (parts - 1),).
 
     Raises:
         ValueError: If there is no part, the overlap is negative, or a part is not longer than the overlap.
@@ -57,38 +57,38 @@ def join_sounds(parts: list[Tensor], overlap: int, fade: int | None = None) -> T
 
 
 def join_frames(parts: list[Tensor], overlap: int) -> Tensor:
-    """Join the pictures of segments, each of which begins with its own version of how the one before it ends.
+    """Join the frames of segments, each of which begins with its own version of the end of the previous one.
 
     Args:
-        parts: Pictures, floating point, (F_i, H, W, 3) each.
-        overlap: Frames that neighbours share, over which one turns into the next; 0 to put them end to end.
+        parts: Frames, floating point, (F_i, H, W, 3) each.
+        overlap: Frames that neighbours share and crossfade over; 0 to put them end to end.
 
     Returns:
-        The whole, (sum of F_i - overlap * (parts - 1), H, W, 3).
+        The joined frames, (sum of F_i - overlap * (parts - 1), H, W, 3).
 
     Raises:
         ValueError: If there is no part, the overlap is negative, or a part is not longer than the overlap.
     """
     _check_parts(parts, overlap, 4)
-    come = (torch.arange(overlap, dtype=parts[0].dtype, device=parts[0].device) + 1) / (overlap + 1)
-    come = come[:, None, None, None]
+    weights = (torch.arange(overlap, dtype=parts[0].dtype, device=parts[0].device) + 1) / (overlap + 1)
+    weights = weights[:, None, None, None]
     joined, tail = [], parts[0]
     for part in parts[1:]:
         joined.append(tail[: len(tail) - overlap])
-        shared = torch.lerp(tail[len(tail) - overlap :], part[:overlap], come)
+        shared = torch.lerp(tail[len(tail) - overlap :], part[:overlap], weights)
         tail = torch.cat([shared, part[overlap:]])
     return torch.cat([*joined, tail])
 
 
 def soften_seams(frames: Tensor, seams: Sequence[int]) -> Tensor:
-    """Halve the jump between the two frames at each seam: each takes a quarter of the other.
+    """Halve the jump between the two frames at each seam: a quarter of each is blended into the other.
 
     Args:
-        frames: Pictures, floating point, (F, H, W, 3).
-        seams: Numbers of the frames after a seam, 1 to F - 1, at least two apart.
+        frames: Frames, floating point, (F, H, W, 3).
+        seams: Indices of the first frame after each seam, 1 to F - 1, at least two apart.
 
     Returns:
-        The pictures, all others as they were.
+        The frames; all others are unchanged.
     """
     softened = frames.clone()
     for seam in seams:
@@ -98,26 +98,26 @@ def soften_seams(frames: Tensor, seams: Sequence[int]) -> Tensor:
 
 
 def trailing_ramp(length: int, ramp: int) -> Tensor:
-    """Noise mask of a kept prefix whose end may change: so the part that follows does not begin at a hard edge.
+    """Noise mask of a kept prefix with a soft end, so that the next segment does not begin at a hard edge.
 
     Args:
         length: Mel frames of the prefix.
-        ramp: How many of its last frames are partly generated anew.
+        ramp: Number of its last frames that are partly generated.
 
     Returns:
-        How much every frame is generated, 0 (kept) rising smoothly towards 1 over the last ``ramp``, (S,).
+        Noise mask, 0 (kept) and rising smoothly towards 1 over the last ``ramp`` frames, (S,).
 
     Raises:
         ValueError: If the ramp is negative or longer than the prefix.
     """
     if not 0 <= ramp <= length:
-        raise ValueError(f"The ramp has {ramp} frames; it must have 0 to {length}, the length of what is kept.")
+        raise ValueError(f"The ramp has {ramp} frames; it must have 0 to {length}, the length of the kept prefix.")
     rise = torch.sin(torch.linspace(0, pi / 2, ramp + 2)[1:-1]).square()
     return torch.cat([torch.zeros(length - ramp), rise])
 
 
 def _check_parts(parts: list[Tensor], overlap: int, dimensions: int) -> None:
-    """Refuse parts that cannot share an overlap."""
+    """Reject segments that are too short for the overlap."""
     if not parts:
         raise ValueError("There are no parts to join.")
     if overlap < 0:
@@ -131,29 +131,29 @@ def _check_parts(parts: list[Tensor], overlap: int, dimensions: int) -> None:
 
 
 def _joined_tail(tail: Tensor, part: Tensor, gain: float) -> Tensor:
-    """The later part (N,) at a gain that is soon undone, with the end of the earlier one faded into its beginning."""
+    """Crossfade the end of one segment into the next (N,), whose gain returns to 1 within a second."""
     overlap = len(tail)
     if overlap == 0:
         return part
-    come = _rise(tail)
-    go = 1 - come
+    fade_in = _rise(tail)
+    fade_out = 1 - fade_in
     head = part[:overlap]
     relax = min(RELAX_SAMPLES, len(part) - overlap)
     steps = (torch.arange(len(part), dtype=part.dtype, device=part.device) - overlap).clamp(min=0) / relax
     part = part * gain ** (1 - steps).clamp(min=0)
-    power = (go.square() + come.square() + 2 * _correlation(tail, head) * go * come).sqrt()
-    return torch.cat([(go * tail + come * part[:overlap]) / power, part[overlap:]])
+    power = (fade_out.square() + fade_in.square() + 2 * _correlation(tail, head) * fade_out * fade_in).sqrt()
+    return torch.cat([(fade_out * tail + fade_in * part[:overlap]) / power, part[overlap:]])
 
 
 def _rise(like: Tensor) -> Tensor:
-    """A straight rise from 0 to 1, (N,)."""
+    """Linear ramp from 0 to 1, (N,)."""
     return (torch.arange(len(like), dtype=like.dtype, device=like.device) + 0.5) / len(like)
 
 
 def _gain(tail: Tensor, head: Tensor) -> float:
-    """Gain that gives the later sound the level of the earlier one over their overlap, where the later is heard.
+    """Gain that gives the later sound the level of the earlier one over their overlap.
 
-    Weighted, because a segment that fades in from silence would else be made too loud after it.
+    The levels are weighted by the fade-in; otherwise a segment that fades in from silence would become too loud.
     """
     if len(tail) == 0:
         return 1.0
@@ -164,6 +164,6 @@ def _gain(tail: Tensor, head: Tensor) -> float:
 
 
 def _correlation(tail: Tensor, head: Tensor) -> float:
-    """How alike two sounds are, 1 for the same; 0 if one is silent."""
+    """Correlation of two waveforms, 1 for identical ones; 0 if one is silent."""
     scale = (tail.square().sum() * head.square().sum()).sqrt().item()
     return max((tail * head).sum().item() / scale, _LEAST_CORRELATION) if scale > 0 else 0.0

@@ -1,7 +1,7 @@
-"""Which parts of a clip are kept: spans in seconds, and the masks they mean for latents, mel, samples and frames.
+"""Spans of a clip in seconds, and their masks over latents, mel frames, samples and video frames.
 
-A frame belongs to the span its middle lies in, so a span that is up to half a frame off its frame still names it; a
-latent is kept when all its frames are. A mel frame is kept when it lies inside as a whole.
+A video frame belongs to the span that contains its middle, so a span may be off by up to half a frame. A latent frame
+is kept if all its video frames are. A mel frame is kept if it lies completely inside.
 
 Dimension key: F video frames, T latent frames, S mel frames, N samples.
 """
@@ -20,16 +20,16 @@ _SEPARATORS = re.compile(r"[,;\n\uff0c\uff1b]")
 _SPAN = re.compile(r"(-?[^\s-]*)\s*-\s*(-?[^\s-]*)")
 _DASHES = str.maketrans("\u2013\u2014\u2212", "---")
 _HOW_TO = 'Write spans in seconds, such as "0-1.5, 3-4", "2-" (to the end) or "all".'
-_TINY = 1e-6  # In samples or frames: what float arithmetic on seconds may be off.
+_TINY = 1e-6  # Tolerance for float arithmetic on seconds, in samples or frames.
 
 
 @dataclass(frozen=True)
 class Spans:
-    """Parts of a clip in seconds; sorted, apart from each other, and immutable.
+    """Parts of a clip in seconds; sorted, disjoint and immutable.
 
     Attributes:
-        pairs: (start, stop) of every part, ``stop`` not included and possibly infinite. Given in any order; parts that
-            touch become one.
+        pairs: (start, stop) of every part, ``stop`` not included and possibly infinite. The order of the arguments is
+            free; adjacent parts are merged.
 
     Raises:
         ValueError: If a part is negative, inverted, empty or not a number, or if two overlap.
@@ -62,12 +62,12 @@ class Spans:
             return "all"
         return ", ".join(_text(*pair) for pair in self.pairs)
 
-    def check_within(self, seconds: float, what: str) -> None:
-        """Refuse spans that name nothing of a clip, because they begin at or after its end.
+    def check_within(self, seconds: float, label: str) -> None:
+        """Reject spans that begin at or after the end of a clip.
 
         Args:
             seconds: Length of the clip.
-            what: What the clip is called in the message, such as ``"the video"``.
+            label: Name of the clip in the message, such as ``"the video"``.
 
         Raises:
             ValueError: If a span begins at or after the end.
@@ -75,51 +75,51 @@ class Spans:
         for start, stop in self.pairs:
             if start >= seconds:
                 raise ValueError(
-                    f"Span {_text(start, stop)} begins after the end of {what}, which is {seconds:g} s long. "
+                    f"Span {_text(start, stop)} begins after the end of {label}, which is {seconds:g} s long. "
                     "Give spans inside it."
                 )
 
     def clipped(self, seconds: float) -> "Spans":
-        """Cut off what lies after ``seconds``."""
+        """Cut off the parts after ``seconds``."""
         return Spans(tuple((start, min(stop, seconds)) for start, stop in self.pairs if start < seconds))
 
     def shifted(self, seconds: float) -> "Spans":
-        """Move every span later by ``seconds``, or earlier if negative; what comes before 0 is cut off."""
+        """Move every span later by ``seconds``, or earlier if negative, and cut off the parts before 0."""
         moved = ((max(start + seconds, 0.0), stop + seconds) for start, stop in self.pairs)
         return Spans(tuple((start, stop) for start, stop in moved if stop > start))
 
     def inverse(self, seconds: float) -> "Spans":
-        """Everything from 0 to ``seconds`` that these spans leave out."""
+        """Complement of these spans between 0 and ``seconds``."""
         inside = self.clipped(seconds).pairs
         starts = [0.0, *(stop for _, stop in inside)]
         stops = [*(start for start, _ in inside), float(seconds)]
         return Spans(tuple((start, stop) for start, stop in zip(starts, stops, strict=True) if stop > start))
 
     def latent_mask(self, latent_frames: int) -> Tensor:
-        """Latent frames whose video frames are all kept, (T,) bool."""
+        """Mask of latent frames whose video frames are all inside, (T,) bool."""
         frames = self.frame_mask(video_frames_of(latent_frames), FPS)
         return torch.cat([frames[:1], frames[1:].view(-1, TEMPORAL_FACTOR).all(1)])
 
     def mel_mask(self, mel_frames: int) -> Tensor:
-        """Mel frames that lie inside as a whole, (S,) bool."""
+        """Mask of mel frames that lie completely inside, (S,) bool."""
         return self._mask(mel_frames, MEL_RATE, 0.0, whole=True)
 
     def sample_mask(self, samples: int, sample_rate: int) -> Tensor:
-        """Samples that fall inside, (N,) bool."""
+        """Mask of samples inside, (N,) bool."""
         return self._mask(samples, sample_rate, 0.0)
 
     def frame_mask(self, frames: int, fps: float) -> Tensor:
-        """Video frames whose middle lies inside, (F,) bool."""
+        """Mask of video frames whose middle lies inside, (F,) bool."""
         return self._mask(frames, fps, 0.5)
 
     def sample_ranges(self, samples: int, sample_rate: int) -> list[tuple[int, int]]:
-        """First and stop index of the samples of every span that holds any, in ``samples`` samples."""
+        """Start and stop index of every span that contains any of ``samples`` samples."""
         found = [(_first(start, sample_rate, 0.0), _first(stop, sample_rate, 0.0)) for start, stop in self.pairs]
         ranges = [(first, min(stop, samples)) for first, stop in found]
         return [(int(first), int(stop)) for first, stop in ranges if stop > first]
 
     def _mask(self, length: int, rate: float, middle: float, whole: bool = False) -> Tensor:
-        """Steps whose point ``middle`` lies inside, or that lie inside as a whole."""
+        """Mask of steps whose point ``middle`` lies inside, or that lie completely inside."""
         mask = torch.zeros(length, dtype=torch.bool)
         for start, stop in self.pairs:
             first = _first(start, rate, middle)
@@ -129,11 +129,11 @@ class Spans:
 
 
 def parse_spans(text: str) -> Spans:
-    """Read spans from what a user typed.
+    """Parse spans from a user's text.
 
     Args:
-        text: Spans in seconds separated by commas, such as ``"0-1.5, 3-4"``; ``"2-"`` goes to the end, ``"-1.5"``
-            comes from the start, ``"all"`` is everything and an empty text nothing.
+        text: Spans in seconds separated by commas, such as ``"0-1.5, 3-4"``. ``"2-"`` goes to the end, ``"-1.5"``
+            begins at the start, ``"all"`` is everything and an empty text nothing.
 
     Returns:
         The spans, sorted.
@@ -159,7 +159,7 @@ def _parse_span(text: str) -> tuple[float, float]:
 
 
 def _check(start: float, stop: float) -> None:
-    """Refuse a span that names no part of a clip."""
+    """Reject a span that is no part of a clip."""
     text = _text(start, stop)
     if isnan(start) or isnan(stop) or start == inf:
         raise ValueError(f"Span {text!r} is not made of numbers. {_HOW_TO}")
@@ -172,7 +172,7 @@ def _check(start: float, stop: float) -> None:
 
 
 def _text(start: float, stop: float) -> str:
-    """A span as a user would write it."""
+    """Span in the form a user writes."""
     return f"{start:g}-" if stop == inf else f"{start:g}-{stop:g}"
 
 

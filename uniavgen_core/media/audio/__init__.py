@@ -1,1 +1,1 @@
-"""Sound: log-mel spectrograms, resampling, vocoders, reference voices, loudness."""
+"""Audio: log-mel spectrograms, resampling, vocoders, reference voices, loudness."""

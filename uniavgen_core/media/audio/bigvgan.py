@@ -1,6 +1,6 @@
-"""Log-mel to sound by the release's vocoder, the BigVGAN of Qwen2.5-Omni as ``transformers`` has it.
+"""The release's vocoder: BigVGAN of Qwen2.5-Omni, as implemented in ``transformers``.
 
-Source: BigVGAN (Lee et al., arXiv:2206.04658); Qwen2.5-Omni (arXiv:2503.20215), in which it is a part of ``token2wav``.
+Source: BigVGAN (Lee et al., arXiv:2206.04658); Qwen2.5-Omni (arXiv:2503.20215), where it is part of ``token2wav``.
 Dimension key: B batch, M mel bins, F mel frames.
 """
 
@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from .vocoder_chunks import CHUNK_FRAMES, ChunkedVocoder
 
-_EDGE_REACH = 3  # Of the first and the last convolution, kernel 7.
-_ACTIVATION_REACH = 6  # Of an anti-aliased activation: 12 taps up by 2, 12 taps down by 2.
+_EDGE_REACH = 3  # The first and the last convolution have kernel size 7.
+_ACTIVATION_REACH = 6  # An anti-aliased activation upsamples by 2 with 12 taps, and downsamples again with 12.
 
 
 class BigVGANConfig(Protocol):
-    """What ``transformers`` says of a BigVGAN's layers."""
+    """The fields of the BigVGAN configuration in ``transformers`` that describe its layers."""
 
     upsample_rates: list[int]
     upsample_kernel_sizes: list[int]
@@ -24,10 +24,11 @@ class BigVGANConfig(Protocol):
     resblock_dilation_sizes: list[list[int]]
 
 
-def mel_frames_heard(config: BigVGANConfig) -> int:
-    """Mel frames to either side of its own that a sample can depend on, 38 for the released vocoder.
+def receptive_radius(config: BigVGANConfig) -> int:
+    """Radius of the receptive field in mel frames: 38 for the released vocoder.
 
-    Every layer adds its reach divided by the rate it works at, the stages' widest residual block in place of all.
+    Every layer adds its own reach divided by the rate it works at. The residual blocks of a stage run in parallel, so
+    only the widest counts.
     """
     blocks = zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True)
     block_reach = max(
@@ -46,12 +47,12 @@ class BigVGAN(ChunkedVocoder):
     """The release's vocoder."""
 
     def __init__(self, network: nn.Module, chunk_frames: int = CHUNK_FRAMES) -> None:
-        super().__init__(network, mel_frames_heard(network.config), chunk_frames)
+        super().__init__(network, receptive_radius(network.config), chunk_frames)
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """Vocode in one pass, (B, M, F) to (B, 240 F) on the CPU.
 
-        Taken from the last layer: the network itself cuts peaks off at full scale, and returns no batch of one.
+        The waveform is read from the last layer, because the network clips at full scale and drops a batch axis of one.
         """
         sound = []
         with self.network.conv_post.register_forward_hook(lambda *call: sound.append(call[-1])):

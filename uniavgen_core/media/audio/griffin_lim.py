@@ -1,8 +1,9 @@
-"""Log-mel back to sound without learned weights: Griffin-Lim that keeps the mel, not the magnitudes.
+"""A vocoder without learned weights: Griffin-Lim with the mel as its constraint, in place of fixed magnitudes.
 
-The mel says how much each band holds, not how a band's frequencies share it, and a single guess of the shares blurs the
-harmonics. So each round takes the shares from the sound it has and only rescales them to the mel. Measured on espeak-ng
-speech, the log-mel of the result is off by 0.04 on average, against 0.11 with magnitudes fixed at the start.
+A mel spectrogram gives the energy of each band, not its distribution over the band's frequencies; fixing that
+distribution once blurs the harmonics. Each iteration therefore takes it from the current waveform and rescales it to
+the mel. Measured on espeak-ng speech, the log-mel of the result is off by 0.04 on average, against 0.11 with magnitudes
+fixed at the start.
 
 Source: fast Griffin-Lim (Perraudin, Balazs and Sondergaard, 2013); alternating with the mel as in Masuyama et al.
 (arXiv:2307.12232); the rescaling is Lee and Seung's multiplicative update (2001) for the Kullback-Leibler divergence.
@@ -21,17 +22,17 @@ from .mel import EDGE_PADDING, FFT_LENGTH, HIGHEST_HZ, MEL_FLOOR, mel_filters
 
 FEWEST_FRAMES = 2
 _FREQUENCIES = int(HIGHEST_HZ * FFT_LENGTH / SAMPLE_RATE) + 1
-_LOUDEST = 5.0  # A full-scale tone has a log-mel of 2.4; more would only drown the rest of the clip.
-_SILENCE = 1.001 * MEL_FLOOR  # The floor itself, read back from its logarithm, says that there is nothing.
+_LOUDEST = 5.0  # A full-scale tone has a log-mel of 2.4; larger values would drown the rest of the clip.
+_SILENCE = 1.001 * MEL_FLOOR  # The floor means silence; the margin is the rounding of its logarithm.
 _MOMENTUM = 0.99
 _FIRST_GUESS_ROUNDS = 30
-_PHASE_ROUNDS = 6  # Rounds with the first guess's magnitudes, until the random phases have settled.
+_PHASE_ROUNDS = 6  # Iterations with the initial magnitudes, until the random phases have settled.
 _MEL_UPDATES = 2
 _TINY = 1e-9
 
 
 def _fit_mel(magnitudes: Tensor, mel: Tensor, updates: int) -> Tensor:
-    """Bring magnitudes (B, K, F) closer to a mel (B, M, F) by factors that are smooth over frequency."""
+    """Scale magnitudes (B, K, F) towards a mel (B, M, F) by factors that are smooth over frequency."""
     filters = mel_filters()[:, :_FREQUENCIES].to(mel.device)
     weight = filters.sum(0)[:, None].clamp(min=_TINY)
     for _ in range(updates):
@@ -40,7 +41,7 @@ def _fit_mel(magnitudes: Tensor, mel: Tensor, updates: int) -> Tensor:
 
 
 def _to_spectrum(waveform: Tensor) -> Tensor:
-    """Complex spectrum (B, K, F) of sound (B, N), framed as ``mel.magnitudes`` frames it."""
+    """Complex spectrum (B, K, F) of a waveform (B, N), with the framing of ``mel.magnitudes``."""
     window = torch.hann_window(FFT_LENGTH, device=waveform.device)
     padded = F.pad(waveform[:, None], (EDGE_PADDING, EDGE_PADDING), mode="reflect")[:, 0]
     spectrum = torch.stft(padded, FFT_LENGTH, HOP_LENGTH, window=window, center=False, return_complex=True)
@@ -48,32 +49,33 @@ def _to_spectrum(waveform: Tensor) -> Tensor:
 
 
 def _overlap(frames: Tensor) -> Tensor:
-    """Add frames (B, L, F) where they overlap, and cut off the padding, (B, N)."""
+    """Overlap-add frames (B, L, F) and cut off the padding, (B, N)."""
     length = HOP_LENGTH * (frames.shape[-1] - 1) + FFT_LENGTH
     summed = F.fold(frames, (1, length), (1, FFT_LENGTH), stride=(1, HOP_LENGTH))
     return summed[:, 0, 0, EDGE_PADDING:-EDGE_PADDING]
 
 
 def _to_sound(spectrum: Tensor, window: Tensor, energy: Tensor) -> Tensor:
-    """Sound (B, N) nearest to a complex spectrum (B, K, F), by a window (L, 1) whose squares overlap to ``energy``.
+    """Waveform (B, N) nearest to a complex spectrum (B, K, F): inverse STFT with a window (L, 1).
 
-    ``torch.istft`` cannot do it: it centres the first frame on the first sample, here on sample 120.
+    ``energy`` is the overlap-added square of the window. ``torch.istft`` cannot be used, because it centres the first
+    frame on the first sample and here it is centred on sample 120.
     """
     return _overlap(torch.fft.irfft(spectrum, FFT_LENGTH, dim=1) * window) / energy
 
 
 @dataclass(frozen=True)
 class GriffinLim:
-    """A vocoder that needs no weights. The same mel always gives the same sound.
+    """A deterministic vocoder without weights.
 
     Attributes:
-        iterations: Rounds; 100 take about 0.3 s for two seconds of sound on one core.
+        iterations: Number of iterations; 100 take about 0.3 s for two seconds of audio on one core.
     """
 
     iterations: int = 100
 
     def decode(self, log_mel: Tensor) -> Tensor:
-        """Turn a log-mel spectrogram into sound.
+        """Vocode a log-mel spectrogram.
 
         Args:
             log_mel: Natural log-mel, not normalised, (B, M, F) with F >= 2.
@@ -96,19 +98,19 @@ class GriffinLim:
         return self._search(torch.where(mel > _SILENCE, mel, 0))
 
     def _search(self, mel: Tensor) -> Tensor:
-        """Find sound (B, N) that has a mel (B, M, F), from random phases."""
+        """Iterate from random phases to a waveform (B, N) whose mel spectrogram is ``mel`` (B, M, F)."""
         shape = (len(mel), _FREQUENCIES, mel.shape[-1])
         window = torch.hann_window(FFT_LENGTH, device=mel.device)[:, None]
         energy = _overlap(window.square().expand(1, FFT_LENGTH, mel.shape[-1]))
         magnitudes = _fit_mel(torch.ones(shape, device=mel.device), mel, _FIRST_GUESS_ROUNDS)
-        turns = torch.rand(shape[1:], generator=torch.Generator().manual_seed(0)).to(mel.device)
-        spectrum = torch.polar(magnitudes, (2 * pi * turns).expand(shape).contiguous())
+        phases = 2 * pi * torch.rand(shape[1:], generator=torch.Generator().manual_seed(0)).to(mel.device)
+        spectrum = torch.polar(magnitudes, phases.expand(shape).contiguous())
         previous = torch.zeros_like(spectrum)
         for iteration in range(self.iterations):
             current = _to_spectrum(_to_sound(spectrum, window, energy))
-            ahead = current + _MOMENTUM * (current - previous)
+            accelerated = current + _MOMENTUM * (current - previous)
             if iteration >= _PHASE_ROUNDS:
                 magnitudes = _fit_mel(current.abs(), mel, _MEL_UPDATES)
-            spectrum = ahead * (magnitudes / ahead.abs().clamp(min=_TINY))
+            spectrum = accelerated * (magnitudes / accelerated.abs().clamp(min=_TINY))
             previous = current
         return _to_sound(spectrum, window, energy)

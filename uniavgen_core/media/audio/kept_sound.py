@@ -1,4 +1,4 @@
-"""Sound that a user gave and the network keeps: brought to the network's level, of which a user is told if it is quiet.
+"""A user's sound that is kept in the clip: its mel spectrogram at the network's level, and notices if it is quiet.
 
 Dimension key: C channels, N samples, S mel frames.
 """
@@ -15,21 +15,21 @@ from .resample import mix_down
 from .sound import Sound, cut, to_model_sound
 
 NEAR_SILENCE_DB = -50.0
-"""Peak below which speech lies near the noise of ordinary recordings."""
+"""Peak in dB of full scale below which speech is close to the noise floor of ordinary recordings."""
 LARGE_GAIN = 10.0
-"""Gain from which on a sound is looked through for speech: noise would be raised to the level of speech."""
+"""Gain above which the sound is checked for speech, because noise would be raised to the level of speech."""
 
 
 def mel_of(sound: Sound, video_frames: int, gain: float | None = None) -> tuple[Tensor, float]:
-    """Turn a user's sound into the mel of a clip.
+    """Compute the mel spectrogram of a user's sound for a clip.
 
     Args:
         sound: Any sound that ``check_user_sound`` accepts.
-        video_frames: Length of the clip; where the sound ends earlier, silence follows it.
-        gain: Factor from the sound's level to the network's; None for the one that its peak asks for.
+        video_frames: Length of the clip; a shorter sound is padded with silence.
+        gain: Factor from the sound's level to the network's; None to take it from the peak.
 
     Returns:
-        Normalised mel, (S, 80), and the gain.
+        Normalised mel spectrogram, (S, 80), and the gain.
     """
     waveform = to_model_sound(sound)
     gain = gain_to_peak(float(waveform.abs().max())) if gain is None else gain
@@ -40,22 +40,21 @@ def mel_of(sound: Sound, video_frames: int, gain: float | None = None) -> tuple[
 
 
 def peak_of(sound: Sound) -> float:
-    """Loudest sample of a sound once it is mixed down."""
+    """Peak of a sound after mixing down."""
     return float(mix_down(sound.waveform).abs().max())
 
 
-def quiet_notices(sound: Sound, what: str) -> list[str]:
-    """Say what becomes of a quiet sound.
+def quiet_notices(sound: Sound, label: str) -> list[str]:
+    """Notices about a quiet sound.
 
     Args:
         sound: Any sound that ``check_user_sound`` accepts.
-        what: What it is called in messages, such as ``"the sound"``.
+        label: Its name in messages, such as ``"the sound"``.
 
     Returns:
-        Notices, whole sentences; none for a sound of ordinary level, and none for silence, of which
-        ``check_user_sound`` tells.
+        Whole sentences; none for a sound of ordinary level, and none for silence, which ``check_user_sound`` reports.
     """
-    peak, name = peak_of(sound), what[:1].upper() + what[1:]
+    peak, name = peak_of(sound), label[:1].upper() + label[1:]
     if peak <= SILENT_PEAK:
         return []
     level = f"its loudest sample is at {20 * log10(peak):.0f} dB of full scale"
@@ -63,10 +62,10 @@ def quiet_notices(sound: Sound, what: str) -> list[str]:
     if 20 * log10(peak) < NEAR_SILENCE_DB:
         return [f"{name} is nearly silent: {level}. {raised} Record it louder for a better result."]
     if gain_to_peak(peak) > LARGE_GAIN and sound.seconds >= SHORTEST_VOICE and _lacks_speech(sound):
-        return [f"{name} is quiet, and no speech stands out of it: {level}. {raised}"]
+        return [f"{name} is quiet, and no speech stands out in it: {level}. {raised}"]
     return []
 
 
 def _lacks_speech(sound: Sound) -> bool:
-    """Whether the beginning of a sound, as much as of a reference voice, has no speech."""
+    """Whether the first seconds of a sound, at most ``LONGEST_VOICE``, have no speech."""
     return bool(missing_in_speech(to_model_sound(cut(sound, 0.0, LONGEST_VOICE))))

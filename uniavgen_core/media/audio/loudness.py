@@ -1,12 +1,12 @@
-"""Loudness of generated sound, controlled in one place: a single gain for a clip, or a limiter beside given sound.
+"""Loudness of generated sound: one gain for a whole clip, or a limiter next to sound that is kept.
 
-A mel fixes magnitudes, not phases, so sound made from it is as loud as what the mel says, but may peak far above full
-scale. Sound is therefore worked with at its mel's own level, whatever the peak, and comes under the ceiling once, where
-it is shown or saved: peaks that are cut off would be heard.
+A mel spectrogram fixes magnitudes, not phases, so a vocoded waveform has the mel's loudness but may peak far above full
+scale. The waveform stays at that level, whatever its peak, and is brought under the ceiling once, where it is previewed
+or saved, because clipping is audible.
 
-Measured on clips of the bundled model: brought to the ceiling, they differ in loudness (ITU-R BS.1770) by 2.4 LU, so
-the peak alone decides. AAC raises their peaks by at most 0.3 dB at 66 and 128 kb/s, mono and stereo, 24 and 48 kHz, by
-0.8 dB at 32 and 64 kb/s; of noise, as a model makes in two steps, by 2.4 dB.
+Measured on clips of the bundled model: at the ceiling, they differ in loudness (ITU-R BS.1770) by 2.4 LU, so the gain
+follows the peak alone. AAC raises their peaks by at most 0.3 dB at 66 and 128 kb/s, mono and stereo, 24 and 48 kHz, and
+by 0.8 dB at 32 and 64 kb/s; those of noise, which a model generates in two steps, by 2.4 dB.
 
 Dimension key: B clips, C channels, N samples.
 """
@@ -21,47 +21,47 @@ from torch import Tensor
 from torchaudio.functional import loudness
 
 CEILING_DB = -3.0
-"""Highest peak of generated sound, dB of full scale: lossy codecs raise peaks, and 1 dB is to stay free after that."""
+"""Highest peak of generated sound, dB of full scale. Lossy codecs raise peaks; 1 dB of headroom remains after that."""
 CEILING = 10 ** (CEILING_DB / 20)
 LOOK_SECONDS = 0.02
-"""Time to either side of a peak over which the limiter lowers its gain.
+"""Time on either side of a peak over which the limiter lowers its gain, seconds.
 
-Longer than a voice's period, so that the gain does not follow the wave; shorter than a syllable.
+Longer than the period of a voice, so that the gain does not follow the waveform, and shorter than a syllable.
 """
 
 LARGEST_GAIN_DB = 12.0
-"""Most that one part of a film is raised or lowered to the level of the others."""
-_SHORTEST_SECONDS = 0.4  # The block that loudness is measured in.
+"""Largest gain, up or down, that brings one segment to the level of the others, dB."""
+_SHORTEST_SECONDS = 0.4  # The measurement block of BS.1770.
 _HEADROOM = 0.1
 
 
 def equal_loudness_gains(parts: Sequence[Tensor], sample_rate: int) -> list[float]:
-    """Gains that bring the parts of one film to the median of their loudness.
+    """Gains that bring the segments of one video to the median of their loudness.
 
     Args:
-        parts: What each part has of its own, at any level, (N_i,) each.
+        parts: Waveform of each segment without what it shares with others, at any level, (N_i,) each.
         sample_rate: Hz.
 
     Returns:
-        A factor for each part; 1 for one that is silent or shorter than 0.4 s, and where no other is heard.
+        A factor for each segment; 1 for one that is silent or shorter than 0.4 s, or if no other is audible.
 
     Source: ITU-R BS.1770, gated, so that pauses do not count.
     """
     levels = [_loudness(part, sample_rate) for part in parts]
-    heard = [level for level in levels if level is not None]
-    if not heard:
+    measured = [level for level in levels if level is not None]
+    if not measured:
         return [1.0] * len(levels)
-    target = median(heard)
+    target = median(measured)
     steps = [0.0 if level is None else target - level for level in levels]
     return [10 ** (min(max(step, -LARGEST_GAIN_DB), LARGEST_GAIN_DB) / 20) for step in steps]
 
 
 def _loudness(part: Tensor, sample_rate: int) -> float | None:
-    """Loudness of sound (N,), LUFS; None where there is too little to measure."""
+    """Loudness of a waveform (N,), LUFS; None if there is too little to measure."""
     peak = float(part.abs().max()) if part.numel() else 0.0
     if peak == 0 or len(part) < _SHORTEST_SECONDS * sample_rate:
         return None
-    # torchaudio's filters clamp to full scale, which a part may exceed and its filtered form even more.
+    # The filters of torchaudio clamp to full scale, which a segment may exceed, and more so after filtering.
     level = float(loudness(part[None].float() * (_HEADROOM / peak), sample_rate)) + 20 * log10(peak / _HEADROOM)
     return level if isfinite(level) else None
 
@@ -70,28 +70,27 @@ def under_ceiling(clips: Tensor) -> Tensor:
     """Attenuate each clip whose peak is above the ceiling, by one gain for its whole length and all its channels.
 
     Args:
-        clips: Generated sound at any level, (B, C, N).
+        clips: Generated waveforms at any level, (B, C, N).
 
     Returns:
-        The same with peaks of at most ``CEILING``; clips that have them already stay as they are.
+        The waveforms with peaks of at most ``CEILING``; clips below it are unchanged.
     """
     peak = clips.abs().amax((1, 2), keepdim=True)
     return torch.where(peak > CEILING, clips * (CEILING / peak), clips)
 
 
 def limited(waveform: Tensor, sample_rate: int) -> Tensor:
-    """Lower sound around its peaks only, where its level must stay that of the given sound beside it.
+    """Limit a waveform around its peaks, so that elsewhere its level still matches the kept sound next to it.
 
-    The gain of a sample is a mean, weighted by a Hann window, of the lowest gain that any sample within
-    ``LOOK_SECONDS`` of each place needs; so it begins to fall before a peak, and no peak gets a higher gain than it
-    needs.
+    The gain is the minimum over ``LOOK_SECONDS`` on either side of the gain that each sample needs, smoothed by a Hann
+    window of the same reach. It begins to fall before a peak, and never exceeds the gain that a peak needs.
 
     Args:
-        waveform: Generated sound at any level, (C, N).
+        waveform: Generated waveform at any level, (C, N).
         sample_rate: Hz.
 
     Returns:
-        The same with peaks of at most ``CEILING``; all channels have the same gain.
+        The waveform with peaks of at most ``CEILING``; all channels have the same gain.
     """
     if waveform.numel() == 0 or waveform.abs().max() <= CEILING:
         return waveform

@@ -1,7 +1,7 @@
-"""The audio latent: a log-mel spectrogram of 24 kHz sound, 100 frames a second, 80 bins.
+"""The audio latent: a log-mel spectrogram of 24 kHz audio, 100 frames a second, 80 bins.
 
 Always computed in float32: the release's bfloat16 transform is off by up to 1.6 normalised units on silence.
-Source: spectrogram of the UniAVGen release, which is the one its BigVGAN vocoder was trained on.
+Source: the spectrogram of the UniAVGen release, on which its BigVGAN vocoder was trained.
 Dimension key: N samples, K frequencies, M mel bins, F mel frames.
 """
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from ...shapes import HOP_LENGTH, MEL_BINS, SAMPLE_RATE
 
 FFT_LENGTH = 1024
-EDGE_PADDING = (FFT_LENGTH - HOP_LENGTH) // 2  # 392 a side: frame i is centred on the middle of its own 240 samples.
+EDGE_PADDING = (FFT_LENGTH - HOP_LENGTH) // 2  # 392 a side: frame i is centred on the middle of its 240 samples.
 LOWEST_HZ = 0.0
 HIGHEST_HZ = 8_000.0
 POWER_FLOOR = 1e-9
@@ -24,11 +24,11 @@ MEL_MEAN = -5.1753
 MEL_STD = 2.1544
 PEAK = 0.999146
 SILENT_PEAK = 1e-4
-"""Peak that still counts as silence, -80 dB of full scale: three steps of 16-bit sound."""
+"""Highest peak that counts as silence: -80 dB of full scale, three quantization steps of 16-bit audio."""
 
 
 def slaney_hertz(mel: float) -> float:
-    """Frequency of a point on Slaney's mel scale: linear to 1 kHz (mel 15), above it 27 equal steps to a factor 6.4."""
+    """Frequency of a value on Slaney's mel scale: linear to 1 kHz (mel 15), then 27 mels for every factor of 6.4."""
     return mel * 200 / 3 if mel < 15 else 1000 * 6.4 ** ((mel - 15) / 27)
 
 
@@ -39,14 +39,14 @@ def slaney_mel(hertz: float) -> float:
 
 @lru_cache(maxsize=1)
 def mel_filters() -> Tensor:
-    """Triangular filters of equal area, from frequencies to mel bins.
+    """Triangular mel filters of equal area.
 
-    Computed in float64: where a band is nearly silent, filters computed in float32 move the log-mel by 1e-4.
+    Computed in float64, because filters computed in float32 change the log-mel of nearly silent bands by 1e-4.
 
     Returns:
         Weights, (M, K) float32 on the CPU. Shared by all callers: do not write to it.
 
-    Source: Slaney's Auditory Toolbox (1998), in the normalisation that librosa made the usual one.
+    Source: Slaney's Auditory Toolbox (1998), with librosa's default normalisation.
     """
     low, high = slaney_mel(LOWEST_HZ), slaney_mel(HIGHEST_HZ)
     corners = [slaney_hertz(low + (high - low) * i / (MEL_BINS + 1)) for i in range(MEL_BINS + 2)]
@@ -58,7 +58,7 @@ def mel_filters() -> Tensor:
 
 
 def check_sound(waveform: Tensor) -> None:
-    """Refuse what is not sound: a waveform without samples, of whole numbers, or with values that are not finite.
+    """Reject a waveform that is empty, of integers, or not finite.
 
     Args:
         waveform: Samples, (..., N).
@@ -75,13 +75,13 @@ def check_sound(waveform: Tensor) -> None:
 
 
 def magnitudes(waveform: Tensor) -> Tensor:
-    """Short-time spectrum of a waveform.
+    """Magnitudes of the short-time Fourier transform of a waveform.
 
     Args:
         waveform: Samples at 24 kHz, (B, N) with N > 392.
 
     Returns:
-        Magnitudes, never below the root of the power floor, (B, K, F) with F = N // 240.
+        Magnitudes, at least the square root of the power floor, (B, K, F) with F = N // 240.
     """
     padded = F.pad(waveform[:, None], (EDGE_PADDING, EDGE_PADDING), mode="reflect")[:, 0]
     window = torch.hann_window(FFT_LENGTH, dtype=waveform.dtype, device=waveform.device)
@@ -90,7 +90,7 @@ def magnitudes(waveform: Tensor) -> Tensor:
 
 
 def log_mel(waveform: Tensor) -> Tensor:
-    """Turn sound into its log-mel spectrogram.
+    """Compute the log-mel spectrogram of a waveform.
 
     Args:
         waveform: Samples at 24 kHz, (..., N), any floating dtype; computed in float32. N must be above 392.
@@ -111,18 +111,18 @@ def log_mel(waveform: Tensor) -> Tensor:
 
 
 def normalize_mel(log_mel: Tensor) -> Tensor:
-    """Scale a log-mel of any shape to the units the network works in: zero mean and unit variance over speech."""
+    """Normalise a log-mel spectrogram of any shape to zero mean and unit variance over speech."""
     return (log_mel - MEL_MEAN) / MEL_STD
 
 
 def normalized_mel(waveform: Tensor) -> Tensor:
-    """The audio latent of a sound.
+    """Compute the audio latent of a waveform.
 
     Args:
         waveform: Samples at 24 kHz, (N,), N above 392.
 
     Returns:
-        Normalised mel, (F, M) float32, F = N // 240.
+        Normalised mel spectrogram, (F, M) float32, F = N // 240.
     """
     return normalize_mel(log_mel(waveform)).T
 
@@ -134,29 +134,29 @@ def silent_mel() -> Tensor:
 
 
 def denormalize_mel(latent: Tensor) -> Tensor:
-    """Undo ``normalize_mel``: network units back to a natural log-mel, any shape."""
+    """Undo ``normalize_mel``; any shape."""
     return latent * MEL_STD + MEL_MEAN
 
 
 def gain_to_peak(peak: float) -> float:
-    """Gain from a sound's level to the network's, at which the loudest sample is 0.999146 as in the release.
+    """Gain that brings a waveform to the network's level, a peak of 0.999146 as in the release.
 
     Args:
-        peak: Loudest sample of the sound, at least 0.
+        peak: Peak of the waveform, at least 0.
 
     Returns:
-        The gain; 1 for what counts as silence.
+        The gain; 1 for peaks that count as silence.
     """
     return PEAK / peak if peak > SILENT_PEAK else 1.0
 
 
 def rescale_volume(waveform: Tensor) -> Tensor:
-    """Scale each sound so that its loudest sample is 0.999146, as the release does; silence stays silence.
+    """Scale each waveform to a peak of 0.999146, as in the release.
 
-    Unlike the release, this counts peaks up to ``SILENT_PEAK`` as silence.
+    Unlike the release, this leaves peaks up to ``SILENT_PEAK`` unchanged, because they count as silence.
 
     Args:
-        waveform: Samples, (..., N); every row is scaled on its own.
+        waveform: Samples, (..., N); every row is scaled independently.
 
     Returns:
         Rescaled samples, same shape and dtype.

@@ -1,9 +1,9 @@
-"""A reference voice: from any recording of someone speaking to the mel that precedes the clip's own.
+"""A reference voice: from a recording of someone speaking to the mel spectrogram that precedes the clip's.
 
-Whether a sound is speech is judged by three things that speech has together and that silence, a hum, a tone or a steady
-noise lacks: its loudness rises and falls with the syllables, the shape of its spectrum changes as it does, and part of
-it is voiced. Five recordings and ten espeak-ng clips, whole, at 8 kHz and with white noise 10 dB below, have 3.7 dB,
-0.6 and 0.5 s of these at the least. It is no more than that: music can pass.
+Speech is recognised by three properties that silence, a hum, a tone or steady noise lacks: its loudness rises and falls
+with the syllables, its spectral shape changes with them, and part of it is voiced. Five recordings and ten espeak-ng
+clips, at full bandwidth, at 8 kHz and with white noise at -10 dB, have at least 3.7 dB, 0.6 and 0.5 s of these. The
+check is no stricter than that: music can pass it.
 
 Dimension key: N samples, R mel frames of the reference, F frames, L samples in a frame.
 """
@@ -25,12 +25,12 @@ _NAME = "the reference voice"
 _SEARCH_SECONDS = 2.0
 _PAUSE_SECONDS = 0.05
 
-_SPEECH_BINS = slice(5, 61)  # 220 to 3700 Hz: what a telephone carries, and no hum of the mains.
+_SPEECH_BINS = slice(5, 61)  # 220 to 3700 Hz: the band of a telephone, without mains hum.
 _SYLLABLE_HZ = (2.0, 10.0)
-_LEAST_SWELL = 2.0
-_LEAST_CHANGE = 0.5
+_LEAST_LOUDNESS_VARIATION = 2.0
+_LEAST_SPECTRAL_VARIATION = 0.5
 _LEAST_VOICED = 0.05
-_LOUD = 25.0  # Frames within 25 dB of the loudest count.
+_LOUD = 25.0  # Only frames within 25 dB of the loudest count.
 
 _PITCH_RATE = 8_000
 _PITCH_FRAME = 400
@@ -41,11 +41,11 @@ _PERIODIC = 0.6
 
 @dataclass(frozen=True)
 class ReferenceVoice:
-    """A voice that is ready for the network.
+    """A reference voice in the network's format.
 
     Attributes:
         waveform: Samples at 24 kHz, peak 0.999146, without the silence that ``reference_mel`` appends, (N,) float32.
-        notices: What was done to the user's sound or is odd about it, whole sentences.
+        notices: Whole sentences about changes to the user's sound and about its flaws.
     """
 
     waveform: Tensor
@@ -56,11 +56,11 @@ def prepare_reference_voice(sound: Sound) -> ReferenceVoice:
     """Mix down, trim and rescale a recording of someone speaking.
 
     Args:
-        sound: At least 1 s at any rate of 1000 Hz or more, with any number of channels. Of more than 10 s, what comes
-            before the quietest place between 8 and 10 s is used.
+        sound: At least 1 s at any rate of 1000 Hz or more, with any number of channels. A sound of more than 10 s is
+            cut at the quietest point between 8 and 10 s.
 
     Returns:
-        The voice, and notices.
+        The reference voice with notices.
 
     Raises:
         ValueError: If the sound cannot be used, lasts less than 1 s, or has no speech in the part that would be used.
@@ -81,13 +81,13 @@ def prepare_reference_voice(sound: Sound) -> ReferenceVoice:
 
 
 def reference_mel(waveform: Tensor) -> Tensor:
-    """Turn a voice into the mel that precedes the clip's own.
+    """Compute the mel spectrogram of a reference voice, which precedes the clip's.
 
     Args:
         waveform: Samples at 24 kHz with peak 0.999146, (N,), N at least 1.
 
     Returns:
-        Normalised mel of the voice and 0.3 s of silence after it, (R, 80) float32, R = N // 240 + 30.
+        Normalised mel spectrogram of the voice and 0.3 s of silence after it, (R, 80) float32, R = N // 240 + 30.
 
     Source: the UniAVGen release, which appends the silence before the transform.
     """
@@ -96,12 +96,16 @@ def reference_mel(waveform: Tensor) -> Tensor:
 
 
 def missing_in_speech(waveform: Tensor) -> str:
-    """Say what sound (N,), at least 1 s at 24 kHz and not silent, lacks to be speech; nothing if it is speech."""
+    """Reason why a waveform is not speech, as the end of a sentence; empty if it is.
+
+    Args:
+        waveform: Samples at 24 kHz, not silent, (N,) of at least 1 s.
+    """
     level = rescale_volume(waveform - waveform.mean())
     mel = log_mel(level)[_SPEECH_BINS]
-    if _swell(mel) < _LEAST_SWELL:
+    if _loudness_variation(mel) < _LEAST_LOUDNESS_VARIATION:
         return "its loudness does not rise and fall as syllables do"
-    if _change(mel) < _LEAST_CHANGE:
+    if _spectral_variation(mel) < _LEAST_SPECTRAL_VARIATION:
         return "its tone colour stays the same"
     if _voiced_seconds(level) < _LEAST_VOICED:
         return "nothing in it has the pitch of a voice"
@@ -109,7 +113,7 @@ def missing_in_speech(waveform: Tensor) -> str:
 
 
 def _quietest_place(waveform: Tensor) -> int:
-    """Index of the middle of the quietest 50 ms in the last 2 s of sound (N,), the last one of equals."""
+    """Index of the middle of the quietest 50 ms in the last 2 s of a waveform (N,); the last one of equals."""
     length, hop = round(_PAUSE_SECONDS * SAMPLE_RATE), SAMPLE_RATE // MEL_RATE
     start = len(waveform) - round(_SEARCH_SECONDS * SAMPLE_RATE)
     power = waveform[start:].unfold(0, length, hop).square().mean(1)
@@ -118,7 +122,7 @@ def _quietest_place(waveform: Tensor) -> int:
 
 
 def _check_speech(waveform: Tensor) -> None:
-    """Refuse sound (N,) without speech."""
+    """Reject a waveform (N,) without speech."""
     if (waveform - waveform.mean()).abs().max() <= SILENT_PEAK:
         raise ValueError("The reference voice is silent. Give a recording of someone speaking.")
     missing = missing_in_speech(waveform)
@@ -134,8 +138,8 @@ def _loudness(mel: Tensor) -> Tensor:
     return 10 * mel.exp().square().sum(0).log10()
 
 
-def _swell(mel: Tensor) -> Tensor:
-    """How much the loudness of a log-mel (bins, F) rises and falls at the rate of syllables, dB RMS."""
+def _loudness_variation(mel: Tensor) -> Tensor:
+    """Variation of the loudness of a log-mel (bins, F) at the rate of syllables, dB RMS."""
     loudness = _loudness(mel)
     spectrum = torch.fft.rfft(loudness - loudness.mean())
     hertz = torch.fft.rfftfreq(len(loudness), 1 / MEL_RATE, device=mel.device)
@@ -143,14 +147,14 @@ def _swell(mel: Tensor) -> Tensor:
     return torch.fft.irfft(spectrum, len(loudness)).std()
 
 
-def _change(mel: Tensor) -> Tensor:
-    """How much the shape of the spectrum changes over the loud frames of a log-mel (bins, F), natural log units."""
+def _spectral_variation(mel: Tensor) -> Tensor:
+    """Variation of the spectral shape over the loud frames of a log-mel (bins, F), natural log units."""
     loudness = _loudness(mel)
     return (mel - mel.mean(0))[:, loudness > loudness.max() - _LOUD].std(1).mean()
 
 
 def _voiced_seconds(waveform: Tensor) -> float:
-    """How long sound (N,) is both loud and periodic at 70 to 400 Hz, seconds."""
+    """Duration over which a waveform (N,) is both loud and periodic at 70 to 400 Hz, seconds."""
     slow = at_rate(Sound(waveform[None], SAMPLE_RATE), _PITCH_RATE).waveform[0]
     frames = slow.unfold(0, _PITCH_FRAME, _PITCH_HOP)
     window = torch.hann_window(_PITCH_FRAME, device=waveform.device)

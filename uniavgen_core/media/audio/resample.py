@@ -1,4 +1,4 @@
-"""Sound of any rate and any number of channels to the network's, 24 kHz and one channel, and back.
+"""Resampling and mixing down: audio of any rate and any number of channels to 24 kHz mono, and back.
 
 Dimension key: C channels, N samples.
 """
@@ -16,7 +16,7 @@ _LARGEST_TERM = 1_000
 
 
 def mix_down(waveform: Tensor) -> Tensor:
-    """Mix all channels into one: their mean, so that what is said on one side only is kept.
+    """Mix all channels into one by their mean, so that speech in a single channel is kept.
 
     Args:
         waveform: Samples, (..., C, N).
@@ -34,7 +34,7 @@ def mix_down(waveform: Tensor) -> Tensor:
 
 
 def resample(waveform: Tensor, sample_rate: int, target_rate: int = SAMPLE_RATE) -> Tensor:
-    """Bring sound to another rate, 24 kHz if none is named.
+    """Resample a waveform, by default to 24 kHz.
 
     Args:
         waveform: Samples at ``sample_rate``, (..., N).
@@ -42,7 +42,7 @@ def resample(waveform: Tensor, sample_rate: int, target_rate: int = SAMPLE_RATE)
         target_rate: The new rate, Hz.
 
     Returns:
-        Samples, (..., ceil(N * target_rate / sample_rate)), the same tensor if it has that rate already.
+        Samples, (..., ceil(N * target_rate / sample_rate)); the same tensor if it already has that rate.
 
     Raises:
         ValueError: If the rate is below 1000 Hz, or the waveform is empty, not floating point or not finite.
@@ -50,7 +50,7 @@ def resample(waveform: Tensor, sample_rate: int, target_rate: int = SAMPLE_RATE)
     check_sound(waveform)
     if sample_rate < LOWEST_RATE:
         raise ValueError(f"sample_rate is {sample_rate} Hz; it must be at least {LOWEST_RATE}.")
-    # Every usual rate is a ratio of small numbers; for a rate such as 44101 Hz the nearest one (1 us off in a second)
-    # spares a filter bank of a billion taps.
+    # All common rates have small ratios. For a rate such as 44101 Hz, the nearest small ratio (off by 1 us in a second)
+    # avoids a filter bank of a billion taps.
     ratio = Fraction(sample_rate, target_rate).limit_denominator(_LARGEST_TERM)
     return torchaudio.functional.resample(waveform, ratio.numerator, ratio.denominator)

@@ -1,6 +1,6 @@
-"""A user's sound: what it is, whether it can be used, and its way to the network's 24 kHz.
+"""A user's sound: validation, cutting, and conversion to the network's 24 kHz mono.
 
-Nothing here changes a waveform in place. Looking a long sound through costs one pass and no copy of it.
+No function changes a waveform in place. Validating a long sound takes one pass and no copy of it.
 
 Dimension key: C channels, N samples.
 """
@@ -19,17 +19,17 @@ LONG_SECONDS = 300.0
 _FULL_SCALE = 0.9999
 _OVER = 1.0001
 _CLIPPED_SHARE = 1e-4
-_CANCELLED = 1e-3  # Power left after mixing down, as a share of the loudest channel's: -30 dB.
+_CANCELLED = 1e-3  # Power after mixing down, as a share of the loudest channel's: -30 dB.
 _NARROW_HZ = 4_000
-_NARROW_MARGIN = 1.15  # What a resampler leaves just above the limit does not count.
-_NARROW_SHARE = 1e-4  # Of recorded speech 5e-3 and more; of speech resampled from 8 kHz 2e-5.
+_NARROW_MARGIN = 1.15  # A resampler leaves some power just above the limit.
+_NARROW_SHARE = 1e-4  # Recorded speech has a share of 5e-3 or more, speech resampled from 8 kHz one of 2e-5.
 _LOOK_SECONDS = 10.0
 _BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
 class Sound:
-    """Sound as a user has it.
+    """Audio at any sample rate with any number of channels.
 
     Attributes:
         waveform: Samples, usually in [-1, 1], (C, N) float32.
@@ -59,19 +59,19 @@ class Sound:
 
 @dataclass(frozen=True)
 class _Levels:
-    """What one pass over a waveform finds: its lowest and highest sample, and how many are cut flat at full scale."""
+    """Statistics of a waveform: its lowest and highest sample, and the number of samples clipped at full scale."""
 
     lowest: float
     highest: float
     flat: int
 
 
-def check_user_sound(sound: Sound, what: str) -> list[str]:
-    """Refuse sound that cannot be used, and say what is odd about sound that can.
+def check_user_sound(sound: Sound, label: str) -> list[str]:
+    """Reject sound that cannot be used, and collect notices about sound that can.
 
     Args:
-        sound: Any sound a user gave.
-        what: What it is called in messages, such as ``"the reference voice"``.
+        sound: A user's sound.
+        label: Its name in messages, such as ``"the reference voice"``.
 
     Returns:
         Notices for the user, whole sentences; none for ordinary sound.
@@ -81,19 +81,19 @@ def check_user_sound(sound: Sound, what: str) -> list[str]:
     """
     if sound.sample_rate < LOWEST_RATE:
         raise ValueError(
-            f"The sample rate of {what} is {sound.sample_rate} Hz; it must be at least {LOWEST_RATE}. "
+            f"The sample rate of {label} is {sound.sample_rate} Hz; it must be at least {LOWEST_RATE}. "
             "Check the node that loaded it."
         )
-    _check_length(sound, what)
+    _check_length(sound, label)
     if not sound.waveform.is_floating_point():
         raise ValueError(
-            f"The samples of {what} are {sound.waveform.dtype}; they must be floating point, in [-1, 1]. "
+            f"The samples of {label} are {sound.waveform.dtype}; they must be floating point, in [-1, 1]. "
             "Divide them by their full scale."
         )
     levels = _levels(sound.waveform)
     if not (isfinite(levels.lowest) and isfinite(levels.highest)):
-        raise ValueError(_where_not_finite(sound, what))
-    return _notices(sound, what, levels)
+        raise ValueError(_not_finite_message(sound, label))
+    return _notices(sound, label, levels)
 
 
 def cut(sound: Sound, start_seconds: float, stop_seconds: float) -> Sound:
@@ -101,11 +101,11 @@ def cut(sound: Sound, start_seconds: float, stop_seconds: float) -> Sound:
 
     Args:
         sound: Any sound.
-        start_seconds: Where the part begins, at least 0.
-        stop_seconds: Where it ends; beyond the end it ends with the sound.
+        start_seconds: Start of the part, at least 0.
+        stop_seconds: End of the part; limited to the end of the sound.
 
     Returns:
-        The part; its samples are a view of those given.
+        The part; its waveform is a view.
 
     Raises:
         ValueError: If the part holds no sample.
@@ -121,7 +121,7 @@ def cut(sound: Sound, start_seconds: float, stop_seconds: float) -> Sound:
 
 
 def to_model_sound(sound: Sound) -> Tensor:
-    """Mix a sound down and bring it to the network's rate. Cut a long sound first.
+    """Mix a sound down and resample it to 24 kHz. Cut a long sound first.
 
     Args:
         sound: Any sound that ``check_user_sound`` accepts.
@@ -136,31 +136,31 @@ def to_model_sound(sound: Sound) -> Tensor:
 
 
 def at_rate(sound: Sound, sample_rate: int) -> Sound:
-    """Resample a sound to any rate, with its channels.
+    """Resample a sound, keeping its channels.
 
     Args:
         sound: Any sound.
         sample_rate: New rate, Hz.
 
     Returns:
-        The sound at the new rate, ceil(N * new / old) samples long; the same one if it has that rate.
+        The sound at the new rate, ceil(N * new / old) samples long; unchanged if it already has that rate.
     """
     return Sound(resample(sound.waveform, sound.sample_rate, sample_rate), sample_rate)
 
 
-def _check_length(sound: Sound, what: str) -> None:
-    """Refuse sound without samples, or with too few to hear anything."""
+def _check_length(sound: Sound, label: str) -> None:
+    """Reject sound that is empty or too short to be audible."""
     if sound.waveform.numel() == 0:
-        raise ValueError(f"{_begin(what)} is empty: it has no samples. Check the node or the file it comes from.")
+        raise ValueError(f"{_title(label)} is empty: it has no samples. Check the node or the file it comes from.")
     if sound.seconds < SHORTEST_SECONDS:
         count = "1 sample" if sound.samples == 1 else f"{sound.samples} samples"
         raise ValueError(
-            f"{_begin(what)} has {count}, {sound.seconds:.4f} s; it must last at least {SHORTEST_SECONDS:g} s."
+            f"{_title(label)} has {count}, {sound.seconds:.4f} s; it must last at least {SHORTEST_SECONDS:g} s."
         )
 
 
 def _levels(waveform: Tensor) -> _Levels:
-    """Look through a waveform block by block."""
+    """Compute the statistics of a waveform block by block."""
     lowest, highest, flat = [], [], 0
     for block in waveform.split(_BLOCK, dim=1):
         low, high = block.aminmax()
@@ -172,8 +172,8 @@ def _levels(waveform: Tensor) -> _Levels:
     return _Levels(float(torch.stack(lowest).amin()), float(torch.stack(highest).amax()), flat)
 
 
-def _where_not_finite(sound: Sound, what: str) -> str:
-    """Say where the first value is that is not finite."""
+def _not_finite_message(sound: Sound, label: str) -> str:
+    """Message that names the place of the first value that is not finite."""
     start = 0
     for block in sound.waveform.split(_BLOCK, dim=1):
         bad = (~torch.isfinite(block)).nonzero()
@@ -182,16 +182,16 @@ def _where_not_finite(sound: Sound, what: str) -> str:
             seconds = (start + sample) / sound.sample_rate
             value = "NaN" if block[channel, sample].isnan() else "infinity"
             return (
-                f"{_begin(what)} holds {value} at {seconds:.3f} s in channel {channel + 1}. "
+                f"{_title(label)} holds {value} at {seconds:.3f} s in channel {channel + 1}. "
                 "The node before it made samples that are not numbers; load the sound again, or leave that node out."
             )
         start += block.shape[1]
     raise AssertionError("every value is finite")
 
 
-def _notices(sound: Sound, what: str, levels: _Levels) -> list[str]:
-    """What is odd about a sound that can be used."""
-    name, notices = _begin(what), []
+def _notices(sound: Sound, label: str, levels: _Levels) -> list[str]:
+    """Notices about the flaws of a sound that can be used."""
+    name, notices = _title(label), []
     peak = max(-levels.lowest, levels.highest)
     silent = levels.highest - levels.lowest < 2 * SILENT_PEAK
     if silent:
@@ -201,14 +201,14 @@ def _notices(sound: Sound, what: str, levels: _Levels) -> list[str]:
     elif levels.flat > _CLIPPED_SHARE * sound.waveform.numel():
         notices.append(f"{name} is clipped: {levels.flat} samples are cut off at full scale. It may sound distorted.")
     if not silent:
-        notices.extend(_notices_of_a_part(sound, name))
+        notices.extend(_channel_notices(sound, name))
     if sound.seconds > LONG_SECONDS:
         notices.append(f"{name} is {sound.seconds / 60:.0f} minutes long; only the part that the clip needs is used.")
     return notices
 
 
-def _notices_of_a_part(sound: Sound, name: str) -> list[str]:
-    """What the middle of a sound, 10 s at most, says about its channels and its frequencies."""
+def _channel_notices(sound: Sound, name: str) -> list[str]:
+    """Notices about cancelling channels and narrow bandwidth, from at most 10 s in the middle of a sound."""
     middle = sound.seconds / 2
     part = cut(sound, max(0.0, middle - _LOOK_SECONDS / 2), middle + _LOOK_SECONDS / 2).waveform.float()
     mixed, loudest = part.mean(0), part.square().mean(1).max()
@@ -218,20 +218,19 @@ def _notices_of_a_part(sound: Sound, name: str) -> list[str]:
         ]
     if _share_above(mixed, sound.sample_rate) < _NARROW_SHARE:
         return [
-            f"{name} has nothing above {_NARROW_HZ // 1000} kHz, as on a telephone. It is used as it is; what is "
+            f"{name} has nothing above {_NARROW_HZ // 1000} kHz, like a telephone call. It is used as it is; audio "
             "generated from it may sound dull."
         ]
     return []
 
 
 def _share_above(waveform: Tensor, sample_rate: int) -> float:
-    """Share of the power of sound (N,) that lies clearly above 4 kHz."""
+    """Share of the power of a waveform (N,) that lies clearly above 4 kHz."""
     window = torch.hann_window(len(waveform), device=waveform.device)
     power = torch.fft.rfft((waveform - waveform.mean()) * window).abs().square()
     first = int(_NARROW_MARGIN * _NARROW_HZ * len(waveform) / sample_rate)
     return float(power[first:].sum() / power.sum().clamp(min=torch.finfo(power.dtype).tiny))
 
 
-def _begin(what: str) -> str:
-    """The name as the first words of a sentence."""
-    return what[:1].upper() + what[1:]
+def _title(label: str) -> str:
+    return label[:1].upper() + label[1:]

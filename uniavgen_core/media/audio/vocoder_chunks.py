@@ -1,4 +1,4 @@
-"""Vocodes long clips piece by piece, so that memory does not grow with their length.
+"""Chunked vocoding of long clips, so that memory does not grow with their length.
 
 Dimension key: B batch, M mel bins, F mel frames, N samples.
 """
@@ -12,18 +12,18 @@ from torch import Tensor, nn
 
 from ...shapes import HOP_LENGTH, MEL_BINS
 
-CHUNK_FRAMES = 512  # The release's clips of five seconds, 506 frames, are one chunk.
+CHUNK_FRAMES = 512  # A five-second clip of the release, 506 frames, is one chunk.
 
 
 def chunk_spans(num_frames: int, chunk_frames: int) -> list[tuple[int, int]]:
-    """Cut a clip into the fewest spans of at most ``chunk_frames``, as equal in length as can be.
+    """Divide a clip into the fewest spans of at most ``chunk_frames``, as equal in length as possible.
 
     Args:
         num_frames: Mel frames of the clip, at least 1.
         chunk_frames: Most frames of a span, at least 1.
 
     Returns:
-        First frame and the frame after the last, of each span.
+        Start and stop frame of each span.
     """
     count = ceil(num_frames / chunk_frames)
     edges = [num_frames * number // count for number in range(count + 1)]
@@ -37,16 +37,16 @@ def in_chunks(
     margin: int,
     after_chunk: Callable[[], object] = lambda: None,
 ) -> Tensor:
-    """Vocode spans with their surroundings, and keep of each only what its surroundings cannot change.
+    """Vocode overlapping chunks, and discard the overlap.
 
-    The result is that of one pass when ``margin`` is at least what a sample hears to either side.
+    The result equals that of one pass if ``margin`` is at least the radius of the vocoder's receptive field.
 
     Args:
-        vocode: Turns mel (B, M, F) into samples (B, 240 F).
-        log_mel: The whole clip, (B, M, F).
-        chunk_frames: Most mel frames made into sound at a time, at least 1.
-        margin: Mel frames of surroundings on either side of a span; fewer at the ends of the clip.
-        after_chunk: Called after each span.
+        vocode: Function from mel spectrograms (B, M, F) to waveforms (B, 240 F).
+        log_mel: Mel spectrogram of the whole clip, (B, M, F).
+        chunk_frames: Most mel frames of a chunk without its margins, at least 1.
+        margin: Additional mel frames on either side of a chunk; fewer at the ends of the clip.
+        after_chunk: Called after each chunk.
 
     Returns:
         Samples, (B, 240 F).
@@ -62,15 +62,15 @@ def in_chunks(
 
 
 class ChunkedVocoder(nn.Module):
-    """A vocoder with learned weights; what it hears is each kind's own, and its ``forward``, which calls the network.
+    """Base of the vocoders with learned weights. Subclasses define ``forward``: one pass, (B, M, F) to (B, 240 F).
 
-    ``forward`` vocodes in one pass, (B, M, F) to (B, 240 F).
-    A module around the network, because ComfyUI notes a model's device on it, which that of ``transformers`` forbids.
+    It wraps the network, because ComfyUI sets the device as an attribute of a model, which a model of ``transformers``
+    forbids.
 
     Attributes:
-        network: Holds the weights.
-        margin: Mel frames to either side of its own that a sample can depend on.
-        chunk_frames: Most mel frames made into sound at a time.
+        network: The network.
+        margin: Radius of the network's receptive field, mel frames.
+        chunk_frames: Most mel frames of a chunk.
     """
 
     def __init__(self, network: nn.Module, margin: int, chunk_frames: int = CHUNK_FRAMES) -> None:
@@ -80,7 +80,7 @@ class ChunkedVocoder(nn.Module):
         self.chunk_frames = chunk_frames
 
     def decode(self, log_mel: Tensor, after_chunk: Callable[[], object] = lambda: None) -> Tensor:
-        """Turn a log-mel spectrogram into sound, clip by clip and chunk by chunk.
+        """Vocode log-mel spectrograms, clip by clip and chunk by chunk.
 
         Args:
             log_mel: Natural log-mel, not normalised, (B, M, F) with F >= 1, on the weights' device.

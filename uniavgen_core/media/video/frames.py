@@ -1,7 +1,7 @@
-"""A user's frames: what can be used, which of them fall on another frame rate, and their size and colours.
+"""A user's frames: validation, and conversion of frame rate, size and colours.
 
-Frame k begins at k / fps seconds. Frames are chosen, never blended, and chosen before anything is converted, so that of
-a long video only what is needed is copied. A single frame is a video too: every function here takes it.
+Frame k begins at k / fps seconds. Frames are selected, never blended, and selected before they are converted, so that
+only the needed frames of a long video are copied. Every function also accepts a single frame.
 
 Dimension key: F video frames, H rows, W columns, C channels.
 """
@@ -16,24 +16,24 @@ from torch import Tensor
 from .resize import resize
 
 LONG_FRAMES = 5_000
-_ALPHA_COLOURS = {1: 0, 2: 1, 3: 0, 4: 3}  # Channels a picture may have: how many colours stand before its alpha.
+_ALPHA_COLOURS = {1: 0, 2: 1, 3: 0, 4: 3}  # Number of channels: number of colours before alpha, 0 without alpha.
 _CHUNK = 32
 _TINY = 1e-6
 
 
 class Fit(Enum):
-    """How a picture gets another shape: what sticks out is cropped, or all of it is stretched."""
+    """Method of changing the aspect ratio of a picture: cropping or stretching."""
 
     CROP = "crop"
     STRETCH = "stretch"
 
 
-def check_frames(frames: Tensor, what: str) -> list[str]:
-    """Refuse frames that cannot be used, and say what is odd about frames that can.
+def check_frames(frames: Tensor, label: str) -> list[str]:
+    """Reject frames that cannot be used, and collect notices about frames that can.
 
     Args:
-        frames: Pictures a user gave.
-        what: What they are called in messages, such as ``"the video"``.
+        frames: A user's pictures.
+        label: Their name in messages, such as ``"the video"``.
 
     Returns:
         Notices for the user, whole sentences.
@@ -41,7 +41,7 @@ def check_frames(frames: Tensor, what: str) -> list[str]:
     Raises:
         ValueError: If there is no frame or no pixel, the channels are not 1 to 4, or a value is not finite.
     """
-    name = what[:1].upper() + what[1:]
+    name = label[:1].upper() + label[1:]
     if frames.ndim != 4 or frames.numel() == 0 or frames.shape[-1] not in _ALPHA_COLOURS:
         raise ValueError(
             f"{name} has shape {tuple(frames.shape)}; expected at least one picture, (frames, height, width, channels) "
@@ -63,7 +63,7 @@ def check_frames(frames: Tensor, what: str) -> list[str]:
 
 
 def frame_times(num_frames: int, fps: float) -> Tensor:
-    """When every frame begins, seconds, (F,) float64.
+    """Start of every frame, seconds, (F,) float64.
 
     Raises:
         ValueError: If ``fps`` is not positive and finite.
@@ -73,15 +73,15 @@ def frame_times(num_frames: int, fps: float) -> Tensor:
 
 
 def nearest_frames(num_frames: int, fps: float, times: Tensor) -> Tensor:
-    """Find the frame nearest to each point in time; before the first and after the last it is that one.
+    """Find the frame nearest to each point in time, clamped to the first and the last frame.
 
     Args:
-        num_frames: How many frames there are.
+        num_frames: Number of frames.
         fps: Their rate.
         times: Seconds, (any,) float64.
 
     Returns:
-        Frame indices, (any,) long; of two frames as near, the later.
+        Frame indices, (any,) long; of two equally near frames, the later.
 
     Raises:
         ValueError: If ``fps`` is not positive and finite.
@@ -91,17 +91,17 @@ def nearest_frames(num_frames: int, fps: float, times: Tensor) -> Tensor:
 
 
 def resample_frames(frames: Tensor, fps_in: float, fps_out: float, num_frames: int | None = None) -> Tensor:
-    """Bring a video to another frame rate by taking, for every new frame, the old one nearest in time.
+    """Convert a video to another frame rate by selecting the nearest frame in time.
 
     Args:
         frames: (F, H, W, C) of any dtype.
         fps_in: Their rate.
         fps_out: The new rate.
-        num_frames: How many new frames; without it as many as last as long, at least one. Past the end the last frame
-            is repeated.
+        num_frames: Number of new frames; by default the length in seconds is kept, with at least one frame. Past the
+            end, the last frame is repeated.
 
     Returns:
-        Frames at the new rate, (num_frames, H, W, C); ``frames`` itself if they are the same.
+        Frames at the new rate, (num_frames, H, W, C); ``frames`` itself if nothing changes.
 
     Raises:
         ValueError: If there is no frame, or a rate is not positive and finite.
@@ -116,33 +116,33 @@ def resample_frames(frames: Tensor, fps_in: float, fps_out: float, num_frames: i
 
 
 def fit_frame_count(frames: Tensor, count: int) -> Tensor:
-    """Make a video ``count`` frames long: cut it, or repeat its last frame.
+    """Cut a video to ``count`` frames, or pad it by repeating its last frame.
 
     Args:
         frames: (F, H, W, C), F at least 1.
-        count: How many frames, at least 1.
+        count: Number of frames, at least 1.
 
     Returns:
-        (count, H, W, C): a view of ``frames`` if it was long enough.
+        (count, H, W, C); a view if ``frames`` is long enough.
 
     Raises:
         ValueError: If there is no frame, or ``count`` is not positive.
     """
     if len(frames) == 0 or count < 1:
-        raise ValueError(f"{len(frames)} frames cannot be made {count}; at least one is needed, and one must be left.")
+        raise ValueError(f"{len(frames)} frames cannot be cut or extended to {count}; both must be at least 1.")
     if count <= len(frames):
         return frames[:count]
     return torch.cat([frames, frames[-1:].expand(count - len(frames), -1, -1, -1)])
 
 
 def to_rgb(images: Tensor) -> tuple[Tensor, list[str]]:
-    """Give pictures three colours: grey is repeated, and what is transparent shows white.
+    """Convert pictures to RGB: grey is repeated, and alpha is blended over white.
 
     Args:
         images: Grey, grey and alpha, RGB or RGBA, (F, H, W, 1 to 4), in [0, 1] or uint8.
 
     Returns:
-        RGB, (F, H, W, 3) floating point, ``images`` itself if they are that already; and notices for the user.
+        RGB, (F, H, W, 3) floating point, ``images`` itself if it is that already; and notices for the user.
 
     Raises:
         ValueError: If the channels are not 1 to 4.
@@ -165,16 +165,16 @@ def to_rgb(images: Tensor) -> tuple[Tensor, list[str]]:
 
 
 def resize_frames(frames: Tensor, width: int, height: int, fit: Fit = Fit.CROP) -> Tensor:
-    """Bring frames to a size. Choose the frames first: every one given is converted.
+    """Resize frames. Select frames first, because all of them are converted.
 
     Args:
         frames: RGB in [0, 1], (F, H, W, 3).
         width: New width, pixels.
         height: New height, pixels.
-        fit: Whether what the new shape has no room for is cropped, the same on both sides, or all is stretched.
+        fit: Centre crop or stretch, if the aspect ratio changes.
 
     Returns:
-        RGB in [0, 1], (F, height, width, 3), through 8 bits a colour; ``frames`` itself if they have that size.
+        RGB in [0, 1], (F, height, width, 3), through 8 bits a colour; ``frames`` itself if it has that size.
 
     Raises:
         ValueError: If the frames are not RGB and finite, or the size is not positive.
@@ -185,26 +185,26 @@ def resize_frames(frames: Tensor, width: int, height: int, fit: Fit = Fit.CROP) 
 
 
 def crop_to_shape(frames: Tensor, width: int, height: int) -> Tensor:
-    """Cut the largest part in the middle of frames that has the proportions of ``width`` x ``height``.
+    """Centre-crop frames to the aspect ratio of ``width`` x ``height``.
 
     Args:
         frames: (F, H, W, C).
-        width: Width of the proportions, of any unit.
-        height: Their height, of the same unit.
+        width: Width, any unit.
+        height: Height, the same unit.
 
     Returns:
-        A view of ``frames``, (F, rows, columns, C); one of its sides is as long as before.
+        A view of ``frames``, (F, rows, columns, C), with one side unchanged.
     """
     left, top, columns, rows = crop_box((frames.shape[2], frames.shape[1]), (width, height))
     return frames[:, top : top + rows, left : left + columns]
 
 
 def crop_box(size: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Left, top, width and height of what ``crop_to_shape`` keeps of a picture.
+    """Left, top, width and height of the centre crop of a picture.
 
     Args:
         size: Width and height of the picture, pixels.
-        shape: Width and height of the proportions, of any unit.
+        shape: Width and height that give the aspect ratio, any unit.
     """
     columns = max(1, min(size[0], round(size[1] * shape[0] / shape[1])))
     rows = max(1, min(size[1], round(size[0] * shape[1] / shape[0])))
@@ -212,20 +212,20 @@ def crop_box(size: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int, i
 
 
 def _check_fps(fps: float) -> None:
-    """Refuse a frame rate that is none."""
+    """Reject a frame rate that is not positive and finite."""
     if not (isfinite(fps) and fps > 0):
         raise ValueError(f"The frame rate is {fps}; it must be a positive number of frames a second.")
 
 
 def _choose(frames: Tensor, chosen: Tensor) -> Tensor:
-    """The chosen frames, without a copy if they are all of them in order."""
+    """Selected frames; ``frames`` itself if all are selected in order."""
     if torch.equal(chosen, torch.arange(len(frames))):
         return frames
     return frames[chosen.to(frames.device)]
 
 
 def _chunk_to_rgb(images: Tensor) -> Tensor:
-    """Pictures (F, H, W, 1 to 4) as RGB over white."""
+    """Convert pictures (F, H, W, 1 to 4) to RGB over white."""
     images = images if images.is_floating_point() else images.float() / 255
     colours = _ALPHA_COLOURS[images.shape[-1]]
     if not colours:
@@ -235,5 +235,5 @@ def _chunk_to_rgb(images: Tensor) -> Tensor:
 
 
 def codec_pixels(frames: np.ndarray) -> Tensor:
-    """Frames (F, rows, columns, 3) uint8 as the codec takes them, (1, 3, F, rows, columns) in [-1, 1]."""
+    """Convert frames (F, rows, columns, 3) uint8 to the codec's input, (1, 3, F, rows, columns) in [-1, 1]."""
     return torch.from_numpy(frames).permute(3, 0, 1, 2)[None].float() / 127.5 - 1

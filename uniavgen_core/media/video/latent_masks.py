@@ -1,7 +1,7 @@
-"""Masks drawn on pictures as weights of latent pixels.
+"""Conversion of pixel masks to weights of latent pixels.
 
-Source: UniAVGen (arXiv:2511.03334), section 3.3: a latent shows a face if any of its frames does, and a token's weight
-is the share of its area.
+Source: UniAVGen (arXiv:2511.03334), section 3.3: a latent frame shows a face if any of its video frames does, and a
+token's weight is the covered share of its area.
 Dimension key: F video frames, H and W pixel rows and columns, T latent frames, h and w latent rows and columns.
 """
 
@@ -15,14 +15,14 @@ from ...shapes import SPATIAL_FACTOR, TEMPORAL_FACTOR, video_frames_of
 
 
 def to_latent_mask(mask: Tensor, latent_size: tuple[int, int, int]) -> Tensor:
-    """Bring a mask to the size of a clip's latents.
+    """Resize a mask to the latents of a clip.
 
     Args:
-        mask: Weights in [0, 1], (F, H, W); one mask stands for all frames, another number is spread evenly over time.
+        mask: Weights in [0, 1], (F, H, W). One frame applies to all; any other number is spread evenly over time.
         latent_size: Latent frames T, rows h and columns w.
 
     Returns:
-        Weights, float32, (T, h, w): the largest of a latent's frames, averaged over each latent pixel.
+        Weights, float32, (T, h, w): the mean over each latent pixel, and the maximum over the video frames of a latent.
 
     Raises:
         ValueError: If the mask is not (F, H, W) with a pixel, or not finite.
@@ -40,7 +40,7 @@ def to_latent_mask(mask: Tensor, latent_size: tuple[int, int, int]) -> Tensor:
 
 
 def to_chunks(frames: Tensor) -> Tensor:
-    """Group frames as the latents hold them: the first four times, then fours, the last repeated to fill its four.
+    """Group frames by latent frame: the first frame four times, then fours, padded by repeating the last frame.
 
     Args:
         frames: (B, 3, F, H, W), F at least 1.
@@ -57,7 +57,7 @@ def to_chunks(frames: Tensor) -> Tensor:
 
 
 def latent_shares(masks: np.ndarray) -> np.ndarray:
-    """Share of each latent cell that a mask covers at any frame of the latent.
+    """Share of each latent pixel that a mask covers at any frame of the latent.
 
     Args:
         masks: (F, rows, columns), nonzero inside.

@@ -1,7 +1,7 @@
-"""Reference pictures to sizes the network takes.
+"""Resizing of reference pictures to sizes that the network accepts.
 
-Source: the UniAVGen release, without its slip: dividing twice in floating point, it takes some short sides (740, 769,
-999, ...) to 768 instead of 736.
+Source: the UniAVGen release, without its rounding error: it divides twice in floating point and resizes some short
+sides (740, 769, 999, ...) to 768 instead of 736.
 Dimension key: B batch, H rows, W columns.
 """
 
@@ -16,12 +16,12 @@ SHORT_SIDE = 736
 
 
 def fit_size(width: int, height: int, short_side: int = SHORT_SIDE) -> tuple[int, int]:
-    """Choose the size a picture of the given shape is generated at.
+    """Size of the video that is generated for a picture.
 
     Args:
         width: Width of the picture, pixels.
         height: Height of the picture, pixels.
-        short_side: Length its shorter side gets, a multiple of 32.
+        short_side: Shorter side of the video, pixels, a multiple of 32.
 
     Returns:
         (width, height): the shorter side is ``short_side``, the other in proportion, rounded up to a multiple of 32.
@@ -39,7 +39,7 @@ def fit_size(width: int, height: int, short_side: int = SHORT_SIDE) -> tuple[int
 
 
 def resize(pictures: Tensor, width: int, height: int) -> Tensor:
-    """Stretch pictures to a size, without cropping, through 8 bits a colour as the release does.
+    """Stretch pictures to a size, through 8 bits a colour as in the release.
 
     Args:
         pictures: RGB in [0, 1], (B, H, W, 3).
@@ -59,7 +59,7 @@ def resize(pictures: Tensor, width: int, height: int) -> Tensor:
     if width < 1 or height < 1:
         raise ValueError(f"The new size is {width} x {height} pixels; both sides must be positive.")
     resized = torch.empty((len(pictures), height, width, 3), device=pictures.device)
-    for picture, into in zip(pictures, resized, strict=True):  # one by one, so that a video needs no second copy
+    for picture, into in zip(pictures, resized, strict=True):  # One by one, so that a video is not copied twice.
         if not torch.isfinite(picture).all():
             raise ValueError("The pictures hold values that are not finite.")
         levels = (picture.float().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()

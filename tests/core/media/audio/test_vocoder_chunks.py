@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from uniavgen_core.media.audio.bigvgan import BigVGAN, mel_frames_heard
+from uniavgen_core.media.audio.bigvgan import BigVGAN, receptive_radius
 from uniavgen_core.media.audio.vocoder_chunks import chunk_spans, in_chunks
 
 HEARD = 5
@@ -82,7 +82,7 @@ class Squeezed(nn.Module):
 
 
 def test_the_released_vocoder_hears_38_frames_at_most():
-    assert mel_frames_heard(Plain()) == 38
+    assert receptive_radius(Plain()) == 38
 
 
 def test_the_widest_residual_block_and_every_stage_count():
@@ -92,8 +92,8 @@ def test_the_widest_residual_block_and_every_stage_count():
     class Shorter(Plain):
         upsample_rates, upsample_kernel_sizes = (5, 3), (11, 7)
 
-    assert mel_frames_heard(Wider()) >= 38 + 50 // 5
-    assert mel_frames_heard(Shorter()) < 38
+    assert receptive_radius(Wider()) >= 38 + 50 // 5
+    assert receptive_radius(Shorter()) < 38
 
 
 @pytest.mark.parametrize("batch", [1, 3])

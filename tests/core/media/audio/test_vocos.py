@@ -17,7 +17,7 @@ from tests.vocos_folders import BACKBONES, built, configure, mel_of, weights_of,
 from uniavgen_core.checkpoint.bigvgan_files import VocoderError
 from uniavgen_core.checkpoint.vocos_files import MEL, load_vocos
 from uniavgen_core.media.audio import mel
-from uniavgen_core.media.audio.vocos import Vocos, mel_frames_heard
+from uniavgen_core.media.audio.vocos import Vocos, receptive_radius
 
 
 @pytest.fixture(params=list(BACKBONES))
@@ -65,7 +65,7 @@ def test_a_sample_hears_the_frames_of_the_margin_and_no_other(kind, tmp_path, n_
     network = load_vocos(folder)
     network.head = type(network.head)(32, n_fft, 240)
     network = network.double().requires_grad_(False)
-    margin = mel_frames_heard(network)
+    margin = receptive_radius(network)
     heard, middle = set(), margin + 5
     for offset in (0, 119, 239):
         log_mel = mel_of(2 * middle + 1).double().requires_grad_()
@@ -78,7 +78,7 @@ def test_the_published_size_hears_29_frames():
     network = torch.nn.Module()
     network.backbone = VocosBackbone(80, 512, 1536, 8)
     network.head = built()[1]
-    assert mel_frames_heard(network) == 29
+    assert receptive_radius(network) == 29
 
 
 def test_its_frames_lie_where_the_mels_do(folder):
@@ -227,11 +227,11 @@ def public(folder):
         (changed("feature_extractor", mel_scale="htk"), "another mel.*SlaneyMel has mel_scale 'htk', not 'slaney'"),
         (changed("feature_extractor", **STOCK), "another mel.*has f_max 12000, not 8000; mel_scale 'htk'.*norm None"),
         (changed("backbone", dim=48), "is damaged.*backbone.embed.weight is"),
-        (cut_short, "is damaged. pytorch_model.bin is cut short, or is no file of PyTorch's"),
-        (pointer, "is damaged. pytorch_model.bin is cut short, or is no file of PyTorch's"),
+        (cut_short, "is damaged. pytorch_model.bin is truncated, or is not a PyTorch file"),
+        (pointer, "is damaged. pytorch_model.bin is truncated, or is not a PyTorch file"),
         (safetensors_cut_short, "is damaged.*model.safetensors"),
-        (saved(state_dict={}), "pytorch_model.bin holds something else than tensors"),
-        (lambda folder: torch.save(torch.zeros(3), folder / "pytorch_model.bin"), "something else than tensors"),
+        (saved(state_dict={}), "pytorch_model.bin holds something other than tensors"),
+        (lambda folder: torch.save(torch.zeros(3), folder / "pytorch_model.bin"), "something other than tensors"),
         (saved(head__out__bias=None), "is damaged.*1 missing: head.out.bias"),
         (saved(head__out__bias=torch.full((1_026,), torch.inf)), "head.out.bias holds values that are not finite"),
     ],

@@ -115,7 +115,7 @@ def test_no_frames_are_refused(function):
 
 
 def test_no_count_is_refused():
-    with pytest.raises(ValueError, match="4 frames cannot be made 0"):
+    with pytest.raises(ValueError, match="4 frames cannot be cut or extended to 0"):
         fit_frame_count(numbered(4), 0)
 
 
