@@ -27,7 +27,7 @@ def notices_of(server, graph):
 def test_what_changes_in_a_transcript_is_told_and_does_not_stop_the_run(server):
     graph = Graph(steps=1).set("UniAVGenSpeechText", transcript="hi ☃ “3”")
     assert notices_of(server, graph) == [
-        "The model knows nothing near ☃; a space stands in its place.",
+        "The model knows nothing near ☃; a space replaces it.",
         '“ became ".',
         '” became ".',
         "3 became three.",

@@ -1,4 +1,4 @@
-"""The bundled model's files, and its video codec from a file."""
+"""Paths of the bundled model's files, and loading of its video codec."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ BUNDLED_MODEL, BUNDLED_VIDEO_CODEC = ASSETS / MODEL_FILE, ASSETS / CODEC_FILE
 
 
 def load_codec(path: Path = BUNDLED_VIDEO_CODEC) -> VideoCodec:
-    """The codec from a state dict or a safetensors file, in float32 and ready to encode on the CPU."""
+    """Load the codec from a state dict or a safetensors file, in float32 on the CPU."""
     codec = VideoCodec()
     codec.load_state_dict(load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True))
     return codec.eval().to(memory_format=torch.channels_last)

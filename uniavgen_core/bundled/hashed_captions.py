@@ -1,7 +1,7 @@
-"""Caption features of the bundled model: a fixed random vector for each word. There is nothing to learn or to load.
+"""Caption features of the bundled model: a fixed random vector for each word, without learned weights.
 
-The bundled model's captions hold few words (an emotion, a head movement, a colour); vectors that differ are all
-it needs to tell them apart. The released model reads captions with umT5 instead.
+The captions of the bundled model have few words (an emotion, a head movement, a colour), so distinct vectors are enough
+to tell them apart. The released model encodes captions with umT5 instead.
 Dimension key: W words, D caption width.
 """
 
@@ -15,40 +15,40 @@ import torch
 from torch import Tensor
 
 _POSITION_GAIN = 0.25
-_SLOWEST = 1e-2  # Turns of the position code's slowest pair, radians per word.
+_SLOWEST = 1e-2  # Lowest frequency of the position encoding, radians per word.
 
 
 def words(text: str) -> list[str]:
-    """Lower-cased words of a text, in order: runs of letters and digits; all else separates."""
+    """Lower-cased words of a text, in order. A word is a run of letters and digits."""
     return re.findall(r"[^\W_]+", text.lower())
 
 
 @lru_cache(maxsize=4096)
 def _word_vector(word: str, dim: int) -> Tensor:
-    """A vector of zero mean and unit variance that belongs to the word, (D,).
+    """Random vector of zero mean and unit variance, seeded by the word, (D,).
 
-    Uniform numbers, because Python promises the sequence of ``random()`` for a seed on every platform and version;
-    it promises no such thing for ``gauss()``.
+    The numbers are uniform, because Python guarantees the sequence of ``random()`` for a seed on every platform and
+    version, but not that of ``gauss()``.
     """
-    draw = random.Random(zlib.crc32(word.encode("utf-8")))
-    return torch.tensor([(2 * draw.random() - 1) * sqrt(3) for _ in range(dim)])
+    generator = random.Random(zlib.crc32(word.encode("utf-8")))
+    return torch.tensor([(2 * generator.random() - 1) * sqrt(3) for _ in range(dim)])
 
 
 def _positions(length: int, dim: int) -> Tensor:
-    """A small sinusoid that tells the words' order, (W, D): sines, then cosines."""
+    """Sinusoidal position encoding of the words, scaled by 0.25, (W, D): sines, then cosines."""
     rates = _SLOWEST ** torch.linspace(0, 1, dim // 2, dtype=torch.float64)
     angles = torch.arange(length, dtype=torch.float64)[:, None] * rates
     return _POSITION_GAIN * torch.cat([angles.sin(), angles.cos()], 1).float()
 
 
 def hashed_features(text: str, dim: int = 64, length: int = 32) -> Tensor:
-    """Turn a caption into features.
+    """Compute the features of a caption.
 
     Args:
-        text: Caption; only its words count, without case and punctuation. A caption without words, such as the null
-            caption, reads as the one word "".
+        text: Caption; case and punctuation are ignored. A caption without words, such as the null caption, becomes the
+            single word "".
         dim: Width of the features, even.
-        length: Most words that are read; later ones are dropped.
+        length: Most words; later ones are dropped.
 
     Returns:
         One row per word, (W, D) float32, 1 <= W <= ``length``.
@@ -58,5 +58,5 @@ def hashed_features(text: str, dim: int = 64, length: int = 32) -> Tensor:
     """
     if dim < 2 or dim % 2 or length < 1:
         raise ValueError(f"dim is {dim} and length {length}; dim must be positive and even, length positive.")
-    read = (words(text) or [""])[:length]
-    return torch.stack([_word_vector(word, dim) for word in read]) + _positions(len(read), dim)
+    kept = (words(text) or [""])[:length]
+    return torch.stack([_word_vector(word, dim) for word in kept]) + _positions(len(kept), dim)

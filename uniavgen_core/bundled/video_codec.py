@@ -1,8 +1,8 @@
-"""The bundled model's video codec: pictures to latents and back, with the geometry of Wan2.2's VAE.
+"""The bundled model's video codec: frames to latents and back, with the geometry of Wan2.2's VAE.
 
-48 channels, 4x16x16, causal: latent frame 0 holds video frame 0 (seen four times, so that one network codes both
-kinds), latent frame i > 0 holds frames 4i-3 .. 4i. A latent frame is coded from its own frames only, and nothing is
-normalised over space, so that coding in pieces is exact and pictures of any size are coded alike.
+48 channels, 4x16x16, causal: latent frame 0 holds video frame 0 (repeated four times, so that one network encodes both
+kinds), latent frame i > 0 holds frames 4i-3 .. 4i. A latent frame depends on its own video frames only, and there is no
+normalisation over space, so that coding in chunks is exact and independent of the picture's size.
 Dimension key: B batch, F video frames, T latent frames, N chunks (B*T), P frames in a chunk (4).
 """
 
@@ -27,8 +27,8 @@ class CodecConfig:
 
     Attributes:
         widths: Channels at 1/4, 1/8 and 1/16 of the picture's side.
-        fine_layers: Residual layers of the decoder at 1/4 of the side, where edges are drawn.
-        chunks_per_pass: Latent frames coded in one pass; bounds memory, changes no number.
+        fine_layers: Residual layers of the decoder at 1/4 of the side, which draw edges.
+        chunks_per_pass: Latent frames coded in one pass. It bounds memory and does not change the result.
     """
 
     widths: tuple[int, int, int] = (64, 96, 128)
@@ -37,7 +37,7 @@ class CodecConfig:
 
 
 class Residual(nn.Module):
-    """Two convolutions added to their input."""
+    """Residual block of two convolutions."""
 
     def __init__(self, width: int, backend: Backend) -> None:
         super().__init__()
@@ -45,12 +45,12 @@ class Residual(nn.Module):
         self.conv2 = backend.ops.Conv2d(width, width, 3, padding=1)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Return ``hidden`` plus what the convolutions add, (N, width, H, W)."""
+        """Add the output of the convolutions to ``hidden``, (N, width, H, W)."""
         return hidden + self.conv2(F.silu(self.conv1(F.silu(hidden))))
 
 
 class Encoder(nn.Module):
-    """Chunks of four pictures to raw latents."""
+    """Encoder from chunks of four frames to raw latents."""
 
     def __init__(self, config: CodecConfig, backend: Backend) -> None:
         super().__init__()
@@ -67,12 +67,12 @@ class Encoder(nn.Module):
         )
 
     def forward(self, chunks: Tensor) -> Tensor:
-        """Map chunks (N, P, 3, H, W) to raw latents (N, 48, H/16, W/16)."""
+        """Encode chunks (N, P, 3, H, W) as raw latents (N, 48, H/16, W/16)."""
         return self.layers(rearrange(chunks, "n p c (h i) (w j) -> n (p c i j) h w", i=FOLD, j=FOLD))
 
 
 class Decoder(nn.Module):
-    """Normalised latents to chunks of four pictures."""
+    """Decoder from normalised latents to chunks of four frames."""
 
     def __init__(self, config: CodecConfig, backend: Backend) -> None:
         super().__init__()
@@ -91,14 +91,14 @@ class Decoder(nn.Module):
         )
 
     def forward(self, latent: Tensor) -> Tensor:
-        """Map normalised latents (N, 48, h, w) to chunks (N, P, 3, 16 h, 16 w), not clamped."""
+        """Decode normalised latents (N, 48, h, w) to chunks (N, P, 3, 16 h, 16 w), not clamped."""
         return rearrange(
             self.layers(latent), "n (p c i j) h w -> n p c (h i) (w j)", p=TEMPORAL_FACTOR, c=COLOURS, i=FOLD, j=FOLD
         )
 
 
 def to_frames(chunks: Tensor) -> Tensor:
-    """Undo ``to_chunks``: the four of the first chunk are averaged to one frame.
+    """Undo ``to_chunks``: the four frames of the first chunk are averaged to one.
 
     Args:
         chunks: (B, T, P, 3, H, W).
@@ -112,7 +112,7 @@ def to_frames(chunks: Tensor) -> Tensor:
 
 
 class VideoCodec(nn.Module):
-    """Codes pictures in [-1, 1] to latents of about zero mean and unit variance per channel, and back.
+    """Codec from frames in [-1, 1] to latents of about zero mean and unit variance per channel, and back.
 
     Attributes:
         latent_mean: Mean of the raw latents over the training clips, (48,).
@@ -131,7 +131,7 @@ class VideoCodec(nn.Module):
         self.register_buffer("latent_std", torch.ones(LATENT_CHANNELS))
 
     def encode(self, frames: Tensor) -> Tensor:
-        """Code a clip.
+        """Encode a clip.
 
         Args:
             frames: (B, 3, F, H, W) in [-1, 1]; sides multiples of 32, any F from 1.
@@ -155,7 +155,7 @@ class VideoCodec(nn.Module):
         return rearrange((raw - mean) / std, "(b t) c h w -> b c t h w", b=frames.shape[0])
 
     def decode(self, latent: Tensor) -> Tensor:
-        """Turn a normalised latent into pictures.
+        """Decode a normalised latent.
 
         Args:
             latent: (B, 48, T, h, w), any T from 1.

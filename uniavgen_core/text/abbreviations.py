@@ -1,4 +1,4 @@
-"""English abbreviations: how they are said, and whether a sentence can end with one."""
+"""English abbreviations in full, parted by whether a sentence can end with one."""
 
 TITLES = {
     "Mr.": "Mister", "Mrs.": "Missus", "Ms.": "Miz", "Dr.": "Doctor", "Prof.": "Professor", "Rev.": "Reverend",
@@ -7,7 +7,7 @@ TITLES = {
     "E.g.": "For example", "i.e.": "that is", "I.e.": "That is", "vs.": "versus", "approx.": "approximately",
     "cf.": "compare", "Fig.": "Figure",
 }  # fmt: skip
-"""What goes before the word it belongs to, so that no sentence ends with it."""
+"""Abbreviations before the word they belong to: no sentence ends with one."""
 
 ENDINGS = {
     "etc.": "et cetera", "Jr.": "Junior", "Sr.": "Senior", "Inc.": "Incorporated", "Ltd.": "Limited",
@@ -15,4 +15,4 @@ ENDINGS = {
     "Rd.": "Road", "Jan.": "January", "Feb.": "February", "Aug.": "August", "Sept.": "September", "Sep.": "September",
     "Oct.": "October", "Nov.": "November", "Dec.": "December",
 }  # fmt: skip
-"""What may stand last: a capital after it begins a sentence."""
+"""Abbreviations that may end a sentence: a capital letter after one begins the next."""

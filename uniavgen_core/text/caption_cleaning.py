@@ -1,6 +1,6 @@
-"""Captions as umT5 reads them in the release: mended, without HTML's escapes, with single spaces.
+"""Cleaning of captions for umT5: repaired Unicode, no HTML escapes, single spaces.
 
-Source: the release prepares captions as Wan does: ftfy, HTML's escapes undone twice, white space collapsed.
+Source: the release cleans captions as Wan does: ftfy, HTML unescaped twice, white space collapsed.
 """
 
 import html
@@ -11,13 +11,13 @@ INSTALL_FTFY = "python -m pip install ftfy"
 
 
 def clean_caption(text: str) -> str:
-    """Mend broken Unicode (where ftfy is installed), undo HTML's escapes twice, and collapse white space.
+    """Repair broken Unicode (if ftfy is installed), unescape HTML twice, and collapse white space.
 
     Args:
         text: The caption.
 
     Returns:
-        What the release gives to the tokenizer; without ftfy that is exact where ``misses_ftfy`` says no.
+        The text that the release gives to the tokenizer; without ftfy, exact only if ``misses_ftfy`` is false.
     """
     ftfy = _ftfy()
     mended = text if ftfy is None else ftfy.fix_text(text)
@@ -28,14 +28,14 @@ def misses_ftfy(cleaned: str) -> bool:
     """Whether a cleaned caption may differ from the release's because ftfy is not installed.
 
     Args:
-        cleaned: What ``clean_caption`` gave. Printable ASCII has nothing to mend; anything else may have: quotes,
-            full-width letters, ligatures, accents that were decoded wrongly, control characters.
+        cleaned: Result of ``clean_caption``. Printable ASCII needs no repair; anything else may: quotes, full-width
+            letters, ligatures, accents that were decoded wrongly, control characters.
     """
     return not (cleaned.isascii() and cleaned.isprintable()) and _ftfy() is None
 
 
 def require_ftfy() -> None:
-    """Refuse to go on where captions must be cleaned exactly, as those to train on.
+    """Require ftfy, where captions must be cleaned exactly, as for training.
 
     Raises:
         ImportError: If ``ftfy`` is not installed.
@@ -45,7 +45,7 @@ def require_ftfy() -> None:
 
 
 def _ftfy() -> ModuleType | None:
-    """The package; imported late, because it is optional."""
+    """Import ftfy, which is optional; None if it is not installed."""
     try:
         import ftfy
     except ImportError:

@@ -1,7 +1,7 @@
-"""How the person feels, written into the caption: emotion is steered by words alone.
+"""The person's emotion in the caption, which is its only control.
 
-The bundled model's captions say "A happy toon ..." (``toon/clips/motion.py``), so the word goes before the
-noun where there is one.
+The bundled model's captions begin with "A happy toon ..." (``toon/clips/motion.py``), so the word is put before the
+noun if there is one.
 Source: the emotions are the six basic ones of the talking-face data sets, and calm.
 """
 
@@ -41,19 +41,18 @@ _PERSON = re.compile(
 
 
 def write_emotion(caption: str, emotion: str, strength: str = "normal") -> tuple[str, tuple[str, ...]]:
-    """Say in a caption how the person feels.
+    """Write the person's emotion into a caption.
 
-    Emotions the caption names are replaced. If it names none, the word goes before the first noun that means a
-    person; if there is no such noun, a sentence goes before the caption, where a long one is not cut off.
+    Emotions in the caption are replaced. If it names none, the word is put before the first noun for a person. Without
+    such a noun, a sentence is put before the caption, where the token limit does not cut it off.
 
     Args:
-        caption: How the scene looks; may be empty.
+        caption: Description of the scene; may be empty.
         emotion: One of ``EMOTIONS``.
         strength: One of ``STRENGTHS``.
 
     Returns:
-        The caption with the emotion's word, and sentences for the user about what was replaced and what may
-        contradict it.
+        The caption with the emotion, and sentences for the user about replaced words and possible contradictions.
 
     Raises:
         ValueError: If there is no such emotion or strength.
@@ -80,7 +79,7 @@ def write_emotion(caption: str, emotion: str, strength: str = "normal") -> tuple
 
 
 def _rename(match: re.Match[str], emotion: str, degree: str) -> str:
-    """The new words in place of those that name an emotion, with the right article."""
+    """Replacement for words that name an emotion, with the right article."""
     adverb = match[3].lower() in _ADVERBS.values()
     word = _ADVERBS[emotion] if adverb else emotion
     phrase = f"{degree} {word}".strip() if " " not in word else word
@@ -90,14 +89,14 @@ def _rename(match: re.Match[str], emotion: str, degree: str) -> str:
 
 
 def _article(article: str, phrase: str) -> str:
-    """The article that fits what follows it, written as the one before: a, an, A, An; "the" stays."""
+    """Article before ``phrase`` with the case of ``article``: a, an, A or An; "the" is kept."""
     if article.lower() == "the":
         return article
     return article[0] + ("n" if phrase[0] in "aeiou" else "")
 
 
 def _contradictions(caption: str, emotion: str) -> Iterator[str]:
-    """Sentences about what a caption says that fits another emotion better."""
+    """Sentences about words in a caption that fit another emotion better."""
     for other, signs in _SIGNS.items():
         for found in dict.fromkeys(re.findall(signs, caption, re.IGNORECASE) if other != emotion else ()):
             yield f"The caption says '{found}', which looks {other} and not {emotion}. Change it if it should not."

@@ -1,10 +1,9 @@
-"""Characters the network cannot read, replaced by the nearest it can. Nothing is replaced without a word to the user.
+"""Replacement of characters that are not in the vocabulary by the nearest ones, each with a notice to the user.
 
-Near are: the same sign drawn another way (curly quotes, dashes), the parts a character is composed of by Unicode's
-own tables (accents, ligatures, full-width forms, units in one square), the same letter in the other case, and the
-same digit of another script.
+The nearest is a variant of the same sign (curly quotes, dashes), the Unicode decomposition of a character (accents,
+ligatures, full-width forms, square units), the same letter in the other case, or the same digit of another script.
 """
-# ruff: noqa: RUF001 - signs that look alike are what this is about.
+# ruff: noqa: RUF001 - The tables list characters that look alike.
 
 import re
 import unicodedata
@@ -19,18 +18,18 @@ _SAME_SIGN = {
     **dict.fromkeys("〔〖", "["), **dict.fromkeys("〕〗}", "]"),
     **dict.fromkeys("●▪◦", "•"), **dict.fromkeys("♩♫♬", "♪"), **dict.fromkeys("⇒➔➜", "→"),
 }  # fmt: skip
-_SILENT = ("Cf", "Mn", "Me", "Cc")  # Joiners, marks and controls: nothing stands in their place.
+_SILENT = ("Cf", "Mn", "Me", "Cc")  # Joiners, marks and controls are removed.
 
 
 def replace_unknown(text: str) -> tuple[str, tuple[str, ...]]:
-    """Replace what the network cannot read by the nearest it can.
+    """Replace characters that are not in the vocabulary by the nearest ones.
 
     Args:
         text: Speech text.
 
     Returns:
-        The text in Unicode's composed form, with known characters only (white space stays), and a sentence about
-        each distinct character that was replaced.
+        The text in Unicode's composed form, with known characters only (white space is kept), and a sentence about each
+        distinct character that was replaced.
 
     Raises:
         ImportError: If the text holds Chinese and jieba or pypinyin is not installed.
@@ -49,7 +48,7 @@ def replace_unknown(text: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _nearest(character: str) -> str | None:
-    """The nearest known text to a character, "" for one without a sound; None if there is none."""
+    """Nearest known text to a character; "" for a silent one, None if there is none."""
     for candidate in _candidates(character):
         if candidate.strip() and not unknown_characters(candidate):
             return candidate
@@ -57,7 +56,7 @@ def _nearest(character: str) -> str | None:
 
 
 def _candidates(character: str) -> Iterator[str]:
-    """What may stand for a character, the nearest first."""
+    """Yield possible replacements of a character, the nearest first."""
     yield _SAME_SIGN.get(character, "")
     yield unicodedata.normalize("NFKC", character)
     parts = unicodedata.normalize("NFKD", character)
@@ -69,10 +68,10 @@ def _candidates(character: str) -> Iterator[str]:
 
 
 def _notice(character: str, near: str | None) -> str:
-    """Say what became of a character."""
+    """Notice about the replacement of a character."""
     if near:
         return f"{character} became {near}."
     if near is None:
-        return f"The model knows nothing near {character}; a space stands in its place."
+        return f"The model knows nothing near {character}; a space replaces it."
     name = unicodedata.name(character, f"U+{ord(character):04X}").lower()
     return f"The invisible character '{name}' was removed."

@@ -1,4 +1,4 @@
-"""A long script cut into segments that can each be said in one clip."""
+"""Division of a long script into segments that can each be spoken in one clip."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -14,18 +14,18 @@ _SHOWN = 40
 
 
 def plan_script(script: str, fits: Fits) -> tuple[str, ...]:
-    """Cut a script into segments.
+    """Divide a script into segments.
 
-    Each line is a segment of its own, cut further only if it does not fit: at the ends of sentences, within a
-    sentence at commas, within a clause between words, and in Chinese between characters. Pieces that fit together
-    stay together, in as few segments as possible and these as even as possible.
+    Each line is a segment, and is divided further only if it does not fit: at the ends of sentences, within a sentence
+    at commas, within a clause between words, and in Chinese between characters. The number of segments is as small as
+    possible, with lengths as even as possible.
 
     Args:
-        script: What is said, one segment a line, or any text. Lines without text are left out.
-        fits: Whether a text can be said in one segment; a part of what fits must fit too.
+        script: Speech text, one segment a line, or any text. Empty lines are skipped.
+        fits: Whether a text fits in one segment; every part of such a text must fit too.
 
     Returns:
-        What each segment says, in order. No character but white space between segments is lost.
+        Text of each segment, in order. Only white space between segments is lost.
 
     Raises:
         ValueError: If the script is empty, or a word does not fit.
@@ -37,7 +37,7 @@ def plan_script(script: str, fits: Fits) -> tuple[str, ...]:
 
 
 def _cut(text: str, fits: Fits, level: int = 0) -> list[str]:
-    """Cut a text into parts that fit, at the coarsest places that do."""
+    """Divide a text into parts that fit, at the coarsest level that does."""
     text = text.strip()
     if fits(text):
         return [text]
@@ -58,7 +58,7 @@ def _cut(text: str, fits: Fits, level: int = 0) -> list[str]:
 
 
 def _join(pieces: Iterable[str], fits: Fits) -> list[str]:
-    """Join neighbours as long as they fit."""
+    """Join neighbours greedily while they fit."""
     parts: list[str] = []
     for piece in pieces:
         if parts and fits((parts[-1] + piece).strip()):
@@ -69,7 +69,7 @@ def _join(pieces: Iterable[str], fits: Fits) -> list[str]:
 
 
 def _join_evenly(pieces: list[str], fits: Fits) -> list[str]:
-    """Join neighbours into as few parts as fit, the longest of them as short as possible."""
+    """Join neighbours into the fewest parts that fit, with the longest as short as possible."""
     parts = _join(pieces, fits)
     fewest = len(parts)
     low, high = 1, sum(map(len, pieces))

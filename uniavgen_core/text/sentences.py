@@ -1,4 +1,4 @@
-"""Where sentences end, in English and Chinese."""
+"""Division of English and Chinese text into sentences."""
 
 import re
 from collections.abc import Iterator
@@ -20,23 +20,23 @@ def is_chinese(text: str) -> bool:
 
 
 def split_sentences(text: str) -> list[str]:
-    """Split a text where its sentences and its lines end.
+    """Split a text at the ends of sentences and lines.
 
-    A point ends none within a number or address (3.5), after a title or an initial (Mr., J.), between an abbreviation
-    and a number (Jan. 5), or before a lower-case letter (at 5 a.m. sharp).
+    A full stop does not end a sentence within a number or address (3.5), after a title or an initial (Mr., J.), between
+    an abbreviation and a number (Jan. 5), or before a lower-case letter (at 5 a.m. sharp).
 
     Args:
         text: English, Chinese or both.
 
     Returns:
-        The sentences with the white space that follows them; joined they are the text again.
+        The sentences with the white space that follows them; joined, they are the text again.
     """
     cuts = [0, *_ends(text), len(text)]
     return [text[start:end] for start, end in pairwise(cuts) if start < end]
 
 
 def _ends(text: str) -> Iterator[int]:
-    """Places where a sentence has ended and the next begins."""
+    """Yield the index of the first character of every sentence after the first."""
     for match in _END.finditer(text):
         after = text[match.end() :]
         following = after.lstrip()
@@ -45,7 +45,7 @@ def _ends(text: str) -> Iterator[int]:
 
 
 def _is_end(before: str, sign: str, following: str, spaced: bool) -> bool:
-    """Whether a sentence ends at a sign, given the text up to and with it and what follows it."""
+    """Whether a sentence ends at a sign, given the text up to and including it and the text after it."""
     if sign == "\n" or _CHINESE_END.search(sign) or not following:
         return True
     if not spaced:  # "3.5" goes on; "Hello!你好" does not.

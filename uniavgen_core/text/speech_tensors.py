@@ -1,4 +1,4 @@
-"""The spoken texts of a batch as the network reads them: characters, how many count, and where they are expected.
+"""Speech texts of a batch as tensors: token ids, lengths and expected positions.
 
 Dimension key: N texts (clips, or audio tracks of all clips), L characters.
 """
@@ -24,9 +24,9 @@ class SpokenText:
 
     Attributes:
         text: The transcript; None for the null text.
-        start: When it begins in the clip, mel frames.
+        start: Start of the speech in the clip, mel frames.
         voice_text: Transcript of the reference voice; empty if there is none.
-        kept_text: Transcript of the sound that is kept before the text; empty if there is none.
+        kept_text: Transcript of the kept sound before the text; empty if there is none.
     """
 
     text: str | None
@@ -36,17 +36,17 @@ class SpokenText:
 
     @property
     def before(self) -> str:
-        """Texts of the reference voice and of the kept sound, a space after each."""
+        """Transcripts of the reference voice and of the kept sound, each followed by a space."""
         return join_reference(self.voice_text, join_reference(self.kept_text, ""))
 
     @property
     def ids(self) -> tuple[int, ...]:
-        """Vocabulary entries, those of ``before`` first, -1 for filler."""
+        """Token ids, those of ``before`` first; -1 is filler."""
         text = self.before + (self.text or "")
         return pad_speech_ids(cached_speech_ids(text)) if text else NULL_SPEECH
 
     def positions(self, config: TextConfig, voice_frames: int) -> tuple[float, ...]:
-        """Mel frame at which each of ``ids`` is expected: the reference voice's from the start, the clip's after it."""
+        """Expected mel frame of each of ``ids``; the clip's frames come after those of the reference voice."""
         voice = len(cached_speech_ids(join_reference(self.voice_text, ""))) if self.voice_text else 0
         before = len(cached_speech_ids(self.before)) if self.before else 0
         passages = [
@@ -58,14 +58,14 @@ class SpokenText:
 
 
 def speech_id_tensors(texts: Sequence[SpokenText], length: int = 0) -> tuple[Tensor, Tensor]:
-    """Vocabulary entries filled to one length.
+    """Token ids padded to one length.
 
     Args:
         texts: The texts.
-        length: Characters that every text is filled to at least.
+        length: Smallest padded length, characters.
 
     Returns:
-        The entries, (N, L), -1 for filler, and how many of them the network sees, (N,).
+        Token ids, (N, L), with -1 as filler, and the number of ids of each text that the network sees, (N,).
     """
     ids = [text.ids for text in texts]
     longest = max(length, *map(len, ids))
@@ -82,7 +82,7 @@ def speech_tensors(
         texts: The texts.
         config: The model's text settings.
         voice_frames: Mel frames of the reference voice before the clip, its silence included; 0 for none.
-        length: Characters that every text is filled to at least.
+        length: Smallest padded length, characters.
 
     Returns:
         ``speech_ids`` and ``speech_positions``, (N, L), and ``speech_lengths``, (N,).

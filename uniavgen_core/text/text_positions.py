@@ -1,7 +1,7 @@
-"""When the characters of a speech text are expected to sound: the rotary positions of the text's keys.
+"""Rotary positions of the speech text's keys: the expected mel frame of every character.
 
-The released network counts characters and learned to read them at any rate. A network for one speaking rate expects
-each character at a mel frame of its own, so a passage that begins later moves as a whole.
+The released network numbers the characters and learned to read them at any rate. A network for one speaking rate
+expects each character at a mel frame, so a passage that begins later moves as a whole.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from ..config import TextConfig
 
 @dataclass(frozen=True)
 class Passage:
-    """Characters that are spoken in one go.
+    """Characters that are spoken without a gap.
 
     Attributes:
-        characters: How many.
-        start: When their sound begins, mel frames from the start of the audio sequence, reference voice included.
+        characters: Number of characters.
+        start: Start of their sound, mel frames from the start of the audio sequence, reference voice included.
     """
 
     characters: int
@@ -28,10 +28,10 @@ def character_positions(passages: Sequence[Passage], config: TextConfig) -> tupl
 
     Args:
         passages: The parts of one speech text, in order.
-        config: Spacing of the characters; a scale of 1 counts them through, wherever passages begin.
+        config: Spacing of the characters; with a scale of 1 they are numbered consecutively, wherever passages begin.
 
     Returns:
-        One position a character, mel frames.
+        Position of each character, mel frames.
     """
     if config.position_scale == 1.0:
         total = sum(passage.characters for passage in passages)

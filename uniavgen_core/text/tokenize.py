@@ -1,6 +1,6 @@
-"""Speech text to token ids: English by its characters, Chinese by pinyin syllables with tones.
+"""Tokenizer of speech text: English as characters, Chinese as pinyin syllables with tones.
 
-Text is taken as it stands: nothing is normalised, stripped or lower-cased.
+The text is not normalised, stripped or lower-cased.
 Source: the rules of F5-TTS (arXiv:2410.06885) as the UniAVGen release applies them.
 """
 
@@ -24,9 +24,9 @@ def _is_chinese(character: str) -> bool:
 
 @lru_cache(maxsize=1)
 def chinese_reader() -> tuple[Callable[[str], Iterable[str]], Callable[[str], list[str]]]:
-    """How to cut Chinese into words, and how to read a word: pinyin, the tone's number last, with tone sandhi.
+    """Word segmentation and pinyin of Chinese, with tone sandhi and the tone's number last.
 
-    The word cutter is our own, so that dictionaries other code loads into jieba change nothing here.
+    The segmenter is a separate instance, so that dictionaries that other code loads into jieba do not affect it.
     """
     try:
         import jieba
@@ -37,7 +37,7 @@ def chinese_reader() -> tuple[Callable[[str], Iterable[str]], Callable[[str], li
 
 
 def _spell_segment(segment: str) -> Iterator[tuple[str, str]]:
-    """Yield (character, token) of one Chinese or mixed segment; a space goes before each syllable."""
+    """Yield (character, token) of one Chinese or mixed segment, with a space before each syllable."""
     _, read = chinese_reader()
     syllables = read(segment) if all(map(_is_chinese, segment)) else []
     if len(syllables) != len(segment):  # A mixed segment, or one that is not read character by character.
@@ -49,7 +49,7 @@ def _spell_segment(segment: str) -> Iterator[tuple[str, str]]:
 
 
 def _spell(text: str) -> Iterator[tuple[str, str]]:
-    """Yield (character of the text, its token) in order; spaces that only separate stand for themselves."""
+    """Yield (character of the text, its token) in order; inserted spaces stand for themselves."""
     if not any(map(_is_chinese, text)):
         yield from zip(text, text, strict=True)
         return
@@ -70,7 +70,7 @@ def tokenize(text: str) -> list[str]:
     """Split speech text into the units of the vocabulary.
 
     Args:
-        text: What is to be said. Text with any Chinese character follows the Chinese rules as a whole.
+        text: Speech text. With any Chinese character, the Chinese rules apply to all of it.
 
     Returns:
         Characters for English; for Chinese, syllables such as ``hao3`` with a space before each.
@@ -82,13 +82,13 @@ def tokenize(text: str) -> list[str]:
 
 
 def speech_ids(text: str) -> tuple[int, ...]:
-    """Turn speech text into vocabulary entries.
+    """Convert speech text to token ids.
 
     Args:
-        text: What is to be said; the empty text reads as one unknown unit, as the release has it.
+        text: Speech text; the empty text becomes one unknown token, as in the release.
 
     Returns:
-        One entry per token, not padded; unknown tokens are entry 0, the space.
+        Token ids, not padded; unknown tokens have id 0, the space.
 
     Raises:
         ImportError: If the text holds Chinese and jieba or pypinyin is not installed.
@@ -97,7 +97,7 @@ def speech_ids(text: str) -> tuple[int, ...]:
 
 
 def pad_speech_ids(ids: tuple[int, ...], minimum: int = MINIMUM_LENGTH) -> tuple[int, ...]:
-    """Append filler (-1) up to ``minimum`` entries; the network sees filler as keys. Longer ids stay as they are."""
+    """Pad token ids with filler (-1) to at least ``minimum``. The network sees filler as keys."""
     return tuple(ids) + (FILLER,) * (minimum - len(ids))
 
 
@@ -105,11 +105,11 @@ NULL_SPEECH = (UNKNOWN,) + (FILLER,) * (MINIMUM_LENGTH - 1)
 
 
 def join_reference(reference_text: str, text: str) -> str:
-    """Speech text when a reference voice goes before it: the reference's transcript, a space, the text.
+    """Prepend the transcript of a reference voice to a speech text, with a space between them.
 
     Args:
         reference_text: Transcript of the reference voice; empty if there is none.
-        text: What is to be said; empty for the null text.
+        text: Speech text; empty for the null text.
 
     Returns:
         The text to tokenize.
@@ -118,14 +118,13 @@ def join_reference(reference_text: str, text: str) -> str:
 
 
 def unknown_characters(text: str) -> list[str]:
-    """List what the network cannot read: it would take each of these for a space.
+    """List the characters that are not in the vocabulary, which the network reads as spaces.
 
     Args:
         text: Speech text.
 
     Returns:
-        Distinct characters whose token is not in the vocabulary, in order of appearance. White space is not
-        listed, because a space is what it means.
+        Distinct characters whose token is not in the vocabulary, in order of appearance, without white space.
 
     Raises:
         ImportError: If the text holds Chinese and jieba or pypinyin is not installed.

@@ -1,4 +1,4 @@
-"""The text a user writes, made into text the network can say."""
+"""Preparation of a user's transcript: text normalisation and replacement of unknown characters."""
 
 from dataclasses import dataclass
 
@@ -8,11 +8,11 @@ from .spelling import spell_numbers
 
 @dataclass(frozen=True)
 class PreparedText:
-    """A transcript the network can say.
+    """A transcript in the network's vocabulary.
 
     Attributes:
-        text: Speech text; the network knows every character of it.
-        notices: What was changed, a sentence each, for the user to read; none if nothing was.
+        text: Speech text; every character of it is in the vocabulary.
+        notices: A sentence for the user about each change.
     """
 
     text: str
@@ -20,14 +20,14 @@ class PreparedText:
 
 
 def prepare_transcript(text: str, spell_out: bool = True) -> PreparedText:
-    """Spell out what is not written as it is said, and replace what the network cannot read.
+    """Spell out numbers and abbreviations, and replace characters that are not in the vocabulary.
 
     Args:
-        text: What is to be said, in English or Chinese; lines stay lines.
-        spell_out: Write numbers, dates, units and abbreviations as words; if not, the network sees them as they are.
+        text: Speech text, in English or Chinese; line breaks are kept.
+        spell_out: Whether to write numbers, dates, units and abbreviations as words.
 
     Returns:
-        The transcript and what was changed.
+        The transcript and its changes.
 
     Raises:
         ImportError: If the text needs a package that is not installed: wetext for numbers, jieba and pypinyin for

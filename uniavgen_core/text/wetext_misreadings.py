@@ -1,6 +1,6 @@
-"""Common written forms that the package ``wetext`` misreads, each with its own words.
+"""Rules for common written forms that the package ``wetext`` misreads.
 
-A rule finds one form and says it by way of ``read``, which says a number that stands alone.
+A rule matches one form and spells it out with ``read``, which spells out a single number.
 """
 
 import re
@@ -33,7 +33,7 @@ def _say_price(match: re.Match[str], read: Read) -> str:
 
 
 def _say_ratio(match: re.Match[str], read: Read) -> str:
-    """24/7 and 50/50 are said one number after the other; 3/4 is a fraction."""
+    """Spell out 24/7 and 50/50 as two numbers; 3/4 is a fraction and stays."""
     if int(match[1]) < int(match[2]):
         return match[0]
     return f"{read(match[1])} {read(match[2])}"

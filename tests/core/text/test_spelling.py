@@ -180,7 +180,7 @@ def test_every_replacement_is_reported_once():
     assert notices == (
         '“ became ".',
         '” became ".',
-        "The model knows nothing near ☃; a space stands in its place.",
+        "The model knows nothing near ☃; a space replaces it.",
         "The invisible character 'zero width space' was removed.",
     )
 
