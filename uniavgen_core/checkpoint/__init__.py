@@ -1,1 +1,1 @@
-"""Weights in files."""
+"""Checkpoint files: reading, writing, conversion and quantization."""

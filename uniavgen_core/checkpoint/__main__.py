@@ -1,4 +1,4 @@
-"""Work on checkpoint files: join the release's shards, cut a branch out, describe, check and quantise them."""
+"""Command line for checkpoint files: merge shards, extract a branch, inspect, verify and quantise."""
 
 import argparse
 import json
@@ -20,7 +20,7 @@ NOTE = "PATH is a safetensors file, the folder with the release's shards, or one
 
 
 class Progress:
-    """Prints per cent on stderr: in place on a terminal, every tenth elsewhere."""
+    """Progress in per cent on stderr: in place on a terminal, every 10 % elsewhere."""
 
     def __init__(self) -> None:
         self._is_terminal = sys.stderr.isatty()
@@ -28,7 +28,7 @@ class Progress:
         self._last = -1
 
     def __call__(self, done: int, total: int) -> None:
-        """Show how far it is."""
+        """Print the progress if it changed."""
         percent = 100 * done // max(total, 1) // self._step * self._step
         if percent != self._last:
             self._last = percent
@@ -38,7 +38,7 @@ class Progress:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
+    """Parser of the command line."""
     root = argparse.ArgumentParser(prog="python -m uniavgen_core.checkpoint", description=__doc__, epilog=NOTE)
     commands = root.add_subparsers(dest="command", required=True)
     made = {}
@@ -56,13 +56,13 @@ def parser() -> argparse.ArgumentParser:
         made[name].add_argument(
             "target", type=Path, metavar="TARGET", help="file to write: .safetensors, for GGUF .gguf"
         )
-        made[name].add_argument("--replace", action="store_true", help="replace TARGET if it is there")
+        made[name].add_argument("--replace", action="store_true", help="overwrite TARGET if it exists")
     made["verify"].add_argument("--hashes", type=Path, help="text file to compare with, lines of: sha256 name")
     made["cut"].add_argument(
         "--branch",
         choices=[Contents.VIDEO.value, Contents.AUDIO.value],
         required=True,
-        help="which: the video branch gets Wan's names, by which ComfyUI's own loader takes it too",
+        help="branch to write; the video branch gets Wan's names, so that ComfyUI's own loader reads it too",
     )
     _add_choices(made["quantize"])
     return root
@@ -70,31 +70,31 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_choices(quantizer: argparse.ArgumentParser) -> None:
     quantizer.add_argument(
-        "--format", choices=[*FORMATS, *MIXES], default="float8_e4m3fn", help="scaled fp8, or one of GGUF's"
+        "--format", choices=[*FORMATS, *MIXES], default="float8_e4m3fn", help="scaled fp8 or a GGUF format"
     )
     quantizer.add_argument(
-        "--keep", action="append", default=[], metavar="PATTERN", help="keep these layers too, such as 'blocks.0.*'"
+        "--keep", action="append", default=[], metavar="PATTERN", help="also keep these layers, such as 'blocks.0.*'"
     )
     quantizer.add_argument(
         "--keep-only", action="append", metavar="PATTERN", help=f"keep these instead of {' '.join(KEPT)}"
     )
     quantizer.add_argument(
-        "--full-precision-matmul", action="store_true", help="save memory only: cards with fp8 units multiply in full"
+        "--full-precision-matmul", action="store_true", help="run matmuls in full precision even on cards with fp8"
     )
     quantizer.add_argument(
         "--measure",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="run one seeded pass of both files, on the CPU",
+        help="compare one seeded pass of both files, on the CPU",
     )
 
 
 def main(arguments: list[str]) -> int:
-    """Run a command; returns the exit status: 1 for a checkpoint with problems, 2 for one that cannot be read."""
+    """Run a command, and return the exit status: 1 for a checkpoint with problems, 2 for one that cannot be read."""
     options = parser().parse_args(arguments)
     try:
         report = COMMANDS[options.command](options)
-    except (ImportError, ValueError, OSError) as error:  # what is wrong with a file or a target, in whole sentences
+    except (ImportError, ValueError, OSError) as error:  # Their messages are sentences for the user.
         sys.stderr.write(f"{error}\n")
         report = {"error": str(error)}
     else:
@@ -105,7 +105,7 @@ def main(arguments: list[str]) -> int:
 
 
 def table(report: dict[str, Any]) -> str:
-    """Lay a report out for reading; of many layers the worst."""
+    """Format a report as text; only the layers with the largest errors are listed."""
     lines = []
     for name, value in report.items():
         if name == "layers":
@@ -160,7 +160,7 @@ def _quantize(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _hashes(path: Path | None) -> dict[str, str]:
-    """File name to sha256, of lines as ``sha256sum`` writes them."""
+    """File name to sha256, from a file in the format of ``sha256sum``."""
     if path is None:
         return {}
     lines = [line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]

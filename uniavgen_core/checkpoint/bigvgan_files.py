@@ -1,9 +1,9 @@
-"""Loads the release's vocoder folder, ``code2wav_bigvgan_model``, into the network that ``transformers`` has for it.
+"""Loading of the release's vocoder folder, ``code2wav_bigvgan_model``, into the network of ``transformers``.
 
-What is unexpected in the folder and harms nothing is told, as the release's own loader takes it too.
+Unexpected but harmless content is reported and accepted, as by the release's own loader.
 
-The weights are put into the network here and not by ``from_pretrained``, which fills in random numbers for tensors that
-are missing and only warns, takes another dtype from release to release, and knows how to download.
+``from_pretrained`` is not used: it initialises missing tensors randomly with only a warning, its dtype depends on the
+version, and it may download.
 """
 
 import json
@@ -24,30 +24,30 @@ VOCODER_FOLDER = "code2wav_bigvgan_model"
 CONFIG_FILE, WEIGHTS_FILE, PICKLED_WEIGHTS = "config.json", "model.safetensors", "pytorch_model.bin"
 MODEL_TYPE = "qwen2_5_omni_bigvgan"
 OnNotice = Callable[[str], None]
-"""Told a whole sentence for the user."""
+"""Callback for a notice to the user, a whole sentence."""
 
 
 class VocoderError(CheckpointError):
-    """A vocoder folder is damaged, or holds something else."""
+    """A vocoder folder is damaged, or holds another model."""
 
 
 def ignore(notice: str) -> None:
-    """Tell nobody."""
+    """Discard a notice."""
     del notice
 
 
 def load_bigvgan(folder: Path | str, on_notice: OnNotice = ignore) -> nn.Module:
-    """Load a vocoder from a folder that ``save_pretrained`` wrote; nothing is ever downloaded.
+    """Load a vocoder from a folder in the format of ``save_pretrained``, without any download.
 
     Args:
-        folder: Holds config.json, and model.safetensors, its shards, or pytorch_model.bin.
-        on_notice: Told what of the folder is unexpected and harms nothing.
+        folder: Folder with config.json, and model.safetensors, its shards, or pytorch_model.bin.
+        on_notice: Called with notices about unexpected but harmless content.
 
     Returns:
         A ``Qwen2_5OmniToken2WavBigVGANModel`` in float32, without gradients, on the CPU.
 
     Raises:
-        VocoderError: Saying what is missing or wrong in the folder.
+        VocoderError: If something is missing or wrong in the folder; the message names it.
         ImportError: If the installed ``transformers`` is too old to have the network.
     """
     folder = Path(folder)
@@ -68,12 +68,12 @@ def load_bigvgan(folder: Path | str, on_notice: OnNotice = ignore) -> nn.Module:
 
 
 def check_frame(folder: Path, mel_bins: int, hop_length: int) -> None:
-    """Compare what a folder's vocoder takes and makes with UniAVGen's mel.
+    """Check that a vocoder fits UniAVGen's mel spectrogram.
 
     Args:
-        folder: The vocoder's, to be named.
-        mel_bins: Bins of a mel frame that it takes.
-        hop_length: Samples that it makes of a mel frame.
+        folder: The vocoder's folder, for the message.
+        mel_bins: Mel bins of the vocoder's input.
+        hop_length: Samples that it generates for each mel frame.
 
     Raises:
         VocoderError: If they are not 80 and 240.
@@ -86,13 +86,13 @@ def check_frame(folder: Path, mel_bins: int, hop_length: int) -> None:
 
 
 def fill(network: nn.Module, tensors: dict[str, Tensor], folder: Path, on_notice: OnNotice = ignore) -> None:
-    """Put a folder's weights into its network, which is left in float32, without gradients, ready to vocode.
+    """Load weights into a vocoder in float32, and set it to evaluation without gradients.
 
     Args:
-        network: Takes the weights. Its buffers are constants that it computes itself, so they need not be stored.
-        tensors: By the network's names.
-        folder: Where they come from, to be named.
-        on_notice: Told of tensors that the network does not have.
+        network: The vocoder. It computes its own buffers, so they need not be stored.
+        tensors: Weights in the network's names.
+        folder: Their folder, for messages.
+        on_notice: Called with notices about tensors that the network does not have.
 
     Raises:
         VocoderError: If weights are missing or misshapen, or hold values that are not finite.
@@ -115,7 +115,7 @@ def fill(network: nn.Module, tensors: dict[str, Tensor], folder: Path, on_notice
 
 
 def config_of(folder: Path, name: str) -> Path:
-    """The file of a vocoder folder that describes the network.
+    """Path of the configuration file in a vocoder folder.
 
     Raises:
         VocoderError: If the folder or the file is not there.
@@ -128,13 +128,13 @@ def config_of(folder: Path, name: str) -> Path:
 
 
 def _build(folder: Path, values: dict) -> nn.Module:
-    """The network that the values of a folder's config.json describe, with weights that mean nothing."""
+    """Build the network that config.json describes, with random weights."""
     network_class = _network_class()
     try:
         config = network_class.config_class.from_dict({**values, "model_type": MODEL_TYPE})
-        with torch.random.fork_rng(devices=[]):  # its initial weights would use up the process's random numbers
+        with torch.random.fork_rng(devices=[]):  # The initialisation must not advance the global generator.
             network = network_class(config)
-    except Exception as error:  # what is raised differs from one release of transformers to the next
+    except Exception as error:  # The type of the error depends on the version of transformers.
         raise VocoderError(f"{folder / CONFIG_FILE} describes no vocoder that can be built ({error}).") from error
     check_frame(folder, config.mel_dim, prod(config.upsample_rates))
     return network
@@ -165,7 +165,7 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def _network_class() -> type[nn.Module]:
-    """The network's class; imported late, because that takes seconds."""
+    """Import the network's class; lazily, because importing ``transformers`` takes seconds."""
     import transformers
 
     try:

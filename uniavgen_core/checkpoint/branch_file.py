@@ -1,4 +1,4 @@
-"""Cuts one branch out of a checkpoint of the joint network, into a file that loads alone."""
+"""Extraction of one branch of a joint checkpoint to a file that loads on its own."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,30 +23,31 @@ AUDIO_PARTS = frozenset(
         "head_audio",
     )
 )
-"""First parts of the audio branch's names, which are the same alone and in the joint network."""
+"""First components of the audio branch's tensor names, which are the same on its own and in the joint network."""
 Named = TypeVar("Named")
 
 
 def cut(
     source: Path, target: Path, branch: Contents, replace_target: bool = False, on_bytes: OnBytes = silent
 ) -> dict[str, Any]:
-    """Write a branch's tensors, bit for bit, to one file; the video branch in Wan's names.
+    """Write the tensors of a branch, bit for bit, to one file; the video branch in Wan's names.
 
-    The file's metadata says the sizes, and by being there that the branch knows a reference image, as Wan does not.
+    The file's metadata holds the configuration. Its presence marks a branch that was trained with a reference image,
+    unlike Wan.
 
     Args:
         source: A folder of shards, one of its shards, or a file, plain or quantised.
         target: The file to write.
         branch: The video or the audio branch.
-        replace_target: Replace ``target`` if it is there.
-        on_bytes: Told of progress.
+        replace_target: Overwrite ``target`` if it exists.
+        on_bytes: Progress callback.
 
     Returns:
-        The ``target``, which ``branch`` it is, ``tensors`` and ``bytes`` written.
+        ``target``, ``branch``, and the number of ``tensors`` and ``bytes`` written.
 
     Raises:
-        CheckpointError: If a shard is missing or damaged, the network is not whole, or the target is taken.
-        NotUniAVGenError: If the tensors are another network's, or a branch's already.
+        CheckpointError: If a shard is missing or damaged, the network is incomplete, or the target exists.
+        NotUniAVGenError: If the tensors belong to another network, or to a single branch.
     """
     files = WeightFiles(source)
     check_target(target, files.files, replace_target)
@@ -67,7 +68,7 @@ def cut(
 
 
 def branch_names(joint: Mapping[str, Named], branch: Contents) -> dict[str, Named]:
-    """Pick a branch from what is named as in the joint network, and give it the names it has alone."""
+    """Select the tensors of a branch by their joint names, and rename them to the branch's own names."""
     if branch is Contents.VIDEO:
         return wan_names(joint)
     return {name: value for name, value in joint.items() if name.split(".")[0] in AUDIO_PARTS}

@@ -1,4 +1,4 @@
-"""What a checkpoint holds and its sizes: from names and shapes, and where those do not tell, from metadata."""
+"""Contents and configuration of a checkpoint, from tensor names and shapes and, where needed, metadata."""
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -10,23 +10,23 @@ from ..config import RELEASED, BranchConfig, ModelConfig, TextConfig, from_dict,
 
 METADATA_KEY = "uniavgen_config"
 KNOWN_TEXT_KEY = "uniavgen_known_text"
-"""Key of the texts a model knows: JSON of ``words`` and ``longest_voice_text``, or ``{}`` for any text."""
+"""Metadata key of a model's known texts: JSON of ``words`` and ``longest_voice_text``, or ``{}`` for any text."""
 PREVIEW_KEY = "uniavgen_preview"
-"""Colours of previews, JSON of ``factors`` and ``bias``: linear in the latent, in [-1, 1]."""
+"""Metadata key of preview colours: JSON of ``factors`` and ``bias``, linear in the latent, in [-1, 1]."""
 RELEASED_HEAD_DIM = 128
 
 
 class Contents(Enum):
-    """What of the network a checkpoint holds."""
+    """Part of the network in a checkpoint: the joint network or one branch."""
 
     JOINT = "joint"
     VIDEO = "video"
-    """The video branch alone, in Wan's names: Wan2.2-TI2V-5B."""
+    """The video branch on its own, in the names of Wan2.2-TI2V-5B."""
     AUDIO = "audio"
-    """The audio branch alone."""
+    """The audio branch on its own."""
 
 
-TELLING_NAMES = {
+KEY_TENSORS = {
     Contents.JOINT: (
         "patch_embedding.weight",
         "audio_embedding.0.weight",
@@ -52,16 +52,16 @@ TELLING_NAMES = {
         "audio_blocks.0.ffn.0.weight",
     ),
 }
-"""Tensors that tell the network's sizes, and by which it is known."""
-OF_THE_OTHER_BRANCH = {Contents.VIDEO: "audio_blocks.", Contents.AUDIO: "blocks."}
-"""Starts of names by which a file is not one branch alone."""
-STRANGERS = {
+"""Tensors that identify the network and give its sizes."""
+PREFIX_OF_OTHER_BRANCH = {Contents.VIDEO: "audio_blocks.", Contents.AUDIO: "blocks."}
+"""Prefix of tensor names that a file of one branch cannot have."""
+OTHER_MODELS = {
     "condition_embedder": "it has the names of diffusers; choose the original files, or ComfyUI's single file",
     "audio_blocks": "it is a whole UniAVGen checkpoint; load it as one",
     "img_emb": "it is one of Wan's models for images to video, with layers the branch does not have",
     "vace_blocks": "it is one of Wan's VACE models, with layers the branch does not have",
 }
-"""First parts of names that tell which other file this is."""
+"""First components of tensor names that identify another model."""
 
 Shapes = Mapping[str, Sequence[int]]
 
@@ -72,12 +72,12 @@ class NotUniAVGenError(ValueError):
 
 @dataclass(frozen=True)
 class Network:
-    """A network, or a branch of it, as a checkpoint holds it.
+    """The network, or a branch of it, in a checkpoint.
 
     Attributes:
-        contents: What of the network there is.
-        config: Its sizes. Those of a branch that is not there are the release's unless metadata says others; nothing
-            reads them.
+        contents: The joint network or one branch.
+        config: Its configuration. The sizes of an absent branch are unused; they are the release's unless metadata
+            overrides them.
     """
 
     contents: Contents
@@ -85,25 +85,25 @@ class Network:
 
 
 def contents_of(names: Collection[str]) -> Contents | None:
-    """What a checkpoint with tensors of these names holds; None for another network."""
-    for contents, telling in TELLING_NAMES.items():
-        other = OF_THE_OTHER_BRANCH.get(contents)
-        if all(name in names for name in telling) and not (other and any(name.startswith(other) for name in names)):
+    """Contents of a checkpoint with these tensor names; None for another network."""
+    for contents, required in KEY_TENSORS.items():
+        other = PREFIX_OF_OTHER_BRANCH.get(contents)
+        if all(name in names for name in required) and not (other and any(name.startswith(other) for name in names)):
             return contents
     return None
 
 
 def network_of(shapes: Shapes, metadata: Mapping[str, str] | None = None) -> Network:
-    """Work out what a checkpoint holds, and its configuration.
+    """Determine the contents and configuration of a checkpoint.
 
     Args:
         shapes: Tensor name to shape: the joint network or the audio branch in the release's names, or the video branch
             in Wan's.
-        metadata: The file's metadata; its ``uniavgen_config`` entry, JSON of a ``ModelConfig`` in part or whole, says
-            what shapes cannot (heads, caption length, variant). Without it those are as released.
+        metadata: The file's metadata. Its ``uniavgen_config`` entry, JSON of a full or partial ``ModelConfig``, gives
+            the fields that shapes do not (heads, caption length, variant). Without it they are the release's.
 
     Raises:
-        NotUniAVGenError: If the tensors are neither a UniAVGen network's nor a branch's.
+        NotUniAVGenError: If the tensors belong neither to a UniAVGen network nor to a branch.
         ValueError: If the metadata is not a configuration, or names unknown fields.
     """
     contents = contents_of(shapes)
@@ -112,7 +112,7 @@ def network_of(shapes: Shapes, metadata: Mapping[str, str] | None = None) -> Net
             f"{_absent(shapes)} Choose the UniAVGen joint model, Wan2.2-TI2V-5B as its video branch alone, or its "
             f"audio branch alone.{hint_of(name for name in shapes if not name.startswith('audio_'))}"
         )
-    said = _said(metadata or {})
+    overrides = _overrides(metadata or {})
     audio = "audio_" if contents is Contents.AUDIO else ""
     time = "time_embedding_audio" if contents is Contents.AUDIO else "time_embedding"
     sizes = {
@@ -121,19 +121,19 @@ def network_of(shapes: Shapes, metadata: Mapping[str, str] | None = None) -> Net
         "time_dim": shapes[f"{time}.0.weight"][1],
     }
     if contents is not Contents.AUDIO:
-        sizes |= _video_sizes(shapes, said)
+        sizes |= _video_sizes(shapes, overrides)
     if contents is not Contents.VIDEO:
-        sizes |= _audio_sizes(shapes, said)
+        sizes |= _audio_sizes(shapes, overrides)
     if contents is not Contents.JOINT:
-        said = said | {"num_interactions": 0}
-    return Network(contents, from_dict(ModelConfig, said, replace(RELEASED, **sizes)))
+        overrides = overrides | {"num_interactions": 0}
+    return Network(contents, from_dict(ModelConfig, overrides, replace(RELEASED, **sizes)))
 
 
 def config_from_shapes(shapes: Shapes, metadata: Mapping[str, str] | None = None) -> ModelConfig:
-    """Work out the configuration of a checkpoint of the joint network; see ``network_of``.
+    """Determine the configuration of a joint checkpoint; see ``network_of``.
 
     Raises:
-        NotUniAVGenError: If the tensors are not a joint UniAVGen network's.
+        NotUniAVGenError: If the tensors do not belong to a joint UniAVGen network.
         ValueError: If the metadata is not a configuration, or names unknown fields.
     """
     if contents_of(shapes) is not Contents.JOINT:
@@ -145,30 +145,30 @@ def config_from_shapes(shapes: Shapes, metadata: Mapping[str, str] | None = None
 
 
 def hint_of(names: Iterable[str]) -> str:
-    """A sentence, with a space before it, on which other file has tensors of these names; empty if none is known."""
+    """Sentence, after a space, that names the other model with these tensor names; empty if none is known."""
     firsts = {name.split(".")[0] for name in names}
-    hints = [text for first, text in STRANGERS.items() if first in firsts]
+    hints = [text for first, text in OTHER_MODELS.items() if first in firsts]
     return f" This is not the Wan2.2-TI2V-5B file: {hints[0]}." if hints else ""
 
 
 def metadata_of(config: ModelConfig) -> dict[str, str]:
-    """Metadata that lets ``config_from_shapes`` give ``config`` back."""
+    """Metadata from which ``config_from_shapes`` restores ``config``."""
     return {METADATA_KEY: json.dumps(to_dict(config))}
 
 
-def _said(metadata: Mapping[str, str]) -> dict:
+def _overrides(metadata: Mapping[str, str]) -> dict:
     text = metadata.get(METADATA_KEY, "{}")
     try:
-        said = json.loads(text)
+        overrides = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"The file's metadata entry {METADATA_KEY} is not JSON: {error}.") from error
-    if not isinstance(said, dict):
+    if not isinstance(overrides, dict):
         raise ValueError(f"The file's metadata entry {METADATA_KEY} is not a JSON object.")
-    return said
+    return overrides
 
 
-def _branch(dim: int, ffn_dim: int, said: Mapping) -> BranchConfig:
-    return BranchConfig(dim, ffn_dim, said.get("num_heads", max(1, dim // RELEASED_HEAD_DIM)))
+def _branch(dim: int, ffn_dim: int, overrides: Mapping) -> BranchConfig:
+    return BranchConfig(dim, ffn_dim, overrides.get("num_heads", max(1, dim // RELEASED_HEAD_DIM)))
 
 
 def _count(shapes: Shapes, prefix: str) -> int:
@@ -176,20 +176,20 @@ def _count(shapes: Shapes, prefix: str) -> int:
     return 1 + max((int(number) for number in numbers if number.isdecimal()), default=-1)
 
 
-def _video_sizes(shapes: Shapes, said: Mapping) -> dict[str, Any]:
+def _video_sizes(shapes: Shapes, overrides: Mapping) -> dict[str, Any]:
     patches = shapes["patch_embedding.weight"]
     return {
-        "video": _branch(patches[0], shapes["blocks.0.ffn.0.weight"][0], said.get("video", {})),
+        "video": _branch(patches[0], shapes["blocks.0.ffn.0.weight"][0], overrides.get("video", {})),
         "num_interactions": _count(shapes, "a2v_blocks."),
         "patch_size": patches[-1],
         "latent_channels": patches[1],
     }
 
 
-def _audio_sizes(shapes: Shapes, said: Mapping) -> dict[str, Any]:
+def _audio_sizes(shapes: Shapes, overrides: Mapping) -> dict[str, Any]:
     frames = shapes["audio_embedding.0.weight"]
     return {
-        "audio": _branch(frames[0], shapes["audio_blocks.0.ffn.0.weight"][0], said.get("audio", {})),
+        "audio": _branch(frames[0], shapes["audio_blocks.0.ffn.0.weight"][0], overrides.get("audio", {})),
         "mel_bins": frames[1],
     }
 
@@ -207,8 +207,8 @@ def _text_sizes(shapes: Shapes, contents: Contents) -> TextConfig:
 
 
 def _absent(shapes: Shapes) -> str:
-    """A sentence on what the joint network has and a file of these tensors has not."""
-    absent = [name for name in TELLING_NAMES[Contents.JOINT] if name not in shapes]
+    """Sentence that names a tensor of the joint network that is not in the file."""
+    absent = [name for name in KEY_TENSORS[Contents.JOINT] if name not in shapes]
     return (
         f"This is not a UniAVGen checkpoint: it has no tensor named {absent[0]} "
         f"({len(shapes)} tensors, such as {', '.join(sorted(shapes)[:2]) or 'none'})."

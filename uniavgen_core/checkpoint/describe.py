@@ -1,4 +1,4 @@
-"""What a checkpoint is, and whether it is whole."""
+"""Inspection and verification of checkpoints."""
 
 import hashlib
 from collections import defaultdict
@@ -28,20 +28,20 @@ def inspect(path: Path) -> dict[str, Any]:
 
     Returns:
         ``contents`` (joint, or the branch), ``kind``, ``files``, ``bytes``, ``tensors``, ``parameters``, ``groups``
-        (first part of the names to parameters), ``dtypes`` (dtype or block format to parameters),
+        (first component of the names to parameters), ``dtypes`` (dtype or block format to parameters),
         ``quantised_layers`` and ``geometry``.
 
     Raises:
         CheckpointError: If a file is missing or damaged.
         ImportError: If it is GGUF and the package ``gguf`` is not installed.
-        NotUniAVGenError: If it is another network's.
+        NotUniAVGenError: If it belongs to another network.
     """
     files = _opened(path)
     formats = {name: kind.name for name, kind in files.kinds.items()} if isinstance(files, GgufFile) else {}
     network = network_of(files.shapes, files.metadata)
     groups: dict[str, int] = defaultdict(int)
     dtypes: dict[str, int] = defaultdict(int)
-    whole = expected_shapes(network)  # of a packed weight the file's shape does not tell
+    whole = expected_shapes(network)  # The file's shape of a packed weight is that of its bytes.
     for name, entry in files.entries.items():
         if not is_quantisation(name):
             count = torch.Size(whole.get(name, entry.shape)).numel()
@@ -64,16 +64,16 @@ def inspect(path: Path) -> dict[str, Any]:
 
 
 def verify(path: Path, hashes: Mapping[str, str] | None = None, on_bytes: OnBytes = silent) -> dict[str, Any]:
-    """Read every byte of a checkpoint.
+    """Verify every byte of a checkpoint.
 
     Args:
         path: A safetensors or GGUF file, or a folder of shards.
-        hashes: File name to the sha256 it should have, hexadecimal; names of other files are ignored.
-        on_bytes: Told of progress, first of hashing, then of reading numbers.
+        hashes: File name to the expected sha256, hexadecimal; names of other files are ignored.
+        on_bytes: Progress callback, first of hashing, then of reading the tensors.
 
     Returns:
-        ``files`` (name, bytes, sha256), ``tensors``, ``problems``: whole sentences, none for a good checkpoint, and
-        ``notices``: the same of what is unexpected and harms nothing.
+        ``files`` (name, bytes, sha256), ``tensors``, ``problems`` (whole sentences, none for a good checkpoint) and
+        ``notices`` (sentences about unexpected but harmless content).
 
     Raises:
         ImportError: If it is GGUF and the package ``gguf`` is not installed.
@@ -89,7 +89,7 @@ def verify(path: Path, hashes: Mapping[str, str] | None = None, on_bytes: OnByte
         fit = check_whole(files.shapes, network_of(files.shapes, files.metadata))
         report["notices"] += fit.notices(path.name)
         problems += _lone_scales(files) if isinstance(files, WeightFiles) else []
-    except ValueError as error:  # damaged, of another network, or with metadata that says something unknown
+    except ValueError as error:  # The file is damaged, of another network, or has unknown metadata.
         problems.append(str(error))
         return report
     problems += _not_finite(files, fit.unused, on_bytes)
@@ -123,7 +123,7 @@ def _wrong_hashes(files: list[dict[str, Any]], hashes: Mapping[str, str]) -> lis
 
 
 def _lone_scales(files: WeightFiles) -> list[str]:
-    """Quantised layers without what ComfyUI needs to read them."""
+    """Problems of quantised layers without the scale that ComfyUI needs."""
     scales = (".weight_scale", ".scale_weight")
     return [
         f"The quantised layer {layer} has no scale."

@@ -1,6 +1,6 @@
 """GGUF files: tensors in block formats, read and written one at a time through the ``gguf`` package.
 
-Shapes of more than four axes lie beside the tensors, under the key that ComfyUI's GGUF nodes use too.
+Shapes of more than four axes are stored as metadata, under the key that ComfyUI's GGUF nodes use too.
 """
 
 import json
@@ -20,7 +20,7 @@ from .write_safetensors import OnBytes, silent
 SUFFIX = ".gguf"
 ARCHITECTURE = "uniavgen"
 METADATA_KEY = "uniavgen.metadata"
-"""The metadata that a safetensors file would have, as JSON."""
+"""Key of the metadata that a safetensors file would have, as JSON."""
 SHAPE_KEY = "comfy.gguf.orig_shape."
 MOST_AXES = 4
 PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
@@ -30,18 +30,18 @@ class GgufFile:
     """A GGUF file, memory-mapped.
 
     Attributes:
-        files: The file, alone.
-        entries: Tensor name, without the prefix of merged checkpoints, to where it lies; a packed one is uint8 there.
-        shapes: Tensor name to the shape it has in the network.
-        kinds: Tensor name to block format; only packed ones.
-        metadata: As of a safetensors file.
+        files: The file, as a list of one.
+        entries: Tensor name, without the prefix of merged checkpoints, to its entry; packed tensors have dtype uint8.
+        shapes: Tensor name to its shape in the network.
+        kinds: Tensor name to block format; only packed tensors.
+        metadata: Metadata as in a safetensors file.
     """
 
     def __init__(self, path: Path) -> None:
         """Read the header.
 
         Raises:
-            CheckpointError: If the file is not there, cut short, no GGUF, or has a block format that is not known.
+            CheckpointError: If the file does not exist, is truncated, is not GGUF, or has an unknown block format.
             ImportError: If the package ``gguf`` is not installed.
         """
         gguf = load_gguf()
@@ -63,14 +63,14 @@ class GgufFile:
         }
 
     def stored(self, name: str) -> Tensor:
-        """A tensor as it lies in the file: a plain one in its shape, of a packed one the bytes, (rows, bytes)."""
+        """Tensor as stored: a plain one in its shape, a packed one as bytes, (rows, bytes)."""
         data, dtype = torch.from_numpy(self._tensors[name].data), self.entries[name].dtype
         if name in self.kinds:
             return data.view(data.shape[0], -1)
         return data.view(dtype).view(self.shapes[name])
 
     def tensor(self, name: str) -> Tensor:
-        """A tensor in its shape; a packed one is unpacked to float32."""
+        """Tensor in its shape; a packed one is unpacked to float32."""
         stored = self.stored(name)
         return unpack(stored, self.kinds[name]).view(self.shapes[name]) if name in self.kinds else stored
 
@@ -87,15 +87,14 @@ def write_gguf(
     metadata: Mapping[str, str],
     on_bytes: OnBytes = silent,
 ) -> None:
-    """Write a GGUF file; it appears under its name when it is whole.
+    """Write a GGUF file; it is renamed to ``path`` when it is complete.
 
     Args:
         path: The file to write.
-        tensors: Names and tensors, of packed ones the bytes, in the layout's order; each is asked for when the one
-            before is written.
-        layout: Tensor name to its shape in the network and GGUF's name of its type.
-        metadata: As of a safetensors file.
-        on_bytes: Told of progress.
+        tensors: Names and tensors in the layout's order, packed ones as bytes. They are consumed one at a time.
+        layout: Tensor name to its shape in the network and the GGUF name of its type.
+        metadata: Metadata as in a safetensors file.
+        on_bytes: Progress callback.
     """
     gguf = load_gguf()
     partial = path.with_name(path.name + ".partial")
@@ -120,7 +119,7 @@ def write_gguf(
 
 
 def load_gguf() -> ModuleType:
-    """The package that reads and writes GGUF.
+    """Import the package that reads and writes GGUF.
 
     Raises:
         ImportError: If it is not installed.
@@ -133,7 +132,7 @@ def load_gguf() -> ModuleType:
 
 
 def _declare(gguf: ModuleType, writer: Any, name: str, shape: tuple[int, ...], kind: str) -> int:
-    """Announce a tensor to the writer; returns its bytes."""
+    """Declare a tensor to the writer, and return its size in bytes."""
     if len(shape) > MOST_AXES:
         writer.add_array(SHAPE_KEY + name, list(shape))
         shape = (shape[0], int(np.prod(shape[1:])))
@@ -156,14 +155,14 @@ def _kind(tensor: Any, path: Path) -> BlockKind:
 
 
 def _shape(reader: Any, tensor: Any) -> tuple[int, ...]:
-    said = reader.get_field(SHAPE_KEY + tensor.name)
-    return tuple(int(n) for n in (reversed(tensor.shape) if said is None else said.contents()))
+    field = reader.get_field(SHAPE_KEY + tensor.name)
+    return tuple(int(n) for n in (reversed(tensor.shape) if field is None else field.contents()))
 
 
 def _metadata(reader: Any, path: Path) -> dict[str, str]:
     field = reader.get_field(METADATA_KEY)
     try:
-        said = json.loads(field.contents()) if field else {}
+        metadata = json.loads(field.contents()) if field else {}
     except json.JSONDecodeError as error:
         raise CheckpointError(f"{path.name}: its entry {METADATA_KEY} is not JSON ({error}).") from error
-    return {str(name): str(value) for name, value in said.items()}
+    return {str(name): str(value) for name, value in metadata.items()}

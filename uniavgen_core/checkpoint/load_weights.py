@@ -1,6 +1,6 @@
-"""Weights from and to safetensors files, or folders of them.
+"""Loading and saving of weights in safetensors files or folders of shards.
 
-What the network needs must be there. What it does not need is left out and named.
+All tensors that the network needs must be present. Other tensors are ignored and reported.
 """
 
 import logging
@@ -21,7 +21,7 @@ from .weight_files import CheckpointError, WeightFiles
 from .weight_fit import Fit, check_fit, misfit
 
 OPTIONAL = frozenset(("audio_padding",))
-"""Tensors that only pad batches of sounds of different lengths in the release; no pass of one sound reads them."""
+"""Tensors that only pad batches of audio of different lengths in the release, and are unused for a single clip."""
 QUANTISATION_SUFFIXES = (
     ".comfy_quant",
     ".weight_scale",
@@ -33,36 +33,36 @@ QUANTISATION_SUFFIXES = (
 )
 OLD_QUANTISATION_MARK = "scaled_fp8"
 MODELS = {Contents.JOINT: JointModel, Contents.VIDEO: VideoModel, Contents.AUDIO: AudioModel}
-"""The network of each contents, with the names that its files have."""
+"""Model class for each contents, with the tensor names of its files."""
 AnyModel = JointModel | VideoModel | AudioModel
 
 
 def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Map all tensors of a checkpoint into memory, and read its metadata.
+    """Memory-map all tensors of a checkpoint, and read its metadata.
 
     Args:
         path: A safetensors file, or a folder of shards.
 
     Raises:
-        CheckpointError: If a file is not there, empty, cut short, or not safetensors.
+        CheckpointError: If a file does not exist, is empty or truncated, or is not safetensors.
     """
     files = WeightFiles(path)
     return dict(files.tensors()), files.metadata
 
 
 def check_whole(shapes: Shapes, network: Network) -> Fit:
-    """Compare a file's tensors, plain or quantised as ComfyUI does it, with the network's.
+    """Compare a file's tensors, plain or quantised in ComfyUI's format, with the network's.
 
     Args:
         shapes: Tensor name to shape, of the file.
-        network: What the file holds.
+        network: Contents of the file.
 
     Returns:
-        What of the file the network has no place for, and what it can do without.
+        The unused tensors, and the absent optional ones.
 
     Raises:
-        CheckpointError: Naming what is missing or misshapen (a quantised weight may be packed), or the extra layers by
-            which the video branch is of another of Wan's models.
+        CheckpointError: If tensors are missing or have the wrong shape (a quantised weight may be packed), or if extra
+            layers show that the video branch is another of Wan's models.
     """
     hint = hint_of(shapes) if network.contents is Contents.VIDEO else ""
     try:
@@ -75,7 +75,7 @@ def check_whole(shapes: Shapes, network: Network) -> Fit:
 
 
 def check_quantised(shapes: Shapes, expected: Shapes, optional: Iterable[str] = ()) -> Fit:
-    """Compare tensors, plain or quantised as ComfyUI does it, with a network's; see ``check_fit``."""
+    """Compare tensors, plain or quantised in ComfyUI's format, with a network's; see ``check_fit``."""
     plain = {name: shape for name, shape in shapes.items() if not is_quantisation(name)}
     packed = {f"{layer}.weight": plain.get(f"{layer}.weight") for layer in quantised_layers(shapes)}
     fit = check_fit(plain, {name: packed.get(name) or shape for name, shape in expected.items()}, optional)
@@ -89,18 +89,18 @@ def check_quantised(shapes: Shapes, expected: Shapes, optional: Iterable[str] = 
 
 
 def is_quantisation(name: str) -> bool:
-    """Whether a tensor belongs to the quantisation and not to the network."""
+    """Whether a tensor belongs to the quantization format and not to the network."""
     return name.endswith(QUANTISATION_SUFFIXES) or name == OLD_QUANTISATION_MARK
 
 
 def quantised_layers(names: Iterable[str]) -> set[str]:
-    """Layers whose weight is quantised as ComfyUI does it."""
+    """Layers whose weight is quantised in ComfyUI's format."""
     marks = (".comfy_quant", ".scale_weight")
     return {name.rpartition(".")[0] for name in names if name.endswith(marks)}
 
 
 def expected_shapes(network: Network) -> dict[str, tuple[int, ...]]:
-    """Tensor name to shape of a network or a branch of it, in its files' names."""
+    """Tensor name to shape of a network or a branch of it, in the names of its files."""
     return {name: tuple(tensor.shape) for name, tensor in without_memory(network).state_dict().items()}
 
 
@@ -111,29 +111,29 @@ def without_memory(network: Network, backend: Backend = TORCH) -> AnyModel:
 
 
 def load_model(path: Path | str, backend: Backend = TORCH, dtype: torch.dtype | None = None) -> JointModel:
-    """Build the joint model a file holds and load its weights.
+    """Build the joint model of a checkpoint and load its weights.
 
     Args:
         path: A safetensors file in the release's names, or a folder of its shards.
-        backend: Where layers come from.
+        backend: Layers and attention.
         dtype: Dtype of the weights; None keeps the file's.
 
     Raises:
         CheckpointError: If the file is damaged or does not fit.
-        NotUniAVGenError: If it holds something else, one branch alone included.
+        NotUniAVGenError: If it holds another network, or a single branch.
     """
     files = WeightFiles(path)
     return _loaded(files, Network(Contents.JOINT, config_from_shapes(files.shapes, files.metadata)), backend, dtype)
 
 
 def load_any(path: Path | str, backend: Backend = TORCH, dtype: torch.dtype | None = None) -> AnyModel:
-    """Build the joint model or the branch that a file holds and load its weights; see ``load_model``."""
+    """Build the joint model or the single branch of a checkpoint and load its weights; see ``load_model``."""
     files = WeightFiles(path)
     return _loaded(files, network_of(files.shapes, files.metadata), backend, dtype)
 
 
 def save_model(model: JointModel, path: Path | str, dtype: torch.dtype = torch.float16) -> None:
-    """Write a model's weights, with its configuration as metadata."""
+    """Save a model's weights, with its configuration as metadata."""
     save_weights(model.state_dict(), model.config, path, dtype)
 
 
@@ -144,14 +144,14 @@ def save_weights(
     dtype: torch.dtype,
     more: Mapping[str, str] | None = None,
 ) -> None:
-    """Write weights by name, such as an average kept in training, with the configuration as metadata.
+    """Save a state dict, such as averaged weights, with the configuration as metadata.
 
     Args:
         weights: Tensors in the release's names.
-        config: The model's.
+        config: The model's configuration.
         path: The safetensors file to write.
         dtype: Dtype in the file.
-        more: More metadata.
+        more: Additional metadata.
     """
     tensors = {name: tensor.detach().to(dtype).contiguous() for name, tensor in weights.items()}
     save_file(tensors, path, metadata={**metadata_of(config), **(more or {})})

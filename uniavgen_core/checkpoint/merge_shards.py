@@ -1,4 +1,4 @@
-"""Joins the shards of a checkpoint into one file."""
+"""Merging of a checkpoint's shards into one file."""
 
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,15 @@ def merge(source: Path, target: Path, replace: bool = False, on_bytes: OnBytes =
     Args:
         source: A folder of shards, one of its shards, or a file.
         target: The file to write.
-        replace: Replace ``target`` if it is there.
-        on_bytes: Told of progress.
+        replace: Overwrite ``target`` if it exists.
+        on_bytes: Progress callback.
 
     Returns:
-        ``files`` read, ``tensors`` and ``bytes`` written, and the ``target``.
+        ``files`` read, number of ``tensors`` and ``bytes`` written, and the ``target``.
 
     Raises:
-        CheckpointError: If a shard is missing or damaged, the network is not whole, or the target is taken.
-        NotUniAVGenError: If the tensors are another network's.
+        CheckpointError: If a shard is missing or damaged, the network is incomplete, or the target exists.
+        NotUniAVGenError: If the tensors belong to another network.
     """
     files = WeightFiles(source)
     check_target(target, files.files, replace)

@@ -1,7 +1,7 @@
-"""How far a quantised file moves the network's output, measured on one seeded pass.
+"""Error of a quantised checkpoint in the network's output, measured on one seeded pass.
 
-The network keeps the original's weights, memory-mapped; each quantised layer takes its other weight only while it runs,
-so that two networks never are in memory.
+The network keeps the original's weights, memory-mapped. Each quantised layer gets its dequantised weight only while it
+runs, so that two networks are never in memory.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,19 +20,19 @@ from .quantize_fp8 import dequantized
 from .weight_files import WeightFiles
 
 LATENTS, TOKENS, SIDE, TIMESTEP = 3, 56, 4, 700.0
-"""A clip of 9 video frames, 4x4 tokens each, and of 56 mel frames, at this time of 0 to 1000."""
+"""Inputs of the pass: 9 video frames (3 latent frames of 4x4 tokens), 56 mel frames, and a timestep of 0 to 1000."""
 
 
 def velocity_error(original: Path, quantised: Path, seed: int = 0) -> dict[str, float]:
-    """Compare one pass of a scaled fp8 or GGUF file with one of the file it was made from.
+    """Compare one pass of a scaled fp8 or GGUF file with one of its original.
 
     Args:
-        original: The plain file or folder. The pass runs in bfloat16 if its weights are, else in float32.
-        quantised: What ``quantize`` or ``quantize_gguf`` made of it.
+        original: The plain file or folder. The pass runs in bfloat16 if most of its weights are, else in float32.
+        quantised: The result of ``quantize`` or ``quantize_gguf``.
         seed: Seed of the inputs.
 
     Returns:
-        ``video`` and ``audio``, or the one there is: relative L2 error of the velocities.
+        Relative L2 error of the velocity of ``video`` and ``audio``, or of the single branch.
     """
     entries = WeightFiles(original).entries.values()
     half = sum(entry.dtype == torch.bfloat16 for entry in entries) > len(entries) / 2
@@ -70,7 +70,7 @@ def predict_velocities(model: AnyModel, dtype: torch.dtype, seed: int) -> dict[s
 
 
 def quantised_weights(path: Path) -> dict[str, Callable[[], Tensor]]:
-    """What reads the weight of each quantised layer of a file, in float32."""
+    """Functions that read the dequantised weight of each layer of a file, in float32."""
     if path.suffix == SUFFIX:
         packed = GgufFile(path)
         return {name.removesuffix(".weight"): partial(packed.tensor, name) for name in packed.kinds}
@@ -84,7 +84,7 @@ def quantised_weights(path: Path) -> dict[str, Callable[[], Tensor]]:
 
 
 def quantise_while_running(model: AnyModel, weights: Mapping[str, Callable[[], Tensor]]) -> None:
-    """Let every quantised layer run on its quantised weight."""
+    """Replace the weight of every quantised layer by its dequantised one during its forward pass."""
     for layer, read in weights.items():
 
         def enter(module: nn.Module, _: tuple, read: Callable[[], Tensor] = read) -> None:

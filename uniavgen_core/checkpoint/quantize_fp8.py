@@ -1,4 +1,4 @@
-"""Writes scaled fp8: weights of large layers in 8 bits with one scale each, as ComfyUI's mixed-precision layers do.
+"""Quantization to scaled fp8: 8-bit weights with one scale for each large layer, in ComfyUI's mixed-precision format.
 
 A quantised layer has ``weight`` (fp8), ``weight_scale`` (float32; the weight is ``weight * weight_scale``) and
 ``comfy_quant`` (JSON as bytes). Source: ComfyUI's ``comfy/ops.py`` and ``comfy/quant_ops.py``.
@@ -21,20 +21,20 @@ from .write_safetensors import OnBytes, check_target, ordered, silent, size_of, 
 
 FORMATS = {"float8_e4m3fn": torch.float8_e4m3fn, "float8_e5m2": torch.float8_e5m2}
 KEPT = ("a2v_blocks.*", "v2a_blocks.*", "time_*", "text_proj", "*embedding*", "head*")
-"""Layers that stay as they are by default: interactions with their mask heads, modulation, embeddings, heads.
+"""Layers that are not quantised by default: interactions with their mask heads, modulation, embeddings, heads.
 
-Norms and bare parameters are no linear layers and always stay."""
+Norms and bare parameters are not linear layers and are never quantised."""
 
 
 @dataclass(frozen=True)
 class QuantizeConfig:
-    """What to quantise, and how.
+    """Options of fp8 quantization.
 
     Attributes:
         kind: Name of the 8-bit format, one of ``FORMATS``.
-        keep: Patterns, as of file names, of layers that stay as they are.
-        full_precision_matmul: Tell ComfyUI to multiply in full precision even where the card can multiply fp8.
-        replace: Replace the target if it is there.
+        keep: Glob patterns of layers that are not quantised.
+        full_precision_matmul: Whether ComfyUI runs matmuls in full precision even on cards with fp8 matmuls.
+        replace: Whether to overwrite the target.
     """
 
     kind: str = "float8_e4m3fn"
@@ -47,36 +47,36 @@ class QuantizeConfig:
             raise ValueError(f"kind is {self.kind}; it must be one of {', '.join(FORMATS)}.")
 
     def note(self) -> Tensor:
-        """What ComfyUI reads beside each quantised weight, JSON as bytes."""
-        said: dict[str, Any] = {"format": self.kind}
+        """ComfyUI's description of a quantised weight, JSON as bytes."""
+        description: dict[str, Any] = {"format": self.kind}
         if self.full_precision_matmul:
-            said["full_precision_matrix_mult"] = True
-        return torch.tensor(list(json.dumps(said).encode()), dtype=torch.uint8)
+            description["full_precision_matrix_mult"] = True
+        return torch.tensor(list(json.dumps(description).encode()), dtype=torch.uint8)
 
 
 def quantize(
     source: Path, target: Path, config: QuantizeConfig = QuantizeConfig(), on_bytes: OnBytes = silent
 ) -> dict[str, Any]:
-    """Write a checkpoint with its large layers in 8 bits.
+    """Quantise the large layers of a checkpoint to fp8.
 
     Args:
         source: A safetensors file or a folder of shards, not quantised.
         target: The file to write.
-        config: What to quantise.
-        on_bytes: Told of progress, first of reading the scales, then of writing.
+        config: Options.
+        on_bytes: Progress callback, first of computing the scales, then of writing.
 
     Returns:
-        The ``target``, its ``bytes`` and those of the source, and ``layers``: layer name to the relative L2 error of
-        its weight.
+        ``target``, its ``bytes``, those of the source, and ``layers``: layer name to the relative L2 error of its
+        weight.
 
     Raises:
-        CheckpointError: If the source is damaged, quantised already or not finite, or the target is taken.
-        NotUniAVGenError: If the source is another network's.
+        CheckpointError: If the source is damaged, already quantised or not finite, or the target exists.
+        NotUniAVGenError: If the source belongs to another network.
     """
     files = WeightFiles(source)
     check_target(target, files.files, config.replace)
     if quantised_layers(files.entries):
-        raise CheckpointError(f"{source} is quantised already. Quantise the original, or errors add up.")
+        raise CheckpointError(f"{source} is already quantised. Quantise the original, or errors add up.")
     network = network_of(files.shapes, files.metadata)
     check_whole(files.shapes, network)
     layers = layers_to_quantize(network, config.keep)
@@ -90,10 +90,10 @@ def quantize(
 
 
 def layers_to_quantize(network: Network, keep: Iterable[str]) -> list[str]:
-    """Names of the linear layers that no pattern of ``keep`` names.
+    """Names of the linear layers that match no pattern of ``keep``.
 
     Raises:
-        CheckpointError: If a pattern names no layer, or nothing is left.
+        CheckpointError: If a pattern matches no layer, or no layer is left.
     """
     modules = without_memory(network).named_modules()
     names = [name for name, module in modules if isinstance(module, nn.Linear)]
@@ -107,12 +107,12 @@ def layers_to_quantize(network: Network, keep: Iterable[str]) -> list[str]:
 
 
 def dequantized(weight: Tensor, scale: Tensor) -> Tensor:
-    """Weight in float32 that an fp8 weight and its scale stand for."""
+    """Dequantise an fp8 weight to float32."""
     return weight.float() * scale
 
 
 def _scales(files: WeightFiles, layers: list[str], largest: float, on_bytes: OnBytes) -> dict[str, Tensor]:
-    """Scale of each layer: its largest weight becomes the format's largest number."""
+    """Scale of each layer, which maps its largest weight to the format's largest number."""
     scales = {}
     for done, (name, weight) in enumerate(files.tensors([f"{layer}.weight" for layer in layers])):
         peak = weight.abs().amax().float()
@@ -135,7 +135,7 @@ def _layout(files: WeightFiles, layers: list[str], config: QuantizeConfig) -> di
 def _converted(
     files: WeightFiles, layout: dict, scales: dict[str, Tensor], config: QuantizeConfig, errors: dict[str, float]
 ) -> Iterator[tuple[str, Tensor]]:
-    """Yield the tensors of the layout; puts each quantised weight's relative error into ``errors``."""
+    """Yield the tensors of the layout, and store the relative error of each quantised weight in ``errors``."""
     stored = files.tensors([name for name in layout if name in files.entries])
     for name in layout:
         layer, _, leaf = name.rpartition(".")

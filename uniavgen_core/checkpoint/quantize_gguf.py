@@ -1,4 +1,4 @@
-"""Writes GGUF: weights of large layers in block formats, with more bits where errors tell most."""
+"""Quantization to GGUF: block formats for large layers, with more bits for the most sensitive ones."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,18 +19,19 @@ from .write_safetensors import OnBytes, check_target, silent, size_of
 
 @dataclass(frozen=True)
 class Mix:
-    """Which format which layers get.
+    """Assignment of block formats to layers.
 
     Attributes:
-        most: Of most layers.
-        finer: Of values and of the second layer of feed-forwards in some blocks, as llama.cpp's "M" mixes have it.
+        most: Format of most layers.
+        finer: Format of the value projection and the second feed-forward layer in some blocks, as in llama.cpp's "M"
+            mixes.
     """
 
     most: BlockKind
     finer: BlockKind
 
     def kind_of(self, layer: str, blocks: int, columns: int) -> BlockKind | None:
-        """Format of one layer; None where its rows are no whole blocks of any."""
+        """Format of one layer; None if its number of columns is not a multiple of any block."""
         kind = self.finer if layer.endswith((".v", ".ffn.2")) and _needs_more(layer, blocks) else self.most
         for one in (kind, BlockKind.Q8_0):
             if columns % one.value.weights == 0:
@@ -48,12 +49,12 @@ MIXES = {
 
 @dataclass(frozen=True)
 class GgufConfig:
-    """What to quantise, and how.
+    """Options of GGUF quantization.
 
     Attributes:
         mix: One of ``MIXES``.
-        keep: Patterns, as of file names, of layers that stay as they are.
-        replace: Replace the target if it is there.
+        keep: Glob patterns of layers that are not quantised.
+        replace: Whether to overwrite the target.
     """
 
     mix: str = "Q4_K_M"
@@ -66,27 +67,27 @@ class GgufConfig:
 
 
 def quantize_gguf(source: Path, target: Path, config: GgufConfig, on_bytes: OnBytes = silent) -> dict[str, Any]:
-    """Write a checkpoint as GGUF.
+    """Quantise a checkpoint to GGUF.
 
     Args:
         source: A safetensors file or a folder of shards, not quantised.
         target: The file to write.
-        config: What to quantise.
-        on_bytes: Told of progress.
+        config: Options.
+        on_bytes: Progress callback.
 
     Returns:
-        The ``target``, its ``bytes`` and those of the source, and ``layers``: layer name to the relative L2 error of
-        its weight.
+        ``target``, its ``bytes``, those of the source, and ``layers``: layer name to the relative L2 error of its
+        weight.
 
     Raises:
-        CheckpointError: If the source is damaged, quantised already or not finite, or the target is taken.
+        CheckpointError: If the source is damaged, already quantised or not finite, or the target exists.
         ImportError: If the package ``gguf`` is not installed.
-        NotUniAVGenError: If the source is another network's.
+        NotUniAVGenError: If the source belongs to another network.
     """
     files = WeightFiles(source)
     check_target(target, files.files, config.replace, SUFFIX)
     if quantised_layers(files.entries):
-        raise CheckpointError(f"{source} is quantised already. Quantise the original, or errors add up.")
+        raise CheckpointError(f"{source} is already quantised. Quantise the original, or errors add up.")
     network = network_of(files.shapes, files.metadata)
     check_whole(files.shapes, network)
     mix, kinds = MIXES[config.mix], {}
@@ -101,7 +102,7 @@ def quantize_gguf(source: Path, target: Path, config: GgufConfig, on_bytes: OnBy
 
 
 def _needs_more(layer: str, blocks: int) -> bool:
-    """Whether a layer's block is among the first and last eighth, or every third between."""
+    """Whether a layer is in the first or last eighth of the blocks, or in every third block between."""
     number = int(next(part for part in layer.split(".") if part.isdecimal()))
     eighth = blocks // 8
     return number < eighth or number >= blocks - eighth or (number - eighth) % 3 == 2
@@ -117,7 +118,7 @@ def _type_of(files: WeightFiles, name: str, kinds: Mapping[str, BlockKind]) -> s
 def _packed(
     files: WeightFiles, kinds: Mapping[str, BlockKind], errors: dict[str, float]
 ) -> Iterator[tuple[str, Tensor]]:
-    """Yield all tensors, packed where they should be; puts each packed weight's relative error into ``errors``."""
+    """Yield all tensors, packed as in ``kinds``, and store the relative error of each packed weight in ``errors``."""
     for name, tensor in files.tensors():
         if name not in kinds:
             yield name, tensor if tensor.dtype in PLAIN.values() else tensor.float()

@@ -1,4 +1,4 @@
-"""Lengths and sizes of the clips that a model was trained on: from its file's metadata, or a preset without that."""
+"""Lengths and sizes of the clips that a model was trained on, from its file's metadata or a preset."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -13,15 +13,15 @@ TRAINED_KEY = "uniavgen_trained_on"
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """Clips that a model has seen in training. What lies outside is not refused, but comes out worse.
+    """Range of the clips in a model's training. Other clips are accepted, but their quality is lower.
 
     Attributes:
         fewest_frames: Shortest clip, video frames.
         most_frames: Longest clip, video frames.
-        sizes: Widths and heights, pixels; empty where any proportions go.
-        short_side: Shorter side of a picture of any proportions, pixels; None where only ``sizes`` go.
-        longest_side: Longer side of such a picture at most, pixels; None for no bound.
-        model: What messages call the model, as the subject of a sentence.
+        sizes: Widths and heights, pixels; empty if any aspect ratio is possible.
+        short_side: Shorter side of a picture of any aspect ratio, pixels; None if only ``sizes`` are possible.
+        longest_side: Upper bound of the longer side of such a picture, pixels; None for no bound.
+        model: Name of the model in messages, as the subject of a sentence.
     """
 
     fewest_frames: int
@@ -41,7 +41,7 @@ class TrainedOn:
         return self.most_frames / FPS
 
     def knows_size(self, width: int, height: int) -> bool:
-        """Whether pictures of this size were seen; any size where none is told."""
+        """Whether the model was trained on this size; true if no size is known."""
         if not self.sizes and self.short_side is None:
             return True
         shorter, longer = sorted((width, height))
@@ -50,13 +50,13 @@ class TrainedOn:
 
     @property
     def lengths_in_words(self) -> str:
-        """Such as ``2.06 s``, or ``1 to 5.06 s``."""
+        """Range of lengths as text, such as ``2.06 s`` or ``1 to 5.06 s``."""
         shortest, longest = self.fewest_frames / FPS, f"{self.seconds:.3g} s"
         return longest if self.fewest_frames == self.most_frames else f"{shortest:.3g} to {longest}"
 
     @property
     def sizes_in_words(self) -> str:
-        """Such as ``128x128 or 256x128``."""
+        """Sizes as text, such as ``128x128 or 256x128``."""
         words = [f"{width}x{height}" for width, height in self.sizes]
         if self.short_side is not None:
             bound = f" and a longer one of up to {self.longest_side}" if self.longest_side else ""
@@ -66,24 +66,24 @@ class TrainedOn:
 
 BUNDLED_CLIPS = TrainedOn(33, 33, ((128, 128), (256, 128)), model="The bundled model")
 RELEASED_CLIPS = TrainedOn(81, 81, short_side=736, longest_side=1280, model="The released model")
-"""The release makes 5.0625 s at once; sizes of its published clips go from 736x736 to 1280x736 and 736x1120."""
+"""The release generates 5.0625 s at once; its published clips measure 736x736 to 1280x736 and 736x1120."""
 
 
 def _sizes_of(config: ModelConfig) -> ModelConfig:
-    """The configuration without what does not tell a model: where characters are placed, and its variant."""
+    """Configuration without the fields that do not identify a model: character positions and variant."""
     return replace(config, text=replace(config.text, position_offset=0.0, position_scale=1.0), variant=RELEASE)
 
 
 KNOWN = {_sizes_of(TOON): BUNDLED_CLIPS, _sizes_of(RELEASED): RELEASED_CLIPS}
-"""Models whose files do not say what they were trained on, by their sizes."""
+"""Training clips of models whose files have no such metadata, by configuration."""
 
 
 def trained_on(config: ModelConfig, metadata: Mapping[str, str] | None = None) -> TrainedOn | None:
-    """Clips that a file's model was trained on; None where they are not known.
+    """Clips that a model was trained on; None if unknown.
 
     Args:
         config: The model's configuration.
-        metadata: The file's metadata, whose ``uniavgen_trained_on`` entry says it.
+        metadata: The file's metadata with a ``uniavgen_trained_on`` entry.
 
     Raises:
         ValueError: If the metadata's entry cannot be read.
@@ -95,14 +95,14 @@ def trained_on(config: ModelConfig, metadata: Mapping[str, str] | None = None) -
 
 
 def metadata_of_clips(seen: TrainedOn) -> dict[str, str]:
-    """Metadata from which ``trained_on`` gives ``seen`` back."""
+    """Metadata from which ``trained_on`` restores ``seen``."""
     return {TRAINED_KEY: json.dumps(asdict(seen))}
 
 
 def clips_of_latents(shapes: Iterable[tuple[int, int, int]]) -> TrainedOn | None:
-    """Clips that a model sees in a training on latents of these shapes (T, H, W); None if it sees none.
+    """Range of the clips with latents of these shapes (T, H, W); None if there are none.
 
-    Sizes of one shorter side, as of clips that keep their proportions, are told by that side.
+    Sizes with a common shorter side, as of clips of any aspect ratio, are summarised by that side.
     """
     seen = set(shapes)
     if not seen:
@@ -117,10 +117,10 @@ def clips_of_latents(shapes: Iterable[tuple[int, int, int]]) -> TrainedOn | None
 
 def _parsed(text: str) -> TrainedOn:
     try:
-        said = json.loads(text)
-        unknown = set(said) - {field.name for field in fields(TrainedOn)}
+        values = json.loads(text)
+        unknown = set(values) - {field.name for field in fields(TrainedOn)}
         if unknown:
             raise ValueError(f"it has no field named {', '.join(sorted(unknown))}")
-        return TrainedOn(**{**said, "sizes": tuple((width, height) for width, height in said.get("sizes", ()))})
+        return TrainedOn(**{**values, "sizes": tuple((width, height) for width, height in values.get("sizes", ()))})
     except (TypeError, ValueError) as error:
         raise ValueError(f"The file's metadata entry {TRAINED_KEY} cannot be read: {error}.") from error

@@ -1,7 +1,7 @@
-"""umT5's encoder in files: the names that Wan's own file has, those of transformers and ComfyUI, and its sizes.
+"""Checkpoints of the umT5 encoder: tensor names of Wan, transformers and ComfyUI, and the sizes.
 
 Source: ``models_t5_umt5-xxl-enc-bf16.pth`` of Wan and of the release; ``UMT5EncoderModel`` of transformers. Unlike T5,
-umT5 has position biases of its own in every layer.
+umT5 has its own position bias in every layer.
 """
 
 import re
@@ -20,9 +20,9 @@ CHOOSE = (
     f"UniAVGen reads captions with umT5-xxl: choose the release's {RELEASED_FILE}, or ComfyUI's {COMFYUI_FILE} or "
     "umt5_xxl_fp16.safetensors, from models/text_encoders, in 'UniAVGen Load Text Encoder'."
 )
-ENDS = {"token_embedding": "shared", "norm": "encoder.final_layer_norm"}
-"""Wan's names before and after the layers, to transformers'."""
-LAYER = {
+OUTER_NAMES = {"token_embedding": "shared", "norm": "encoder.final_layer_norm"}
+"""Wan's names outside the layers, to those of transformers."""
+LAYER_NAMES = {
     "attn.q": "layer.0.SelfAttention.q",
     "attn.k": "layer.0.SelfAttention.k",
     "attn.v": "layer.0.SelfAttention.v",
@@ -34,18 +34,18 @@ LAYER = {
     "ffn.fc2": "layer.1.DenseReluDense.wo",
     "norm2": "layer.1.layer_norm",
 }
-"""The same of a layer."""
-WANS_LAYER = re.compile(r"blocks\.(\d+)\.(.+)")
+"""Wan's names within a layer, to those of transformers."""
+WAN_LAYER = re.compile(r"blocks\.(\d+)\.(.+)")
 SPIECE = "spiece_model"
-"""The tensor of bytes under which ComfyUI's file carries its tokenizer."""
-BESIDE = (SPIECE, OLD_QUANTISATION_MARK, "encoder.embed_tokens.weight", "logit_scale")
-"""Tensors beside the network's that files may have: the tokenizer, marks, and what tools store twice."""
+"""Tensor of bytes with the tokenizer in ComfyUI's file."""
+EXTRA_TENSORS = (SPIECE, OLD_QUANTISATION_MARK, "encoder.embed_tokens.weight", "logit_scale")
+"""Additional tensors in some files: the tokenizer, marks, and duplicates that tools store."""
 Named = TypeVar("Named")
 
 
 @dataclass(frozen=True)
 class Umt5Sizes:
-    """Sizes of an encoder, in the words of transformers' and ComfyUI's configuration."""
+    """Sizes of an encoder, in the names of transformers' and ComfyUI's configuration."""
 
     vocab_size: int
     d_model: int
@@ -55,14 +55,14 @@ class Umt5Sizes:
     num_heads: int
 
 
-def is_wans(names: Collection[str]) -> bool:
-    """Whether an encoder's tensors have Wan's names."""
+def has_wan_names(names: Collection[str]) -> bool:
+    """Whether the tensor names of an encoder are Wan's."""
     return "token_embedding.weight" in names and "blocks.0.attn.q.weight" in names
 
 
 def encoder_names(named: Mapping[str, Named]) -> dict[str, Named]:
-    """Give what is named as in Wan's file the names of transformers and ComfyUI; other names stay."""
-    return {_renamed(name): value for name, value in named.items()} if is_wans(named) else dict(named)
+    """Rename tensors from Wan's names to those of transformers and ComfyUI; other names are kept."""
+    return {_renamed(name): value for name, value in named.items()} if has_wan_names(named) else dict(named)
 
 
 def sizes_of(shapes: Shapes, file: str) -> Umt5Sizes:
@@ -70,10 +70,10 @@ def sizes_of(shapes: Shapes, file: str) -> Umt5Sizes:
 
     Args:
         shapes: Tensor name to shape, in transformers' names.
-        file: The file's name, to be told.
+        file: The file's name, for the message.
 
     Raises:
-        CheckpointError: If these are not an umT5 encoder's tensors.
+        CheckpointError: If the tensors do not belong to an umT5 encoder.
     """
     bias = "encoder.block.{}.layer.0.SelfAttention.relative_attention_bias.weight"
     first, layers = "encoder.block.0.layer.", _count_layers(shapes)
@@ -100,12 +100,12 @@ def sizes_of(shapes: Shapes, file: str) -> Umt5Sizes:
 
 
 def check_encoder(shapes: Shapes, sizes: Umt5Sizes, file: str) -> Fit:
-    """Compare a file's tensors, plain or quantised as ComfyUI does it, with those of an encoder of some sizes.
+    """Compare a file's tensors, plain or quantised in ComfyUI's format, with those of an encoder.
 
     Raises:
-        CheckpointError: Naming the file and what is missing or misshapen.
+        CheckpointError: If tensors are missing or have the wrong shape; the message names them and the file.
     """
-    kept = {name: shape for name, shape in shapes.items() if name not in BESIDE}
+    kept = {name: shape for name, shape in shapes.items() if name not in EXTRA_TENSORS}
     bias = next(shape for name, shape in kept.items() if name.endswith("relative_attention_bias.weight"))
     try:
         return check_quantised(kept, dict(_expected(sizes, bias[0])))
@@ -129,7 +129,7 @@ def _expected(sizes: Umt5Sizes, buckets: int) -> Iterator[tuple[str, tuple[int, 
     yield "shared.weight", (sizes.vocab_size, dim)
     for number in range(sizes.num_layers):
         for wans, shape in layer.items():
-            yield f"encoder.block.{number}.{LAYER[wans]}.weight", shape
+            yield f"encoder.block.{number}.{LAYER_NAMES[wans]}.weight", shape
     yield "encoder.final_layer_norm.weight", (dim,)
 
 
@@ -140,7 +140,7 @@ def _count_layers(shapes: Shapes) -> int:
 
 def _renamed(name: str) -> str:
     module, dot, leaf = name.rpartition(".")
-    found = WANS_LAYER.fullmatch(module)
-    if found and found[2] in LAYER:
-        return f"encoder.block.{found[1]}.{LAYER[found[2]]}{dot}{leaf}"
-    return f"{ENDS.get(module, module)}{dot}{leaf}"
+    found = WAN_LAYER.fullmatch(module)
+    if found and found[2] in LAYER_NAMES:
+        return f"encoder.block.{found[1]}.{LAYER_NAMES[found[2]]}{dot}{leaf}"
+    return f"{OUTER_NAMES.get(module, module)}{dot}{leaf}"

@@ -1,7 +1,7 @@
-"""Loads a Vocos folder, config.yaml with weights, into the layers of the package ``vocos``, which is optional.
+"""Loading of a Vocos folder, config.yaml and weights, into the layers of the optional package ``vocos``.
 
-Only a backbone and a head are built, and only of the classes listed here: a config.yaml names classes to be imported,
-which a file must not choose freely. The feature extractor is left out, because UniAVGen's own mel takes its place.
+Only a backbone and a head are built, and only of the classes listed here, because a file must not choose freely which
+classes are imported. The feature extractor is ignored, because UniAVGen's mel spectrogram replaces it.
 """
 
 from collections import OrderedDict
@@ -24,51 +24,51 @@ VOCOS_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 """Files that may hold the weights, the preferred one first."""
 PARTS = {
     "backbone": ("vocos.models.VocosBackbone", "vocos.models.VocosResNetBackbone"),
-    "head": ("vocos.heads.ISTFTHead",),  # the others need a scipy before 1.13, which ComfyUI's is not
+    "head": ("vocos.heads.ISTFTHead",),  # The others need scipy < 1.13, older than ComfyUI's.
 }
-"""Classes a part may be of."""
+"""Allowed classes of each part."""
 UNUSED = "feature_extractor"
 MEL = {
     "sample_rate": SAMPLE_RATE, "n_fft": 1024, "hop_length": HOP_LENGTH, "n_mels": MEL_BINS, "padding": "same",
     "f_min": 0, "f_max": 8000, "mel_scale": "slaney", "norm": "slaney",
 }  # fmt: skip
-"""UniAVGen's mel in the words that feature extractors have for theirs."""
+"""Parameters of UniAVGen's mel spectrogram, in the names of feature extractors."""
 STOCK_EXTRACTOR = "vocos.feature_extractors.MelSpectrogramFeatures"
 STOCK_MEL = {"padding": "center", "f_max": SAMPLE_RATE // 2, "mel_scale": "htk", "norm": None}
-"""What the package's own feature extractor does where it is told nothing."""
+"""Defaults of the package's own feature extractor."""
 
 
 def is_vocos(folder: Path) -> bool:
-    """Whether a vocoder folder is a Vocos, whole or not, by the names of its files."""
+    """Whether a vocoder folder is a Vocos, complete or not, by the names of its files."""
     has_weights = (folder / VOCOS_WEIGHTS[1]).is_file() and not (folder / BIGVGAN_CONFIG).is_file()
     return (folder / VOCOS_CONFIG).is_file() or has_weights
 
 
 def load_vocos(folder: Path | str, on_notice: OnNotice = ignore) -> nn.Module:
-    """Load a Vocos that was trained on UniAVGen's mel; nothing is ever downloaded, and no code of a file is run.
+    """Load a Vocos that was trained on UniAVGen's mel, without any download and without running code of a file.
 
     Args:
-        folder: Holds config.yaml, and pytorch_model.bin or model.safetensors.
-        on_notice: Told what of the folder is unexpected and harms nothing.
+        folder: Folder with config.yaml, and pytorch_model.bin or model.safetensors.
+        on_notice: Called with notices about unexpected but harmless content.
 
     Returns:
-        ``backbone`` and ``head`` in a row, (B, 80, F) to (B, 240 F), in float32, without gradients, on the CPU.
+        ``backbone`` and ``head`` in sequence, (B, 80, F) to (B, 240 F), in float32, without gradients, on the CPU.
 
     Raises:
-        VocoderError: Saying what is missing or wrong in the folder.
+        VocoderError: If something is missing or wrong in the folder; the message names it.
         ImportError: If the package ``vocos`` is not installed.
     """
     folder = Path(folder)
     network = _build(folder, _read_config(folder))
     tensors = _read_weights(folder)
-    built = dict(network.named_buffers())  # the window, exact whatever dtype the file is in
+    built = dict(network.named_buffers())  # The window, exact whatever the dtype of the file.
     used = {name: built.get(name, value) for name, value in tensors.items() if not name.startswith(f"{UNUSED}.")}
     fill(network, used, folder, on_notice)
     return network
 
 
 def _read_config(folder: Path) -> dict[str, dict]:
-    """Part to class_path and init_args, with a class that is known."""
+    """Class path and arguments of each part, with known classes only."""
     path = config_of(folder, VOCOS_CONFIG)
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -84,19 +84,19 @@ def _read_config(folder: Path) -> dict[str, dict]:
     return parts
 
 
-def _part(said: Any) -> dict:
-    said = said if isinstance(said, dict) else {}
-    arguments = said.get("init_args")
-    return {"class_path": said.get("class_path"), "init_args": arguments if isinstance(arguments, dict) else {}}
+def _part(values: Any) -> dict:
+    values = values if isinstance(values, dict) else {}
+    arguments = values.get("init_args")
+    return {"class_path": values.get("class_path"), "init_args": arguments if isinstance(arguments, dict) else {}}
 
 
 def _build(folder: Path, parts: dict[str, dict]) -> nn.Module:
-    """The network that a folder's config.yaml describes, with weights that mean nothing."""
+    """Build the network that config.yaml describes, with random weights."""
     classes = _classes()
     try:
-        with torch.random.fork_rng(devices=[]):  # its initial weights would use up the process's random numbers
+        with torch.random.fork_rng(devices=[]):  # The initialisation must not advance the global generator.
             built = {part: classes[parts[part]["class_path"]](**parts[part]["init_args"]) for part in PARTS}
-    except Exception as error:  # the package checks nothing itself, so anything may be raised
+    except Exception as error:  # The package does not validate its arguments, so any error may be raised.
         raise VocoderError(f"{folder / VOCOS_CONFIG} describes no vocoder that can be built ({error}).") from error
     network = nn.Sequential(OrderedDict(built))
     istft = network.head.istft
@@ -115,10 +115,10 @@ def _build(folder: Path, parts: dict[str, dict]) -> nn.Module:
 
 
 def _check_mel(folder: Path, extractor: dict) -> None:
-    """Refuse a vocoder whose config.yaml says that it was trained on another mel."""
+    """Reject a vocoder whose config.yaml describes another mel spectrogram."""
     stock = STOCK_MEL if extractor["class_path"] == STOCK_EXTRACTOR else {}
-    said = {**stock, **extractor["init_args"]}
-    other = [f"{name} {said[name]!r}, not {value!r}" for name, value in MEL.items() if said.get(name, value) != value]
+    given = {**stock, **extractor["init_args"]}
+    other = [f"{name} {given[name]!r}, not {value!r}" for name, value in MEL.items() if given.get(name, value) != value]
     if other:
         raise VocoderError(
             f"The vocoder in {folder} was trained on another mel than UniAVGen's: by {VOCOS_CONFIG}, "
@@ -137,7 +137,7 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def _classes() -> dict[str, type[nn.Module]]:
-    """The package's classes by class_path; imported late, because the package is optional."""
+    """Import the package's classes by class path; lazily, because the package is optional."""
     try:
         from vocos import heads, models
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""The video branch alone, in the names of Wan2.2-TI2V-5B, from which it starts.
+"""The video branch on its own, in the names of Wan2.2-TI2V-5B, from which its training starts.
 
 Source: Wan (arXiv:2503.20314); names as in the original files and in ComfyUI's ``wan2.2_ti2v_5B_fp16.safetensors``.
 """
@@ -23,31 +23,31 @@ WAN_TO_VIDEO = {
     "blocks": "blocks",
     "head": "head",
 }
-"""First part of a Wan name to the first part of the joint network's; what follows is the same."""
+"""First component of Wan's tensor names to that of the joint network's; the rest is the same."""
 VIDEO_TO_WAN = {ours: theirs for theirs, ours in WAN_TO_VIDEO.items()}
-"""The reverse: first parts of the names of the joint network's video branch to Wan's."""
+"""First component of the joint network's tensor names to that of Wan's."""
 Named = TypeVar("Named")
 
 
 def video_names(wan: Mapping[str, Named]) -> dict[str, Named]:
-    """Give what is named as in Wan the names of the joint network; what Wan does not have keeps its name."""
+    """Rename tensors from Wan's names to those of the joint network; other names are kept."""
     return {_renamed(name, WAN_TO_VIDEO): value for name, value in wan.items()}
 
 
 def wan_names(joint: Mapping[str, Named]) -> dict[str, Named]:
-    """Pick the video branch from what is named as in the joint network, and give it Wan's names."""
+    """Select the video branch by its joint names, and rename it to Wan's names."""
     return {_renamed(name, VIDEO_TO_WAN): value for name, value in joint.items() if name.split(".")[0] in VIDEO_TO_WAN}
 
 
 def load_wan_branch(model: JointModel, path: Path | str) -> None:
-    """Set the video branch to a Wan2.2-TI2V-5B file; the rest of the network stays as it is.
+    """Load a Wan2.2-TI2V-5B file into the video branch of the joint network.
 
     Args:
-        model: The joint network, with memory for its weights. They keep their dtype and device.
+        model: The joint network, not on the meta device. Its weights keep their dtype and device.
         path: A safetensors file, a folder of shards with or without an index, or one of its numbered shards.
 
     Raises:
-        CheckpointError: If the file is missing, damaged or quantised, or does not fit; then nothing was changed.
+        CheckpointError: If the file is missing, damaged or quantised, or does not fit; the model is then unchanged.
     """
     files = WeightFiles(path)
     _check(files.shapes, wan_names({name: tuple(value.shape) for name, value in model.state_dict().items()}), path)
@@ -59,7 +59,7 @@ def load_wan_branch(model: JointModel, path: Path | str) -> None:
 
 
 def _check(shapes: Shapes, expected: Shapes, path: Path | str) -> None:
-    """Refuse a file that is not the video branch's, and say what it looks like."""
+    """Reject a file that does not fit the video branch."""
     if quantised_layers(shapes):
         raise CheckpointError(f"{Path(path).name} is quantised. Choose the bf16 or fp16 file to start training from.")
     try:

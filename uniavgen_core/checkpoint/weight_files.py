@@ -1,4 +1,4 @@
-"""Which files make a checkpoint, and its tensors one at a time: one file, or the shards of the release's folder."""
+"""Files of a checkpoint, a single one or the release's shards, and reading of their tensors one at a time."""
 
 import json
 import re
@@ -24,7 +24,7 @@ DTYPES = {
     "BF16": torch.bfloat16,
     "F8_E4M3": torch.float8_e4m3fn,
     "F8_E5M2": torch.float8_e5m2,
-    "F8_E8M0": getattr(torch, "float8_e8m0fnu", torch.uint8),  # torch before 2.7 has no name for it
+    "F8_E8M0": getattr(torch, "float8_e8m0fnu", torch.uint8),  # torch < 2.7 lacks it.
     "I64": torch.int64,
     "I32": torch.int32,
     "I16": torch.int16,
@@ -42,11 +42,11 @@ class CheckpointError(ValueError):
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a tensor lies.
+    """Location and format of a stored tensor.
 
     Attributes:
         file: The file that holds it.
-        stored_name: Its name there.
+        stored_name: Its name in the file.
         dtype: Its dtype.
         shape: Its shape.
     """
@@ -58,11 +58,11 @@ class Entry:
 
 
 class WeightFiles:
-    """The tensors of a checkpoint by name. Only headers are read until a tensor is asked for.
+    """The tensors of a checkpoint by name. Only headers are read until a tensor is requested.
 
     Attributes:
         files: The file, or the shards.
-        entries: Tensor name, without the prefix of merged checkpoints, to where it lies.
+        entries: Tensor name, without the prefix of merged checkpoints, to its entry.
         metadata: Metadata of all files together.
     """
 
@@ -73,7 +73,7 @@ class WeightFiles:
             path: A safetensors file, a folder of shards, or one of a set of numbered shards.
 
         Raises:
-            CheckpointError: If a file is not there, empty, cut short, or not safetensors, or if files disagree.
+            CheckpointError: If a file does not exist, is empty, truncated or not safetensors, or if files disagree.
         """
         self.files = files_of(Path(path))
         self.entries: dict[str, Entry] = {}
@@ -88,15 +88,15 @@ class WeightFiles:
         return {name: entry.shape for name, entry in self.entries.items()}
 
     def tensor(self, name: str) -> Tensor:
-        """Read one tensor; the file's memory map lives as long as the tensor does."""
+        """Read one tensor; the memory map of the file lives as long as the tensor."""
         entry = self.entries[name]
         with opened(entry.file) as file:
             return file.get_tensor(entry.stored_name)
 
     def tensors(self, names: list[str] | None = None) -> Iterator[tuple[str, Tensor]]:
-        """Yield tensors in the order of ``names``, by default all; memory-mapped, and one file is open at a time.
+        """Yield tensors in the order of ``names``, by default all; memory-mapped, with one open file at a time.
 
-        The file is opened anew after every ``MAPPED_BYTES``, so that what was read stops counting as memory in use.
+        The file is reopened after every ``MAPPED_BYTES``, so that pages already read do not count as used memory.
         """
         with ExitStack() as stack:
             current, file, mapped = None, None, 0
@@ -111,7 +111,7 @@ class WeightFiles:
     def _read_header(self, path: Path) -> None:
         with opened(path) as file:
             self.metadata |= file.metadata() or {}
-            for name in file.keys():  # noqa: SIM118 - not a mapping
+            for name in file.keys():  # noqa: SIM118 - The file is not a mapping.
                 if name in self.entries:
                     raise CheckpointError(
                         f"The tensor {name} is in {self.entries[name].file.name} and in {path.name}. "
@@ -125,7 +125,7 @@ class WeightFiles:
 
 
 def strip_prefix(named: Mapping[str, Named]) -> dict[str, Named]:
-    """Drop the prefix that merged checkpoints put before every name."""
+    """Remove the prefix that merged checkpoints put before every name."""
     for prefix in PREFIXES:
         if any(name.startswith(prefix) for name in named):
             return {name.removeprefix(prefix): value for name, value in named.items()}
@@ -137,7 +137,7 @@ def opened(path: Path) -> Iterator[safe_open]:
     """Open a safetensors file, memory-mapped.
 
     Raises:
-        CheckpointError: If it is empty, cut short, or not safetensors.
+        CheckpointError: If it is empty, truncated, or not safetensors.
     """
     try:
         file = safe_open(path, framework="pt")
@@ -148,7 +148,7 @@ def opened(path: Path) -> Iterator[safe_open]:
 
 
 def damaged(path: Path, error: Exception, form: str = "safetensors") -> CheckpointError:
-    """What to tell of a file that cannot be read as ``form``."""
+    """Error for a file that cannot be read as ``form``."""
     return CheckpointError(
         f"{path.name} cannot be read as {form} ({error}); its size is {path.stat().st_size} bytes. "
         "If it is a download, it may have stopped half way: fetch it again and compare its size."
@@ -159,10 +159,10 @@ def files_of(path: Path) -> list[Path]:
     """Files of a checkpoint, in the order of their names.
 
     Args:
-        path: A file, a folder of shards, or one of a set of numbered shards, which stands for the whole set.
+        path: A file, a folder of shards, or one of a set of numbered shards, which selects the whole set.
 
     Raises:
-        CheckpointError: If there is no such file, or a shard is missing; missing ones are named.
+        CheckpointError: If the file does not exist, or shards are missing; the message names them.
     """
     if path.is_dir():
         return _files_in(path)
@@ -175,7 +175,7 @@ def files_of(path: Path) -> list[Path]:
 
 
 def indexed_names(folder: Path) -> set[str]:
-    """Tensor names of a folder of shards: from its index, else from the headers that can be read; may be empty."""
+    """Tensor names of a folder of shards, from its index or else from the readable headers; may be empty."""
     for index in sorted(folder.glob(f"diffusion_pytorch_model*{INDEX_SUFFIX}")):
         try:
             return set(strip_prefix(_weight_map(index)))
@@ -204,7 +204,7 @@ def _files_in(folder: Path) -> list[Path]:
 
 
 def _complete(folder: Path, stem: str, candidates: list[Path]) -> list[Path]:
-    """All shards of a set, by its index, and without one by the shards' numbers."""
+    """All shards of a set, by its index or else by the numbers in their names."""
     index = folder / f"{stem}{INDEX_SUFFIX}"
     if index.is_file():
         expected, source = set(_weight_map(index).values()), f"by {index.name}"
@@ -226,10 +226,9 @@ def _complete(folder: Path, stem: str, candidates: list[Path]) -> list[Path]:
 
 
 def _weight_map(index: Path) -> dict[str, str]:
-    """Tensor name to file name of an index."""
+    """Tensor name to file name, from an index."""
     try:
-        said = json.loads(index.read_text(encoding="utf-8"))
-        weight_map = said["weight_map"]
+        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         if not weight_map or any(Path(name).name != name for name in weight_map.values()):
             raise ValueError("its weight_map names no files of this folder")
     except (ValueError, KeyError, TypeError, AttributeError) as error:

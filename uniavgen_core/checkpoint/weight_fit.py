@@ -1,4 +1,4 @@
-"""The fit of a file's tensors to a network: those it needs must be there, those it does not need are named."""
+"""Comparison of a file's tensors with a network: required ones must be present, unused ones are reported."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,18 +15,18 @@ PLAIN_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 @dataclass(frozen=True)
 class Fit:
-    """The fit of a file's tensors to a network that can be loaded from them.
+    """Differences between a file's tensors and a network that can still be loaded from them.
 
     Attributes:
-        unused: Names in the file that the network has no place for.
-        absent: Name to shape of what the file lacks and the network can do without.
+        unused: Names of tensors in the file that the network does not have.
+        absent: Name to shape of optional tensors that the file does not have.
     """
 
     unused: tuple[str, ...] = ()
     absent: Shapes = field(default_factory=dict)
 
     def fitted(self, tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
-        """The file's tensors without the unused ones, and with zeros for the absent ones.
+        """Drop the unused tensors, and add zeros for the absent ones.
 
         Args:
             tensors: Names and tensors of the file.
@@ -37,10 +37,10 @@ class Fit:
         return kept | {name: torch.zeros(tuple(shape), dtype=dtype) for name, shape in self.absent.items()}
 
     def notices(self, name: str) -> list[str]:
-        """Notices for the user, whole sentences; none where the file fits exactly.
+        """Notices for the user, whole sentences; none if the file fits exactly.
 
         Args:
-            name: The file's or folder's.
+            name: Name of the file or folder.
         """
         notices = []
         if len(self.unused) == 1:
@@ -48,26 +48,27 @@ class Fit:
         elif self.unused:
             count = len(self.unused)
             notices.append(
-                f"{name} holds {count} tensors that the network does not have. They are ignored: {some(self.unused)}."
+                f"{name} holds {count} tensors that the network does not have. "
+                f"They are ignored: {first_names(self.unused)}."
             )
         if self.absent:
             notices.append(
-                f"{name} has no {some(list(self.absent))}. It only pads batches of sounds of different lengths, so "
-                "nothing changes."
+                f"{name} has no {first_names(list(self.absent))}. It only pads batches of audio of different lengths, "
+                "so nothing changes."
             )
         return notices
 
 
 def check_fit(shapes: Shapes, expected: Shapes, optional: Iterable[str] = ()) -> Fit:
-    """Compare a file's tensors with what a network needs.
+    """Compare a file's tensors with a network's.
 
     Args:
         shapes: Tensor name to shape, of the file.
-        expected: The same, of the network.
-        optional: Names of the network's that it can do without.
+        expected: Tensor name to shape, of the network.
+        optional: Names of the network's tensors that may be absent.
 
     Raises:
-        CheckpointError: Naming what is missing or misshapen, and then what is unexpected too.
+        CheckpointError: If tensors are missing or have the wrong shape; the message also names unexpected ones.
     """
     optional = set(optional)
     missing = [name for name in expected if name not in shapes]
@@ -84,10 +85,10 @@ def check_fit(shapes: Shapes, expected: Shapes, optional: Iterable[str] = ()) ->
 
 
 def check_exact(shapes: Shapes, expected: Shapes) -> None:
-    """Compare a file's tensors with a network's where an unused one would be missed.
+    """Compare a file's tensors with a network's, and reject unused ones too.
 
     Raises:
-        CheckpointError: Naming what is missing, unexpected or misshapen.
+        CheckpointError: If tensors are missing, unexpected or of the wrong shape; the message names them.
     """
     fit = check_fit(shapes, expected)
     if fit.unused:
@@ -95,16 +96,16 @@ def check_exact(shapes: Shapes, expected: Shapes) -> None:
 
 
 def misfit(**faults: Sequence[str]) -> CheckpointError:
-    """The error for tensors that do not fit.
+    """Error for tensors that do not fit.
 
     Args:
-        faults: Kind of fault to the names of the tensors that have it.
+        faults: Kind of fault to the names of its tensors.
     """
-    found = [f"{len(names)} {fault}: {some(names)}" for fault, names in faults.items() if names]
+    found = [f"{len(names)} {fault}: {first_names(names)}" for fault, names in faults.items() if names]
     return CheckpointError("The checkpoint does not fit the model. " + "; ".join(found) + ".")
 
 
-def some(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
+def first_names(names: Sequence[str]) -> str:
+    """First few names, and the number of the others."""
     more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
     return ", ".join(names[:NAMES_SHOWN]) + more

@@ -1,7 +1,7 @@
-"""Writes a safetensors file tensor by tensor, so that a 14 GB model never is in memory at once.
+"""Writing of safetensors files tensor by tensor, so that a 14 GB model is never in memory as a whole.
 
-The header is written by hand: safetensors' own writers take all tensors in one call, which is the whole model in memory
-for tensors that are made on the way. Source: the format's description in safetensors' documentation.
+The header is written here, because the writers of safetensors take all tensors in one call, so computed tensors would
+all be in memory. Source: the format's description in the documentation of safetensors.
 """
 
 import json
@@ -15,18 +15,18 @@ from .weight_files import DTYPES, CheckpointError
 
 Layout = Mapping[str, tuple[torch.dtype, tuple[int, ...]]]
 OnBytes = Callable[[int, int], None]
-"""Told of progress: bytes done, bytes in all."""
+"""Progress callback: bytes done, total bytes."""
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 ALIGNMENT = 8
 
 
 def silent(done: int, total: int) -> None:
-    """Ignore progress."""
+    """Discard progress."""
     del done, total
 
 
 def ordered(layout: Layout) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
-    """Tensors with wide elements first, so that each begins at a multiple of its element's size."""
+    """Sort tensors by falling element size, so that each begins at a multiple of its element size."""
     return dict(sorted(layout.items(), key=lambda item: -item[1][0].itemsize))
 
 
@@ -38,17 +38,17 @@ def size_of(dtype: torch.dtype, shape: tuple[int, ...]) -> int:
 def write_stream(
     path: Path, layout: Layout, tensors: Iterable[tuple[str, Tensor]], metadata: Mapping[str, str], on_bytes: OnBytes
 ) -> None:
-    """Write a safetensors file; it appears under its name when it is whole.
+    """Write a safetensors file; it is renamed to ``path`` when it is complete.
 
     Args:
         path: The file to write.
         layout: Tensor name to dtype and shape, in the order of ``ordered``.
-        tensors: Names and tensors in the layout's order; each is asked for when the one before is written.
+        tensors: Names and tensors in the layout's order. They are consumed one at a time.
         metadata: The file's metadata.
-        on_bytes: Told of progress.
+        on_bytes: Progress callback.
 
     Raises:
-        ValueError: If a tensor is not the one the layout says.
+        ValueError: If a tensor does not match the layout.
     """
     partial = path.with_name(path.name + ".partial")
     done, total = 0, sum(size_of(*entry) for entry in layout.values())
@@ -56,7 +56,7 @@ def write_stream(
         with partial.open("wb") as file:
             file.write(_header(layout, metadata))
             made = iter(tensors)
-            for expected, entry in layout.items():  # not zip, which keeps its last items while it asks for the next
+            for expected, entry in layout.items():  # zip would keep the previous tensor alive during the next.
                 name, tensor = next(made, (None, torch.empty(0)))
                 if (name, tensor.dtype, tuple(tensor.shape)) != (expected, *entry):
                     raise ValueError(f"{name} is {tensor.dtype} {tuple(tensor.shape)}, not {expected} {entry}.")
@@ -70,10 +70,10 @@ def write_stream(
 
 
 def check_target(path: Path, inputs: list[Path], replace: bool, suffix: str = ".safetensors") -> None:
-    """Refuse a target that would cost the user a file, or whose name does not end in ``suffix``.
+    """Reject a target that would overwrite a file, or whose name does not end in ``suffix``.
 
     Raises:
-        CheckpointError: If ``path`` is one of ``inputs``, is there already and ``replace`` is off, or has no folder.
+        CheckpointError: If ``path`` is one of ``inputs``, exists and ``replace`` is off, or its folder does not exist.
     """
     if path.suffix != suffix:
         raise CheckpointError(f"{path.name} must end in {suffix}, or ComfyUI will not read it.")
@@ -86,7 +86,7 @@ def check_target(path: Path, inputs: list[Path], replace: bool, suffix: str = ".
 
 
 def _header(layout: Layout, metadata: Mapping[str, str]) -> bytes:
-    """Length, then JSON of names, dtypes, shapes and offsets, padded so that the data begins aligned."""
+    """Header: length, then JSON of names, dtypes, shapes and offsets, padded so that the data is aligned."""
     header: dict = {"__metadata__": {"format": "pt", **metadata}}
     offset = 0
     for name, (dtype, shape) in layout.items():

@@ -228,7 +228,7 @@ def test_a_quantised_file_is_described_verified_and_not_quantised_again(folder, 
     assert (report["kind"], report["quantised_layers"]) == ("one file, quantised", len(layers))
     assert report["parameters"] == inspect(folder)["parameters"]
     assert verify(small)["problems"] == []
-    with pytest.raises(CheckpointError, match="quantised already"):
+    with pytest.raises(CheckpointError, match="already quantised"):
         quantize(small, small.with_stem("again"))
     with pytest.raises(CheckpointError, match="is quantised"):
         load_model(small)

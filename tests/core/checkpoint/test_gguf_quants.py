@@ -69,5 +69,5 @@ def test_what_packs_to_bytes_packs_to_the_gguf_packages_bytes():
 
 
 def test_rows_that_are_no_whole_blocks_are_refused():
-    with pytest.raises(ValueError, match="80 columns are no whole blocks of 256"):
+    with pytest.raises(ValueError, match="80 columns are not a multiple of 256"):
         pack(torch.zeros(3, 80), BlockKind.Q4_K)
