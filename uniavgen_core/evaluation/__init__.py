@@ -1,1 +1,1 @@
-"""Measures clips: sync, words, voice, emotion, picture; of the bundled model on held-out toons, or of any folder."""
+"""Evaluation of clips: lip-sync, word errors, timbre, emotion and image quality."""

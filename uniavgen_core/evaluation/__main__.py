@@ -1,4 +1,4 @@
-"""Measure any folder of videos: ``python -m uniavgen_core.evaluation --clips DIR``."""
+"""Evaluate a folder of videos: ``python -m uniavgen_core.evaluation --clips DIR``."""
 
 import argparse
 import json
@@ -17,7 +17,7 @@ WORK = Path("output/evaluation")
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m uniavgen_core.evaluation", description=__doc__)
     add_options(parser)
     options = parser.parse_args(arguments)
@@ -27,8 +27,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of measuring a folder."""
-    parser.add_argument("--clips", type=Path, help="folder of videos, perhaps with manifest.jsonl")
+    """Add the options for the evaluation of a folder."""
+    parser.add_argument("--clips", type=Path, help="folder of videos, optionally with manifest.jsonl")
     parser.add_argument("--work", type=Path, default=WORK, help="folder for judges, generated clips and the report")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
@@ -41,11 +41,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def tell(line: str) -> None:
     """Write a line of progress to stderr."""
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 - a command line talks
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - Output of the command line.
 
 
 def progress_bar(total: int) -> Callable[[int], None]:
-    """A progress bar; call it with how many more clips are done."""
+    """Make a progress bar, and return a function that advances it by a number of clips."""
     from tqdm import tqdm
 
     bar = tqdm(total=total, unit="clip", file=sys.stderr, dynamic_ncols=True, mininterval=0.5)
@@ -62,11 +62,11 @@ def evaluate_clips(options: argparse.Namespace, words: WordStandIn | None = None
     """Evaluate a folder of clips.
 
     Args:
-        options: The command line's.
-        words: Recognises words where no Whisper was given.
+        options: Options of the command line.
+        words: Word recogniser in place of Whisper, if any.
 
     Returns:
-        The report, as written to its JSON file.
+        The report, as written to the JSON file.
     """
     papers = PaperJudges(
         whisper=Whisper(options.whisper) if options.whisper else None,
@@ -87,10 +87,10 @@ def evaluate_clips(options: argparse.Namespace, words: WordStandIn | None = None
 
 
 def run(options: argparse.Namespace, evaluate: Callable[[argparse.Namespace], dict]) -> int:
-    """Evaluate, and say where the report lies.
+    """Evaluate, and print the paths of the report.
 
     Returns:
-        0, whatever the numbers are; 1 for bad input; 130 when stopped.
+        Exit status: 0, whatever the results are; 1 for bad input; 130 when stopped.
     """
     torch.set_num_threads(options.threads)
     options.work.mkdir(parents=True, exist_ok=True)
@@ -102,7 +102,7 @@ def run(options: argparse.Namespace, evaluate: Callable[[argparse.Namespace], di
             print(json.dumps({"error": str(error)}), flush=True)  # noqa: T201
         return 1
     except KeyboardInterrupt:
-        tell("Stopped. What was generated is kept; the same command goes on from there.")
+        tell("Stopped. Generated clips are kept; the same command continues from there.")
         if options.json:
             print(json.dumps({"error": "stopped"}), flush=True)  # noqa: T201
         return 130

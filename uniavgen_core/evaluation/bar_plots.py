@@ -1,6 +1,6 @@
-"""Plots of a table: a bar for each row in a panel for each measure, and a histogram of lags.
+"""Plots of a table: bars of the rows in a panel for each measure, and histograms of lags.
 
-Drawn with matplotlib's Figure alone, so no window, backend or global state is touched.
+Only matplotlib's Figure is used, so no window, backend or global state is involved.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ _COLOURS = {"shuffled": "#d9a05b", "truth": "#7e8a9a", "": "#3f7fc1"}
 
 
 def new_figure(width: float, height: float) -> Any:
-    """An empty figure of a size in inches.
+    """Make an empty figure; sizes in inches.
 
     Raises:
         ImportError: If matplotlib is missing.
@@ -32,13 +32,13 @@ def draw_bars(
     path: Path,
     bounds: Mapping[str, float] | None = None,
 ) -> None:
-    """Draw bars and write them as a PNG.
+    """Draw bars and save them as a PNG.
 
     Args:
-        rows: Name and values of each.
-        measures: Which values, one panel each; a measure that no row has gets none.
-        path: Where to write.
-        bounds: Dashed lines, by measure.
+        rows: Name and values of each row.
+        measures: Values to plot, one panel each; a measure that no row has is skipped.
+        path: The PNG file.
+        bounds: Positions of dashed lines, by measure.
     """
     shown = [name for name in measures if any(values.get(name) is not None for _, values in rows)]
     lines = max(1, -(-len(shown) // _COLUMNS))
@@ -62,12 +62,12 @@ def draw_bars(
 
 
 def draw_lags(lags: Mapping[str, Sequence[float]], unit: str, path: Path) -> None:
-    """Draw a histogram of lags for each row and write it as a PNG.
+    """Draw a histogram of lags for each row and save them as a PNG.
 
     Args:
-        lags: By row.
-        unit: What they are measured in.
-        path: Where to write.
+        lags: Lags by row.
+        unit: Their unit, such as ``"frames"``.
+        path: The PNG file.
     """
     shown = {name: values for name, values in lags.items() if len(values)}
     lines = max(1, -(-len(shown) // _COLUMNS))
@@ -83,5 +83,5 @@ def draw_lags(lags: Mapping[str, Sequence[float]], unit: str, path: Path) -> Non
 
 
 def _colour(name: str) -> str:
-    """Truth and shuffled rows stand out."""
+    """Colour of a row; truth and shuffled rows differ from the others."""
     return next(colour for key, colour in _COLOURS.items() if key in name)

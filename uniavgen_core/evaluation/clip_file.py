@@ -1,4 +1,4 @@
-"""Clips of a folder: files, what a manifest says of them, and their pictures and sound.
+"""Clips of a folder: listing, manifest, and decoding of video and audio.
 
 Dimension key: F video frames, H picture height, W picture width, N samples.
 """
@@ -18,15 +18,15 @@ LONGEST_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Entry:
-    """One clip and what is known of it.
+    """One clip with its fields in the manifest.
 
     Attributes:
-        path: The file.
-        caption: What should be seen, or empty.
-        transcript: What should be said, or empty.
-        speaker: Who should speak, or empty.
-        reference_image: A picture of who should be seen, or None.
-        reference_voice: A sound or video of who should be heard, or None.
+        path: The video file.
+        caption: Caption, or empty.
+        transcript: Expected transcript, or empty.
+        speaker: Name of the speaker, or empty.
+        reference_image: Picture of the person, or None.
+        reference_voice: Audio or video with the person's voice, or None.
     """
 
     path: Path
@@ -43,9 +43,9 @@ class ClipFile:
 
     Attributes:
         frames: RGB, (F, H, W, 3) uint8.
-        fps: Frames a second.
-        waveform: Mono, (N,) float32; empty without a sound track.
-        sample_rate: Hz; 0 without a sound track.
+        fps: Frames per second.
+        waveform: Mono, (N,) float32; empty without an audio track.
+        sample_rate: Hz; 0 without an audio track.
     """
 
     frames: np.ndarray
@@ -58,15 +58,15 @@ def list_clips(folder: Path) -> tuple[list[Entry], dict[str, str]]:
     """Find the clips of a folder.
 
     Args:
-        folder: With videos, and perhaps a manifest: ``manifest.jsonl``, one JSON object a line with ``path`` and any of
+        folder: Folder of videos with an optional ``manifest.jsonl``: one JSON object a line with ``path`` and any of
             ``caption``, ``transcript``, ``speaker``, ``reference_image`` and ``reference_voice``; paths are relative to
-            the folder. With a manifest, only its clips count.
+            the folder. With a manifest, only its clips are used.
 
     Returns:
-        The clips in order, and what was left out: reason by place.
+        The clips in order, and the reason for each skipped line.
 
     Raises:
-        ValueError: If the folder is none, or has no clip.
+        ValueError: If the folder does not exist, or has no clip.
     """
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder.")
@@ -82,7 +82,7 @@ def list_clips(folder: Path) -> tuple[list[Entry], dict[str, str]]:
 
 
 def _read_manifest(folder: Path, skipped: dict[str, str]) -> list[Entry]:
-    """Entries of a folder's manifest; lines that cannot be used are noted."""
+    """Entries of a folder's manifest; the reasons for unusable lines are added to ``skipped``."""
     entries = []
     lines = (folder / MANIFEST).read_text(encoding="utf-8-sig", errors="replace").splitlines()
     for number, line in enumerate(lines, 1):
@@ -95,10 +95,10 @@ def _read_manifest(folder: Path, skipped: dict[str, str]) -> list[Entry]:
 
 
 def _entry(folder: Path, fields: dict) -> Entry:
-    """One line of a manifest.
+    """Entry of one line of a manifest.
 
     Raises:
-        ValueError: If it is no object, or has no path, or a text is none.
+        ValueError: If it is not an object with a path, or a field has the wrong type.
     """
     if not isinstance(fields, dict) or not isinstance(fields.get("path"), str):
         raise ValueError('It is not a JSON object with a text "path".')
@@ -113,10 +113,10 @@ def _entry(folder: Path, fields: dict) -> Entry:
 
 
 def read_clip(path: Path) -> ClipFile:
-    """Decode a video with its sound, at most a minute.
+    """Decode a video with its audio, at most the first minute.
 
     Raises:
-        ValueError: If it cannot be read as a video, or its pictures cannot be decoded.
+        ValueError: If the file cannot be read as a video, or its frames cannot be decoded.
     """
     import av
 
@@ -144,14 +144,14 @@ def read_clip(path: Path) -> ClipFile:
 
 
 def read_sound(path: Path, begin: float = 0.0) -> tuple[Tensor, int]:
-    """Decode a file's sound, mixed to mono, at most a minute.
+    """Decode the audio of a file, mixed down to mono, at most the first minute.
 
     Args:
-        path: A sound or a video.
-        begin: Time of the file at which to begin, seconds, such as its first picture's: encoders put a lead before.
+        path: An audio or a video file.
+        begin: Time at which to begin, seconds, such as that of the first video frame: encoders prepend a delay.
 
     Returns:
-        Samples, (N,) float32, and their rate in Hz; none and 0 without a sound track.
+        Samples, (N,) float32, and their rate in Hz; empty and 0 without an audio track.
 
     Raises:
         ValueError: If the file cannot be read.

@@ -1,4 +1,4 @@
-"""Measures the clips of a folder, whoever made them, by the paper's judges where they are given and stand-ins else."""
+"""Evaluation of the clips in a folder, by the paper's judges if they are given, otherwise by stand-ins."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,15 +31,15 @@ _FEATURE_FRAMES = 48
 
 @dataclass(frozen=True)
 class PaperJudges:
-    """The paper's judges that were given; None where a stand-in has to do.
+    """The paper's judges; None for one that is replaced by a stand-in.
 
     Attributes:
-        whisper: Hears words.
-        audiobox: Rates sound.
-        dino: Features of pictures.
+        whisper: Speech recognition.
+        audiobox: Audio quality.
+        dino: Image features.
         raft: Optical flow.
-        musiq: Rates pictures.
-        syncnet: Rates lip sync.
+        musiq: Image quality.
+        syncnet: Lip-sync.
     """
 
     whisper: Any = None
@@ -51,10 +51,10 @@ class PaperJudges:
 
 
 class WordStandIn(Protocol):
-    """A recogniser of a small vocabulary, in place of Whisper."""
+    """A word recogniser with a small vocabulary, in place of Whisper."""
 
     def knows(self, words: Sequence[str]) -> bool:
-        """Whether all of these words are in its vocabulary."""
+        """Whether all of these words are in the vocabulary."""
 
     def hear(self, mel: Tensor) -> str:
         """Recognise the words of a natural log-mel, (80, S)."""
@@ -62,13 +62,13 @@ class WordStandIn(Protocol):
 
 @dataclass(frozen=True)
 class ClipResult:
-    """What was measured of one clip.
+    """Measurements of one clip.
 
     Attributes:
         name: The file, relative to the folder.
-        values: By measure; what could not be measured is missing.
-        reasons: Why not, by measure.
-        words: How many the transcript has, of which word errors are a share.
+        values: Values by measure; failed measures are missing.
+        reasons: Reason for each failed measure.
+        words: Number of words in the transcript, the denominator of the word error rate.
         by_standin: Whether the words were recognised by ``WordStandIn``.
     """
 
@@ -80,14 +80,14 @@ class ClipResult:
 
 
 class FolderMeter:
-    """Measures one clip after another."""
+    """Evaluator of single clips."""
 
     def __init__(self, papers: PaperJudges, words: WordStandIn | None = None) -> None:
-        """Prepare.
+        """Store the judges.
 
         Args:
             papers: The paper's judges.
-            words: Recognises words where no Whisper was given.
+            words: Word recogniser in place of Whisper, if any.
         """
         self.papers = papers
         self._words = words
@@ -96,7 +96,7 @@ class FolderMeter:
         """Measure one clip.
 
         Raises:
-            ValueError: If it cannot be read.
+            ValueError: If the clip cannot be read.
         """
         clip = read_clip(entry.path)
         values: dict[str, float] = {}
@@ -109,15 +109,15 @@ class FolderMeter:
         words, by_standin = spoken_words(entry.transcript).split(), False
         if words and clip.sample_rate:
             by_standin = self.papers.whisper is None and self._words is not None and self._words.knows(words)
-            heard = self._hear(clip, by_standin)
-            if heard is None:
+            recognised = self._recognise(clip, by_standin)
+            if recognised is None:
                 reasons["words"] = "not measured: no Whisper was given, and these are not the toons' words"
             else:
-                values["word_errors"] = float(word_errors(" ".join(words), heard))
+                values["word_errors"] = float(word_errors(" ".join(words), recognised))
         return ClipResult(name, values, reasons, len(words), by_standin)
 
-    def _hear(self, clip: ClipFile, by_standin: bool) -> str | None:
-        """The recognised words; None without a recogniser that knows them."""
+    def _recognise(self, clip: ClipFile, by_standin: bool) -> str | None:
+        """Recognised words; None without a recogniser that knows them."""
         if self.papers.whisper is not None:
             return spoken_words(self.papers.whisper.hear(clip.waveform, clip.sample_rate))
         if not by_standin:
@@ -125,7 +125,7 @@ class FolderMeter:
         return self._words.hear(log_mel(resample(clip.waveform[None], clip.sample_rate)[0]))
 
     def _sync(self, clip: ClipFile, entry: Entry) -> dict[str, float]:
-        """Mouth and sound."""
+        """Lip-sync by the stand-in."""
         del entry
         reading = measure_sync(clip.frames, clip.fps, _sound_of(clip), clip.sample_rate)
         if not reading.score:
@@ -138,13 +138,13 @@ class FolderMeter:
         }
 
     def _syncnet(self, clip: ClipFile, entry: Entry) -> dict[str, float]:
-        """Mouth and sound, by the paper's judge."""
+        """Lip-sync by SyncNet."""
         del entry
         judge = self.papers.syncnet
         return judge.rate(clip.frames, clip.fps, _sound_of(clip), clip.sample_rate) if judge else {}
 
     def _sound(self, clip: ClipFile, entry: Entry) -> dict[str, float]:
-        """Quality of the sound, and whether the face is lively when the voice is."""
+        """Audio quality, and agreement of emotion between face and voice."""
         del entry
         waveform = _sound_of(clip)
         values = {"sound_quality": sound_quality(waveform, clip.sample_rate)}
@@ -154,7 +154,7 @@ class FolderMeter:
         return values | {"emotion": emotion_agreement(arousal, movement(clip.frames), clip.fps)}
 
     def _timbre(self, clip: ClipFile, entry: Entry) -> dict[str, float]:
-        """Whether the voice stays one, and is the reference's."""
+        """Consistency of the timbre over the clip, and with the reference voice."""
         waveform = _sound_of(clip)
         values = {}
         if entry.reference_voice is not None:
@@ -164,7 +164,7 @@ class FolderMeter:
         return values | {"timbre": timbre_consistency(waveform, clip.sample_rate)}
 
     def _picture(self, clip: ClipFile, entry: Entry) -> dict[str, float]:
-        """Subject, motion and quality of the pictures."""
+        """Subject consistency, motion and image quality."""
         chosen = clip.frames[:: max(1, len(clip.frames) // _FEATURE_FRAMES)]
         describe = features if self.papers.dino is None else self.papers.dino.features
         vectors = describe(chosen)
@@ -183,10 +183,10 @@ class FolderMeter:
 
 
 def _sound_of(clip: ClipFile) -> Tensor:
-    """The clip's sound.
+    """Waveform of a clip.
 
     Raises:
-        ValueError: If it has none.
+        ValueError: If the clip has no audio.
     """
     if not clip.sample_rate:
         raise ValueError("It has no sound.")
@@ -194,7 +194,7 @@ def _sound_of(clip: ClipFile) -> Tensor:
 
 
 def _picture_at(path: Path) -> np.ndarray:
-    """A picture file as one frame, (1, H, W, 3) uint8.
+    """Read an image file as one frame, (1, H, W, 3) uint8.
 
     Raises:
         ValueError: If it cannot be read.
@@ -205,7 +205,7 @@ def _picture_at(path: Path) -> np.ndarray:
         raise ValueError(f"The reference image cannot be read: {error}") from error
     picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
     if picture is None:
-        raise ValueError(f"The reference image {path.name} is no picture.")
+        raise ValueError(f"The reference image {path.name} is not a picture.")
     return picture[None, :, :, ::-1]
 
 
@@ -215,15 +215,15 @@ def measure_folder(
     """Measure every clip of a folder.
 
     Args:
-        folder: With videos, and perhaps a manifest; see ``list_clips``.
-        meter: Measures one.
-        on_clip: Called after each with its number from 1 and how many there are.
+        folder: Folder of videos with an optional manifest; see ``list_clips``.
+        meter: Evaluator of single clips.
+        on_clip: Called after each clip with its number from 1 and the total.
 
     Returns:
-        The results, and what was skipped: reason by place.
+        The results, and the reason for each skipped clip.
 
     Raises:
-        ValueError: If the folder is none, or has no clip.
+        ValueError: If the folder does not exist, or has no clip.
     """
     entries, skipped = list_clips(folder)
     results = []
@@ -238,17 +238,17 @@ def measure_folder(
 
 
 def summary(results: Sequence[ClipResult]) -> dict[str, float]:
-    """Means over the clips that have each measure; ``wer`` is errors over words, ``in_time`` of known lags.
+    """Mean of each measure over the clips that have it; ``wer`` is all errors over all words.
 
     Args:
-        results: Of ``measure_folder``.
+        results: Results of ``measure_folder``.
 
     Returns:
-        By measure.
+        Mean by measure.
     """
     names = sorted({name for result in results for name in result.values} - {"word_errors"})
     values = {name: float(np.mean([r.values[name] for r in results if name in r.values])) for name in names}
-    heard = [result for result in results if "word_errors" in result.values]
-    if heard:
-        values["wer"] = sum(result.values["word_errors"] for result in heard) / sum(result.words for result in heard)
+    scored = [result for result in results if "word_errors" in result.values]
+    if scored:
+        values["wer"] = sum(result.values["word_errors"] for result in scored) / sum(result.words for result in scored)
     return values

@@ -1,4 +1,4 @@
-"""The report on a folder of clips: a table whose every measure says who judged, its plots, and what was skipped."""
+"""Report on a folder of clips: a table with the judge of every measure, plots, and skipped clips."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,22 +15,22 @@ _MOST_BARS = 12
 
 
 def judged_by(papers: PaperJudges, results: Sequence[ClipResult]) -> dict[str, str]:
-    """Who judged each measure, for the table.
+    """Description of the judge of each measure, for the table.
 
     Args:
-        papers: The paper's judges that were given.
-        results: Of the clips.
+        papers: The paper's judges.
+        results: Results of the clips.
 
     Returns:
-        By measure.
+        Description by measure.
     """
     toon = _STAND_IN + "the toons' own word judge, on clips whose transcripts have toon words alone (paper: Whisper)"
     dino = "DINO as in VBench" if papers.dino else _STAND_IN + "gradients and colours, in VBench's form (paper: DINO)"
     raft = "RAFT as in VBench" if papers.raft else _STAND_IN + "Farneback's flow, in VBench's form (paper: RAFT)"
     timbre = _STAND_IN + "statistics of mel cepstra"
     meter = _STAND_IN + "correlation of mouth opening and loudness (paper: SyncNet's confidence)"
-    nobody = "not measured: no Whisper was given, and no transcript has the toons' words alone"
-    heard_by_standin = toon if any(result.by_standin for result in results) else nobody
+    unmeasured = "not measured: no Whisper was given, and no transcript has the toons' words alone"
+    word_standin = toon if any(result.by_standin for result in results) else unmeasured
     return {
         "sync": meter + ", best lag",
         "sync_at_zero": meter + ", lag 0",
@@ -41,7 +41,7 @@ def judged_by(papers: PaperJudges, results: Sequence[ClipResult]) -> dict[str, s
         "timbre": timbre + ", first half against second",
         "timbre_reference": timbre + ", against the reference voice",
         "emotion": _STAND_IN + "whether the picture moves more when the voice is excited, correlation over time",
-        "wer": "Whisper" if papers.whisper else heard_by_standin,
+        "wer": "Whisper" if papers.whisper else word_standin,
         "PQ": "AudioBox-Aesthetics, production quality",
         "CU": "AudioBox-Aesthetics, content usefulness",
         "sound_quality": _STAND_IN + "dB of the loud moments over the quiet ones (paper: AudioBox-Aesthetics)",
@@ -60,26 +60,26 @@ def write_report(
     papers: PaperJudges,
     rows: Mapping[str, Sequence[ClipResult]] | None = None,
 ) -> dict:
-    """Write Markdown, JSON and plots into the work folder.
+    """Write the report as Markdown, JSON and plots.
 
     Args:
-        work: Where to write.
-        source: The folder that was measured.
-        found: Results, and what was skipped with the reason.
-        papers: The paper's judges that were given.
-        rows: Further sets of clips to set beside, by name.
+        work: Folder to write to.
+        source: The evaluated folder.
+        found: Results, and the reason for each skipped clip.
+        papers: The paper's judges.
+        rows: Further sets of clips to compare with, by name.
 
     Returns:
-        The content; ``files`` names what was written.
+        Content of the report, with the written ``files``.
     """
     results, skipped = found
     judges = judged_by(papers, results)
     sets = {source.name: results} | dict(rows or {})
-    means = {name: summary(some) for name, some in sets.items()}
+    means = {name: summary(clips) for name, clips in sets.items()}
     paths = {name: work / f"clips{ending}" for name, ending in _FILES.items()}
     shown = [(r.name, r.values) for r in results] if len(results) <= _MOST_BARS else []
     draw_bars([*((f"mean, {name}", values) for name, values in means.items()), *shown], list(judges), paths["bars"])
-    lags = {name: [r.values["lag_ms"] for r in some if "lag_ms" in r.values] for name, some in sets.items()}
+    lags = {name: [r.values["lag_ms"] for r in clips if "lag_ms" in r.values] for name, clips in sets.items()}
     draw_lags(lags, "ms", paths["lags"])
     content = {
         "folder": source.name,
@@ -96,7 +96,7 @@ def write_report(
 
 
 def _markdown(content: dict) -> str:
-    """The report as text."""
+    """Format the report as Markdown."""
     judges, means, results = content["judges"], content["means"], content["results"]
     counts = {name: sum(name in result["values"] for result in results) for name in judges}
     counts["wer"] = sum("word_errors" in result["values"] for result in results)
@@ -119,6 +119,6 @@ def _markdown(content: dict) -> str:
 
 
 def _words(result: dict) -> str | None:
-    """Word errors of one clip, as in 1 / 4."""
+    """Word errors of one clip as text, such as 1 / 4."""
     errors = result["values"].get("word_errors")
     return None if errors is None else f"{errors:.0f} / {result['words']}"

@@ -1,7 +1,7 @@
-"""Does the mouth follow the sound? Mouth opening measured in pixels against loudness measured in the log-mel.
+"""Lip-sync measures: correlation of the mouth opening in the pixels with the loudness in the log-mel.
 
-Source: the measures of this project's toon experiments: correlation with the clip's own sound, with other clips'
-sounds, and whether its own sound fits best. They read pixels and mel, never the generator's own opening.
+Source: measures of this project's toon experiments: correlation with the clip's own sound and with those of other
+clips, and the share of clips whose own sound fits best. They use pixels and mel only, never the renderer's opening.
 
 Dimension key: B clips, F video frames, H picture height, W picture width, M mel frames.
 """
@@ -14,23 +14,23 @@ import numpy as np
 from ..shapes import FPS, MEL_RATE
 
 _HALF_WIDTH, _HALF_HEIGHT, _DROP = 0.5, 0.36, 0.1
-"""The oval round the closed mouth that holds the open one, and how far it lies lower, in head radii."""
+"""Half axes of the ellipse that contains the open mouth, and its offset below the closed mouth, in head radii."""
 _SKIN_SHARE, _FULL_SHARE = 0.9, 0.5
 
 
 def mouth_opening(frames: np.ndarray, mouth_center: np.ndarray, face_radius: float) -> np.ndarray:
-    """Measure how far a mouth is open: the mass of dark or red near where the mouth is.
+    """Measure the opening of a mouth: the area of dark or red pixels around it.
 
-    A pixel counts by how little green and blue it has: 0 with 90 % of what the skin round the mouth has or more, 1 with
-    half of it or less. So lips, tongue and the dark between count on any skin, skin and teeth do not.
+    Pixels are weighted by their lack of green and blue: 0 with 90 % of the surrounding skin's or more, 1 with half of
+    it or less. So lips, tongue and the dark inside count on any skin colour, and skin and teeth do not.
 
     Args:
         frames: Pictures, RGB, (F, H, W, 3) uint8.
-        mouth_center: Where the closed mouth is in every frame, pixels (x, y), (F, 2).
+        mouth_center: Position of the closed mouth in every frame, pixels (x, y), (F, 2).
         face_radius: Half the width of the head, pixels.
 
     Returns:
-        Mass in hundredths of the squared head radius, float32, (F,).
+        Area in hundredths of the squared head radius, float32, (F,).
 
     Raises:
         ValueError: If frames and mouth positions differ in number.
@@ -45,7 +45,7 @@ def mouth_opening(frames: np.ndarray, mouth_center: np.ndarray, face_radius: flo
 
 
 def _around_mouth(frame: np.ndarray, center: np.ndarray, radius: float) -> np.ndarray:
-    """Green and blue of the pixels in the oval round a mouth, (pixels, 2)."""
+    """Green and blue of the pixels in the ellipse around a mouth, (pixels, 2)."""
     rows, columns = np.ogrid[: frame.shape[0], : frame.shape[1]]
     across = (columns - center[0]) / (_HALF_WIDTH * radius)
     down = (rows - center[1] - _DROP * radius) / (_HALF_HEIGHT * radius)
@@ -57,10 +57,10 @@ def sound_envelope(log_mel: np.ndarray, video_frames: int) -> np.ndarray:
 
     Args:
         log_mel: Natural logarithm of the mel magnitudes, not normalised, (80, M).
-        video_frames: Number of video frames F the sound belongs to.
+        video_frames: Number of video frames F.
 
     Returns:
-        Mean over the frame's time of the logarithm of the mean magnitude, float32, (F,).
+        Logarithm of the mean magnitude, averaged over the duration of each frame, float32, (F,).
 
     Raises:
         ValueError: If the sound ends before the last video frame begins.
@@ -74,22 +74,22 @@ def sound_envelope(log_mel: np.ndarray, video_frames: int) -> np.ndarray:
 
 
 def correlation(first: np.ndarray, second: np.ndarray) -> float:
-    """Pearson's correlation of two signals of equal length; 0 where one of them is constant."""
+    """Pearson correlation of two signals of equal length; 0 if one of them is constant."""
     first, second = (np.asarray(x, np.float64) - np.mean(x, dtype=np.float64) for x in (first, second))
     norm = np.sqrt((first**2).sum() * (second**2).sum())
     return float((first * second).sum() / norm) if norm > 1e-9 else 0.0
 
 
 def best_lag(opening: np.ndarray, envelope: np.ndarray, largest: int = 4) -> tuple[float, int]:
-    """Find the shift at which mouth and sound fit best.
+    """Find the lag with the highest correlation of mouth and sound.
 
     Args:
         opening: Mouth opening, (F,).
         envelope: Loudness of the sound, (F,).
-        largest: Largest shift tried either way, video frames.
+        largest: Largest lag in either direction, video frames.
 
     Returns:
-        The correlation there, and the lag in video frames: positive when the mouth comes after the sound.
+        The correlation, and its lag in video frames, positive when the mouth comes after the sound.
     """
     frames = len(opening)
     lags = sorted(range(-largest, largest + 1), key=abs)
@@ -118,7 +118,7 @@ def first_of(openings: np.ndarray, envelopes: np.ndarray, choices: int = 8) -> f
     Args:
         openings: Mouth openings, (B, F).
         envelopes: Loudness of the sounds, (B, F).
-        choices: How many sounds to choose from: the own and those of the next clips. At most B.
+        choices: Number of sounds to compare: the clip's own and those of the next clips. At most B.
 
     Returns:
         Share in [0, 1]; chance is ``1 / choices``.

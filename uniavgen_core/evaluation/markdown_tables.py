@@ -1,4 +1,4 @@
-"""Tables as Markdown, and the paper's published numbers to set beside them."""
+"""Markdown tables, and the paper's published results for comparison."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,21 +19,21 @@ _ABOUT_PUBLISHED = (
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str | float | int | None]]) -> str:
-    """Write a table.
+    """Format a table as Markdown.
 
     Args:
-        columns: Names, the first one of the rows' names.
-        rows: Cells; numbers with a fraction get three places, None stays empty.
+        columns: Headings; the first is that of the row names.
+        rows: Cells; floats get three decimals, None is empty.
 
     Returns:
-        Markdown, ending with a line break.
+        Markdown that ends with a line break.
     """
     lines = [columns, ["---"] * len(columns), *([_cell(value) for value in row] for row in rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def _cell(value: str | float | None) -> str:
-    """One cell's text; a bar in it would end the cell."""
+    """Text of one cell, with escaped bars."""
     if value is None:
         return ""
     text = f"{value:.3f}" if isinstance(value, float) else str(value)
@@ -41,11 +41,11 @@ def _cell(value: str | float | None) -> str:
 
 
 def legend(measures: Mapping[str, str]) -> str:
-    """Write what each column means."""
+    """Format the meaning of each column as a list."""
     return "\n".join(f"- `{name}`: {meaning}" for name, meaning in measures.items()) + "\n"
 
 
 def published() -> str:
-    """Write the paper's numbers as a section."""
+    """Format the paper's results as a section."""
     rows = [[name, *values] for name, values in PUBLISHED.items()]
     return f"## The paper's numbers\n\n{_ABOUT_PUBLISHED}\n\n{markdown_table(['', *PUBLISHED_COLUMNS], rows)}"

@@ -1,8 +1,8 @@
-"""Finds the part of any picture that darkens with the sound: the mouth, where somebody speaks.
+"""Localisation of a speaking mouth: the part of a video that darkens with the sound.
 
-No face detector: a mouth that opens shows its dark inside and its red lips, so little green and blue, when the sound is
-loud. Of all squares of the picture, or of what a mask shows, that one is chosen which follows the sound best and
-changes most. Whatever else does so is found instead: a person who claps, or a lamp that flickers with the music.
+No face detector is needed: an open mouth shows its dark inside and red lips, with little green and blue, when the sound
+is loud. Of all squares of the picture, or of the masked part, the one that follows the sound best and changes most is
+selected. Anything else that does so is found instead, such as clapping hands or a lamp that flickers with the music.
 
 Dimension key: F video frames, H picture height, W picture width, h and w rows and columns of the small picture, L lags.
 """
@@ -18,7 +18,7 @@ _LONGEST_SIDE, _SHORTEST_SIDE, _MOST_CELLS = 64, 24, 16_000_000
 _SQUARES = (3, 5, 9, 13)
 """Sides of the squares tried, in cells of the small picture."""
 _MASK_SMOOTHING = 0.7
-"""How far a mask's place is smoothed in time, frames: a detector's box trembles."""
+"""Standard deviation of the temporal smoothing of a mask's position, frames: the boxes of detectors jitter."""
 
 Pictures = np.ndarray | Tensor
 MASK_SHOWS = ("face", "mouth")
@@ -28,20 +28,18 @@ def mask_boxes(mask: Pictures | None, video_frames: int, height: int, width: int
     """Box of constant size that follows a mask; the whole picture without one.
 
     Args:
-        mask: Where the face or the mouth is, any scale from 0 upwards, (F or 1, H', W'); None for anywhere. A pixel
-            counts from half the highest value on.
+        mask: Mask of the face or the mouth, at any scale from 0, (F or 1, H', W'); None for the whole picture. A pixel
+            is inside from half the highest value.
         video_frames: Number of pictures F.
         height: Their height H, pixels; the mask may have another size.
         width: Their width W, pixels.
         shows: One of ``MASK_SHOWS``. Of a face, only the lower half is used: eyes blink and brows rise with speech.
 
     Returns:
-        Left, top, right and bottom in every picture, pixels, (F, 4). Where the mask shows nothing, the box lies between
-        its neighbours in time.
+        Left, top, right and bottom in every picture, pixels, (F, 4); interpolated over frames with an empty mask.
 
     Raises:
-        ValueError: If the mask has another number of pictures, another number of axes, or shows nothing, or ``shows``
-            is unknown.
+        ValueError: If the mask has the wrong number of pictures or axes, or is empty, or ``shows`` is unknown.
     """
     if shows not in MASK_SHOWS:
         raise ValueError(f"A mask shows {' or '.join(MASK_SHOWS)}, not {shows!r}.")
@@ -67,7 +65,7 @@ def mask_boxes(mask: Pictures | None, video_frames: int, height: int, width: int
 
 
 def _box_of(pixels: np.ndarray) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom of what is true in (H, W); NaN where nothing is."""
+    """Bounding box of the true pixels in (H, W): left, top, right and bottom; NaN if there are none."""
     rows, columns = np.flatnonzero(pixels.any(1)), np.flatnonzero(pixels.any(0))
     if not len(rows):
         return (np.nan,) * 4
@@ -75,14 +73,14 @@ def _box_of(pixels: np.ndarray) -> tuple[float, float, float, float]:
 
 
 def darkness(frames: Pictures, boxes: np.ndarray) -> np.ndarray:
-    """How little green and blue the cells of small pictures have.
+    """Darkness of the downscaled pictures in green and blue.
 
     Args:
         frames: Pictures, RGB, uint8 or floats in [0, 1], (F, H, W, 3).
-        boxes: Part of each to look at, all of one size, pixels, (F, 4).
+        boxes: Part of each picture to use, all of one size, pixels, (F, 4).
 
     Returns:
-        In [0, 1], float32, (F, h, w).
+        Darkness in [0, 1], float32, (F, h, w).
     """
     wide, high = boxes[0, 2:] - boxes[0, :2]
     side = int(np.clip(np.sqrt(_MOST_CELLS / len(frames)), _SHORTEST_SIDE, _LONGEST_SIDE))
@@ -93,7 +91,7 @@ def darkness(frames: Pictures, boxes: np.ndarray) -> np.ndarray:
 
 
 def to_bytes(frame: Pictures) -> np.ndarray:
-    """One picture (H, W, 3 or more), uint8 or floats in [0, 1], as uint8 (H, W, 3); what is not a number is black."""
+    """Convert one picture (H, W, 3 or more), uint8 or floats in [0, 1], to uint8 (H, W, 3); NaN becomes black."""
     if isinstance(frame, Tensor):
         frame = frame.detach().cpu().numpy()
     frame = frame[..., :3]
@@ -101,7 +99,7 @@ def to_bytes(frame: Pictures) -> np.ndarray:
 
 
 def _shrink(frame: Pictures, box: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Darkness of one picture (H, W, 3) within a box, (h, w); the box is moved into the picture where it sticks out."""
+    """Darkness of one picture (H, W, 3) within a box, (h, w); a box that extends beyond the picture is shifted."""
     pixels = to_bytes(frame)
     limits = np.array([pixels.shape[1], pixels.shape[0]])
     span = np.minimum(box[2:] - box[:2], limits)
@@ -112,10 +110,10 @@ def _shrink(frame: Pictures, box: np.ndarray, size: tuple[int, int]) -> np.ndarr
 
 
 class MouthFinder:
-    """Squares of all sizes and places, ready to be compared with sounds."""
+    """Search over squares of all sizes and positions for the one that follows a sound best."""
 
     def __init__(self, cells: np.ndarray) -> None:
-        """Prepare.
+        """Compute the mean darkness of every square.
 
         Args:
             cells: Darkness over time, (F, h, w).
@@ -126,13 +124,13 @@ class MouthFinder:
         self._strengths = [np.sqrt((change**2).sum(0)) for change in self._changes]
 
     def find(self, sounds: np.ndarray) -> tuple[int, int, int]:
-        """Choose the square that follows a sound best.
+        """Find the square that follows a sound best.
 
         Args:
-            sounds: The sound's loudness over the frames at every lag tried, zero mean and unit norm, (L, F).
+            sounds: Loudness of the sound over the frames at every lag, zero mean and unit norm, (L, F).
 
         Returns:
-            Which size, row and column: ``squares[size][:, row, column]`` is the opening over time.
+            Indices of size, row and column: ``squares[size][:, row, column]`` is the opening over time.
         """
         best, place = -1.0, (0, 0, 0)
         for size, (change, strength) in enumerate(zip(self._changes, self._strengths, strict=True)):
@@ -149,11 +147,11 @@ class MouthFinder:
         return self.squares[size][:, row, column].astype(np.float64)
 
     def box(self, place: Sequence[int], boxes: np.ndarray) -> np.ndarray:
-        """Where a square lies in the pictures.
+        """Bounding box of a square in the pictures.
 
         Args:
-            place: What ``find`` returned.
-            boxes: The part of each picture that was looked at, pixels, (F, 4).
+            place: Result of ``find``.
+            boxes: Part of each picture that was searched, pixels, (F, 4).
 
         Returns:
             Left, top, right and bottom, pixels, (F, 4).

@@ -1,6 +1,6 @@
-"""The paper's judges, where their weights are on disk: Whisper, AudioBox-Aesthetics, and VBench's DINO, RAFT and MUSIQ.
+"""The paper's judges, with weights on disk: Whisper, AudioBox-Aesthetics, and VBench's DINO, RAFT and MUSIQ.
 
-Everything is loaded from a path that is given; nothing is ever fetched.
+Everything is loaded from given paths; nothing is downloaded.
 
 Dimension key: F video frames, H picture height, W picture width, D size of a feature, N samples.
 """
@@ -29,7 +29,7 @@ _HAN = r"\u3400-\u9fff\u3040-\u30ff"
 
 @contextmanager
 def offline():
-    """Forbid the Hugging Face libraries to fetch anything meanwhile."""
+    """Context in which the Hugging Face libraries cannot download."""
     names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, "1"))
@@ -42,30 +42,30 @@ def offline():
                 os.environ[name] = value
 
 
-def need(path: Path, what: str) -> Path:
-    """Insist that a file or folder is there.
+def need(path: Path, label: str) -> Path:
+    """Require that a file or folder exists.
 
     Raises:
-        ValueError: If it is not.
+        ValueError: If it does not.
     """
     if not path.exists():
-        raise ValueError(f"{what} should lie at {path}, but nothing is there. Leave the option out for the stand-in.")
+        raise ValueError(f"{label} should be at {path}, but nothing is there. Leave the option out for the stand-in.")
     return path
 
 
-def _missing(package: str, what: str, error: ImportError) -> ImportError:
-    """The same error with what to do."""
-    return ImportError(f"{what} needs the package {package}: pip install {package}.", name=error.name)
+def _missing(package: str, label: str, error: ImportError) -> ImportError:
+    """Error that says how to install the missing package."""
+    return ImportError(f"{label} needs the package {package}: pip install {package}.", name=error.name)
 
 
 def spoken_words(text: str) -> str:
-    """Words as a word error rate compares them: small letters, no punctuation, each Chinese or Japanese sign a word."""
+    """Normalise a text for word error rates: lower case, no punctuation, a word per Chinese or Japanese character."""
     text = re.sub(rf"([{_HAN}])", r" \1 ", text.casefold().replace("\u2019", "'"))
     return " ".join(re.sub(r"[^\w' ]+", " ", text).replace("_", " ").split())
 
 
 class Whisper:
-    """Hears words with a Whisper model in transformers' form."""
+    """Speech recognition by a Whisper model in the format of ``transformers``."""
 
     def __init__(self, folder: Path) -> None:
         from transformers import WhisperForConditionalGeneration, WhisperProcessor
@@ -78,7 +78,7 @@ class Whisper:
 
     @torch.no_grad()
     def hear(self, waveform: Tensor, sample_rate: int) -> str:
-        """Write down what is said in mono sound (N,), the first half minute."""
+        """Transcribe the first 30 s of a mono waveform (N,)."""
         samples = resample(waveform[None], sample_rate, WHISPER_RATE)[0].numpy()
         given = self.processor(samples, sampling_rate=WHISPER_RATE, return_tensors="pt").input_features
         room = self.model.config.max_target_positions - 8
@@ -87,7 +87,7 @@ class Whisper:
 
 
 class AudioBox:
-    """Rates sound with AudioBox-Aesthetics (arXiv:2502.05139)."""
+    """Audio quality by AudioBox-Aesthetics (arXiv:2502.05139)."""
 
     def __init__(self, file: Path) -> None:
         need(file, "The checkpoint of AudioBox-Aesthetics")
@@ -99,13 +99,13 @@ class AudioBox:
             self.predictor = initialize_predictor(ckpt=str(file))
 
     def rate(self, waveform: Tensor, sample_rate: int) -> dict[str, float]:
-        """Production quality ``PQ`` and content usefulness ``CU`` of mono sound (N,), 1 to 10."""
+        """Production quality ``PQ`` and content usefulness ``CU`` of a mono waveform (N,), 1 to 10."""
         scores = self.predictor.forward([{"path": waveform[None], "sample_rate": sample_rate}])[0]
         return {name: float(scores[name]) for name in ("PQ", "CU")}
 
 
 class Dino:
-    """Features of pictures by DINO ViT-B/16 (arXiv:2104.14294), as VBench's subject consistency uses."""
+    """Image features by DINO ViT-B/16 (arXiv:2104.14294), as in VBench's subject consistency."""
 
     def __init__(self, folder: Path) -> None:
         from transformers import AutoModel
@@ -127,7 +127,7 @@ class Dino:
 
 
 class Raft:
-    """Optical flow by RAFT (arXiv:2003.12039), torchvision's large one, whose weights file this takes."""
+    """Optical flow by RAFT (arXiv:2003.12039), the large model of torchvision."""
 
     def __init__(self, file: Path) -> None:
         from torchvision.models.optical_flow import raft_large
@@ -141,7 +141,7 @@ class Raft:
 
     @torch.no_grad()
     def __call__(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-        """Movement in pixels, (H, W, 2), between pictures (H, W, 3) uint8."""
+        """Flow in pixels, (H, W, 2), between pictures (H, W, 3) uint8."""
         both = torch.from_numpy(np.stack([before, after])).permute(0, 3, 1, 2).float() / 127.5 - 1
         height, width = both.shape[-2:]
         size = [max(_RAFT_SIDE, round(side / 8) * 8) for side in (height, width)]
@@ -152,7 +152,7 @@ class Raft:
 
 
 class Musiq:
-    """Image quality by MUSIQ (arXiv:2108.05997) through pyiqa, as VBench's imaging quality uses."""
+    """Image quality by MUSIQ (arXiv:2108.05997) through pyiqa, as in VBench's imaging quality."""
 
     def __init__(self, file: Path) -> None:
         need(file, "MUSIQ")
@@ -175,7 +175,7 @@ VBENCH: dict[str, tuple[tuple[str, ...], Callable[[Path], Any]]] = {
     "raft": (("raft*.pth", "raft*.pt"), Raft),
     "musiq": (("musiq*.pth", "musiq*.pt"), Musiq),
 }
-"""Where each part lies in the folder that is given for VBench, and what loads it."""
+"""File patterns of each part in VBench's folder, and its class."""
 
 
 def vbench_parts(folder: Path) -> dict[str, Any]:
@@ -192,6 +192,6 @@ def vbench_parts(folder: Path) -> dict[str, Any]:
 
 
 def _first(folder: Path, patterns: tuple[str, ...]) -> Path | None:
-    """The first path that fits a pattern."""
+    """First path that matches a pattern."""
     paths = sorted(path for pattern in patterns for path in folder.glob(pattern))
     return paths[0] if paths else None

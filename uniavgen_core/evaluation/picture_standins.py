@@ -1,6 +1,6 @@
-"""Measures of pictures that need no weights: stand-ins for VBench's subject, motion and image quality.
+"""Image measures without learned weights: stand-ins for VBench's subject consistency, motion and image quality.
 
-Each has the form of VBench's (Huang et al., arXiv:2311.17982) with its network replaced.
+Each follows VBench's definition (Huang et al., arXiv:2311.17982) with its network replaced.
 
 Dimension key: F video frames, H picture height, W picture width, D size of a feature.
 """
@@ -22,7 +22,7 @@ _LAPLACIANS = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 
 
 def features(frames: np.ndarray) -> np.ndarray:
-    """Shape and colour of pictures: histograms of gradients, and of colours in four by four places.
+    """Features of shape and colour: histograms of gradients, and of colours in a grid of four by four.
 
     Args:
         frames: RGB, (F, H, W, 3) uint8.
@@ -46,14 +46,14 @@ def _unit(values: np.ndarray) -> np.ndarray:
 
 
 def subject_consistency(vectors: np.ndarray, reference: np.ndarray | None = None) -> float:
-    """How alike the pictures of a clip stay.
+    """Similarity of the pictures of a clip.
 
     Args:
-        vectors: A unit vector for each picture, (F, D).
-        reference: That of a picture to compare with in place of the first, (D,).
+        vectors: Unit vector of each picture, (F, D).
+        reference: Unit vector of a picture to compare with in place of the first, (D,).
 
     Returns:
-        Mean over the pictures of their cosines with the first one and with the one before, in [0, 1].
+        Mean cosine similarity of each picture with the first and with the previous one, in [0, 1].
 
     Source: VBench's subject consistency.
     """
@@ -67,7 +67,7 @@ def subject_consistency(vectors: np.ndarray, reference: np.ndarray | None = None
 
 
 Flow = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""Pictures (H, W, 3) uint8 before and after, to movement in pixels, (H, W, 2)."""
+"""Function from two pictures (H, W, 3) uint8 to optical flow in pixels, (H, W, 2)."""
 
 
 def farneback(before: np.ndarray, after: np.ndarray) -> np.ndarray:
@@ -77,16 +77,16 @@ def farneback(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def flow_strengths(frames: np.ndarray, fps: float, flow: Flow = farneback) -> np.ndarray:
-    """Movement between the pictures of a clip, taken 8 to the second.
+    """Strength of the optical flow between the pictures of a clip, at 8 pictures per second.
 
     Args:
         frames: RGB, (F, H, W, 3) uint8.
-        fps: Frames a second.
-        flow: How to find it.
+        fps: Frames per second.
+        flow: Optical flow method.
 
     Returns:
-        Mean length of the fastest twentieth of the pixels, for each pair of pictures, as a share of the least that
-        counts as movement: 6 pixels in a picture whose shorter side is 256.
+        Mean length of the fastest 5 % of the vectors for each pair of pictures, as a multiple of VBench's threshold: 6
+        pixels in a picture whose shorter side is 256.
     """
     chosen = frames[:: max(1, round(fps / FLOW_FPS))]
     least = _LEAST_FLOW * min(frames.shape[1:3]) / 256
@@ -94,13 +94,13 @@ def flow_strengths(frames: np.ndarray, fps: float, flow: Flow = farneback) -> np
 
 
 def _fastest(flow: np.ndarray) -> float:
-    """Mean length of the fastest twentieth of the vectors (H, W, 2)."""
+    """Mean length of the fastest 5 % of the vectors (H, W, 2)."""
     lengths = np.sort(np.linalg.norm(flow, axis=-1).ravel())
     return float(lengths[-max(1, int(len(lengths) * _FASTEST_SHARE)) :].mean())
 
 
 def is_dynamic(strengths: np.ndarray) -> bool:
-    """Whether a clip moves: a quarter of its pairs of pictures do, rounded.
+    """Whether a clip is dynamic: at least a quarter of its pairs of pictures are above the threshold.
 
     Source: VBench's dynamic degree, which is the share of such clips.
     """
@@ -109,20 +109,20 @@ def is_dynamic(strengths: np.ndarray) -> bool:
 
 
 def movement(frames: np.ndarray) -> np.ndarray:
-    """How much a picture changes after each frame: mean difference of pixels in [0, 1], (F - 1,)."""
+    """Mean absolute difference of consecutive frames, pixels in [0, 1], (F - 1,)."""
     small = np.stack([cv2.resize(frame, (64, 64), interpolation=cv2.INTER_AREA) for frame in frames]) / 255.0
     return np.abs(np.diff(small, axis=0)).mean((1, 2, 3))
 
 
 def image_quality(frames: np.ndarray, most: int = 8) -> float:
-    """How sharp and how free of noise pictures are.
+    """Image quality from sharpness and noise.
 
     Args:
         frames: RGB, (F, H, W, 3) uint8.
-        most: How many of them to look at, evenly chosen.
+        most: Largest number of frames to evaluate, evenly spaced.
 
     Returns:
-        In [0, 1]: one less the perceptual blur (Crete et al., 2007), lowered by noise.
+        Quality in [0, 1]: 1 minus the perceptual blur (Crete et al., 2007), lowered by noise.
 
     Raises:
         ImportError: If scikit-image is missing.
@@ -143,7 +143,7 @@ def image_quality(frames: np.ndarray, most: int = 8) -> float:
 
 
 def noise_level(grey: np.ndarray) -> float:
-    """Standard deviation of noise in a picture (H, W), in units of its 256 levels; edges count little.
+    """Standard deviation of the noise in a picture (H, W), in units of its 256 levels; robust to edges.
 
     Source: the operator of Immerkaer (1996) with a median in place of its mean.
     """

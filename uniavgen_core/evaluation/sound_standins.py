@@ -1,6 +1,6 @@
-"""Measures of sound that need no weights: stand-ins for trained judges of timbre, of emotion and of sound quality.
+"""Audio measures without learned weights: stand-ins for trained judges of timbre, emotion and audio quality.
 
-Dimension key: N samples, T moments a hundred to the second, D size of a voice print, F video frames.
+Dimension key: N samples, T mel frames, F video frames.
 """
 
 from itertools import pairwise
@@ -24,25 +24,25 @@ _STILL = 1e-9
 
 
 def _mel(waveform: Tensor, sample_rate: int) -> Tensor:
-    """Log-mel of mono sound (N,) at any rate, (80, T)."""
+    """Log-mel of a mono waveform (N,) at any rate, (80, T)."""
     return log_mel(resample(waveform[None], sample_rate, SAMPLE_RATE)[0])
 
 
 def _loud(mel: Tensor) -> Tensor:
-    """Moments within 25 dB of the loud ones, bool, (T,)."""
+    """Mask of mel frames within 25 dB of the 95th percentile of the level, (T,) bool."""
     level = 20 / np.log(10) * mel.exp().mean(0).log()
     return level > torch.quantile(level, 0.95) - _LOUD_DB
 
 
 def cepstra(waveform: Tensor, sample_rate: int) -> Tensor:
-    """Mel cepstra of the loud moments, without the one that is loudness.
+    """Mel cepstra of the loud frames, without the zeroth coefficient, the loudness.
 
     Args:
         waveform: Mono, (N,).
         sample_rate: Hz.
 
     Returns:
-        (moments, 20).
+        Cepstra, (loud frames, 20).
 
     Raises:
         ValueError: If less than a fifth of a second is loud.
@@ -58,14 +58,14 @@ def cepstra(waveform: Tensor, sample_rate: int) -> Tensor:
 
 
 def voice_distance(first: Tensor, second: Tensor) -> float:
-    """How different two voices sound: symmetric divergence of Gaussians with diagonal spread, per coefficient.
+    """Distance of two voices: symmetric divergence of Gaussians with diagonal covariance, per coefficient.
 
     Args:
-        first: Cepstra of one, (moments, 20).
+        first: Cepstra of one voice, (loud frames, 20).
         second: Cepstra of the other.
 
     Returns:
-        At least 0.
+        Distance, at least 0.
     """
     means, spreads = zip(*((x.mean(0), x.var(0) + 1e-2) for x in (first, second)), strict=True)
     apart = (means[0] - means[1]) ** 2
@@ -74,18 +74,18 @@ def voice_distance(first: Tensor, second: Tensor) -> float:
 
 
 def timbre_consistency(waveform: Tensor, sample_rate: int, reference: tuple[Tensor, int] | None = None) -> float:
-    """How alike the voice stays: the loud moments' first half against the second, or all against a reference.
+    """Timbre consistency: the first half of the loud frames against the second, or all against a reference.
 
     Args:
         waveform: Mono, (N,).
         sample_rate: Hz.
-        reference: Another sound and its rate.
+        reference: Waveform and sample rate of a reference.
 
     Returns:
-        In (0, 1], 1 for the same statistics: the exponential of minus the distance.
+        Consistency in (0, 1], 1 for equal statistics: the exponential of the negative distance.
 
     Raises:
-        ValueError: If too little is loud.
+        ValueError: If there are too few loud frames.
     """
     spoken = cepstra(waveform, sample_rate)
     if reference is not None:
@@ -98,14 +98,14 @@ def timbre_consistency(waveform: Tensor, sample_rate: int, reference: tuple[Tens
 
 
 def sound_quality(waveform: Tensor, sample_rate: int) -> float:
-    """How far speech stands out of what lies under it: the loud moments' level over the quiet ones', decibels.
+    """Level of the loud frames over that of the quiet ones, a measure of background noise, dB.
 
     Args:
         waveform: Mono, (N,).
         sample_rate: Hz.
 
     Returns:
-        The 95th percentile of the level of the moments over the 5th, at most 60.
+        Difference of the 95th and the 5th percentile of the level, at most 60.
     """
     level = 20 / np.log(10) * _mel(waveform, sample_rate).exp().mean(0).log()
     high, low = torch.quantile(level, torch.tensor([0.95, 0.05]))
@@ -113,14 +113,14 @@ def sound_quality(waveform: Tensor, sample_rate: int) -> float:
 
 
 def vocal_arousal(waveform: Tensor, sample_rate: int) -> np.ndarray:
-    """How excited a voice sounds over time: loudness, brightness and height of pitch, each standardised, together.
+    """Vocal arousal over time: mean of the standardised loudness, brightness and pitch.
 
     Args:
         waveform: Mono, (N,).
         sample_rate: Hz.
 
     Returns:
-        (T,), a hundred values a second; 0 is the clip's mean.
+        Arousal at 100 values per second, with mean 0 over the clip, (T,).
     """
     mel = _mel(waveform, sample_rate)
     level = mel.exp().mean(0).log().numpy()
@@ -132,7 +132,7 @@ def vocal_arousal(waveform: Tensor, sample_rate: int) -> np.ndarray:
 
 
 def _pitch(samples: np.ndarray, moments: int) -> np.ndarray:
-    """Logarithm of the pitch at each moment by autocorrelation, (T,)."""
+    """Logarithm of the pitch of each frame by autocorrelation, (T,)."""
     hop = SAMPLE_RATE // MEL_RATE
     padded = np.pad(samples, (_WINDOW // 2, _WINDOW))
     windows = np.stack([padded[i * hop : i * hop + _WINDOW] for i in range(moments)]) * np.hanning(_WINDOW)
@@ -142,15 +142,15 @@ def _pitch(samples: np.ndarray, moments: int) -> np.ndarray:
 
 
 def emotion_agreement(arousal: np.ndarray, movement: np.ndarray, fps: float = FPS) -> float:
-    """Whether a face is lively when its voice is: correlation of both over time, in windows of a quarter second.
+    """Correlation of vocal arousal and movement of the picture over windows of a quarter second.
 
     Args:
-        arousal: From ``vocal_arousal``, (T,).
-        movement: How much the picture moves after each frame, (F - 1,).
-        fps: Frames a second.
+        arousal: Result of ``vocal_arousal``, (T,).
+        movement: Change of the picture after each frame, (F - 1,).
+        fps: Frames per second.
 
     Returns:
-        In [-1, 1]; 0 where the picture is still.
+        Correlation in [-1, 1]; 0 if the picture is still.
     """
     seconds = min(len(arousal) / MEL_RATE, len(movement) / fps)
     count = int(seconds / _AROUSAL_SECONDS)
@@ -161,6 +161,6 @@ def emotion_agreement(arousal: np.ndarray, movement: np.ndarray, fps: float = FP
 
 
 def _means(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Mean of the values between each two edges, at least of one."""
+    """Mean of the values between consecutive edges, of at least one value."""
     places = edges.astype(int)
     return np.array([values[a : max(b, a + 1)].mean() for a, b in pairwise(places)])

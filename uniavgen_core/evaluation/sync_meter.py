@@ -1,10 +1,10 @@
-"""How well a mouth follows a sound, and how late the sound is, in any video.
+"""Lip-sync meter for any video: correlation of mouth and sound, and the lag of the sound.
 
-The mouth's opening is read off the pictures (``mouth.py``), the sound's loudness off its samples, and the two are
-correlated at every lag. The score is a correlation, not a probability: a short clip reaches a high one by chance,
-because the best place and the best lag are chosen to fit. So the same search is done with the sound played backwards,
-and that score is given too. Measured on toons of eight seconds, every own sound beats it by 0.05, and so does one wrong
-sound in four; at two seconds half the own sounds do, and one wrong sound in ten.
+The opening of the mouth is measured in the pictures (``mouth_finder.py``), the loudness in the waveform, and the two
+are correlated at every lag. The score is a correlation, not a probability. A short clip reaches a high score by chance,
+because the position and the lag are fitted, so the same search is repeated with the sound played backwards, and that
+score is given too. Measured on toons of eight seconds, every matching sound exceeds it by 0.05, and so does one wrong
+sound in four; at two seconds, half of the matching sounds do, and one wrong sound in ten.
 
 Dimension key: F video frames, H picture height, W picture width, N samples, E envelope values, L lags.
 """
@@ -33,20 +33,20 @@ _STILL = 0.5 / 255
 
 @dataclass(frozen=True)
 class SyncReading:
-    """What a measurement found.
+    """Result of a lip-sync measurement.
 
     Attributes:
-        score: Best correlation of mouth and sound over all lags, 0 to 1; 0 where it cannot be measured.
-        at_zero: Their correlation as they are, at lag 0.
-        lag_ms: Lag of the best correlation, milliseconds: positive when the sound is late, so must come earlier.
-        chance: The highest score of seven runs with the sound played backwards; a score near it says nothing.
-        opening: Mouth opening, mean darkness of the place found, 0 to 1, (F,).
+        score: Highest correlation of mouth and sound over all lags, 0 to 1; 0 if it cannot be measured.
+        at_zero: Correlation at lag 0.
+        lag_ms: Lag of the highest correlation, milliseconds; positive when the sound is late.
+        chance: Highest score of seven runs with the sound played backwards; a score near it is not significant.
+        opening: Mouth opening: mean darkness of the square found, 0 to 1, (F,).
         envelope: Loudness of the sound during each frame, 0 to 1, NaN where there is no sound, (F,).
         fps: Frames per second.
-        lags_ms: The lags tried, (L,).
-        fits: Correlation at each, (L,).
-        boxes: Where the mouth was found in every frame: left, top, right, bottom, pixels, (F, 4).
-        notices: What the reader should know, in whole sentences.
+        lags_ms: Lags, milliseconds, (L,).
+        fits: Correlation at each lag, (L,).
+        boxes: Bounding box of the mouth in every frame: left, top, right, bottom, pixels, (F, 4).
+        notices: Notices for the user, whole sentences.
     """
 
     score: float
@@ -70,18 +70,18 @@ def measure_sync(
     mask: Pictures | None = None,
     mask_shows: str = "face",
 ) -> SyncReading:
-    """Compare a mouth with a sound.
+    """Measure the lip-sync of a clip.
 
-    Lags up to half a second either way are tried, less in clips under two seconds, in steps of 5 ms. Where sound and
-    picture differ in length, the shorter counts.
+    Lags of up to half a second in either direction are searched, fewer in clips under two seconds, in steps of 5 ms. If
+    sound and video differ in length, the shorter is used.
 
     Args:
         frames: Pictures, RGB, uint8 or floats in [0, 1], (F, H, W, 3). Further channels are ignored.
         fps: Frames per second.
-        waveform: The sound, (N,) or, to be mixed, (channels, N), floating point.
-        sample_rate: Of the sound, Hz.
-        mask: Where to look for the mouth, (F or 1, H, W), followed where it moves. None to look everywhere.
-        mask_shows: ``face`` to look in the lower half of the mask, ``mouth`` to look in all of it.
+        waveform: Waveform, (N,) or (channels, N), which is mixed down, floating point.
+        sample_rate: Hz.
+        mask: Search region of the mouth, (F or 1, H, W), which may move; None for the whole picture.
+        mask_shows: ``face`` to search the lower half of the mask, ``mouth`` to search all of it.
 
     Returns:
         The reading. A still picture or a silent sound has score 0 and a notice.
@@ -115,14 +115,14 @@ def measure_sync(
 
 
 def sound_loudness(mono: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Loudness over time: root mean square in windows of 25 ms, 200 times a second, as a share of the loudest.
+    """Loudness over time: root mean square in windows of 25 ms, 200 times a second, relative to the maximum.
 
     Args:
         mono: Samples, (N,).
         sample_rate: Hz.
 
     Returns:
-        In [0, 1], (E,); value i is centred on (i + 0.5) / 200 s. Zeros for silence.
+        Loudness in [0, 1], (E,); value i is centred on (i + 0.5) / 200 s. Zeros for silence.
     """
     energy = np.concatenate([[0.0], np.cumsum(mono**2)])
     middles = (np.arange(max(1, ceil(len(mono) / sample_rate * ENVELOPE_RATE))) + 0.5) / ENVELOPE_RATE
@@ -135,16 +135,16 @@ def sound_loudness(mono: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def loudness_at(loudness: np.ndarray, fps: float, video_frames: int, lags: np.ndarray) -> np.ndarray:
-    """Mean loudness during each frame, for a sound taken to be late by each lag.
+    """Mean loudness during each frame, for a sound that is late by each lag.
 
     Args:
-        loudness: From ``sound_loudness``, (E,).
+        loudness: Result of ``sound_loudness``, (E,).
         fps: Frames per second.
         video_frames: Number of frames F.
         lags: Seconds, (L,).
 
     Returns:
-        (L, F), NaN where there is no sound.
+        Loudness, (L, F); NaN where there is no sound.
     """
     sums, edges = np.concatenate([[0.0], np.cumsum(loudness)]), np.arange(len(loudness) + 1) / ENVELOPE_RATE
     start = np.arange(video_frames) / fps + lags[:, None]
@@ -154,7 +154,7 @@ def loudness_at(loudness: np.ndarray, fps: float, video_frames: int, lags: np.nd
 
 
 def _check(frames: Pictures, fps: float, waveform: Tensor, sample_rate: int) -> None:
-    """Refuse impossible shapes, rates and values."""
+    """Reject impossible shapes, rates and values."""
     if frames.ndim != 4 or frames.shape[-1] < 3 or 0 in frames.shape:
         raise ValueError(f"Pictures of shape {tuple(frames.shape)} cannot be measured; expected (F, H, W, 3).")
     if not (isfinite(fps) and fps > 0):
@@ -167,7 +167,7 @@ def _check(frames: Pictures, fps: float, waveform: Tensor, sample_rate: int) -> 
 
 
 def _shared_frames(video_frames: int, fps: float, sound_seconds: float) -> int:
-    """Frames that have a sound.
+    """Number of frames with sound.
 
     Raises:
         ValueError: If they are too few to compare.
@@ -182,31 +182,31 @@ def _shared_frames(video_frames: int, fps: float, sound_seconds: float) -> int:
 
 
 def _lags(shared_seconds: float) -> np.ndarray:
-    """Lags to try, seconds, as many below zero as above: at most half a second or a quarter of the clip."""
+    """Lags to search, seconds, symmetric about zero: at most half a second or a quarter of the clip."""
     most = int(min(SEARCH_SECONDS, shared_seconds / 4) * ENVELOPE_RATE)
     return np.arange(-most, most + 1) / ENVELOPE_RATE
 
 
 def _search(finder: MouthFinder, sounds: np.ndarray) -> tuple[tuple[int, int, int], np.ndarray]:
-    """Place that follows sounds (L, F) best, and its correlation at every lag, (L,)."""
+    """Square that follows the sounds (L, F) best, and its correlation at every lag, (L,)."""
     middle = len(sounds) // 2
     coarse = sounds[middle % _COARSE_STEP :: _COARSE_STEP]
     centred = np.nan_to_num(coarse - np.nanmean(coarse, 1, keepdims=True))
     place = finder.find(centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9))
     opening = finder.opening(place)
-    heard = ~np.isnan(sounds)
-    return place, np.array([correlation(opening[at], sound[at]) for sound, at in zip(sounds, heard, strict=True)])
+    valid = ~np.isnan(sounds)
+    return place, np.array([correlation(opening[at], sound[at]) for sound, at in zip(sounds, valid, strict=True)])
 
 
 def _chance(finder: MouthFinder, loudness: np.ndarray, fps: float, lags: np.ndarray) -> float:
-    """Highest score that the sound reaches backwards, begun at seven places."""
+    """Highest score of the sound played backwards, from seven starting points."""
     backwards, video_frames = loudness[::-1], len(finder.squares[0])
     turned = [np.roll(backwards, len(backwards) * turn // _CONTROLS) for turn in range(_CONTROLS)]
     return max(0.0, *(float(_search(finder, loudness_at(x, fps, video_frames, lags))[1].max()) for x in turned))
 
 
 def _length_notice(video_seconds: float, sound_seconds: float, shared_seconds: float) -> str | None:
-    """Say it where picture and sound differ in length by a tenth of a second or more."""
+    """Notice that picture and sound differ in length by a tenth of a second or more; None if they do not."""
     if abs(video_seconds - sound_seconds) < 0.1:
         return None
     return (
@@ -216,7 +216,7 @@ def _length_notice(video_seconds: float, sound_seconds: float, shared_seconds: f
 
 
 def _fault(mono: np.ndarray, envelope: np.ndarray, opening: np.ndarray) -> str | None:
-    """Why nothing can be measured, None where it can."""
+    """Reason why nothing can be measured; None if it can."""
     if np.abs(mono).max() < _SILENT:
         return "The sound is silent, so there is nothing to follow."
     if np.nanstd(envelope) < _STEADY * np.nanmean(envelope):
@@ -227,7 +227,7 @@ def _fault(mono: np.ndarray, envelope: np.ndarray, opening: np.ndarray) -> str |
 
 
 def _doubt(score: float, chance: float) -> str | None:
-    """Say it where a score is hardly better than a wrong sound's."""
+    """Notice that a score is hardly better than a wrong sound's; None if it is."""
     if score > chance + _MARGIN:
         return None
     return (

@@ -1,4 +1,4 @@
-"""Draws a reading of the sync meter: both curves over time, the fit over lags, and where the mouth was found.
+"""Plot of a lip-sync reading: both curves over time, the correlation over lags, and the mouth that was found.
 
 Dimension key: F video frames, H picture height, W picture width, P points of a curve, L lags.
 """
@@ -15,12 +15,12 @@ from .sync_meter import SyncReading
 
 WIDTH, HEIGHT = 960, 540
 _FINE = 2
-"""Drawn at twice the size and shrunk, for smooth lines."""
+"""Supersampling factor, for smooth lines."""
 _PAPER, _PANEL, _GRID, _INK, _DIM = "#16181d", "#1f2229", "#343944", "#f2f4f8", "#9aa3b2"
 _MOUTH, _SOUND, _BEST, _WARNING = "#ffb454", "#5ab0ff", "#7ee2a8", "#ff9e8a"
 _MARGIN, _BOTTOM = 24, 484
 _CURVES, _PICTURE, _LAGS = (24, 96, 640, _BOTTOM - 8), (664, 96, 936, 290), (664, 330, 936, _BOTTOM - 8)
-_FOOT = 26  # Room for the numbers below the curves of a panel.
+_FOOT = 26  # Height of the tick labels below the curves of a panel.
 _MOST_TICKS = 8
 
 
@@ -35,7 +35,7 @@ class _Axes:
     high: float = 1.0
 
     def points(self, x: np.ndarray, y: np.ndarray) -> list[tuple[float, float]]:
-        """Pixels of a curve's points, (P,) each, without those outside or not a number."""
+        """Pixels of a curve's points, (P,) each, without those outside the panel and NaN."""
         x0, y0, x1, y1 = self.box
         across = x0 + (x - self.left) / (self.right - self.left) * (x1 - x0)
         down = y1 - _FOOT - (y - self.low) / (self.high - self.low) * (y1 - y0 - _FOOT - 8)
@@ -47,8 +47,8 @@ def draw_sync(reading: SyncReading, frames: Pictures) -> np.ndarray:
     """Draw a reading.
 
     Args:
-        reading: What the meter found.
-        frames: The pictures it was given, RGB, uint8 or floats in [0, 1], (F, H, W, 3).
+        reading: Result of the meter.
+        frames: The measured pictures, RGB, uint8 or floats in [0, 1], (F, H, W, 3).
 
     Returns:
         The plot, RGB, (540, 960, 3) uint8.
@@ -65,7 +65,7 @@ def draw_sync(reading: SyncReading, frames: Pictures) -> np.ndarray:
 
 
 def _draw_title(pen: ImageDraw.ImageDraw, reading: SyncReading) -> None:
-    """Score and lag, large; the other numbers beside."""
+    """Draw score and lag in large type, with the other numbers next to them."""
     _write(pen, (_MARGIN, 16), f"score {reading.score:.2f}", 34, _INK)
     lag = f"{reading.lag_ms:+.0f} ms" if reading.lag_ms else "0 ms"
     _write(pen, (230, 16), f"lag {lag}" if reading.score else "no lag", 34, _BEST)
@@ -79,7 +79,7 @@ def _draw_title(pen: ImageDraw.ImageDraw, reading: SyncReading) -> None:
 
 
 def describe_lag(reading: SyncReading) -> str:
-    """Say in words what the lag means."""
+    """Meaning of the lag in words."""
     if not reading.score:
         return "nothing to compare"
     if abs(reading.lag_ms) <= 500 / reading.fps:
@@ -88,7 +88,7 @@ def describe_lag(reading: SyncReading) -> str:
 
 
 def _draw_curves(pen: ImageDraw.ImageDraw, reading: SyncReading) -> None:
-    """Mouth opening and loudness over time; the loudness as it is and moved by the lag."""
+    """Draw mouth opening and loudness over time; the loudness as it is and moved by the lag."""
     seconds = len(reading.opening) / reading.fps
     axes, times = _Axes(_CURVES, 0, seconds), (np.arange(len(reading.opening)) + 0.5) / reading.fps
     _draw_panel(pen, axes, _ticks(0, seconds), "s")
@@ -99,7 +99,7 @@ def _draw_curves(pen: ImageDraw.ImageDraw, reading: SyncReading) -> None:
 
 
 def _draw_lags(pen: ImageDraw.ImageDraw, reading: SyncReading) -> None:
-    """Correlation at every lag, the best one marked."""
+    """Draw the correlation at every lag, and mark the highest."""
     most = reading.lags_ms[-1]
     axes = _Axes(_LAGS, -most, most, min(-0.2, reading.fits.min()))
     _write(pen, (_LAGS[0], _LAGS[1] - 24), "fit at each lag of the sound", 14, _DIM)
@@ -113,7 +113,7 @@ def _draw_lags(pen: ImageDraw.ImageDraw, reading: SyncReading) -> None:
 
 
 def _draw_picture(sheet: Image.Image, pen: ImageDraw.ImageDraw, reading: SyncReading, frames: Pictures) -> None:
-    """The frame with the widest mouth, and the square that was measured."""
+    """Draw the frame with the widest open mouth, and the measured square."""
     index = int(reading.opening.argmax())
     picture = Image.fromarray(to_bytes(frames[index]))
     x0, y0, x1, y1 = (side * _FINE for side in _PICTURE)
@@ -129,7 +129,7 @@ def _draw_picture(sheet: Image.Image, pen: ImageDraw.ImageDraw, reading: SyncRea
 
 
 def _draw_panel(pen: ImageDraw.ImageDraw, axes: _Axes, ticks: np.ndarray, unit: str) -> None:
-    """Background of a curve with a line and a number at each tick."""
+    """Draw the background of a panel with a line and a number at each tick."""
     x0, y0, x1, y1 = axes.box
     pen.rectangle([x0 * _FINE, y0 * _FINE, x1 * _FINE, y1 * _FINE], _PANEL)
     for tick in ticks:
@@ -140,7 +140,7 @@ def _draw_panel(pen: ImageDraw.ImageDraw, axes: _Axes, ticks: np.ndarray, unit: 
 
 
 def _draw_dashes(pen: ImageDraw.ImageDraw, points: list[tuple[float, float]], colour: str) -> None:
-    """A thin dashed line through points: dashes and gaps of five pixels."""
+    """Draw a thin dashed line through points, with dashes and gaps of five pixels."""
     if len(points) < 2:
         return
     path = np.array(points)
@@ -152,13 +152,13 @@ def _draw_dashes(pen: ImageDraw.ImageDraw, points: list[tuple[float, float]], co
 
 
 def _stretch(curve: np.ndarray) -> np.ndarray:
-    """A curve between 0 and 1; one that does not change stays at 0."""
+    """Scale a curve to [0, 1]; a constant one becomes 0."""
     low, high = np.nanmin(curve), np.nanmax(curve)
     return (curve - low) / max(high - low, 1e-9)
 
 
 def _ticks(left: float, right: float) -> np.ndarray:
-    """Round numbers between two ends, at most eight steps."""
+    """Round numbers between two bounds, at most eight steps."""
     power = 10.0 ** np.floor(np.log10((right - left) / _MOST_TICKS))
     step = next(power * part for part in (1, 2, 5, 10) if (right - left) / (power * part) <= _MOST_TICKS)
     return np.arange(np.ceil(left / step - 1e-9), np.floor(right / step + 1e-9) + 1) * step + 0.0  # no -0

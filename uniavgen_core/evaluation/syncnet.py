@@ -1,8 +1,8 @@
-"""SyncNet, the judge behind the paper's lip sync, where its weights are on disk (``syncnet_v2.model``).
+"""SyncNet, the paper's lip-sync judge, with weights on disk (``syncnet_v2.model``).
 
-Two small networks map five frames of a face and a fifth of a second of sound into one space. The confidence is how much
-nearer pictures and sound are at the best shift than at the median one. Source: Chung and Zisserman, "Out of time:
-automated lip sync in the wild" (ACCV workshops 2016), and the published evaluation's crop, features and shifts.
+Two small networks embed five frames of a face and 0.2 s of audio in one space. The confidence is the median distance of
+video and audio over all shifts minus the smallest. Source: Chung and Zisserman, "Out of time: automated lip sync in the
+wild" (ACCV workshops 2016), with the crop, features and shifts of the published evaluation.
 Dimension key: F video frames at 25 a second, W windows, C cepstra, M their frames at 100 a second, D width.
 """
 
@@ -22,15 +22,15 @@ from .paper_models import need
 FPS, SAMPLE_RATE = 25, 16_000
 WINDOW, CEPSTRA_PER_FRAME = 5, 4
 SHIFTS = 15
-"""Largest shift tried either way, video frames."""
+"""Largest shift in either direction, video frames."""
 SIDE = 224
 _MARGIN = 0.4
-"""How much the crop reaches beyond the face, in halves of its size."""
+"""Margin of the crop around the face, in halves of its size."""
 _JITTER, _GAP, _BATCH = 13, 12, 16
 
 
 def _stack(convolution: type[nn.Module], norm: type[nn.Module], layers: Sequence[dict]) -> nn.Sequential:
-    """Convolutions with normalisation and rectifier, and pools where a layer has one."""
+    """Stack of convolutions with normalisation, ReLU and, where given, pooling."""
     modules: list[nn.Module] = []
     for layer in layers:
         pool, shape = layer.pop("pool", None), layer.pop("shape")
@@ -44,7 +44,7 @@ def _projection() -> nn.Sequential:
 
 
 class SyncNet(nn.Module):
-    """The two networks; names of their weights are those of the published file."""
+    """The two networks, with the weight names of the published file."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,27 +78,27 @@ class SyncNet(nn.Module):
         self.netfclip = _projection()
 
     def sounds(self, cepstra: Tensor) -> Tensor:
-        """Map windows of cepstra (W, 1, 13, 20) to vectors (W, 1024)."""
+        """Embed windows of cepstra (W, 1, 13, 20), (W, 1024)."""
         return self.netfcaud(self.netcnnaud(cepstra).flatten(1))
 
     def lips(self, pictures: Tensor) -> Tensor:
-        """Map windows of pictures (W, 3, 5, 224, 224), blue first, 0 to 255, to vectors (W, 1024)."""
+        """Embed windows of BGR pictures (W, 3, 5, 224, 224) in 0 to 255, (W, 1024)."""
         return self.netfclip(self.netcnnlip(pictures).flatten(1))
 
 
 class SyncJudge:
-    """Rates lip sync with SyncNet's published weights. Faces are found by YuNet; the published evaluation has S3FD."""
+    """Lip-sync judge with SyncNet's published weights; faces are detected by YuNet instead of S3FD."""
 
     def __init__(self, file: Path, finder: Any = None) -> None:
         """Load the weights.
 
         Args:
             file: ``syncnet_v2.model``.
-            finder: Finds faces by ``find(picture)``; YuNet if not given.
+            finder: Face detector with a method ``find(picture)``; by default YuNet.
 
         Raises:
             ImportError: If ``python_speech_features``, whose cepstra SyncNet was trained on, is not installed.
-            ValueError: If the file is not there or holds something else.
+            ValueError: If the file does not exist or does not fit.
         """
         from ..media.faces.face_detection import FaceDetector
 
@@ -118,59 +118,59 @@ class SyncJudge:
 
         Args:
             frames: RGB, (F, H, W, 3) uint8.
-            fps: Frames a second.
+            fps: Frames per second.
             waveform: Mono, (N,).
             sample_rate: Hz.
 
         Returns:
-            ``LS``, the confidence, and ``LS_offset``, the sound's shift in frames of 25 a second at the best fit.
+            ``LS``, the confidence, and ``LS_offset``, the best shift of the audio in frames at 25 fps.
 
         Raises:
-            ValueError: If no face is seen throughout, or the clip is shorter than five frames.
+            ValueError: If no face is visible in all frames, or the clip is shorter than five frames.
         """
         pictures = crop_face(at_25_fps(frames, fps), self.finder)
         cepstra = cepstra_of(waveform, sample_rate)
         count = min(len(pictures), cepstra.shape[-1] // CEPSTRA_PER_FRAME) - WINDOW + 1
         if count < 1:
             raise ValueError(f"SyncNet needs a clip of at least {WINDOW} frames at {FPS} a second.")
-        seen, heard = [], []
+        video, audio = [], []
         for first in range(0, count, _BATCH):
             windows = range(first, min(first + _BATCH, count))
-            seen.append(self.model.lips(torch.stack([pictures[i : i + WINDOW].transpose(0, 1) for i in windows])))
+            video.append(self.model.lips(torch.stack([pictures[i : i + WINDOW].transpose(0, 1) for i in windows])))
             starts = [CEPSTRA_PER_FRAME * i for i in windows]
             length = CEPSTRA_PER_FRAME * WINDOW
-            heard.append(self.model.sounds(torch.stack([cepstra[None, :, i : i + length] for i in starts])))
-        confidence, offset = confidence_of(torch.cat(seen), torch.cat(heard))
+            audio.append(self.model.sounds(torch.stack([cepstra[None, :, i : i + length] for i in starts])))
+        confidence, offset = confidence_of(torch.cat(video), torch.cat(audio))
         return {"LS": confidence, "LS_offset": float(offset)}
 
 
-def confidence_of(seen: Tensor, heard: Tensor) -> tuple[float, int]:
-    """Compare windows of pictures and of sound at every shift.
+def confidence_of(video: Tensor, audio: Tensor) -> tuple[float, int]:
+    """Compare the embeddings of video and audio at every shift.
 
     Args:
-        seen: Vectors of pictures, (W, D).
-        heard: Vectors of sound, (W, D); silence beyond both ends counts as zeros.
+        video: Embeddings of the video windows, (W, D).
+        audio: Embeddings of the audio windows, (W, D); padded with zeros at both ends.
 
     Returns:
-        Median distance less the least, and the shift of the least: positive when the sound comes early.
+        Median distance minus the smallest, and the shift of the smallest: positive when the sound is early.
     """
-    padded = F.pad(heard, (0, 0, SHIFTS, SHIFTS))
-    distances = torch.stack([F.pairwise_distance(seen, padded[s : s + len(seen)]) for s in range(2 * SHIFTS + 1)])
+    padded = F.pad(audio, (0, 0, SHIFTS, SHIFTS))
+    distances = torch.stack([F.pairwise_distance(video, padded[s : s + len(video)]) for s in range(2 * SHIFTS + 1)])
     mean = distances.mean(1)
     return float(mean.median() - mean.min()), SHIFTS - int(mean.argmin())
 
 
 def at_25_fps(frames: np.ndarray, fps: float) -> np.ndarray:
-    """Frames as 25 a second show them: some twice, or some left out."""
+    """Convert frames to 25 fps by repeating or dropping some."""
     count = max(1, round(len(frames) * FPS / fps))
     return frames[np.minimum((np.arange(count) * fps / FPS).astype(int), len(frames) - 1)]
 
 
 def crop_face(frames: np.ndarray, finder: Any) -> Tensor:
-    """Cut the face that is seen longest from every frame, blue first, 0 to 255, (F, 3, 224, 224).
+    """Crop the face that is visible longest from every frame, BGR in 0 to 255, (F, 3, 224, 224).
 
     Raises:
-        ValueError: If no face is seen from the first frame to the last.
+        ValueError: If no face is visible from the first frame to the last.
     """
     tracks = [fill_gaps(track, _GAP) for track in track_faces([finder.find(frame) for frame in frames])]
     track: Track = max(tracks, key=lambda one: sum(face is not None for face in one), default=[])
@@ -181,7 +181,7 @@ def crop_face(frames: np.ndarray, finder: Any) -> Tensor:
 
 
 def _crop(frame: np.ndarray, face: Face) -> np.ndarray:
-    """A square round the face that reaches further down than up, (224, 224, 3), blue first."""
+    """Crop a square around the face that extends further down than up, BGR, (224, 224, 3)."""
     import cv2
 
     left, top, right, bottom = face.box
@@ -195,7 +195,7 @@ def _crop(frame: np.ndarray, face: Face) -> np.ndarray:
 
 
 def cepstra_of(waveform: Tensor, sample_rate: int) -> Tensor:
-    """Mel cepstra of mono sound (N,), as the model was trained on: 16-bit samples at 16 kHz, (13, M)."""
+    """Mel cepstra of a mono waveform (N,) as in the model's training: from 16-bit samples at 16 kHz, (13, M)."""
     samples = resample(waveform[None], sample_rate, SAMPLE_RATE)[0].clamp(-1, 1) * (2**15 - 1)
     return torch.from_numpy(_mfcc()(samples.round().numpy().astype(np.int16), SAMPLE_RATE)).float().T
 

@@ -1,11 +1,11 @@
-"""Word errors: the distance between a transcript and what a recogniser heard."""
+"""Word errors: edit distance between a transcript and the words of a recogniser."""
 
 import numpy as np
 
 
-def word_errors(reference: str, heard: str) -> int:
-    """Fewest words to insert, delete or replace to turn what was heard into the reference (Levenshtein's distance)."""
-    wanted, got = reference.split(), heard.split()
+def word_errors(reference: str, recognised: str) -> int:
+    """Levenshtein distance of two texts in words: the fewest insertions, deletions and replacements."""
+    wanted, got = reference.split(), recognised.split()
     row = np.arange(len(got) + 1)
     for count, word in enumerate(wanted, 1):
         previous, row = row, np.empty_like(row)
@@ -15,22 +15,22 @@ def word_errors(reference: str, heard: str) -> int:
     return int(row[-1])
 
 
-def word_error_rate(references: list[str], heard: list[str]) -> float:
-    """Word errors over all clips as a share of the references' words; may exceed 1.
+def word_error_rate(references: list[str], recognised: list[str]) -> float:
+    """Word error rate over all clips; may exceed 1.
 
     Args:
-        references: What should have been said.
-        heard: What was, in the same order.
+        references: Expected transcripts.
+        recognised: Recognised texts, in the same order.
 
     Returns:
-        The rate.
+        Word errors as a share of the references' words.
 
     Raises:
-        ValueError: If the lists differ in length or the references have no word.
+        ValueError: If the lists differ in length or the references have no words.
     """
-    if len(references) != len(heard):
-        raise ValueError(f"{len(references)} references cannot be compared with {len(heard)} recognitions.")
+    if len(references) != len(recognised):
+        raise ValueError(f"{len(references)} references cannot be compared with {len(recognised)} recognitions.")
     total = sum(len(reference.split()) for reference in references)
     if total == 0:
         raise ValueError("The references have no words.")
-    return sum(word_errors(*pair) for pair in zip(references, heard, strict=True)) / total
+    return sum(word_errors(*pair) for pair in zip(references, recognised, strict=True)) / total
