@@ -1,4 +1,4 @@
-"""Talking toons: seeded synthetic clips of a drawn face with an espeak-ng voice, to train and test on."""
+"""Talking toons: seeded synthetic clips of a drawn face with an espeak-ng voice, for training and tests."""
 
 from .clip import ToonClip, film, make_clip
 from .pair import ToonPair, film_pair, make_pair

@@ -32,7 +32,7 @@ def write_wav(path: Path, waveform: np.ndarray) -> None:
 
 
 def main() -> None:
-    """Draw one clip and write it."""
+    """Render one clip and write it to disk."""
     parser = argparse.ArgumentParser(prog="python -m toon.clips", description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--frames", type=int, default=33, help="length at 16 fps")

@@ -1,4 +1,4 @@
-"""What a toon looks like: colours, hair, proportions. Length of hair and shape of jaw go with the voice."""
+"""Appearance of a toon: colours, hair and proportions. The length of the hair and the jaw depend on the voice."""
 
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ SHORT_HAIR = ("short", "spiky", "parted", "curly")
 
 @dataclass(frozen=True)
 class Appearance:
-    """A toon at rest; lengths are shares of the picture's side, colours RGB in [0, 255].
+    """Appearance of a toon at rest. Lengths are shares of the picture's side, colours RGB in [0, 255].
 
     Attributes:
         hair_name: Key of ``HAIR_COLOURS``.
@@ -39,8 +39,8 @@ class Appearance:
         center: Middle of the head, (x, y).
         radius: Half the width of the head.
         tall: Height of the head over its width.
-        jaw: How much the head narrows towards the chin.
-        eyes: Size of the eyes, 1 is middling.
+        jaw: Narrowing of the head towards the chin.
+        eyes: Size of the eyes; 1 is average.
         lashes: Whether the eyes have lashes.
         glasses: Whether it wears glasses.
     """
@@ -62,18 +62,18 @@ class Appearance:
 
 
 def shade(colour: Colour, amount: float) -> Colour:
-    """A colour made darker (amount below 0) or lighter (above 0); -1 is black, 1 is white."""
+    """Make a colour darker (amount below 0) or lighter (above 0); -1 is black, 1 is white."""
     target = 255.0 if amount > 0 else 0.0
     return tuple(value + (target - value) * abs(amount) for value in colour)
 
 
 def _pick(rng: np.random.Generator, colours: tuple[Colour, ...]) -> Colour:
-    """One of the colours."""
+    """Random one of the colours."""
     return colours[rng.integers(len(colours))]
 
 
 def draw_appearance(rng: np.random.Generator, voice: int) -> Appearance:
-    """Draw a toon that fits a voice: the female voices have long hair, lashes and a narrower jaw.
+    """Sample a toon that fits a voice: the female voices have long hair, lashes and a narrower jaw.
 
     Args:
         rng: Source of randomness.

@@ -1,4 +1,4 @@
-"""How a toon's mouth moves while it speaks: phonemes give the shape, loudness the amount.
+"""Mouth movement of a speaking toon: phonemes give the shape, loudness the amount.
 
 Dimension key: N samples, F video frames.
 """
@@ -52,8 +52,8 @@ def articulate(phonemes: Sequence[tuple[float, str]], waveform: np.ndarray) -> t
     """Mouth movement of a clip.
 
     Args:
-        phonemes: What was said: (start in seconds, espeak mnemonic) in order; none for a mouth that rests.
-        waveform: The clip's sound at 24 kHz, (N,).
+        phonemes: (start in seconds, espeak mnemonic) of each phoneme in order; empty for a mouth at rest.
+        waveform: Waveform at 24 kHz, (N,).
 
     Returns:
         Opening and spread of the mouth at the middle of every video frame, both float32 in [0, 1], (F,).

@@ -21,7 +21,7 @@ def oval(x: float, y: float, half_width: float, half_height: float, jaw: float =
 
 
 class Canvas:
-    """A picture being drawn; coordinates are shares of its side, x to the right and y downwards."""
+    """A canvas to draw on. Coordinates are shares of its side, x to the right and y downwards."""
 
     def __init__(self, pixels: np.ndarray) -> None:
         self.pixels = pixels
@@ -29,14 +29,14 @@ class Canvas:
 
     @classmethod
     def blank(cls, size: int, colour: Colour | None = None) -> "Canvas":
-        """A canvas for a picture of ``size`` pixels: of one colour, or black with one channel for a mask."""
+        """Make a canvas for a picture of ``size`` pixels: of one colour, or black with one channel for a mask."""
         side = size * SUPERSAMPLING
         if colour is None:
             return cls(np.zeros((side, side), np.uint8))
         return cls(np.full((side, side, 3), colour, np.uint8))
 
     def copy(self) -> "Canvas":
-        """The same picture, to be drawn on further."""
+        """Copy the canvas."""
         return Canvas(self.pixels.copy())
 
     def fill(self, outline: np.ndarray, colour: Colour | int) -> None:
@@ -51,6 +51,6 @@ class Canvas:
         cv2.polylines(self.pixels, [points], closed, colour, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
 
     def picture(self) -> np.ndarray:
-        """The finished picture at its own size, uint8, (H, W) or (H, W, 3)."""
+        """Downscale the canvas to the size of the picture, uint8, (H, W) or (H, W, 3)."""
         side = self.pixels.shape[0] // SUPERSAMPLING
         return cv2.resize(self.pixels, (side, side), interpolation=cv2.INTER_AREA)

@@ -1,4 +1,4 @@
-"""A talking toon: picture, sound, masks and texts of one clip, all from a seed.
+"""Clips of a talking toon from a seed: frames, waveform, masks and texts.
 
 Dimension key: F video frames, H picture height, W picture width, N samples.
 """
@@ -22,22 +22,22 @@ _LOOK_STREAM = 1
 
 @dataclass(frozen=True)
 class ToonClip:
-    """One clip.
+    """One clip with its annotations.
 
     Attributes:
-        frames: Pictures at 16 fps, RGB, (F, H, W, 3) uint8.
-        waveform: Sound at 24 kHz, (N,) float32.
-        face_mask: Where the head is, 0 to 255, (F, H, W) uint8.
-        mouth_mask: Where lips and mouth are, 0 to 255, (F, H, W) uint8.
+        frames: Frames at 16 fps, RGB, (F, H, W, 3) uint8.
+        waveform: Waveform at 24 kHz, (N,) float32.
+        face_mask: Mask of the head, 0 to 255, (F, H, W) uint8.
+        mouth_mask: Mask of lips and mouth, 0 to 255, (F, H, W) uint8.
         mouth_center: Middle of the closed mouth, pixels (x, y), (F, 2) float32.
         face_radius: Half the width of the head, pixels.
         mouth_open: Opening of the mouth, 0 to 1, (F,) float32.
-        transcript: What is said.
-        caption: How the toon looks, feels and moves.
+        transcript: Transcript of the speech.
+        caption: Caption of appearance, emotion and movement.
         voice: Index into ``VOICES``.
         emotion: One of ``Emotion``.
-        seed: What the clip was drawn from.
-        hair: Name of the hair's colour.
+        seed: Seed of the clip.
+        hair: Name of the hair colour.
         movement: One of ``MOVEMENTS``.
     """
 
@@ -57,7 +57,7 @@ class ToonClip:
     movement: str = ""
 
     def window(self, first: int, count: int) -> "ToonClip":
-        """``count`` frames from frame ``first`` on, with their sound."""
+        """Take ``count`` frames from frame ``first``, with their sound."""
         frames, samples = slice(first, first + count), SAMPLE_RATE // FPS
         names = ("frames", "face_mask", "mouth_mask", "mouth_center", "mouth_open")
         return replace(
@@ -68,16 +68,16 @@ class ToonClip:
 
 
 def make_clip(seed: int, video_frames: int = 33, size: int = 128, split: str = "train") -> ToonClip:
-    """Draw a clip; the same arguments always give the same clip.
+    """Generate a clip. The same arguments always give the same clip.
 
     Args:
-        seed: Seed of everything drawn.
+        seed: Seed of the clip.
         video_frames: Frames at 16 fps.
         size: Side of the square picture, pixels, a multiple of 32.
-        split: ``train`` or ``held_out``: which sentences to draw from.
+        split: Split of the sentences, ``train`` or ``held_out``.
 
     Returns:
-        The clip; its sound is that of ``make_speech`` with the same seed, frames and split.
+        The clip. ``make_speech`` with the same seed, frames and split gives the same sound.
 
     Raises:
         ValueError: If the size is not a positive multiple of 32, the split is unknown, or the clip is too short.
@@ -90,14 +90,14 @@ def make_clip(seed: int, video_frames: int = 33, size: int = 128, split: str = "
 def film(
     speech: ToonSpeech, seed: int, size: int = 128, looks: int | None = None, background: Colour | None = None
 ) -> ToonClip:
-    """Draw a toon that says what is given.
+    """Render a toon that speaks.
 
     Args:
         speech: Sound and mouth movement.
-        seed: Seed of the toon's looks and head movement.
+        seed: Seed of the toon's appearance and head movement.
         size: Side of the square picture, pixels, a multiple of 32.
-        looks: Voice that the looks go with; the speaking one when not given.
-        background: Colour behind the toon; drawn when not given.
+        looks: Voice that the appearance fits; by default the speaking one.
+        background: Colour behind the toon; random by default.
 
     Returns:
         The clip.
@@ -119,7 +119,7 @@ def film(
         _draw_frame(empty, toon, pose, mouth, speech.emotion) for pose, mouth in zip(poses, mouths, strict=True)
     ]
     frames, face_mask, mouth_mask = (np.stack(layer) for layer in zip(*pictures, strict=True))
-    # A canvas pixel's middle has whole coordinates, so its blocks of SUPERSAMPLING pixels begin half a pixel early.
+    # The middles of canvas pixels have integer coordinates, so blocks of SUPERSAMPLING pixels begin half a pixel early.
     mouth_center = (centers * size - 0.5 * (1 - 1 / SUPERSAMPLING)).astype(np.float32)
     return ToonClip(
         frames, speech.waveform, face_mask, mouth_mask, mouth_center, float(toon.radius * size), speech.mouth_open,
@@ -128,7 +128,7 @@ def film(
 
 
 def _poses(toon: Appearance, motion: Motion) -> list[Pose]:
-    """Place the head in every frame."""
+    """Pose of the head in every frame."""
     radius, center = toon.radius, np.array(toon.center)
     head = np.stack([0.08 * motion.yaw, 0.07 * motion.pitch + 0.012 * motion.bob], 1) * radius + center
     face = np.stack([0.22 * motion.yaw, 0.13 * motion.pitch], 1) * radius
@@ -138,7 +138,7 @@ def _poses(toon: Appearance, motion: Motion) -> list[Pose]:
 def _draw_frame(
     background: Canvas, toon: Appearance, pose: Pose, mouth: MouthShape, emotion: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Picture, face mask and mouth mask of one frame."""
+    """Draw the picture, the face mask and the mouth mask of one frame."""
     canvas, size = background.copy(), background.pixels.shape[0] // SUPERSAMPLING
     draw_back_hair(canvas, toon, *pose.head)
     draw_body(canvas, toon)

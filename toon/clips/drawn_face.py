@@ -1,4 +1,4 @@
-"""The head and what does not speak: ears, eyes, brows, nose, neck and shirt."""
+"""Drawing of the head without the mouth: ears, eyes, brows, nose, neck and shirt."""
 
 from dataclasses import dataclass
 
@@ -9,19 +9,19 @@ from .canvas import Canvas, oval
 from .speech import Emotion
 
 _BROWS = {Emotion.CALM: (0.0, 0.02), Emotion.HAPPY: (0.07, 0.05), Emotion.ANGRY: (-0.06, -0.13)}
-"""Lift of the brows and how much higher their inner ends are, in head radii."""
+"""Lift of the brows, and lift of their inner ends, in head radii."""
 _SQUINT = {Emotion.CALM: 0.0, Emotion.HAPPY: 0.0, Emotion.ANGRY: 0.28}
 _INK = (58.0, 44.0, 48.0)
 
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the head and its face are in one frame, in shares of the picture's side.
+    """Position of the head and the face in one frame, in shares of the picture's side.
 
     Attributes:
         head: Middle of the head, (2,).
         face: Shift of the face's features on the head, (2,).
-        lids: How far the eyelids are shut, 0 to 1.
+        lids: Closure of the eyelids, 0 to 1.
     """
 
     head: np.ndarray
@@ -30,14 +30,14 @@ class Pose:
 
 
 def draw_background(size: int, toon: Appearance) -> Canvas:
-    """A canvas of one colour with a lighter disc behind the head."""
+    """Draw a canvas of one colour with a lighter disc behind the head."""
     canvas = Canvas.blank(size, toon.background)
     canvas.fill(oval(0.5, 0.5, 0.43, 0.43), shade(toon.background, 0.3))
     return canvas
 
 
 def draw_body(canvas: Canvas, toon: Appearance) -> None:
-    """Draw neck and shirt; they stay where they are."""
+    """Draw neck and shirt, which do not move."""
     (x, y), radius = toon.center, toon.radius
     chin = y + radius * toon.tall
     canvas.fill(oval(x, chin + 0.55 * radius, 1.3 * radius, 0.5 * radius), toon.shirt)
@@ -69,7 +69,7 @@ def draw_head(canvas: Canvas, toon: Appearance, pose: Pose) -> None:
 
 
 def draw_eyes(canvas: Canvas, toon: Appearance, pose: Pose, emotion: int) -> None:
-    """Draw eyes and brows, and glasses where the toon wears them."""
+    """Draw eyes and brows, and glasses if the toon wears them."""
     radius = toon.radius
     middle = pose.head + pose.face + (0, -0.1 * radius)
     shut = max(pose.lids, _SQUINT[Emotion(emotion)])
@@ -90,7 +90,7 @@ def draw_eyes(canvas: Canvas, toon: Appearance, pose: Pose, emotion: int) -> Non
 
 
 def _draw_eye(canvas: Canvas, toon: Appearance, eye: np.ndarray, state: tuple[int, float, float]) -> None:
-    """Draw one eye at its middle; ``state`` is its side, how far its lid is shut, and the gaze's shift."""
+    """Draw one eye around its middle; ``state`` is its side, the closure of its lid, and the shift of the gaze."""
     side, shut, gaze = state
     width, height = 0.185 * toon.radius * toon.eyes, 0.225 * toon.radius * toon.eyes
     across = np.linspace(-1, 1, 9)

@@ -1,4 +1,4 @@
-"""The mouth: lips, and behind them teeth and tongue."""
+"""Drawing of the mouth: lips, teeth and tongue."""
 
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ class MouthShape:
 
     @property
     def outline(self) -> np.ndarray:
-        """The opening's outline, (34, 2)."""
+        """Outline of the opening, (34, 2)."""
         return np.concatenate([self.upper, self.lower[::-1]])
 
 
@@ -54,7 +54,7 @@ def mouth_at(center: np.ndarray, radius: float, opening: float, spread: float, e
 
 
 def draw_mouth(canvas: Canvas, toon: Appearance, shape: MouthShape) -> None:
-    """Draw a mouth with what is seen through its opening."""
+    """Draw a mouth with teeth and tongue in its opening."""
     red = (178.0, 52.0, 66.0) if toon.lashes else (164.0, 72.0, 70.0)
     lips = tuple(0.7 * tint + 0.3 * skin for tint, skin in zip(red, toon.skin, strict=True))
     if shape.gap < 0.02 * toon.radius:

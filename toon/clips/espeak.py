@@ -1,6 +1,6 @@
-"""espeak-ng through ctypes: a waveform with the times of its words and phonemes.
+"""Binding of espeak-ng with ctypes: waveforms with the times of words and phonemes.
 
-The library and its voices come from the ``espeakng-loader`` package, so that nothing has to be installed by hand.
+The library and its voices come from the package ``espeakng-loader``, so that nothing has to be installed by hand.
 Source: espeak-ng's ``speak_lib.h`` (event and parameter numbers).
 """
 
@@ -46,14 +46,14 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 @dataclass(frozen=True)
 class Utterance:
-    """What espeak-ng said and when.
+    """Speech of espeak-ng with the times of its phonemes and words.
 
     Attributes:
         waveform: Samples, float32, (N,).
         sample_rate: Hz.
         phonemes: (start in seconds, espeak mnemonic) in order; an empty mnemonic is a pause.
         words: (start in seconds, index of the word's first character, its number of characters) in order.
-        end: Where the last phoneme ends, seconds.
+        end: End of the last phoneme, seconds.
     """
 
     waveform: np.ndarray
@@ -64,7 +64,7 @@ class Utterance:
 
 
 class _Recorder:
-    """Collects what the library sends through its callback."""
+    """Collector of the samples and events of the library's callback."""
 
     def __init__(self) -> None:
         self.chunks: list[np.ndarray] = [np.zeros(0, np.int16)]
@@ -72,7 +72,7 @@ class _Recorder:
         self.callback = _Callback(self._receive)
 
     def _receive(self, samples, count: int, events) -> int:
-        """Take one chunk; 0 asks for the next."""
+        """Store one chunk, and return 0 to request the next."""
         if samples and count > 0:
             self.chunks.append(np.ctypeslib.as_array(samples, (count,)).copy())
         index = 0
@@ -84,7 +84,7 @@ class _Recorder:
         return 0
 
     def utterance(self, sample_rate: int) -> Utterance:
-        """Sort the events into phonemes and words."""
+        """Build the utterance from the collected samples and events."""
         waveform = np.concatenate(self.chunks).astype(np.float32) / 32768
         phonemes = tuple((start, name) for kind, start, _, _, name in self.events if kind == _EVENT_PHONEME)
         words = tuple(
@@ -96,10 +96,10 @@ class _Recorder:
 
 @contextmanager
 def _fresh_library() -> Iterator[ctypes.CDLL]:
-    """Load espeak-ng anew and unload it after.
+    """Load a fresh copy of espeak-ng, and unload it afterwards.
 
-    The library carries the state of its pitch flutter from one utterance to the next, and has no call to reset it.
-    Loaded anew (about 2 ms) and with its noise seeded, it says the same text always the same way.
+    The library keeps the state of its pitch flutter between utterances, and has no call to reset it. A fresh copy
+    (about 2 ms) with seeded noise is deterministic.
     """
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     try:
@@ -111,14 +111,14 @@ def _fresh_library() -> Iterator[ctypes.CDLL]:
 
 
 def say(text: str, voice: str, rate: int, pitch: int, pitch_range: int) -> Utterance:
-    """Speak a text; the same arguments always give the same samples.
+    """Synthesise a text. The same arguments always give the same samples.
 
     Args:
-        text: What to say.
+        text: Text to speak.
         voice: espeak-ng voice with its variant, such as ``en-us+f2``.
-        rate: Words a minute.
+        rate: Words per minute.
         pitch: Base pitch, 0 to 99.
-        pitch_range: How far the pitch moves, 0 (monotone) to 99.
+        pitch_range: Range of the pitch, 0 (monotone) to 99.
 
     Returns:
         The waveform with its word and phoneme times.

@@ -1,4 +1,4 @@
-"""Hair: what lies behind the head and what covers its top."""
+"""Drawing of the hair, behind the head and on top of it."""
 
 import numpy as np
 
@@ -55,7 +55,7 @@ def _hairline(style: str, across: np.ndarray) -> np.ndarray:
 
 
 def _curtain(x: float, y: float, half_width: float, drop: float) -> np.ndarray:
-    """Outline of hair that hangs round a head at (x, y): a dome above, rounded corners ``drop`` below."""
+    """Outline of hair that hangs around a head at (x, y): a dome above, rounded corners ``drop`` below."""
     angles = np.linspace(np.pi, 0, 25)
     dome = np.stack([x + half_width * np.cos(angles), y - 1.08 * half_width * np.sin(angles)], 1)
     corner = np.linspace(0, np.pi / 2, 7)

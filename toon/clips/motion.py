@@ -1,4 +1,4 @@
-"""How a toon's head moves, and what the caption says about it. Left and right are the viewer's."""
+"""Head movement of a toon, and its caption. Left and right are the viewer's."""
 
 from dataclasses import dataclass
 
@@ -33,7 +33,7 @@ class Motion:
         yaw: Turn to the viewer's right, -1 to 1.
         pitch: Nod downwards, -1 to 1.
         bob: Rise and fall of the whole head, -1 to 1.
-        lids: How far the eyelids are shut, 0 to 1.
+        lids: Closure of the eyelids, 0 to 1.
     """
 
     yaw: np.ndarray
@@ -43,7 +43,7 @@ class Motion:
 
 
 def draw_motion(rng: np.random.Generator, movement: str, video_frames: int) -> Motion:
-    """Pose of the head over time; all but the blinks follows from the movement alone, so that a caption foretells it.
+    """Pose of the head over time. Only the blinks are random, so that the caption determines the rest.
 
     Args:
         rng: Source of randomness, for the blinks.
@@ -70,7 +70,7 @@ def draw_motion(rng: np.random.Generator, movement: str, video_frames: int) -> M
 
 
 def write_caption(rng: np.random.Generator, emotion: int, movement: str, hair: str) -> str:
-    """Say in a sentence how a toon looks, feels and moves.
+    """Describe a toon's appearance, emotion and movement in a caption.
 
     Args:
         rng: Source of randomness, for the wording.

@@ -1,4 +1,4 @@
-"""Two toons side by side, of which one speaks or both, each at a time of its own.
+"""Two toons side by side, of which one or both speak, each at its own time.
 
 Dimension key: F video frames, H picture height, W picture width.
 """
@@ -19,10 +19,10 @@ from .speech import VOICES, Emotion, Line, ToonSpeech, recite
 _PAIR_STREAM = 3
 _BOTH_SPEAK = 0.4
 _ONE_WALL = 0.5
-"""Share of pairs in front of one background."""
+"""Share of pairs with a common background."""
 _LATEST_SECONDS = 1.0
 _EARLY = 0.5
-"""Share of lone speakers that begin at once."""
+"""Share of single speakers that begin immediately."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class ToonPair:
     """Two toons in one picture.
 
     Attributes:
-        clips: The toons, left first, each in a picture of its own; one that does not speak has no transcript.
-        starts: When each sentence begins, seconds.
-        ends: Where its sound ends, seconds; 0 for one that does not speak.
-        caption: How both look, feel and move.
+        clips: The toons, left first, as single clips; one that does not speak has an empty transcript.
+        starts: Start of each sentence, seconds.
+        ends: End of each sentence, seconds; 0 for a toon that does not speak.
+        caption: Caption of both toons.
     """
 
     clips: tuple[ToonClip, ToonClip]
@@ -43,20 +43,20 @@ class ToonPair:
 
     @property
     def frames(self) -> np.ndarray:
-        """The picture, RGB, (F, H, 2 H, 3) uint8."""
+        """Frames of both toons, RGB, (F, H, 2 H, 3) uint8."""
         return np.concatenate([clip.frames for clip in self.clips], axis=2)
 
     @property
     def speakers(self) -> tuple[int, ...]:
-        """Who speaks: 0 for the left one, 1 for the right one."""
+        """Indices of the toons that speak: 0 is left, 1 is right."""
         return tuple(side for side in (0, 1) if self.clips[side].transcript)
 
     def face_mask(self, side: int) -> np.ndarray:
-        """Where the head of one toon is, 0 to 255, (F, H, 2 H) uint8."""
+        """Mask of the head of one toon, 0 to 255, (F, H, 2 H) uint8."""
         return self._placed(self.clips[side].face_mask, side)
 
     def mouth_mask(self, side: int) -> np.ndarray:
-        """Where the lips of one toon are, 0 to 255, (F, H, 2 H) uint8."""
+        """Mask of the lips of one toon, 0 to 255, (F, H, 2 H) uint8."""
         return self._placed(self.clips[side].mouth_mask, side)
 
     def mouth_center(self, side: int) -> np.ndarray:
@@ -72,11 +72,11 @@ class ToonPair:
 
 
 def make_pair(seed: int, split: str = "train", size: int = 128) -> ToonPair:
-    """Draw two toons for 33 frames; the same arguments always give the same pair.
+    """Generate a pair of 33 frames. The same arguments always give the same pair.
 
     Args:
-        seed: Seed of everything drawn.
-        split: ``train`` or ``held_out``: which sentences to draw from.
+        seed: Seed of the pair.
+        split: Split of the sentences, ``train`` or ``held_out``.
         size: Height of the picture and half its width, pixels, a multiple of 32.
 
     Returns:
@@ -86,19 +86,19 @@ def make_pair(seed: int, split: str = "train", size: int = 128) -> ToonPair:
     voices = rng.choice(len(VOICES), 2, replace=False)
     lines = _draw_lines(rng, split)
     speeches = [
-        recite(said, int(voice), int(rng.integers(len(Emotion))), VIDEO_FRAMES, seed + side)
-        for side, (said, voice) in enumerate(zip(lines, voices, strict=True))
+        recite(spoken, int(voice), int(rng.integers(len(Emotion))), VIDEO_FRAMES, seed + side)
+        for side, (spoken, voice) in enumerate(zip(lines, voices, strict=True))
     ]
-    return film_pair(speeches, [said[0].start if said else 0.0 for said in lines], seed, size)
+    return film_pair(speeches, [spoken[0].start if spoken else 0.0 for spoken in lines], seed, size)
 
 
 def film_pair(speeches: list[ToonSpeech], starts: list[float], seed: int, size: int = 128) -> ToonPair:
-    """Draw two toons that say what is given.
+    """Render two toons that speak.
 
     Args:
-        speeches: Sound and mouth movement of the left and the right one.
-        starts: When each sentence begins, seconds.
-        seed: Seed of looks and movement.
+        speeches: Sound and mouth movement of the left and the right toon.
+        starts: Start of each sentence, seconds.
+        seed: Seed of appearance and movement.
         size: Height of the picture and half its width, pixels, a multiple of 32.
 
     Returns:
@@ -119,7 +119,7 @@ def _describe(clip: ToonClip) -> str:
 
 
 def _draw_lines(rng: np.random.Generator, split: str) -> list[list[Line]]:
-    """What the left and the right one say: one speaks at any time, or one early and the other late."""
+    """Sample the lines of both toons: one speaks at any time, or one early and the other late."""
     order = (0, 1) if rng.random() < 0.5 else (1, 0)
     if rng.random() < _BOTH_SPEAK:
         starts = (float(rng.uniform(0, 0.2)), float(rng.uniform(0.8, _LATEST_SECONDS)))

@@ -1,4 +1,4 @@
-"""Still toons to start clips from: ``python -m toon.clips.portraits DIR`` remakes the pack's example images.
+"""Portraits of toons as reference images: ``python -m toon.clips.portraits DIR`` remakes the pack's example images.
 
 Dimension key: H picture height, W picture width.
 """
@@ -12,23 +12,23 @@ import numpy as np
 from .clip import film
 from .speech import VOICES, Emotion, ToonSpeech
 
-FIRST_SEED = 900_000  # beyond every seed that training draws from
+FIRST_SEED = 900_000  # Beyond all seeds of training.
 
 
 def portrait(seed: int, voice: int, emotion: int, size: int = 128) -> np.ndarray:
-    """Draw a toon with its mouth shut, looking ahead.
+    """Draw a toon that looks straight ahead with its mouth shut.
 
     Args:
-        seed: Seed of its looks.
-        voice: Index into ``VOICES``; looks go with voices.
+        seed: Seed of its appearance.
+        voice: Index into ``VOICES``; the appearance fits the voice.
         emotion: One of ``Emotion``.
         size: Side of the picture, pixels, a multiple of 32.
 
     Returns:
         RGB picture, (H, W, 3) uint8.
     """
-    shut, nothing = np.zeros(33, np.float32), np.zeros(0, np.float32)
-    return film(ToonSpeech(nothing, shut, shut + 0.5, nothing, "", voice, emotion), seed, size).frames[0]
+    shut, empty = np.zeros(33, np.float32), np.zeros(0, np.float32)
+    return film(ToonSpeech(empty, shut, shut + 0.5, empty, "", voice, emotion), seed, size).frames[0]
 
 
 def write_portraits(folder: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Toons that speak at a time of their own: at once, later, or after an earlier sentence that a clip continues.
+"""Scenes of a toon whose speech begins immediately, later, or after an earlier sentence that the clip continues.
 
 Dimension key: F video frames, H picture height, W picture width.
 """
@@ -16,13 +16,13 @@ from .speech import VOICES, Emotion, Line, ToonSpeech, recite
 VIDEO_FRAMES = 33
 _SCENE_STREAM = 2
 _LATER, _CONTINUED = 0.15, 0.35
-"""Shares of scenes whose speech begins later, and of those that continue an earlier moment."""
+"""Shares of scenes whose speech begins later, and of continued scenes."""
 _STRANGE_LOOKS = 0.35
-"""Share of toons whose looks do not fit their voice, so that a reference voice has to be listened to."""
+"""Share of toons whose appearance does not fit their voice, so that the model must use the reference voice."""
 _LATEST_SECONDS = 1.0
 _KEPT_LATENTS = (2, 5)
 _SILENT = 0.25
-"""Share of continued scenes in which nobody spoke before."""
+"""Share of continued scenes without earlier speech."""
 _PAUSE_SECONDS = (0.05, 0.5)
 
 
@@ -31,12 +31,12 @@ class ToonScene:
     """A clip with the time of its sentence.
 
     Attributes:
-        clip: The clip; its transcript is the sentence that begins at ``start``, without what was said before.
-        start: When that sentence begins, seconds from the clip's first frame.
-        end: Where its sound ends, seconds.
-        earlier: A picture of the toon at rest at the start of what was filmed, RGB, (H, W, 3) uint8.
-        kept_latents: Latents before the sentence, where the clip continues an earlier moment; 0 where it does not.
-        fits: Whether the looks go with the voice.
+        clip: The clip. Its transcript is the sentence that begins at ``start``, without earlier speech.
+        start: Start of that sentence, seconds from the clip's first frame.
+        end: End of that sentence, seconds.
+        earlier: Picture of the toon at rest, from before the clip, RGB, (H, W, 3) uint8.
+        kept_latents: Latent frames before the sentence in a continued scene; 0 in others.
+        fits: Whether the appearance fits the voice.
     """
 
     clip: ToonClip
@@ -48,16 +48,16 @@ class ToonScene:
 
 
 def kept_frames(latents: int) -> int:
-    """Video frames of so many latents from a clip's start."""
+    """Video frames of the first ``latents`` latent frames of a clip."""
     return TEMPORAL_FACTOR * (latents - 1) + 1
 
 
 def make_scene(seed: int, split: str = "train", size: int = 128) -> ToonScene:
-    """Draw a scene of 33 frames; the same arguments always give the same scene.
+    """Generate a scene of 33 frames. The same arguments always give the same scene.
 
     Args:
-        seed: Seed of everything drawn.
-        split: ``train`` or ``held_out``: which sentences to draw from.
+        seed: Seed of the scene.
+        split: Split of the sentences, ``train`` or ``held_out``.
         size: Side of the square picture, pixels, a multiple of 32.
 
     Returns:
@@ -76,16 +76,16 @@ def make_scene(seed: int, split: str = "train", size: int = 128) -> ToonScene:
 
 
 def continued_scene(rng: np.random.Generator, seed: int, split: str, size: int = 128) -> ToonScene:
-    """Draw a scene whose first latents belong to an earlier moment: the tail of a sentence, or silence.
+    """Generate a continued scene, whose first latent frames hold the end of an earlier sentence, or silence.
 
     Args:
-        rng: Source of times and sentences.
-        seed: Seed of looks, movement and noise floor.
+        rng: Source of randomness, for times and sentences.
+        seed: Seed of appearance, movement and noise floor.
         split: ``train`` or ``held_out``.
         size: Side of the square picture, pixels.
 
     Returns:
-        The scene; its sentence begins where the kept latents end.
+        The scene; its sentence begins after the kept latent frames.
     """
     latents = int(rng.integers(_KEPT_LATENTS[0], _KEPT_LATENTS[1] + 1))
     frames = kept_frames(latents)
@@ -103,7 +103,7 @@ def continued_scene(rng: np.random.Generator, seed: int, split: str, size: int =
 
 
 def _cast(rng: np.random.Generator, lines: list[Line], frames: int, seed: int) -> tuple[ToonSpeech, int | None]:
-    """Speak lines in a drawn voice and emotion; also the voice the looks go with, None for the same."""
+    """Speak lines in a random voice and emotion; also returns the voice that the appearance fits, None for the same."""
     voice, emotion = int(rng.integers(len(VOICES))), int(rng.integers(len(Emotion)))
     looks = int(rng.integers(len(VOICES))) if rng.random() < _STRANGE_LOOKS else None
     return recite(lines, voice, emotion, frames, seed), looks

@@ -1,7 +1,7 @@
-"""What a toon can say: a small vocabulary, and which sentences are held out from training.
+"""Sentences of the toons: a small vocabulary, and the split into training and held-out sentences.
 
-The words were picked because espeak-ng speaks their letters at nearly one speed (most within 45 ms of 58 ms times their
-letters and a space), which makes letters and sound easy to align.
+The words were chosen because espeak-ng speaks their letters at a nearly constant rate (most within 45 ms of 58 ms per
+letter and space), which makes letters and sound easy to align.
 """
 
 from hashlib import sha256
@@ -23,18 +23,18 @@ _UNSPOKEN_SECONDS = 0.4
 
 
 def split_of(sentence: str) -> str:
-    """Split a sentence belongs to, by its hash: a tenth of all sentences are ``held_out``, the rest ``train``."""
+    """Split of a sentence, by its hash: a tenth of all sentences are ``held_out``, the others ``train``."""
     share = int.from_bytes(sha256(sentence.encode()).digest()[:4], "big") / 2**32
     return "held_out" if share < HELD_OUT_SHARE else "train"
 
 
 def longest_sentence(video_frames: int) -> int:
-    """Most characters of a sentence that is drawn for a clip of this length at 16 fps."""
+    """Largest number of characters of a sentence for a clip of this length at 16 fps."""
     return int((video_frames / FPS - _UNSPOKEN_SECONDS) * _LETTERS_A_SECOND)
 
 
 def draw_sentence(rng: np.random.Generator, video_frames: int, split: str) -> str:
-    """Draw a sentence of random words that can be spoken within a clip.
+    """Sample a sentence of random words that can be spoken within a clip.
 
     Args:
         rng: Source of randomness.
@@ -42,7 +42,7 @@ def draw_sentence(rng: np.random.Generator, video_frames: int, split: str) -> st
         split: ``train`` or ``held_out``.
 
     Returns:
-        Words joined by single spaces, more rather than fewer; no word follows itself.
+        Words joined by single spaces, with a bias to more words; no word follows itself.
 
     Raises:
         ValueError: If the split is unknown, or the clip is too short for two words.

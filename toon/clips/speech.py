@@ -1,7 +1,7 @@
-"""What a toon sounds like: eight voices, three emotions, one speaking rate.
+"""Speech of the toons: eight voices, three emotions, one speaking rate.
 
-The timing is fixed (same rate for every voice and emotion, same lead of silence, no jitter), so that a letter's place
-in the transcript says nearly when it sounds: the middle of letter ``i`` lies near mel frame
+The timing is fixed (one rate for all voices and emotions, a constant leading silence, no jitter), so that the position
+of a letter in the transcript nearly determines its time: the middle of letter ``i`` lies near mel frame
 ``TEXT_POSITION_OFFSET + TEXT_POSITION_SCALE * i``. Both constants are a least-squares fit over the letters of 2,000
 clips of 33 frames, letters spread evenly over their word's time; the residual is 5.3 mel frames
 (root mean square), about one letter.
@@ -35,7 +35,7 @@ _SPEECH_STREAM = 0
 
 
 class Emotion(IntEnum):
-    """How a toon feels; it is heard in pitch and drive, and seen in brows, eyes and mouth corners."""
+    """Emotion of a toon, expressed in pitch and drive and in brows, eyes and mouth corners."""
 
     CALM = 0
     HAPPY = 1
@@ -44,7 +44,7 @@ class Emotion(IntEnum):
 
 @dataclass(frozen=True)
 class _Manner:
-    """How an emotion sounds: base pitch and pitch range (0 to 99), and drive, the gain into soft clipping."""
+    """Sound of an emotion: base pitch and pitch range (0 to 99), and drive, the gain into soft clipping."""
 
     pitch: int
     pitch_range: int
@@ -60,17 +60,17 @@ _MANNERS = {
 
 @dataclass(frozen=True)
 class ToonSpeech:
-    """The sound of a clip and the mouth that goes with it.
+    """Waveform of a clip and the matching mouth movement.
 
     Attributes:
         waveform: Samples at 24 kHz, float32 with peak 0.999146, (N,).
         mouth_open: Opening of the mouth in every video frame, float32 in [0, 1], (F,).
         mouth_spread: Spread of the mouth, 0 round to 1 wide, float32, (F,).
-        letter_seconds: Middle of every character of the transcript in time, float32, (characters,).
-        transcript: What is said.
+        letter_seconds: Time of the middle of every character of the transcript, seconds, float32, (characters,).
+        transcript: Transcript of the speech.
         voice: Index into ``VOICES``.
         emotion: One of ``Emotion``.
-        end: Where the last sound of speech ends, seconds; 0 where nothing is said.
+        end: End of the speech, seconds; 0 without speech.
     """
 
     waveform: np.ndarray
@@ -88,8 +88,8 @@ class Line:
     """A sentence and its time.
 
     Attributes:
-        transcript: What to say.
-        start: When it begins, seconds; its first sound comes ``LEAD_SECONDS`` later.
+        transcript: The sentence.
+        start: Start, seconds; the first sound comes ``LEAD_SECONDS`` later.
     """
 
     transcript: str
@@ -97,10 +97,10 @@ class Line:
 
 
 def speak(transcript: str, voice: int, emotion: int, video_frames: int = 33, seed: int = 0) -> ToonSpeech:
-    """Speak a given transcript.
+    """Speak a transcript.
 
     Args:
-        transcript: What to say.
+        transcript: The sentence.
         voice: Index into ``VOICES``.
         emotion: One of ``Emotion``.
         video_frames: Length of the clip at 16 fps.
@@ -116,18 +116,18 @@ def speak(transcript: str, voice: int, emotion: int, video_frames: int = 33, see
 
 
 def recite(lines: Sequence[Line], voice: int, emotion: int, video_frames: int = 33, seed: int = 0) -> ToonSpeech:
-    """Speak several sentences at given times, or none.
+    """Speak any number of sentences at given times.
 
     Args:
-        lines: What to say and when, in order of time; they should not overlap.
+        lines: Sentences with their times, in order; they should not overlap.
         voice: Index into ``VOICES``.
         emotion: One of ``Emotion``.
         video_frames: Length of the clip at 16 fps.
         seed: Seed of the noise floor.
 
     Returns:
-        The clip's sound and mouth movement; its transcript is all sentences, joined by spaces. Without a sentence there
-        is only the noise floor.
+        The clip's sound and mouth movement; its transcript is all sentences, joined by spaces. Without sentences, the
+        sound is the noise floor.
 
     Raises:
         ValueError: If the clip is too short for a sentence, or voice or emotion are unknown.
@@ -136,7 +136,7 @@ def recite(lines: Sequence[Line], voice: int, emotion: int, video_frames: int = 
         raise ValueError(f"voice is {voice}; it must be 0 to {len(VOICES) - 1}.")
     manner, samples = _MANNERS[Emotion(emotion)], round(video_frames / FPS * SAMPLE_RATE)
     waveform = np.random.default_rng((seed, _SPEECH_STREAM)).normal(0, _NOISE_FLOOR, samples)
-    said = []
+    utterances = []
     for line in lines:
         utterance = say(line.transcript, VOICES[voice], _RATE, manner.pitch, manner.pitch_range)
         lead = round((line.start + LEAD_SECONDS) * SAMPLE_RATE)
@@ -147,23 +147,23 @@ def recite(lines: Sequence[Line], voice: int, emotion: int, video_frames: int = 
         speech = _resampled(utterance)[: samples - lead]
         driven = np.tanh(manner.drive * speech / np.abs(speech).max()) / np.tanh(manner.drive)
         waveform[lead : lead + len(speech)] += driven
-        said.append(_delayed(utterance, line.start + LEAD_SECONDS))
+        utterances.append(_delayed(utterance, line.start + LEAD_SECONDS))
     if lines:
         waveform *= PEAK / np.abs(waveform).max()
     waveform = waveform.astype(np.float32)
     return ToonSpeech(
         waveform,
-        *articulate([phoneme for utterance in said for phoneme in utterance.phonemes], waveform),
-        _letters(lines, said),
+        *articulate([phoneme for utterance in utterances for phoneme in utterance.phonemes], waveform),
+        _letters(lines, utterances),
         " ".join(line.transcript for line in lines),
         voice,
         int(emotion),
-        max((utterance.end for utterance in said), default=0.0),
+        max((utterance.end for utterance in utterances), default=0.0),
     )
 
 
 def _delayed(utterance: Utterance, seconds: float) -> Utterance:
-    """The same utterance, later."""
+    """Delay an utterance."""
     return replace(
         utterance,
         phonemes=tuple((start + seconds, name) for start, name in utterance.phonemes),
@@ -173,13 +173,13 @@ def _delayed(utterance: Utterance, seconds: float) -> Utterance:
 
 
 def make_speech(seed: int, video_frames: int = 33, split: str = "train", voice: int | None = None) -> ToonSpeech:
-    """Draw the sound of a clip; ``make_clip`` with the same arguments has the same.
+    """Generate the sound of a clip; ``make_clip`` with the same arguments has the same sound.
 
     Args:
-        seed: Seed of everything drawn.
+        seed: Seed of the clip.
         video_frames: Length of the clip at 16 fps.
-        split: ``train`` or ``held_out``: which sentences to draw from.
-        voice: Index into ``VOICES``; drawn when not given.
+        split: Split of the sentences, ``train`` or ``held_out``.
+        voice: Index into ``VOICES``; random by default.
 
     Returns:
         The clip's sound and mouth movement.
@@ -194,21 +194,21 @@ def make_speech(seed: int, video_frames: int = 33, split: str = "train", voice: 
 
 
 def _resampled(utterance: Utterance) -> np.ndarray:
-    """The utterance at 24 kHz."""
+    """Waveform of an utterance, resampled to 24 kHz."""
     source = torch.from_numpy(utterance.waveform)
     return torchaudio.functional.resample(source, utterance.sample_rate, SAMPLE_RATE).double().numpy()
 
 
-def _letters(lines: Sequence[Line], said: Sequence[Utterance]) -> np.ndarray:
-    """Middle of every character of the joined transcript; the space between two sentences lies where the first ends."""
+def _letters(lines: Sequence[Line], utterances: Sequence[Utterance]) -> np.ndarray:
+    """Time of every character of the joined transcript; the space between two sentences is at the end of the first."""
     times = []
-    for line, utterance in zip(lines, said, strict=True):
+    for line, utterance in zip(lines, utterances, strict=True):
         times += [_letter_seconds(utterance, len(line.transcript)), np.float32([utterance.end])]
     return np.concatenate(times[:-1] or [np.zeros(0, np.float32)])
 
 
 def _letter_seconds(utterance: Utterance, characters: int) -> np.ndarray:
-    """Middle of every character, each word's time shared evenly by its letters and the space after it."""
+    """Time of the middle of every character; each word's time is divided evenly among its letters and its space."""
     starts = [start for start, _, _ in utterance.words] + [utterance.end]
     edges = [position for _, position, _ in utterance.words] + [characters]
     return np.interp(np.arange(characters) + 0.5, edges, starts).astype(np.float32)

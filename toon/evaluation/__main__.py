@@ -1,7 +1,7 @@
-"""Measure the bundled model on held-out toons, or with --clips any folder of videos.
+"""Evaluate the bundled model on held-out toons, or with --clips any folder of videos.
 
-``python dev.py evaluate --json``: one table as Markdown and JSON, with plots, in the work folder. What is generated is
-kept there, so the same command goes on where it was stopped.
+``python dev.py evaluate --json`` writes a table as Markdown and JSON, with plots, to the work folder. Generated clips
+are kept there, so an interrupted run continues with the same command.
 """
 
 import argparse
@@ -22,29 +22,29 @@ from .word_recogniser import recognise
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="dev.py evaluate", description=__doc__)
     add_options(parser)
     toons = parser.add_argument_group("held-out toons")
     toons.add_argument("--count", type=int, default=200, help="clips of each task that a criterion is about")
     toons.add_argument("--others", type=int, help="clips of each other task; half as many by default")
-    toons.add_argument("--seed", type=int, default=0, help="which held-out toons")
+    toons.add_argument("--seed", type=int, default=0, help="seed of the held-out toons")
     toons.add_argument("--steps", type=int, default=12, help="Euler steps")
     toons.add_argument("--video-guidance", type=float, default=TOON_GUIDANCE.video_scale, help="scale of the picture")
     toons.add_argument("--audio-guidance", type=float, default=TOON_GUIDANCE.audio_scale, help="scale of the sound")
-    toons.add_argument("--model", type=Path, default=BUNDLED_MODEL, help="weights; a codec beside is used")
+    toons.add_argument("--model", type=Path, default=BUNDLED_MODEL, help="weights; a codec in the same folder is used")
     toons.add_argument("--tasks", nargs="*", default=CRITERIA_TASKS + OTHER_TASKS, choices=CRITERIA_TASKS + OTHER_TASKS)
     return parser.parse_args(arguments)
 
 
 class ToonWords:
-    """The toons' word recogniser; it is trained, or read from ``folder``, when it is first used."""
+    """The toons' word recogniser, trained or loaded from ``folder`` on first use."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def knows(self, words: Sequence[str]) -> bool:
-        """Whether all of these words are the toons'."""
+        """Whether all of these words are in the toons' vocabulary."""
         return set(words) <= set(WORDS)
 
     def hear(self, mel: Tensor) -> str:
@@ -70,14 +70,14 @@ def evaluate_bundle(options: argparse.Namespace) -> dict:
 
 
 def evaluate(options: argparse.Namespace) -> dict:
-    """Evaluate a folder of clips if one is named, and else the bundled model."""
+    """Evaluate a folder of clips if one is given, otherwise the bundled model."""
     if options.clips is not None:
         return evaluate_clips(options, ToonWords(options.work / "judges"))
     return evaluate_bundle(options)
 
 
 def main(arguments: list[str]) -> int:
-    """Evaluate, and say where the report lies; see ``run``."""
+    """Evaluate, and print the paths of the report; see ``run``."""
     return run(parse(arguments), evaluate)
 
 

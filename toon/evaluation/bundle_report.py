@@ -1,4 +1,4 @@
-"""The bundled model on held-out toons: generated, measured beside the truth and shuffled pairs, and reported."""
+"""Evaluation of the bundled model on held-out toons, compared with ground truth and shuffled pairs."""
 
 import json
 import time
@@ -40,18 +40,18 @@ _SHEET_ROWS, _SHEET_EVERY = 10, 4
 
 @dataclass(frozen=True)
 class ToonOptions:
-    """What to generate and measure.
+    """Options of an evaluation.
 
     Attributes:
         work: Folder for judges, generated latents and the report.
         model: Weights of the network.
-        count: Clips of each task that a criterion is about.
+        count: Clips of each task with a criterion.
         others: Clips of each other task.
-        seed: Which held-out toons.
+        seed: Seed of the held-out toons.
         steps: Euler steps.
         video_guidance: Guidance scale of the picture.
         audio_guidance: Guidance scale of the sound.
-        tasks: Which tasks.
+        tasks: Names of the tasks.
     """
 
     work: Path
@@ -81,15 +81,15 @@ def evaluate_toons(
     """Generate, measure and write the report.
 
     Args:
-        options: What to generate.
-        recipe: How the judges are made.
-        tell: Called with a line before something long begins.
+        options: Options of the evaluation.
+        recipe: Training recipe of the judges.
+        tell: Called with a line of progress before each long step.
         on_batch: Called after each batch with its task and the number of its clips.
 
     Returns:
-        The report's content; ``files`` names what was written into the work folder.
+        Content of the report, with the written ``files``.
     """
-    new_figure(1, 1)  # a missing package is told before hours of work
+    new_figure(1, 1)  # A missing package must fail before hours of work.
     started = time.monotonic()
     judges = judges_of(options.work / "judges", recipe, tell)
     guidance = replace(TOON_GUIDANCE, video_scale=options.video_guidance, audio_scale=options.audio_guidance)
@@ -108,7 +108,7 @@ def evaluate_toons(
 
 
 def codec_beside(model: Path) -> Path:
-    """The video codec whose latents a model knows: the one in its folder, or the bundled one if there is none."""
+    """Path of a model's video codec: the one in its folder, or the bundled one if there is none."""
     beside = model.parent / CODEC_FILE
     return beside if beside.exists() else BUNDLED_VIDEO_CODEC
 
@@ -116,7 +116,7 @@ def codec_beside(model: Path) -> Path:
 def measure_all(
     made: dict[str, list[Made]], cases: dict[str, list[Case]], judges: Judges, codec: VideoCodec
 ) -> dict[str, Row]:
-    """Measure every task, the truth, the truth through the codec, and shuffled pairs; rows by name."""
+    """Measure every task, ground truth, ground truth through the codec, and shuffled pairs; rows by name."""
     rows: dict[str, Row] = {}
     for task, name in TRUTH_OF.items():
         if task in cases and name not in rows:
@@ -134,7 +134,7 @@ def measure_all(
 
 
 def _sheet(made: Sequence[Made], path: Path) -> Path:
-    """Write every few frames of the first clips, a row each."""
+    """Write a contact sheet of the first clips, one row each."""
     rows = [np.concatenate(list(frames[::_SHEET_EVERY]), 1) for frames, _ in made[:_SHEET_ROWS]]
     Image.fromarray(np.concatenate(rows)).save(path)
     return path
@@ -146,7 +146,7 @@ def _report(
     sheets: list[Path],
     minutes: float,
 ) -> dict:
-    """Write Markdown, JSON and plots; returns the content."""
+    """Write Markdown, JSON and plots, and return the content."""
     rows, criteria, accuracy = found
     settings = asdict(options) | {"work": None, "model": options.model.name, "tasks": list(options.tasks)}
     files = {"table": options.work / "toons.md", "json": options.work / "toons.json"}
@@ -169,7 +169,7 @@ def _report(
 
 
 def _markdown(content: dict, criteria: Sequence[Criterion]) -> str:
-    """The report as text."""
+    """Format the report as Markdown."""
     rows = content["rows"]
     demands = [[c.name, c.value, c.bound, "pass" if c.passed else "FAIL", c.clips] for c in criteria]
     table = [[name, row["clips"], *(row["values"].get(measure) for measure in MEASURES)] for name, row in rows.items()]

@@ -1,4 +1,4 @@
-"""Held-out cases of the five tasks and of two faces, each with what it is judged by.
+"""Held-out cases of the five tasks and of two faces, each with its ground truth.
 
 Dimension key: F video frames, H picture height, W picture width, S mel frames, R mel frames of a reference voice.
 """
@@ -27,7 +27,7 @@ TASKS = (
 
 @dataclass(frozen=True)
 class Case:
-    """One clip to generate, and what it is judged by.
+    """One clip to generate, with its ground truth.
 
     Attributes:
         frames: True pictures, (F, H, W, 3) uint8.
@@ -135,13 +135,13 @@ def paired(pair: ToonPair) -> Case:
 
 
 def scenes(count: int, first_seed: int, wanted: Callable[[ToonScene], bool]) -> list[ToonScene]:
-    """The first held-out scenes that are wanted, from a seed on."""
+    """First held-out scenes from a seed that satisfy a predicate."""
     found = (scene for scene in (make_scene(seed, "held_out") for seed in itertools.count(first_seed)) if wanted(scene))
     return list(itertools.islice(found, count))
 
 
 def lone_pairs(count: int, first_seed: int) -> list[ToonPair]:
-    """The first held-out pairs of which one speaks, in turn the left one and the right one."""
+    """First held-out pairs with a single speaker, alternately the left and the right toon."""
     found: tuple[list[ToonPair], list[ToonPair]] = ([], [])
     for seed in itertools.count(first_seed):
         if min(map(len, found)) * 2 >= count:
@@ -153,7 +153,7 @@ def lone_pairs(count: int, first_seed: int) -> list[ToonPair]:
 
 
 def cases_of(task: str, count: int, first_seed: int = 0) -> list[Case]:
-    """Held-out cases of one task; fewer are the beginning of more.
+    """Held-out cases of one task; a smaller count gives a prefix of a larger one.
 
     Args:
         task: One of ``TASKS``.
@@ -183,5 +183,5 @@ def cases_of(task: str, count: int, first_seed: int = 0) -> list[Case]:
 
 
 def _speech(seed: int, voice: int) -> ToonSpeech:
-    """A held-out sentence in a voice, to refer to."""
+    """Reference voice: a held-out sentence in a given voice."""
     return make_speech(VOICE_SEED + seed, split="held_out", voice=voice)

@@ -1,4 +1,4 @@
-"""What the bundled model is held to, each with its number, its bound and whether it is met."""
+"""Acceptance criteria of the bundled model: measured value, bound, and whether it is met."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ TRUTH = "ground truth"
 
 @dataclass(frozen=True)
 class Criterion:
-    """One demand.
+    """One acceptance criterion.
 
     Attributes:
-        name: What is demanded.
-        value: What was measured.
-        bound: The least that is enough.
-        clips: On how many clips.
+        name: Description.
+        value: Measured value.
+        bound: Smallest value that passes.
+        clips: Number of measured clips.
     """
 
     name: str
@@ -31,10 +31,10 @@ class Criterion:
 
 
 def criteria_of(rows: Mapping[str, Row]) -> list[Criterion]:
-    """Judge the rows by name; a demand whose rows were not measured is left out.
+    """Evaluate the criteria; one whose rows were not measured is skipped.
 
     Args:
-        rows: By task, and ground truth under ``TRUTH``.
+        rows: Rows by task, and ground truth under ``TRUTH``.
 
     Returns:
         The criteria.

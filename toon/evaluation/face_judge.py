@@ -1,7 +1,7 @@
-"""A small judge of faces: which of the toons' emotions is seen? It sees single pictures, never the caption.
+"""A small classifier of the toons' emotions in single pictures.
 
-A few convolutions over the whole picture. Blur, noise, shifts and changes of brightness in training make it tolerate
-artefacts.
+It has a few convolutions over the whole picture. Blur, noise, shifts and changes of brightness in training make it
+robust to artefacts.
 
 Dimension key: B clips, F pictures of a clip, N pictures, h and w rows and columns of a small picture.
 """
@@ -20,7 +20,7 @@ _MOST_SHIFT = 4
 
 
 class FaceJudge(nn.Module):
-    """Tells emotions apart by the look of a face."""
+    """Emotion classifier of faces."""
 
     def __init__(self, classes: int = 3, dim: int = 24) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class FaceJudge(nn.Module):
         self.head = nn.Linear(2 * dim * 16, classes)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Score of each emotion, (N, classes), for pictures in [0, 1], (N, 3, 64, 64)."""
+        """Logits of the emotions, (N, classes), for pictures in [0, 1], (N, 3, 64, 64)."""
         return self.head(self.convolutions(pictures - 0.5).flatten(1))
 
 
@@ -42,10 +42,10 @@ def train_face_judge(pictures: Tensor, labels: Tensor, steps: int = 800, seed: i
     """Train a judge.
 
     Args:
-        pictures: In [0, 1], (B, F, 3, 64, 64).
+        pictures: Pictures in [0, 1], (B, F, 3, 64, 64).
         labels: Emotion of each clip, long, (B,).
         steps: Training steps of 48 pictures.
-        seed: Seed of starting weights, order and disturbances.
+        seed: Seed of initial weights, order and augmentation.
         classes: Number of emotions.
 
     Returns:
@@ -63,7 +63,7 @@ def train_face_judge(pictures: Tensor, labels: Tensor, steps: int = 800, seed: i
 
 
 def _disturb(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """Shift, blur, brighten and add noise, as a generator's output may; each batch is blurred and shifted alike."""
+    """Augment pictures by shift, blur, brightness and noise; shift and blur are the same for the whole batch."""
     down, across, blur = (int(x) for x in torch.randint(2 * _MOST_SHIFT + 1, (3,), generator=generator))
     padded = F.pad(pictures, [_MOST_SHIFT] * 4, mode="replicate")
     moved = padded[..., down : down + pictures.shape[-2], across : across + pictures.shape[-1]]
@@ -75,14 +75,14 @@ def _disturb(pictures: Tensor, generator: torch.Generator) -> Tensor:
 
 @torch.no_grad()
 def seen_emotions(model: FaceJudge, pictures: Tensor) -> Tensor:
-    """Likeliest emotion of each clip.
+    """Most probable emotion of each clip.
 
     Args:
         model: A trained judge.
-        pictures: In [0, 1], (B, F, 3, 64, 64).
+        pictures: Pictures in [0, 1], (B, F, 3, 64, 64).
 
     Returns:
-        By the mean probability over the clip's pictures, long, (B,).
+        Emotion with the highest mean probability over the clip's pictures, long, (B,).
     """
     scores = model(pictures.flatten(0, 1)).softmax(-1)
     return scores.view(*pictures.shape[:2], -1).mean(1).argmax(-1)

@@ -1,4 +1,4 @@
-"""Generates cases with a model in batches, and keeps every finished batch, so that a broken run goes on.
+"""Generation of cases in batches; finished batches are stored, so that an interrupted run can continue.
 
 Dimension key: B clips, F video frames, T latent frames, H and W latent rows and columns, S mel frames.
 """
@@ -53,7 +53,7 @@ def conditions_of(cases: Sequence[Case], reference: Tensor, model: JointModel, t
 def set_up(
     model: JointModel, codec: VideoCodec, cases: Sequence[Case], config: SampleConfig, first: int = 0
 ) -> tuple[Denoiser, Latents]:
-    """What it takes to generate one batch.
+    """Denoiser and noise of one batch.
 
     Args:
         model: The network.
@@ -92,7 +92,7 @@ def generate(
 
 @torch.no_grad()
 def decode(codec: VideoCodec, video: Tensor, audio: Tensor) -> list[Made]:
-    """Turn latents (B, 48, T, H, W) and normalised mels (B, S, 80) into pictures and log-mels, clip by clip."""
+    """Decode latents (B, 48, T, H, W) and normalised mels (B, S, 80) to frames and log-mels, clip by clip."""
     pictures = [((codec.decode(latent[None])[0] + 1) * 127.5).round().clamp(0, 255).byte() for latent in video]
     frames = [picture.permute(1, 2, 3, 0).numpy() for picture in pictures]
     return list(zip(frames, denormalize_mel(audio).mT, strict=True))
@@ -100,7 +100,7 @@ def decode(codec: VideoCodec, video: Tensor, audio: Tensor) -> list[Made]:
 
 @torch.no_grad()
 def coded(codec: VideoCodec, frames: np.ndarray) -> np.ndarray:
-    """Frames (F, rows, columns, 3) uint8 through the codec and back: the best a generator that uses it can do."""
+    """Encode and decode frames (F, rows, columns, 3) uint8, the upper bound for a generator with this codec."""
     latents = codec.encode(codec_pixels(frames))
     return decode(codec, latents, torch.zeros(1, 1, 1))[0][0]
 
@@ -119,7 +119,7 @@ class Store:
 
     @classmethod
     def of(cls, folder: Path, weights: Sequence[Path], config: SampleConfig, seed: int) -> "Store":
-        """The store for some weights and settings."""
+        """Make the store for given weights and settings."""
         hashes = [sha256(path.read_bytes()).hexdigest() for path in weights]
         text = json.dumps([hashes, asdict(config), seed], default=str)
         return cls(folder, sha256(text.encode()).hexdigest()[:12])
@@ -137,7 +137,7 @@ def generate_all(
     store: Store,
     on_batch: Callable[[str, int], None] = lambda *_: None,
 ) -> dict[str, list[Made]]:
-    """Generate all cases, batch by batch; batches that the store has are read from it.
+    """Generate all cases, batch by batch; batches in the store are read from it.
 
     Args:
         parts: Network and codec.
@@ -147,7 +147,7 @@ def generate_all(
         on_batch: Called after each batch with the task and the number of its clips.
 
     Returns:
-        What was generated, by task, in the order of the cases.
+        Generated clips by task, in the order of the cases.
     """
     model, codec = parts
     made: dict[str, list[Made]] = {}
@@ -165,7 +165,7 @@ def generate_all(
 
 
 def _keep(path: Path, latents: tuple[Tensor, Tensor]) -> None:
-    """Write a batch in one move."""
+    """Write a batch atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     save_file({name: x.contiguous() for name, x in zip(("video", "audio"), latents, strict=True)}, partial)

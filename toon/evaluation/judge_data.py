@@ -1,4 +1,4 @@
-"""What the judges learn from: toons' speech at times of its own, and toons' faces, from seeds nothing else uses.
+"""Training data of the judges: speech and faces of toons, from seeds that nothing else uses.
 
 Dimension key: B clips, F pictures of a clip, M mel frames, H picture height, W picture width.
 """
@@ -19,7 +19,7 @@ from ..clips.sentence import draw_sentence
 JUDGE_SEED = 5_000_000
 HELD_OUT_SEED = 5_500_000
 SILENT = -9.0
-"""Logarithm of the magnitudes that judges are given in place of kept sound."""
+"""Log-mel value that replaces kept sound in the judges' input."""
 _STREAM = 5
 _PLAIN, _LATER = 0.4, 0.3
 _MASKED = 0.5
@@ -28,19 +28,19 @@ _KEPT_LATENTS = (2, 5)
 _PAUSE_SECONDS = (0.05, 0.5)
 _FACE_FRAMES, _FACES_A_CLIP, _FACE_SIDE = 17, 6, 64
 Drawn = tuple[Tensor, ToonSpeech, list[tuple[float, float]]]
-"""Log-mel (80, M), what is said by whom, and where each word lies."""
+"""Log-mel (80, M), speech, and the span of each word."""
 
 
 @dataclass(frozen=True)
 class Sounds:
-    """Speech with what it is.
+    """Speech with its labels.
 
     Attributes:
         mels: Log-mels, natural logarithm, not normalised, (B, 80, M).
-        transcripts: What is said.
-        voices: Whose each is, long, (B,).
-        emotions: One of ``Emotion`` each, long, (B,).
-        spans: Where each word of each lies, mel frames from and to.
+        transcripts: Transcripts.
+        voices: Index of each voice, long, (B,).
+        emotions: Each emotion, one of ``Emotion``, long, (B,).
+        spans: Span of each word of each transcript, mel frames.
     """
 
     mels: Tensor
@@ -51,12 +51,12 @@ class Sounds:
 
 
 def draw_sounds(first_seed: int, count: int, split: str = "train") -> Sounds:
-    """Draw speech of 33 frames: begun at once, begun later, or behind the tail of another sentence that is silenced.
+    """Generate speech of 33 frames that begins immediately, later, or after the silenced end of another sentence.
 
     Args:
         first_seed: Seed of the first sound; the others follow.
-        count: How many.
-        split: ``train`` or ``held_out``: which sentences to draw from.
+        count: Number of sounds.
+        split: Split of the sentences, ``train`` or ``held_out``.
 
     Returns:
         The sounds.
@@ -68,7 +68,7 @@ def draw_sounds(first_seed: int, count: int, split: str = "train") -> Sounds:
 
 
 def _draw_sound(seed: int, split: str) -> Drawn:
-    """Draw one sound."""
+    """Generate one sound."""
     rng = np.random.default_rng((seed, _STREAM))
     voice, emotion, kind = int(rng.integers(len(VOICES))), int(rng.integers(len(Emotion))), rng.random()
     if kind >= _PLAIN + _LATER:
@@ -80,9 +80,9 @@ def _draw_sound(seed: int, split: str) -> Drawn:
     return _mel_from(speech.waveform, silenced), speech, _spans(speech.letter_seconds, sentence)
 
 
-def _continued(rng: np.random.Generator, who: tuple[int, int, int], split: str) -> Drawn:
-    """A sentence behind the end of another one, as in a clip that goes on; what was kept is silenced."""
-    voice, emotion, seed = who
+def _continued(rng: np.random.Generator, speaker: tuple[int, int, int], split: str) -> Drawn:
+    """Generate a sentence after the silenced end of another one, as in continuation."""
+    voice, emotion, seed = speaker
     frames = TEMPORAL_FACTOR * (int(rng.integers(_KEPT_LATENTS[0], _KEPT_LATENTS[1] + 1)) - 1) + 1
     sentence, before = (draw_sentence(rng, room, split) for room in (VIDEO_FRAMES - frames, VIDEO_FRAMES))
     end = recite([Line(before)], voice, emotion, 2 * VIDEO_FRAMES).end + rng.uniform(*_PAUSE_SECONDS)
@@ -95,7 +95,7 @@ def _continued(rng: np.random.Generator, who: tuple[int, int, int], split: str) 
 
 
 def _spans(letter_seconds: np.ndarray, sentence: str) -> list[tuple[float, float]]:
-    """Where each word lies, mel frames from and to, by the times of the sentence's letters, (characters,)."""
+    """Span of each word in mel frames, from the times of the sentence's letters, (characters,)."""
     spans, first = [], 0
     for word in sentence.split():
         last = first + len(word) - 1
@@ -112,11 +112,11 @@ def _mel_from(waveform: np.ndarray, silenced_seconds: float) -> Tensor:
 
 
 def draw_faces(first_seed: int, count: int, split: str = "train") -> tuple[Tensor, Tensor]:
-    """Draw pictures of faces that speak.
+    """Generate pictures of speaking faces.
 
     Args:
         first_seed: Seed of the first clip; the others follow.
-        count: How many clips.
+        count: Number of clips.
         split: ``train`` or ``held_out``.
 
     Returns:
@@ -129,13 +129,13 @@ def draw_faces(first_seed: int, count: int, split: str = "train") -> tuple[Tenso
 
 
 def small_faces(frames: np.ndarray) -> Tensor:
-    """Square pictures as the judge of faces takes them.
+    """Downscale square pictures for the judge of faces.
 
     Args:
         frames: RGB, (F, H, W, 3) uint8.
 
     Returns:
-        In [0, 1], (F, 3, 64, 64).
+        Pictures in [0, 1], (F, 3, 64, 64).
     """
     pictures = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255
     return torch.nn.functional.interpolate(pictures, size=(_FACE_SIDE, _FACE_SIDE), mode="area")

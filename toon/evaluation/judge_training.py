@@ -1,4 +1,4 @@
-"""How every judge is trained: AdamW at a rate that rises for a tenth of the steps and falls to zero."""
+"""Training of the judges: AdamW with one cycle of the learning rate and a warm-up of 10 % of the steps."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -10,7 +10,7 @@ Judge = TypeVar("Judge", bound=nn.Module)
 
 
 def new_judge(make: Callable[[], Judge], seed: int) -> Judge:
-    """Make a judge from seeded starting weights; the global generator is left as it was."""
+    """Make a judge with seeded initial weights, without changing the global generator."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return make()
@@ -22,15 +22,15 @@ def fit(
     """Train a judge.
 
     Args:
-        model: The judge; holds the result.
-        loss_of: Draws a batch and gives its loss, a scalar.
+        model: The judge, trained in place.
+        loss_of: Function that samples a batch and returns its loss, a scalar.
         steps: Training steps.
         rate: Peak learning rate.
         decay: Weight decay.
-        clip: Largest norm of the gradient; None for any.
+        clip: Largest gradient norm; None for no clipping.
 
     Returns:
-        The judge, ready to judge.
+        The judge in evaluation mode, without gradients.
     """
     optimizer = torch.optim.AdamW(model.parameters(), rate, weight_decay=decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.1)

@@ -1,7 +1,7 @@
-"""The four judges of toon clips, trained once and kept: words, voice, emotion in the sound, emotion in the face.
+"""The four judges of toon clips, trained once and cached: words, voice, emotion of the voice, emotion of the face.
 
-They learn from toons whose seeds begin at 5,000,000, which nothing is trained on or measured with, and their accuracy
-on held-out toons is kept with them, because a judge's own errors bound what it can say.
+They are trained on toons with seeds from 5,000,000, which no training or evaluation of the model uses. Their accuracy
+on held-out toons is stored with them, because a judge's own errors bound its conclusions.
 """
 
 import json
@@ -28,12 +28,12 @@ _SOURCES = ("judge_training.py", "judge_data.py", "face_judge.py", "word_recogni
 
 @dataclass(frozen=True)
 class JudgeRecipe:
-    """How the judges are made.
+    """Training recipe of the judges.
 
     Attributes:
-        sounds: Sounds they learn from.
-        faces: Clips the judge of faces learns from.
-        held_out: Sounds, and half as many clips, on which their accuracy is measured.
+        sounds: Number of training sounds.
+        faces: Number of training clips of the face judge.
+        held_out: Number of sounds, and twice the number of clips, on which the accuracy is measured.
         word_steps, voice_steps, emotion_steps, face_steps: Training steps.
         seed: Seed of weights and order.
     """
@@ -49,7 +49,7 @@ class JudgeRecipe:
 
     @property
     def key(self) -> str:
-        """A hash of these numbers, the vocabulary, the voices and the judges' code: what changes it, retrains them."""
+        """Hash of the recipe, the vocabulary, the voices and the judges' code; a new key retrains them."""
         code = [(Path(__file__).parent / name).read_text(encoding="utf-8") for name in _SOURCES]
         text = json.dumps([asdict(self), WORDS, VOICES, [emotion.name for emotion in Emotion], code])
         return sha256(text.encode()).hexdigest()[:12]
@@ -60,11 +60,11 @@ class Judges:
     """Trained judges.
 
     Attributes:
-        words: Of what is said.
-        voice: Of whose voice it is.
-        sound: Of the emotion heard.
-        face: Of the emotion seen.
-        accuracy: By name of the judge, share right on held-out truth; of words, 1 less the word error rate.
+        words: Word recogniser.
+        voice: Voice classifier.
+        sound: Emotion classifier of the voice.
+        face: Emotion classifier of the face.
+        accuracy: Accuracy of each judge on held-out ground truth; for words, 1 minus the word error rate.
     """
 
     words: WordRecogniser
@@ -75,12 +75,12 @@ class Judges:
 
 
 def judges_of(folder: Path, recipe: JudgeRecipe | None = None, tell: Callable[[str], None] = lambda _: None) -> Judges:
-    """Get the judges: from the folder, or trained and left there.
+    """Load the judges from a folder, or train them and save them there.
 
     Args:
-        folder: Where they are kept.
-        recipe: How they are made.
-        tell: Called with a line before something long begins.
+        folder: Folder of cached judges.
+        recipe: Training recipe.
+        tell: Called with a line of progress before each long step.
 
     Returns:
         The judges.
@@ -96,7 +96,7 @@ def judges_of(folder: Path, recipe: JudgeRecipe | None = None, tell: Callable[[s
 
 
 def _restored(kept: dict[str, Any]) -> Judges:
-    """Judges from what is kept of them."""
+    """Build the judges from a saved state."""
     models = (WordRecogniser(), SoundJudge(len(VOICES)), SoundJudge(len(Emotion)), FaceJudge(len(Emotion)))
     for model, name in zip(models, NAMES, strict=True):
         model.load_state_dict(kept[name])
@@ -105,7 +105,7 @@ def _restored(kept: dict[str, Any]) -> Judges:
 
 
 def _train(recipe: JudgeRecipe, tell: Callable[[str], None]) -> dict[str, Any]:
-    """Train all judges; returns their weights and accuracies."""
+    """Train all judges, and return their weights and accuracies."""
     tell("Training the judges (a few minutes, once): drawing speech")
     learnt = draw_sounds(JUDGE_SEED, recipe.sounds)
     tell("Training the judges: words")
@@ -129,5 +129,5 @@ def _train(recipe: JudgeRecipe, tell: Callable[[str], None]) -> dict[str, Any]:
 
 
 def _right(found: Tensor, wanted: Tensor) -> float:
-    """Share of classes found that are the wanted ones."""
+    """Accuracy of predicted classes."""
     return float((found == wanted).float().mean())

@@ -1,4 +1,4 @@
-"""One row of the toons' table: sync, words, voice, emotion and picture of generated cases.
+"""Measures of generated cases, one row of the toons' table: lip-sync, words, voice, emotion and picture.
 
 Dimension key: B clips, F video frames, M mel frames.
 """
@@ -53,7 +53,7 @@ MEASURES = {
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured of some clips.
+    """Measurements of a set of clips.
 
     Attributes:
         name: What the clips are.
@@ -71,7 +71,7 @@ class Row:
 
 
 def measure_cases(name: str, made: Sequence[Made], cases: Sequence[Case], judges: Judges) -> Row:
-    """Measure clips against the cases they were made from.
+    """Measure generated clips against their cases.
 
     Args:
         name: What they are called in the table.
@@ -129,7 +129,7 @@ def _sync(made: Sequence[Made], cases: Sequence[Case]) -> tuple[dict[str, float]
 
 
 def _sound(made: Sequence[Made], cases: Sequence[Case], judges: Judges) -> dict[str, float]:
-    """What is heard; kept sound is silenced."""
+    """Measures of the sound by the judges; kept sound is silenced."""
     new = torch.stack([mel.masked_fill(case.sound_kept, SILENT) for (_, mel), case in zip(made, cases, strict=True)])
     return {
         "words": 1 - word_error_rate([case.words.text for case in cases], recognise(judges.words, new)),
@@ -139,7 +139,7 @@ def _sound(made: Sequence[Made], cases: Sequence[Case], judges: Judges) -> dict[
 
 
 def _face(made: Sequence[Made], cases: Sequence[Case], judges: Judges) -> float:
-    """Share of clips in which the emotion asked for is seen."""
+    """Share of clips whose face shows the requested emotion."""
     every = np.linspace(1, len(made[0][0]) - 1, _FACE_FRAMES).round().astype(int)
     pictures = torch.stack([small_faces(frames[every]) for frames, _ in made])
     return _share(seen_emotions(judges.face, pictures), [case.emotion for case in cases])

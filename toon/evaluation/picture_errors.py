@@ -1,7 +1,7 @@
-"""How near a generated toon's pictures come to the drawn ones, where both should show the same.
+"""PSNR of generated toons against the rendered ones, where both should show the same.
 
-The caption tells how the head moves, so the true frames can be compared with; not the mouth, which depends on the
-sound, nor the eyes, which blink at random. Both are left out, as ovals at the places where the true clip has them.
+The caption determines the movement of the head, so the frames can be compared, except for the mouth, which depends on
+the sound, and the eyes, which blink at random. Both are masked out by ellipses at their positions in the true clip.
 
 Dimension key: F video frames, H picture height, W picture width.
 """
@@ -13,18 +13,18 @@ from .cases import Case
 MOST_DB = 99.0
 _MOUTH = (0.0, 0.1, 0.5, 0.36)
 _EYES = ((-0.4, -0.68, 0.34, 0.36), (0.4, -0.68, 0.34, 0.36))
-"""Ovals from the middle of the closed mouth: across, down, half width, half height, in head radii."""
+"""Ellipses relative to the middle of the closed mouth: x, y, half width and half height, in head radii."""
 
 
 def kept_pixels(case: Case, eyes: bool) -> np.ndarray:
-    """Pixels outside all mouths, and outside the eyes unless they count.
+    """Mask of the pixels outside all mouths, and outside the eyes unless they are included.
 
     Args:
-        case: Whose places they are.
-        eyes: Whether the eyes count.
+        case: Case with the positions.
+        eyes: Whether the eyes are included.
 
     Returns:
-        Bool, (F, H, W).
+        Mask, (F, H, W) bool.
     """
     rows, columns = np.ogrid[: case.frames.shape[1], : case.frames.shape[2]]
     kept = np.ones(case.frames.shape[:3], bool)
@@ -37,17 +37,17 @@ def kept_pixels(case: Case, eyes: bool) -> np.ndarray:
 
 
 def still_pixels(case: Case) -> np.ndarray:
-    """Pixels that no frame of the true clip changes: the background, bool, (H, W)."""
+    """Mask of the pixels that are constant in the true clip, the background, (H, W) bool."""
     return (case.frames == case.frames[:1]).all(axis=(0, 3))
 
 
 def psnr(frames: np.ndarray, truth: np.ndarray, kept: np.ndarray) -> float:
-    """Peak signal-to-noise ratio over the pixels that count in all generated frames together.
+    """Peak signal-to-noise ratio over the masked pixels of all generated frames.
 
     Args:
-        frames: Generated pictures, (F, H, W, 3) uint8. The first is left out: it is given.
-        truth: True ones, of the same shape.
-        kept: Which pixels count, bool, (F, H, W).
+        frames: Generated frames, (F, H, W, 3) uint8. The first is ignored, because it is given.
+        truth: True frames, of the same shape.
+        kept: Mask of the pixels to compare, (F, H, W) bool.
 
     Returns:
         Decibels, at most 99.

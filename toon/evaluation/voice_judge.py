@@ -1,9 +1,9 @@
-"""A small judge of sound: which of the toons' voices is it, or which of their emotions?
+"""A small classifier of the toons' voices, or of their emotions, in the log-mel.
 
-A convolution over the log-mel, pooled over the moments that are not silent; it never sees words or picture. Noise and
-shifts of level in training make it tolerate artefacts.
+It has convolutions with pooling over the frames that are not silent. Noise and shifts of level in training make it
+robust to artefacts.
 
-Dimension key: B clips, M mel frames, T judge frames (M / 4), D width.
+Dimension key: B clips, M mel frames.
 """
 
 import torch
@@ -16,15 +16,15 @@ from uniavgen_core.shapes import MEL_BINS
 from .judge_training import fit, new_judge
 
 _QUIETEST = -1.2
-"""Floor of the normalised mel: what lies below is silence."""
+"""Floor of the normalised mel; values below it are silence."""
 _LOUD = 0.3
-"""A moment is speech when its mean lies this far above the floor."""
+"""A frame is speech if its mean is this far above the floor."""
 _BATCH = 32
 _LEARNING_RATE = 1e-2
 
 
 class SoundJudge(nn.Module):
-    """Tells classes of speech apart by their log-mel."""
+    """Classifier of speech."""
 
     def __init__(self, classes: int, dim: int = 64) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class SoundJudge(nn.Module):
         self.head = nn.Linear(dim, classes)
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Score of each class, (B, classes), for normalised log-mels (B, 80, M)."""
+        """Logits of the classes, (B, classes), for normalised log-mels (B, 80, M)."""
         mel = mel.clamp(min=_QUIETEST)
         features = self.convolutions(mel)
         loud = (mel.mean(1, keepdim=True) > _QUIETEST + _LOUD).float()
@@ -49,9 +49,9 @@ def train_sound_judge(mels: Tensor, labels: Tensor, classes: int, steps: int = 6
     Args:
         mels: Log-mels, natural logarithm, not normalised, (B, 80, M).
         labels: Class of each, from 0, long, (B,).
-        classes: How many there are.
+        classes: Number of classes.
         steps: Training steps of 32 clips.
-        seed: Seed of starting weights, order and noise.
+        seed: Seed of initial weights, order and augmentation.
 
     Returns:
         The trained judge.
@@ -70,5 +70,5 @@ def train_sound_judge(mels: Tensor, labels: Tensor, classes: int, steps: int = 6
 
 @torch.no_grad()
 def heard_classes(model: SoundJudge, mels: Tensor) -> Tensor:
-    """Likeliest class of each log-mel (B, 80, M), natural logarithm, not normalised; long, (B,)."""
+    """Most probable class of each log-mel (B, 80, M), natural logarithm, not normalised; long, (B,)."""
     return model(normalize_mel(mels)).argmax(-1)

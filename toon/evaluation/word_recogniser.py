@@ -1,7 +1,8 @@
-"""A small word recogniser: the judge of whether a toon said its words.
+"""A small word recogniser, the judge of a toon's words.
 
-A convolution and a recurrent layer over the log-mel, trained with connectionist temporal classification (Graves et al.,
-ICML 2006), one class per word of the toons' vocabulary. Noise and blur in training make it tolerate artefacts.
+It has convolutions and a recurrent layer over the log-mel, and is trained with connectionist temporal classification
+(CTC; Graves et al., ICML 2006), one class per word of the toons' vocabulary. Noise and blur in training make it robust
+to artefacts.
 
 Dimension key: B clips, M mel frames, T recogniser frames (M / 4), D width.
 """
@@ -19,17 +20,17 @@ from ..clips import WORDS
 from .judge_training import fit, new_judge
 
 _QUIETEST = -1.2
-"""Floor of the normalised mel: what lies below is silence, and how silent is no matter of words."""
+"""Floor of the normalised mel; values below it are silence."""
 _BATCH = 32
 _STRIDE = 4
 _EDGE = 0.15
-"""Share of a word's span at either end that is taught as blank."""
+"""Share of a word's span at either end that is labelled as blank."""
 Spans = Sequence[tuple[float, float]]
 _LEARNING_RATE = 1e-2
 
 
 class WordRecogniser(nn.Module):
-    """Reads words off a log-mel."""
+    """Word recogniser with CTC output."""
 
     def __init__(self, words: tuple[str, ...] = WORDS, dim: int = 96) -> None:
         super().__init__()
@@ -43,13 +44,13 @@ class WordRecogniser(nn.Module):
         self.head = nn.Linear(2 * dim, len(words) + 1)
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Log-probability of each class over time.
+        """Log-probabilities of the classes over time.
 
         Args:
             mel: Normalised log-mel, (B, 80, M).
 
         Returns:
-            (B, T, words + 1); class 0 is the blank, class i + 1 is ``words[i]``.
+            Log-probabilities, (B, T, words + 1); class 0 is the blank, class i + 1 is ``words[i]``.
         """
         features = self.convolutions(mel.clamp(min=_QUIETEST)).mT
         return self.head(self.recurrence(features)[0]).log_softmax(-1)
@@ -67,14 +68,14 @@ def train_recogniser(
 
     Args:
         mels: Log-mels, natural logarithm, not normalised, (B, 80, M).
-        transcripts: What is said in each, words of the vocabulary.
+        transcripts: Transcript of each, in words of the vocabulary.
         steps: Training steps of 32 clips.
-        seed: Seed of starting weights, order and noise.
+        seed: Seed of initial weights, order and augmentation.
         words: The vocabulary.
-        spans: Where each word lies in each sound, mel frames from and to; with them it learns several times faster.
+        spans: Span of each word in each sound, mel frames; with them training is several times faster.
 
     Returns:
-        The trained recogniser, ready to judge.
+        The trained recogniser.
 
     Raises:
         ValueError: If a transcript has a word outside the vocabulary.
@@ -87,8 +88,8 @@ def train_recogniser(
     def loss() -> Tensor:
         chosen = torch.randint(len(mels), (_BATCH,), generator=generator)
         scores = model(_disturb(mels[chosen], generator))
-        heard = _loss(scores, [labels[index] for index in chosen])
-        return heard if moments is None else heard + F.nll_loss(scores.flatten(0, 1), moments[chosen].flatten())
+        ctc = _loss(scores, [labels[index] for index in chosen])
+        return ctc if moments is None else ctc + F.nll_loss(scores.flatten(0, 1), moments[chosen].flatten())
 
     return fit(model, loss, steps, _LEARNING_RATE, clip=1.0)
 
@@ -112,14 +113,14 @@ def _moments(labels: list[Tensor], spans: Sequence[Spans], mel_frames: int) -> T
 
 
 def _loss(log_probabilities: Tensor, targets: list[Tensor]) -> Tensor:
-    """Loss of connectionist temporal classification over (B, T, words + 1) log-probabilities."""
+    """CTC loss of log-probabilities (B, T, words + 1)."""
     lengths = torch.full((len(targets),), log_probabilities.shape[1])
     wanted = torch.tensor([len(target) for target in targets])
     return F.ctc_loss(log_probabilities.transpose(0, 1), torch.cat(targets), lengths, wanted)
 
 
 def _disturb(mel: Tensor, generator: torch.Generator) -> Tensor:
-    """Add noise of random strength, blur half the batches in time, and shift the level, as a generator's output may."""
+    """Augment log-mels by noise of random strength, a shift of the level and, in half of the batches, temporal blur."""
     strength = 0.4 * torch.rand(len(mel), 1, 1, generator=generator)
     level = 0.3 * torch.randn(len(mel), 1, 1, generator=generator)
     mel = mel + level + strength * torch.randn(mel.shape, generator=generator)
@@ -129,17 +130,17 @@ def _disturb(mel: Tensor, generator: torch.Generator) -> Tensor:
 
 @torch.no_grad()
 def recognise(model: WordRecogniser, mels: Tensor) -> list[str]:
-    """Read the words off log-mels, the likeliest class at every moment.
+    """Recognise the words in log-mels by greedy CTC decoding.
 
     Args:
         model: A trained recogniser.
         mels: Log-mels, natural logarithm, not normalised, (B, 80, M).
 
     Returns:
-        What was heard in each, words joined by spaces.
+        Recognised words of each, joined by spaces.
     """
-    heard = []
+    texts = []
     for classes in model(normalize_mel(mels)).argmax(-1):
         kept = [int(label) for label in torch.unique_consecutive(classes) if label != 0]
-        heard.append(" ".join(model.words[label - 1] for label in kept))
-    return heard
+        texts.append(" ".join(model.words[label - 1] for label in kept))
+    return texts
