@@ -1,1 +1,1 @@
-"""The paper's ablations at toon scale: many small models, alike but for one part each, and what the part was worth."""
+"""The paper's ablations at toon scale: small models that differ in one part each, and the effect of that part."""

@@ -1,7 +1,7 @@
 """Run the paper's ablations at toon scale and write their tables: ``python dev.py ablate``.
 
-Every run leaves one JSON file in the work folder; a run that was stopped goes on, a finished one is never repeated.
-``--report`` makes tables and plots from the files alone.
+Every run writes one JSON file to the work folder. Interrupted runs continue, and finished ones are never repeated.
+``--report`` makes tables and plots from these files alone.
 """
 
 import argparse
@@ -24,29 +24,29 @@ WORK, RESULTS = Path("output/ablations"), Path("docs/ablations")
 QUICK = Study(
     clips=24, held_out=8, batch=2, pretrain_steps=2, steps=2, sample_steps=2, judges=0.005, dim=32, num_layers=2
 )
-"""A study that shows nothing but that everything runs."""
+"""A smoke test of the whole study; its results mean nothing."""
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     names = [cell.name for cell in CELLS]
     parser = argparse.ArgumentParser(prog="ablate", description=__doc__)
-    parser.add_argument("--work", type=Path, default=WORK, help="folder for clips, checkpoints and results; resumed")
+    parser.add_argument(
+        "--work", type=Path, default=WORK, help="folder for clips, checkpoints and results, from which runs continue"
+    )
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for results, tables and plots")
     parser.add_argument("--cells", nargs="+", choices=[*names, GUIDANCE], default=[*names, GUIDANCE], metavar="CELL",
-                        help=f"what to run: {', '.join(names)}, {GUIDANCE}")  # fmt: skip
+                        help=f"cells to run: {', '.join(names)}, {GUIDANCE}")  # fmt: skip
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds of each cell; at least three")
-    parser.add_argument("--workers", type=int, default=2, help="runs side by side, on one thread each")
-    parser.add_argument(
-        "--quick", action="store_true", help="a few steps, to see that it runs; the numbers mean nothing"
-    )
-    parser.add_argument("--report", action="store_true", help="run nothing; make tables from the results there are")
+    parser.add_argument("--workers", type=int, default=2, help="parallel runs, on one thread each")
+    parser.add_argument("--quick", action="store_true", help="smoke test with a few steps; the numbers mean nothing")
+    parser.add_argument("--report", action="store_true", help="only make tables from existing results")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     return parser.parse_args(arguments)
 
 
 def jobs_of(cells: Sequence[str], seeds: Sequence[int]) -> list[Job]:
-    """All jobs in the order in which they are to begin; what a job needs stands before it."""
+    """All jobs in topological order."""
     wanted = [Job(name, seed) for name in cells for seed in seeds]
     if GUIDANCE in cells and BASE.name not in cells:
         wanted = [Job(BASE.name, seed) for seed in seeds] + wanted
@@ -55,17 +55,17 @@ def jobs_of(cells: Sequence[str], seeds: Sequence[int]) -> list[Job]:
 
 
 def run_all(jobs: Sequence[Job], study: Study, work: Path, workers: int, tell: Callable[[Job, str], None]) -> list[Job]:
-    """Run what is not done, several at a time, each when what it needs is done.
+    """Run the unfinished jobs in parallel, each when its dependencies are done.
 
     Args:
-        jobs: In order of importance.
+        jobs: Jobs by falling priority.
         study: Sizes.
         work: The work folder.
-        workers: Processes.
-        tell: Called with a job and what became of it.
+        workers: Number of processes.
+        tell: Called with a job and its new state.
 
     Returns:
-        Jobs that failed or that need one that did.
+        Jobs that failed, and jobs that depend on them.
     """
     place = Place(work)
     waiting = [job for job in jobs if not job.output(place).exists()]
@@ -87,10 +87,10 @@ def run_all(jobs: Sequence[Job], study: Study, work: Path, workers: int, tell: C
 
 
 def hold_to(study: Study, work: Path) -> None:
-    """Note the study's sizes in the work folder, or compare them with those noted there.
+    """Store the study's sizes in the work folder, or check them against the stored ones.
 
     Raises:
-        ValueError: If the folder is of a study of other sizes.
+        ValueError: If the folder belongs to a study of other sizes.
     """
     work.mkdir(parents=True, exist_ok=True)
     path, sizes = work / "study.json", asdict(study)
@@ -101,7 +101,7 @@ def hold_to(study: Study, work: Path) -> None:
 
 
 def take_over(study: Study, results: Path, work: Path) -> None:
-    """Copy runs that are among the results already, and are of the same sizes, into the work folder."""
+    """Copy existing results of the same sizes into the work folder."""
     sizes = results / "study.json"
     if sizes.exists() and json.loads(sizes.read_text(encoding="utf-8")) == asdict(study):
         (work / "runs").mkdir(parents=True, exist_ok=True)
@@ -118,7 +118,7 @@ def collect(work: Path, results: Path) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the study, or only its report; returns the exit status."""
+    """Run the study, or only its report, and return the exit status."""
     options = parse(arguments)
     undone: list[Job] = []
     try:
@@ -135,7 +135,7 @@ def main(arguments: list[str]) -> int:
 
 
 def study_of(options: argparse.Namespace) -> list[Job]:
-    """Run the study as the command line asks; returns what could not be done."""
+    """Run the study with the options of the command line, and return the jobs that are not done."""
     study = QUICK if options.quick else Study()
     hold_to(study, options.work)
     take_over(study, options.results, options.work)
@@ -143,15 +143,15 @@ def study_of(options: argparse.Namespace) -> list[Job]:
     jobs = jobs_of(options.cells, options.seeds)
     _say(f"{sum(not job.output(Place(options.work)).exists() for job in jobs)} of {len(jobs)} runs to do")
 
-    def tell(job: Job, what: str) -> None:
-        _say(f"{datetime.now():%H:%M} {job.name}, seed {job.seed} {what}")
+    def tell(job: Job, state: str) -> None:
+        _say(f"{datetime.now():%H:%M} {job.name}, seed {job.seed} {state}")
         collect(options.work, options.results)
 
     return run_all(jobs, study, options.work, options.workers, tell)
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 - a command line talks
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - Output of the command line.
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a trained cell is measured by: losses at fixed noise on held-out clips, and judges of what it generates.
+"""Measures of a trained cell: losses at fixed noise on held-out clips, and judges of generated clips.
 
 Dimension key: B batch, F video frames, T latent frames, S mel frames.
 """
@@ -61,7 +61,7 @@ LOWER_IS_BETTER = ("wer", "video_loss", "audio_loss", "mask_error")
 
 
 def make_judges(study: Study, work: Path) -> Judges:
-    """The judges, trained once per work folder."""
+    """Load the judges, which are trained once per work folder."""
     full, share = JudgeRecipe(), study.judges
     sizes = {name: max(8, round(share * value)) for name, value in asdict(full).items() if name != "seed"}
     recipe = replace(full, **sizes)
@@ -70,12 +70,12 @@ def make_judges(study: Study, work: Path) -> Judges:
 
 @dataclass(frozen=True)
 class Meter:
-    """Everything that measuring needs.
+    """Evaluator of cells, with everything that it needs.
 
     Attributes:
         study: Sizes of the study.
         held_out: Held-out clips, coded.
-        clips: The same as pictures and sounds.
+        clips: The same clips as frames and waveforms.
         codec: The video codec.
         judges: Trained judges.
     """
@@ -88,11 +88,11 @@ class Meter:
 
     @classmethod
     def of(cls, study: Study, work: Path) -> "Meter":
-        """The meter of a work folder."""
+        """Make the evaluator of a work folder."""
         return cls(study, load_material(study, work, True), held_out_clips(study), codec(), make_judges(study, work))
 
     def measure(self, model: JointModel) -> dict[str, float]:
-        """All measures of a cell."""
+        """Compute all measures of a cell."""
         return self.judge(self.generate(model, self.study.guidance["first half"])) | self.losses(model)
 
     @torch.no_grad()
@@ -122,27 +122,27 @@ class Meter:
 
     @torch.no_grad()
     def generate(self, model: JointModel, guidance: GuidanceConfig) -> list[Made]:
-        """Generate every held-out clip from its first frame and texts; noise is the same for every model."""
+        """Generate every held-out clip from its first frame and texts, with the same noise for every model."""
         made: list[Made] = []
         for chosen in self._batches():
-            told, null = (
+            cond, uncond = (
                 self.held_out.conditions(chosen, [textless] * len(chosen), model.config.text)
                 for textless in (False, True)
             )
             noise = self._noise(chosen)
-            kept = keep_first_frame(told.reference_image, *noise)
+            kept = keep_first_frame(cond.reference_image, *noise)
             config = SampleConfig(self.study.sample_steps, guidance=guidance)
-            video, audio = sample(model, told, null, kept, noise, config)
+            video, audio = sample(model, cond, uncond, kept, noise, config)
             made += [self._decoded(*pair) for pair in zip(video, audio, strict=True)]
         return made
 
     def _batches(self) -> list[range]:
-        """Numbers of the held-out clips, batch by batch."""
+        """Indices of the held-out clips, batch by batch."""
         count = len(self.held_out)
         return [range(first, min(first + BATCH, count)) for first in range(0, count, BATCH)]
 
     def _noise(self, chosen: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Noise of some clips' video and mel, drawn from the clips' numbers."""
+        """Noise of the clips' video and mel, seeded by the clips' indices."""
         randoms = [np.random.default_rng(i) for i in chosen]
         shapes = self.held_out.video.shape[1:], self.held_out.mel.shape[1:]
         return tuple(

@@ -1,4 +1,4 @@
-"""The cells of the study: what differs between the small models, and what is the same for all of them."""
+"""The cells of the study: the differences between the small models, and their common settings."""
 
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -18,18 +18,18 @@ from uniavgen_core.config import (
 )
 
 CLIP_SEED, HELD_OUT_SEED = 9_000_000, 9_500_000
-"""First seeds of the clips that are trained on and of those that are measured; nothing else draws from there."""
+"""First seeds of the training clips and of the held-out clips, reserved for this study."""
 
 
 class MaskLoss(Enum):
-    """How the face-mask loss counts over a run."""
+    """Weight of the face-mask loss over a run."""
 
     NONE = "none"
     FIXED = "fixed"
     DECAYING = "decaying"
 
     def weight(self, progress: float) -> float:
-        """Weight at some progress in [0, 1): 1, or from 1 to 0. The paper's is 0.1, over forty times as many steps."""
+        """Weight at a progress in [0, 1): 1, or from 1 to 0. The paper's is 0.1, over forty times as many steps."""
         return {MaskLoss.NONE: 0.0, MaskLoss.FIXED: 1.0, MaskLoss.DECAYING: 1.0 - progress}[self]
 
 
@@ -38,12 +38,12 @@ class Cell:
     """One way to build and train a model; the defaults are the base cell, which is the paper's own choice.
 
     Attributes:
-        name: Its name in files and tables.
-        variant: Behaviour of the network.
-        placement: Which layers interact.
-        dense: Whether the placement takes every layer instead of half of them.
-        mask_loss: How the face-mask loss counts.
-        tasks_from: Progress from which the five tasks are drawn instead of joint generation alone; 1 for never.
+        name: Name in files and tables.
+        variant: Variant of the network.
+        placement: Layers that interact.
+        dense: Whether the placement uses every layer instead of half of them.
+        mask_loss: Weight of the face-mask loss.
+        tasks_from: Progress from which the five tasks are sampled instead of joint generation alone; 1 for never.
     """
 
     name: str
@@ -76,14 +76,14 @@ CELLS = (
     _aligned(Alignment.ASYMMETRIC, Alignment.TEMPORAL),
     _aligned(Alignment.TEMPORAL, Alignment.ASYMMETRIC),
 )
-"""In the order in which they are run: what the paper rests on comes first."""
+"""The cells in the order of their runs, with the paper's main claims first."""
 
 
 def cell_named(name: str) -> Cell:
     """Find a cell.
 
     Raises:
-        ValueError: If there is none of that name.
+        ValueError: If there is no cell of that name.
     """
     for cell in CELLS:
         if cell.name == name:
@@ -93,21 +93,21 @@ def cell_named(name: str) -> Cell:
 
 @dataclass(frozen=True)
 class Study:
-    """What is the same for all cells.
+    """Settings that all cells share.
 
     Attributes:
         dim: Width of both branches.
         num_layers: Layers of both branches.
         patch_size: Latent pixels per token side.
         video_frames: Length of a clip.
-        clips: Clips that are trained on.
-        held_out: Clips that are measured, with sentences that are not trained on.
-        batch: Clips in a step.
-        pretrain_steps: Steps of both branches side by side, once per seed; every cell of that seed starts from there.
-        steps: Steps of each cell.
-        sample_steps: Euler steps of what is generated.
+        clips: Number of training clips.
+        held_out: Number of held-out clips, with sentences that are not in the training clips.
+        batch: Batch size.
+        pretrain_steps: Steps of both branches without interaction, once per seed, from which every cell starts.
+        steps: Training steps of each cell.
+        sample_steps: Euler steps of generated clips.
         scale: Guidance scale of both modalities in the cells' measurements.
-        judges: Share of the evaluation's judges' clips and training steps that this study's judges get.
+        judges: Clips and training steps of this study's judges, as a share of those of the evaluation's judges.
     """
 
     dim: int = 96
@@ -124,7 +124,7 @@ class Study:
     judges: float = 0.75
 
     def model_config(self, cell: Cell) -> ModelConfig:
-        """The network of a cell."""
+        """Configuration of a cell's network."""
         branch = BranchConfig(self.dim, 4 * self.dim, self.dim // 32)
         text = replace(
             TOON.text,
@@ -147,7 +147,7 @@ class Study:
 
     @property
     def guidance(self) -> dict[str, GuidanceConfig]:
-        """Kinds of guidance, by name; ``first half`` is how the cells are measured."""
+        """Kinds of guidance by name; the cells are measured with ``first half``."""
         both = GuidanceConfig(self.scale, self.scale, skipped_layer=None)
         return {
             "none": replace(both, video_scale=1.0, audio_scale=1.0),
@@ -169,7 +169,7 @@ class Study:
 
 @dataclass(frozen=True)
 class Place:
-    """Where the files of a study lie.
+    """Paths of a study's files.
 
     Attributes:
         work: The work folder.
@@ -178,7 +178,7 @@ class Place:
     work: Path
 
     def pretrained(self, seed: int) -> Path:
-        """Weights that the cells of a seed start from."""
+        """Initial weights of the cells of a seed."""
         return self.work / "pretrained" / f"seed-{seed}.safetensors"
 
     def result(self, name: str, seed: int) -> Path:

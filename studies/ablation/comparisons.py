@@ -1,4 +1,4 @@
-"""Which runs are compared with which, the paper's numbers for them, and the rule by which a comparison is called.
+"""Comparisons between runs, the paper's numbers for them, and the rule for their verdicts.
 
 Source of the published numbers: UniAVGen (arXiv:2511.03334), its ablation tables.
 """
@@ -16,12 +16,12 @@ from .study_runs import GUIDANCE
 
 LS, TC, EC, IQ = "LS", "TC", "EC", "IQ"
 STANDS_FOR = {"sync": LS, "timbre": TC, "emotion": EC, "psnr": IQ}
-"""Our measure and the paper's."""
+"""Our measures, and the paper's measures that they replace."""
 LOSS = "video_loss"
-"""The least noisy measure; it is held to the sign of the paper's LS."""
+"""The least noisy measure; its sign is compared with that of the paper's LS."""
 FEWEST_SEEDS = 3
 ERRORS = 2.0
-"""How many standard errors a mean difference must have to count."""
+"""Number of standard errors that a mean difference must exceed."""
 SIGNS = {-1: "worse", 1: "better"}
 
 
@@ -30,10 +30,10 @@ class Line:
     """One row of a table.
 
     Attributes:
-        label: What it is called.
+        label: Label of the row.
         run: Name of the run in the results.
         paper: The paper's numbers by its measures.
-        kind: Kind of guidance, where the run sampled several.
+        kind: Kind of guidance, if the run sampled several.
     """
 
     label: str
@@ -44,7 +44,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """One comparison of the paper; every line is held against the first, which is the paper's choice."""
+    """One comparison of the paper; every line is compared with the first, the paper's choice."""
 
     name: str
     title: str
@@ -133,7 +133,7 @@ class Results:
             self.runs.setdefault(content["name"], {})[content["seed"]] = content
 
     def values(self, line: Line) -> dict[int, dict[str, float]]:
-        """Measures of a line by seed; empty where nothing was run."""
+        """Measures of a line by seed; empty without runs."""
         runs = self.runs.get(line.run, {})
         if line.kind is None:
             return {seed: run["values"] for seed, run in runs.items()}
@@ -141,12 +141,12 @@ class Results:
 
 
 def spread(values: Sequence[float]) -> float:
-    """Standard deviation; 0 of a single value."""
+    """Standard deviation; 0 for a single value."""
     return stdev(values) if len(values) > 1 else 0.0
 
 
 class Verdict(Enum):
-    """What a comparison came to."""
+    """Outcome of a comparison."""
 
     REPRODUCED = "reproduced"
     NOT_REPRODUCED = "not reproduced"
@@ -155,15 +155,15 @@ class Verdict(Enum):
 
 
 def verdict(differences: Sequence[float], expected: int) -> Verdict:
-    """Call a comparison.
+    """Decide the outcome of a comparison.
 
     Args:
-        differences: Other less chosen, one for each seed, positive where the other is better.
+        differences: Other minus chosen for each seed, positive where the other is better.
         expected: Sign of the paper's difference, -1 or 1.
 
     Returns:
-        ``REPRODUCED`` if the sign is the paper's in all seeds and the mean is beyond two standard errors,
-        ``NOT_REPRODUCED`` if so with the other sign, ``NOISY`` otherwise; ``FEW`` below three seeds.
+        ``REPRODUCED`` if all seeds have the paper's sign and the mean exceeds two standard errors, ``NOT_REPRODUCED``
+        if they have the opposite sign, ``NOISY`` otherwise; ``FEW`` below three seeds.
     """
     if len(differences) < FEWEST_SEEDS:
         return Verdict.FEW
@@ -174,7 +174,7 @@ def verdict(differences: Sequence[float], expected: int) -> Verdict:
 
 
 def found_sign(differences: Sequence[float]) -> int:
-    """Sign of a difference that is alike in all seeds and beyond two standard errors, else 0."""
+    """Sign of a difference if it is the same in all seeds and the mean exceeds two standard errors; otherwise 0."""
     error = spread(differences) / sqrt(len(differences))
     if abs(mean(differences)) <= ERRORS * error or min(differences) * max(differences) <= 0:
         return 0

@@ -1,4 +1,4 @@
-"""Plots of the study: lines of a table seed by seed, measures over guidance scales, losses over steps."""
+"""Plots of the study: rows of a table by seed, measures over guidance scales, losses over steps."""
 
 from pathlib import Path
 from statistics import mean
@@ -15,7 +15,7 @@ _DOT, _MEAN = "#9db8d6", "#1f5f9f"
 
 
 def draw_table(table: Table, found: Results, path: Path) -> None:
-    """Draw a dot for every seed and a stroke for the mean, a panel for each measure."""
+    """Draw a dot for every seed and a line for the mean, in a panel for each measure."""
     lines = [line for line in table.lines if found.values(line)]
     shown = [name for name in _SHOWN if all(name in one for line in lines for one in found.values(line).values())]
     figure = new_figure(3.2 * len(shown), 1.2 + 0.4 * len(lines))
@@ -35,7 +35,7 @@ def draw_table(table: Table, found: Results, path: Path) -> None:
 
 
 def draw_scales(found: Results, path: Path) -> None:
-    """Draw measures over each guidance scale, the other held."""
+    """Draw measures over each guidance scale, with the other one fixed."""
     runs = [run["kinds"] for run in found.runs[GUIDANCE].values()]
     shown = ("sync", "first_of_8", "wer", "timbre", "psnr")
     figure = new_figure(3.2 * len(shown), 3.2)
@@ -49,14 +49,14 @@ def draw_scales(found: Results, path: Path) -> None:
 
 
 def _points(runs: list[dict], scale: str, name: str) -> list[tuple[float, float]]:
-    """Scale and mean measure, in rising order."""
-    # The kind without a scale in its name has both at the study's own, 2.
+    """Scale and mean measure, by rising scale."""
+    # The kind without a scale in its name has the study's scale, 2, for both modalities.
     kinds = {float(kind.split()[1]): kind for kind in runs[0] if kind.startswith(f"{scale} ")} | {2.0: "first half"}
     return [(value, mean(run[kind][name] for run in runs)) for value, kind in sorted(kinds.items())]
 
 
 def draw_curves(found: Results, path: Path) -> None:
-    """Draw the base cell's losses over its steps, a line for each seed."""
+    """Draw the losses of the base cell over the steps, with a line for each seed."""
     figure = new_figure(9.6, 3.2)
     for place, name in enumerate(("video", "audio", "mask")):
         axes = figure.add_subplot(1, 3, place + 1)
@@ -67,7 +67,7 @@ def draw_curves(found: Results, path: Path) -> None:
 
 
 def _smoothed(curve: list[dict[str, float]], name: str, width: int = 5) -> list[tuple[float, float]]:
-    """Step and the mean of a loss over a few lines of the log: single lines jump with their noise levels."""
+    """Moving average of a loss over the log; single entries vary with their noise levels."""
     groups = [curve[max(0, i - width + 1) : i + 1] for i in range(len(curve))]
     return [(group[-1]["step"], mean(line[name] for line in group)) for group in groups]
 

@@ -1,4 +1,4 @@
-"""Tables, sentences and plots of the study, from the files of its runs alone."""
+"""Report of the study with tables, text and plots, made from the files of its runs."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -45,16 +45,16 @@ chance.
 
 
 def write_report(results: Path) -> dict[str, dict]:
-    """Write REPORT.md and its plots beside the runs.
+    """Write REPORT.md and its plots next to the runs.
 
     Args:
-        results: Folder with ``runs`` in it.
+        results: Folder that contains ``runs``.
 
     Returns:
-        By table and line: means, spreads and seeds by measure, and verdicts.
+        Means, spreads and seeds by measure, and verdicts, by table and line.
 
     Raises:
-        ValueError: If no run is there.
+        ValueError: If there are no runs.
     """
     found = Results(results)
     if not found.runs:
@@ -84,7 +84,7 @@ def write_report(results: Path) -> dict[str, dict]:
 
 
 def summarise(table: Table, found: Results) -> dict[str, dict]:
-    """Means, spreads and verdicts of the lines that were run; empty where the first was not."""
+    """Means, spreads and verdicts of the lines with runs; empty if the first line has none."""
     first = found.values(table.lines[0])
     if not first:
         return {}
@@ -105,7 +105,7 @@ def summarise(table: Table, found: Results) -> dict[str, dict]:
 
 
 def last_fall(curves: Sequence[Sequence[Mapping[str, float]]], name: str) -> float:
-    """By what share a loss falls between the last two tenths of the curves."""
+    """Relative decrease of a loss between the last two tenths of the curves."""
     tenth = max(1, len(curves[0]) // 10)
     before, after = (
         mean([point[name] for curve in curves for point in curve[part]])
@@ -115,7 +115,7 @@ def last_fall(curves: Sequence[Sequence[Mapping[str, float]]], name: str) -> flo
 
 
 def differences(first: Line, line: Line, measure: str, found: Results) -> list[float]:
-    """Line less first line, one for each seed that both have, positive where the line is better."""
+    """Line minus first line for each common seed, positive where the line is better."""
     chosen, others = found.values(first), found.values(line)
     sign = -1 if measure in LOWER_IS_BETTER else 1
     seeds = [seed for seed in sorted(chosen) if seed in others and measure in chosen[seed]]
@@ -123,7 +123,7 @@ def differences(first: Line, line: Line, measure: str, found: Results) -> list[f
 
 
 def _verdicts(first: Line, line: Line, found: Results) -> dict[str, str]:
-    """By measure: the verdict, or where the paper has no number, what was found."""
+    """Verdict by measure, or the sign that was found if the paper has no number."""
     called = {}
     for measure, name in {**STANDS_FOR, LOSS: LS}.items():
         apart = differences(first, line, measure, found)
@@ -139,7 +139,7 @@ def _verdicts(first: Line, line: Line, found: Results) -> dict[str, str]:
 
 
 def _section(table: Table, summary: Mapping[str, dict]) -> str:
-    """One table with its sentences and its plot."""
+    """Format one table with its text and its plot."""
     lines = {line.label: line for line in table.lines}
     published = [name for name in STANDS_FOR.values() if any(name in line.paper for line in table.lines)]
     measures = [name for name in MEASURES if any(name in one["mean"] for one in summary.values())]
@@ -159,12 +159,12 @@ def _section(table: Table, summary: Mapping[str, dict]) -> str:
 
 
 def _number(one: Mapping, name: str) -> str | None:
-    """Mean and spread."""
+    """Mean and spread as text."""
     return f"{one['mean'][name]:.3f} ± {one['spread'][name]:.3f}" if name in one["mean"] else None
 
 
 def _sentence(table: Table, label: str, one: Mapping) -> str:
-    """The verdicts on one line, in words."""
+    """Verdicts on one line in words."""
     grouped: dict[str, list[str]] = {}
     for measure, called in one["verdicts"].items():
         grouped.setdefault(called, []).append(f"`{measure}`")
@@ -173,7 +173,7 @@ def _sentence(table: Table, label: str, one: Mapping) -> str:
 
 
 def _about(results: Path, found: Results) -> str:
-    """Sizes, seeds and computing time."""
+    """Section on sizes, seeds and computing time."""
     path = results / "study.json"
     sizes = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     seconds = sum(run.get("cpu_seconds", 0) for runs in found.runs.values() for run in runs.values())
@@ -183,7 +183,7 @@ def _about(results: Path, found: Results) -> str:
 
 
 def _measures(found: Results) -> str:
-    """What is measured, and what the held-out clips themselves reach."""
+    """Section on the measures, with their values for the held-out clips themselves."""
     truth = next(iter(found.runs.get(TRUTH, {}).values()), None)
     text = f"## Measures\n\n{legend(MEASURES)}"
     if truth is None:

@@ -1,4 +1,4 @@
-"""Runs of the study: each makes one file, is skipped when the file is there, and goes on where it was stopped."""
+"""Runs of the study: each writes one file, is skipped if the file exists, and continues after an interruption."""
 
 import json
 import shutil
@@ -31,21 +31,21 @@ class Job:
 
     Attributes:
         name: A cell's name, or one of ``PRETRAIN``, ``GUIDANCE``, ``TRUTH`` and ``JUDGES``.
-        seed: Of starting weights, clips and noise.
+        seed: Seed of initial weights, clips and noise.
     """
 
     name: str
     seed: int
 
     def output(self, place: Place) -> Path:
-        """File that says the job is done."""
+        """File that marks the job as done."""
         if self.name == PRETRAIN:
             return place.pretrained(self.seed)
         return place.work / "judges" / "ready" if self.name == JUDGES else place.result(self.name, self.seed)
 
     @property
     def needs(self) -> tuple["Job", ...]:
-        """Jobs that must be done before."""
+        """Dependencies of the job."""
         if self.name in (PRETRAIN, JUDGES):
             return ()
         if self.name == TRUTH:
@@ -55,10 +55,10 @@ class Job:
 
 
 def run(job: Job, study: Study, work: Path) -> Job:
-    """Do a job that is not done; on one thread, since jobs run side by side.
+    """Run a job, on one thread because jobs run in parallel.
 
     Args:
-        job: What to do; what it needs is done.
+        job: The job; its dependencies are done.
         study: Sizes.
         work: The work folder, with the clips in it.
 
@@ -85,7 +85,7 @@ def run(job: Job, study: Study, work: Path) -> Job:
 
 
 def new_model(study: Study, cell: Cell, seed: int) -> JointModel:
-    """A cell's network with its starting weights; the global generator is left as it was."""
+    """Build a cell's network with its initial weights, without changing the global generator."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = JointModel(study.model_config(cell), TRAINING)
@@ -95,7 +95,7 @@ def new_model(study: Study, cell: Cell, seed: int) -> JointModel:
 
 
 def _pretrain(study: Study, place: Place, seed: int) -> None:
-    """Train both branches side by side, and keep them."""
+    """Train both branches without interaction, and save them."""
     losses = CellLosses(load_material(study, place.work, False), seed, None)
     folder = place.work / "training" / f"{PRETRAIN}-seed-{seed}"
     fitted = fit(new_model(study, BASE, seed), losses, folder, study.pretrain_steps, study.batch)
@@ -104,7 +104,7 @@ def _pretrain(study: Study, place: Place, seed: int) -> None:
 
 
 def _cell(study: Study, place: Place, job: Job) -> dict:
-    """Train a cell and measure it."""
+    """Train and measure a cell."""
     curve = _train(study, place, job)
     model = new_model(study, cell_named(job.name), job.seed)
     model.load_state_dict(load_file(place.weights(job.name, job.seed)))
@@ -114,7 +114,7 @@ def _cell(study: Study, place: Place, job: Job) -> dict:
 
 
 def _train(study: Study, place: Place, job: Job) -> list[dict[str, float]]:
-    """Train a cell from the branches of its seed, and keep its averaged weights; returns the loss curve."""
+    """Train a cell from the branches of its seed, save its averaged weights, and return the loss curve."""
     cell = cell_named(job.name)
     model = new_model(study, cell, job.seed)
     model.load_state_dict(load_file(place.pretrained(job.seed)), strict=False)
@@ -126,9 +126,9 @@ def _train(study: Study, place: Place, job: Job) -> list[dict[str, float]]:
 
 
 def _guidance(study: Study, place: Place, job: Job) -> dict:
-    """Sample the base cell's model under every guidance."""
+    """Sample the base cell's model with every kind of guidance."""
     path = place.weights(BASE.name, job.seed)
-    if not path.exists():  # its result came from elsewhere
+    if not path.exists():  # Its result was copied from existing results.
         _train(study, place, Job(BASE.name, job.seed))
     model = new_model(study, BASE, job.seed)
     model.load_state_dict(load_file(path))

@@ -1,4 +1,4 @@
-"""The one place where the study meets the trainer: steps, an averaged copy of the weights, resuming, the loss curve."""
+"""Training of a cell with the trainer: averaged weights, resuming, and the loss curve."""
 
 import json
 from dataclasses import dataclass
@@ -22,11 +22,11 @@ CHECKPOINT_STEPS = 100
 
 @dataclass(frozen=True)
 class Fitted:
-    """What training left.
+    """Result of a training run.
 
     Attributes:
         average: Averaged weights by name.
-        curve: Lines of the log: ``step``, and means of the losses since the line before.
+        curve: Entries of the log: ``step``, and means of the losses since the previous entry.
     """
 
     average: dict[str, Tensor]
@@ -34,14 +34,14 @@ class Fitted:
 
 
 def fit(model: JointModel, losses: Losses, folder: Path, steps: int, batch: int) -> Fitted:
-    """Train a model for some steps; a run found in the folder goes on.
+    """Train a model; an interrupted run in the folder continues.
 
     Args:
-        model: With its starting weights.
+        model: Model with its initial weights.
         losses: Losses of a step.
-        folder: For checkpoints and log.
-        steps: Length of the run.
-        batch: Examples in a step.
+        folder: Folder for checkpoints and log.
+        steps: Total number of steps.
+        batch: Batch size.
 
     Returns:
         The averaged weights and the loss curve.

@@ -1,9 +1,9 @@
-"""Few steps: samplers, noise levels and reuse of steps on the bundled model, by error of the flow and by judges.
+"""Comparison of samplers, schedules and step caches at few steps on the bundled model, by error and by judges.
 
-First, on few held-out toons, the distance of each way to sample from 200 Euler steps of the same noise: all noise
-levels with two samplers, then all samplers with the best noise levels. The best for each number of calls, and the
-release's own, are then rated by the evaluation's judges on more toons. Finished clips are kept in the work folder, with
-the report, so that the same command goes on where it was stopped.
+The error is measured on a few held-out toons as the distance to 200 Euler steps from the same noise: first of all
+schedules with two samplers, then of all samplers with the best schedule. The best for each number of calls, and the
+release's own, are then rated by the evaluation's judges on more toons. Finished clips are kept in the work folder with
+the report, so an interrupted run continues with the same command.
 """
 
 import sys
@@ -25,24 +25,24 @@ SCHEDULES = ("shift 1", "shift 2", "shift 3", RELEASE, "shift 8", "simple", "nor
 SCHEDULES_WITH, SCHEDULES_AT = ("euler", "ipndm"), 12
 SAMPLERS = ("euler", "heun", "dpmpp_2m", "res_multistep", "uni_pc", "deis", "ipndm")
 FEW, MANY = (8, 12), (20, 30, 50)
-"""Steps at which all samplers are compared with the release's noise levels too, and with the best ones alone."""
+"""Steps at which all samplers are compared with both the release's and the best schedule, and with the best alone."""
 CACHED = Cell("euler", RELEASE, MANY[-1])
 THRESHOLDS = ((0.02, 0.02), (0.05, 0.05), (0.1, 0.1), (0.05, 0.1), (0.1, 0.05))
 CACHE_LOSS = 1.5
-"""The cached run that is judged has the fewest calls among those with at most so many times the error without."""
+"""Largest error of the judged cached run, relative to the run without a cache; it has the fewest calls within this."""
 JUDGED = ("corr", "in_time", "words", "voice", "emotion_sound", "emotion_face", "psnr", "amplitude")
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """How much is made."""
-    parser.add_argument("--clips", type=int, default=3, help="held-out toons whose distance to the exact flow counts")
+    """Add the options of the comparison."""
+    parser.add_argument("--clips", type=int, default=3, help="held-out toons for the error")
     parser.add_argument("--judged", type=int, default=16, help="held-out toons that are judged; 0 for none")
     parser.add_argument("--work", type=Path, default=WORK, help="folder for clips, judges and the report")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
 
 
 def measure(options: Namespace) -> dict:
-    """Make, compare, judge and write the report; see the module."""
+    """Generate, compare, judge and write the report; see the module."""
     torch.set_num_threads(options.threads)
     clips = Clips(max(options.clips, options.judged), options.work / "latents")
 
@@ -69,45 +69,45 @@ def measure(options: Namespace) -> dict:
 
 
 def row_of(clips: Clips, cell: Cell, count: int) -> Row:
-    """A cell's distance to the exact flow."""
+    """Row of a cell with its error."""
     row = describe(cell) | clips.errors(cell, count)
     sys.stderr.write(f"{cell.name}: {row['calls']:.1f} calls, video {row['video']:.4f}, audio {row['audio']:.4f}\n")
     return row
 
 
 def describe(cell: Cell) -> Row:
-    """A cell's part of a row."""
+    """Fields of a cell in a row."""
     video, audio = cell.cache.thresholds if cell.cache else (0.0, 0.0)
     plain = {"sampler": cell.sampler, "schedule": cell.schedule, "steps": cell.steps}
     return plain | {"video_threshold": video, "audio_threshold": audio}
 
 
 def cell_of(row: Row) -> Cell:
-    """The cell of a row; the inverse of ``describe``."""
+    """Cell of a row; the inverse of ``describe``."""
     thresholds = (row["video_threshold"], row["audio_threshold"])
     return Cell(row["sampler"], row["schedule"], row["steps"], cache_config(*thresholds) if any(thresholds) else None)
 
 
 def best_schedule(rows: Sequence[Row]) -> str:
-    """The noise levels with the least error summed over samplers, the release's own left out."""
+    """Schedule with the smallest error summed over samplers, without the release's own."""
     names = dict.fromkeys(row["schedule"] for row in rows if row["schedule"] != RELEASE)
     return min(names, key=lambda name: sum(total_error(row) for row in rows if row["schedule"] == name))
 
 
 def best_within(rows: Sequence[Row], calls: int) -> Row:
-    """The row with the least error among those with at most so many calls."""
+    """Row with the smallest error among those with at most ``calls`` calls."""
     return min((row for row in rows if row["calls"] <= calls), key=total_error)
 
 
 def best_cached(rows: Sequence[Row]) -> Row:
-    """The cached run with the fewest calls that keeps to ``CACHE_LOSS``; the first row is the run without a cache."""
+    """Cached run with the fewest calls within ``CACHE_LOSS``; the first row is the run without a cache."""
     plain, *cached = rows
     near = [row for row in cached if total_error(row) <= CACHE_LOSS * total_error(plain)]
     return min(near or cached, key=lambda row: row["calls"])
 
 
 def judge(clips: Clips, results: dict, options: Namespace) -> list[Row]:
-    """Rate truth, the release's way with most and few steps, the best of each number of calls, and a cached run."""
+    """Rate ground truth, the release with many and few steps, the best for each number of calls, and a cached run."""
     chosen = [Cell("euler", RELEASE, steps) for steps in (MANY[-1], FEW[-1])]
     chosen += [cell_of(best_within(results["samplers"], steps)) for steps in (*FEW, *MANY)]
     chosen.append(cell_of(best_cached(results["cache"])))
@@ -125,5 +125,5 @@ def judge(clips: Clips, results: dict, options: Namespace) -> list[Row]:
 
 
 def table(results: dict) -> str:
-    """Results as text."""
+    """Format the results as text."""
     return markdown(results)

@@ -1,8 +1,8 @@
-"""Held-out toons made by ComfyUI's samplers and noise levels, and how far each is from the exact flow.
+"""Held-out toons generated with ComfyUI's samplers and schedules, and their distance to the exact flow.
 
-ComfyUI's samplers run on the core's network and guidance, clip by clip; that its own loop gives the same is seen in
-``tests/nodes/test_sampling.py``. Guidance changes its null pass at one noise level in all cells, so that all solve the
-same flow. Finished clips are kept on disk.
+ComfyUI's samplers run on the core's network and guidance, clip by clip; ``tests/nodes/test_sampling.py`` shows that the
+core's own loop gives the same. Guidance switches its null pass at one noise level in all cells, so that all integrate
+the same flow. Finished clips are kept on disk.
 
 Dimension key: B clips, T video latents, S mel frames.
 """
@@ -40,18 +40,18 @@ RELEASE = f"shift {RELEASE_SHIFT:g}"
 REFERENCE_STEPS = 200
 CACHE_START, CACHE_END = 0.1, 0.95
 BOUNDARY = boundary_sigma(release_sigmas(REFERENCE_STEPS), REFERENCE_STEPS // 2)
-"""Noise level at which the null pass changes, in every cell."""
+"""Noise level at which guidance switches its null pass, in every cell."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One way to sample.
+    """One sampling configuration.
 
     Attributes:
         sampler: ComfyUI's name of the sampler.
-        schedule: ``shift N`` for the release's noise levels at a shift, or ComfyUI's name of a scheduler.
-        steps: Steps.
-        cache: When velocities are reused; None for never.
+        schedule: ``shift N`` for the release's schedule with a shift, or ComfyUI's name of a scheduler.
+        steps: Number of steps.
+        cache: Step cache; None for no cache.
     """
 
     sampler: str
@@ -66,7 +66,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """What the cell is called in tables and on disk."""
+        """Name of the cell in tables and on disk."""
         plain = f"{self.sampler}, {self.schedule}, {self.steps}"
         if self.cache is None:
             return plain
@@ -79,7 +79,7 @@ REFERENCE = Cell("euler", RELEASE, REFERENCE_STEPS)
 
 @cache
 def comfy_samplers() -> Any:
-    """ComfyUI's samplers, on the CPU.
+    """Import ComfyUI's samplers, on the CPU.
 
     Raises:
         ImportError: If ``COMFYUI_PATH`` does not lead to ComfyUI; ``dev.py bench`` sets it.
@@ -93,7 +93,7 @@ def comfy_samplers() -> Any:
 
 @cache
 def flow_sampling() -> Any:
-    """ComfyUI's description of the flow."""
+    """ComfyUI's model sampling of the flow."""
     comfy_samplers()
     from comfy.model_sampling import ModelSamplingDiscreteFlow
 
@@ -102,24 +102,24 @@ def flow_sampling() -> Any:
 
 
 def sigmas_of(schedule: str, steps: int) -> Tensor:
-    """Falling noise levels of a schedule, (steps + 1,)."""
+    """Sigmas of a schedule, falling, (steps + 1,)."""
     if schedule.startswith("shift "):
         return release_sigmas(steps, float(schedule.removeprefix("shift ")))
     return comfy_samplers().calculate_sigmas(flow_sampling(), schedule, steps)
 
 
 def cache_config(video: float, audio: float) -> StepCacheConfig:
-    """A step cache with these thresholds, between the shares of the schedule that the node's widgets begin with."""
+    """Step cache with these thresholds, and the node's default start and end."""
     even = 1 - torch.tensor((CACHE_START, CACHE_END))
     start, stop = shift_sigma(even, RELEASE_SHIFT).tolist()
     return StepCacheConfig((video, audio), start, stop)
 
 
 class FlatDenoiser:
-    """A denoiser of joint latents in the flat form, (B, 1, N), that ComfyUI's samplers run on.
+    """Denoiser of joint latents in the flat form (B, 1, N) of ComfyUI's samplers.
 
     Attributes:
-        passes: How often the network ran.
+        passes: Number of forward passes of the network.
     """
 
     def __init__(self, denoiser: Denoiser, noise: Latents, config: StepCacheConfig | None) -> None:
@@ -127,7 +127,7 @@ class FlatDenoiser:
         self.shapes = [part.shape for part in noise]
         self.passes = 0
         sampling = SimpleNamespace(get_model_object=lambda _: flow_sampling())
-        self.inner_model = SimpleNamespace(model_patcher=sampling)  # where some samplers look for the kind of model
+        self.inner_model = SimpleNamespace(model_patcher=sampling)  # Some samplers read the type of the model here.
         self._network = denoiser.predict
         self._cache = StepCache(config) if config else None
         mask = (~denoiser.kept.video_mask).float()[:, None, :, None, None]
@@ -141,7 +141,7 @@ class FlatDenoiser:
         return self.pack(self.denoiser(self.unpack(flat), level))
 
     def _predict(self, noisy: Latents, sigma: float, conditions: Conditions) -> Latents:
-        """Velocities of one pass, from the cache or the network."""
+        """Velocity of one pass, from the cache or the network."""
 
         def compute() -> Latents:
             self.passes += 1
@@ -152,17 +152,17 @@ class FlatDenoiser:
         return self._cache.velocity(id(conditions), noisy, sigma, self._weights, compute)
 
     def pack(self, parts: Latents) -> Tensor:
-        """One tensor of video and audio."""
+        """Pack video and audio into one tensor."""
         return torch.cat([part.flatten(1)[:, None] for part in parts], dim=-1)
 
     def unpack(self, flat: Tensor) -> Latents:
-        """Video and audio from one tensor."""
+        """Unpack video and audio from one tensor."""
         sizes = [shape[1:].numel() for shape in self.shapes]
         return tuple(part.reshape(s) for part, s in zip(flat.split(sizes, dim=-1), self.shapes, strict=True))
 
 
 class Clips:
-    """Held-out toons, drawn once, and the bundled model that generates them."""
+    """Held-out toons, and the bundled model that generates them."""
 
     def __init__(self, count: int, folder: Path) -> None:
         self.model = load_model(BUNDLED_MODEL, dtype=torch.float32)
@@ -178,7 +178,7 @@ class Clips:
         return tuple(parts), sum(int(clip["passes"]) for clip in clips)
 
     def _clip(self, cell: Cell, number: int) -> dict[str, Tensor]:
-        """One clip, made or read."""
+        """Generate one clip, or read it from disk."""
         path = self._store.path(cell.name, number, 1)
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -198,9 +198,9 @@ class Clips:
         return {"video": video.contiguous(), "audio": audio.contiguous(), "passes": passes}
 
     def errors(self, cell: Cell, count: int) -> dict[str, float]:
-        """Distance to the reference with the same noise, relative root mean squares of what is generated.
+        """Relative root mean square error of the generated latents against the reference with the same noise.
 
-        ``calls`` are of the guided network, a pass with conditions and a null pass each, for one clip.
+        ``calls`` counts guided calls of the network for one clip, each a pass with conditions and a null pass.
         """
         made, passes = self.latents(cell, count)
         exact, _ = self.latents(REFERENCE, count)
@@ -218,5 +218,5 @@ class Clips:
 
 
 def relative(made: Tensor, exact: Tensor) -> float:
-    """Root mean square of a difference, as a share of the exact one's."""
+    """Root mean square error relative to the root mean square of the exact latents."""
     return float((made - exact).square().mean().sqrt() / exact.square().mean().sqrt())

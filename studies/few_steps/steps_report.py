@@ -1,4 +1,4 @@
-"""The report of the comparison of few steps: Markdown, JSON and a plot."""
+"""Report of the comparison at few steps: Markdown, JSON and a plot."""
 
 import json
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ COLOURS = ("#3f7fc1", "#d9a05b", "#5b9a68", "#b0568b", "#7e8a9a", "#c1503f", "#6
 
 
 def total_error(row: Row) -> float:
-    """Error of both modalities together."""
+    """Sum of the errors of both modalities."""
     return (row["video"] ** 2 + row["audio"] ** 2) ** 0.5
 
 
 def markdown(results: dict) -> str:
-    """The report as text."""
+    """Format the report as Markdown."""
     judged = results["judged"]
     measures = [name for name in MEASURES if any(name in row for row in judged)]
     parts = [
@@ -50,14 +50,14 @@ def _table(rows: Sequence[Row], columns: Sequence[str]) -> str:
 
 
 def write(results: dict, folder: Path) -> None:
-    """Write the report into a folder."""
+    """Write the report to a folder."""
     (folder / "steps.md").write_text(markdown(results), encoding="utf-8")
     (folder / "steps.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     draw(results, folder / "steps.png")
 
 
 def draw(results: dict, path: Path) -> None:
-    """Draw errors over calls: a panel for each modality, a line for each sampler, crosses for cached runs."""
+    """Draw errors over calls, with a panel for each modality, a line for each sampler and crosses for cached runs."""
     figure = new_figure(12, 5)
     rows = results["samplers"]
     for place, modality in enumerate(("video", "audio")):
