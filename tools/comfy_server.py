@@ -1,4 +1,4 @@
-"""Starts a real ComfyUI with the pack in it, and ends it again. Used by the demo and by the tests."""
+"""A real ComfyUI server with the pack installed, for the demo and the tests."""
 
 import ctypes
 import os
@@ -21,23 +21,23 @@ from .environment import ROOT, Environment
 from .processes import CALM, IS_WINDOWS, spawn, stop
 
 PACK_NAME = "ComfyUI-UniAVGen"
-LOG_TAIL = 30  # lines of the server's log shown when it does not start
+LOG_TAIL = 30  # Lines of the server's log that are shown if it does not start.
 
 
 class ComfyServer(ComfyClient):
-    """A ComfyUI process of our own, to be used in a ``with`` statement.
+    """A ComfyUI process, used as a context manager.
 
-    Its base folder is a temporary one in which ``custom_nodes`` holds a link to the pack, so that neither the ComfyUI
-    tree nor the user's models, inputs and outputs are touched.
+    Its base folder is temporary, with a link to the pack in ``custom_nodes``, so that the ComfyUI tree and the user's
+    models, inputs and outputs are not changed.
     """
 
     def __init__(self, environment: Environment, arguments: Sequence[str] = (), timeout: float = 240.0) -> None:
-        """Prepare a server; it starts when the ``with`` statement is entered.
+        """Prepare a server, which starts when the context is entered.
 
         Args:
             environment: The Python and ComfyUI to use.
-            arguments: More arguments for ComfyUI's main.py.
-            timeout: Seconds until it must answer.
+            arguments: Additional arguments for ComfyUI's main.py.
+            timeout: Seconds within which it must answer.
         """
         self.port = free_port()
         super().__init__(f"http://127.0.0.1:{self.port}")
@@ -64,23 +64,23 @@ class ComfyServer(ComfyClient):
 
     @property
     def log(self) -> str:
-        """Everything the server has printed."""
+        """Output of the server."""
         return self._log_path.read_text(encoding="utf-8", errors="replace")
 
     @property
     def is_running(self) -> bool:
-        """Whether the process lives."""
+        """Whether the process is running."""
         return self._process is not None and self._process.poll() is None
 
     def offer(self, path: Path, folder: str = "input") -> str:
-        """Make a file of the user's known to the server, under a name that no other file has.
+        """Copy or link a user's file to a folder of the server, under a unique name.
 
         Args:
-            path: The file; it stays as it is.
+            path: The file, which is not changed.
             folder: ``input``, or one of the folders in ``models``.
 
         Returns:
-            Its name there.
+            Its name in that folder.
 
         Raises:
             DevError: It cannot be read, or the disk is full.
@@ -89,12 +89,12 @@ class ComfyServer(ComfyClient):
         target = self.folder / (folder if folder == "input" else f"models/{folder}") / name
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            if folder == "input":  # what only links into this folder is refused by ComfyUI
+            if folder == "input":  # ComfyUI rejects links that lead out of this folder.
                 shutil.copyfile(path, target)
             else:
                 link_file(path.resolve(), target)
         except OSError as error:
-            raise DevError(f"{path} cannot be given to ComfyUI ({error}). See that it is readable.") from error
+            raise DevError(f"{path} cannot be given to ComfyUI ({error}). Check that it is readable.") from error
         return name
 
     def close(self) -> None:
@@ -136,14 +136,14 @@ class ComfyServer(ComfyClient):
 
 
 def free_port() -> int:
-    """A TCP port nobody listens on at this moment."""
+    """Find a free TCP port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 def link_pack(custom_nodes: Path) -> None:
-    """Make the pack appear in a custom_nodes folder: a link, on Windows a junction, which needs no rights."""
+    """Link the pack into a custom_nodes folder; on Windows by a junction, which needs no special rights."""
     custom_nodes.mkdir(parents=True)
     if IS_WINDOWS:
         import _winapi
@@ -154,7 +154,7 @@ def link_pack(custom_nodes: Path) -> None:
 
 
 def link_file(path: Path, target: Path) -> None:
-    """Make a large file appear in another place: by a link, or a copy where the system allows no link."""
+    """Link a large file to another path, or copy it if the system allows no link."""
     for make in (os.symlink, os.link):
         with suppress(OSError):
             return make(path, target)
@@ -163,7 +163,7 @@ def link_file(path: Path, target: Path) -> None:
 
 
 def remove_base(folder: Path) -> None:
-    """Remove a server's base folder, the link to the pack first, so that nothing behind it can be touched."""
+    """Remove a server's base folder, the link to the pack first, so that the pack itself cannot be deleted."""
     link = folder / "custom_nodes" / PACK_NAME
     if IS_WINDOWS and link.exists():
         link.rmdir()
@@ -173,7 +173,7 @@ def remove_base(folder: Path) -> None:
 
 
 def has_cuda() -> bool:
-    """Whether the driver of an NVIDIA GPU is here and shows one, asked without starting PyTorch."""
+    """Whether the NVIDIA driver reports a GPU, without importing PyTorch."""
     try:
         driver = ctypes.CDLL("nvcuda.dll" if IS_WINDOWS else "libcuda.so.1")
     except OSError:

@@ -1,4 +1,4 @@
-"""ComfyUI from the test environment, for what is set beside it or driven by it."""
+"""Import of ComfyUI's modules from the test environment."""
 
 import os
 import sys
@@ -6,19 +6,19 @@ from typing import Any
 
 
 def comfyui_arguments(command: str) -> Any:
-    """ComfyUI's start-up arguments, to be set before anything else of it is imported.
+    """Import ComfyUI's start-up arguments, which must be set before anything else of it is imported.
 
     Args:
-        command: The command of ``dev.py`` that finds ComfyUI.
+        command: Command of ``dev.py`` for the message.
 
     Raises:
         ImportError: If ``COMFYUI_PATH`` does not lead to ComfyUI; ``dev.py bench`` sets it.
     """
     folder = os.environ.get("COMFYUI_PATH", "")
     if folder not in sys.path:
-        sys.path.append(folder)  # behind the repository, whose folder `nodes` has a namesake there
+        sys.path.append(folder)  # At the end, because ComfyUI has a module `nodes` like the repository.
     try:
         from comfy.cli_args import args
     except ImportError as error:
-        raise ImportError(f"ComfyUI is not there; run this as: python dev.py {command}") from error
+        raise ImportError(f"ComfyUI was not found; run this as: python dev.py {command}") from error
     return args

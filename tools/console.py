@@ -1,4 +1,4 @@
-"""What a person sees while a verb works: phases, one status line, a progress bar. Written to stderr."""
+"""Console output of a command on stderr: phases, a status line and a progress bar."""
 
 import shutil
 import sys
@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-QUIET_SECONDS = 15.0  # without a terminal a status is repeated at most this often
+QUIET_SECONDS = 15.0  # Shortest interval between status lines without a terminal.
 
 
 class DevError(Exception):
-    """A problem a person can solve. The text is one sentence on what is wrong and one on what to do."""
+    """An error that the user can fix. The message says in one sentence what is wrong, and in another what to do."""
 
 
 class Console:
-    """Prints phases and their seconds; on a terminal the status line is rewritten in place."""
+    """Console output of phases with their durations; on a terminal the status line is rewritten in place."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = sys.stderr if stream is None else stream
@@ -25,12 +25,12 @@ class Console:
         self._status_is_open = False
 
     def line(self, text: str) -> None:
-        """Print one line that stays."""
+        """Print one permanent line."""
         self._clear()
         print(text, file=self.stream, flush=True)
 
     def status(self, text: str) -> None:
-        """Show what is happening now: in place on a terminal, as a rare line elsewhere."""
+        """Show the status: in place on a terminal, as an occasional line elsewhere."""
         if self._is_terminal:
             width = shutil.get_terminal_size().columns - 1
             self.stream.write("\r" + text[:width].ljust(width))
@@ -45,14 +45,14 @@ class Console:
 
         Args:
             fraction: Share of the work that is done, in [0, 1].
-            text: What is being done.
+            text: Description of the work.
         """
         filled = round(24 * min(max(fraction, 0.0), 1.0))
         self.status(f"[{'#' * filled}{'.' * (24 - filled)}] {fraction:4.0%}  {text}")
 
     @contextmanager
     def phase(self, name: str, title: str) -> Iterator[None]:
-        """Announce a phase and keep its duration in ``seconds[name]``."""
+        """Announce a phase, and store its duration in ``seconds[name]``."""
         self.line(f"{title} ...")
         started = self._last_status = time.monotonic()
         try:

@@ -1,4 +1,4 @@
-"""A picture of a whole clip: frames in a row, and below them the sound they were made with.
+"""Contact sheet of a clip: frames in a row, and below them waveform and spectrogram.
 
 Uses av, numpy and Pillow, which ComfyUI brings.
 Dimension key: F frames, H and W pixels, N samples, T spectrum columns, K frequency bins.
@@ -24,9 +24,9 @@ class Clip:
 
     Attributes:
         frames: Pictures, (F, H, W, 3), uint8.
-        fps: Frames a second.
-        sound: First channel, (N,), float32 in [-1, 1]; empty without a sound track.
-        sample_rate: Hz; 0 without a sound track.
+        fps: Frames per second.
+        sound: First channel, (N,), float32 in [-1, 1]; empty without an audio track.
+        sample_rate: Hz; 0 without an audio track.
         codecs: Names of the video and the audio codec.
     """
 
@@ -38,7 +38,7 @@ class Clip:
 
     @property
     def seconds(self) -> float:
-        """Length of the picture track."""
+        """Length of the video track, seconds."""
         return len(self.frames) / self.fps
 
 
@@ -79,7 +79,7 @@ def write_contact_sheet(clip: Clip, path: Path) -> None:
 
 
 def waveform(sound: np.ndarray, width: int, height: int) -> Image.Image:
-    """Draw the loudest sample of every column, above and below a middle line."""
+    """Draw a waveform: the peak of every column, above and below a middle line."""
     image = Image.new("L", (width, height), 255)
     draw = ImageDraw.Draw(image)
     middle = height // 2
@@ -90,7 +90,7 @@ def waveform(sound: np.ndarray, width: int, height: int) -> Image.Image:
 
 
 def spectrogram(sound: np.ndarray, width: int, height: int) -> Image.Image:
-    """Draw the magnitude of short Fourier transforms in decibels below the loudest, low frequencies at the bottom."""
+    """Draw a spectrogram in decibels below the maximum, with low frequencies at the bottom."""
     padded = np.pad(sound, (0, max(WINDOW - len(sound), 0)))
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]  # (T, WINDOW)
     power = np.abs(np.fft.rfft(frames * np.hanning(WINDOW), axis=1)) ** 2  # (T, K)

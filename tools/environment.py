@@ -1,8 +1,8 @@
-"""Finds or makes what the verbs run in: a ComfyUI and a Python that can run it.
+"""Environment of the commands: a ComfyUI, and a Python that can run it.
 
-Everything made lies in one cache folder outside the repository. A Python environment is named by a hash of what is
-installed in it, so changed requirements give a new one and unchanged ones are found again; what only tests and
-training need is added to the same environment when a verb asks for it.
+Both are created in one cache folder outside the repository. A Python environment is named by a hash of its
+requirements, so changed requirements give a new one and unchanged ones are reused. Packages that only tests and
+training need are added to the same environment when a command needs them.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ class Environment:
 
 
 def cache_folder() -> Path:
-    """The folder named by ``UNIAVGEN_CACHE``, else the platform's place for caches."""
+    """Folder in ``UNIAVGEN_CACHE``, or the platform's cache folder."""
     chosen = os.environ.get("UNIAVGEN_CACHE")
     if chosen:
         return Path(chosen).expanduser().resolve()
@@ -54,12 +54,12 @@ def cache_folder() -> Path:
 
 
 def prepare(cache: Path, with_dev: bool, console: Console) -> Environment:
-    """Find or make the environment.
+    """Find or create the environment.
 
     Args:
-        cache: Folder to find or make it in; unused where ``COMFYUI_PATH`` names a ComfyUI.
-        with_dev: Also install requirements-dev.txt.
-        console: Where progress is shown.
+        cache: Its cache folder; unused if ``COMFYUI_PATH`` names a ComfyUI.
+        with_dev: Whether to install requirements-dev.txt too.
+        console: Console for progress.
 
     Raises:
         DevError: Something is missing or an installation failed.
@@ -83,18 +83,18 @@ def prepare(cache: Path, with_dev: bool, console: Console) -> Environment:
 
 
 def current() -> Environment:
-    """The environment this process was started in by dev.py, or by a person who set ``COMFYUI_PATH``.
+    """Environment in which dev.py, or a user who set ``COMFYUI_PATH``, started this process.
 
     Raises:
         DevError: ``COMFYUI_PATH`` is not set.
     """
     if not os.environ.get("COMFYUI_PATH"):
-        raise DevError("COMFYUI_PATH is not set. Run this by way of dev.py, which sets it, or set it to a ComfyUI.")
+        raise DevError("COMFYUI_PATH is not set. Run this with dev.py, which sets it, or set it to a ComfyUI.")
     return Environment(Path(os.environ.get("COMFYUI_PYTHON") or sys.executable), Path(os.environ["COMFYUI_PATH"]))
 
 
 def _make_venv(cache: Path) -> Path:
-    """Make the virtual environment unless it is there, and return its Python."""
+    """Create the virtual environment unless it exists, and return its Python."""
     folder = cache / f"venv-{environment_key()}"
     python = folder / ("Scripts/python.exe" if IS_WINDOWS else "bin/python")
     made = folder / "made"
@@ -113,7 +113,7 @@ def _make_venv(cache: Path) -> Path:
 
 
 def environment_key() -> str:
-    """Twelve hex digits that change with anything the runtime environment is made from."""
+    """Hash of everything that defines the runtime environment, twelve hexadecimal digits."""
     parts = (
         *TORCH, archive.SHA256, *_lines(ROOT / "requirements.txt"),
         "{}.{}".format(*sys.version_info), sys.platform, platform.machine(),
@@ -122,7 +122,7 @@ def environment_key() -> str:
 
 
 def _install_once(pip: Pip, name: str, requirements: Sequence[str]) -> None:
-    """Install requirements unless the same ones were installed under this name before."""
+    """Install requirements unless the same ones are already installed under this name."""
     folder = pip.python.parents[1]
     marker = folder / f"installed-{name}.txt"
     wanted = "\n".join(requirements) + "\n"
@@ -141,6 +141,6 @@ def host_requirements(comfyui: Path) -> list[str]:
 
 
 def _lines(path: Path) -> list[str]:
-    """The requirements in a file, without comments and blank lines."""
+    """Requirements in a file, without comments and blank lines."""
     lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
     return [line for line in lines if line]

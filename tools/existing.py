@@ -1,4 +1,4 @@
-"""Checks a ComfyUI and a Python that the user has named. They are used as they are and never changed."""
+"""Validation of a user's own ComfyUI and Python, which are never changed."""
 
 import json
 import re
@@ -16,19 +16,19 @@ print(json.dumps([name for name in names if name]))
 
 
 def check_existing(comfyui: Path, python: Path, requirements: Sequence[str]) -> None:
-    """Check that a ComfyUI is one and that a Python has packages installed, in whatever version.
+    """Check that a folder contains ComfyUI and that a Python has the required packages, in any version.
 
     Args:
         comfyui: Folder of ComfyUI's main.py.
         python: The Python that runs it.
-        requirements: Requirement lines whose packages must be there.
+        requirements: Requirement lines of the packages.
 
     Raises:
-        DevError: It is not so.
+        DevError: One of them is not usable.
     """
     if not (comfyui / "main.py").is_file() or not (comfyui / "comfy").is_dir():
         raise DevError(
-            f"COMFYUI_PATH names {comfyui}, which is no ComfyUI. Name the folder that has ComfyUI's main.py."
+            f"COMFYUI_PATH names {comfyui}, which is not a ComfyUI. Set it to the folder of ComfyUI's main.py."
         )
     try:
         answer = subprocess.run([str(python), "-c", LIST_PACKAGES], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""One ``dev.py`` at a time changes a cache folder."""
+"""Lock that lets only one ``dev.py`` at a time change a cache folder."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ from .console import Console
 
 @contextmanager
 def only_one(cache: Path, console: Console) -> Iterator[None]:
-    """Hold the cache's lock; the system frees it when this process ends in any way."""
+    """Hold the cache's lock; the system releases it when this process ends in any way."""
     with (cache / "lock").open("a+b") as file:
         if not _try_lock(file.fileno()):
             console.line(f"Another dev.py is working in {cache}; waiting for it ...")

@@ -1,7 +1,7 @@
-"""Example clips for the templates: ``python -m tools.make_examples`` remakes the talking toons the pack ships.
+"""Example clips for the templates: ``python -m tools.make_examples`` remakes the talking toons of the pack.
 
-One clip for each of the eight voices, drawn and spoken by ``toon.clips``, as mp4 with their transcripts in one
-JSON file. Needs espeak-ng's library (requirements-dev.txt) and av, which ComfyUI brings.
+They are one clip for each of the eight voices of ``toon.clips``, as mp4 with their transcripts in one JSON file. This
+needs espeak-ng's library (requirements-dev.txt) and av, which ComfyUI installs.
 """
 
 import json
@@ -17,7 +17,7 @@ from toon.clips.speech import VOICES, Emotion, speak
 from uniavgen_core.shapes import FPS, SAMPLE_RATE
 
 FOLDER = Path(__file__).parents[1] / "uniavgen_core" / "assets" / "clips"
-FIRST_SEED = 910_000  # beyond every seed that training draws from
+FIRST_SEED = 910_000  # Beyond all seeds of training.
 SENTENCES = (
     "orange tiger yes", "hello water star", "nice red robot", "five happy dog",
     "yes seven moon", "bye sun bird", "hello nice fish", "nine star cloud",
@@ -25,13 +25,13 @@ SENTENCES = (
 
 
 def example(voice: int) -> ToonClip:
-    """The clip of one voice."""
+    """Generate the clip of one voice."""
     emotion = list(Emotion)[voice % len(Emotion)]
     return film(speak(SENTENCES[voice], voice, emotion, seed=FIRST_SEED + voice), FIRST_SEED + voice)
 
 
 def write_mp4(clip: ToonClip, path: Path) -> None:
-    """Write frames and sound as H.264 and AAC, nearly without loss."""
+    """Write frames and sound as nearly lossless H.264 and AAC."""
     with av.open(str(path), "w", options={"movflags": "faststart"}) as file:
         video = file.add_stream("h264", rate=FPS, options={"crf": "12", "preset": "veryslow"})
         video.height, video.width, video.pix_fmt = *clip.frames.shape[1:3], "yuv420p"

@@ -1,4 +1,4 @@
-"""Loads the node pack as ComfyUI loads it: a package that no folder on ``sys.path`` can name."""
+"""Loading of the node pack as in ComfyUI: as a package outside ``sys.path``."""
 
 import importlib.util
 import sys
@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def load_pack() -> ModuleType:
-    """The pack; ComfyUI's folder must be on ``sys.path``, and its start-up arguments set."""
+    """Load the pack; ComfyUI's folder must be on ``sys.path``, and its start-up arguments set."""
     if NAME not in sys.modules:
         spec = importlib.util.spec_from_file_location(
             NAME, ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]

@@ -1,4 +1,4 @@
-"""Runs pip for a Python environment, shows what it does, and leaves nothing of its own behind."""
+"""Pip of a Python environment, with its progress on the console and without leftover files."""
 
 import os
 import shutil
@@ -8,11 +8,11 @@ from pathlib import Path
 from .console import Console, DevError
 from .processes import run_and_log
 
-LOG_TAIL = 12  # lines of pip's output shown when it fails
+LOG_TAIL = 12  # Lines of pip's output that are shown if it fails.
 
 
 def clean_environ() -> dict[str, str]:
-    """Our environment variables without those that would lead another Python to our packages."""
+    """Environment variables without those that would let another Python find this one's packages."""
     leading_astray = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
     return {name: value for name, value in os.environ.items() if name not in leading_astray}
 
@@ -21,20 +21,20 @@ class Pip:
     """The pip of one Python."""
 
     def __init__(self, python: Path, folder: Path, console: Console) -> None:
-        """Prepare to run pip; its log and its temporary files go to ``folder``.
+        """Prepare to run pip with its log and its temporary files in ``folder``.
 
-        The temporary files do so because a system's own folder for them may be smaller than PyTorch, and so that they
-        can be removed when pip was stopped.
+        The system's folder for temporary files may be smaller than PyTorch, and files there could not be removed after
+        an interruption.
         """
         self.python = python
         self.folder = folder
         self.console = console
 
     def run(self, *arguments: str) -> None:
-        """Run pip to its end, its latest line as status.
+        """Run pip, with its latest line as the status.
 
         Raises:
-            DevError: It failed; the text has its last lines.
+            DevError: It failed; the message contains its last lines.
         """
         command: Sequence[str] = [
             str(self.python),

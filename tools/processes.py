@@ -1,4 +1,4 @@
-"""Child processes that never outlive us: each is a group of its own, and the whole group is ended with it."""
+"""Child processes that never outlive this one: each has its own process group, which is ended as a whole."""
 
 import os
 import signal
@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import IO
 
 IS_WINDOWS = sys.platform == "win32"
-# Threads that wait must not spin: next to other busy programs that made a step of sampling twenty times slower.
+# Waiting threads must not spin: next to other busy programs, that made a sampling step twenty times slower.
 CALM = {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
 
 
 def spawn(
     command: Sequence[str], output: int | IO[bytes], cwd: Path | None = None, env: Mapping[str, str] | None = None
 ) -> subprocess.Popen:
-    """Start a process as the head of its own group, so that a terminal's Ctrl-C reaches us alone.
+    """Start a process in its own group, so that Ctrl-C in a terminal reaches only this process.
 
     Args:
         command: Program and arguments.
-        output: Where stdout and stderr go together: a file, or ``subprocess.PIPE``.
+        output: Target of stdout and stderr: a file, or ``subprocess.PIPE``.
         cwd: Working folder.
-        env: Environment; ours when None.
+        env: Environment variables; by default those of this process.
     """
     group = {"creationflags": 0x00000200} if IS_WINDOWS else {"start_new_session": True}  # CREATE_NEW_PROCESS_GROUP
     return subprocess.Popen(
@@ -33,12 +33,12 @@ def spawn(
 
 
 def stop(process: subprocess.Popen, first: int = signal.SIGTERM, grace: float = 5.0) -> None:
-    """End a process started by `spawn` and everything it started.
+    """End a process started by `spawn` and all its children.
 
     Args:
-        process: What to end; it may have ended.
-        first: Signal that asks for the end.
-        grace: Seconds until the end comes by force.
+        process: The process, which may have ended.
+        first: First signal.
+        grace: Seconds until it is killed.
     """
     if IS_WINDOWS:
         subprocess.run(
@@ -56,7 +56,7 @@ def stop(process: subprocess.Popen, first: int = signal.SIGTERM, grace: float = 
 
 
 def run_and_log(command: Sequence[str], log: Path, on_line: Callable[[str], None], env: Mapping[str, str]) -> int:
-    """Run a command to its end, append its output to a file, and report each line of it.
+    """Run a command, append its output to a file, and report each line.
 
     Returns:
         The exit status.
@@ -69,12 +69,12 @@ def run_and_log(command: Sequence[str], log: Path, on_line: Callable[[str], None
                 on_line(line.decode("utf-8", "replace").strip())
         return process.wait()
     finally:
-        stop(process, first=signal.SIGINT)  # pip cleans up after Ctrl-C only
+        stop(process, first=signal.SIGINT)  # Pip cleans up only after Ctrl-C.
 
 
 @contextmanager
 def orderly_signals() -> Iterator[None]:
-    """Turn Ctrl-C and SIGTERM into exceptions, also where a shell started us in the background with Ctrl-C ignored."""
+    """Turn Ctrl-C and SIGTERM into exceptions, even if a shell started this process with Ctrl-C ignored."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _leave)
@@ -86,7 +86,7 @@ def orderly_signals() -> Iterator[None]:
 
 
 class TerminatedError(KeyboardInterrupt):
-    """SIGTERM, cleaned up after as Ctrl-C is."""
+    """SIGTERM, handled like Ctrl-C."""
 
 
 def _leave(number: int, _frame: types.FrameType | None) -> None:

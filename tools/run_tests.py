@@ -1,4 +1,4 @@
-"""The verb ``test``: pytest over everything, in the environment with ComfyUI and a browser."""
+"""The command ``test``: pytest in the environment with ComfyUI and a browser."""
 
 import json
 import os
@@ -13,20 +13,20 @@ from .console import Console
 from .environment import ROOT
 
 IN_PARALLEL = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
-"""For the whole suite: most tests compute in one thread, and a file's tests share what they prepare.
+"""Arguments for the whole suite: most tests run on one thread, and the tests of a file share their fixtures.
 
-In order of names: the files with the fewest tests, which would come last, are among the longest.
+Files are sorted by name, because those with the fewest tests, which would come last, are among the slowest.
 """
 
 
 class Tally:
-    """Counts outcomes while pytest runs."""
+    """Counter of the outcomes of a pytest run."""
 
     def __init__(self) -> None:
         self.outcomes = Counter(passed=0, failed=0, skipped=0, errors=0)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Count a test once: its call, or the set-up or clean-up that went wrong."""
+        """Count a test once: by its call, or by a failed set-up or teardown."""
         if report.when == "call" or report.skipped:
             self.outcomes[report.outcome] += 1
         elif report.failed:
@@ -37,8 +37,8 @@ def main(arguments: Sequence[str], console: Console) -> int:
     """Run the tests.
 
     Args:
-        arguments: For pytest; ``--json`` is ours.
-        console: Where progress is shown.
+        arguments: Arguments for pytest, and ``--json``.
+        console: Console for progress.
 
     Returns:
         pytest's exit status.
@@ -58,5 +58,5 @@ def main(arguments: Sequence[str], console: Console) -> int:
 
 
 def _names_tests(argument: str) -> bool:
-    """Whether an argument for pytest says which tests to run, or how many at once."""
+    """Whether an argument for pytest selects tests, or the number of parallel ones."""
     return (ROOT / argument.split("::")[0]).exists() or argument.startswith(("-n", "--pdb"))

@@ -1,4 +1,4 @@
-"""Changes a workflow in API format by what its nodes are called, never by their numbers."""
+"""Editing of workflows in API format by the titles of nodes, never by their ids."""
 
 import copy
 import json
@@ -14,11 +14,11 @@ Workflow = dict[str, dict[str, Any]]  # node id -> {"class_type", "inputs", "_me
 
 @dataclass(frozen=True)
 class Slot:
-    """Where an option goes.
+    """Widget that takes the value of an option.
 
     Attributes:
-        inputs: Names of the input, most likely first.
-        title: The node's title in the editor, in any case; None for a node of any title.
+        inputs: Possible names of the input, most likely first.
+        title: Title of the node in the editor, case-insensitive; None for any node.
     """
 
     inputs: tuple[str, ...]
@@ -29,7 +29,7 @@ def read_workflow(path: Path) -> Workflow:
     """Read a workflow in API format.
 
     Raises:
-        DevError: It is not there, or is a graph as the editor saves it.
+        DevError: It does not exist, or is a graph in the editor's format.
     """
     if not path.is_file():
         raise DevError(f"There is no workflow {path}. Restore it with: git checkout -- {path.name}")
@@ -40,15 +40,15 @@ def read_workflow(path: Path) -> Workflow:
 
 
 def set_value(workflow: Workflow, slots: Sequence[Slot], value: Any) -> Workflow:
-    """Copy a workflow with one value changed wherever the first fitting slot says.
+    """Copy a workflow with one value changed in the first matching slot.
 
     Args:
-        workflow: In API format; stays as it is.
-        slots: Tried in order; the first that fits any node is used, on all nodes it fits.
+        workflow: Workflow in API format, which is not changed.
+        slots: Slots in order of preference; the first that matches is used, on all nodes that it matches.
         value: The new value.
 
     Raises:
-        DevError: No slot fits.
+        DevError: No slot matches.
     """
     changed = copy.deepcopy(workflow)
     for slot in slots:
@@ -62,7 +62,7 @@ def set_value(workflow: Workflow, slots: Sequence[Slot], value: Any) -> Workflow
 
 
 def set_input(workflow: Workflow, title: str, name: str, value: Any) -> Workflow:
-    """Copy a workflow with one input of the node with a title set, whether or not it was there.
+    """Copy a workflow with one input of a node set, whether or not it existed.
 
     Raises:
         DevError: There is no such node.
@@ -73,17 +73,17 @@ def set_input(workflow: Workflow, title: str, name: str, value: Any) -> Workflow
 
 
 def replace_node(workflow: Workflow, title: str, class_type: str, inputs: dict[str, Any], output: int = 0) -> Workflow:
-    """Copy a workflow with another node in the place of the one with a title.
+    """Copy a workflow with one node replaced.
 
     Args:
-        workflow: In API format; stays as it is.
-        title: Title of the node that goes; the new one has it too.
+        workflow: Workflow in API format, which is not changed.
+        title: Title of the old and the new node.
         class_type: Class of the new node.
-        inputs: Its inputs.
-        output: The old node's output that the new node's first one stands for.
+        inputs: Inputs of the new node.
+        output: Output of the old node that the first output of the new one replaces.
 
     Raises:
-        DevError: There is no such node, or another output of it is used too.
+        DevError: There is no such node, or another of its outputs is used too.
     """
     changed = copy.deepcopy(workflow)
     number = _number_of(changed, title)
@@ -98,7 +98,7 @@ def replace_node(workflow: Workflow, title: str, class_type: str, inputs: dict[s
 def add_node(
     workflow: Workflow, title: str, class_type: str, inputs: dict[str, Any], into: tuple[str, str]
 ) -> Workflow:
-    """Copy a workflow with one node more, its first output linked into ``into``: a node's title and its input."""
+    """Copy a workflow with an additional node, whose first output is linked to ``into``: title and input of a node."""
     number = str(1 + max(map(int, workflow)))
     changed = set_input(workflow, *into, [number, 0])
     changed[number] = {"class_type": class_type, "inputs": inputs, "_meta": {"title": title}}
@@ -106,7 +106,7 @@ def add_node(
 
 
 def bypass_node(workflow: Workflow, title: str, name: str) -> Workflow:
-    """Copy a workflow without a node: what used its first output gets what was linked into its input ``name``."""
+    """Copy a workflow without a node: users of its first output are linked to the source of its input ``name``."""
     changed = copy.deepcopy(workflow)
     number = _number_of(changed, title)
     for reader, used_by, _ in _readers(changed, number):
@@ -121,12 +121,12 @@ def has_node(workflow: Workflow, title: str) -> bool:
 
 
 def value_of(workflow: Workflow, slots: Sequence[Slot]) -> Any:
-    """The value at the first fitting slot, None where none fits."""
+    """Value of the first matching slot; None if none matches."""
     return next((inputs[name] for slot in slots for inputs, name in _places(workflow, slot)), None)
 
 
 def _places(workflow: Workflow, slot: Slot) -> list[tuple[dict[str, Any], str]]:
-    """Every (inputs, name) of a widget a slot fits; an input that is linked to another node has no widget."""
+    """Every (inputs, name) of a widget that a slot matches; an input linked to another node has no widget."""
     found = []
     for node in workflow.values():
         if slot.title is None or _has_title(node, slot.title):
@@ -136,7 +136,7 @@ def _places(workflow: Workflow, slot: Slot) -> list[tuple[dict[str, Any], str]]:
 
 
 def _number_of(workflow: Workflow, title: str) -> str:
-    """The number of the node with a title."""
+    """Id of the node with a title."""
     for number, node in workflow.items():
         if _has_title(node, title):
             return number
@@ -144,7 +144,7 @@ def _number_of(workflow: Workflow, title: str) -> str:
 
 
 def _readers(workflow: Workflow, number: str) -> list[tuple[dict[str, Any], str, int]]:
-    """Every (node, input, output) at which an output of a node is linked into another's input."""
+    """Every (node, input, output) at which an output of a node is linked to another node's input."""
     return [
         (node, name, value[1])
         for node in workflow.values()
