@@ -21,7 +21,7 @@ MEASUREMENTS = {
 
 
 def main(arguments: list[str]) -> int:
-    """Run the measurement the command line names; returns the exit status."""
+    """Run the measurement that the command line names, and return the exit status."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     commands = parser.add_subparsers(dest="name", required=True)
     for name, module in MEASUREMENTS.items():

@@ -1,9 +1,9 @@
-"""Speed of one sampling step on the CPU at an eighth of the released width, as ratios of passes run in turn.
+"""Speed of one sampling step on the CPU at an eighth of the released width, as ratios of interleaved passes.
 
-A step is one pass with conditions and one early null pass, as the guider runs them. Beside it run the video branch
-alone and its peers on the same weights and size: ComfyUI's own Wan2.2 network, and diffusers'. Every round runs each
-subject once, and each subject's least time counts: what else the machine does only adds to a time. With one thread the
-process's clock is read, which other work on the machine does not drive on.
+A step is one pass with conditions and one early null pass, as in the guider. It is compared with the video branch alone
+and its peers of the same size: ComfyUI's own Wan2.2 network, and that of diffusers. Every round runs each subject once,
+and the shortest time of each subject is reported, because other work on the machine can only add to it. With one
+thread, the process's CPU time is measured, which other work does not increase.
 """
 
 import time
@@ -44,19 +44,19 @@ RATIOS = {
     "video_against_comfyui": ("video_pass", "comfyui_video_pass"),
     "video_against_diffusers": ("video_pass", "diffusers_video_pass"),
 }
-"""Which time over which."""
+"""Numerator and denominator of each ratio."""
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """Size of the clip, and how often it is run."""
+    """Add the options for the size of the clip and the number of rounds."""
     parser.add_argument("--side", type=int, default=480, help="side of the square picture, pixels")
     parser.add_argument("--frames", type=int, default=81, help="video frames")
-    parser.add_argument("--rounds", type=int, default=5, help="times that every subject runs")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of every subject")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
 
 
 def networks(config: ModelConfig) -> tuple[JointModel, JointModel]:
-    """The network and its naive form with the same seeded weights."""
+    """Make the network and its naive form with the same seeded weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = JointModel(config)
@@ -67,7 +67,7 @@ def networks(config: ModelConfig) -> tuple[JointModel, JointModel]:
 
 
 def run_pass(model: JointModel, shape: AVShape, interaction: Interaction) -> None:
-    """One pass over a clip of zeros: the arithmetic does not depend on the values."""
+    """Run one pass over a clip of zeros; the arithmetic does not depend on the values."""
     text = model.config.text
     conditions = Conditions(
         caption=torch.zeros(1, text.caption_length, text.caption_dim),
@@ -83,7 +83,7 @@ def run_pass(model: JointModel, shape: AVShape, interaction: Interaction) -> Non
 def video_passes(
     model: JointModel, device: str = "cpu", backend: Backend = TORCH, with_diffusers: bool = True
 ) -> dict[str, VideoPass]:
-    """The video branch alone, on the weights of the joint network, and its peers, on their own copies, by name."""
+    """The video branch with the weights of the joint network, and its peers with their own copies, by name."""
     config, weights, dtype = model.config, wan_names(model.state_dict()), model.patch_embedding.weight.dtype
     with torch.device("meta"):
         alone = VideoModel(config, backend)
@@ -98,7 +98,7 @@ def video_passes(
 
 
 def run_video(video_pass: VideoPass, model: JointModel, shape: AVShape) -> None:
-    """One pass of a video branch over a clip of zeros, in the dtype and on the device of the joint network."""
+    """Run one pass of a video branch over a clip of zeros, in the dtype and on the device of the joint network."""
     text, weight = model.config.text, model.patch_embedding.weight
     latents, caption = weight.new_zeros(shape.video), weight.new_zeros(1, text.caption_length, text.caption_dim)
     video_pass(latents, torch.full((1,), 500.0, device=weight.device), caption)
@@ -107,7 +107,7 @@ def run_video(video_pass: VideoPass, model: JointModel, shape: AVShape) -> None:
 def least_seconds(
     subjects: dict[str, Callable[[], None]], rounds: int, clock: Callable[[], float] | None = None
 ) -> dict[str, float]:
-    """Run all subjects in turn, and again; returns each one's least time by a clock, by default the wall's."""
+    """Run all subjects in turn for several rounds, and return the shortest time of each, by default wall time."""
     clock = clock or time.perf_counter
     least = dict.fromkeys(subjects, float("inf"))
     for _ in range(rounds):
@@ -119,7 +119,7 @@ def least_seconds(
 
 
 def measure(options: Namespace) -> dict:
-    """Time the step, its naive form, and passes with and without interaction; each ratio is of one call."""
+    """Time the step, its naive form, and passes with and without interaction."""
     torch.set_num_threads(options.threads)
     shape = AVShape(options.side, options.side, options.frames)
     model, naive = networks(EIGHTH)
@@ -154,7 +154,7 @@ def measure(options: Namespace) -> dict:
 
 
 def table(results: dict) -> str:
-    """Results as text."""
+    """Format the results as text."""
     lines = [f"{results['size']}, {results['threads']} threads, {results['clock']} clock, least of {results['rounds']}"]
     lines += [f"{name:26}{value:10.3f} s" for name, value in results["seconds"].items()]
     for name in RATIOS:

@@ -1,11 +1,10 @@
 """Speed of one sampling step on a CUDA device at the released size, in bfloat16 and in scaled fp8.
 
-The network runs as the pack runs it: with ComfyUI's layers, its kernels and the attention that it is started with.
-A step is one pass with conditions and one null pass, averaged over both halves of the schedule. Weights are random:
-arithmetic does not depend on them. Beside the step run, in turn, the video branch alone and ComfyUI's own Wan2.2
-network on the same weights. The floor is the step's counted arithmetic at the speed of a large bfloat16 product on
-the same device. Host overhead is what a pass takes beyond the time that the device is busy with it. The networks of
-one format are there at once: 28 GB of memory do.
+The network runs as in the pack, with ComfyUI's layers, kernels and selected attention. A step is one pass with
+conditions and one null pass, averaged over both halves of the schedule. Weights are random, because the arithmetic does
+not depend on them. The video branch alone and ComfyUI's own Wan2.2 network with the same weights run in turn with the
+step. The floor is the step's FLOP count at the speed of a large bfloat16 matmul on the same device. Host overhead is
+the part of a pass in which the device is idle. All networks of one format are in memory at once (28 GB).
 """
 
 import sys
@@ -35,12 +34,12 @@ TARGETS = {
     "bf16": {"step_over_floor": 1.25, "clip_seconds": 55.0, "step_over_video": 1.12},
     "fp8": {"clip_seconds": 35.0},
 }
-"""The clip's are of 1280x736 on an H200."""
+"""Shares of the clip were measured at 1280x736 on an H200."""
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """How often is measured."""
-    parser.add_argument("--rounds", type=int, default=5, help="times that every pass runs")
+    """Add the options for the rounds and the attention."""
+    parser.add_argument("--rounds", type=int, default=5, help="runs of every pass")
     parser.add_argument("--attention", choices=ATTENTIONS, default="pytorch", help="kind of attention")
 
 
@@ -61,14 +60,14 @@ def report(config: ModelConfig, shape: AVShape, device: str, rounds: int, dtype:
     """Measure one size.
 
     Args:
-        config: The network's.
+        config: Configuration of the network.
         shape: Size of a clip.
-        device: Where it runs.
-        rounds: Times that every pass runs; the least time counts.
-        dtype: Of weights and activations, and of the product that tells the device's peak.
+        device: Device of the network.
+        rounds: Runs of every pass; the shortest time is reported.
+        dtype: Dtype of weights and activations, and of the matmul that measures the device's peak.
 
     Returns:
-        The size, the peak in teraflop per second, and for either format its speed.
+        The size, the peak in teraflop per second, and the speed of each format.
     """
     model = network(config, device, dtype)
     peak = matrix_peak(dtype, torch.device(device))
@@ -86,7 +85,7 @@ def report(config: ModelConfig, shape: AVShape, device: str, rounds: int, dtype:
 
 
 def network(config: ModelConfig, device: str, dtype: torch.dtype) -> JointModel:
-    """Make the network with seeded random weights, as the pack makes it."""
+    """Build the network with seeded random weights, as in the pack."""
     with torch.device("meta"):
         model = JointModel(config, plain_backend(device, dtype)).to(dtype)
     model = model.to_empty(device=device)
@@ -97,7 +96,7 @@ def network(config: ModelConfig, device: str, dtype: torch.dtype) -> JointModel:
 
 
 def speed(model: JointModel, shape: AVShape, device: str, rounds: int, with_video: bool = True) -> dict:
-    """Time the passes of one network, and the video branch and its peer beside them."""
+    """Time the passes of one network, the video branch and its peer."""
     runs = {name: partial(run_pass, model, shape, one) for name, one in zip(PASSES, step_passes(), strict=True)}
     if with_video:
         backend = plain_backend(device, model.patch_embedding.weight.dtype)
@@ -107,7 +106,7 @@ def speed(model: JointModel, shape: AVShape, device: str, rounds: int, with_vide
         torch.cuda.reset_peak_memory_stats()
     with torch.no_grad():
         for run in runs.values():
-            run()  # kernels are chosen and memory is taken
+            run()  # Warm-up: kernels are selected and memory is allocated.
         seconds = least_seconds({name: settled(run, device) for name, run in runs.items()}, rounds)
         busy = busy_seconds(runs["cond"], device)
     return {
@@ -118,13 +117,13 @@ def speed(model: JointModel, shape: AVShape, device: str, rounds: int, with_vide
 
 
 def step_of(passes: list[float]) -> float:
-    """What a step takes of something, from what its pass with conditions and both null passes take."""
+    """Cost of a step, from the costs of its pass with conditions and both null passes."""
     cond, early, late = passes
     return cond + (early + late) / 2
 
 
 def settled(run: Callable[[], object], device: str) -> Callable[[], None]:
-    """Run, and wait until the device is done."""
+    """Wrap a function so that it waits for the device."""
 
     def waiting() -> None:
         run()
@@ -135,7 +134,7 @@ def settled(run: Callable[[], object], device: str) -> Callable[[], None]:
 
 
 def busy_seconds(run: Callable[[], object], device: str) -> float:
-    """Time that a device is busy during a run; of a CPU, the time inside operators."""
+    """Busy time of the device during a run; on a CPU, the time inside operators."""
     on_cuda = torch.device(device).type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_cuda else [])]
     with profile(activities=activities) as profiler:
@@ -144,14 +143,14 @@ def busy_seconds(run: Callable[[], object], device: str) -> float:
 
 
 def microseconds(events: Iterable[Any], on_cuda: bool) -> float:
-    """Time in kernels, or in operators; the profiler lists a kernel's time with the operator that launched it, too."""
+    """Time in kernels, or in operators, because the profiler also adds a kernel's time to its operator."""
     if not on_cuda:
         return sum(event.self_cpu_time_total for event in events)
     return sum(event.self_device_time_total for event in events if event.device_type == DeviceType.CUDA)
 
 
 def table(results: dict) -> str:
-    """Results as text."""
+    """Format the results as text."""
     lines = [
         f"{results['device']}, {results['attention']} attention, least of {results['rounds']}; {STEPS} steps a clip"
     ]

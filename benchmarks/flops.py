@@ -1,9 +1,9 @@
-"""Arithmetic of one sampling step at the released size, counted on the meta device: no weights, no accelerator.
+"""FLOPs of one sampling step at the released size, counted on the meta device without weights or an accelerator.
 
 A step is one pass with conditions and one null pass; the null pass is averaged over the two halves of the schedule
-(without and with interaction) and leaves one layer out. The task is joint generation from an image.
+(without and with interaction) and skips one layer. The task is joint generation from an image.
 The naive form gives every audio token its own context and every video token its own time embedding, and computes both
-directions even when they are off, as the inference release does.
+directions even when they are off, as in the inference release.
 """
 
 import importlib.util
@@ -22,14 +22,14 @@ from uniavgen_core.shapes import FPS, AVShape
 SIZES = ((1280, 736), (736, 736))
 VIDEO_FRAMES = 81
 LENGTHS = (5, 10, 20, 40, 60)
-"""Of clips whose growth is counted, seconds."""
-CHARACTERS = 80  # of the transcript, in every pass; a null pass reads fewer, which saves a ten thousandth
+"""Lengths of the clips for ``--growth``, seconds."""
+CHARACTERS = 80  # Length of the transcript in every pass; a null pass has fewer, which saves 0.01 %.
 TERA = 1e12
 SKIPPED_LAYER = GuidanceConfig().skipped_layer
 
 
 def naive_model() -> type[JointModel]:
-    """The naive form of the network, which lives with the tests."""
+    """Import the naive form of the network from the tests."""
     path = Path(__file__).parents[1] / "tests" / "oracle.py"
     spec = importlib.util.spec_from_file_location("uniavgen_oracle", path)
     module = importlib.util.module_from_spec(spec)
@@ -43,7 +43,7 @@ class Pass:
 
     Attributes:
         interaction: Directions that are on.
-        skipped_layer: Layer left out, or None.
+        skipped_layer: Skipped layer, or None.
     """
 
     interaction: Interaction = Interaction.BOTH
@@ -51,15 +51,15 @@ class Pass:
 
 
 def pass_flops(model: JointModel, shape: AVShape, one: Pass) -> int:
-    """Count one pass of a network, on the device of its weights; the meta device needs no memory and computes nothing.
+    """Count the FLOPs of one pass on the device of the weights; the meta device computes nothing.
 
     Args:
         model: The network.
         shape: Size of the clip.
-        one: What runs.
+        one: The pass.
 
     Returns:
-        Floating point operations; a multiplication with its addition counts as two.
+        Floating point operations; a multiply-add counts as two.
     """
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         run_pass(model, shape, one)
@@ -87,9 +87,9 @@ def run_pass(model: JointModel, shape: AVShape, one: Pass) -> JointOutput:
 def pass_flops_by_parts(
     config: ModelConfig, shape: AVShape, one: Pass, form: type[JointModel] = JointModel, device: str = "meta"
 ) -> int:
-    """Count one pass from a network of two layers: layers cost alike, and so do interactions.
+    """Count the FLOPs of one pass by extrapolation from two layers, since all layers cost the same.
 
-    Gives what ``pass_flops`` gives for the network of that configuration, in a tenth of the time.
+    The result equals that of ``pass_flops`` for the same configuration, in a tenth of the time.
     """
 
     def count(interaction: Interaction, skipped_layer: int | None) -> int:
@@ -106,14 +106,14 @@ def pass_flops_by_parts(
 
 @cache
 def _two_layers(config: ModelConfig, shape: AVShape, one: Pass, form: type[JointModel], device: str) -> int:
-    """Count one pass of a network cut to two layers, of which only the first interacts."""
+    """Count the FLOPs of one pass of a network with two layers, of which only the first interacts."""
     with torch.device(device):
         model = form(replace(config, num_layers=2, num_interactions=1))
     return pass_flops(model, shape, one)
 
 
 def step_passes() -> tuple[Pass, Pass, Pass]:
-    """The pass with conditions, and the null passes of the schedule's first and second half."""
+    """Passes of a step: with conditions, and the null passes of the schedule's first and second half."""
     return Pass(), Pass(Interaction.OFF, SKIPPED_LAYER), Pass(Interaction.BOTH, SKIPPED_LAYER)
 
 
@@ -126,14 +126,14 @@ def step_tflop(width: int, height: int, form: type[JointModel] = JointModel) -> 
 
 @dataclass(frozen=True)
 class Growth:
-    """Arithmetic of one pass with both directions at one length.
+    """FLOPs of one pass with both directions at one length.
 
     Attributes:
         seconds: Length of the clip.
-        latents: Its video latents.
-        interaction: Floating point operations of all interactions.
-        attention: Of the video branch's self-attention without its projections: what grows with the square.
-        total: Of the pass.
+        latents: Its latent frames.
+        interaction: FLOPs of all interactions.
+        attention: FLOPs of the video branch's self-attention without projections, which grow quadratically.
+        total: FLOPs of the pass.
     """
 
     seconds: int
@@ -144,7 +144,7 @@ class Growth:
 
 
 def growth(config: ModelConfig, seconds: int, width: int, height: int, device: str = "meta") -> Growth:
-    """Count one pass at a length, the reference image included."""
+    """Count the FLOPs of one pass at a length, with a reference image."""
     shape = AVShape(width, height, 4 * (FPS * seconds // 4) + 1)
     total, apart = (
         pass_flops_by_parts(config, shape, Pass(interaction), device=device)
@@ -157,12 +157,12 @@ def growth(config: ModelConfig, seconds: int, width: int, height: int, device: s
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """What is counted."""
+    """Add the option that selects the passes to count."""
     parser.add_argument("--growth", action="store_true", help="count passes of 5 to 60 seconds, at 736x736")
 
 
 def measure(options: Namespace) -> dict:
-    """Count one step at every size, in the network's form and in the naive form; or passes by length."""
+    """Count one step at every size, in the network's and in the naive form, or passes by length."""
     if options.growth:
         return {"growth": [asdict(growth(RELEASED, seconds, *SIZES[-1])) for seconds in LENGTHS]}
     forms = (("step_tflop", JointModel), ("naive_step_tflop", naive_model()))
@@ -174,7 +174,7 @@ def measure(options: Namespace) -> dict:
 
 
 def growth_table(lengths: list[dict]) -> str:
-    """Growth as text, a row per length."""
+    """Format the growth as text, a row per length."""
     rows = [
         "One pass with both directions, 736x736, released size",
         f"{'seconds':>8} {'latents':>8} {'interaction':>12} {'of the pass':>12} {'pass':>9} {'squared part':>13}",
@@ -188,7 +188,7 @@ def growth_table(lengths: list[dict]) -> str:
 
 
 def table(results: dict) -> str:
-    """Results as text, a row per size or length."""
+    """Format the results as text, a row per size or length."""
     if "growth" in results:
         return growth_table(results["growth"])
     rows = ["One sampling step, 81 frames, released size, teraflop", f"{'size':>10} {'network':>9} {'naive':>9}"]

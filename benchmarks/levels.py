@@ -1,7 +1,7 @@
-"""Levels of generated sound: peaks, cut-off samples and loudness of every template of the bundled model.
+"""Levels of generated sound: peaks, clipped samples and loudness of every template of the bundled model.
 
-Each template runs in a real ComfyUI, as a user runs it. Its sound is measured twice: without loss, as the graph has it,
-and as it comes back from the AAC of the saved video. Sound that was given and kept is not measured.
+Each template runs in a real ComfyUI, as a user runs it. Its sound is measured twice: lossless, as in the graph, and
+decoded from the AAC of the saved video. The user's own sound that is kept is not measured.
 
 Dimension key: N samples.
 """
@@ -27,16 +27,16 @@ from uniavgen_core.evaluation.clip_file import read_sound
 from uniavgen_core.media.audio.loudness import CEILING_DB
 
 FULL_SCALE = 0.999
-"""Samples at or above count as cut off."""
+"""Samples at or above this level count as clipped."""
 CEILING_AFTER_AAC = -1.0
 OVERSAMPLING = 4
 AAC_FRAME = 1024
-"""Samples over which AAC may smear sound that was given into what follows it."""
+"""Samples over which AAC may smear kept sound into the sound after it."""
 MAKERS = ("UniAVGenDecode", "UniAVGenLongVideo")
 """Nodes whose second output is the sound of the clip."""
 SAVER = "UniAVGenSaveVideo"
 GIVER = "UniAVGenToonClip"
-"""Node whose second output is sound that a template gives."""
+"""Node whose second output is a sound that a template keeps."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ class Levels:
     Attributes:
         template: Name of the workflow.
         seed: Seed of the noise.
-        seconds: Length that was generated.
-        peak_db: Loudest sample, dB of full scale; None where all sound is given, as the two below.
+        seconds: Length of the generated sound.
+        peak_db: Peak, dB of full scale; None if all sound is kept, as for the two below.
         clipped: Number of samples at full scale.
-        aac_peak_db: Loudest point of the wave after AAC, four times oversampled, dB of full scale.
+        aac_peak_db: True peak after AAC, four times oversampled, dB of full scale.
         loudness: Integrated loudness, LUFS (ITU-R BS.1770).
     """
 
@@ -91,7 +91,7 @@ def measure(options: Namespace) -> dict:
 
 
 def prepared(workflow: Workflow, seed: int, steps: int | None) -> Prompt:
-    """A template with a seed, steps, its sounds saved without loss, and its video with AAC."""
+    """Set the seed and steps of a template, and save its sounds losslessly and its video with AAC."""
     nodes = copy.deepcopy(workflow)
     for number, node in workflow.items():
         changes = {"seed": seed} | ({"steps": steps} if steps else {})
@@ -130,7 +130,7 @@ def levels_of(server: ComfyServer, workflow: Prompt, about: tuple[str, int], fol
 
 
 def is_given(sound: Tensor, givens: list[Tensor]) -> Tensor:
-    """Which samples (N,) lie in the beginning that a sound has in common with one that was given."""
+    """Mask of samples (N,) in the beginning that a sound has in common with a kept one."""
     given = torch.zeros(len(sound), dtype=torch.bool)
     for other in givens:
         length = min(len(sound), len(other))
@@ -140,12 +140,12 @@ def is_given(sound: Tensor, givens: list[Tensor]) -> Tensor:
 
 
 def decibels(waveform: Tensor) -> float:
-    """Peak of sound (N,), dB of full scale."""
+    """Peak of a waveform (N,), dB of full scale."""
     return round(20 * log10(max(float(waveform.abs().max()), 1e-6)), 2)
 
 
 def table(results: dict) -> str:
-    """Results as text."""
+    """Format the results as text."""
     lines = [f"{'template':18} {'seed':>4} {'made, s':>8} {'peak, dB':>9} {'clipped':>8} {'AAC, dB':>8} {'LUFS':>6}"]
     for row in results["clips"]:
         values = [row["peak_db"], row["clipped"], row["aac_peak_db"], row["loudness"]]

@@ -1,7 +1,7 @@
-"""Other people's networks of the video branch, at the same size, and ComfyUI's layers for ours.
+"""Peers of the video branch at the same size, and our network with ComfyUI's layers.
 
-ComfyUI's Wan2.2 network gets the weights of our video branch; diffusers' gets its own random ones, since arithmetic
-does not depend on them.
+ComfyUI's Wan2.2 network gets the weights of our video branch. That of diffusers has random weights, because the
+arithmetic does not depend on them.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ from uniavgen_core.model.joint import JointModel
 from .memory import quantised_layers
 
 VideoPass = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Gives velocities of latents (B, C, T, H, W) at one time for all (B,), under a caption (B, L, caption_dim)."""
+"""Function from latents (B, C, T, H, W), timesteps (B,) and captions (B, L, caption_dim) to velocities."""
 FP8 = QuantizeConfig()
 ATTENTIONS = {
     "pytorch": "use_pytorch_cross_attention",
@@ -33,9 +33,9 @@ ATTENTIONS = {
 
 @cache
 def comfy_ops(device: str, attention: str = "pytorch") -> Any:
-    """ComfyUI's layers, set up for a device and one of ``ATTENTIONS``; the first call in a process decides.
+    """Import ComfyUI's layers for a device and one of ``ATTENTIONS``; only the first call in a process has an effect.
 
-    By itself ComfyUI does not use PyTorch's fused attention on a CPU.
+    By default ComfyUI does not use PyTorch's fused attention on a CPU.
 
     Raises:
         ImportError: If ``COMFYUI_PATH`` does not lead to ComfyUI; ``dev.py bench`` sets it.
@@ -100,17 +100,17 @@ def diffusers_wan(config: ModelConfig, device: str, dtype: torch.dtype) -> Video
 
 
 def comfy_backend(operations: Any, device: str, dtype: torch.dtype) -> Backend:
-    """What the pack builds our network from: ComfyUI's layers, and the attention and kernels that it chooses."""
+    """Backend of the pack: ComfyUI's layers, with the attention and kernels that it selects."""
     return load_pack().nodes.host.model.comfy_backend.host_backend(operations, dtype, device)
 
 
 def plain_backend(device: str, dtype: torch.dtype) -> Backend:
-    """The same for weights that are neither packed nor on the way; layers are made on the meta device."""
+    """Backend of the pack for weights that are neither packed nor offloaded; layers are made on the meta device."""
     return comfy_backend(comfy_ops(device).disable_weight_init, "meta", dtype)
 
 
 def in_fp8(model: JointModel, device: str) -> JointModel:
-    """The network with its large layers in scaled fp8, as ComfyUI runs it: multiplied as fp8 where the card can."""
+    """Convert the large layers of a network to scaled fp8, as in ComfyUI, with fp8 matmuls if supported."""
     dtype = model.patch_embedding.weight.dtype
     operations = comfy_ops(device).mixed_precision_ops({}, dtype)
     with torch.device(device):
@@ -120,7 +120,7 @@ def in_fp8(model: JointModel, device: str) -> JointModel:
 
 
 def fp8_weights(model: nn.Module) -> dict[str, Tensor]:
-    """Weights of a network in ComfyUI's scaled fp8."""
+    """Weights of a network in ComfyUI's scaled fp8 format."""
     weights = dict(model.state_dict())
     kind = FORMATS[FP8.kind]
     for layer in quantised_layers(model):
