@@ -13,7 +13,7 @@ from .host.media.codec_sockets import (
     require_video_codec,
     video_codec_input,
 )
-from .host.media.source_media import Given, GivenType
+from .host.media.source_media import SourceMedia, SourceMediaType
 from .host.notices import with_notices
 from .host.sampling.joint_latent import split
 
@@ -35,7 +35,7 @@ class Decode(io.ComfyNode):
                 io.Latent.Input("latent"),
                 video_codec_input(),
                 audio_codec_input(),
-                GivenType.Input(
+                SourceMediaType.Input(
                     "given",
                     optional=True,
                     tooltip="From 'UniAVGen Task' or 'UniAVGen Keep': what you gave comes back untouched.",
@@ -61,7 +61,7 @@ class Decode(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, latent: dict, video_codec, audio_codec, given: Given | None = None, vocoded: bool = False
+        cls, latent: dict, video_codec, audio_codec, given: SourceMedia | None = None, vocoded: bool = False
     ) -> io.NodeOutput:
         require_video_codec(video_codec)
         require_audio_codec(audio_codec)
@@ -75,7 +75,7 @@ class Decode(io.ComfyNode):
         waveforms = audio_codec.synthesize(audio)
         notices, clips = silence_notices(waveforms), []
         for images, waveform in zip(pictures, waveforms, strict=True):
-            frames, fps, sound = (given or Given()).put_back(images, Sound(waveform.cpu(), SAMPLE_RATE), vocoded)
+            frames, fps, sound = (given or SourceMedia()).restore(images, Sound(waveform.cpu(), SAMPLE_RATE), vocoded)
             clips.append((frames, {"waveform": sound.waveform[None], "sample_rate": sound.sample_rate}))
         return with_notices(notices, *map(list, zip(*clips, strict=True)), fps)
 

@@ -7,9 +7,9 @@ from ..uniavgen_core.media.time_spans import parse_spans
 from .host.conditioning.pass_settings import has_speech, set_pass, set_speech
 from .host.conditioning.spoken_texts import NO_SOUND_WORDS
 from .host.media.codec_sockets import links_error, require_video_codec, video_codec_input
-from .host.media.source_media import GivenType
+from .host.media.source_media import SourceMediaType
 from .host.notices import with_notices
-from .host.tasks.keep_spans import Kept, interaction_of, keep_spans
+from .host.tasks.keep_spans import SpansToKeep, directions_of, keep_spans
 
 SPANS = 'Seconds, such as "0-1.5, 3-4", "2-" (to the end) or "all"; empty for nothing.'
 
@@ -59,9 +59,9 @@ class Keep(io.ComfyNode):
                 io.Conditioning.Output(display_name="positive"),
                 io.Conditioning.Output(display_name="negative"),
                 io.Latent.Output(display_name="latent"),
-                GivenType.Output(
+                SourceMediaType.Output(
                     display_name="given",
-                    tooltip="For 'UniAVGen Decode', which puts it back untouched, and for 'UniAVGen Save Video', which "
+                    tooltip="For 'UniAVGen Decode', which restores it untouched, and for 'UniAVGen Save Video', which "
                     "keeps it in the file.",
                 ),
             ],
@@ -80,9 +80,9 @@ class Keep(io.ComfyNode):
         video=None, sound=None, speech_start=0.0,
     ) -> io.NodeOutput:  # fmt: skip
         require_video_codec(video_codec)
-        kept = Kept(video, sound, parse_spans(video_spans), parse_spans(audio_spans))
+        kept = SpansToKeep(video, sound, parse_spans(video_spans), parse_spans(audio_spans))
         latent, given, notices = keep_spans(latent, video_codec, kept)
-        interaction = interaction_of(latent)
+        interaction = directions_of(latent)
         if interaction is Interaction.AUDIO_TO_VIDEO and not has_speech(positive):
             notices = [*notices, NO_SOUND_WORDS]
         positive = set_speech(set_pass(positive, interaction=interaction), start=speech_start)

@@ -3,20 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import comfy.samplers
 import folder_paths
 import torch
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
+from torch import Tensor
 
-from ..uniavgen_core.config import GuidanceConfig
+from ..uniavgen_core.config import GuidanceConfig, TextConfig
 from ..uniavgen_core.shapes import FPS, SAMPLE_RATE
-from ..uniavgen_core.text.transcript import prepare_transcript
+from ..uniavgen_core.text.transcript import PreparedText, prepare_transcript
 from .empty_latent import LONGEST, SHORTEST
 from .host.conditioning.spoken_texts import VOICE_TEXT, field_error, prepare_voice_text, transcript_error
 from .host.long_video.segment_store import Segment, SegmentStore, key_of
-from .host.long_video.segments import LongPlan, LongVideo, join, plan_segments
+from .host.long_video.segments import LongPlan, LongVideo, Voice, join, plan_segments
 from .host.media.batch_notices import batch_notices
 from .host.media.codec_sockets import (
     audio_codec_input,
@@ -32,8 +34,7 @@ from .host.notices import announce, show_progress, with_notices
 from .host.sampling.guided_sampling import make_guider
 from .host.sampling.live_preview import DEFAULT_EVERY, PreviewSettings
 from .host.sampling.run_sampler import run_sampler
-from .host.tasks.task_scene import Scene
-from .host.tasks.task_setup import IMAGE, Prepared
+from .host.tasks.task_scene import IMAGE, PreparedTask, Scene
 from .samplers import (
     CUSTOM,
     SamplerSettings,
@@ -50,6 +51,69 @@ FOLDER = "uniavgen"
 """Within ComfyUI's output folder."""
 CONTENT = "sound at the mel's level"
 """Version of the content of stored segments, a part of their key: earlier ones have clipped sound."""
+
+
+@dataclass(frozen=True)
+class LongVideoInputs:
+    """What a user gives for a long video, besides models, conditionings and guidance.
+
+    Attributes:
+        script: What is said, one transcript a line.
+        size: What ``size_input`` gives.
+        segment_seconds: Longest segment.
+        keep_seconds: How much of a segment the next one goes on from.
+        length: ``FULL`` or ``AS_NEEDED``.
+        seed: Seed of the first segment.
+        steps: SamplerSettings steps.
+        shift: Shift of the noise levels.
+        image: The person, (B, H, W, 3), or None.
+        voice: AUDIO of someone speaking; None for the voice of the first segment.
+        voice_text: What the voice says.
+        preset: Name of a sampling preset, or ``CUSTOM``.
+    """
+
+    script: str
+    size: dict
+    segment_seconds: float
+    keep_seconds: float
+    length: str
+    seed: int
+    steps: int
+    shift: float
+    image: Tensor | None = None
+    voice: dict | None = None
+    voice_text: str = ""
+    preset: str = CUSTOM
+
+    def prepared_script(self) -> PreparedText:
+        """The script as the model reads it, and notices.
+
+        Raises:
+            ValueError: If it cannot be said; a linked script is known only when the node runs.
+        """
+        fault = transcript_error(self.script, field="script")
+        if fault:
+            raise ValueError(fault)
+        return prepare_transcript(self.script)
+
+    def plan_of(self, script: str, text: TextConfig) -> LongPlan:
+        """Segments of a prepared script."""
+        texts = plan_segments(script, self.segment_seconds, self.keep_seconds, text)
+        return LongPlan(texts, self.segment_seconds, self.keep_seconds, self.length == AS_NEEDED, self.seed)
+
+    def reference_voice(self) -> tuple[Voice | None, Sequence[str]]:
+        """The reference voice if there is one, and notices."""
+        if self.voice is None:
+            return None, ()
+        said = prepare_voice_text(self.voice_text)
+        return Voice(self.voice, said.text), said.notices
+
+    def made_from(self, scene: Scene, sampling: SamplerSettings) -> tuple[Any, ...]:
+        """Everything here that the segments are made from, besides their texts."""
+        return (
+            self.image, self.voice, self.voice_text, *scene.size.pixels, scene.size.fit, self.segment_seconds,
+            self.keep_seconds, self.length, self.seed, sampling.sampler_name, sampling.sigmas,
+        )  # fmt: skip
 
 
 class LongVideoNode(io.ComfyNode):
@@ -123,81 +187,75 @@ class LongVideoNode(io.ComfyNode):
         return links_error(cls, input_types or {}) or fault or field_error(VOICE_TEXT, voice_text) or True
 
     @classmethod
-    def execute(
-        cls, model, positive, negative, video_codec, audio_codec, script, size, segment_seconds,
-        keep_seconds, length, seed, steps, shift, image=None, voice=None, voice_text="", preset=CUSTOM, **guidance,
-    ) -> io.NodeOutput:  # fmt: skip
+    def execute(cls, model, positive, negative, video_codec, audio_codec, **values) -> io.NodeOutput:
         require_uniavgen(model)
         require_video_codec(video_codec)
         require_audio_codec(audio_codec)
-        fault = transcript_error(script, field="script")  # a linked script is known only now
-        if fault:
-            raise ValueError(fault)
-        scene = Scene(positive, negative, video_codec, chosen_size(size, segment_seconds))
-        scene, cropped = scene.sized_for(image, IMAGE)
-        text = model.model.diffusion_model.config.text
-        prepared = prepare_transcript(script)
-        texts = plan_segments(prepared.text, segment_seconds, keep_seconds, text)
-        plan = LongPlan(texts, segment_seconds, keep_seconds, length == AS_NEEDED, seed)
-        long = LongVideo(scene, image, plan, text)
-        said = prepare_voice_text("" if voice is None else voice_text)
-        long.voice = None if voice is None else (voice, said.text)
-        config, how = guidance_config(**guidance), choose_sampler(preset, steps, shift, "euler")
+        guidance = guidance_config(**{widget.id: values.pop(widget.id) for widget in guidance_inputs()})
+        inputs = LongVideoInputs(**values)
+        script, text = inputs.prepared_script(), model.model.diffusion_model.config.text
+        scene = Scene(positive, negative, video_codec, chosen_size(inputs.size, inputs.segment_seconds))
+        scene, cropped = scene.sized_for(inputs.image, IMAGE)
+        voice, about_voice = inputs.reference_voice()
+        sampling = choose_sampler(inputs.preset, inputs.steps, inputs.shift, "euler")
+        video = LongVideo(scene, inputs.plan_of(script.text, text), text, inputs.image, voice)
+        about_image = [*batch_notices(inputs.image, IMAGE), *photograph_notices(video_codec, inputs.image)]
+        for notice in (*cropped, *about_image, *untrained(model, video)):
+            announce(notice)
+        maker = NodeSegmentMaker(without_notices(model), guidance, sampling, video.plan.texts, video_codec, audio_codec)
         key = key_of(
-            model_identity(model), positive, negative, image, voice, voice_text, *scene.size.pixels, scene.size.fit,
-            segment_seconds, keep_seconds, length, seed, how.sampler_name, how.sigmas, repr(config),
+            model_identity(model), positive, negative, *inputs.made_from(scene, sampling), repr(guidance),
             audio_codec.identity, CONTENT,
         )  # fmt: skip
         store = SegmentStore(Path(folder_paths.get_output_directory()) / FOLDER, key)
-        lengths = [plan.video_frames(number, text) for number in range(len(texts))]
-        about_image = [*cropped, *batch_notices(image, IMAGE), *photograph_notices(video_codec, image)]
-        for notice in (*about_image, *untrained(model, lengths, scene.size.pixels)):
-            announce(notice)
-        sample = SegmentSampler(without_notices(model), config, how, texts)
-        segments = long.run(sample, lambda latent: decode(latent, video_codec, audio_codec), store, key)
-        frames, waveform = join(segments, plan.kept_frames)
-        sound = {"waveform": waveform[None, None], "sample_rate": SAMPLE_RATE}
+        segments, notices = video.make(maker, store)
+        frames, waveform = join(segments, video.plan.kept_frames)
         show_progress(f"{len(segments)} segments, {len(frames) / FPS:.1f} s")
-        notices = [*prepared.notices, *(() if voice is None else said.notices), *how.notices, *long.notices]
-        return with_notices(notices, frames.float() / 255, sound, float(FPS), "\n".join(texts))
+        sound = {"waveform": waveform[None, None], "sample_rate": SAMPLE_RATE}
+        notices = [*script.notices, *about_voice, *sampling.notices, *notices]
+        return with_notices(notices, frames.float() / 255, sound, float(FPS), "\n".join(video.plan.texts))
 
 
 @dataclass(frozen=True)
-class SegmentSampler:
-    """Samples the segments of one video; progress counts over all of them, and the node says which one it is at.
+class NodeSegmentMaker:
+    """Samples and decodes segments; progress counts over all of them, and the node says which one it is at.
 
     Attributes:
         model: MODEL.
         guidance: Scales and switches.
-        how: Sampler and noise levels of each segment.
+        sampling: Sampler and noise levels of each segment.
         texts: What each segment says.
+        video_codec: VAE object for pictures.
+        audio_codec: VAE object for sound.
     """
 
     model: ModelPatcher
     guidance: GuidanceConfig
-    how: SamplerSettings
+    sampling: SamplerSettings
     texts: Sequence[str]
+    video_codec: Any
+    audio_codec: Any
 
-    def __call__(self, task: Prepared, seed: int, number: int) -> dict:
-        """Sample segment ``number``, from 0; returns its LATENT."""
+    def sample(self, task: PreparedTask, seed: int, number: int) -> dict:
+        """LATENT of segment ``number``, from 0."""
         guider = make_guider(self.model, task.scene.positive, task.scene.negative, self.guidance)
-        steps, count = len(self.how.sigmas) - 1, len(self.texts)
+        steps, count = len(self.sampling.sigmas) - 1, len(self.texts)
         show = PreviewSettings(DEFAULT_EVERY, number * steps, count * steps, number + 1, count)
         show_progress(f"Segment {number + 1} of {count}: {self.texts[number]}")
-        sampler = comfy.samplers.sampler_object(self.how.sampler_name)
-        return run_sampler(guider, sampler, self.how.sigmas, task.latent, seed, show)
+        sampler = comfy.samplers.sampler_object(self.sampling.sampler_name)
+        return run_sampler(guider, sampler, self.sampling.sigmas, task.latent, seed, show)
+
+    def decode(self, latent: dict) -> Segment:
+        """Pictures and sound of a LATENT."""
+        video, audio = latent["samples"].unbind()
+        frames = self.video_codec.decode(video).flatten(0, 1)
+        waveform = self.audio_codec.synthesize(audio).flatten()
+        return Segment((frames * 255).round().clamp(0, 255).to(torch.uint8).cpu(), waveform.cpu())
 
 
-def untrained(model: ModelPatcher, frames: list[int], size: tuple[int, int]) -> list[str]:
-    """Notices about segments of these lengths, video frames, once for all of them."""
-    clips = model.model.model_config.clips
+def untrained(model: ModelPatcher, video: LongVideo) -> list[str]:
+    """Notices about segments that the model was not trained for, once for all of them."""
+    frames = [video.plan.video_frames(number, video.text) for number in range(len(video.plan.texts))]
+    clips, size = model.model.model_config.clips, video.scene.size.pixels
     notices = [training_range_notices(clips, length, size, SEGMENTS) for length in (max(frames), min(frames))]
     return list(dict.fromkeys(notice for both in notices for notice in both))
-
-
-def decode(latent: dict, video_codec, audio_codec) -> Segment:
-    """Pictures and sound of a sampled segment."""
-    video, audio = latent["samples"].unbind()
-    frames = video_codec.decode(video).flatten(0, 1)
-    waveform = audio_codec.synthesize(audio).flatten()
-    return Segment((frames * 255).round().clamp(0, 255).to(torch.uint8).cpu(), waveform.cpu())

@@ -8,7 +8,7 @@ from comfy.cli_args import args
 from comfy_api.latest import InputImpl, io, ui
 
 from .host.media.save_plan import AAC, AUTO, FLAC, LOSSLESS, Clip, SavePlan, plan_files, save_clip
-from .host.media.source_media import Given, GivenType
+from .host.media.source_media import SourceMedia, SourceMediaType
 from .host.notices import UI_KEY, with_notices
 
 
@@ -27,7 +27,7 @@ class SaveVideo(io.ComfyNode):
             inputs=[
                 io.Image.Input("images", tooltip="The pictures, from 'UniAVGen Decode' or 'UniAVGen Long Video'."),
                 io.Audio.Input("audio", optional=True, tooltip="The sound. Without one the video is silent."),
-                GivenType.Input(
+                SourceMediaType.Input(
                     "given",
                     optional=True,
                     tooltip="From 'UniAVGen Task' or 'UniAVGen Keep': what of the clip is yours. Without it all is "
@@ -76,9 +76,9 @@ class SaveVideo(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, images, filename_prefix, audio=None, given: Given | None = None, fps=0.0, sound=AUTO, picture=AUTO
+        cls, images, filename_prefix, audio=None, given: SourceMedia | None = None, fps=0.0, sound=AUTO, picture=AUTO
     ) -> io.NodeOutput:
-        clip = Clip.of(images, audio, given or Given(), fps)
+        clip = Clip.of(images, audio, given or SourceMedia(), fps)
         plan = plan_files(clip, sound, picture)
         path, subfolder = next_path(filename_prefix, clip, plan)
         notices = save_clip(plan, path, workflow_tags(cls.hidden))

@@ -9,7 +9,7 @@ from .host.conditioning.speaker_tracks import Speaker, SpeakerType, latent_mask,
 from .host.conditioning.spoken_texts import VOICE_TEXT, field_error, prepare_voice_text, transcript_error
 from .host.notices import with_notices
 from .host.sampling.joint_latent import split
-from .host.tasks.task_setup import voice_mel
+from .host.tasks.reference_voice_setup import voice_mel
 
 MOST_SPEAKERS = 4
 

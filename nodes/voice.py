@@ -2,17 +2,12 @@
 
 from comfy_api.latest import io
 
-from ..uniavgen_core.config import Interaction
-from .host.conditioning.pass_settings import (
-    REFERENCE_VOICE_KEY,
-    set_pass,
-    set_speech,
-    set_values,
-    with_original_transcripts,
-)
-from .host.conditioning.spoken_texts import VOICE_TEXT, field_error, prepare_voice_text
+from ..uniavgen_core.tasks import REFERENCE_VOICE
+from .host.conditioning.pass_settings import with_original_transcripts
+from .host.conditioning.spoken_texts import VOICE_TEXT, field_error
 from .host.notices import with_notices
-from .host.tasks.task_setup import NO_VOICE, voice_mel
+from .host.tasks.reference_voice_setup import NO_VOICE, refer_to_voice
+from .host.tasks.task_scene import with_directions
 
 
 class ReferenceVoice(io.ComfyNode):
@@ -60,10 +55,5 @@ class ReferenceVoice(io.ComfyNode):
         positive = with_original_transcripts(positive) if as_released else positive
         if voice is None:
             return with_notices([NO_VOICE], positive, negative)
-        said = prepare_voice_text(voice_text, as_released)
-        mel, notices = voice_mel(voice)
-        values = {REFERENCE_VOICE_KEY: mel[None, None]}
-        late = Interaction.BOTH if as_released else None
-        positive = set_pass(set_values(positive, values), interaction=Interaction.AUDIO_TO_VIDEO, late_null=late)
-        positive = set_speech(positive, voice_text=said.text)
-        return with_notices([*notices, *said.notices], positive, set_values(negative, values))
+        positive, negative, notices = refer_to_voice((positive, negative), voice, voice_text, as_released)
+        return with_notices(notices, with_directions(positive, REFERENCE_VOICE, as_released), negative)

@@ -6,14 +6,8 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-TASKS = {
-    "joint": {"image", "speech", "seconds", "script"},
-    "voice": {"image", "speech", "seconds", "script", "audio", "audio_text"},
-    "drive": {"image", "speech", "seconds", "audio", "audio_text"},
-    "dub": {"speech", "video"},
-    "continue": {"image", "speech", "seconds", "video", "keep_seconds"},
-}
-"""The options that only some tasks have, by task."""
+from uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, REFERENCE_VOICE, TASKS, Keep, Task
+
 MODELS = {
     "model": ("diffusion_models", "unet"),
     "text_encoder": ("text_encoders", "clip"),
@@ -22,16 +16,34 @@ MODELS = {
 """ComfyUI's folders of each model file, the usual one first."""
 BUNDLED = "bundled"
 WEIGHTS = (".safetensors", ".sft", ".pth", ".pt", ".ckpt", ".bin")
-EPILOG = """tasks:
-  joint     picture and speech from --image, --caption and --speech
-  voice     the same in the voice of --audio; --audio-text is what that voice says
-  drive     the picture for the sound --audio, which is in the file sample for sample (FLAC, 16 or 24 bits);
-            --audio-text is what is said in it, and without it the mouth opens less
-  dub       the sound for the video --video, whose video stream is copied, not encoded again
-  continue  what comes after the clip --video, from its last --keep-seconds on; all frames are encoded (H.264, CRF 12)
+DETAILS = {
+    JOINT.name: "picture and speech from --image, --caption and --speech",
+    REFERENCE_VOICE.name: "the same in the voice of --audio; --audio-text is what that voice says",
+    AUDIO_DRIVEN.name: "the picture for the sound --audio, which is in the file sample for sample (FLAC, 16 or 24\n"
+    "bits); --audio-text is what is said in it, and without it the mouth opens less",
+    DUBBING.name: "the sound for the video --video, whose video stream is copied, not encoded again",
+    CONTINUATION.name: "what comes after the clip --video, from its last --keep-seconds on; all frames are encoded\n"
+    "(H.264, CRF 12)",
+}
+"""What a task makes of its options, by its name."""
+NOTES = """--script with the task {scripted} makes a video as long as its script. What is not given is an
+example of the pack's. Any picture, sound and video file is taken, and none is changed."""
 
---script with the task joint or voice makes a video as long as its script. What is not given is an example of the
-pack's. Any picture, sound and video file is taken, and none is changed."""
+
+def options_of(task: Task) -> set[str]:
+    """The options of a task that not all tasks have."""
+    options = {"speech"}
+    if task.video is not Keep.ALL:
+        options |= {"image", "seconds"}
+    if task.video in (Keep.START, Keep.ALL):
+        options.add("video")
+    if task.audio is Keep.ALL or task.reference_voice:
+        options |= {"audio", "audio_text"}
+    if Keep.START in (task.video, task.audio):
+        options.add("keep_seconds")
+    if (task.video, task.audio) == (Keep.FIRST, Keep.NOTHING):
+        options.add("script")
+    return options
 
 
 def parse(arguments: Sequence[str]) -> Namespace:
@@ -52,11 +64,11 @@ def _parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="dev.py demo",
         description="Runs a template's workflow in a real ComfyUI; writes a video with sound and a contact sheet.",
-        epilog=EPILOG,
+        epilog=_epilog(),
         formatter_class=RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--task", choices=TASKS, default="joint", help="see below (default: joint)")
-    _add_material(parser)
+    parser.add_argument("--task", choices=TASKS, default=JOINT.name, help="see below (default: %(default)s)")
+    _add_media(parser)
     _add_settings(parser)
     parser.add_argument("--output", type=Path, default=Path("output"), help="folder for the results (default: output)")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line of stdout")
@@ -64,12 +76,24 @@ def _parser() -> ArgumentParser:
     return parser
 
 
-def _add_material(parser: ArgumentParser) -> None:
-    """Options for what is said, seen and heard."""
+def _epilog() -> str:
+    """Explanation of the tasks."""
+    lines = ["tasks:"]
+    for name, task in TASKS.items():
+        lines += [f"  {name}: {task.title}", *(f"    {line}" for line in DETAILS.get(name, "").splitlines())]
+    return "\n".join([*lines, "", NOTES.format(scripted=" or ".join(_tasks_with("script")))])
+
+
+def _tasks_with(option: str) -> list[str]:
+    return [name for name, task in TASKS.items() if option in options_of(task)]
+
+
+def _add_media(parser: ArgumentParser) -> None:
+    """Options for media and texts."""
     parser.add_argument("--image", type=_file, help="picture of the person")
-    parser.add_argument("--audio", type=_file, help="voice: the reference voice; drive: the sound")
+    parser.add_argument("--audio", type=_file, help="the reference voice, or the sound that drives the lips")
     parser.add_argument("--audio-text", type=_text, help="what is said in --audio, word for word")
-    parser.add_argument("--video", type=_file, help="dub: the video that gets a sound; continue: the clip that goes on")
+    parser.add_argument("--video", type=_file, help="the video that gets a sound, or the clip to continue")
     parser.add_argument("--caption", type=_text, help="what the scene shows")
     parser.add_argument("--speech", type=_text, help="what the person says")
     parser.add_argument("--script", type=_script, help="a longer text to say, or a text file; a segment a line")
@@ -79,9 +103,9 @@ def _add_settings(parser: ArgumentParser) -> None:
     """Options for numbers and models."""
     seconds = _between(float, 0.3125, 120)
     parser.add_argument(
-        "--seconds", type=seconds, help="length; continue: of what is new; --script: of a segment, at most"
+        "--seconds", type=seconds, help="length; continuation: of what is new; --script: of a segment, at most"
     )
-    parser.add_argument("--keep-seconds", type=seconds, help="continue, --script: how much of the end is gone on from")
+    parser.add_argument("--keep-seconds", type=seconds, help="continuation, --script: how much of the end is kept")
     parser.add_argument("--width", type=_size, help="width, pixels, a multiple of 32 (default: as the picture)")
     parser.add_argument("--height", type=_size, help="height; with one side alone the clip is square")
     parser.add_argument("--steps", type=_between(int, 1, 1000), help="sampling steps")
@@ -92,17 +116,18 @@ def _add_settings(parser: ArgumentParser) -> None:
 
 
 def _fault(options: Namespace) -> str | None:
-    """What is wrong with options together."""
-    has, what = TASKS[options.task], f"--task {options.task}"
+    """Why options do not go together; None if they do."""
+    task = TASKS[options.task]
+    has, what = options_of(task), f"--task {task.name}"
     if options.script is not None and "script" in has:
         has, what = has - {"speech"} | {"keep_seconds"}, "--script"
-    for name in sorted(set().union(*TASKS.values()) - has):
+    for name in sorted(set().union(*map(options_of, TASKS.values())) - has):
         if getattr(options, name) is not None:
             return f"{_option(name)} does not belong to {what}; {_belongs(name)}"
     if options.audio_text is not None and options.audio is None:
         return "--audio-text says what is heard in --audio, which is missing"
-    if options.script is not None and options.task == "voice" and options.audio is None:
-        return "--script with --task voice needs --audio, the voice"
+    if options.script is not None and task.reference_voice and options.audio is None:
+        return f"--script with --task {task.name} needs --audio, the voice"
     return None
 
 
@@ -114,7 +139,7 @@ def _belongs(name: str) -> str:
     """Where an option belongs, in words."""
     if name == "speech":
         return "the script is what the person says"
-    tasks = " or ".join(task for task, names in TASKS.items() if name in names)
+    tasks = " or ".join(_tasks_with(name))
     return f"it belongs to --task {tasks}" + (", and to --script" if name == "keep_seconds" else "")
 
 

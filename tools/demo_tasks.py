@@ -9,16 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from uniavgen_core.tasks import JOINT, TASKS, Keep
+
 from .environment import ROOT
 from .workflow import Slot, Workflow, add_node, bypass_node, has_node, replace_node, set_input, set_value
 
-TEMPLATES = {
-    "joint": "quick_start",
-    "voice": "reference_voice",
-    "drive": "follow_a_sound",
-    "dub": "dub_a_video",
-    "continue": "continue_a_clip",
-}
+TEMPLATES = ROOT / "workflows" / "api"
+QUICK_START = "quick_start"
+"""Template of joint generation; that of any other task has the task's name."""
 LONG_VIDEO = "long_video"
 TASK, LONG, SPEECH = "Task", "Long video", "Speech"  # titles of nodes
 SEED = (Slot(("seed", "noise_seed")),)
@@ -76,8 +74,8 @@ SOUND = Example("Sound", 1, "LoadAudio", "audio", "sound")
 
 def template_of(options: Namespace) -> Path:
     """The API workflow that options ask for."""
-    name = LONG_VIDEO if options.script is not None else TEMPLATES[options.task]
-    return ROOT / "workflows" / "api" / f"{name}.json"
+    name = QUICK_START if options.task == JOINT.name else options.task
+    return TEMPLATES / f"{LONG_VIDEO if options.script is not None else name}.json"
 
 
 def prepare(workflow: Workflow, options: Namespace, offer: Offer) -> Workflow:
@@ -112,7 +110,12 @@ def prepare(workflow: Workflow, options: Namespace, offer: Offer) -> Workflow:
 def lacks_words(options: Namespace) -> bool:
     """Whether a sound of the user's drives the clip and nobody has said what is spoken in it."""
     silent = options.speech is None and options.audio_text is None
-    return options.task == "drive" and bool(options.audio) and silent
+    return _keeps_sound(options) and bool(options.audio) and silent
+
+
+def _keeps_sound(options: Namespace) -> bool:
+    """Whether the task keeps all of a given sound."""
+    return TASKS[options.task].audio is Keep.ALL
 
 
 def _size_values(options: Namespace) -> list[tuple[str, str, Any]]:
@@ -129,14 +132,14 @@ def _task_values(options: Namespace) -> list[tuple[str, str, Any]]:
     """Title of the node, name of the input, and value of each option that goes into the task."""
     inputs = TASK_INPUTS if options.script is None else LONG_INPUTS
     given = {name: getattr(options, name) for name in inputs if getattr(options, name) is not None}
-    if options.task == "drive":
-        return _drive_values(given)
+    if _keeps_sound(options):
+        return _kept_sound_values(given)
     if options.audio:
         given.setdefault("audio_text", "")  # the example's words are not in the user's voice
     return [(*inputs[name], value) for name, value in given.items()]
 
 
-def _drive_values(given: dict[str, Any]) -> list[tuple[str, str, Any]]:
+def _kept_sound_values(given: dict[str, Any]) -> list[tuple[str, str, Any]]:
     """As `_task_values`, for a sound: its words are the clip's, unless others are said after it."""
     values = []
     if "audio_text" in given:
@@ -150,7 +153,7 @@ def _drive_values(given: dict[str, Any]) -> list[tuple[str, str, Any]]:
 
 def _files(options: Namespace) -> list[tuple[Example, Path]]:
     """Files that were given, each with what it replaces."""
-    audio = SOUND if options.task == "drive" else VOICE
+    audio = SOUND if _keeps_sound(options) else VOICE
     pairs = [(IMAGE, options.image), (VIDEO, options.video), (audio, options.audio)]
     return [(example, path) for example, path in pairs if path]
 

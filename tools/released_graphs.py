@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from uniavgen_core.tasks import JOINT
+
 from .template_graphs import Files, Studio
 from .workflow import Workflow
 
@@ -70,16 +72,16 @@ class ReleasedStudio(Studio):
     def __init__(self) -> None:
         super().__init__("A person talks to the camera.", "Hello, it is good to see you.", RELEASE)
 
-    def speak(self) -> Callable[[int], list[Any]]:
+    def joint_task(self) -> Callable[[int], list[Any]]:
         """Add the picture and the task."""
         image = self.add("LoadImage", "Image", image="example.png")()
-        return self.task("speak", image=image, seconds=SECONDS)
+        return self.task(JOINT, image=image, seconds=SECONDS)
 
 
 def released() -> Workflow:
     """The release's own settings."""
     studio = ReleasedStudio()
-    return studio.after_task(studio.speak())
+    return studio.after_task(studio.joint_task())
 
 
 def released_few_steps() -> Workflow:
@@ -88,7 +90,7 @@ def released_few_steps() -> Workflow:
     model = studio.add(
         "LoraLoaderModelOnly", "Few-step LoRA", model=studio.model, lora_name=LORA, strength_model=1.0
     )()  # fmt: skip
-    task = studio.speak()
+    task = studio.joint_task()
     guider = studio.add(
         "UniAVGenGuider", "No guidance", model=model, positive=task(0), negative=task(1), video_guidance=1.0,
         audio_guidance=1.0,

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, REFERENCE_VOICE, Task
+
 from .workflow import Workflow
 
 BUNDLED = "bundled talking toon"
@@ -74,12 +76,12 @@ class Studio(Builder):
             self.positive = said()
         self.negative = self.add("CLIPTextEncode", "Negative caption", text="", clip=clip)()
 
-    def task(self, name: str, **inputs: Any) -> Callable[[int], Link]:
+    def task(self, task: Task, **inputs: Any) -> Callable[[int], Link]:
         """Add the task node, at the size its picture decides; its outputs are positive, negative, latent, given."""
         chosen = {f"task__{key}": value for key, value in inputs.items()}
         return self.add(
             "UniAVGenTask", "Task", positive=self.positive, negative=self.negative, video_codec=self.video_codec,
-            size=AS_THE_PICTURE, task=name, **chosen,
+            size=AS_THE_PICTURE, task=task.name, **chosen,
         )  # fmt: skip
 
     def finish(self, positive: Link, negative: Link, latent: Link, given: Link | None = None) -> Workflow:
@@ -92,15 +94,15 @@ class Studio(Builder):
 
     def decode(self, latent: Link, given: Link | None = None) -> Workflow:
         """Decode and save."""
-        put_back = {} if given is None else {"given": given}
+        source_media = {} if given is None else {"given": given}
         decoded = self.add(
             "UniAVGenDecode", "Decode", latent=latent, video_codec=self.video_codec, audio_codec=self.audio_codec,
-            **put_back,
+            **source_media,
         )  # fmt: skip
-        return self.save(decoded, **put_back)
+        return self.save(decoded, **source_media)
 
     def save(self, decoded: Callable[[int], Link], **given: Link) -> Workflow:
-        """Save pictures, sound and what was given of them as a video."""
+        """Save pictures and sound, with the user's own of them as they were, as a video."""
         self.add(
             "UniAVGenSaveVideo", "Save", images=decoded(0), audio=decoded(1), **given, fps=decoded(2),
             filename_prefix="video/uniavgen",
@@ -116,7 +118,7 @@ def quick_start() -> Workflow:
     """Joint generation from image, caption and transcript."""
     studio = Studio("A happy toon with red hair nods while talking to the camera.", "hello happy robot")
     image = studio.add("UniAVGenToonPortrait", "Image", portrait="toon_5_happy")()
-    return studio.after_task(studio.task("speak", image=image, seconds=2.0625))
+    return studio.after_task(studio.task(JOINT, image=image, seconds=2.0625))
 
 
 def reference_voice() -> Workflow:
@@ -124,31 +126,31 @@ def reference_voice() -> Workflow:
     studio = Studio("A calm toon with black hair nods while talking to the camera.", "red bird yes")
     image = studio.add("UniAVGenToonPortrait", "Image", portrait="toon_2_calm")()
     voice = studio.add("UniAVGenToonClip", "Voice", clip="toon_7")
-    task = studio.task("speak with a voice", image=image, seconds=2.0625, voice=voice(1), voice_text="hello nice fish")
+    task = studio.task(REFERENCE_VOICE, image=image, seconds=2.0625, voice=voice(1), voice_text="hello nice fish")
     return studio.after_task(task)
 
 
-def follow_a_sound() -> Workflow:
-    """A picture for a given sound."""
+def audio_driven() -> Workflow:
+    """A picture that is lip-synced to a given sound."""
     studio = Studio("A happy toon with blond hair nods while talking to the camera.", "nine star cloud")
     image = studio.add("UniAVGenToonPortrait", "Image", portrait="toon_8_happy")()
     sound = studio.add("UniAVGenToonClip", "Sound", clip="toon_8")
-    task = studio.task("follow a sound", image=image, sound=sound(1), length="as long as the sound", seconds=2.0625)
+    task = studio.task(AUDIO_DRIVEN, image=image, sound=sound(1), length="as long as the sound", seconds=2.0625)
     return studio.after_task(task)
 
 
-def dub_a_video() -> Workflow:
+def dubbing() -> Workflow:
     """A sound for a given video."""
     studio = Studio("An angry toon with brown hair nods while talking to the camera.", "nice red robot")
     video = studio.add("UniAVGenToonClip", "Video", clip="toon_3")
-    return studio.after_task(studio.task("dub a video", video=video()))
+    return studio.after_task(studio.task(DUBBING, video=video()))
 
 
-def continue_a_clip() -> Workflow:
+def continuation() -> Workflow:
     """What comes after a given clip."""
     studio = Studio("A calm toon with black hair nods while talking to the camera.", "red moon")
     video = studio.add("UniAVGenToonClip", "Video", clip="toon_7")
-    task = studio.task("continue a clip", video=video(), keep_seconds=0.5625, seconds=1.5, result="the whole clip")
+    task = studio.task(CONTINUATION, video=video(), keep_seconds=0.5625, seconds=1.5, result="the whole clip")
     return studio.after_task(task)
 
 
@@ -182,7 +184,7 @@ def two_speakers() -> Workflow:
     light = studio.add("SolidMask", "One half", value=1.0, width=128, height=128)()
     left = studio.add("MaskComposite", "Left half", destination=dark, source=light, x=0, y=0, operation="add")()
     right = studio.add("InvertMask", "Right half", mask=left)()
-    task = studio.task("speak", image=image, seconds=2.0625)
+    task = studio.task(JOINT, image=image, seconds=2.0625)
     said = (("red bird", 0.0, 1.0, left), ("yes moon", 1.0, 0.0, right))
     speakers = {
         f"speakers__speaker{number}": studio.add(
@@ -198,10 +200,10 @@ def two_speakers() -> Workflow:
 
 TEMPLATES: dict[str, Callable[[], Workflow]] = {
     "quick_start": quick_start,
-    "reference_voice": reference_voice,
-    "follow_a_sound": follow_a_sound,
-    "dub_a_video": dub_a_video,
-    "continue_a_clip": continue_a_clip,
+    REFERENCE_VOICE.name: reference_voice,
+    AUDIO_DRIVEN.name: audio_driven,
+    DUBBING.name: dubbing,
+    CONTINUATION.name: continuation,
     "long_video": long_video,
     "two_speakers": two_speakers,
 }

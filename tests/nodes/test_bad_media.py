@@ -19,11 +19,11 @@ def tone(seconds, sample_rate=24_000):
 
 
 def follow(studio, audio):
-    return studio.task("follow a sound", sound=audio, length=SOUND, seconds=1.0)
+    return studio.task("audio_driven", sound=audio, length=SOUND, seconds=1.0)
 
 
 def speak_as(studio, audio):
-    return studio.task("speak with a voice", seconds=1.0625, voice=audio, voice_text="hello")
+    return studio.task("reference_voice", seconds=1.0625, voice=audio, voice_text="hello")
 
 
 BROKEN = {
@@ -91,12 +91,12 @@ def test_a_users_sound_is_never_changed(studio):
 
 
 def go_on(studio, video, result="the whole clip"):
-    return studio.task("continue a clip", video=video, keep_seconds=0.5, seconds=0.5, result=result)
+    return studio.task("continuation", video=video, keep_seconds=0.5, seconds=0.5, result=result)
 
 
 def test_a_video_of_one_frame_is_dubbed(studio):
     frames = moving_frames(2)[:1]
-    positive, negative, latent, given = studio.task("dub a video", "a", video=video_of(frames, Fraction(16))).args
+    positive, negative, latent, given = studio.task("dubbing", "a", video=video_of(frames, Fraction(16))).args
     images, audio, _ = studio.decode(studio.sample(positive, negative, latent), given)
     assert torch.equal(images, frames)
     assert audio["waveform"].shape[-1] == 1500
@@ -109,7 +109,7 @@ def test_a_video_of_one_frame_cannot_go_on_and_says_what_to_do(studio):
 
 def test_an_odd_sized_video_comes_back_in_its_size_with_a_notice(studio):
     frames = moving_frames(17, 77, 101)
-    output = studio.task("dub a video", video=video_of(frames, Fraction(16)))
+    output = studio.task("dubbing", video=video_of(frames, Fraction(16)))
     assert "101x77" in notices_of(output)
     positive, negative, latent, given = output.args
     assert torch.equal(studio.decode(studio.sample(positive, negative, latent), given)[0], frames)
@@ -139,7 +139,7 @@ def loaded(path):
 def test_an_alpha_channel_is_left_out_with_a_notice(studio, tmp_path):
     frames = (torch.rand(8, 64, 64, 4) * 255).byte().numpy()
     video = loaded(write_video(tmp_path / "alpha.mov", frames, "png", "rgba"))
-    output = studio.task("dub a video", video=video)
+    output = studio.task("dubbing", video=video)
     assert "alpha channel" in notices_of(output)
     assert output.args[3].source.frames.shape == (8, 64, 64, 3)
 
@@ -155,7 +155,7 @@ def endless(tmp_path_factory):
 
 def test_ten_thousand_frames_cannot_be_dubbed_at_once(studio, endless):
     with pytest.raises(ValueError, match="lasts 625 s; at most 120 s"):
-        studio.task("dub a video", video=loaded(endless))
+        studio.task("dubbing", video=loaded(endless))
 
 
 def test_ten_thousand_frames_go_on_from_their_end(studio, endless):
@@ -179,11 +179,11 @@ def test_a_video_cut_short_is_named(studio, tmp_path, share):
     path = tmp_path / "cut.mp4"
     path.write_bytes(whole.read_bytes()[: int(share * whole.stat().st_size)])
     with pytest.raises(ValueError, match=r"cannot be decoded|no pictures"):
-        studio.task("dub a video", video=loaded(path))
+        studio.task("dubbing", video=loaded(path))
 
 
 def test_a_file_that_is_no_video_is_named(studio, tmp_path):
     path = tmp_path / "text.mp4"
     path.write_text("not a video")
     with pytest.raises(ValueError, match=r"cannot be decoded.*convert it to mp4"):
-        studio.task("dub a video", video=loaded(path))
+        studio.task("dubbing", video=loaded(path))

@@ -88,7 +88,7 @@ def test_of_several_pictures_and_voices_the_first_is_used_and_the_user_is_told(s
     images = torch.cat([studio.image("toon_5_happy"), studio.image("toon_1_calm")])
     _, audio, _ = studio.example()
     voices = {**audio, "waveform": torch.cat([audio["waveform"], audio["waveform"].flip(-1)])}
-    output = studio.task("speak with a voice", image=images, seconds=1.0625, voice=voices, voice_text="hello")
+    output = studio.task("reference_voice", image=images, seconds=1.0625, voice=voices, voice_text="hello")
     assert "The image is a batch of 2, of which only the first is used." in notices_of(output)
     assert "The reference voice is a batch of 2, of which only the first is used." in notices_of(output)
     reference = studio.nodes.speech_and_reference.ReferenceImage

@@ -40,7 +40,7 @@ def alone(studio, files):
 @pytest.fixture
 def spoken(studio):
     """Conditionings and LATENT of a portrait that speaks, the interaction off."""
-    positive, negative, latent, _ = studio.task("speak with a voice", "hello", **voiced(studio)).args
+    positive, negative, latent, _ = studio.task("reference_voice", "hello", **voiced(studio)).args
     off = studio.nodes.host.conditioning.pass_settings.set_pass
     return off(positive, interaction=Interaction.OFF), off(negative, interaction=Interaction.OFF), latent
 
@@ -83,7 +83,7 @@ def test_under_our_guidance_a_branch_samples_what_the_joint_model_samples_withou
 
 
 def test_what_a_branch_does_not_make_is_a_silent_sound_or_the_still_that_is_given(studio, alone):
-    positive, negative, latent, _ = studio.task("speak", **voiced(studio, voice=False)).args
+    positive, negative, latent, _ = studio.task("joint", **voiced(studio, voice=False)).args
     given = latent["samples"].unbind()[0]
     _, audio = run(studio, alone(Contents.VIDEO), positive, negative, latent)
     torch.testing.assert_close(
@@ -106,14 +106,12 @@ def test_without_a_picture_the_audio_branch_leaves_an_empty_one(studio, alone):
 
 def test_kept_sound_comes_back_from_the_video_branch_and_kept_pictures_from_the_audio_branch(studio, alone):
     _, sound, _ = studio.example()
-    output = studio.task(
-        "follow a sound", sound=sound, image=studio.image(), length="as long as the sound", seconds=1.0
-    )
+    output = studio.task("audio_driven", sound=sound, image=studio.image(), length="as long as the sound", seconds=1.0)
     positive, negative, latent, _ = output.args
     got = run(studio, alone(Contents.VIDEO), positive, negative, latent, sigmas=(1.0, 0.0))[1]
     assert torch.equal(got, latent["samples"].unbind()[1])
     positive, negative, latent, _ = studio.task(
-        "dub a video", video=studio.nodes.toon_examples.ToonClip.execute("toon_7").args[0]
+        "dubbing", video=studio.nodes.toon_examples.ToonClip.execute("toon_7").args[0]
     ).args
     got = run(studio, alone(Contents.AUDIO), positive, negative, latent, sigmas=(1.0, 0.0))[0]
     assert torch.equal(got, latent["samples"].unbind()[0])
@@ -129,7 +127,7 @@ def test_each_latent_that_is_not_kept_shows_the_last_kept_one_before_it(studio):
 
 def test_a_joint_latents_picture_is_that_of_a_plain_latent_from_the_same_noise(studio, alone):
     """Plain latents are raw, as ComfyUI's own are; joint ones are normalised."""
-    positive, negative, latent, _ = studio.task("speak", **voiced(studio, voice=False)).args
+    positive, negative, latent, _ = studio.task("joint", **voiced(studio, voice=False)).args
     model = alone(Contents.VIDEO)
     video_format = model.model.latent_format
     video, mask = latent["samples"].unbind()[0], latent["noise_mask"].unbind()[0]
@@ -191,7 +189,7 @@ def test_a_window_over_a_long_clip_takes_its_part_of_the_still(alone):
 
 def two_speakers(studio):
     """Conditionings and LATENT of two tracks."""
-    positive, negative, latent, _ = studio.task("speak", **voiced(studio, voice=False)).args
+    positive, negative, latent, _ = studio.task("joint", **voiced(studio, voice=False)).args
     host = studio.nodes.host
     speakers = [
         host.conditioning.speaker_tracks.Speaker(text, start) for text, start in (("hello", 0.0), ("moon", 0.5))
@@ -220,13 +218,13 @@ def test_the_audio_branch_has_a_track_for_each_speaker(studio, alone):
 
 @pytest.mark.parametrize("branch", BRANCHES)
 def test_a_branch_has_no_face_mask_to_show(studio, alone, branch):
-    positive, _, latent, _ = studio.task("speak", **voiced(studio, voice=False)).args
+    positive, _, latent, _ = studio.task("joint", **voiced(studio, voice=False)).args
     with pytest.raises(ValueError, match=f"the {branch.value} branch alone.*'UniAVGen Show Face Mask' needs"):
         studio.nodes.face_overlay.ShowFaceMask.execute(alone(branch), positive, latent, 0.3, 0)
 
 
 def test_a_reference_voice_is_refused_by_the_video_branch_in_words(studio, alone):
-    positive, negative, latent, _ = studio.task("speak with a voice", **voiced(studio)).args
+    positive, negative, latent, _ = studio.task("reference_voice", **voiced(studio)).args
     with pytest.raises(
         ValueError, match=r"A reference voice.*has no effect here: this MODEL is the video branch alone"
     ):
@@ -234,7 +232,7 @@ def test_a_reference_voice_is_refused_by_the_video_branch_in_words(studio, alone
 
 
 def test_a_transcript_too_long_for_the_clip_matters_only_where_it_is_spoken(studio, alone):
-    positive, negative, latent, _ = studio.task("speak", "one two " * 20, **voiced(studio, voice=False)).args
+    positive, negative, latent, _ = studio.task("joint", "one two " * 20, **voiced(studio, voice=False)).args
     run(studio, alone(Contents.VIDEO), positive, negative, latent, sigmas=(1.0, 0.0))
     with pytest.raises(ValueError, match="160 characters"):
         run(studio, alone(Contents.AUDIO), positive, negative, latent)

@@ -13,6 +13,7 @@ from playwright.sync_api import expect, sync_playwright
 from tools.chromium import find_chromium
 from tools.comfy_server import PACK_NAME
 from tools.released_graphs import FILES, RELEASED
+from uniavgen_core.tasks import DUBBING, JOINT, TASKS
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
 TEMPLATE = "quick_start"
@@ -105,6 +106,41 @@ def test_a_link_dropped_from_a_codecs_socket_offers_its_loader_and_takes_no_othe
     assert stock is None
 
 
+@pytest.mark.parametrize("is_vue", [False, True], ids=["canvas", "Vue"])
+def test_the_tasks_are_chosen_by_their_titles_and_saved_by_their_names(page, server, is_vue):
+    server.post("/settings", {"Comfy.VueNodes.Enabled": is_vue})
+    try:
+        page.reload()
+        page.wait_for_function("window.app?.graph && window.app?.extensionManager", timeout=START_SECONDS * 1000)
+        page.wait_for_timeout(1000)  # until the editor has loaded its default graph, which would replace the node
+        x, y = page.evaluate(TASK)
+        page.wait_for_timeout(500)
+        if is_vue:
+            page.get_by_text(JOINT.title, exact=True).click()
+        else:
+            page.mouse.click(x, y)
+        offered = page.get_by_role("option") if is_vue else page.locator(".litecontextmenu .litemenu-entry")
+        expect(offered).to_have_text([task.title for task in TASKS.values()])
+        offered.get_by_text(DUBBING.title, exact=True).click() if is_vue else offered.nth(3).click()
+        page.wait_for_function("window.app.graph.nodes[0].widgets.every(widget => widget.name !== 'task.seconds')")
+        saved = page.evaluate("window.app.graphToPrompt().then(made => Object.values(made.output)[0].inputs)")
+        assert saved["task"] == DUBBING.name
+    finally:
+        server.post("/settings", {"Comfy.VueNodes.Enabled": False})
+
+
+TASK = """() => {
+  const app = window.app, node = window.LiteGraph.createNode("UniAVGenTask");
+  app.graph.clear();
+  node.pos = [500, 200];
+  app.graph.add(node);
+  Object.assign(app.canvas.ds, {scale: 1, offset: [0, 0]});
+  app.canvas.draw(true, true);
+  const box = app.canvas.canvas.getBoundingClientRect();
+  const {y} = node.widgets.find(widget => widget.name === "task");
+  return [node.pos[0] + node.size[0] / 2 + box.left, node.pos[1] + y + 10 + box.top];
+}"""
+"""Makes a node for tasks; gives the place of its choice of a task on the screen."""
 SLOT = """name => {
   const app = window.app, node = window.LiteGraph.createNode("UniAVGenDecode");
   app.graph.clear();

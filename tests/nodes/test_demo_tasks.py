@@ -92,16 +92,16 @@ def test_a_clip_begins_with_the_users_photo_upright_and_cropped_to_the_middle(de
 
 
 def test_a_driven_clip_plays_the_users_sound_as_it_is(demo, speech):
-    made, clip = demo("--task", "drive", "--audio", speech, *SMALL)
+    made, clip = demo("--task", "audio_driven", "--audio", speech, *SMALL)
     _, rate, heard = sound_of(made.video)
     assert rate == 44100
     assert np.array_equal(heard[0], first_channel(speech))
     assert abs(clip.seconds - 1.5) < 1 / 16 + 1e-6
-    assert made.task == "drive"
+    assert made.task == "audio_driven"
 
 
 def test_a_driven_clip_is_as_long_as_the_seconds_say(demo, speech):
-    _, clip = demo("--task", "drive", "--audio", speech, "--seconds", "0.8125", *SMALL)
+    _, clip = demo("--task", "audio_driven", "--audio", speech, "--seconds", "0.8125", *SMALL)
     assert len(clip.frames) == 13
 
 
@@ -119,7 +119,7 @@ def convert(source, target, codec):
 @pytest.mark.parametrize(("kind", "codec"), [("mp3", "libmp3lame"), ("ogg", "libopus"), ("m4a", "aac")])
 def test_sound_of_other_kinds_drives_a_clip(demo, speech, tmp_path, kind, codec):
     convert(speech, tmp_path / f"voice.{kind}", codec)
-    _, clip = demo("--task", "drive", "--audio", tmp_path / f"voice.{kind}", *SMALL)
+    _, clip = demo("--task", "audio_driven", "--audio", tmp_path / f"voice.{kind}", *SMALL)
     assert clip.sample_rate == 48000
     assert clip.seconds == pytest.approx(1.5, abs=0.13)
 
@@ -128,7 +128,7 @@ def test_a_gif_of_odd_size_is_dubbed_at_its_own_pace_and_loses_only_its_last_row
     ramp = np.linspace(0, 255, 101 * 75).reshape(75, 101)
     frames = [Image.fromarray(np.roll(ramp, 9 * number, 1).astype(np.uint8)) for number in range(15)]
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:], duration=100, loop=0)
-    made, clip = demo("--task", "dub", "--video", tmp_path / "moving.gif", "--speech", "red moon", *SMALL)
+    made, clip = demo("--task", "dubbing", "--video", tmp_path / "moving.gif", "--speech", "red moon", *SMALL)
     assert (made.clip["fps"], made.clip["frames"]) == (10, 15)
     wanted = np.stack([np.asarray(frame) for frame in frames])[:, :74, :100]
     assert clip.frames.shape[:3] == wanted.shape
@@ -138,7 +138,7 @@ def test_a_gif_of_odd_size_is_dubbed_at_its_own_pace_and_loses_only_its_last_row
 
 def test_a_dubbed_video_keeps_its_frames_and_gets_another_sound(demo):
     video = CLIPS / "toon_1.mp4"
-    made, clip = demo("--task", "dub", "--video", video, "--speech", "yes moon", "--seed", "5", *SMALL)
+    made, clip = demo("--task", "dubbing", "--video", video, "--speech", "yes moon", "--seed", "5", *SMALL)
     given = read_clip(video)
     assert made.seed == 5
     assert (clip.fps, clip.frames.shape) == (given.fps, given.frames.shape)
@@ -150,7 +150,7 @@ def test_a_dubbed_video_keeps_its_frames_and_gets_another_sound(demo):
 
 def test_a_continued_clip_begins_with_the_users_clip_and_goes_on(demo):
     video = CLIPS / "toon_2.mp4"
-    _, clip = demo("--task", "continue", "--video", video, "--keep-seconds", "0.5625", "--seconds", "0.75", *SMALL)
+    _, clip = demo("--task", "continuation", "--video", video, "--keep-seconds", "0.5625", "--seconds", "0.75", *SMALL)
     given = read_clip(video)
     assert np.abs(clip.frames[: len(given.frames)].astype(int) - given.frames).mean() < 4
     assert clip.seconds - given.seconds == pytest.approx(0.75, abs=0.26)
@@ -160,7 +160,7 @@ def test_a_continued_clip_begins_with_the_users_clip_and_goes_on(demo):
 
 def test_a_script_in_the_users_voice_is_longer_than_a_segment(demo, speech):
     segment = ["--seconds", "1.0625", "--keep-seconds", "0.3125"]
-    _, clip = demo("--task", "voice", "--script", "red\nmoon", "--audio", speech, *segment, *SMALL)
+    _, clip = demo("--task", "reference_voice", "--script", "red\nmoon", "--audio", speech, *segment, *SMALL)
     assert 1.6 < clip.seconds < 2.1
 
 
@@ -210,14 +210,14 @@ def test_a_voice_that_cannot_be_used_is_refused_in_the_nodes_words_and_stays_as_
         file.writeframes(bytes(2 * 16000))
     before = hashlib.sha256(path.read_bytes()).digest()
     with pytest.raises(PromptFailedError, match=r"UniAVGenTask failed: .*silent"):
-        demo("--task", "voice", "--audio", path, "--speech", "red moon", *SMALL)
+        demo("--task", "reference_voice", "--audio", path, "--speech", "red moon", *SMALL)
     assert hashlib.sha256(path.read_bytes()).digest() == before
     assert sorted(file.name for file in tmp_path.iterdir()) == ["nothing.wav"]
 
 
 def test_a_users_voice_is_heard_through_the_voice_task(demo, speech):
     """Another voice, with the same seed and words, gives another sound."""
-    arguments = ["--task", "voice", "--seconds", "0.8125", "--speech", "red moon", *SMALL]
+    arguments = ["--task", "reference_voice", "--seconds", "0.8125", "--speech", "red moon", *SMALL]
     _, example = demo(*arguments)
     _, own = demo(*arguments, "--audio", speech, "--audio-text", "orange tiger yes")
     assert not np.array_equal(own.sound, example.sound)
@@ -227,7 +227,7 @@ def test_a_users_voice_is_heard_through_the_voice_task(demo, speech):
 def test_a_file_that_is_no_video_ends_the_command_before_a_server_starts(tmp_path):
     bad = tmp_path / "holiday.mp4"
     bad.write_bytes(b"nothing")
-    command = [sys.executable, str(ROOT / "dev.py"), "demo", "--task", "dub", "--video", str(bad), "--json"]
+    command = [sys.executable, str(ROOT / "dev.py"), "demo", "--task", "dubbing", "--video", str(bad), "--json"]
     done = subprocess.run(
         [*command, "--output", str(tmp_path / "out")], capture_output=True, text=True, timeout=120, check=False
     )

@@ -100,7 +100,7 @@ def test_spans_of_what_is_not_there_are_named(studio):
 def referred_then_kept(studio, clip, video_spans):
     """Latents after Reference Image, and after Keep that follows it."""
     positive, negative = studio.texts()
-    latent = studio.nodes.latent.EmptyLatent.execute(64, 64, 2.0625).args[0]
+    latent = studio.nodes.empty_latent.EmptyLatent.execute(64, 64, 2.0625).args[0]
     refer = studio.nodes.condition.ReferenceImage.execute
     positive, negative, first = refer(positive, negative, studio.video_codec, studio.image(), latent, "crop").args
     node = studio.nodes.keep.Keep
@@ -134,7 +134,7 @@ VALUES = [2, 1, 1, 2, 2, 1, 2, 2, 0]
 
 
 def test_of_two_that_keep_the_same_pictures_the_one_that_keeps_more_decides_and_of_equals_the_later(studio):
-    latent, host = studio.nodes.latent.EmptyLatent.execute(64, 64, 2.0625).args[0], studio.nodes.host.latent
+    latent, host = studio.nodes.empty_latent.EmptyLatent.execute(64, 64, 2.0625).args[0], studio.nodes.host.sampling.joint_latent
     for value, weights in ((1.0, EARLIER), (2.0, LATER)):
         latent = host.keep_video(latent, torch.full((1, 48, 9, 4, 4), value), torch.tensor(weights))
     video, mask = (latent[key].unbind()[0] for key in ("samples", "noise_mask"))
@@ -143,7 +143,7 @@ def test_of_two_that_keep_the_same_pictures_the_one_that_keeps_more_decides_and_
 
 
 def test_of_two_that_keep_the_same_sound_the_one_that_keeps_more_decides_and_of_equals_the_later(studio):
-    latent, host = studio.nodes.latent.EmptyLatent.execute(64, 64, 2.0625).args[0], studio.nodes.host.latent
+    latent, host = studio.nodes.empty_latent.EmptyLatent.execute(64, 64, 2.0625).args[0], studio.nodes.host.sampling.joint_latent
     for value, weights in ((1.0, EARLIER), (2.0, LATER)):
         latent = host.keep_audio(latent, torch.full((9, 80), value), torch.tensor(weights))
     audio, mask = (latent[key].unbind()[1][0, 0] for key in ("samples", "noise_mask"))

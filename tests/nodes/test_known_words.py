@@ -32,7 +32,7 @@ def told(studio, monkeypatch):
 
 def short(studio, transcript, seconds=0.8125, **more):
     """Sample a short clip; gives its LATENT."""
-    name = "speak with a voice" if "voice" in more else "speak"
+    name = "reference_voice" if "voice" in more else "joint"
     return studio.sample(*studio.task(name, transcript, seconds=seconds, **more).args[:3])
 
 
@@ -90,14 +90,14 @@ def test_speech_without_a_transcript_is_told_and_a_given_sound_needs_none(studio
     assert any("No transcript reaches the sampler" in notice for notice in told)
     told.clear()
     sound = studio.example()[1]
-    output = studio.task("follow a sound", None, sound=sound, length="as set in seconds", seconds=0.5625)
+    output = studio.task("audio_driven", None, sound=sound, length="as set in seconds", seconds=0.5625)
     studio.sample(*output.args[:3])
     assert told == []
 
 
 def test_words_of_a_given_sound_may_be_faster_than_the_model_speaks(studio):
     sound = studio.example()[1]
-    output = studio.task("follow a sound", "red moon " * 9, sound=sound, length="as set in seconds", seconds=0.5625)
+    output = studio.task("audio_driven", "red moon " * 9, sound=sound, length="as set in seconds", seconds=0.5625)
     studio.sample(*output.args[:3])
 
 
@@ -125,7 +125,7 @@ def silent_frames(studio, latent, track=0):
 
 def test_after_the_transcript_a_dubbed_video_is_silent_to_its_end(studio, told):
     video = video_of(moving_frames(65, 64, 64), Fraction(16))
-    latent = studio.sample(*studio.task("dub a video", "red moon", video=video).args[:3])
+    latent = studio.sample(*studio.task("dubbing", "red moon", video=video).args[:3])
     end = round(13.3 + 5.97 * len("red moon") + 30)
     silent = silent_frames(studio, latent)
     assert silent == [False] * end + [True] * (len(silent) - end)

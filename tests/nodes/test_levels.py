@@ -57,19 +57,19 @@ def test_comfyuis_own_decoder_gives_the_same_sound(studio, latent, decoded):
 
 def test_our_own_sound_is_a_reference_voice_without_complaint(studio, decoded):
     voice = {"waveform": decoded, "sample_rate": 24_000}
-    output = studio.task("speak with a voice", seconds=1.0625, voice=voice, voice_text="hello nice fish")
+    output = studio.task("reference_voice", seconds=1.0625, voice=voice, voice_text="hello nice fish")
     assert notices_of(output) == ""
 
 
 def test_the_models_copy_of_a_sound_is_not_cut_off(studio, latent, speech):
-    given = studio.task("follow a sound", sound=speech, length=SOUND, seconds=2.0).args[3]
+    given = studio.task("audio_driven", sound=speech, length=SOUND, seconds=2.0).args[3]
     _, audio, _ = studio.decode(latent, given, vocoded=True)
     assert audio["waveform"].abs().max() == pytest.approx(CEILING)
 
 
 def test_dubbed_sound_is_not_cut_off(studio, latent, decoded):
     video = video_of(torch.rand(33, 64, 64, 3), 16)
-    given = studio.task("dub a video", video=video).args[3]
+    given = studio.task("dubbing", video=video).args[3]
     audio = studio.decode(latent, given)[1]["waveform"]
     torch.testing.assert_close(audio[..., : decoded.shape[-1]], decoded)
 
@@ -84,7 +84,7 @@ def test_a_sound_reaches_the_model_the_same_however_quiet_it_is(studio, speech, 
     def mel_at(gain):
         sound = {**speech, "waveform": gain * speech["waveform"][..., :24_000]}
         if use == "task":
-            return kept_mel(studio.task("follow a sound", sound=sound, length=SOUND, seconds=1.0))
+            return kept_mel(studio.task("audio_driven", sound=sound, length=SOUND, seconds=1.0))
         latent = studio.nodes.empty_latent.EmptyLatent.execute(64, 64, 1.0625).args[0]
         execute = studio.nodes.keep.Keep.execute
         return kept_mel(execute(*studio.texts(), latent, studio.video_codec, "", "all", sound=sound))
@@ -95,7 +95,7 @@ def test_a_sound_reaches_the_model_the_same_however_quiet_it_is(studio, speech, 
 
 def test_what_counts_as_silence_is_not_raised(studio, speech):
     faint = {**speech, "waveform": 9e-5 * speech["waveform"] / speech["waveform"].abs().max()}
-    output = studio.task("follow a sound", sound=faint, length=SOUND, seconds=1.0)
+    output = studio.task("audio_driven", sound=faint, length=SOUND, seconds=1.0)
     assert output.args[3].gain == 1
     assert "is silent" in notices_of(output)
 
@@ -110,7 +110,7 @@ def hiss(level):
 )
 def test_a_near_silence_and_a_faint_noise_are_told(studio, level, said):
     sound = {**hiss(level), "sample_rate": 24_000}
-    notices = notices_of(studio.task("follow a sound", sound=sound, length=SOUND, seconds=1.0))
+    notices = notices_of(studio.task("audio_driven", sound=sound, length=SOUND, seconds=1.0))
     assert said in notices
     assert bool(notices) is bool(said)
 
@@ -118,5 +118,5 @@ def test_a_near_silence_and_a_faint_noise_are_told(studio, level, said):
 def test_quiet_speech_is_told_only_near_silence(studio, speech):
     for level, is_told in ((0.01, False), (0.002, True)):
         quiet = {**speech, "waveform": level * speech["waveform"]}
-        notices = notices_of(studio.task("follow a sound", sound=quiet, length=SOUND, seconds=1.0))
+        notices = notices_of(studio.task("audio_driven", sound=quiet, length=SOUND, seconds=1.0))
         assert ("nearly silent" in notices) is is_told

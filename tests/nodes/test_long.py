@@ -29,8 +29,9 @@ def long_video(studio, script=SCRIPT, steps=1, size=64, **inputs):
     given = {"image": studio.image()} | inputs
     with torch.inference_mode():
         return studio.nodes.long_video.LongVideoNode.execute(
-            studio.model, positive, negative, studio.video_codec, studio.audio_codec, script, chosen,
-            2.0625, 0.5625, "full segments", 3, steps, 5.0, **given, **GUIDANCE,
+            studio.model, positive, negative, studio.video_codec, studio.audio_codec, script=script, size=chosen,
+            segment_seconds=2.0625, keep_seconds=0.5625, length="full segments", seed=3, steps=steps, shift=5.0,
+            **given, **GUIDANCE,
         )  # fmt: skip
 
 

@@ -68,16 +68,16 @@ def test_every_other_text_is_refused_by_its_name(studio, without, text):
 
 
 @pytest.mark.parametrize(
-    ("task", "field", "inputs"),
+    ("task", "media", "field", "inputs"),
     [
-        ("speak with a voice", "voice_text", {"seconds": 1.0625}),
-        ("follow a sound", "sound_text", {"seconds": 2.5, "length": "as set in seconds"}),
-        ("continue a clip", "kept_text", {"keep_seconds": 0.5, "seconds": 1.0, "result": "the whole clip"}),
+        ("reference_voice", "voice", "voice_text", {"seconds": 1.0625}),
+        ("audio_driven", "sound", "sound_text", {"seconds": 2.5, "length": "as set in seconds"}),
+        ("continuation", "video", "kept_text", {"keep_seconds": 0.5, "seconds": 1.0, "result": "the whole clip"}),
     ],
 )
-def test_a_text_of_a_task_is_refused_by_its_name(studio, without, task, field, inputs):
+def test_a_text_of_a_task_is_refused_by_its_name(studio, without, task, media, field, inputs):
     without("wetext")
     video, audio, _ = studio.example()
-    media = {"video": video} if task == "continue a clip" else {"voice": audio, "sound": audio}
+    media = {media: video if media == "video" else audio}
     with pytest.raises(ValueError, match=f"^{field}: There are numbers"):
         studio.task(task, **inputs, **media, **{field: DIGITS})

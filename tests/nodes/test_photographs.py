@@ -38,7 +38,7 @@ def as_jpeg(picture, quality=50):
 @pytest.fixture
 def seen(studio):
     """What the task node says of a picture."""
-    return lambda picture: notices_of(studio.task("speak", image=picture, seconds=1.0625))
+    return lambda picture: notices_of(studio.task("joint", image=picture, seconds=1.0625))
 
 
 @pytest.mark.parametrize("name", PHOTOS)
@@ -65,18 +65,18 @@ def test_no_bundled_portrait_is_taken_for_a_photograph(studio):
 def test_a_toon_is_named_in_no_task(studio):
     video, audio, _ = studio.example()
     for task, inputs in (
-        ("speak", {"image": studio.image(), "seconds": 1.0625}),
-        ("dub a video", {"video": video}),
-        ("continue a clip", {"video": video, "keep_seconds": 0.5625, "seconds": 1.0, "result": "the whole clip"}),
-        ("follow a sound", {"image": studio.image(), "sound": audio, "length": "as long as the sound", "seconds": 1.0}),
+        ("joint", {"image": studio.image(), "seconds": 1.0625}),
+        ("dubbing", {"video": video}),
+        ("continuation", {"video": video, "keep_seconds": 0.5625, "seconds": 1.0, "result": "the whole clip"}),
+        ("audio_driven", {"image": studio.image(), "sound": audio, "length": "as long as the sound", "seconds": 1.0}),
     ):
         assert DRAWN_ONLY not in notices_of(studio.task(task, **inputs)), task
 
 
-@pytest.mark.parametrize("task", ["dub a video", "continue a clip"])
+@pytest.mark.parametrize("task", ["dubbing", "continuation"])
 def test_a_filmed_person_is_named_too(studio, task):
     frames = tensor(photo("astronaut")).expand(17, -1, -1, -1)
-    inputs = {"keep_seconds": 0.5625, "seconds": 1.0, "result": "the whole clip"} if task == "continue a clip" else {}
+    inputs = {"keep_seconds": 0.5625, "seconds": 1.0, "result": "the whole clip"} if task == "continuation" else {}
     assert DRAWN_ONLY in notices_of(studio.task(task, video=video_of(frames, 16), **inputs))
 
 

@@ -10,6 +10,7 @@ from tests.nodes.graphs import GUIDANCE
 from tests.nodes.recorder import by_pillow, recorder, stripes
 from tests.nodes.studio import notices_of, speech_at, video_of
 
+GO_ON = {"keep_seconds": 0.5625, "result": "the whole clip"}
 AS_THE_PICTURE = {"size": "as the picture", "short_side": 0}
 
 
@@ -20,10 +21,11 @@ def uninspected(studio, monkeypatch):
         monkeypatch.setattr(module, "photograph_notices", lambda *_: [])
 
 
-def task(studio, codec, name="speak", size=AS_THE_PICTURE, **inputs):
+def task(studio, codec, name="joint", size=AS_THE_PICTURE, **inputs):
     """Output of the task node with a codec."""
     positive, negative = studio.texts()
-    return studio.nodes.task.Task.execute(positive, negative, codec, size, {"task": name, "seconds": 0.5625, **inputs})
+    length = {} if name == "dubbing" else {"seconds": 0.5625}
+    return studio.nodes.task.Task.execute(positive, negative, codec, size, {"task": name, **length, **inputs})
 
 
 def preset(name, fit="crop", short_side=0):
@@ -73,37 +75,37 @@ def keep(studio, codec, footage):
 
 
 def dub(studio, codec, footage):
-    task(studio, codec, "dub a video", free(96, 64), video=footage[1])
+    task(studio, codec, "dubbing", free(96, 64), video=footage[1])
 
 
 def go_on(studio, codec, footage):
-    task(studio, codec, "continue a clip", free(96, 64), video=footage[1], keep_seconds=0.5625, result="the whole clip")
+    task(studio, codec, "continuation", free(96, 64), video=footage[1], keep_seconds=0.5625, result="the whole clip")
 
 
 def with_voice(studio, codec, footage):
     voice = studio.example()[1]
-    task(studio, codec, "speak with a voice", free(96, 64), image=footage[0][:1], voice=voice)
+    task(studio, codec, "reference_voice", free(96, 64), image=footage[0][:1], voice=voice)
 
 
 def follow(studio, codec, footage):
     sound = speech_at(studio.example()[1], 24_000)
-    task(
-        studio, codec, "follow a sound", free(96, 64), image=footage[0][:1], sound=sound, length="as long as the sound"
-    )
+    task(studio, codec, "audio_driven", free(96, 64), image=footage[0][:1], sound=sound, length="as long as the sound")
 
 
 def speak_long(studio, codec, footage):
     def stop(*_):
         raise comfy.model_management.InterruptProcessingException
 
-    arguments = (
-        studio.model, *studio.texts(None), codec, studio.audio_codec, "hello", free(96, 64), 1.0625, 0.5625,
-        "full segments", 0, 1, 5.0,
-    )  # fmt: skip
+    values = {
+        "script": "hello", "size": free(96, 64), "segment_seconds": 1.0625, "keep_seconds": 0.5625,
+        "length": "full segments", "seed": 0, "steps": 1, "shift": 5.0, "image": footage[0][:1], **GUIDANCE,
+    }  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(studio.nodes.long_video, "run_sampler", stop)
         with pytest.raises(comfy.model_management.InterruptProcessingException):
-            studio.nodes.long_video.LongVideoNode.execute(*arguments, image=footage[0][:1], **GUIDANCE)
+            studio.nodes.long_video.LongVideoNode.execute(
+                studio.model, *studio.texts(None), codec, studio.audio_codec, **values
+            )
 
 
 @pytest.mark.parametrize("way", [image_of_a_latent, keep, dub, go_on, with_voice, follow, speak_long])
@@ -154,13 +156,13 @@ def test_a_short_side_of_ones_own_keeps_the_whole_picture(pack, studio):
         assert torch.equal(codec.seen[0], by_pillow(image, (96, 128)))
 
 
-@pytest.mark.parametrize(("name", "inputs"), [("dub a video", {}), ("continue a clip", {"keep_seconds": 0.5625})])
+@pytest.mark.parametrize(("name", "inputs"), [("dubbing", {}), ("continuation", GO_ON)])
 @pytest.mark.parametrize(("bundled", "expected"), [(False, (1120, 736)), (True, (256, 128))])
 def test_a_video_without_a_size_is_seen_whole_in_its_own_proportions(
     pack, studio, footage, name, inputs, bundled, expected
 ):
     codec = recorder(pack, bundled)
-    output = task(studio, codec, name, video=footage[1], result="the whole clip", **inputs)
+    output = task(studio, codec, name, video=footage[1], **inputs)
     assert size_of(output) == expected
     for seen in codec.seen:
         assert torch.equal(seen, by_pillow(footage[0][: len(seen)], expected))
@@ -219,7 +221,7 @@ def test_a_crop_of_five_percent_is_not_worth_a_word(pack, studio, height, fit, t
 def test_the_person_of_a_continued_clip_is_cropped_to_the_clip_and_stretched_with_it(pack, studio, footage):
     codec, image = recorder(pack), stripes(100, 100)
     inputs = {"video": footage[1], "image": image, "keep_seconds": 0.5625, "result": "the whole clip"}
-    output = task(studio, codec, "continue a clip", free(64, 64), **inputs)
+    output = task(studio, codec, "continuation", free(64, 64), **inputs)
     assert torch.equal(codec.seen[0], by_pillow(image, (64, 64), (0, 16, 100, 83)))
     assert torch.equal(codec.seen[1], by_pillow(footage[0], (64, 64)))
     assert "33% of the image (100x100) is cropped off to make it 150x100" in notices_of(output)

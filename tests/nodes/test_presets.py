@@ -13,7 +13,7 @@ from uniavgen_core.diffusion.schedule import boundary_sigma, release_sigmas
 @pytest.fixture(scope="module")
 def clip(studio):
     """Conditionings and latent of a short clip."""
-    return studio.task("speak", image=studio.image(), seconds=0.5625).args[:3]
+    return studio.task("joint", image=studio.image(), seconds=0.5625).args[:3]
 
 
 def sample(studio, clip, steps=2, shift=5.0, **choice):

@@ -49,7 +49,7 @@ def loaded(path):
 
 def dubbed(studio, video):
     """Images, AUDIO, rate and what was given, of a dubbed VIDEO; the sound is that of an empty latent."""
-    latent, given = studio.task("dub a video", video=video).args[2:]
+    latent, given = studio.task("dubbing", video=video).args[2:]
     return (*studio.decode(latent, given), given)
 
 
@@ -155,7 +155,7 @@ def scaled(audio, bits):
 @pytest.mark.parametrize("bits", [16, 24])
 def test_a_given_sound_is_in_the_file_sample_for_sample(save, studio, speech, bits):
     audio = scaled({**speech, "waveform": speech["waveform"] * 0.7}, bits)
-    latent, given = studio.task("follow a sound", sound=audio, length=SOUND, seconds=1.0).args[2:]
+    latent, given = studio.task("audio_driven", sound=audio, length=SOUND, seconds=1.0).args[2:]
     images, made, fps = studio.decode(latent, given)
     path, told = save(images, made, fps=fps, given=given)
     codec, rate, sound = sound_of(path)
@@ -171,7 +171,7 @@ def test_a_sound_that_24_bits_do_not_hold_is_rounded_to_them(save):
 
 
 def test_with_aac_a_given_sound_is_beside_the_video_without_loss(save, studio, speech):
-    given = studio.task("follow a sound", sound=speech, length=SOUND, seconds=1.0).args[3]
+    given = studio.task("audio_driven", sound=speech, length=SOUND, seconds=1.0).args[3]
     path, told = save(moving_frames(16), speech, given=given, sound="AAC")
     codec, rate, heard = sound_of(path)
     assert (codec, rate) == ("aac", 44_100)
@@ -239,7 +239,7 @@ def source_type_in(path):
 
 def test_a_file_says_that_it_was_generated_or_partly(save, studio, speech):
     generated, _ = save(moving_frames(4), speech)
-    given = studio.task("follow a sound", sound=speech, length=SOUND, seconds=1.0).args[3]
+    given = studio.task("audio_driven", sound=speech, length=SOUND, seconds=1.0).args[3]
     partly, _ = save(moving_frames(4), speech, given=given)
     assert source_type_in(generated) == SOURCE_TYPE + "trainedAlgorithmicMedia"
     assert source_type_in(partly) == SOURCE_TYPE + "compositeWithTrainedAlgorithmicMedia"

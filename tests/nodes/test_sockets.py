@@ -74,7 +74,7 @@ def test_what_comes_through_a_node_of_any_type_is_refused_when_it_is_known(serve
 
 
 @pytest.mark.parametrize(
-    ("task", "inputs"), [("speak", {"seconds": 1.0}), ("dub a video", {"video": None})], ids=["speak", "dub"]
+    ("task", "inputs"), [("joint", {"seconds": 1.0}), ("dubbing", {"video": None})], ids=["joint", "dubbing"]
 )
 def test_the_codecs_are_checked_in_this_process_too(studio, task, inputs):
     codecs = (studio.audio_codec, object(), None)

@@ -22,7 +22,7 @@ def speech_of(studio, output):
 
 def follow(studio, sound, transcript, sound_text="", length=WHOLE, **more):
     return studio.task(
-        "follow a sound", transcript, sound=sound, length=length, seconds=2.0625, sound_text=sound_text, **more
+        "audio_driven", transcript, sound=sound, length=length, seconds=2.0625, sound_text=sound_text, **more
     )
 
 
@@ -77,14 +77,14 @@ def long_video_voice(studio, sound, monkeypatch):
 def said_of(studio, sound, case):
     """What becomes of a text beside the transcript, and the node's notices."""
     if case == "Task, voice":
-        output = studio.task("speak with a voice", seconds=1.0625, voice=sound, voice_text=WRITTEN)
+        output = studio.task("reference_voice", seconds=1.0625, voice=sound, voice_text=WRITTEN)
         return speech_of(studio, output).voice_text, output
     if case == "Task, sound":
         output = follow(studio, sound, "hello", WRITTEN, SET)
         return speech_of(studio, output).kept_text, output
     if case == "Task, kept":
         plan = {"keep_seconds": 0.5, "seconds": 1.0, "result": "the whole clip", "kept_text": WRITTEN}
-        output = studio.task("continue a clip", video=studio.example()[0], **plan)
+        output = studio.task("continuation", video=studio.example()[0], **plan)
         return speech_of(studio, output).kept_text, output
     if case == "Reference Voice":
         output = studio.nodes.voice.ReferenceVoice.execute(*studio.texts(), sound, WRITTEN)
@@ -140,7 +140,7 @@ def sample_voice(studio, sound, node, as_released):
     inputs = {"seconds": 0.5625, "voice": sound, "voice_text": RAW_VOICE}
     if node == "Task":
         positive, negative = studio.texts(RAW)
-        task = {"task": "speak with a voice", **inputs}
+        task = {"task": "reference_voice", **inputs}
         output = studio.nodes.task.Task.execute(positive, negative, studio.video_codec, SMALL, task, as_released)
         studio.sample(*output.args[:3], steps=2)
         return
@@ -184,6 +184,6 @@ def test_as_released_holds_for_the_words_of_a_sound_and_of_a_kept_part(studio, s
     transcript = "hello 2" if as_released else "hello two"
     expected = (WRITTEN if as_released else SAID, transcript)
     long = {"length": SET, "seconds": 2.0625}
-    assert text_of("follow a sound", "kept_text", sound=sound, sound_text=WRITTEN, **long) == expected
+    assert text_of("audio_driven", "kept_text", sound=sound, sound_text=WRITTEN, **long) == expected
     plan = {"video": studio.example()[0], "keep_seconds": 0.5, "seconds": 1.0, "result": "the whole clip"}
-    assert text_of("continue a clip", "kept_text", kept_text=WRITTEN, **plan) == expected
+    assert text_of("continuation", "kept_text", kept_text=WRITTEN, **plan) == expected

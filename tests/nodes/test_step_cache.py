@@ -21,7 +21,7 @@ ALWAYS = (9.0, 9.0)
 @pytest.fixture(scope="module")
 def clip(studio):
     """Conditionings and latent of a short clip."""
-    return studio.task("speak", image=studio.image(), seconds=0.8125).args[:3]
+    return studio.task("joint", image=studio.image(), seconds=0.8125).args[:3]
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_a_later_cache_takes_the_place_of_an_earlier_one(studio, clip, told):
 
 def test_a_kept_picture_leaves_the_choice_to_the_sound(studio, told):
     video = video_of(moving_frames(13, 64, 64), Fraction(16))
-    clip = studio.task("dub a video", video=video).args[:3]
+    clip = studio.task("dubbing", video=video).args[:3]
     sample(studio, patched(studio, (1e-6, 9.0)), clip)
     sample(studio, patched(studio, (9.0, 1e-6)), clip)
     saved = [int(re.search(r"saved (\d+) of", notice)[1]) for notice in told]
@@ -128,7 +128,7 @@ def test_a_kept_picture_leaves_the_choice_to_the_sound(studio, told):
 def test_windows_of_a_long_clip_have_caches_of_their_own(studio, told):
     from comfy_extras.nodes_context_windows import ContextWindowsManualNode
 
-    clip = studio.task("speak", image=studio.image(), seconds=1.5625).args[:3]
+    clip = studio.task("joint", image=studio.image(), seconds=1.5625).args[:3]
     options = (3, 1, "standard_static", 1, False, "pyramid", 2, False)
     windowed = ContextWindowsManualNode.execute(studio.model, *options).args[0]
     exact = sample(studio, windowed, clip)

@@ -23,7 +23,7 @@ def pass_of(studio, positive):
 
 
 def test_a_given_sound_comes_back_sample_for_sample_at_its_own_rate(studio, speech):
-    images, audio, fps = studio.make("follow a sound", image=studio.image(), sound=speech, length=SOUND, seconds=9.0)
+    images, audio, fps = studio.make("audio_driven", image=studio.image(), sound=speech, length=SOUND, seconds=9.0)
     assert audio["sample_rate"] == 44_100
     assert torch.equal(audio["waveform"], speech["waveform"])
     assert fps == 16
@@ -31,13 +31,13 @@ def test_a_given_sound_comes_back_sample_for_sample_at_its_own_rate(studio, spee
 
 
 def test_the_models_own_copy_of_a_sound_is_returned_when_asked_for(studio, speech):
-    _, audio, _ = studio.make("follow a sound", sound=speech, length=SOUND, seconds=9.0, vocoded=True)
+    _, audio, _ = studio.make("audio_driven", sound=speech, length=SOUND, seconds=9.0, vocoded=True)
     assert audio["waveform"].shape == speech["waveform"].shape
     assert not torch.equal(audio["waveform"], speech["waveform"])
 
 
 def test_after_a_shorter_sound_the_rest_is_generated(studio, speech):
-    images, audio, _ = studio.make("follow a sound", sound=speech, length=SET, seconds=2.0625, sound_text="")
+    images, audio, _ = studio.make("audio_driven", sound=speech, length=SET, seconds=2.0625, sound_text="")
     given = speech["waveform"].shape[-1]
     assert torch.equal(audio["waveform"][..., :given], speech["waveform"])
     assert len(images) == 33
@@ -45,8 +45,16 @@ def test_after_a_shorter_sound_the_rest_is_generated(studio, speech):
     assert audio["waveform"][..., given + 2000 :].abs().max() > 1e-3
 
 
+@pytest.mark.parametrize(("seconds", "is_whole", "direction"), [(1.56, True, "audio_to_video"), (1.57, False, "both")])
+def test_sound_is_generated_only_where_more_than_a_frame_of_it_is_missing(studio, speech, seconds, is_whole, direction):
+    output = studio.task("audio_driven", sound=speech, length=SET, seconds=seconds, sound_text="hello")
+    assert pass_of(studio, output.args[0]).interaction.value == direction
+    assert output.args[3].source.ends_with_source == is_whole
+    assert bool(output.args[2]["noise_mask"].unbind()[1].any()) != is_whole
+
+
 def test_a_longer_sound_is_cut_to_the_clip_with_a_notice(studio, speech):
-    output = studio.task("follow a sound", sound=speech, length=SET, seconds=0.8125)
+    output = studio.task("audio_driven", sound=speech, length=SET, seconds=0.8125)
     assert "cut to the clip's 0.81 s" in notices_of(output)
     positive, negative, latent, given = output.args
     images, audio, _ = studio.decode(studio.sample(positive, negative, latent), given)
@@ -57,7 +65,7 @@ def test_a_longer_sound_is_cut_to_the_clip_with_a_notice(studio, speech):
 @pytest.mark.parametrize("fps", [Fraction(25), Fraction(30_000, 1001), Fraction(8)])
 def test_a_dubbed_video_keeps_its_frames_and_their_rate(studio, fps):
     frames = moving_frames(int(fps))
-    images, audio, result_fps = studio.make("dub a video", video=video_of(frames, fps))
+    images, audio, result_fps = studio.make("dubbing", video=video_of(frames, fps))
     assert torch.equal(images, frames)
     assert result_fps == pytest.approx(float(fps))
     assert audio["waveform"].shape[-1] / audio["sample_rate"] == pytest.approx(len(frames) / float(fps), abs=0.02)
@@ -68,7 +76,7 @@ def test_a_continued_clip_is_whole_at_the_start_and_goes_on(studio):
     video, audio, _ = studio.example()
     source = video.get_components()
     images, sound, fps = studio.make(
-        "continue a clip", video=video, keep_seconds=0.5625, seconds=1.0, result="the whole clip"
+        "continuation", video=video, keep_seconds=0.5625, seconds=1.0, result="the whole clip"
     )
     assert torch.equal(images[:33], source.images)
     assert len(images) == 33 + 16
@@ -83,7 +91,7 @@ def test_a_result_may_begin_where_the_kept_part_does(studio):
     video = studio.example()[0]
     source = video.get_components()
     images, _, _ = studio.make(
-        "continue a clip", video=video, keep_seconds=0.5625, seconds=1.0, result="from the kept part on"
+        "continuation", video=video, keep_seconds=0.5625, seconds=1.0, result="from the kept part on"
     )
     assert torch.equal(images[:9], source.images[-9:])
     assert len(images) == 9 + 16
@@ -94,7 +102,7 @@ def test_a_clip_of_another_rate_goes_on_at_its_own(studio):
     audio = {"waveform": 0.1 * torch.randn(1, 2, 96_000), "sample_rate": 48_000}
     video = video_of(frames, Fraction(25), audio)
     images, sound, fps = studio.make(
-        "continue a clip", video=video, keep_seconds=0.5, seconds=1.0, result="the whole clip"
+        "continuation", video=video, keep_seconds=0.5, seconds=1.0, result="the whole clip"
     )
     assert fps == 25
     assert torch.equal(images[:50], frames)
@@ -104,7 +112,7 @@ def test_a_clip_of_another_rate_goes_on_at_its_own(studio):
 
 def test_a_clip_without_sound_goes_on_with_a_notice(studio):
     output = studio.task(
-        "continue a clip",
+        "continuation",
         video=video_of(moving_frames(33), Fraction(16)),
         keep_seconds=0.5,
         seconds=1.0,
@@ -118,11 +126,11 @@ def test_each_task_runs_the_directions_of_the_release(studio, speech):
     common = {"image": studio.image(), "seconds": 1.0625}
     whole = {"keep_seconds": 0.5, "seconds": 1.0, "result": "the whole clip"}
     runs = {
-        "speak": ({**common}, "both"),
-        "speak with a voice": ({**common, "voice": audio}, "audio_to_video"),
-        "follow a sound": ({**common, "sound": speech, "length": SOUND}, "audio_to_video"),
-        "dub a video": ({"video": video}, "video_to_audio"),
-        "continue a clip": ({"video": video, **whole}, "both"),
+        "joint": ({**common}, "both"),
+        "reference_voice": ({**common, "voice": audio}, "audio_to_video"),
+        "audio_driven": ({**common, "sound": speech, "length": SOUND}, "audio_to_video"),
+        "dubbing": ({"video": video}, "video_to_audio"),
+        "continuation": ({"video": video, **whole}, "both"),
     }
     for name, (inputs, expected) in runs.items():
         positive = studio.task(name, **inputs).args[0]
@@ -130,7 +138,7 @@ def test_each_task_runs_the_directions_of_the_release(studio, speech):
 
 
 def test_without_their_audio_tasks_still_run(studio):
-    for name, inputs in (("speak with a voice", {}), ("follow a sound", {"length": SET})):
+    for name, inputs in (("reference_voice", {}), ("audio_driven", {"length": SET})):
         output = studio.task(name, seconds=1.0625, **inputs)
         assert "connected" in notices_of(output)
         assert pass_of(studio, output.args[0]).interaction.value == "both"
@@ -138,7 +146,7 @@ def test_without_their_audio_tasks_still_run(studio):
 
 def test_a_voice_precedes_the_clip_with_its_words_and_a_silence(studio):
     audio = studio.example()[1]
-    output = studio.task("speak with a voice", seconds=1.0625, voice=audio, voice_text=" hello nice fish ")
+    output = studio.task("reference_voice", seconds=1.0625, voice=audio, voice_text=" hello nice fish ")
     positive = output.args[0]
     mel = positive[0][1][studio.nodes.host.conditioning.pass_settings.REFERENCE_VOICE_KEY]
     seconds = audio["waveform"].shape[-1] / audio["sample_rate"]
@@ -150,21 +158,21 @@ def test_a_voice_precedes_the_clip_with_its_words_and_a_silence(studio):
 
 def test_a_voice_without_words_says_what_that_costs(studio):
     audio = studio.example()[1]
-    output = studio.task("speak with a voice", seconds=1.0625, voice=audio, voice_text="")
+    output = studio.task("reference_voice", seconds=1.0625, voice=audio, voice_text="")
     assert "no transcript" in notices_of(output)
 
 
 def test_a_voice_on_the_right_channel_alone_is_heard(studio):
     audio = speech_at(studio.example()[1], 48_000)
     audio["waveform"][:, 0] = 0
-    positive = studio.task("speak with a voice", seconds=1.0625, voice=audio).args[0]
+    positive = studio.task("reference_voice", seconds=1.0625, voice=audio).args[0]
     mel = positive[0][1][studio.nodes.host.conditioning.pass_settings.REFERENCE_VOICE_KEY]
     assert mel[0, 0, :-40].mean() > -1
 
 
 def test_words_of_a_continuation_begin_after_the_kept_part(studio):
     video = studio.example()[0]
-    output = studio.task("continue a clip", video=video, keep_seconds=0.5625, seconds=1.0, result="the whole clip")
+    output = studio.task("continuation", video=video, keep_seconds=0.5625, seconds=1.0, result="the whole clip")
     assert pass_of(studio, output.args[0]).speeches[0].start == pytest.approx(0.56)
 
 
@@ -187,7 +195,7 @@ def continued(studio, path):
 
     video = InputImpl.VideoFromFile(str(path))
     keep = {"keep_seconds": 0.5625, "seconds": 0.75, "result": "the whole clip"}
-    latent, given = studio.task("continue a clip", video=video, **keep).args[2:]
+    latent, given = studio.task("continuation", video=video, **keep).args[2:]
     # The last kept latent over and over: what follows shows nothing new, so that only the codec's loss is seen.
     video_latent, audio_latent = latent["samples"].unbind()
     kept = 3

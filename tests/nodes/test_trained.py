@@ -113,13 +113,13 @@ def needed_by(nodes, number):
 @pytest.mark.parametrize(
     ("task", "inputs", "advice"),
     [
-        ("dub a video", {"video": 37}, "dub them one by one"),
+        ("dubbing", {"video": 37}, "dub them one by one"),
         (
-            "continue a clip",
+            "continuation",
             {"video": 33, "keep_seconds": 1.5625, "seconds": 1.0, "result": "the whole clip"},
             "keep_seconds and seconds together",
         ),
-        ("follow a sound", {"sound": 2.5, "length": "as long as the sound", "seconds": 1.0}, "Cut the sound"),
+        ("audio_driven", {"sound": 2.5, "length": "as long as the sound", "seconds": 1.0}, "Cut the sound"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -27,10 +27,10 @@ PICTURE = ROOT / "workflows" / "quick_start.jpg"
 FILES = {"--image": PICTURE, "--audio": CLIP, "--video": CLIP}
 TASKS = {
     "joint": ["--image"],
-    "voice": ["--image", "--audio"],
-    "drive": ["--image", "--audio"],
-    "dub": ["--video"],
-    "continue": ["--image", "--video"],
+    "reference_voice": ["--image", "--audio"],
+    "audio_driven": ["--image", "--audio"],
+    "dubbing": ["--video"],
+    "continuation": ["--image", "--video"],
 }
 
 
@@ -44,19 +44,19 @@ def refusal(arguments, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--video", CLIP], "--video does not belong to --task joint; it belongs to --task dub or continue"),
+        (["--video", CLIP], "--video does not belong to --task joint; it belongs to --task dubbing or continuation"),
         (["--audio", CLIP], "--audio does not belong to --task joint"),
-        (["--keep-seconds", "1"], "--keep-seconds does not belong to --task joint; it belongs to --task continue"),
-        (["--task", "dub", "--seconds", "1"], "--seconds does not belong to --task dub"),
-        (["--task", "dub", "--image", PICTURE], "--image does not belong to --task dub"),
-        (["--task", "drive", "--script", "hello"], "--script does not belong to --task drive"),
+        (["--keep-seconds", "1"], "--keep-seconds does not belong to --task joint; it belongs to --task continuation"),
+        (["--task", "dubbing", "--seconds", "1"], "--seconds does not belong to --task dubbing"),
+        (["--task", "dubbing", "--image", PICTURE], "--image does not belong to --task dubbing"),
+        (["--task", "audio_driven", "--script", "hello"], "--script does not belong to --task audio_driven"),
         (["--script", "hello", "--speech", "bye"], "the script is what the person says"),
         (["--script", "hello", "--audio", CLIP], "--audio does not belong to --script"),
-        (["--task", "voice", "--script", "hello"], "needs --audio"),
-        (["--task", "voice", "--audio-text", "hello"], "--audio, which is missing"),
+        (["--task", "reference_voice", "--script", "hello"], "needs --audio"),
+        (["--task", "reference_voice", "--audio-text", "hello"], "--audio, which is missing"),
         (["--task", "sing"], "invalid choice"),
-        (["--task", "dub", "--video", "nowhere.mp4"], "no file nowhere.mp4"),
-        (["--task", "dub", "--video", ROOT], "no file"),
+        (["--task", "dubbing", "--video", "nowhere.mp4"], "no file nowhere.mp4"),
+        (["--task", "dubbing", "--video", ROOT], "no file"),
         (["--script", "talks/nowhere.txt"], "no file talks/nowhere.txt"),
         (["--script", CLIP], "UTF-8"),
         (["--model", "nowhere.safetensors"], "no file nowhere.safetensors"),
@@ -125,8 +125,7 @@ def source(workflow, title, name):
 def test_every_task_runs_its_own_template_with_the_examples_unchanged(task):
     template, workflow, files = prepared("--task", task)
     assert (workflow, files) == (template, {})
-    names = {"joint": "speak", "voice": "speak with a voice", "drive": "follow a sound", "dub": "dub a video"}
-    assert node(workflow, "Task")["inputs"]["task"] == names.get(task, "continue a clip")
+    assert node(workflow, "Task")["inputs"]["task"] == task
 
 
 LOADED = {
@@ -139,7 +138,7 @@ LOADED = {
 def test_the_users_files_take_the_place_of_the_examples(task):
     arguments = [word for option in TASKS[task] for word in (option, FILES[option])]
     _, workflow, files = prepared("--task", task, *arguments)
-    heard = "sound" if task == "drive" else "voice"
+    heard = "sound" if task == "audio_driven" else "voice"
     for option in TASKS[task]:
         name, loader, widget, path = (LOADED | {"--audio": (heard, "LoadAudio", "audio", CLIP)})[option]
         loaded, output = source(workflow, "Task", f"task.{name}")
@@ -151,21 +150,21 @@ def test_the_users_files_take_the_place_of_the_examples(task):
 
 def test_numbers_and_texts_go_where_the_task_has_them():
     common = ["--caption", "A", "--speech", "B", "--width", "64", "--height", "96", "--steps", "3", "--seed", "4"]
-    for task, seconds in (("joint", "task.seconds"), ("voice", "task.seconds"), ("continue", "task.seconds")):
+    for task in ("joint", "reference_voice", "continuation"):
         _, workflow, _ = prepared("--task", task, "--seconds", "1.5", *common)
-        assert node(workflow, "Task")["inputs"][seconds] == 1.5
+        assert node(workflow, "Task")["inputs"]["task.seconds"] == 1.5
     inputs = [node(workflow, title)["inputs"] for title in ("Caption", "Speech", "Task", "Sample picture and sound")]
     assert (inputs[0]["text"], inputs[1]["transcript"]) == ("A", "B")
     assert (inputs[2]["size"], inputs[2]["size.width"], inputs[2]["size.height"]) == ("free", 64, 96)
     assert (inputs[3]["steps"], inputs[3]["seed"]) == (3, 4)
     assert inputs[2]["size.fit"] == "crop"
     assert node(workflow, "Negative caption")["inputs"]["text"] == ""
-    _, workflow, _ = prepared("--task", "continue", "--keep-seconds", "0.75")
+    _, workflow, _ = prepared("--task", "continuation", "--keep-seconds", "0.75")
     assert node(workflow, "Task")["inputs"]["task.keep_seconds"] == 0.75
 
 
 def test_without_a_width_and_a_height_a_clip_is_as_large_as_its_picture_asks_for():
-    for arguments in (["--image", PICTURE], ["--task", "dub", "--video", CLIP]):
+    for arguments in (["--image", PICTURE], ["--task", "dubbing", "--video", CLIP]):
         assert node(prepared(*arguments)[1], "Task")["inputs"]["size"] == "as the picture"
     script = ["--script", "hello"]
     assert node(prepared(*script)[1], "Long video")["inputs"]["size"] == "as the picture"
@@ -180,16 +179,16 @@ def test_one_side_alone_makes_a_square():
 
 
 def test_the_examples_words_are_not_put_into_the_users_voice():
-    template, workflow, _ = prepared("--task", "voice", "--audio", CLIP)
+    template, workflow, _ = prepared("--task", "reference_voice", "--audio", CLIP)
     assert node(template, "Task")["inputs"]["task.voice_text"]
     assert node(workflow, "Task")["inputs"]["task.voice_text"] == ""
     assert node(workflow, "Speech")["inputs"] == node(template, "Speech")["inputs"]
-    _, workflow, _ = prepared("--task", "voice", "--audio", CLIP, "--audio-text", "orange tiger yes")
+    _, workflow, _ = prepared("--task", "reference_voice", "--audio", CLIP, "--audio-text", "orange tiger yes")
     assert node(workflow, "Task")["inputs"]["task.voice_text"] == "orange tiger yes"
 
 
 def test_the_examples_words_are_not_put_into_the_users_sound():
-    template, workflow, _ = prepared("--task", "drive", "--audio", CLIP)
+    template, workflow, _ = prepared("--task", "audio_driven", "--audio", CLIP)
     assert not [entry for entry in workflow.values() if entry["class_type"] == "UniAVGenSpeechText"]
     assert source(workflow, "Task", "positive") == source(template, "Speech", "conditioning")
 
@@ -204,7 +203,7 @@ def test_a_sound_without_its_words_is_told_before_anything_runs(idle_server, mon
         raise DevError
 
     monkeypatch.setattr(demo, "render", stop)
-    options, shown = parse(["--task", "drive", "--audio", str(CLIP), *words]), io.StringIO()
+    options, shown = parse(["--task", "audio_driven", "--audio", str(CLIP), *words]), io.StringIO()
     with pytest.raises(DevError):
         demo.make(idle_server, read_workflow(template_of(options)), options, Console(shown))
     assert ("mouth opens less" in shown.getvalue()) == told
@@ -218,7 +217,7 @@ def test_what_the_sampler_tells_while_it_runs_is_shown():
 
 
 def test_a_driving_sounds_words_are_the_clips_unless_others_follow_it():
-    sound = ["--task", "drive", "--audio", CLIP, "--audio-text", "orange tiger yes"]
+    sound = ["--task", "audio_driven", "--audio", CLIP, "--audio-text", "orange tiger yes"]
     _, workflow, _ = prepared(*sound)
     assert node(workflow, "Speech")["inputs"]["transcript"] == "orange tiger yes"
     _, workflow, _ = prepared(*sound, "--speech", "red moon", "--seconds", "3")
@@ -227,14 +226,14 @@ def test_a_driving_sounds_words_are_the_clips_unless_others_follow_it():
 
 
 def test_a_driven_clip_is_as_long_as_the_sound_unless_seconds_are_set():
-    _, workflow, _ = prepared("--task", "drive", "--audio", CLIP)
+    _, workflow, _ = prepared("--task", "audio_driven", "--audio", CLIP)
     assert node(workflow, "Task")["inputs"]["task.length"] == "as long as the sound"
-    _, workflow, _ = prepared("--task", "drive", "--audio", CLIP, "--seconds", "3")
+    _, workflow, _ = prepared("--task", "audio_driven", "--audio", CLIP, "--seconds", "3")
     inputs = node(workflow, "Task")["inputs"]
     assert (inputs["task.length"], inputs["task.seconds"]) == ("as set in seconds", 3)
 
 
-@pytest.mark.parametrize("task", ["dub", "continue"])
+@pytest.mark.parametrize("task", ["dubbing", "continuation"])
 def test_a_users_video_keeps_the_examples_transcript(task):
     template, workflow, _ = prepared("--task", task, "--video", CLIP)
     assert node(workflow, "Speech") == node(template, "Speech")
@@ -250,7 +249,7 @@ def test_a_script_goes_into_the_long_video_with_its_picture_and_lengths():
 
 
 def test_a_script_is_said_in_the_users_voice():
-    arguments = ["--task", "voice", "--script", "hello", "--steps", "2", "--audio", CLIP]
+    arguments = ["--task", "reference_voice", "--script", "hello", "--steps", "2", "--audio", CLIP]
     _, workflow, files = prepared(*arguments)
     loaded, output = source(workflow, "Long video", "voice")
     assert (loaded["class_type"], output) == ("LoadAudio", 0)
@@ -351,7 +350,7 @@ def test_a_model_is_linked_not_copied(idle_server, tmp_path):
 
 @pytest.mark.parametrize(
     ("option", "task", "message"),
-    [("--image", "joint", "no picture"), ("--audio", "drive", "no sound"), ("--video", "dub", "no video")],
+    [("--image", "joint", "no picture"), ("--audio", "audio_driven", "no sound"), ("--video", "dubbing", "no video")],
 )
 def test_a_file_without_what_it_is_asked_for_is_named(option, task, message, tmp_path):
     file = tmp_path / "holiday.mp4"
@@ -367,20 +366,20 @@ def test_a_video_without_a_sound_is_no_sound_and_pictures_and_clips_pass(tmp_pat
         stream.width = stream.height = 32
         container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")))
         container.mux(stream.encode(None))
-    check_files(parse(["--task", "dub", "--video", str(silent)]))
+    check_files(parse(["--task", "dubbing", "--video", str(silent)]))
     with pytest.raises(DevError, match="no sound"):
-        check_files(parse(["--task", "drive", "--audio", str(silent)]))
+        check_files(parse(["--task", "audio_driven", "--audio", str(silent)]))
     moving = tmp_path / "moving.webp"
     pictures = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
     pictures[0].save(moving, save_all=True, append_images=pictures[1:])
     with pytest.raises(DevError, match="no video"):
-        check_files(parse(["--task", "dub", "--video", str(moving)]))
+        check_files(parse(["--task", "dubbing", "--video", str(moving)]))
     write_wav(tmp_path / "sound.wav", np.zeros((800, 1), np.int16), 8000, 2)
     for path in (__file__, tmp_path / "sound.wav"):
         with pytest.raises(DevError, match="no picture"):
             check_files(parse(["--image", str(path)]))
     for path in (moving, PICTURE):
-        check_files(parse(["--task", "drive", "--image", str(path), "--audio", str(CLIP)]))
+        check_files(parse(["--task", "audio_driven", "--image", str(path), "--audio", str(CLIP)]))
 
 
 def write_wav(path, samples, rate, width):
@@ -395,11 +394,11 @@ def write_wav(path, samples, rate, width):
 def test_eight_bit_sound_is_given_as_sixteen_bit_and_other_sound_as_it_is(tmp_path):
     eight = np.random.default_rng(0).integers(0, 256, (8000, 2), np.uint8)
     write_wav(tmp_path / "old.wav", eight, 8000, 1)
-    options = parse(["--task", "drive", "--audio", str(tmp_path / "old.wav")])
+    options = parse(["--task", "audio_driven", "--audio", str(tmp_path / "old.wav")])
     (tmp_path / "base").mkdir()
     with wave.open(str(with_readable_sound(options, tmp_path / "base").audio)) as copy:
         assert (copy.getframerate(), copy.getnchannels(), copy.getsampwidth()) == (8000, 2, 2)
         samples = np.frombuffer(copy.readframes(9000), np.int16).reshape(-1, 2)
     assert np.array_equal(samples, (eight.astype(np.int16) - 128) * 256)
-    options = parse(["--task", "drive", "--audio", str(CLIP)])
+    options = parse(["--task", "audio_driven", "--audio", str(CLIP)])
     assert with_readable_sound(options, tmp_path / "base") is options

@@ -11,7 +11,7 @@ import torch
 from toon.evaluation import bundle_report as toons
 from toon.evaluation import generate_cases as generating
 from toon.evaluation import measures as toon_measures
-from toon.evaluation.cases import TASKS, cases_of
+from toon.evaluation.cases import CASES, cases_of
 from toon.evaluation.criteria import TRUTH, criteria_of
 from toon.evaluation.generate_cases import Store, generate_all
 from toon.evaluation.measures import Row, measure_cases, shuffled
@@ -128,13 +128,13 @@ def test_still_pixels_are_those_that_never_change(cases):
     assert not still[30:90, 40:90].all()
 
 
-@pytest.mark.parametrize("task", [task for task in TASKS if task != "late"])
-def test_fewer_cases_are_the_beginning_of_more(task):
-    few, more = cases_of(task, 2, FIRST), cases_of(task, 3, FIRST)
+@pytest.mark.parametrize("kind", CASES)
+def test_fewer_cases_are_the_beginning_of_more(kind):
+    few, more = cases_of(kind, 2, FIRST), cases_of(kind, 3, FIRST)
     for one, other in zip(few, more, strict=False):
         assert one.words == other.words
         assert torch.equal(one.mel, other.mel)
-    assert cases_of(task, 1, FIRST + 50)[0].words != few[0].words
+    assert cases_of(kind, 1, FIRST + 50)[0].words != few[0].words
 
 
 def row(name, **values):

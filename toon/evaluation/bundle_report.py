@@ -18,8 +18,9 @@ from uniavgen_core.evaluation.bar_plots import draw_bars, draw_lags, new_figure
 from uniavgen_core.evaluation.markdown_tables import legend, markdown_table, published
 from uniavgen_core.media.audio.mel import denormalize_mel
 from uniavgen_core.pipeline import SampleConfig
+from uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, REFERENCE_VOICE
 
-from .cases import Case, cases_of
+from .cases import CONTINUATION_IN_VOICE, PAIR, Case, cases_of
 from .criteria import TRUTH, Criterion, criteria_of
 from .generate_cases import Made, Store, coded, generate_all
 from .judges import JudgeRecipe, Judges, judges_of
@@ -27,13 +28,13 @@ from .measures import MEASURES, Row, measure_cases, shuffled
 from .picture_errors import MOST_DB
 
 EVALUATION_SEED, SEEDS_APART = 10_000_000, 100_000
-CRITERIA_TASKS = ("joint", "voice", "dubbing")
-OTHER_TASKS = ("driven", "continuation", "continuation with voice", "pair")
+CRITERIA_TASKS = (JOINT.name, REFERENCE_VOICE.name, DUBBING.name)
+OTHER_TASKS = (AUDIO_DRIVEN.name, CONTINUATION.name, CONTINUATION_IN_VOICE, PAIR)
 TRUTH_OF = {
-    "joint": TRUTH,
-    "continuation": f"{TRUTH}, continuation",
-    "continuation with voice": f"{TRUTH}, continuation",
-    "pair": f"{TRUTH}, pair",
+    JOINT.name: TRUTH,
+    CONTINUATION.name: f"{TRUTH}, {CONTINUATION.name}",
+    CONTINUATION_IN_VOICE: f"{TRUTH}, {CONTINUATION.name}",
+    PAIR: f"{TRUTH}, {PAIR}",
 }
 _SHEET_ROWS, _SHEET_EVERY = 10, 4
 
@@ -102,7 +103,7 @@ def evaluate_toons(
     made = generate_all((model, codec), cases, config, store, on_batch)
     tell("Measuring")
     rows = measure_all(made, cases, judges, codec)
-    sheets = [_sheet(made[task], options.work / f"sheet-{task.replace(' ', '-')}.png") for task in made]
+    sheets = [_sheet(made[task], options.work / f"sheet-{task.replace(', ', '-')}.png") for task in made]
     minutes = (time.monotonic() - started) / 60
     return _report(options, (rows, criteria_of(rows), judges.accuracy), sheets, minutes)
 
@@ -122,14 +123,15 @@ def measure_all(
         if task in cases and name not in rows:
             true = [(case.frames, denormalize_mel(case.mel).T) for case in cases[task]]
             rows[name] = measure_cases(name, true, cases[task], judges)
-            if task == "joint":
+            if task == JOINT.name:
                 through = [(coded(codec, frames), mel) for frames, mel in true]
                 rows[f"{name}, coded"] = measure_cases(f"{name}, coded", through, cases[task], judges)
                 rows[f"{name}, shuffled"] = measure_cases(f"{name}, shuffled", shuffled(true), cases[task], judges)
     for task, clips in made.items():
         rows[task] = measure_cases(task, clips, cases[task], judges)
-    if "joint" in made:
-        rows["joint, shuffled"] = measure_cases("joint, shuffled", shuffled(made["joint"]), cases["joint"], judges)
+    if JOINT.name in made:
+        name = f"{JOINT.name}, shuffled"
+        rows[name] = measure_cases(name, shuffled(made[JOINT.name]), cases[JOINT.name], judges)
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Held-out cases of the five tasks and of two faces, each with its ground truth.
+"""Held-out cases of the five tasks and of two faces, each with the truth it is judged by.
 
 Dimension key: F video frames, H picture height, W picture width, S mel frames, R mel frames of a reference voice.
 """
@@ -12,26 +12,28 @@ import torch
 from torch import Tensor
 
 from uniavgen_core.config import Interaction
-from uniavgen_core.media.audio.mel import normalized_mel, silent_mel
-from uniavgen_core.shapes import MEL_RATE, SAMPLE_RATE
+from uniavgen_core.media.audio.mel import normalized_mel
+from uniavgen_core.shapes import MEL_RATE, SAMPLE_RATE, TEMPORAL_FACTOR
+from uniavgen_core.tasks import CONTINUATION, JOINT, REFERENCE_VOICE, TASKS, Keep, Task
 from uniavgen_core.text.speech_tensors import SpokenText
 
 from ..clips import VOICES, ToonPair, ToonScene, ToonSpeech, make_pair, make_scene, make_speech
 
 VOICE_SEED = 500_000
 SILENCE_SECONDS = 0.3
-TASKS = (
-    "joint", "voice", "voice, not told", "driven", "dubbing", "continuation", "continuation with voice", "late", "pair",
-)  # fmt: skip
+CONTINUATION_IN_VOICE = f"{CONTINUATION.name}, {REFERENCE_VOICE.name}"
+PAIR = "pair"
+CASES = (*TASKS, CONTINUATION_IN_VOICE, PAIR)
+"""Names of the kinds of cases: every task, continuation in a reference voice, and two faces."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One clip to generate, with its ground truth.
+    """One clip to generate, and what it is judged by.
 
     Attributes:
         frames: True pictures, (F, H, W, 3) uint8.
-        mel: True normalised mel, (S, 80); silence where silence is kept.
+        mel: True normalised mel, (S, 80).
         latents_kept: Latents kept from the start.
         sound_kept: Mel frames that are kept, bool, (S,).
         reference: Reference picture, (H, W, 3) uint8.
@@ -68,19 +70,27 @@ def voice_mel(speech: ToonSpeech) -> Tensor:
     return normalized_mel(torch.from_numpy(np.concatenate([speech.waveform, silence])))
 
 
-def case_of(scene: ToonScene, interaction: Interaction = Interaction.BOTH) -> Case:
-    """Joint generation of a scene: its first latent kept, no sound kept."""
+def case_of(scene: ToonScene, task: Task = JOINT) -> Case:
+    """A scene for a task, which says what of it is kept and which directions run; for a voice see ``with_voice``."""
     clip = scene.clip
     mel = normalized_mel(torch.from_numpy(clip.waveform))
+    words = SpokenText(clip.transcript, MEL_RATE * scene.start)
+    latents = {
+        Keep.NOTHING: 0,
+        Keep.FIRST: 1,
+        Keep.START: scene.kept_latents,
+        Keep.ALL: len(clip.frames) // TEMPORAL_FACTOR + 1,
+    }
+    mel_frames = {Keep.NOTHING: 0, Keep.START: int(words.start), Keep.ALL: len(mel)}
     return Case(
         frames=clip.frames,
         mel=mel,
-        latents_kept=1,
-        sound_kept=torch.zeros(len(mel), dtype=torch.bool),
+        latents_kept=latents[task.video],
+        sound_kept=torch.arange(len(mel)) < mel_frames[task.audio],
         reference=scene.earlier,
         caption=clip.caption,
-        words=SpokenText(clip.transcript, MEL_RATE * scene.start),
-        interaction=interaction,
+        words=words,
+        interaction=task.interaction,
         voice=clip.voice,
         emotion=clip.emotion,
         movement=clip.movement,
@@ -88,35 +98,10 @@ def case_of(scene: ToonScene, interaction: Interaction = Interaction.BOTH) -> Ca
     )
 
 
-def with_voice(case: Case, speech: ToonSpeech, told: bool = True) -> Case:
-    """The same case with a reference voice, whose transcript is told or not."""
-    words = replace(case.words, voice_text=speech.transcript if told else "")
+def with_voice(case: Case, speech: ToonSpeech) -> Case:
+    """The same case with a reference voice and its transcript."""
+    words = replace(case.words, voice_text=speech.transcript)
     return replace(case, spoken=speech, words=words, voice=speech.voice)
-
-
-def driven(scene: ToonScene) -> Case:
-    """Audio-driven video: all sound is kept."""
-    case = case_of(scene, Interaction.AUDIO_TO_VIDEO)
-    return replace(case, sound_kept=~case.sound_kept)
-
-
-def dubbed(scene: ToonScene) -> Case:
-    """Dubbing: all video is kept."""
-    return replace(case_of(scene, Interaction.VIDEO_TO_AUDIO), latents_kept=len(scene.clip.frames) // 4 + 1)
-
-
-def continued(scene: ToonScene) -> Case:
-    """Continuation: both modalities are kept up to the sentence."""
-    case = case_of(scene)
-    kept = torch.arange(len(case.mel)) < int(case.words.start)
-    return replace(case, latents_kept=scene.kept_latents, sound_kept=kept)
-
-
-def late(scene: ToonScene) -> Case:
-    """A sentence that begins later, with digital silence kept before it."""
-    case = case_of(scene)
-    kept = torch.arange(len(case.mel)) < int(case.words.start)
-    return replace(case, sound_kept=kept, mel=torch.where(kept[:, None], silent_mel(), case.mel))
 
 
 def paired(pair: ToonPair) -> Case:
@@ -135,13 +120,13 @@ def paired(pair: ToonPair) -> Case:
 
 
 def scenes(count: int, first_seed: int, wanted: Callable[[ToonScene], bool]) -> list[ToonScene]:
-    """First held-out scenes from a seed that satisfy a predicate."""
+    """The first held-out scenes that are wanted, from a seed on."""
     found = (scene for scene in (make_scene(seed, "held_out") for seed in itertools.count(first_seed)) if wanted(scene))
     return list(itertools.islice(found, count))
 
 
 def lone_pairs(count: int, first_seed: int) -> list[ToonPair]:
-    """First held-out pairs with a single speaker, alternately the left and the right toon."""
+    """The first held-out pairs of which one speaks, in turn the left one and the right one."""
     found: tuple[list[ToonPair], list[ToonPair]] = ([], [])
     for seed in itertools.count(first_seed):
         if min(map(len, found)) * 2 >= count:
@@ -152,36 +137,39 @@ def lone_pairs(count: int, first_seed: int) -> list[ToonPair]:
     return [pair for both in zip(*found, strict=False) for pair in both][:count]
 
 
-def cases_of(task: str, count: int, first_seed: int = 0) -> list[Case]:
-    """Held-out cases of one task; a smaller count gives a prefix of a larger one.
+def cases_of(kind: str, count: int, first_seed: int = 0) -> list[Case]:
+    """Held-out cases of one kind; fewer are the beginning of more.
 
     Args:
-        task: One of ``TASKS``.
+        kind: One of ``CASES``.
         count: How many.
         first_seed: Where the search for fitting scenes begins.
 
     Returns:
         The cases.
     """
-    if task == "pair":
+    if kind == PAIR:
         return [paired(pair) for pair in lone_pairs(count + count % 2, first_seed)][:count]
-    if task.startswith("continuation"):
-        found = [continued(scene) for scene in scenes(count, first_seed, lambda scene: scene.kept_latents > 0)]
-        if task == "continuation":
-            return found
-        return [with_voice(case, _speech(first_seed + i, case.voice)) for i, case in enumerate(found)]
-    is_late = task == "late"
-    plain = scenes(
-        count, first_seed, lambda scene: scene.kept_latents == 0 and scene.fits and (scene.start > 0) == is_late
-    )
-    if task in ("voice", "voice, not told"):
-        joint = [case_of(scene, Interaction.AUDIO_TO_VIDEO) for scene in plain]
-        told = task == "voice"
-        return [with_voice(case, _speech(first_seed + i, i % len(VOICES)), told) for i, case in enumerate(joint)]
-    make = {"joint": case_of, "driven": driven, "dubbing": dubbed, "late": late}[task]
-    return [make(scene) for scene in plain]
+    task = TASKS[kind.split(",")[0]]
+    is_wanted = _has_beginning if task.video is Keep.START else _speaks_at_once
+    cases = [case_of(scene, task) for scene in scenes(count, first_seed, is_wanted)]
+    if kind == CONTINUATION_IN_VOICE:
+        return [with_voice(case, _speech(first_seed + i, case.voice)) for i, case in enumerate(cases)]
+    if task.reference_voice:
+        return [with_voice(case, _speech(first_seed + i, i % len(VOICES))) for i, case in enumerate(cases)]
+    return cases
+
+
+def _has_beginning(scene: ToonScene) -> bool:
+    """Whether a scene begins before its sentence, so that it can be continued."""
+    return scene.kept_latents > 0
+
+
+def _speaks_at_once(scene: ToonScene) -> bool:
+    """Whether a scene begins with its sentence, and holds all of it."""
+    return scene.kept_latents == 0 and scene.fits and scene.start <= 0
 
 
 def _speech(seed: int, voice: int) -> ToonSpeech:
-    """Reference voice: a held-out sentence in a given voice."""
+    """A held-out sentence in a voice, to refer to."""
     return make_speech(VOICE_SEED + seed, split="held_out", voice=voice)

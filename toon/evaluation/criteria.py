@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from uniavgen_core.tasks import DUBBING, JOINT, REFERENCE_VOICE
+
 from .measures import Row
 
 TRUTH = "ground truth"
@@ -40,18 +42,18 @@ def criteria_of(rows: Mapping[str, Row]) -> list[Criterion]:
         The criteria.
     """
     found = []
-    joint, truth = rows.get("joint"), rows.get(TRUTH)
+    joint, truth = rows.get(JOINT.name), rows.get(TRUTH)
     if joint and truth:
         share = joint.values["corr"] / truth.values["corr"]
         found.append(Criterion("sync: correlation as a share of the truth's, joint", share, 0.8, joint.clips))
     demands = (
-        ("joint", "in_time", 0.95, "sync: best lag within one frame, joint"),
-        ("joint", "words", 0.85, "speech: words right, joint"),
-        ("dubbing", "words", 0.9, "speech: words right, dubbing"),
-        ("voice", "voice", 0.8, "voice: reference voice identified of 8"),
-        ("joint", "psnr", 28.0, "picture: PSNR outside mouth and eyes, dB, joint"),
-        ("joint", "emotion_sound", 0.75, "emotion: recognised from the sound, joint"),
-        ("joint", "emotion_face", 0.75, "emotion: recognised from the face, joint"),
+        (JOINT.name, "in_time", 0.95, "sync: best lag within one frame, joint"),
+        (JOINT.name, "words", 0.85, "speech: words right, joint"),
+        (DUBBING.name, "words", 0.9, "speech: words right, dubbing"),
+        (REFERENCE_VOICE.name, "voice", 0.8, "voice: reference voice identified of 8"),
+        (JOINT.name, "psnr", 28.0, "picture: PSNR outside mouth and eyes, dB, joint"),
+        (JOINT.name, "emotion_sound", 0.75, "emotion: recognised from the sound, joint"),
+        (JOINT.name, "emotion_face", 0.75, "emotion: recognised from the face, joint"),
     )
     for task, measure, bound, name in demands:
         row = rows.get(task)

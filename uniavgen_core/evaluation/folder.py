@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from ..media.audio.mel import log_mel
-from ..media.audio.resample import resample
+from ..media.audio.sound import resample
 from .clip_file import ClipFile, Entry, list_clips, read_clip, read_sound
 from .paper_models import spoken_words
 from .picture_standins import (

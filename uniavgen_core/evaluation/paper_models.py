@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..media.audio.resample import resample
+from ..media.audio.sound import resample
 
 WHISPER_RATE = 16_000
 _MOST_TOKENS = 200

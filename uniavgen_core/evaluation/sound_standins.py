@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..media.audio.mel import log_mel
-from ..media.audio.resample import resample
+from ..media.audio.sound import resample
 from ..shapes import FPS, MEL_RATE, SAMPLE_RATE
 from .lip_sync import correlation
 

@@ -16,7 +16,7 @@ import numpy as np
 from torch import Tensor
 
 from ..media.audio.mel import check_sound
-from ..media.audio.resample import LOWEST_RATE
+from ..media.audio.sound import LOWEST_RATE
 from .lip_sync import correlation
 from .mouth_finder import MouthFinder, Pictures, darkness, mask_boxes
 

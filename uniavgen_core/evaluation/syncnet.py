@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..media.audio.resample import resample
+from ..media.audio.sound import resample
 from ..media.faces.face_tracks import Face, Track, fill_gaps, smooth, track_faces
 from .paper_models import need
 

@@ -34,6 +34,13 @@ class SegmentStore:
     """Segments of one run, each under a key that names all it was made from."""
 
     def __init__(self, folder: Path, first_key: str) -> None:
+        """Make the store of one run.
+
+        Args:
+            folder: Folder for the stores of all runs.
+            first_key: Names all that the segments are made from but their texts.
+        """
+        self.first_key = first_key
         self.folder = folder / f"long_{first_key[:12]}"
 
     def path(self, number: int) -> Path:

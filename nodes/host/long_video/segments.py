@@ -4,11 +4,12 @@ Dimension key: F video frames, H and W pixel rows and columns, N samples.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import accumulate
 from pathlib import Path
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -25,8 +26,10 @@ from ..media.digital_source import GENERATED
 from ..media.footage import Footage
 from ..media.mux import with_source_type, write_video
 from ..media.stream_encoders import EncodedPictures, EncodedSound
-from ..tasks.task_scene import Scene
-from ..tasks.task_setup import Continuation, Prepared, continue_footage, speak, speak_with_voice, with_voice
+from ..tasks.continuation_setup import Continuation, continue_footage
+from ..tasks.joint_setup import JointInputs, prepare_joint
+from ..tasks.reference_voice_setup import ReferenceVoiceInputs, prepare_reference_voice, with_voice
+from ..tasks.task_scene import PreparedTask, Scene
 from .segment_store import Segment, SegmentStore, key_of
 
 CHARACTERS_PER_SECOND = 14.0
@@ -36,8 +39,6 @@ CROSSFADE_SECONDS = 0.08
 RAMP_SECONDS = 0.05
 OWN_LEVEL = 1.0
 """Gain of what the next segment goes on from: segments are at their mel's level, which is the model's."""
-Sample = Callable[[Prepared, int, int], dict]
-"""Samples a prepared segment: its seed, its number; gives a LATENT."""
 
 
 @dataclass(frozen=True)
@@ -97,71 +98,104 @@ def plan_segments(script: str, segment_seconds: float, keep_seconds: float, conf
     return plan_script(script, lambda text: seconds_to_say(text, config) <= room)
 
 
+class SegmentMaker(Protocol):
+    """Samples and decodes segments."""
+
+    def sample(self, task: PreparedTask, seed: int, number: int) -> dict:
+        """LATENT of segment ``number``, from 0."""
+
+    def decode(self, latent: dict) -> Segment:
+        """Pictures and sound of a LATENT."""
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A reference voice.
+
+    Attributes:
+        audio: AUDIO of someone speaking.
+        text: What the voice says.
+    """
+
+    audio: dict
+    text: str
+
+
+@dataclass(frozen=True)
 class LongVideo:
-    """Samples, joins and keeps the segments of one long video."""
+    """One long video.
 
-    def __init__(self, scene: Scene, image: Tensor | None, plan: LongPlan, text: TextConfig) -> None:
-        self.scene, self.image, self.plan, self.text = scene, image, plan, text
-        self.voice: tuple[dict, str] | None = None
-        self.notices: list[str] = []
+    Attributes:
+        scene: What all segments start from.
+        plan: Texts and lengths of the segments.
+        text: How the model counts the characters of a text.
+        image: The person, (B, H, W, 3), or None.
+        voice: The reference voice; None for that of the first segment.
+    """
 
-    def run(self, sample: Sample, decode: Callable[[dict], Segment], store: SegmentStore, key: str) -> list[Segment]:
+    scene: Scene
+    plan: LongPlan
+    text: TextConfig
+    image: Tensor | None = None
+    voice: Voice | None = None
+
+    def make(self, maker: SegmentMaker, store: SegmentStore) -> tuple[list[Segment], list[str]]:
         """Make all segments that are not finished yet.
 
         Args:
-            sample: Samples a segment.
-            decode: Turns its LATENT into pictures and sound.
-            store: Where finished segments are kept.
-            key: Names all that the segments are made from but their texts.
+            maker: Samples and decodes a segment.
+            store: Keeps finished segments.
 
         Returns:
-            The segments.
+            The segments, and notices.
 
         Raises:
-            BaseException: What ``sample`` raises, an interrupt too; what is finished is kept and saved as a video.
+            BaseException: What the maker raises, an interrupt too; what is finished is kept and saved as a video.
         """
         done: list[Segment] = []
+        notices: list[str] = []
+        voice, key = self.voice, store.first_key
         try:
             for number, text in enumerate(self.plan.texts):
                 key = key_of(key, number, text)
                 segment = store.load(number, key)
                 if segment is None:
-                    prepared = self.prepare(number, done[-1] if done else None)
-                    segment = decode(sample(prepared, self.plan.seed + number, number))
-                    segment = replace(segment, waveform=segment.waveform / prepared.given.gain)
+                    prepared = self._prepare(number, voice, done[-1] if done else None)
+                    segment = maker.decode(maker.sample(prepared, self.plan.seed + number, number))
+                    segment = replace(segment, waveform=segment.waveform / prepared.source_media.gain)
                     store.save(number, key, segment)
-                if number == 0 and self.voice is None:
-                    self._keep_voice_of(segment, text)
+                if number == 0 and voice is None:
+                    voice, notices = self._voice_of(segment, text)
                 done.append(segment)
         except BaseException:
             if done:
                 path = save_video(*join(done, self.plan.kept_frames), store.folder / "finished_so_far.mp4")
                 logging.info("UniAVGen: %d of %d segments are kept: %s", len(done), len(self.plan.texts), path)
             raise
-        return done
+        return done, notices
 
-    def prepare(self, number: int, before: Segment | None) -> Prepared:
-        """What one segment is sampled from."""
+    def _prepare(self, number: int, voice: Voice | None, before: Segment | None) -> PreparedTask:
+        """Prepare one segment: the first by itself, every other as the continuation of the one before."""
         seconds = self.plan.new_seconds(number, self.text)
         scene = self.scene.with_speech(text=self.plan.texts[number])
+        if before is None and voice is None:
+            return prepare_joint(scene, JointInputs(seconds, self.image))
         if before is None:
-            if self.voice is None:
-                return speak(scene, self.image, seconds)
-            return speak_with_voice(scene, self.image, seconds, *self.voice)
-        if self.voice is not None:
-            scene, _ = with_voice(scene, *self.voice)
+            inputs = ReferenceVoiceInputs(seconds, self.image, voice.audio, voice.text)
+            return prepare_reference_voice(scene, inputs)
+        if voice is not None:
+            scene, _ = with_voice(scene, voice.audio, voice.text)
         plan = Continuation(self.plan.keep_seconds, seconds, ramp_seconds=RAMP_SECONDS, gain=OWN_LEVEL)
         return continue_footage(scene, footage_of(before), plan, self.image)
 
-    def _keep_voice_of(self, segment: Segment, text: str) -> None:
-        """Let the following segments speak in the voice of the first."""
-        voice = {"waveform": under_ceiling(segment.waveform[None, None]), "sample_rate": SAMPLE_RATE}
+    def _voice_of(self, segment: Segment, text: str) -> tuple[Voice | None, list[str]]:
+        """Voice of a segment for the following ones; None, and a notice, if it is not fit for that."""
+        audio = {"waveform": under_ceiling(segment.waveform[None, None]), "sample_rate": SAMPLE_RATE}
         try:
-            with_voice(self.scene, voice, text)
+            with_voice(self.scene, audio, text)
         except ValueError as error:
-            self.notices.append(f"The first segment is no reference voice for the others: {error}")
-        else:
-            self.voice = (voice, text)
+            return None, [f"The first segment is no reference voice for the others: {error}"]
+        return Voice(audio, text), []
 
 
 def footage_of(segment: Segment) -> Footage:

@@ -12,7 +12,8 @@ import av
 import psutil
 from torch import Tensor
 
-from ....uniavgen_core.media.audio.sound import Sound, check_user_sound, cut
+from ....uniavgen_core.media.audio.sound import Sound, cut
+from ....uniavgen_core.media.audio.sound_checks import check_user_sound
 from ....uniavgen_core.media.video.frames import check_frames, to_rgb
 from .batch_notices import batch_notices
 

@@ -17,7 +17,7 @@ from ....uniavgen_core.media.audio.sound import Sound
 from ....uniavgen_core.shapes import FPS
 from .digital_source import digital_source_type
 from .mux import with_source_type, write_sound, write_video
-from .source_media import Given
+from .source_media import SourceMedia
 from .stream_copy import CannotCopyError, OriginalVideo, find_original
 from .stream_encoders import AAC_RATES, LAYOUTS, EncodedPictures, EncodedSound, crop_to_even, exact_bits
 
@@ -41,11 +41,11 @@ class Clip:
 
     images: Tensor
     sound: Sound | None
-    given: Given
+    given: SourceMedia
     fps: Fraction
 
     @classmethod
-    def of(cls, images: Tensor, audio: Mapping | None, given: Given, fps: float) -> "Clip":
+    def of(cls, images: Tensor, audio: Mapping | None, given: SourceMedia, fps: float) -> "Clip":
         """Build a clip from the inputs of the node.
 
         Args:

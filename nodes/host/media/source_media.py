@@ -1,4 +1,4 @@
-"""What a user gave and gets back untouched: the original frames and sound, put over what was generated.
+"""A user's own frames and sound, which are restored untouched in what was generated.
 
 Dimension key: F and G video frames, H and W pixel rows and columns, C channels, N samples.
 """
@@ -17,12 +17,12 @@ from ....uniavgen_core.media.restore import Source, restore_frames, restore_soun
 from ....uniavgen_core.media.time_spans import NOTHING, Spans
 from ....uniavgen_core.shapes import FPS
 
-GivenType = io.Custom("UNIAVGEN_GIVEN")
+SourceMediaType = io.Custom("UNIAVGEN_GIVEN")  # the name in saved graphs
 
 
 @dataclass(frozen=True)
-class Given:
-    """The user's own material of one clip.
+class SourceMedia:
+    """The user's own frames and sound of one clip.
 
     Attributes:
         source: Frames and sound with the spans that are kept; None for none.
@@ -54,8 +54,8 @@ class Given:
         own = None if self.source is None else self.source.frames
         return own is not None and (images is own or (images.shape == own.shape and torch.equal(images, own)))
 
-    def put_back(self, images: Tensor, sound: Sound, vocoded: bool = False) -> tuple[Tensor, float, Sound]:
-        """Put the kept parts over a decoded clip.
+    def restore(self, images: Tensor, sound: Sound, vocoded: bool = False) -> tuple[Tensor, float, Sound]:
+        """Restore the kept parts in a decoded clip.
 
         Args:
             images: Generated pictures at 16 fps, (G, H, W, 3).

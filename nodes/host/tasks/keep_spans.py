@@ -1,4 +1,4 @@
-"""Any spans of a user's clip kept, the rest generated: in-painting in time.
+"""In-painting in time: any spans of a user's clip are kept, and the rest is generated.
 
 Dimension key: F video frames, H and W pixel rows and columns, T video latents, S mel frames.
 """
@@ -9,22 +9,23 @@ from typing import Any
 import torch
 
 from ....uniavgen_core.config import Interaction
-from ....uniavgen_core.media.audio.kept_sound import mel_of, quiet_notices
-from ....uniavgen_core.media.audio.sound import Sound, cut
+from ....uniavgen_core.media.audio.quiet_sound import quiet_notices
+from ....uniavgen_core.media.audio.sound import Sound, cut, mel_of
 from ....uniavgen_core.media.restore import Source
 from ....uniavgen_core.media.time_spans import Spans
 from ....uniavgen_core.media.video.frames import fit_frame_count, resample_frames
 from ....uniavgen_core.shapes import FPS, SPATIAL_FACTOR, video_frames_of
+from ....uniavgen_core.tasks import interaction_for
 from ..media.clip_size import STRETCH
 from ..media.footage import Footage, decode_video, first_sound
 from ..media.picture_latents import encode_pictures
-from ..media.source_media import Given
+from ..media.source_media import SourceMedia
 from ..sampling.joint_latent import keep_audio, keep_video, masks_of, split
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What of a user's clip is kept.
+class SpansToKeep:
+    """A user's clip, and the spans of it that are kept.
 
     Attributes:
         video: VIDEO, or None.
@@ -39,48 +40,48 @@ class Kept:
     audio_spans: Spans
 
 
-def keep_spans(latent: dict, video_codec: Any, kept: Kept) -> tuple[dict, Given, list[str]]:
+def keep_spans(latent: dict, video_codec: Any, to_keep: SpansToKeep) -> tuple[dict, SourceMedia, list[str]]:
     """Write the kept spans into a latent.
 
     Args:
         latent: Joint LATENT of one clip.
         video_codec: VAE object for pictures.
-        kept: What is kept. Pictures of other proportions are stretched, and what is generated is stretched back.
+        to_keep: What is kept. Pictures of other proportions are stretched, and what is generated is stretched back.
 
     Returns:
-        LATENT with masks, the material to put back, and notices.
+        LATENT with masks, the media to restore, and notices.
 
     Raises:
         ValueError: If spans are kept of what is not there or lie outside it.
     """
-    footage, sound, notices = _material(kept)
+    footage, sound, notices = _footage_and_sound(to_keep)
     seconds = video_frames_of(split(latent)[0].shape[2]) / FPS
     source = Source()
     gain = 1.0
-    if kept.video_spans:
-        kept.video_spans.check_within(footage.seconds, "the video")
-        spans = kept.video_spans.clipped(min(seconds, footage.seconds))
+    if to_keep.video_spans:
+        to_keep.video_spans.check_within(footage.seconds, "the video")
+        spans = to_keep.video_spans.clipped(min(seconds, footage.seconds))
         latent = _keep_pictures(latent, video_codec, footage, spans)
         source = replace(source, frames=footage.frames, fps=footage.fps, video_kept=spans)
-    if kept.audio_spans:
-        kept.audio_spans.check_within(sound.seconds, "the sound")
-        spans = kept.audio_spans.clipped(min(seconds, sound.seconds))
+    if to_keep.audio_spans:
+        to_keep.audio_spans.check_within(sound.seconds, "the sound")
+        spans = to_keep.audio_spans.clipped(min(seconds, sound.seconds))
         notices = [*notices, *quiet_notices(cut(sound, 0.0, seconds), "the sound")]
         latent, gain = _keep_sound(latent, sound, spans)
         source = replace(source, sound=sound, audio_kept=spans)
-    return latent, Given(source, gain, kept.video), notices
+    return latent, SourceMedia(source, gain, to_keep.video), notices
 
 
-def _material(kept: Kept) -> tuple[Footage | None, Sound | None, list[str]]:
-    """Decode what spans are kept of."""
+def _footage_and_sound(to_keep: SpansToKeep) -> tuple[Footage | None, Sound | None, list[str]]:
+    """Decode the media that spans are kept of."""
     footage, sound, notices = None, None, []
-    if kept.video is not None:
-        footage, notices = decode_video(kept.video, "the video")
+    if to_keep.video is not None:
+        footage, notices = decode_video(to_keep.video, "the video")
         sound = footage.sound
-    if kept.sound is not None:
-        sound, notices = first_sound(kept.sound, "the sound")
-    for spans, there, what in ((kept.video_spans, footage, "video"), (kept.audio_spans, sound, "sound")):
-        if spans and there is None:
+    if to_keep.sound is not None:
+        sound, notices = first_sound(to_keep.sound, "the sound")
+    for spans, media, what in ((to_keep.video_spans, footage, "video"), (to_keep.audio_spans, sound, "sound")):
+        if spans and media is None:
             raise ValueError(
                 f"Spans of the {what} are to be kept ({spans}), but no {what} is connected. Connect one, or leave the "
                 "spans empty."
@@ -106,11 +107,6 @@ def _keep_sound(latent: dict, sound: Sound, spans: Spans) -> tuple[dict, float]:
     return keep_audio(latent, mel, (~spans.mel_mask(len(mel))).float()), gain
 
 
-def interaction_of(latent: dict) -> Interaction:
-    """Directions that have something to update: none into a modality that is kept whole."""
-    video, audio = (bool(torch.any(mask != 0)) for mask in masks_of(latent))
-    return {
-        (True, False): Interaction.AUDIO_TO_VIDEO,
-        (False, True): Interaction.VIDEO_TO_AUDIO,
-        (False, False): Interaction.OFF,
-    }.get((video, audio), Interaction.BOTH)
+def directions_of(latent: dict) -> Interaction:
+    """Directions for a LATENT: none into a modality whose mask keeps all of it."""
+    return interaction_for(*(not bool(torch.any(mask)) for mask in masks_of(latent)))

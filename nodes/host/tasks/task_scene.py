@@ -1,9 +1,9 @@
-"""The start of every task: conditionings, a codec for pictures, and a size.
+"""The start and the end of every task's setup: a scene, and what a sampler and a decoder need of it.
 
 Dimension key: F video frames, H and W pixel rows and columns, T video latents, h and w latent rows and columns.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import comfy.model_management
@@ -11,10 +11,21 @@ from torch import Tensor
 
 from ....uniavgen_core.config import Interaction
 from ....uniavgen_core.shapes import AVShape
-from ..conditioning.pass_settings import set_pass, set_speech, set_values
+from ....uniavgen_core.tasks import Task
+from ..conditioning.pass_settings import REFERENCE_IMAGE_KEY, set_pass, set_speech, set_values
 from ..media.clip_size import STRETCH, ClipSize, picture_size
 from ..media.picture_latents import encode_pictures
-from ..sampling.joint_latent import empty_latent
+from ..media.source_media import SourceMedia
+from ..sampling.joint_latent import empty_latent, keep_first_latent
+
+IMAGE = "the image"
+LONGEST_SECONDS = 120.0
+
+
+def with_directions(positive: list, task: Task, as_released: bool) -> list:
+    """CONDITIONING whose pass runs the directions of a task."""
+    late_null = task.late_null_as_released if as_released else None
+    return set_pass(positive, interaction=task.interaction, late_null=late_null)
 
 
 @dataclass(frozen=True)
@@ -26,7 +37,7 @@ class Scene:
         negative: CONDITIONING with the null caption.
         video_codec: VAE object for pictures.
         size: Size the clip is generated at; until ``sized_for``, perhaps one that its picture decides.
-        as_released: Whether texts stay as they are written, and the voice task's late null pass runs as in the release.
+        as_released: Whether texts stay as they are written, and late null passes run as in the release.
     """
 
     positive: list
@@ -41,6 +52,10 @@ class Scene:
         notices = self.size.notices(self.video_codec, picture, what)
         return replace(self, size=self.size.resolved(self.video_codec, picture)), notices
 
+    def with_directions(self, task: Task) -> "Scene":
+        """The scene with the directions of a task on."""
+        return replace(self, positive=with_directions(self.positive, task, self.as_released))
+
     def with_interaction(self, interaction: Interaction) -> "Scene":
         """The scene with these directions on."""
         return replace(self, positive=set_pass(self.positive, interaction=interaction))
@@ -50,6 +65,13 @@ class Scene:
         return replace(
             self, positive=set_values(self.positive, {key: value}), negative=set_values(self.negative, {key: value})
         )
+
+    def with_image(self, image: Tensor | None, latent: dict) -> tuple["Scene", dict]:
+        """Scene and LATENT with an image (B, H, W, 3), if there is one, as the person and the first frame."""
+        if image is None:
+            return self, latent
+        clean = self.encode(image[:1])
+        return self.with_reference(REFERENCE_IMAGE_KEY, clean), keep_first_latent(latent, clean)
 
     def with_speech(self, **changes: Any) -> "Scene":
         """The scene with changed fields of its speech."""
@@ -68,3 +90,20 @@ class Scene:
         """The scene at the size it gets with pictures (F, H, W, 3), all of which are stretched to it."""
         size = self.size.resolved(self.video_codec, picture_size(pictures))
         return replace(self, size=replace(size, fit=STRETCH))
+
+
+@dataclass(frozen=True)
+class PreparedTask:
+    """What a sampler needs for a task, and what the decoder restores afterwards.
+
+    Attributes:
+        scene: Conditionings with references and directions.
+        latent: LATENT with its kept parts.
+        source_media: The user's own frames and sound.
+        notices: What the user should know.
+    """
+
+    scene: Scene
+    latent: dict
+    source_media: SourceMedia = field(default_factory=SourceMedia)
+    notices: tuple[str, ...] = ()

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from ...shapes import MEL_RATE, SAMPLE_RATE
 from .mel import SILENT_PEAK, log_mel, normalized_mel, rescale_volume
-from .sound import Sound, at_rate, check_user_sound, cut, to_model_sound
+from .sound import Sound, at_rate, cut, to_model_sound
+from .sound_checks import check_user_sound
 
 SHORTEST_VOICE = 1.0
 LONGEST_VOICE = 10.0

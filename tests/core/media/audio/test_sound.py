@@ -5,7 +5,8 @@ from math import pi
 import pytest
 import torch
 
-from uniavgen_core.media.audio.sound import Sound, at_rate, check_user_sound, cut, to_model_sound
+from uniavgen_core.media.audio.sound import Sound, at_rate, cut, to_model_sound
+from uniavgen_core.media.audio.sound_checks import check_user_sound
 
 
 def noise(*shape, seed=0):

@@ -5,7 +5,7 @@ from math import ceil, pi
 import pytest
 import torch
 
-from uniavgen_core.media.audio.resample import mix_down, resample
+from uniavgen_core.media.audio.sound import mix_down, resample
 
 
 def tone(hertz, sample_rate, seconds=0.5):

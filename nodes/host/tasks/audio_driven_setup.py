@@ -1,0 +1,90 @@
+"""Setup of audio-driven generation: the picture for a given sound, lip-synced to it.
+
+Source: UniAVGen (arXiv:2511.03334), section 3.5, and its inference release.
+Dimension key: B batch, H and W pixel rows and columns, S mel frames.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ....uniavgen_core.media.audio.quiet_sound import quiet_notices
+from ....uniavgen_core.media.audio.sound import Sound, cut, mel_of
+from ....uniavgen_core.media.restore import Source
+from ....uniavgen_core.media.time_spans import Spans
+from ....uniavgen_core.shapes import FPS, MEL_RATE, video_frames_covering, video_frames_in
+from ....uniavgen_core.tasks import AUDIO_DRIVEN, interaction_for
+from ..conditioning.spoken_texts import set_sound_text
+from ..media.footage import first_sound
+from ..media.source_media import SourceMedia
+from ..sampling.joint_latent import keep_audio
+from .joint_setup import JointInputs, prepare_joint
+from .task_scene import IMAGE, LONGEST_SECONDS, PreparedTask, Scene
+
+SOUND_LENGTH, SET_LENGTH = "as long as the sound", "as set in seconds"
+SECONDS_WITHOUT_SOUND = 2.0625
+NO_SOUND = "No sound is connected, so sound is generated too."
+
+
+@dataclass(frozen=True)
+class AudioDrivenInputs:
+    """What a user gives for audio-driven generation.
+
+    Attributes:
+        length: ``SOUND_LENGTH`` or ``SET_LENGTH``.
+        seconds: Length of the clip where it is set; sound is generated from where the given one ends.
+        image: The person and the first frame, (B, H, W, 3), or None.
+        sound: The AUDIO that drives the lips; without one, sound is generated too.
+        sound_text: What the sound says. Of a sound as long as the clip it is the speech text; without it the scene's
+            transcript is.
+    """
+
+    length: str
+    seconds: float
+    image: Tensor | None = None
+    sound: dict | None = None
+    sound_text: str = ""
+
+    @property
+    def set_seconds(self) -> float | None:
+        """Length of the clip; None for the sound's own length."""
+        return self.seconds if self.length == SET_LENGTH else None
+
+
+def prepare_audio_driven(scene: Scene, inputs: AudioDrivenInputs) -> PreparedTask:
+    """Prepare the picture of a sound to be generated, and sound after one that is shorter than the clip."""
+    seconds = inputs.set_seconds
+    if inputs.sound is None:
+        prepared = prepare_joint(scene, JointInputs(seconds or SECONDS_WITHOUT_SOUND, inputs.image))
+        return replace(prepared, notices=(NO_SOUND, *prepared.notices))
+    sound, notices = first_sound(inputs.sound, "the sound")
+    sound, about_length = _at_most(sound, seconds or LONGEST_SECONDS)
+    notices += [*about_length, *quiet_notices(sound, "the sound")]
+    is_whole = seconds is None or sound.seconds >= seconds - 1 / FPS
+    frames = video_frames_covering(sound.seconds) if is_whole else video_frames_in(seconds)
+    scene, cropped = scene.sized_for(inputs.image, IMAGE)
+    scene, latent = scene.with_image(inputs.image, scene.empty(frames))
+    mel, gain = mel_of(sound, frames)
+    mel = mel if is_whole else mel[: int(sound.seconds * MEL_RATE)]
+    scene, said = _with_words(scene, inputs.sound_text, None if is_whole else len(mel) / MEL_RATE)
+    latent = keep_audio(latent, mel, torch.zeros(len(mel)))
+    source = Source(sound=sound, audio_kept=Spans(((0.0, sound.seconds),)), ends_with_source=is_whole)
+    return PreparedTask(scene, latent, SourceMedia(source, gain), (*notices, *said, *cropped))
+
+
+def _with_words(scene: Scene, text: str, end: float | None) -> tuple[Scene, tuple[str, ...]]:
+    """Scene with the words and the directions of a sound that ends at ``end`` seconds, None for the clip's end."""
+    positive, notices = set_sound_text(scene.positive, text, end, scene.as_released)
+    scene = replace(scene, positive=positive).with_directions(AUDIO_DRIVEN)
+    if end is not None:
+        scene = scene.with_interaction(interaction_for(video_kept=False, audio_kept=False))
+    return scene, notices
+
+
+def _at_most(sound: Sound, seconds: float) -> tuple[Sound, list[str]]:
+    """A sound cut to a length, and a notice if it was longer."""
+    if sound.seconds <= seconds:
+        return sound, []
+    notice = f"The sound lasts {sound.seconds:.2f} s; it is cut to the clip's {seconds:.2f} s."
+    return cut(sound, 0.0, seconds), [notice]

@@ -1,0 +1,159 @@
+"""Setup of continuation: what comes after a clip and its sound.
+
+Source: UniAVGen (arXiv:2511.03334), section 3.5; it is not in the inference release.
+Dimension key: F video frames, H and W pixel rows and columns, T video latents, S mel frames.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ....uniavgen_core.media.audio.mel import gain_to_peak
+from ....uniavgen_core.media.audio.quiet_sound import quiet_notices
+from ....uniavgen_core.media.audio.sound import Sound, cut, mel_of, peak_of
+from ....uniavgen_core.media.restore import Source
+from ....uniavgen_core.media.segment_joins import trailing_ramp
+from ....uniavgen_core.media.time_spans import EVERYTHING
+from ....uniavgen_core.media.video.frames import crop_to_shape
+from ....uniavgen_core.shapes import (
+    FPS,
+    MEL_RATE,
+    SAMPLE_RATE,
+    video_frames_covering,
+    video_frames_in,
+    video_frames_within,
+)
+from ....uniavgen_core.tasks import CONTINUATION, JOINT
+from ..conditioning.pass_settings import REFERENCE_IMAGE_KEY
+from ..conditioning.spoken_texts import KEPT_TEXT, prepare_field
+from ..media.clip_size import CROP, STRETCH, crop_notices, picture_size
+from ..media.footage import Footage, decode_video
+from ..media.source_media import SourceMedia
+from ..sampling.joint_latent import keep_audio, keep_video
+from .reference_voice_setup import with_voice
+from .task_scene import IMAGE, PreparedTask, Scene
+
+WHOLE, NEW = "the whole clip", "from the kept part on"
+SHORTEST_SECONDS = 5 / FPS
+
+
+@dataclass(frozen=True)
+class ContinuationInputs:
+    """What a user gives for a continuation.
+
+    Attributes:
+        video: The VIDEO to continue.
+        keep_seconds: How much of its end the model sees.
+        seconds: How much is generated after it.
+        result: ``WHOLE`` or ``NEW``: whether the result begins with the clip, or with its kept part.
+        kept_text: What the kept part says.
+        image: The person, (B, H, W, 3); None for the clip's first frame.
+        voice: AUDIO of someone speaking, or None.
+        voice_text: What the voice says.
+    """
+
+    video: Any
+    keep_seconds: float
+    seconds: float
+    result: str
+    kept_text: str = ""
+    image: Tensor | None = None
+    voice: dict | None = None
+    voice_text: str = ""
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """How a decoded clip goes on.
+
+    Attributes:
+        keep_seconds: How much of its end the model sees.
+        seconds: How much is generated after it.
+        ramp_seconds: How much of the kept sound's end the model may change, ever more towards the end.
+        text: What the kept part says.
+        gain: Factor from the level of the clip's sound to the model's; None for the one that its peak asks for.
+    """
+
+    keep_seconds: float
+    seconds: float
+    ramp_seconds: float = 0.0
+    text: str = ""
+    gain: float | None = None
+
+
+def prepare_continuation(scene: Scene, inputs: ContinuationInputs) -> PreparedTask:
+    """Prepare what comes after a video and its sound to be generated.
+
+    Raises:
+        ValueError: If the video cannot be read, or is too short.
+    """
+    notices: list[str] = []
+    if inputs.voice is not None:
+        scene, notices = with_voice(scene, inputs.voice, inputs.voice_text)
+    kept_seconds = video_frames_in(inputs.keep_seconds) / FPS
+    footage, about_video = decode_video(inputs.video, "the clip", None if inputs.result == WHOLE else kept_seconds)
+    plan = Continuation(inputs.keep_seconds, inputs.seconds, text=inputs.kept_text)
+    prepared = continue_footage(scene, footage, plan, inputs.image)
+    return replace(prepared, notices=(*notices, *about_video, *prepared.notices))
+
+
+def continue_footage(scene: Scene, footage: Footage, plan: Continuation, image: Tensor | None = None) -> PreparedTask:
+    """Prepare what comes after a decoded video; the person is that of an image (B, H, W, 3), or of the first frame."""
+    if footage.seconds < SHORTEST_SECONDS:
+        raise ValueError(
+            f"The clip lasts {footage.seconds:.2f} s; at least {SHORTEST_SECONDS:.2f} s are needed to go on from. Use "
+            f"the task '{JOINT.title}' ({JOINT.name}) with its picture as the image."
+        )
+    kept = min(video_frames_in(plan.keep_seconds), video_frames_within(footage.seconds))
+    total = max(kept + 4, video_frames_covering(kept / FPS + plan.seconds))
+    person, cropped = _person_of(image, footage, scene.size.fit)
+    scene = scene.stretching(footage.frames)  # what is generated returns to the clip's own size
+    reference = scene.encode(person)
+    clean = scene.encode(_last_frames(footage, kept))
+    latent = keep_video(scene.empty(total), clean, torch.zeros(clean.shape[2]))
+    sound, gain, about_sound = _sound_of(footage, plan.gain)
+    lead = max(0.0, footage.seconds - kept / FPS)
+    mel, _ = mel_of(cut(sound, min(lead, sound.seconds - 0.1), footage.seconds), kept, gain)
+    latent = keep_audio(latent, mel, _weights(len(mel), plan.ramp_seconds))
+    said = prepare_field(KEPT_TEXT, plan.text, scene.as_released)
+    scene = scene.with_reference(REFERENCE_IMAGE_KEY, reference).with_directions(CONTINUATION)
+    scene = scene.with_speech(start=len(mel) / MEL_RATE, kept_text=said.text)
+    source = Source(footage.frames, footage.fps, sound, EVERYTHING, EVERYTHING, lead)
+    return PreparedTask(scene, latent, SourceMedia(source, gain), (*cropped, *about_sound, *said.notices))
+
+
+def _person_of(image: Tensor | None, footage: Footage, fit: str) -> tuple[Tensor, list[str]]:
+    """Picture of the person (1, H, W, 3) in the proportions of a video, with which it is stretched, and notices."""
+    if image is None:
+        return footage.frames[:1], []
+    shape = picture_size(footage.frames)
+    if fit == STRETCH:
+        return image[:1], []
+    remedy = "To keep all of it, give an image of the clip's proportions."
+    return crop_to_shape(image[:1], *shape), crop_notices(IMAGE, picture_size(image), shape, CROP, remedy)
+
+
+def _sound_of(footage: Footage, gain: float | None) -> tuple[Sound, float, list[str]]:
+    """Sound of a video, silence if it has none; its gain to the model's level, and notices."""
+    sound, notices = footage.sound, []
+    if sound is None:
+        notices = ["The clip has no sound; its kept part is taken as silent."]
+        sound = Sound(torch.zeros(1, round(footage.seconds * SAMPLE_RATE)), SAMPLE_RATE)
+    if gain is not None:
+        return sound, gain, notices
+    return sound, gain_to_peak(peak_of(sound)), [*notices, *quiet_notices(sound, "the sound of the clip")]
+
+
+def _weights(mel_frames: int, ramp_seconds: float) -> Tensor:
+    """How far each kept mel frame is generated anew, (S,)."""
+    ramp = min(round(ramp_seconds * MEL_RATE), mel_frames)
+    return trailing_ramp(mel_frames, ramp) if ramp else torch.zeros(mel_frames)
+
+
+def _last_frames(footage: Footage, count: int) -> Tensor:
+    """The last ``count`` frames at 16 fps, counted back from the footage's end."""
+    times = footage.seconds - (count - torch.arange(count, dtype=torch.float64) - 0.5) / FPS
+    index = (times * float(footage.fps)).floor().long().clamp(0, len(footage.frames) - 1)
+    return footage.frames[index]

@@ -1,0 +1,82 @@
+"""Setup of generation in the voice of a recording.
+
+Source: UniAVGen (arXiv:2511.03334), section 3.5, and its inference release.
+Dimension key: B batch, H and W pixel rows and columns, R mel frames of the voice.
+"""
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from ....uniavgen_core.media.audio.reference_voice import prepare_reference_voice as prepare_recording
+from ....uniavgen_core.media.audio.reference_voice import reference_mel
+from ....uniavgen_core.tasks import REFERENCE_VOICE
+from ..conditioning.pass_settings import REFERENCE_VOICE_KEY, set_speech, set_values
+from ..conditioning.spoken_texts import prepare_voice_text
+from ..media.footage import first_sound
+from .joint_setup import JointInputs, prepare_joint
+from .task_scene import PreparedTask, Scene
+
+NO_VOICE = "No reference voice is connected, so the model chooses a voice."
+
+
+@dataclass(frozen=True)
+class ReferenceVoiceInputs:
+    """What a user gives for generation in a reference voice.
+
+    Attributes:
+        seconds: Length of the clip.
+        image: The person and the first frame, (B, H, W, 3), or None.
+        voice: AUDIO of someone speaking; without one the clip is generated as by ``prepare_joint``.
+        voice_text: What the voice says.
+    """
+
+    seconds: float
+    image: Tensor | None = None
+    voice: dict | None = None
+    voice_text: str = ""
+
+
+def prepare_reference_voice(scene: Scene, inputs: ReferenceVoiceInputs) -> PreparedTask:
+    """Prepare picture and sound to be generated in the voice of a recording."""
+    joint = JointInputs(inputs.seconds, inputs.image)
+    if inputs.voice is None:
+        prepared = prepare_joint(scene, joint)
+        return replace(prepared, notices=(NO_VOICE, *prepared.notices))
+    scene, notices = with_voice(scene, inputs.voice, inputs.voice_text)
+    prepared = prepare_joint(scene, joint)
+    scene = prepared.scene.with_directions(REFERENCE_VOICE)
+    return replace(prepared, scene=scene, notices=(*notices, *prepared.notices))
+
+
+def with_voice(scene: Scene, voice: dict, text: str) -> tuple[Scene, list[str]]:
+    """Scene that speaks in the voice of an AUDIO, and notices."""
+    positive, negative, notices = refer_to_voice((scene.positive, scene.negative), voice, text, scene.as_released)
+    return replace(scene, positive=positive, negative=negative), notices
+
+
+def refer_to_voice(
+    conditionings: tuple[list, list], voice: dict, text: str, as_released: bool
+) -> tuple[list, list, list[str]]:
+    """Let conditionings speak in the voice of a recording.
+
+    Args:
+        conditionings: Positive and negative CONDITIONING.
+        voice: AUDIO of someone speaking.
+        text: What the voice says; blank where it is not known.
+        as_released: Leave the text as it is written.
+
+    Returns:
+        Positive and negative CONDITIONING, and notices.
+    """
+    mel, notices = voice_mel(voice)
+    said = prepare_voice_text(text, as_released)
+    positive, negative = (set_values(one, {REFERENCE_VOICE_KEY: mel[None, None]}) for one in conditionings)
+    return set_speech(positive, voice_text=said.text), negative, [*notices, *said.notices]
+
+
+def voice_mel(voice: dict) -> tuple[Tensor, list[str]]:
+    """Normalised mel of a reference voice, (R, 80), and notices."""
+    sound, notices = first_sound(voice, "the reference voice")
+    prepared = prepare_recording(sound)
+    return reference_mel(prepared.waveform), [*notices, *prepared.notices]

@@ -1,0 +1,40 @@
+"""What a user is told of a quiet sound, which is raised to the network's level."""
+
+from math import log10
+
+from .mel import SILENT_PEAK, gain_to_peak
+from .reference_voice import LONGEST_VOICE, SHORTEST_VOICE, missing_in_speech
+from .sound import Sound, cut, peak_of, to_model_sound
+
+NEAR_SILENCE_DB = -50.0
+"""Peak below which speech lies near the noise of ordinary recordings."""
+LARGE_GAIN = 10.0
+"""Gain from which on a sound is looked through for speech: noise would be raised to the level of speech."""
+
+
+def quiet_notices(sound: Sound, what: str) -> list[str]:
+    """Say what becomes of a quiet sound.
+
+    Args:
+        sound: Any sound that ``check_user_sound`` accepts.
+        what: What it is called in messages, such as ``"the sound"``.
+
+    Returns:
+        Notices, whole sentences; none for a sound of ordinary level, and none for silence, of which
+        ``check_user_sound`` tells.
+    """
+    peak, name = peak_of(sound), what[:1].upper() + what[1:]
+    if peak <= SILENT_PEAK:
+        return []
+    level = f"its loudest sample is at {20 * log10(peak):.0f} dB of full scale"
+    raised = f"It is raised by {20 * log10(gain_to_peak(peak)):.0f} dB for the model, and its noise with it."
+    if 20 * log10(peak) < NEAR_SILENCE_DB:
+        return [f"{name} is nearly silent: {level}. {raised} Record it louder for a better result."]
+    if gain_to_peak(peak) > LARGE_GAIN and sound.seconds >= SHORTEST_VOICE and _lacks_speech(sound):
+        return [f"{name} is quiet, and no speech stands out of it: {level}. {raised}"]
+    return []
+
+
+def _lacks_speech(sound: Sound) -> bool:
+    """Whether the beginning of a sound, as much as of a reference voice, has no speech."""
+    return bool(missing_in_speech(to_model_sound(cut(sound, 0.0, LONGEST_VOICE))))

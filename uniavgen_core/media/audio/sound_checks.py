@@ -1,0 +1,155 @@
+"""Whether a user's sound can be used, and what is odd about it.
+
+Looking a long sound through costs one pass and no copy of it.
+
+Dimension key: C channels, N samples.
+"""
+
+from dataclasses import dataclass
+from math import isfinite
+
+import torch
+from torch import Tensor
+
+from .mel import SILENT_PEAK
+from .sound import LOWEST_RATE, Sound, cut
+
+SHORTEST_SECONDS = 0.05
+LONG_SECONDS = 300.0
+_FULL_SCALE = 0.9999
+_OVER = 1.0001
+_CLIPPED_SHARE = 1e-4
+_CANCELLED = 1e-3  # Power left after mixing down, as a share of the loudest channel's: -30 dB.
+_NARROW_HZ = 4_000
+_NARROW_MARGIN = 1.15  # What a resampler leaves just above the limit does not count.
+_NARROW_SHARE = 1e-4  # Of recorded speech 5e-3 and more; of speech resampled from 8 kHz 2e-5.
+_LOOK_SECONDS = 10.0
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class _Levels:
+    """What one pass over a waveform finds: its lowest and highest sample, and how many are cut flat at full scale."""
+
+    lowest: float
+    highest: float
+    flat: int
+
+
+def check_user_sound(sound: Sound, what: str) -> list[str]:
+    """Refuse sound that cannot be used, and say what is odd about sound that can.
+
+    Args:
+        sound: Any sound a user gave.
+        what: What it is called in messages, such as ``"the reference voice"``.
+
+    Returns:
+        Notices for the user, whole sentences; none for ordinary sound.
+
+    Raises:
+        ValueError: If the sound is empty, shorter than 0.05 s, not floating point, not finite, or below 1000 Hz.
+    """
+    if sound.sample_rate < LOWEST_RATE:
+        raise ValueError(
+            f"The sample rate of {what} is {sound.sample_rate} Hz; it must be at least {LOWEST_RATE}. "
+            "Check the node that loaded it."
+        )
+    _check_length(sound, what)
+    if not sound.waveform.is_floating_point():
+        raise ValueError(
+            f"The samples of {what} are {sound.waveform.dtype}; they must be floating point, in [-1, 1]. "
+            "Divide them by their full scale."
+        )
+    levels = _levels(sound.waveform)
+    if not (isfinite(levels.lowest) and isfinite(levels.highest)):
+        raise ValueError(_where_not_finite(sound, what))
+    return _notices(sound, what, levels)
+
+
+def _check_length(sound: Sound, what: str) -> None:
+    """Refuse sound without samples, or with too few to hear anything."""
+    if sound.waveform.numel() == 0:
+        raise ValueError(f"{_begin(what)} is empty: it has no samples. Check the node or the file it comes from.")
+    if sound.seconds < SHORTEST_SECONDS:
+        count = "1 sample" if sound.samples == 1 else f"{sound.samples} samples"
+        raise ValueError(
+            f"{_begin(what)} has {count}, {sound.seconds:.4f} s; it must last at least {SHORTEST_SECONDS:g} s."
+        )
+
+
+def _levels(waveform: Tensor) -> _Levels:
+    """Look through a waveform block by block."""
+    lowest, highest, flat = [], [], 0
+    for block in waveform.split(_BLOCK, dim=1):
+        low, high = block.aminmax()
+        lowest.append(low)
+        highest.append(high)
+        if max(-low, high) >= _FULL_SCALE:
+            ahead, behind = block[:, 1:], block[:, :-1]
+            flat += int(((ahead == behind) & (ahead.abs() >= _FULL_SCALE)).sum())
+    return _Levels(float(torch.stack(lowest).amin()), float(torch.stack(highest).amax()), flat)
+
+
+def _where_not_finite(sound: Sound, what: str) -> str:
+    """Say where the first value is that is not finite."""
+    start = 0
+    for block in sound.waveform.split(_BLOCK, dim=1):
+        bad = (~torch.isfinite(block)).nonzero()
+        if len(bad):
+            channel, sample = bad[bad[:, 1].argmin()].tolist()
+            seconds = (start + sample) / sound.sample_rate
+            value = "NaN" if block[channel, sample].isnan() else "infinity"
+            return (
+                f"{_begin(what)} holds {value} at {seconds:.3f} s in channel {channel + 1}. "
+                "The node before it made samples that are not numbers; load the sound again, or leave that node out."
+            )
+        start += block.shape[1]
+    raise AssertionError("every value is finite")
+
+
+def _notices(sound: Sound, what: str, levels: _Levels) -> list[str]:
+    """What is odd about a sound that can be used."""
+    name, notices = _begin(what), []
+    peak = max(-levels.lowest, levels.highest)
+    silent = levels.highest - levels.lowest < 2 * SILENT_PEAK
+    if silent:
+        notices.append(f"{name} is silent: nothing in it is louder than 1/10000 of full scale.")
+    if peak > _OVER:
+        notices.append(f"{name} goes above full scale: its loudest sample is {peak:.2f}. It may sound distorted.")
+    elif levels.flat > _CLIPPED_SHARE * sound.waveform.numel():
+        notices.append(f"{name} is clipped: {levels.flat} samples are cut off at full scale. It may sound distorted.")
+    if not silent:
+        notices.extend(_notices_of_a_part(sound, name))
+    if sound.seconds > LONG_SECONDS:
+        notices.append(f"{name} is {sound.seconds / 60:.0f} minutes long; only the part that the clip needs is used.")
+    return notices
+
+
+def _notices_of_a_part(sound: Sound, name: str) -> list[str]:
+    """What the middle of a sound, 10 s at most, says about its channels and its frequencies."""
+    middle = sound.seconds / 2
+    part = cut(sound, max(0.0, middle - _LOOK_SECONDS / 2), middle + _LOOK_SECONDS / 2).waveform.float()
+    mixed, loudest = part.mean(0), part.square().mean(1).max()
+    if mixed.square().mean() < _CANCELLED * loudest:
+        return [
+            f"The channels of {name[0].lower()}{name[1:]} cancel each other when mixed down. Give one channel only."
+        ]
+    if _share_above(mixed, sound.sample_rate) < _NARROW_SHARE:
+        return [
+            f"{name} has nothing above {_NARROW_HZ // 1000} kHz, as on a telephone. It is used as it is; what is "
+            "generated from it may sound dull."
+        ]
+    return []
+
+
+def _share_above(waveform: Tensor, sample_rate: int) -> float:
+    """Share of the power of sound (N,) that lies clearly above 4 kHz."""
+    window = torch.hann_window(len(waveform), device=waveform.device)
+    power = torch.fft.rfft((waveform - waveform.mean()) * window).abs().square()
+    first = int(_NARROW_MARGIN * _NARROW_HZ * len(waveform) / sample_rate)
+    return float(power[first:].sum() / power.sum().clamp(min=torch.finfo(power.dtype).tiny))
+
+
+def _begin(what: str) -> str:
+    """The name as the first words of a sentence."""
+    return what[:1].upper() + what[1:]
