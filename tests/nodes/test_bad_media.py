@@ -103,7 +103,7 @@ def test_a_video_of_one_frame_is_dubbed(studio):
 
 
 def test_a_video_of_one_frame_cannot_go_on_and_says_what_to_do(studio):
-    with pytest.raises(ValueError, match=r"lasts 0\.06 s.*'speak'"):
+    with pytest.raises(ValueError, match=r"lasts 0\.06 s.*'Image to talking video'"):
         go_on(studio, video_of(moving_frames(2)[:1], Fraction(16)))
 
 
