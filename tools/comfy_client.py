@@ -1,5 +1,6 @@
 """Speaks with a ComfyUI server: queues a workflow in API format, follows it, fetches what it made."""
 
+import asyncio
 import json
 import time
 import urllib.error
@@ -11,11 +12,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import aiohttp
+
 from .console import DevError
-from .websocket import WebSocket
 
 Prompt = dict[str, dict[str, Any]]  # node id -> {"class_type", "inputs", "_meta"}
 OnEvent = Callable[[str, Any], None]  # event name and its data; previews come as ("preview", bytes)
+SECONDS_TO_CONNECT = 10.0
+# After Ctrl-C nobody waits long for the goodbye of a server that is busy.
+SECONDS_TO_CLOSE = aiohttp.ClientWSTimeout(ws_close=1.0)
 
 
 class PromptRejectedError(DevError):
@@ -61,13 +66,13 @@ class ComfyClient:
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url
 
-    def request(self, path: str, body: bytes | None = None, content_type: str = "application/json") -> bytes:
-        """Send GET, or POST where there is a body.
+    def request(self, path: str, body: bytes | None = None) -> bytes:
+        """Send GET, or POST where there is a body, which is JSON.
 
         Raises:
             urllib.error.URLError: No server, or an error status.
         """
-        request = urllib.request.Request(self.base_url + path, data=body, headers={"Content-Type": content_type})
+        request = urllib.request.Request(self.base_url + path, data=body, headers={"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.read()
 
@@ -132,32 +137,29 @@ class ComfyClient:
             PromptRejectedError, PromptFailedError, PromptInterruptedError: It did not end well.
             DevError: It took too long, or the server ended.
         """
-        client_id = uuid.uuid4().hex
-        url = f"{self.base_url}/ws?clientId={client_id}"
         try:
-            with WebSocket(url) as socket:
-                prompt_id = self.post_prompt(prompt, client_id, extra_data)
-                self._follow(socket, prompt_id, on_event or _ignore, time.monotonic() + timeout)
-        except (ConnectionError, urllib.error.URLError) as error:
+            prompt_id = asyncio.run(self._run(prompt, on_event or _ignore, timeout, extra_data))
+        except (ConnectionError, urllib.error.URLError, aiohttp.ClientError) as error:
             raise DevError(f"The ComfyUI server ended while it worked ({error}). Its log says why.") from error
         return Result(prompt_id, self._outputs(prompt_id))
 
-    def _follow(self, socket: WebSocket, prompt_id: str, on_event: OnEvent, deadline: float) -> None:
-        while True:
-            message = socket.receive(timeout=1.0)
-            if time.monotonic() > deadline:
+    async def _run(self, prompt: Prompt, on_event: OnEvent, timeout: float, extra_data: dict[str, Any] | None) -> str:
+        """Queue a workflow when its events can be heard, and follow it; its id."""
+        client_id = uuid.uuid4().hex
+        url = f"{self.base_url}/ws?clientId={client_id}"
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(SECONDS_TO_CONNECT)) as session,
+            session.ws_connect(url, timeout=SECONDS_TO_CLOSE, max_msg_size=0) as socket,  # previews may be large
+        ):
+            prompt_id = self.post_prompt(prompt, client_id, extra_data)
+            try:
+                await asyncio.wait_for(_follow(socket, prompt_id, on_event), timeout)
+            except asyncio.TimeoutError as error:
                 self.interrupt()
                 raise DevError(
                     "The workflow took too long and was interrupted. Try fewer steps or a smaller, shorter clip."
-                )
-            if isinstance(message, bytes):
-                on_event("preview", message)
-            elif message is not None:
-                event = json.loads(message)
-                if event["data"].get("prompt_id") == prompt_id:
-                    on_event(event["type"], event["data"])
-                    if _is_end(event):
-                        return
+                ) from error
+        return prompt_id
 
     def _outputs(self, prompt_id: str) -> dict[str, Any]:
         """The outputs from history, which is written a moment after the last event."""
@@ -166,24 +168,25 @@ class ComfyClient:
             time.sleep(0.05)
         return entry.get("outputs", {})
 
-    def upload_image(self, path: Path, name: str | None = None) -> str:
-        """Put an image into the server's input folder.
-
-        Returns:
-            The name it has there, for a LoadImage node.
-        """
-        edge = uuid.uuid4().hex
-        part = f"--{edge}\r\nContent-Disposition: form-data; name="
-        head = f'{part}"image"; filename="{name or path.name}"\r\nContent-Type: application/octet-stream\r\n\r\n'
-        foot = f'\r\n{part}"overwrite"\r\n\r\ntrue\r\n--{edge}--\r\n'
-        body = head.encode() + path.read_bytes() + foot.encode()
-        return json.loads(self.request("/upload/image", body, f"multipart/form-data; boundary={edge}"))["name"]
-
     def download(self, file: dict[str, str], target: Path) -> Path:
         """Fetch one file of `Result.files` to a path."""
         query = urlencode({key: file.get(key, "") for key in ("filename", "subfolder", "type")})
         target.write_bytes(self.request(f"/view?{query}"))
         return target
+
+
+async def _follow(socket: aiohttp.ClientWebSocketResponse, prompt_id: str, on_event: OnEvent) -> None:
+    """Hand over a workflow's events until its last one."""
+    async for message in socket:
+        if message.type is aiohttp.WSMsgType.BINARY:
+            on_event("preview", message.data)
+        elif message.type is aiohttp.WSMsgType.TEXT:
+            event = json.loads(message.data)
+            if event["data"].get("prompt_id") == prompt_id:
+                on_event(event["type"], event["data"])
+                if _is_end(event):
+                    return
+    raise ConnectionError("it closed the WebSocket")
 
 
 def _ignore(_kind: str, _data: Any) -> None:

@@ -1,5 +1,5 @@
 // Shows on the node that samples what its clip looks and sounds like so far, and in the end what it has become. It
-// plays when the user presses play.
+// plays when the user presses play. Its pictures move silently until the result is there.
 // Sound goes through Web Audio: an <audio> element would need a blob URL, which ComfyUI's --disable-api-nodes forbids.
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
@@ -63,9 +63,11 @@ class Player {
     this.element.append(this.canvas, row);
     this.canvas.addEventListener("click", (event) => this.play(event.offsetX / this.canvas.clientWidth));
     this.isPlaying = false;
+    this.isResult = false;
     this.waiting = null;
+    this.request = 0; // of the next picture; 0 while nothing moves
+    this.drawn = 0;
     this.setButton();
-    this.timer = setInterval(() => this.draw(), REDRAW_MS);
   }
 
   /** Take a new preview; one that is being listened to is heard to its end first. */
@@ -82,8 +84,12 @@ class Player {
     this.samples = Float32Array.from(whole, (sample) => sample / 32768);
     this.duration = this.samples.length / SAMPLE_RATE;
     this.peaks = peaksOf(this.samples, WIDTH / 3);
-    this.picture = Object.assign(new Image(), { src: `data:image/png;base64,${message.pictures}` });
     this.count = message.count;
+    this.isResult = Boolean(message.is_result);
+    const picture = new Image();
+    picture.onload = () => this.animate();
+    picture.src = `data:image/png;base64,${message.pictures}`;
+    this.picture = picture;
     const segment = message.segments > 1 ? `segment ${message.segment} of ${message.segments}, ` : "";
     const what = message.is_result ? "result" : `step ${message.step} of ${message.steps}`;
     this.label.textContent = `${segment}${what}, ${this.duration.toFixed(1)} s`;
@@ -105,6 +111,7 @@ class Player {
     this.begun = this.context.currentTime - from * this.duration;
     this.isPlaying = true;
     this.setButton();
+    this.animate();
   }
 
   stop() {
@@ -123,13 +130,26 @@ class Player {
     this.button.setAttribute("aria-label", this.isPlaying ? "Stop the sound preview" : "Play the sound preview");
   }
 
-  /** Seconds into the clip: those that are heard, or, silently, round and round. */
+  /** Seconds into the clip: those that are heard, or, silently, round and round; a result rests on its beginning. */
   get time() {
-    return this.isPlaying ? this.context.currentTime - this.begun : (performance.now() / 1000) % this.duration;
+    if (this.isPlaying) return this.context.currentTime - this.begun;
+    return this.isResult ? 0 : (performance.now() / 1000) % this.duration;
+  }
+
+  /** Draw while the pictures move, and a last time when they stop. The browser asks for none while the tab is hidden. */
+  animate() {
+    if (this.request) return;
+    const next = (now) => {
+      this.request = this.isPlaying || !this.isResult ? requestAnimationFrame(next) : 0;
+      if (this.request && now - this.drawn < REDRAW_MS) return;
+      this.drawn = now;
+      this.draw();
+    };
+    this.request = requestAnimationFrame(next);
   }
 
   draw() {
-    if (!this.picture?.complete || !this.picture.naturalWidth || !this.element.isConnected) return;
+    if (!this.picture?.complete || !this.picture.naturalWidth) return;
     const pen = this.canvas.getContext("2d");
     const width = this.picture.naturalWidth / this.count;
     const height = this.picture.naturalHeight;
@@ -153,9 +173,10 @@ class Player {
   }
 
   remove() {
-    clearInterval(this.timer);
     this.waiting = null;
     this.stop();
+    if (this.picture) this.picture.onload = null;
+    cancelAnimationFrame(this.request);
     this.context?.close();
   }
 }

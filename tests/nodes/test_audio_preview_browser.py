@@ -1,9 +1,12 @@
 """In a browser: the sound preview's player appears on the node that samples, holds the sound, and is never saved."""
 
+import base64
+import io
 import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
 from tools.chromium import find_chromium
@@ -13,6 +16,22 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-backgroun
 FIND = "window.app.graph.nodes.find(node => node.type === 'UniAVGenSampler')"
 PLAYER = f"{FIND}.widgets.find(widget => widget.name === 'uniavgen_preview').player"
 RUN_MS = 180_000
+SEND = """message => import("/scripts/api.js").then(({ api }) => api.dispatchCustomEvent("uniavgen.audio_preview", {
+    step: 5, steps: 25, segment: 2, segments: 3, count: 1, wav: btoa("\\0".repeat(44 + 4800)), ...message
+}))"""
+DRAWS = """player => new Promise(done => {
+    const draw = player.draw;
+    let count = 0;
+    player.draw = () => { count += 1; draw.call(player); };
+    setTimeout(() => { delete player.draw; done(count); }, 1000);
+})"""
+COLOUR = "player => [...player.canvas.getContext('2d').getImageData(240, 100, 1, 1).data].join()"
+
+
+def picture_of(colour):
+    file = io.BytesIO()
+    Image.new("RGB", (8, 4), colour).save(file, "png")
+    return base64.b64encode(file.getvalue()).decode()
 
 
 @pytest.fixture(params=[False, True], ids=["canvas nodes", "Vue nodes"])
@@ -61,18 +80,30 @@ def test_the_player_appears_on_the_sampler_and_plays_only_when_asked(page):
     page.wait_for_function(f"{PLAYER}.isPlaying && {PLAYER}.time > 0.1")
     page.get_by_role("button", name="Stop the sound preview").dispatch_event("click")
     assert page.evaluate(f"{PLAYER}.isPlaying") is False
+    page.wait_for_function(f"{PLAYER}.request === 0")
+    assert page.evaluate(DRAWS, page.evaluate_handle(PLAYER)) == 0
     assert page.evaluate("document.querySelectorAll('.uniavgen-preview').length") == 1
     assert page.errors == []
 
 
+def test_the_pictures_move_from_the_first_preview_to_the_result_and_then_nothing_is_drawn(page):
+    node = page.evaluate(f"String({FIND}.id)")
+    for colour, shown, is_result in (("red", "255,0,0,255", False), ("blue", "0,0,255,255", True)) * 2:
+        page.evaluate(SEND, {"node": node, "pictures": picture_of(colour), "is_result": is_result})
+        player = page.evaluate_handle(PLAYER)
+        page.wait_for_function(f"player => ({COLOUR})(player) === '{shown}'", arg=player)
+        assert (page.evaluate(DRAWS, player) == 0) is is_result
+    page.evaluate(SEND, {"node": node, "pictures": picture_of("red"), "is_result": False})
+    page.wait_for_function(f"player => ({COLOUR})(player) === '255,0,0,255'", arg=player)
+    page.evaluate(f"window.app.graph.remove({FIND})")
+    assert page.evaluate(DRAWS, player) == 0
+    assert page.errors == []
+
+
 def test_a_preview_for_an_unknown_node_is_ignored_and_a_removed_node_takes_its_player_along(page):
-    send = """id => import("/scripts/api.js").then(({ api }) => api.dispatchCustomEvent("uniavgen.audio_preview", {
-        node: id, step: 5, steps: 25, segment: 2, segments: 3, count: 1, pictures: "",
-        wav: btoa("\\0".repeat(44 + 4800))
-    }))"""
-    page.evaluate(send, "12345:6")
+    page.evaluate(SEND, {"node": "12345:6", "pictures": ""})
     assert page.evaluate("document.querySelectorAll('.uniavgen-preview').length") == 0
-    page.evaluate(send, page.evaluate(f"String({FIND}.id)"))
+    page.evaluate(SEND, {"node": page.evaluate(f"String({FIND}.id)"), "pictures": ""})
     page.wait_for_function("document.querySelectorAll('.uniavgen-preview').length === 1")
     expect(page.locator(".uniavgen-preview")).to_contain_text("segment 2 of 3, step 5 of 25, 0.1 s")
     page.evaluate(f"window.app.graph.remove({FIND})")

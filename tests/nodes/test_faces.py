@@ -46,7 +46,7 @@ class Faces:
     def load(self, picture, name):
         path = self.folder / f"{name}.png"
         picture.save(path)
-        return self.add("LoadImage", image=self.server.upload_image(path))
+        return self.add("LoadImage", image=self.server.offer(path))
 
     def find(self, image, source="find", **inputs):
         nested = {f"source.{name}": inputs.pop(name) for name in list(inputs) if name not in SHAPE}
@@ -314,7 +314,7 @@ def test_in_a_wide_picture_the_shown_mask_covers_the_face_and_not_the_borders(se
         wide = Image.new("RGB", (256, 128), toon.getpixel((0, 0)))
         wide.paste(toon, (128, 0))
     wide.save(tmp_path / "wide.png")
-    image = show.graph.add("LoadImage", image=server.upload_image(tmp_path / "wide.png"))
+    image = show.graph.add("LoadImage", image=server.offer(tmp_path / "wide.png"))
     show.graph.set("UniAVGenReferenceImage", image=image)
     show.mask("mask")
     first = show.run()["mask"][0, ..., 0]

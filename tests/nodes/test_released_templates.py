@@ -44,7 +44,7 @@ def few_step_lora(weights):
 
 
 @pytest.fixture(scope="module")
-def files(server, tmp_path_factory):
+def files(server):
     """Put the files into ComfyUI's model folders."""
     models, weights = server.folder / "models", load_file(ASSETS / MODEL_FILE)
     with safe_open(ASSETS / MODEL_FILE, "pt") as opened:
@@ -54,9 +54,8 @@ def files(server, tmp_path_factory):
         (models / folder).mkdir(parents=True, exist_ok=True)
     shutil.copy(ASSETS / CODEC_FILE, models / "vae" / RELEASE.video_codec)
     save_file(few_step_lora(weights), models / "loras" / LORA)
-    path = tmp_path_factory.mktemp("picture") / "example.png"
-    Image.open(ASSETS / "portraits" / "toon_5_happy.png").save(path)
-    server.upload_image(path)
+    (server.folder / "input").mkdir(exist_ok=True)
+    shutil.copy(ASSETS / "portraits" / "toon_5_happy.png", server.folder / "input" / "example.png")
     yield models
     for part in ("diffusion_models/UniAVGen", f"vae/{RELEASE.video_codec}", f"loras/{LORA}"):
         target = models / part

@@ -2,12 +2,9 @@
 
 import importlib.util
 import io
-import socket
-import struct
 import subprocess
 import sys
 import tarfile
-import threading
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -23,7 +20,6 @@ from tools.demo_options import parse
 from tools.door import VERBS, take_cache
 from tools.existing import check_existing
 from tools.processes import spawn, stop
-from tools.websocket import WebSocket
 from tools.workflow import Slot, read_workflow, replace_node, set_value, value_of
 
 ROOT = Path(__file__).parents[2]
@@ -171,54 +167,6 @@ def test_removing_a_servers_folder_leaves_the_pack_alone(tmp_path):
     remove_base(folder)
     assert not folder.exists()
     assert (ROOT / "dev.py").is_file()
-
-
-@pytest.fixture
-def talk():
-    """Connect a WebSocket to a server that sends given bytes after the handshake; keep what it receives."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    heard = []
-
-    def serve(pieces):
-        connection, _ = listener.accept()
-        with connection:
-            connection.recv(4096)
-            connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\n\r\n" + pieces[0])
-            for piece in pieces[1:]:
-                threading.Event().wait(0.05)
-                connection.sendall(piece)
-            heard.append(connection.recv(4096))
-
-    def connect(*pieces):
-        threading.Thread(target=serve, args=(pieces,), daemon=True).start()
-        return WebSocket(f"http://127.0.0.1:{listener.getsockname()[1]}/ws?clientId=a")
-
-    yield connect, heard
-    listener.close()
-
-
-def test_a_message_in_pieces_with_a_ping_between_arrives_whole_and_the_ping_is_answered(talk):
-    connect, heard = talk
-    with connect(b"\x01\x02he", b"\x89\x03abc", b"\x80\x03ll", b"o") as web_socket:
-        received = None
-        while received is None:  # a time-out in the middle of a frame loses nothing
-            received = web_socket.receive(timeout=0.01)
-    assert received == "hello"
-    threading.Event().wait(0.1)
-    assert heard == [b"\x8a\x83\x00\x00\x00\x00abc"]
-
-
-def test_a_long_binary_message_arrives_as_bytes(talk):
-    connect, _ = talk
-    payload = bytes(range(256)) * 300
-    with connect(b"\x82\x7f" + struct.pack("!Q", len(payload)) + payload) as web_socket:
-        assert web_socket.receive(timeout=5) == payload
-
-
-def test_the_end_of_the_server_is_an_error_and_not_an_endless_wait(talk):
-    connect, _ = talk
-    with connect(b"\x88\x00") as web_socket, pytest.raises(ConnectionError):
-        web_socket.receive(timeout=5)
 
 
 def test_a_refused_workflow_says_node_and_reason():
