@@ -112,13 +112,13 @@ def levels_of(server: ComfyServer, workflow: Prompt, about: tuple[str, int], fol
         path = server.download(file, folder / f"{number}_{file['filename']}")
         kind = "mp4" if path.suffix == ".mp4" else file["filename"].split("_")[0]
         files.setdefault(kind, []).append(read_sound(path))
-    (sound, rate), (heard, heard_rate) = files["made"][0], files["mp4"][0]
+    (sound, rate), (decoded, decoded_rate) = files["made"][0], files["mp4"][0]
     made = ~is_given(sound, [given for given, its_rate in files["given"] if its_rate == rate])
     if not made.any():
         return Levels(*about, 0.0)
     generated, start = sound[made], int(made.nonzero()[0])
-    start = round((start + AAC_FRAME) * heard_rate / rate) if start else 0
-    wave = torchaudio.functional.resample(heard[start:], heard_rate, OVERSAMPLING * heard_rate)
+    start = round((start + AAC_FRAME) * decoded_rate / rate) if start else 0
+    wave = torchaudio.functional.resample(decoded[start:], decoded_rate, OVERSAMPLING * decoded_rate)
     return Levels(
         *about,
         seconds=round(len(generated) / rate, 3),

@@ -247,10 +247,10 @@ def t5(network):
 @pytest.mark.parametrize(
     ("stored", "said"),
     [
-        (lambda _: clip_l(), "is no umT5 text encoder: it has no tensor named shared.weight"),
+        (lambda _: clip_l(), "is not a umT5 text encoder: it has no tensor named shared.weight"),
         (lambda _: {"strange": torch.zeros(2)}, "1 tensors, such as strange"),
-        (t5, "is a T5 and no umT5"),
-        (lambda _: {"decoder.conv1.weight": torch.zeros(2), "latent_std": torch.ones(48)}, "is no umT5"),
+        (t5, "is T5, not umT5"),
+        (lambda _: {"decoder.conv1.weight": torch.zeros(2), "latent_std": torch.ones(48)}, "is not a umT5"),
     ],
 )
 def test_what_is_no_umt5_is_refused_by_name_with_what_to_load(load, models, network, stored, said):
@@ -268,7 +268,7 @@ def test_a_missing_weight_is_named_and_an_extra_one_is_a_notice(load, models, ne
     assert "ignored: decoder.extra.weight" in notices_of(load(COMFYUI))
     del stored["encoder.block.1.layer.0.SelfAttention.k.weight"]
     save_file(stored, path)
-    with pytest.raises(ValueError, match=rf"{COMFYUI} is not whole.*1 missing: encoder\.block\.1.*k\.weight"):
+    with pytest.raises(ValueError, match=rf"{COMFYUI} is incomplete.*1 missing: encoder\.block\.1.*k\.weight"):
         load(COMFYUI)
 
 

@@ -40,7 +40,7 @@ class Case:
         caption: What is seen.
         words: What is said and when.
         interaction: Directions that run.
-        voice: Number of the voice that should be heard.
+        voice: Index of the expected voice.
         emotion: The one the caption asks for, of ``Emotion``.
         movement: The head's, one of ``MOVEMENTS``.
         mouths: Centre, pixels (F, 2), and head radius of the mouth that speaks, then of the one that does not.

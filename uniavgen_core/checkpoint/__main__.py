@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
         "merge": "join shards into one file",
         "inspect": "list sizes, parameters and dtypes",
         "verify": "hash the files and check names, shapes and numbers",
-        "cut": "write one branch of a joint checkpoint to a file of its own",
+        "cut": "write one branch of a joint checkpoint to its own file",
         "quantize": "write ComfyUI's scaled fp8, or GGUF, and measure the error",
     }.items():
         made[name] = commands.add_parser(name, help=text, description=f"{text.capitalize()}.", epilog=NOTE)

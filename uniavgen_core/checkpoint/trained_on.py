@@ -33,7 +33,7 @@ class TrainedOn:
 
     def __post_init__(self) -> None:
         if not 0 < self.fewest_frames <= self.most_frames:
-            raise ValueError(f"Clips of {self.fewest_frames} to {self.most_frames} frames are no range of lengths.")
+            raise ValueError(f"Clips of {self.fewest_frames} to {self.most_frames} frames are not a range of lengths.")
 
     @property
     def seconds(self) -> float:

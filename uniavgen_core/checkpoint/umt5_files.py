@@ -83,11 +83,11 @@ def sizes_of(shapes: Shapes, file: str) -> Umt5Sizes:
     if absent:
         like = ", ".join(sorted(shapes)[:2]) or "none"
         raise CheckpointError(
-            f"{file} is no umT5 text encoder: it has no tensor named {absent[0]} ({len(shapes)} tensors, such as "
+            f"{file} is not a umT5 text encoder: it has no tensor named {absent[0]} ({len(shapes)} tensors, such as "
             f"{like}). {CHOOSE}"
         )
     if layers > 1 and not any(bias.format(layer) in shapes for layer in range(1, layers)):
-        raise CheckpointError(f"{file} is a T5 and no umT5: only its first layer has position biases. {CHOOSE}")
+        raise CheckpointError(f"{file} is T5, not umT5: only its first layer has a position bias. {CHOOSE}")
     heads = shapes[bias.format(0)][1]
     return Umt5Sizes(
         vocab_size=shapes["shared.weight"][0],
@@ -110,7 +110,7 @@ def check_encoder(shapes: Shapes, sizes: Umt5Sizes, file: str) -> Fit:
     try:
         return check_quantised(kept, dict(_expected(sizes, bias[0])))
     except CheckpointError as error:
-        raise CheckpointError(f"{file} is not whole. {error} Fetch it again.") from error
+        raise CheckpointError(f"{file} is incomplete. {error} Fetch it again.") from error
 
 
 def config_of(sizes: Umt5Sizes) -> dict[str, int]:

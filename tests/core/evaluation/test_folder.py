@@ -178,7 +178,7 @@ def test_stopping_says_that_what_is_there_is_kept(tmp_path, capsys, monkeypatch)
     monkeypatch.setattr(program, "evaluate_toons", stop)
     assert program.main(["--work", str(tmp_path), "--json"]) == 130
     captured = capsys.readouterr()
-    assert "goes on from there" in captured.err
+    assert "continues from there" in captured.err
     assert json.loads(captured.out) == {"error": "stopped"}
 
 
