@@ -134,7 +134,10 @@ VALUES = [2, 1, 1, 2, 2, 1, 2, 2, 0]
 
 
 def test_of_two_that_keep_the_same_pictures_the_one_that_keeps_more_decides_and_of_equals_the_later(studio):
-    latent, host = studio.nodes.empty_latent.EmptyLatent.execute(64, 64, 2.0625).args[0], studio.nodes.host.sampling.joint_latent
+    latent, host = (
+        studio.nodes.empty_latent.EmptyLatent.execute(64, 64, 2.0625).args[0],
+        studio.nodes.host.sampling.joint_latent,
+    )
     for value, weights in ((1.0, EARLIER), (2.0, LATER)):
         latent = host.keep_video(latent, torch.full((1, 48, 9, 4, 4), value), torch.tensor(weights))
     video, mask = (latent[key].unbind()[0] for key in ("samples", "noise_mask"))
@@ -143,7 +146,10 @@ def test_of_two_that_keep_the_same_pictures_the_one_that_keeps_more_decides_and_
 
 
 def test_of_two_that_keep_the_same_sound_the_one_that_keeps_more_decides_and_of_equals_the_later(studio):
-    latent, host = studio.nodes.empty_latent.EmptyLatent.execute(64, 64, 2.0625).args[0], studio.nodes.host.sampling.joint_latent
+    latent, host = (
+        studio.nodes.empty_latent.EmptyLatent.execute(64, 64, 2.0625).args[0],
+        studio.nodes.host.sampling.joint_latent,
+    )
     for value, weights in ((1.0, EARLIER), (2.0, LATER)):
         latent = host.keep_audio(latent, torch.full((9, 80), value), torch.tensor(weights))
     audio, mask = (latent[key].unbind()[1][0, 0] for key in ("samples", "noise_mask"))
