@@ -25,7 +25,7 @@ LENGTHS = (5, 10, 20, 40, 60)
 """Lengths of the clips for ``--growth``, seconds."""
 CHARACTERS = 80  # Length of the transcript in every pass; a null pass has fewer, which saves 0.01 %.
 TERA = 1e12
-SKIPPED_LAYER = GuidanceConfig().skipped_layer
+SKIP_LAYER = GuidanceConfig().skip_layer
 
 
 def naive_model() -> type[JointModel]:
@@ -43,11 +43,11 @@ class Pass:
 
     Attributes:
         interaction: Directions that are on.
-        skipped_layer: Skipped layer, or None.
+        skip_layer: Layer left out, or None.
     """
 
     interaction: Interaction = Interaction.BOTH
-    skipped_layer: int | None = None
+    skip_layer: int | None = None
 
 
 def pass_flops(model: JointModel, shape: AVShape, one: Pass) -> int:
@@ -78,7 +78,7 @@ def run_pass(model: JointModel, shape: AVShape, one: Pass) -> JointOutput:
         speech_lengths=torch.full((1,), CHARACTERS, device=device),
         reference_image=video[:, :, :1],
         interaction=one.interaction,
-        skipped_layer=one.skipped_layer,
+        skip_layer=one.skip_layer,
     )
     times = tuple(torch.zeros(1, n, device=device) for n in (shape.latent_frames, shape.mel_frames))
     return model(video, audio, times, conditions, tuple(time.bool() for time in times))
@@ -92,14 +92,14 @@ def pass_flops_by_parts(
     The result equals that of ``pass_flops`` for the same configuration, in a tenth of the time.
     """
 
-    def count(interaction: Interaction, skipped_layer: int | None) -> int:
-        return _two_layers(config, shape, Pass(interaction, skipped_layer), form, device)
+    def count(interaction: Interaction, skip_layer: int | None) -> int:
+        return _two_layers(config, shape, Pass(interaction, skip_layer), form, device)
 
     with_both = count(Interaction.BOTH, 1)
     layer = count(Interaction.BOTH, None) - with_both
     first = count(one.interaction, 1)
     exchange = first - count(Interaction.BOTH, 0)
-    run = [number for number in range(config.num_layers) if number != one.skipped_layer]
+    run = [number for number in range(config.num_layers) if number != one.skip_layer]
     exchanges = sum(config.interaction_of(number) is not None for number in run)
     return first + (len(run) - 1) * layer + (exchanges - 1) * exchange
 
@@ -113,8 +113,8 @@ def _two_layers(config: ModelConfig, shape: AVShape, one: Pass, form: type[Joint
 
 
 def step_passes() -> tuple[Pass, Pass, Pass]:
-    """Passes of a step: with conditions, and the null passes of the schedule's first and second half."""
-    return Pass(), Pass(Interaction.OFF, SKIPPED_LAYER), Pass(Interaction.BOTH, SKIPPED_LAYER)
+    """The pass with conditions, and the null passes of the schedule's first and second half."""
+    return Pass(), Pass(Interaction.OFF, SKIP_LAYER), Pass(Interaction.BOTH, SKIP_LAYER)
 
 
 def step_tflop(width: int, height: int, form: type[JointModel] = JointModel) -> float:

@@ -6,7 +6,7 @@ import comfy.samplers
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..uniavgen_core.config import GuidanceConfig
+from ..uniavgen_core.config import AfterShare, GuidanceConfig
 from ..uniavgen_core.diffusion.sampling_presets import PRESETS
 from ..uniavgen_core.diffusion.schedule import release_sigmas
 from .host.notices import with_notices
@@ -16,7 +16,7 @@ from .host.sampling.preset_sigmas import preset_sigmas
 from .host.sampling.run_sampler import run_sampler
 
 CUSTOM = "custom"
-AFTER_SHARE = {"text guidance (release)": True, "no guidance (paper)": False}
+AFTER_SHARE = {"text guidance (release)": AfterShare.TEXT_CFG, "no guidance (paper)": AfterShare.NONE}
 
 
 def guidance_inputs() -> list[io.Input]:

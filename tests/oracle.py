@@ -9,15 +9,17 @@ Dimension key: B batch, T video latents, N tokens per latent, S audio tokens, W 
 """
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange, repeat
 
 from uniavgen_core.config import Alignment, Placement, Position
-from uniavgen_core.model.branch import embed_times, pad_text
+from uniavgen_core.model.branch import embed_times
 from uniavgen_core.model.joint import JointModel
+from uniavgen_core.model.video_branch import VideoBranch
 
 RMS_EPS = 1e-6
 
@@ -31,7 +33,7 @@ def latent_of_frames(latents):
     return [0] + [1 + i // 4 for i in range(4 * (latents - 1))]
 
 
-# Which sound a latent hears.
+# Which audio tokens a latent attends to.
 
 
 def own_span(latent, ratio):
@@ -63,11 +65,11 @@ def audio_windows(tokens, latents, half):
     return rows
 
 
-# Which picture a token sees.
+# Which latents an audio token attends to.
 
 
-def seen_latents(token, tokens, latents, variant):
-    """Pairs (latent, weight) that one audio token sees."""
+def attended_latents(token, tokens, latents, variant):
+    """Pairs (latent, weight) that one audio token attends to."""
     frames, place = frames_of(latents), latent_of_frames(latents)
     dtype = torch.bfloat16 if variant.bfloat16_positions else torch.float32
     if variant.v2a_alignment is Alignment.TEMPORAL:
@@ -88,7 +90,7 @@ def seen_latents(token, tokens, latents, variant):
 # Rotation and attention.
 
 
-def turn(x, positions, split):
+def rotate(x, positions, split):
     """Rotate neighbouring channels as complex numbers.
 
     Args:
@@ -111,22 +113,22 @@ def three_way(width):
     return (width // 2 - 2 * third, third, third)
 
 
-def turn_in_time(x, times):
+def rotate_in_time(x, times):
     """Rotate the pairs of the time axis alone, by the frequencies of a rotation over all pairs."""
     pairs = x.shape[-1] // 2
-    turning = three_way(x.shape[-1])[0]
-    rotated = turn(x, (times,), (pairs,))
-    return torch.cat((rotated[..., : 2 * turning], x[..., 2 * turning :]), dim=-1)
+    time_pairs = three_way(x.shape[-1])[0]
+    rotated = rotate(x, (times,), (pairs,))
+    return torch.cat((rotated[..., : 2 * time_pairs], x[..., 2 * time_pairs :]), dim=-1)
 
 
-def turn_on_grid(x, times, grid):
+def rotate_on_grid(x, times, grid):
     """Rotate (B, H, T' * rows * columns, width) queries or keys by time, row and column."""
     rows, columns = grid
     count = len(times) * rows * columns
     index = torch.arange(count, device=x.device)
     times = torch.as_tensor(times, dtype=torch.float64, device=x.device)
     place = (times[index // (rows * columns)], index // columns % rows, index % columns)
-    return turn(x, place, three_way(x.shape[-1]))
+    return rotate(x, place, three_way(x.shape[-1]))
 
 
 def heads_of(x, heads):
@@ -137,7 +139,7 @@ def normalised(norm, x):
     return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + RMS_EPS) * norm.weight
 
 
-def look(q, k, v):
+def scaled_attention(q, k, v):
     weights = (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).softmax(-1)
     return rearrange(weights @ v, "b h m d -> b m (h d)")
 
@@ -154,20 +156,20 @@ def audio_to_video(module, video, audio, mask, grid, variant):
     batch, latents, tokens = video.shape[0], video.shape[1], audio.shape[1]
     q, centres = heads_of(normalised(module.norm_q, linear(module.q, video.flatten(0, 1))), module.heads), [0.0]
     if variant.a2v_alignment is Alignment.GLOBAL:
-        heard = repeat(audio, "b s e -> (b t) s e", t=latents)
+        source = repeat(audio, "b s e -> (b t) s e", t=latents)
         ratio = tokens / frames_of(latents)
         spans = [(math.floor(a), math.ceil(b)) for a, b in (own_span(t, ratio) for t in range(latents))]
         centres = [(a + b) / 2 for a, b in spans]
         q = rearrange(q, "(b t) h n d -> b h (t n) d", b=batch)
-        q = rearrange(turn_on_grid(q, centres, grid), "b h (t n) d -> (b t) h n d", t=latents)
+        q = rearrange(rotate_on_grid(q, centres, grid), "b h (t n) d -> (b t) h n d", t=latents)
     else:
         half = variant.half_window_frames if variant.a2v_alignment is Alignment.ASYMMETRIC else 0
         index = torch.tensor(audio_windows(tokens, latents, half), device=audio.device)
-        heard = audio[:, index].flatten(0, 1)
-        q = turn_on_grid(q, centres, grid)
-    k = heads_of(normalised(module.norm_k, linear(module.k, heard)), module.heads)
-    k = turn_in_time(k, torch.arange(k.shape[2], device=k.device))
-    result = look(q, k, heads_of(linear(module.v, heard), module.heads)).unflatten(0, (batch, latents))
+        source = audio[:, index].flatten(0, 1)
+        q = rotate_on_grid(q, centres, grid)
+    k = heads_of(normalised(module.norm_k, linear(module.k, source)), module.heads)
+    k = rotate_in_time(k, torch.arange(k.shape[2], device=k.device))
+    result = scaled_attention(q, k, heads_of(linear(module.v, source), module.heads)).unflatten(0, (batch, latents))
     if variant.residual_in_output:
         result = result + video
     return linear(module.o, result) * mask if variant.mask_after_output else linear(module.o, result * mask)
@@ -175,7 +177,7 @@ def audio_to_video(module, video, audio, mask, grid, variant):
 
 def contexts_of_tokens(faces, tokens, variant):
     """Every audio token's own picture, (B, S, N, D), from latents (B, T, N, D)."""
-    seen = [seen_latents(token, tokens, faces.shape[1], variant) for token in range(tokens)]
+    seen = [attended_latents(token, tokens, faces.shape[1], variant) for token in range(tokens)]
     contexts = 0
     for number in range(len(seen[0])):
         latent = torch.tensor([pairs[number][0] for pairs in seen], device=faces.device)
@@ -191,12 +193,12 @@ def video_to_audio(module, audio, video, mask, grid, variant):
     q = heads_of(normalised(module.norm_q, linear(module.q, audio)), module.heads)
     if variant.v2a_alignment is Alignment.GLOBAL:
         seconds = torch.arange(tokens, device=q.device) * (latents / tokens)
-        q, context, times = turn_in_time(q, seconds), faces.flatten(1, 2), list(range(latents))
+        q, context, times = rotate_in_time(q, seconds), faces.flatten(1, 2), list(range(latents))
     else:
         q = rearrange(q, "b h s d -> (b s) h 1 d")
         context, times = contexts_of_tokens(faces, tokens, variant).flatten(0, 1), [0.0]
     k = heads_of(normalised(module.norm_k, linear(module.k, context)), module.heads)
-    result = look(q, turn_on_grid(k, times, grid), heads_of(linear(module.v, context), module.heads))
+    result = scaled_attention(q, rotate_on_grid(k, times, grid), heads_of(linear(module.v, context), module.heads))
     result = result.reshape(batch, tokens, -1)
     return linear(module.o, result + audio if variant.residual_in_output else result)
 
@@ -218,48 +220,56 @@ def after_part(block, stream, part, options):
     """The residual stream after one part of a block: 0 self-attention, 1 text, 2 feed-forward."""
     x, vectors = stream.tokens, (block.modulation[:, None] + stream.modulation).unbind(2)
     if part == 1:
-        text = (stream.text, stream.text_rotations)
+        text = (stream.text, stream.text_ropes)
         return x + block.cross_attn(block.norm3(x), *text, mask=stream.text_mask, options=options)
     shift, scale, gate = vectors[:3] if part == 0 else vectors[3:]
-    heard = F.layer_norm(x, x.shape[-1:], eps=RMS_EPS) * (1 + scale) + shift
+    source = F.layer_norm(x, x.shape[-1:], eps=RMS_EPS) * (1 + scale) + shift
     if part == 0:
-        return x + gate * block.self_attn(heard, heard, (stream.rotation, stream.rotation), options=options)
-    return x + gate * block.ffn(heard)
+        return x + gate * block.self_attn(source, source, (stream.rope, stream.rope), options=options)
+    return x + gate * block.ffn(source)
 
 
-class NaiveModel(JointModel):
-    """The joint network with blocks, interaction and time embedding as above; same weights, same results."""
+@dataclass(frozen=True)
+class NaiveVideoBranch(VideoBranch):
+    """The video branch, which embeds time once per token."""
 
-    def run_layer(self, layer, state, interaction, options=None):
-        exchanging = layers_that_exchange(self.config)
-        position = self.config.variant.position
-        for part, place in enumerate((Position.BEFORE_CROSS_ATTENTION, Position.BEFORE_FFN, Position.AFTER_BLOCK)):
-            streams = (self.blocks, state.video), (self.audio_blocks, state.audio)
-            video, audio = (
-                stream.with_tokens(after_part(blocks[layer], stream, part, options)) for blocks, stream in streams
-            )
-            state = replace(state, video=video, audio=audio)
-            if place is position and layer in exchanging:
-                state = self._interact(exchanging.index(layer), state, interaction, options)
-        return state
-
-    def _video_stream(self, video, times, caption):
-        stream = super()._video_stream(video, times, pad_text(caption, self.config.text.caption_length))
+    def embed(self, video, times, text, reference_image):
+        stream = super().embed(video, times, text, reference_image)
+        if reference_image is not None:
+            times = torch.cat((torch.zeros_like(times[:, :1]), times), dim=1)
         per_token = times.repeat_interleave(stream.tokens.shape[1] // times.shape[1], dim=1)
         temb, modulation = embed_times(
             per_token, self.config.time_dim, self.time_embedding, self.time_projection, video.dtype
         )
         return replace(stream, temb=temb, modulation=modulation)
 
-    def _geometry(self, video, audio):  # noqa: ARG002
-        size = self.config.patch_size
-        return video.shape[2], video.shape[3] // size, video.shape[4] // size
 
-    def _interact(self, module, state, interaction, options):  # noqa: ARG002
-        latents, *grid = state.geometry
+class NaiveModel(JointModel):
+    """The joint network with blocks, interaction and time embedding as above; same weights, same results."""
+
+    @property
+    def video_branch(self):
+        return NaiveVideoBranch(**vars(super().video_branch))
+
+    def run_layer(self, layer, state, interaction, options=None):
+        exchanging = layers_that_exchange(self.config)
+        position = self.config.variant.position
+        for part, place in enumerate((Position.BEFORE_CROSS_ATTENTION, Position.BEFORE_FFN, Position.AFTER_BLOCK)):
+            streams = (self.blocks, state.video), (self.audio_blocks, state.audio)
+            state = state.with_tokens(*(after_part(blocks[layer], stream, part, options) for blocks, stream in streams))
+            if place is position and layer in exchanging:
+                state = self.interact(exchanging.index(layer), interaction, options, state)
+        return state
+
+    def geometry_of(self, video, audio):  # noqa: ARG002
+        size = self.config.patch_size
+        return SimpleNamespace(num_latents=video.shape[2], grid=(video.shape[3] // size, video.shape[4] // size))
+
+    def interact(self, module, interaction, options, state):  # noqa: ARG002
+        latents, grid = state.geometry.num_latents, state.geometry.grid
         a2v, v2a, variant = self.a2v_blocks[module], self.v2a_blocks[module], self.config.variant
-        image, clip = state.video.tokens.tensor_split([state.video_reference], dim=1)
-        voice, audio = state.audio.tokens.tensor_split([state.audio_reference], dim=1)
+        image, clip = state.video.tokens.tensor_split([state.video.num_reference], dim=1)
+        voice, audio = state.audio.tokens.tensor_split([state.audio.num_reference], dim=1)
         mask = a2v.mask_head(clip, state.video.temb[:, -clip.shape[1] :])
         if not variant.face_modulation:
             mask = torch.ones(*clip.shape[:2], 1, dtype=clip.dtype, device=clip.device)
@@ -268,9 +278,5 @@ class NaiveModel(JointModel):
         to_audio = video_to_audio(v2a, audio, video, face, grid, variant)
         new_video = video + to_video * state.video_noisy[..., None] * float(interaction.audio_to_video)
         new_audio = audio + to_audio * state.audio_noisy * float(interaction.video_to_audio)
-        return replace(
-            state,
-            video=state.video.with_tokens(torch.cat((image, new_video.flatten(1, 2)), dim=1)),
-            audio=state.audio.with_tokens(torch.cat((voice, new_audio), dim=1)),
-            face_masks=(*state.face_masks, face.squeeze(-1)),
-        )
+        state = state.with_tokens(torch.cat((image, new_video.flatten(1, 2)), 1), torch.cat((voice, new_audio), 1))
+        return replace(state, face_masks=(*state.face_masks, face.squeeze(-1)))

@@ -49,7 +49,7 @@ class Clip:
     dtype: torch.dtype = torch.float64
     config: ModelConfig = TINY
     interaction: Interaction = Interaction.BOTH
-    skipped_layer: int | None = None
+    skip_layer: int | None = None
     seed: int = 0
     inputs: dict = field(init=False)
 
@@ -73,9 +73,9 @@ class Clip:
             reference_image=draw(batch, config.latent_channels, 1, *self.size) if self.image else None,
             reference_audio=draw(batch, self.voice, config.mel_bins) if self.voice else None,
             interaction=self.interaction,
-            skipped_layer=self.skipped_layer,
+            skip_layer=self.skip_layer,
         )
-        self.inputs = {"video": self.video, "audio": self.audio, "timesteps": self.times, "kept": self.kept}
+        self.inputs = {"video": self.video, "audio": self.audio, "timesteps": self.times, "keep_masks": self.kept}
 
     def run(self, model):
         return model(conditions=self.conditions, **self.inputs)
@@ -88,5 +88,5 @@ class Clip:
         pick = tuple(None if mask is None else mask[order] for mask in self.kept)
         other.video, other.audio = self.video[order], self.audio[order]
         times = tuple(time[order] for time in self.times)
-        other.inputs = {"video": other.video, "audio": other.audio, "timesteps": times, "kept": pick}
+        other.inputs = {"video": other.video, "audio": other.audio, "timesteps": times, "keep_masks": pick}
         return other

@@ -1,7 +1,7 @@
 """Sizes and switches of the model, as frozen dataclasses. No torch.
 
-Defaults follow the inference release, whose checkpoints load as they are; ``Variant`` turns its deviations into
-what the paper describes. Source: UniAVGen (arXiv:2511.03334), its supplement, and its inference release.
+Defaults follow the inference release, whose checkpoints load as they are; ``Variant`` switches its deviations from the
+paper. Source: UniAVGen (arXiv:2511.03334), its supplement, and its inference release.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 
 
 class Interaction(Enum):
-    """Which cross-modal directions update their target in one pass of the network."""
+    """Cross-modal directions that update their target in one pass of the network."""
 
     BOTH = "both"
     AUDIO_TO_VIDEO = "audio_to_video"
@@ -30,10 +30,10 @@ class Interaction(Enum):
 
 
 class Alignment(Enum):
-    """What the tokens of one modality see of the other.
+    """Tokens of the other modality that a token attends to.
 
-    ``ASYMMETRIC`` is the model's own (a window of sound for a video latent, an interpolated latent for a sound token);
-    ``TEMPORAL`` (the same time span, both ways) and ``GLOBAL`` (everything) are the paper's ablation baselines.
+    ``ASYMMETRIC`` is the model's own (a window of audio for a video latent, an interpolated latent for an audio token);
+    ``TEMPORAL`` (the same time span, both ways) and ``GLOBAL`` (the whole clip) are the paper's ablation baselines.
     """
 
     ASYMMETRIC = "ati"
@@ -42,21 +42,16 @@ class Alignment(Enum):
 
 
 class Position(Enum):
-    """Where in a layer the branches exchange; all but the model's own are the paper's ablation baselines."""
+    """Position of the exchange within a layer; all but the model's own are the paper's ablation baselines."""
 
     BEFORE_CROSS_ATTENTION = "before_cross_attention"
     BEFORE_FFN = "before_ffn"
     AFTER_BLOCK = "after_block"
     """The model's own: before the next layer's self-attention."""
 
-    @property
-    def parts_before(self) -> int:
-        """How many of a block's three parts (self-attention, cross-attention, feed-forward) come before."""
-        return {Position.BEFORE_CROSS_ATTENTION: 1, Position.BEFORE_FFN: 2, Position.AFTER_BLOCK: 3}[self]
-
 
 class Placement(Enum):
-    """Which layers have an interaction; all but the model's own are the paper's ablation baselines."""
+    """Layers that have an interaction; all but the model's own are the paper's ablation baselines."""
 
     INTERLEAVED = "interleaved"
     """The model's own: every second layer from the first on."""
@@ -66,19 +61,19 @@ class Placement(Enum):
 
 @dataclass(frozen=True)
 class Variant:
-    """Where release and paper differ (``spec`` section 9), and the ablation baselines. Defaults are the release's.
+    """Differences of release and paper (``spec`` section 9), and the ablation baselines. Defaults are the release's.
 
     Attributes:
-        a2v_alignment: What video tokens hear.
-        v2a_alignment: What audio tokens see.
-        position: Where in a layer the branches exchange.
+        a2v_alignment: Audio tokens that a video token attends to.
+        v2a_alignment: Video tokens that an audio token attends to.
+        position: Position of the exchange within a layer.
         face_modulation: Weigh video tokens by a predicted face mask in both directions; off = all count fully.
-        half_window_frames: Video frames of sound heard on each side of a latent's own span.
+        half_window_frames: Video frames by which an audio window is longer than its latent on each side.
         residual_in_output: Feed ``hidden + attention`` to the output projection ``o`` (paper) instead of ``attention``.
         mask_after_output: Gate the output of ``o`` in audio-to-video (paper) instead of its input.
         timed_mask_head: Condition the face mask on the sampling time (release); off = learned scale and shift (paper).
-        ramp_over_latent: Interpolate video for sound over a whole latent (paper) instead of one frame after repetition.
-        doubled_tail: Let the weights of the last frame sum to two, as the released network was run.
+        ramp_over_latent: Interpolate video for audio over a whole latent (paper) instead of one frame after repetition.
+        doubled_tail: Let the weights of the last frame sum to two, as in the inference release.
         bfloat16_positions: Compute the interpolation's positions in bfloat16, as the release does when run in it.
     """
 
@@ -139,7 +134,7 @@ class TextConfig:
         speech_ffn_dim: Width inside its blocks.
         speech_blocks: Number of its ConvNeXt blocks.
         caption_dim: Width of the caption features (umT5-xxl: 4096).
-        caption_length: Caption tokens the video branch sees, zeros included.
+        caption_length: Caption tokens of the video branch, zeros included.
         position_offset: Mel frame at which the first character is expected; the rotary position of character ``i`` is
             ``position_offset + position_scale * i``.
         position_scale: Mel frames per character; 0 and 1 as released.
@@ -165,8 +160,8 @@ class ModelConfig:
         text: Speech text and caption.
         num_layers: Layers of both branches.
         num_interactions: Interaction modules in the checkpoint.
-        placement: Which layers they serve: every second, the first ones or the last ones. As many as there are layers
-            are ``FIRST`` too.
+        placement: Layers that they serve: every second one, the first or the last ones. With one for every layer it is
+            ``FIRST``.
         patch_size: Latent pixels per token side.
         latent_channels: Channels of the video latent.
         mel_bins: Mel bins of the audio latent.
@@ -209,6 +204,20 @@ TOON = ModelConfig(
 )
 
 
+class AfterShare(Enum):
+    """Guidance of the steps after the modality-aware share."""
+
+    TEXT_CFG = "text_cfg"
+    """Classifier-free guidance by the texts alone, as the release does."""
+    NONE = "none"
+    """No guidance, as the paper describes."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> "AfterShare | None":
+        """Read the boolean of earlier files: whether texts guide."""
+        return {True: cls.TEXT_CFG, False: cls.NONE}[value] if isinstance(value, bool) else None
+
+
 @dataclass(frozen=True)
 class GuidanceConfig:
     """Modality-aware classifier-free guidance.
@@ -216,32 +225,39 @@ class GuidanceConfig:
     Attributes:
         video_scale: Guidance scale of the video; 1 is none.
         audio_scale: Guidance scale of the audio.
-        share: Share of the steps, from the start, whose null pass runs with the interactions off.
-        text_guidance_after: Guide by text alone after that share, as the release does; off = no guidance, as the paper.
-        skipped_layer: Layer left out of every null pass, or None.
+        modality_aware_share: Share of the steps, from the start, whose null pass runs with the interactions off.
+        after_share: Guidance of the steps after that share.
+        skip_layer: Layer left out of every null pass (skip-layer guidance), or None.
     """
 
     video_scale: float = 3.0
     audio_scale: float = 2.0
-    share: float = 0.5
-    text_guidance_after: bool = True
-    skipped_layer: int | None = 11
+    modality_aware_share: float = 0.5
+    after_share: AfterShare = AfterShare.TEXT_CFG
+    skip_layer: int | None = 11
 
     def __post_init__(self) -> None:
-        if not 0 <= self.share <= 1:
-            raise ValueError(f"share is {self.share}; it must be between 0 and 1.")
+        if not 0 <= self.modality_aware_share <= 1:
+            raise ValueError(f"modality_aware_share is {self.modality_aware_share}; it must be between 0 and 1.")
 
-    def steps_without_interaction(self, steps: int) -> int:
+    def modality_aware_steps(self, steps: int) -> int:
         """Number of steps, from the start, whose null pass runs with the interactions off."""
-        return int(self.share * steps)
+        return int(self.modality_aware_share * steps)
 
 
-TOON_GUIDANCE = GuidanceConfig(video_scale=1.5, audio_scale=2.0, skipped_layer=None)
-"""What suits the bundled model: guided by 2, its pictures are .3 dB further from the drawn ones."""
+TOON_GUIDANCE = GuidanceConfig(video_scale=1.5, audio_scale=2.0, skip_layer=None)
+"""Guidance that suits the bundled model; a video scale of 2 costs its pictures 0.3 dB."""
 
 
-RENAMED = {Variant: {"alignment": ("a2v_alignment", "v2a_alignment")}}
-"""Fields that files of earlier versions name, and which fields they are now."""
+RENAMED = {
+    Variant: {"alignment": ("a2v_alignment", "v2a_alignment")},
+    GuidanceConfig: {
+        "share": ("modality_aware_share",),
+        "text_guidance_after": ("after_share",),
+        "skipped_layer": ("skip_layer",),
+    },
+}
+"""Field names in files of earlier versions, and the fields that they are now."""
 
 
 def from_dict(kind: type, values: Mapping[str, Any], base: Any = None) -> Any:
@@ -249,16 +265,16 @@ def from_dict(kind: type, values: Mapping[str, Any], base: Any = None) -> Any:
 
     Args:
         kind: The dataclass.
-        values: Field name to value, also as earlier versions named them; nested dataclasses as mappings, enums by
+        values: Field name to value, also by the names of earlier versions; nested dataclasses as mappings, enums by
             value.
-        base: An instance whose fields stand where ``values`` names none.
+        base: An instance that gives the fields which ``values`` does not name.
 
     Raises:
         ValueError: If ``values`` names a field that ``kind`` does not have.
     """
     hints = get_type_hints(kind)
     now = RENAMED.get(kind, {})
-    values = {name: value for given, value in values.items() for name in now.get(given, (given,))}
+    values = {name: value for said, value in values.items() for name in now.get(said, (said,))}
     unknown = sorted(set(values) - {f.name for f in fields(kind)})
     if unknown:
         raise ValueError(f"{kind.__name__} has no field named {', '.join(unknown)}.")

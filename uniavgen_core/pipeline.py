@@ -19,7 +19,7 @@ from .model.joint import Conditions, JointModel
 
 @dataclass(frozen=True)
 class SampleConfig:
-    """How a clip is sampled; defaults are the release's.
+    """Settings of a sampling run; defaults are the release's.
 
     Attributes:
         steps: Euler steps.
@@ -31,73 +31,79 @@ class SampleConfig:
     shift: float = 5.0
     guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
 
+    @property
+    def sigmas(self) -> Tensor:
+        """The release's noise levels for these steps, (steps + 1,)."""
+        return release_sigmas(self.steps, self.shift)
+
 
 @dataclass(frozen=True)
-class Kept:
-    """Parts of the clip that are given, not generated.
+class KeptLatents:
+    """Latents of the user's own media, and the masks of what is kept of them while the rest is generated.
 
     Attributes:
-        video: Clean video latents, (B, C, T, H, W); read where the mask is set.
-        audio: Clean normalised mel, (B, S, mel_bins); read where the mask is set.
-        video_mask: Latents to keep, bool, (B, T).
-        audio_mask: Mel frames to keep, bool, (B, S).
+        video: Clean video latents, (B, C, T, H, W); read where the mask keeps.
+        audio: Clean normalised mel, (B, S, mel_bins); read where the mask keeps.
+        video_keep: True for latents that are kept, bool, (B, T).
+        audio_keep: True for mel frames that are kept, bool, (B, S).
     """
 
     video: Tensor
     audio: Tensor
-    video_mask: Tensor
-    audio_mask: Tensor
+    video_keep: Tensor
+    audio_keep: Tensor
 
     def write_into(self, latents: Latents) -> Latents:
         """Video and audio latents with the kept parts in their places."""
         video, audio = latents
         return (
-            torch.where(self.video_mask[:, None, :, None, None], self.video.to(video), video),
-            torch.where(self.audio_mask[:, :, None], self.audio.to(audio), audio),
+            torch.where(self.video_keep[:, None, :, None, None], self.video.to(video), video),
+            torch.where(self.audio_keep[:, :, None], self.audio.to(audio), audio),
         )
 
     def timesteps(self, sigma: float) -> tuple[Tensor, Tensor]:
-        """Time of every latent and of every mel frame at noise level ``sigma``; 0 where kept."""
-        return tuple(TIMESTEPS * sigma * (~mask).float() for mask in (self.video_mask, self.audio_mask))
+        """Time of every latent, (B, T), and of every mel frame, (B, S), at noise level ``sigma``; 0 where kept."""
+        video, audio = (TIMESTEPS * sigma * (~keep).float() for keep in (self.video_keep, self.audio_keep))
+        return video, audio
 
 
-def keep_nothing(video: Tensor, audio: Tensor) -> Kept:
-    """A ``Kept`` that generates everything, for latents of these shapes."""
-    masks = (
-        x.new_zeros(x.shape[0], n, dtype=torch.bool) for x, n in ((video, video.shape[2]), (audio, audio.shape[1]))
+def keep_nothing(video: Tensor, audio: Tensor) -> KeptLatents:
+    """Masks that generate everything, for latents of these shapes."""
+    return KeptLatents(
+        video,
+        audio,
+        video_keep=video.new_zeros(video.shape[0], video.shape[2], dtype=torch.bool),
+        audio_keep=audio.new_zeros(audio.shape[0], audio.shape[1], dtype=torch.bool),
     )
-    return Kept(video, audio, *masks)
 
 
-def keep_first_frame(latent: Tensor, video: Tensor, audio: Tensor) -> Kept:
-    """A ``Kept`` whose clip starts with ``latent`` (B, C, 1, H, W), as joint generation from an image does."""
+def keep_first_frame(latent: Tensor, video: Tensor, audio: Tensor) -> KeptLatents:
+    """Masks of a clip that starts with ``latent`` (B, C, 1, H, W), as joint generation from an image does."""
     kept = keep_nothing(torch.cat((latent, torch.zeros_like(video[:, :, 1:])), dim=2), audio)
-    kept.video_mask[:, 0] = True
-    return kept
+    first = torch.arange(video.shape[2], device=video.device) == 0
+    return replace(kept, video_keep=first.expand_as(kept.video_keep))
 
 
 class Denoiser:
-    """Estimates clean latents by the network under modality-aware guidance."""
+    """Estimates clean latents by the network under modality-aware guidance. Calls do not change it."""
 
     def __init__(
-        self, model: JointModel, conditions: Conditions, null: Conditions, kept: Kept, config: SampleConfig
+        self, model: JointModel, conditions: Conditions, null: Conditions, kept: KeptLatents, plan: GuidancePlan
     ) -> None:
         self.model = model
         self.conditions = conditions
         self.kept = kept
-        self.plan = GuidancePlan(config.guidance, config.steps)
-        late = replace(null, skipped_layer=config.guidance.skipped_layer)
+        self.plan = plan
+        without_text = replace(null, skip_layer=plan.config.skip_layer)
         self.null = {
-            NullPass.WITHOUT_INTERACTION: replace(late, interaction=Interaction.OFF),
-            NullPass.WITHOUT_TEXT: late,
+            NullPass.WITHOUT_INTERACTION: replace(without_text, interaction=Interaction.OFF),
+            NullPass.WITHOUT_TEXT: without_text,
         }
-        self.step = 0  # of the run under way; `generate` starts a new one
 
     def __call__(self, noisy: Latents, sigma: float) -> Latents:
-        """Estimate clean latents; call once per step, in order."""
-        null_pass = self.plan.null_pass(self.step)
-        self.step += 1
+        """Estimate clean latents from noisy ones at noise level ``sigma``."""
         velocity = self.predict(noisy, sigma, self.conditions)
+        null_pass = self.plan.null_pass(sigma)
         if null_pass is not NullPass.NONE:
             null = self.predict(noisy, sigma, self.null[null_pass])
             scales = (self.plan.config.video_scale, self.plan.config.audio_scale)
@@ -108,8 +114,8 @@ class Denoiser:
         """Velocities of one pass of the network."""
         dtype = self.model.patch_embedding.weight.dtype
         video, audio = (x.to(dtype) for x in self.kept.write_into(noisy))
-        masks = (self.kept.video_mask, self.kept.audio_mask)
-        output = self.model(video, audio, self.kept.timesteps(sigma), conditions, masks)
+        keep_masks = (self.kept.video_keep, self.kept.audio_keep)
+        output = self.model(video, audio, self.kept.timesteps(sigma), conditions, keep_masks)
         return output.video.float(), output.audio.float()
 
 
@@ -124,20 +130,19 @@ def generate(
     Args:
         denoiser: Network, conditions and guidance.
         noise: Gaussian noise for video (B, C, T, H, W) and audio (B, S, mel_bins), float32.
-        sigmas: Falling noise levels, such as ``release_sigmas``, (steps + 1,).
+        sigmas: Falling noise levels, those that the denoiser's guidance is planned for, (steps + 1,).
         on_step: Called after every step with its number and the latents.
 
     Returns:
         Clean video and audio latents, kept parts written back.
     """
-    denoiser.step = 0
     with torch.no_grad():
         return denoiser.kept.write_into(sample_euler(denoiser, noise, sigmas, on_step))
 
 
 def sample(
-    model: JointModel, conditions: Conditions, null: Conditions, kept: Kept, noise: Latents, config: SampleConfig
+    model: JointModel, conditions: Conditions, null: Conditions, kept: KeptLatents, noise: Latents, config: SampleConfig
 ) -> Latents:
     """Sample one batch with the release's noise levels; see ``generate``."""
-    denoiser = Denoiser(model, conditions, null, kept, config)
-    return generate(denoiser, noise, release_sigmas(config.steps, config.shift))
+    plan = GuidancePlan.of(config.guidance, config.sigmas)
+    return generate(Denoiser(model, conditions, null, kept, plan), noise, config.sigmas)

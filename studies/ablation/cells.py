@@ -8,6 +8,7 @@ from toon.clips import TEXT_POSITION_OFFSET, TEXT_POSITION_SCALE
 from uniavgen_core.config import (
     RELEASE,
     TOON,
+    AfterShare,
     Alignment,
     BranchConfig,
     GuidanceConfig,
@@ -147,13 +148,13 @@ class Study:
 
     @property
     def guidance(self) -> dict[str, GuidanceConfig]:
-        """Kinds of guidance by name; the cells are measured with ``first half``."""
-        both = GuidanceConfig(self.scale, self.scale, skipped_layer=None)
+        """Kinds of guidance, by name; ``first half`` is how the cells are measured."""
+        both = GuidanceConfig(self.scale, self.scale, skip_layer=None)
         return {
             "none": replace(both, video_scale=1.0, audio_scale=1.0),
-            "text": replace(both, share=0.0),
-            "always": replace(both, share=1.0),
-            "first half, then none": replace(both, text_guidance_after=False),
+            "text": replace(both, modality_aware_share=0.0),
+            "always": replace(both, modality_aware_share=1.0),
+            "first half, then none": replace(both, after_share=AfterShare.NONE),
             "first half": both,
         }
 

@@ -29,8 +29,9 @@ from uniavgen_core.bundled.bundled_files import (
 )
 from uniavgen_core.checkpoint.load_weights import load_model
 from uniavgen_core.config import TOON_GUIDANCE
+from uniavgen_core.diffusion.guidance import GuidancePlan
 from uniavgen_core.diffusion.sampler import Latents
-from uniavgen_core.diffusion.schedule import boundary_sigma, release_sigmas, shift_sigma
+from uniavgen_core.diffusion.schedule import release_sigmas, shift_sigma
 from uniavgen_core.diffusion.step_cache import StepCache, StepCacheConfig
 from uniavgen_core.model.joint import Conditions
 from uniavgen_core.pipeline import Denoiser, SampleConfig
@@ -39,8 +40,8 @@ RELEASE_SHIFT = 5.0
 RELEASE = f"shift {RELEASE_SHIFT:g}"
 REFERENCE_STEPS = 200
 CACHE_START, CACHE_END = 0.1, 0.95
-BOUNDARY = boundary_sigma(release_sigmas(REFERENCE_STEPS), REFERENCE_STEPS // 2)
-"""Noise level at which guidance switches its null pass, in every cell."""
+PLAN = GuidancePlan.of(TOON_GUIDANCE, release_sigmas(REFERENCE_STEPS))
+"""Guidance in every cell: the null pass changes at the reference's noise level."""
 
 
 @dataclass(frozen=True)
@@ -130,15 +131,13 @@ class FlatDenoiser:
         self.inner_model = SimpleNamespace(model_patcher=sampling)  # Some samplers read the type of the model here.
         self._network = denoiser.predict
         self._cache = StepCache(config) if config else None
-        mask = (~denoiser.kept.video_mask).float()[:, None, :, None, None]
-        self._weights = (mask.expand(noise[0].shape), (~denoiser.kept.audio_mask).float()[..., None])
+        mask = (~denoiser.kept.video_keep).float()[:, None, :, None, None]
+        self._weights = (mask.expand(noise[0].shape), (~denoiser.kept.audio_keep).float()[..., None])
         denoiser.predict = self._predict
 
     def __call__(self, flat: Tensor, sigma: Tensor, **_: Any) -> Tensor:
         """Estimate clean latents."""
-        level = float(sigma[0])
-        self.denoiser.step = 0 if level >= BOUNDARY else self.denoiser.plan.steps
-        return self.pack(self.denoiser(self.unpack(flat), level))
+        return self.pack(self.denoiser(self.unpack(flat), float(sigma[0])))
 
     def _predict(self, noisy: Latents, sigma: float, conditions: Conditions) -> Latents:
         """Velocity of one pass, from the cache or the network."""
@@ -187,8 +186,7 @@ class Clips:
 
     @torch.no_grad()
     def _make(self, cell: Cell, number: int) -> dict[str, Tensor]:
-        config = SampleConfig(cell.steps, guidance=TOON_GUIDANCE)
-        denoiser, noise = set_up(self.model, self.codec, self.cases[number : number + 1], config, number)
+        denoiser, noise = set_up(self.model, self.codec, self.cases[number : number + 1], PLAN, number)
         flat = FlatDenoiser(denoiser, noise, cell.cache)
         solve: Callable[..., Tensor] = comfy_samplers().sampler_object(cell.sampler).sampler_function
         sigmas = sigmas_of(cell.schedule, cell.steps)

@@ -35,7 +35,7 @@ def test_a_step_at_the_released_size_keeps_its_budget():
 
 
 def test_counting_by_parts_is_counting_the_whole(model):
-    for one in (Pass(), Pass(Interaction.AUDIO_TO_VIDEO, skipped_layer=3)):
+    for one in (Pass(), Pass(Interaction.AUDIO_TO_VIDEO, skip_layer=3)):
         assert pass_flops_by_parts(CONFIG, CLIP, one, device="cpu") == pass_flops(model, CLIP, one)
 
 
@@ -58,9 +58,9 @@ def test_the_naive_form_costs_more_and_the_same_whether_on_or_off():
 
 def test_a_step_is_the_releases_two_passes():
     cond, early, late = step_passes()
-    assert (cond.interaction, cond.skipped_layer) == (Interaction.BOTH, None)
-    assert (early.interaction, early.skipped_layer) == (Interaction.OFF, 11)
-    assert (late.interaction, late.skipped_layer) == (Interaction.BOTH, 11)
+    assert (cond.interaction, cond.skip_layer) == (Interaction.BOTH, None)
+    assert (early.interaction, early.skip_layer) == (Interaction.OFF, 11)
+    assert (late.interaction, late.skip_layer) == (Interaction.BOTH, 11)
 
 
 def test_the_interaction_costs_every_latent_the_same_from_five_seconds_to_sixty():

@@ -12,6 +12,7 @@ from uniavgen_core.config import (
     RELEASE,
     RELEASED,
     TOON,
+    AfterShare,
     Alignment,
     BranchConfig,
     GuidanceConfig,
@@ -27,7 +28,7 @@ from uniavgen_core.model.joint import JointModel
 from uniavgen_core.shapes import AVShape, latent_frames_of, mel_frames_of, video_frames_in, video_frames_of
 
 
-@pytest.mark.parametrize("config", [RELEASED, TOON, TINY, PAPER, RELEASE, GuidanceConfig(share=0.25)])
+@pytest.mark.parametrize("config", [RELEASED, TOON, TINY, PAPER, RELEASE, GuidanceConfig(modality_aware_share=0.25)])
 def test_a_configuration_survives_json(config):
     assert from_dict(type(config), json.loads(json.dumps(to_dict(config)))) == config
 
@@ -47,6 +48,13 @@ def test_the_single_alignment_of_earlier_files_is_that_of_both_directions():
     assert from_dict(ModelConfig, {"variant": {"alignment": "sgi"}}, base=RELEASED).variant.v2a_alignment.value == "sgi"
 
 
+@pytest.mark.parametrize(("said", "after"), [(True, AfterShare.TEXT_CFG), (False, AfterShare.NONE)])
+def test_guidance_of_earlier_files_is_read(said, after):
+    earlier = {"video_scale": 4.0, "share": 0.25, "text_guidance_after": said, "skipped_layer": 2}
+    now = GuidanceConfig(video_scale=4.0, modality_aware_share=0.25, after_share=after, skip_layer=2)
+    assert from_dict(GuidanceConfig, json.loads(json.dumps(earlier))) == now
+
+
 def test_unknown_fields_are_named():
     with pytest.raises(ValueError, match=r"GuidanceConfig has no field named scale, strength\."):
         from_dict(GuidanceConfig, {"strength": 1, "scale": 2})
@@ -58,8 +66,8 @@ def test_unknown_fields_are_named():
         (lambda: BranchConfig(10, 4, 3), "10 .* 3 heads"),
         (lambda: BranchConfig(9, 4, 3), "even width"),
         (lambda: BranchConfig(8, 4, 0), "0 heads"),
-        (lambda: GuidanceConfig(share=1.5), r"1\.5"),
-        (lambda: GuidanceConfig(share=-0.1), r"-0\.1"),
+        (lambda: GuidanceConfig(modality_aware_share=1.5), r"1\.5"),
+        (lambda: GuidanceConfig(modality_aware_share=-0.1), r"-0\.1"),
         (lambda: Variant(half_window_frames=-1), "-1"),
         (lambda: AVShape(700, 704, 81), "width is 700; .* 704"),
         (lambda: AVShape(704, 0, 81), "height is 0"),
@@ -99,7 +107,7 @@ def test_directions_are_those_of_their_names():
 
 
 def test_the_share_of_the_steps_is_rounded_down():
-    steps = [GuidanceConfig(share=0.5).steps_without_interaction(steps) for steps in (1, 2, 5, 50)]
+    steps = [GuidanceConfig(modality_aware_share=0.5).modality_aware_steps(steps) for steps in (1, 2, 5, 50)]
     assert steps == [0, 1, 2, 25]
 
 

@@ -11,7 +11,7 @@ class Studio:
     SIZE = 64
 
     def __init__(self, pack):
-        self.nodes = pack.nodes
+        self.pack, self.nodes = pack, pack.nodes
         bundled = self.nodes.host.model.model_choices.BUNDLED
         load = self.nodes.loaders
         self.model = load.LoadModel.execute(bundled).args[0]

@@ -10,6 +10,7 @@ import torch
 from comfy.context_windows import IndexListContextWindow
 from safetensors.torch import save_file
 
+from tests.nodes.pack_config import config_of_pack
 from uniavgen_core.bundled.bundled_files import BUNDLED_MODEL
 from uniavgen_core.checkpoint.branch_file import cut
 from uniavgen_core.checkpoint.config_from_weights import Contents, Network
@@ -18,7 +19,7 @@ from uniavgen_core.config import RELEASED, GuidanceConfig, Interaction
 
 BRANCHES = (Contents.VIDEO, Contents.AUDIO)
 PART = {Contents.VIDEO: 0, Contents.AUDIO: 1}
-GUIDED = GuidanceConfig(video_scale=2.0, audio_scale=3.0, share=0.5, skipped_layer=1)
+GUIDED = GuidanceConfig(video_scale=2.0, audio_scale=3.0, modality_aware_share=0.5, skip_layer=1)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,9 @@ def voiced(studio, voice=True):
 
 def run(studio, model, positive, negative, latent, config=GUIDED, sigmas=(1.0, 0.8, 0.4, 0.0)):
     """Video and audio that a MODEL samples under our guidance."""
-    guider = studio.nodes.host.sampling.guided_sampling.make_guider(model, positive, negative, config)
+    guider = studio.nodes.host.sampling.guided_sampling.make_guider(
+        model, positive, negative, config_of_pack(studio.pack, config)
+    )
     sampler = comfy.samplers.sampler_object("euler")
     with torch.inference_mode():
         sampled = studio.nodes.host.sampling.run_sampler.run_sampler(guider, sampler, torch.tensor(sigmas), latent, 3)
@@ -131,7 +134,7 @@ def test_a_joint_latents_picture_is_that_of_a_plain_latent_from_the_same_noise(s
     model = alone(Contents.VIDEO)
     video_format = model.model.latent_format
     video, mask = latent["samples"].unbind()[0], latent["noise_mask"].unbind()[0]
-    config = GuidanceConfig(video_scale=2.0, audio_scale=1.0, share=0.0, skipped_layer=None)
+    config = GuidanceConfig(video_scale=2.0, audio_scale=1.0, modality_aware_share=0.0, skip_layer=None)
     want = run(studio, model, positive, negative, latent, config)[0]
     guider = comfy.samplers.CFGGuider(model)
     guider.set_conds(positive, negative)

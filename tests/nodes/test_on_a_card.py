@@ -23,7 +23,7 @@ from uniavgen_core.bundled.video_codec import CodecConfig, VideoCodec
 from uniavgen_core.checkpoint.gguf_quants import BlockKind, unpack
 from uniavgen_core.config import PAPER, Alignment, Interaction
 from uniavgen_core.layers import backend
-from uniavgen_core.layers.rope import rotation_3d
+from uniavgen_core.layers.rope import rope_3d
 from uniavgen_core.model.alignment import context_groups
 from uniavgen_core.model.face_mask import FaceSteering
 from uniavgen_core.model.joint import JointModel
@@ -86,7 +86,7 @@ CLIPS = {
     "a reference voice": {"voice": 5},
     "no reference image": {"image": False},
     "two clips": {"batch": 2},
-    "a layer left out": {"skipped_layer": 1, "interaction": Interaction.OFF},
+    "a layer left out": {"skip_layer": 1, "interaction": Interaction.OFF},
 }
 VARIANTS = {
     "release": TINY,
@@ -142,10 +142,15 @@ def test_comfyuis_model_stays_on_the_card_and_runs_its_kernels_where_it_has_them
     def run():
         return model.apply_model(latent, torch.ones(1), transformer_options=OPTIONS, **conditionings)
 
+    there = KERNELS if backend == "cuda" else set()
     with Names() as names, torch.no_grad():
         denoised = run()
     assert (denoised.device.type, denoised.shape) == ("cuda", latent.shape)
-    assert names.seen & KERNELS == (KERNELS if backend == "cuda" else set())
+    assert names.seen & KERNELS == there
+    with Names() as names, torch.enable_grad():
+        run()
+    assert names.seen & KERNELS == there, "frozen weights need no gradients"
+    model.diffusion_model.requires_grad_()
     with Names() as names, torch.enable_grad():
         run()
     assert not names.seen & KERNELS
@@ -221,7 +226,7 @@ def kernels(pack, monkeypatch):
     """The host's layers with ComfyUI's kernels, in the form that those have on a CPU, and the names of those used."""
     host, used = pack.nodes.host.model.comfy_backend, set()
     monkeypatch.setattr(host, "fused", lambda name, _: not used.add(f"comfy_kitchen::{name}"))
-    return SimpleNamespace(turn=host.turn, normalise=host.normalise, used=used)
+    return SimpleNamespace(norm_rope=host.norm_rope, norm_modulate=host.norm_modulate, used=used)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -231,21 +236,21 @@ def test_with_comfyuis_kernels_sampling_ends_where_the_release_ends(pack, golden
 
 
 @torch.no_grad()
-def test_comfyuis_kernels_turn_as_the_core_does(kernels):
-    x, rotation = torch.randn(2, 12, 24), rotation_3d(torch.arange(3.0), 2, 2, 12)
+def test_comfyuis_kernels_rotate_as_the_core_does(kernels):
+    x, rope = torch.randn(2, 12, 24), rope_3d(torch.arange(3.0), 2, 2, 12)
     norm = torch.nn.RMSNorm(24, eps=1e-6)
-    for table in (rotation, None):
-        torch.testing.assert_close(kernels.turn(x, norm, table, 2), backend.turn(x, norm, table, 2))
+    for table in (rope, None):
+        torch.testing.assert_close(kernels.norm_rope(x, norm, table, 2), backend.norm_rope(x, norm, table, 2))
 
 
 @torch.no_grad()
 def test_comfyuis_kernels_break_no_compiled_graph(kernels):
-    x, rotation = torch.randn(1, 12, 24), rotation_3d(torch.arange(3.0), 2, 2, 12)
+    x, rope = torch.randn(1, 12, 24), rope_3d(torch.arange(3.0), 2, 2, 12)
     shift, scale = torch.randn(2, 1, 3, 24)
 
     def work(x):
-        turned = kernels.turn(x, torch.nn.Identity(), rotation, 2)
-        return kernels.normalise(turned, torch.nn.LayerNorm(24, elementwise_affine=False), shift, scale)
+        rotated = kernels.norm_rope(x, torch.nn.Identity(), rope, 2)
+        return kernels.norm_modulate(rotated, torch.nn.LayerNorm(24, elementwise_affine=False), shift, scale)
 
     compiled = torch.compile(work, fullgraph=True, backend="eager")
     torch.testing.assert_close(compiled(x.clone()), work(x.clone()))
@@ -255,6 +260,6 @@ def test_comfyuis_kernels_break_no_compiled_graph(kernels):
 def test_comfyuis_kernels_modulate_as_the_core_does(kernels):
     tokens, shift, scale = torch.randn(2, 12, 24), torch.randn(2, 3, 24), torch.randn(2, 3, 24)
     norm = torch.nn.LayerNorm(24, eps=1e-6, elementwise_affine=False)
-    want = backend.normalise(tokens, norm, shift, scale)
-    torch.testing.assert_close(kernels.normalise(tokens, norm, shift, scale), want)
-    assert not torch.allclose(kernels.normalise(tokens, norm, shift.flip(1), scale), want)
+    want = backend.norm_modulate(tokens, norm, shift, scale)
+    torch.testing.assert_close(kernels.norm_modulate(tokens, norm, shift, scale), want)
+    assert not torch.allclose(kernels.norm_modulate(tokens, norm, shift.flip(1), scale), want)

@@ -7,11 +7,13 @@ import pytest
 import torch
 from comfy.nested_tensor import NestedTensor
 
+from tests.nodes.pack_config import config_of_pack
 from tests.parity.fixtures import relative_error
-from uniavgen_core.config import GuidanceConfig
+from uniavgen_core.config import AfterShare, GuidanceConfig
+from uniavgen_core.diffusion.guidance import GuidancePlan
 from uniavgen_core.diffusion.schedule import release_sigmas
 from uniavgen_core.model.joint import Conditions
-from uniavgen_core.pipeline import Denoiser, SampleConfig, generate, keep_first_frame
+from uniavgen_core.pipeline import Denoiser, generate, keep_first_frame
 
 STEPS = 5
 
@@ -29,7 +31,9 @@ def inputs(golden_runs, run):
 
 @pytest.fixture(scope="module")
 def guidance(run):
-    return GuidanceConfig(run["video_guidance"], run["audio_guidance"], run["macfg_prop"], True, run["slg_layer"])
+    return GuidanceConfig(
+        run["video_guidance"], run["audio_guidance"], run["macfg_prop"], AfterShare.TEXT_CFG, run["slg_layer"]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +57,14 @@ def core_result(golden_runs, run, inputs, guidance, sigmas):
     cond = Conditions(inputs["caption"], torch.tensor([run["speech_text_ids"]]), reference_image=inputs["ref_image"])
     null = replace(cond, caption=inputs["neg_caption"], speech_ids=torch.tensor([run["null_text_ids"]]))
     kept = keep_first_frame(inputs["ref_image"], *noise)
-    config = SampleConfig(len(sigmas) - 1, guidance=guidance)
-    return generate(Denoiser(golden_runs.model(), cond, null, kept, config), noise, sigmas)
+    plan = GuidancePlan.of(guidance, sigmas)
+    return generate(Denoiser(golden_runs.model(), cond, null, kept, plan), noise, sigmas)
+
+
+def guider_of(pack, model, conditionings, guidance):
+    """GUIDER of the pack with this guidance."""
+    make_guider = pack.nodes.host.sampling.guided_sampling.make_guider
+    return make_guider(model, *conditionings, config_of_pack(pack, guidance))
 
 
 def host_result(guider, inputs, latent, sigmas):
@@ -66,14 +76,17 @@ def host_result(guider, inputs, latent, sigmas):
     return video, audio[:, 0]
 
 
-@pytest.mark.parametrize(("share", "text_guidance_after"), [(0.5, True), (0.0, True), (1.0, True), (0.5, False)])
+@pytest.mark.parametrize(
+    ("share", "after"),
+    [(0.5, AfterShare.TEXT_CFG), (0.0, AfterShare.TEXT_CFG), (1.0, AfterShare.TEXT_CFG), (0.5, AfterShare.NONE)],
+)
 def test_the_hosts_sampler_equals_the_cores_loop(
-    pack, golden_runs, run, golden_model, inputs, guidance, conditionings, latent, share, text_guidance_after
+    pack, golden_runs, run, golden_model, inputs, guidance, conditionings, latent, share, after
 ):
-    guidance = replace(guidance, share=share, text_guidance_after=text_guidance_after)
+    guidance = replace(guidance, modality_aware_share=share, after_share=after)
     sigmas = release_sigmas(STEPS)
     expected = core_result(golden_runs, run, inputs, guidance, sigmas)
-    guider = pack.nodes.host.sampling.guided_sampling.make_guider(golden_model, *conditionings, guidance)
+    guider = guider_of(pack, golden_model, conditionings, guidance)
     for got, want in zip(host_result(guider, inputs, latent, sigmas), expected, strict=True):
         assert relative_error(got, want) < 1e-5
 
@@ -84,16 +97,17 @@ def test_the_null_pass_switches_after_the_steps_the_release_counts(
     seen = []
 
     def record(execute, x, t, *args, **kwargs):
-        seen.append((float(t[0].max()), kwargs["uniavgen"].interaction.value, kwargs["uniavgen"].skipped_layer))
+        seen.append((float(t[0].max()), kwargs["uniavgen"].interaction.value, kwargs["uniavgen"].skip_layer))
         return execute(x, t, *args, **kwargs)
 
     patched = golden_model.clone()
     patched.add_wrapper_with_key("diffusion_model", "record", record)
     steps = 7
-    guider = pack.nodes.host.sampling.guided_sampling.make_guider(patched, *conditionings, guidance)
+    guider = guider_of(pack, patched, conditionings, guidance)
     host_result(guider, inputs, latent, release_sigmas(steps))
     null = [interaction for _, interaction, skipped in seen if skipped is not None]
-    assert null == ["off"] * int(guidance.share * steps) + ["both"] * (steps - int(guidance.share * steps))
+    early = int(guidance.modality_aware_share * steps)
+    assert null == ["off"] * early + ["both"] * (steps - early)
     assert len(seen) == 2 * steps
 
 
@@ -103,7 +117,7 @@ def test_equal_scales_of_one_cost_no_null_pass(pack, golden_model, inputs, condi
     patched.add_wrapper_with_key("diffusion_model", "count", lambda run, *a, **k: (calls.append(1), run(*a, **k))[1])
     plain = replace(guidance, video_scale=1.0, audio_scale=1.0)
     host_result(
-        pack.nodes.host.sampling.guided_sampling.make_guider(patched, *conditionings, plain),
+        guider_of(pack, patched, conditionings, plain),
         inputs,
         latent,
         release_sigmas(2),
@@ -112,7 +126,7 @@ def test_equal_scales_of_one_cost_no_null_pass(pack, golden_model, inputs, condi
 
 
 def test_kept_parts_come_back_bit_for_bit(pack, golden_model, conditionings, latent, guidance, inputs):
-    guider = pack.nodes.host.sampling.guided_sampling.make_guider(golden_model, *conditionings, guidance)
+    guider = guider_of(pack, golden_model, conditionings, guidance)
     sampler = comfy.samplers.sampler_object("euler")
     with torch.inference_mode():
         result = pack.nodes.host.sampling.run_sampler.run_sampler(guider, sampler, release_sigmas(2), latent, seed=3)
@@ -128,8 +142,8 @@ def test_a_patch_replaces_a_layer(pack, golden_model, inputs, conditionings, lat
 
     patched = golden_model.clone()
     patched.set_model_patch_replace(skip, "dit", "double_block", 2)
-    plain = pack.nodes.host.sampling.guided_sampling.make_guider(golden_model, *conditionings, guidance)
-    guider = pack.nodes.host.sampling.guided_sampling.make_guider(patched, *conditionings, guidance)
+    plain = guider_of(pack, golden_model, conditionings, guidance)
+    guider = guider_of(pack, patched, conditionings, guidance)
     one, other = (host_result(g, inputs, latent, release_sigmas(1)) for g in (plain, guider))
     assert set(layers) == {2}
     assert relative_error(one[0], other[0]) > 1e-3

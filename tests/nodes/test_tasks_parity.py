@@ -5,6 +5,7 @@ import pytest
 import torch
 from comfy.nested_tensor import NestedTensor
 
+from tests.nodes.pack_config import config_of_pack
 from tests.parity.fixtures import SamplingCase, relative_error
 
 TASKS = ("AVG", "RAVG", "A2V", "V2A")
@@ -27,14 +28,13 @@ def conditionings(pack, runs, case):
 
 
 def masks_of(kept):
-    video, audio = ((~mask).float() for mask in (kept.video_mask, kept.audio_mask))
+    video, audio = ((~mask).float() for mask in (kept.video_keep, kept.audio_keep))
     return NestedTensor((video[:, None, :, None, None], audio[:, None, :, None]))
 
 
 def sampled_by_comfyui(pack, runs, model, case):
     """Video and audio that ComfyUI samples of a case with a MODEL."""
-    core = pack.uniavgen_core.config
-    guidance = core.from_dict(core.GuidanceConfig, core.to_dict(case.config.guidance))
+    guidance = config_of_pack(pack, case.config.guidance)
     guider = pack.nodes.host.sampling.guided_sampling.make_guider(model, *conditionings(pack, runs, case), guidance)
     noise = NestedTensor((case.noise[0], case.noise[1][:, None]))
     clean = NestedTensor((case.kept.video, case.kept.audio[:, None]))
@@ -50,7 +50,7 @@ def assert_ends_as_released(pack, runs, model, task):
     case = SamplingCase(runs, "float32", task)
     video, audio = sampled_by_comfyui(pack, runs, model, case)
     want = runs.under(f"{task}/")
-    generated_video, generated_audio = ~case.kept.video_mask[0], ~case.kept.audio_mask[0]
+    generated_video, generated_audio = ~case.kept.video_keep[0], ~case.kept.audio_keep[0]
     if generated_video.any():
         expected = want["final_raw.video"][:, generated_video]
         assert relative_error(video[:, generated_video], expected) < SAME

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.nodes.pack_config import config_of_pack
 from tests.parity.fixtures import seeded_tensor
 from tests.shards import write_shards
 from uniavgen_core.checkpoint.branch_file import cut
@@ -143,8 +144,9 @@ def test_a_patch_of_a_layer_has_the_effect_it_has_with_the_stock_loader(ours, st
 
 def test_our_guidance_over_the_whole_run_by_text_is_the_samplers_cfg(pack, ours, wan_file):
     latent, mask = latent_of((2, 4, 6), True)
-    config = GuidanceConfig(video_scale=4.0, audio_scale=9.0, share=0.0, skipped_layer=None)
-    guided = pack.nodes.host.sampling.guided_sampling.patch_guidance(ours(wan_file), config)
+    config = GuidanceConfig(video_scale=4.0, audio_scale=9.0, modality_aware_share=0.0, skip_layer=None)
+    patch = pack.nodes.host.sampling.guided_sampling.patch_guidance
+    guided = patch(ours(wan_file), config_of_pack(pack, config))
     assert_same(sample(guided, latent, mask, cfg=1.0), sample(ours(wan_file), latent, mask, cfg=4.0))
 
 

@@ -16,9 +16,10 @@ import torch
 from safetensors.torch import load_file
 
 from uniavgen_core.config import BranchConfig, GuidanceConfig, Interaction, ModelConfig, TextConfig
+from uniavgen_core.diffusion.guidance import GuidancePlan
 from uniavgen_core.diffusion.schedule import release_sigmas
 from uniavgen_core.model.joint import Conditions, JointModel
-from uniavgen_core.pipeline import Denoiser, Kept, SampleConfig, generate
+from uniavgen_core.pipeline import Denoiser, KeptLatents, SampleConfig, generate
 
 
 def scale_rule(name, shape):
@@ -177,7 +178,7 @@ class ForwardCase:
             reference_image=inputs["ref_image"],
             reference_audio=inputs.get("ref_audio"),
             interaction=interaction_of(info["a2v_update_on"], info["v2a_update_on"]),
-            skipped_layer=info["skipped_layer"],
+            skip_layer=info["skipped_layer"],
         )
 
     def run(self, model):
@@ -185,7 +186,7 @@ class ForwardCase:
             return model(self.video, self.audio, self.timesteps, self.conditions, self.kept)
 
 
-class ReleaseKept(Kept):
+class ReleaseKept(KeptLatents):
     """Kept parts with the release's one time for all sound: that of kept sound as soon as any is kept."""
 
     def timesteps(self, sigma):
@@ -199,7 +200,7 @@ class Call:
 
     timestep: float
     interaction: Interaction
-    skipped_layer: int | None
+    skip_layer: int | None
     characters: int
 
     @classmethod
@@ -225,8 +226,8 @@ class SamplingCase:
             guidance=GuidanceConfig(
                 video_scale=info["video_guidance"],
                 audio_scale=info["audio_guidance"],
-                share=info["macfg_prop"],
-                skipped_layer=info["slg_layer"],
+                modality_aware_share=info["macfg_prop"],
+                skip_layer=info["slg_layer"],
             ),
         )
         self.kept = self._kept(inputs)
@@ -270,7 +271,7 @@ class SamplingCase:
             model.head.register_forward_hook(lambda _, __, tokens: passes.append([tokens])),
             model.register_forward_hook(lambda _, __, output: passes[-1].append(output.audio[0])),
         ]
-        denoiser = Denoiser(model, self.cond, self.null, self.kept, self.config)
+        denoiser = Denoiser(model, self.cond, self.null, self.kept, GuidancePlan.of(self.config.guidance, self.sigmas))
         video, audio = generate(denoiser, self.noise, self.sigmas, lambda _, state: states.append(state))
         for hook in hooks:
             hook.remove()
@@ -287,7 +288,7 @@ class SamplingCase:
 def call_of(given):
     _, _, timesteps, conditions = given[:4]
     timestep = max(times.max().item() for times in timesteps)
-    return Call(timestep, conditions.interaction, conditions.skipped_layer, conditions.speech_ids.shape[1])
+    return Call(timestep, conditions.interaction, conditions.skip_layer, conditions.speech_ids.shape[1])
 
 
 def state_of(name, latents):

@@ -18,16 +18,17 @@ from tests.parity.fixtures import (
     seeded_tensor,
 )
 from uniavgen_core.config import RELEASE, BranchConfig, GuidanceConfig, ModelConfig
+from uniavgen_core.diffusion.guidance import GuidancePlan
 from uniavgen_core.diffusion.schedule import release_sigmas
 from uniavgen_core.layers.backend import TORCH
 from uniavgen_core.layers.embeddings import sinusoid
-from uniavgen_core.layers.rope import rotate, rotation_1d, rotation_3d, rotation_time_only
+from uniavgen_core.layers.rope import apply_rope, rope_1d, rope_3d, rope_time_only
 from uniavgen_core.model.alignment import _latent_of, audio_windows, frame_positions, interpolate, latent_weights
 from uniavgen_core.model.alignment_tables import build_geometry
 from uniavgen_core.model.cross_modal import AudioToVideoAttention, VideoToAudioAttention
 from uniavgen_core.model.joint import Conditions, JointOutput
 from uniavgen_core.model.speech_text import SpeechTextEncoder
-from uniavgen_core.pipeline import Denoiser, SampleConfig, generate, keep_nothing
+from uniavgen_core.pipeline import Denoiser, generate, keep_nothing
 from uniavgen_core.shapes import video_frames_of
 
 ROUNDING = 1e-6
@@ -90,13 +91,13 @@ def test_a_sound_token_sees_the_releases_mix_of_latents(components, weights):
 def rotation_table(name, width, tokens):
     sizes = numbers_in(name)
     if name.startswith("audio_1d"):
-        return "rope_q1d", rotation_1d(torch.arange(tokens), width)
+        return "rope_q1d", rope_1d(torch.arange(tokens), width)
     if name.startswith("video_3d"):
         times, rows, columns = sizes[-3:]
-        return "rope_q3d", rotation_3d(torch.arange(times), rows, columns, width)
+        return "rope_q3d", rope_3d(torch.arange(times), rows, columns, width)
     if name.startswith("a2v_key"):
-        return "rope_a2v_k", rotation_time_only(torch.arange(tokens), width)
-    return ("rope_a2v_q" if name.startswith("a2v") else "rope_v2a_k"), rotation_3d(torch.zeros(1), *sizes[-2:], width)
+        return "rope_a2v_k", rope_time_only(torch.arange(tokens), width)
+    return ("rope_a2v_q" if name.startswith("a2v") else "rope_v2a_k"), rope_3d(torch.zeros(1), *sizes[-2:], width)
 
 
 def test_rotary_embedding_turns_as_the_releases(golden, components, rotation):
@@ -105,9 +106,9 @@ def test_rotary_embedding_turns_as_the_releases(golden, components, rotation):
     source, table = rotation_table(name, int(width), want.shape[1])
 
     def compute(seeded):
-        return {"turned": rotate(seeded(f"input.{source}", want.shape), table)}
+        return {"rotated": apply_rope(seeded(f"input.{source}", want.shape), table)}
 
-    assert nearest(golden, compute, {"turned": want}) <= ROUNDING
+    assert nearest(golden, compute, {"rotated": want}) <= ROUNDING
 
 
 def test_time_features_are_the_releases(components, sinusoid_dim):
@@ -207,14 +208,15 @@ def test_every_pass_of_a_task_has_the_releases_switches(components, switch_task)
     cond, late = wanted(table["cond"]), null[steps - 1]
     conditions = Conditions(torch.zeros(1, 1, 1), torch.zeros(1, 1, dtype=torch.long), interaction=cond.interaction)
     noise = torch.zeros(1, 1, 2, 1, 1), torch.zeros(1, 3, 1)
-    config = SampleConfig(steps, guidance=GuidanceConfig(share=0.5, skipped_layer=late.skipped_layer))
+    sigmas = release_sigmas(steps)
+    plan = GuidancePlan.of(GuidanceConfig(modality_aware_share=0.5, skip_layer=late.skip_layer), sigmas)
     listener = Listener()
     denoiser = Denoiser(
-        listener, conditions, replace(conditions, interaction=late.interaction), keep_nothing(*noise), config
+        listener, conditions, replace(conditions, interaction=late.interaction), keep_nothing(*noise), plan
     )
-    generate(denoiser, noise, release_sigmas(steps))
+    generate(denoiser, noise, sigmas)
     for step in range(steps):
         for call, want in zip(listener.calls[2 * step : 2 * step + 2], (cond, null[step]), strict=True):
-            assert (call.interaction, call.skipped_layer) == (want.interaction, want.skipped_layer), step
+            assert (call.interaction, call.skip_layer) == (want.interaction, want.skip_layer), step
     assert null[0].interaction == interaction_of(0, 0)
     assert beyond({"calls": abs(len(listener.calls) - 2 * steps)}, 0) == {}

@@ -15,14 +15,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from uniavgen_core.bundled.video_codec import VideoCodec
+from uniavgen_core.diffusion.guidance import GuidancePlan
 from uniavgen_core.diffusion.sampler import Latents
-from uniavgen_core.diffusion.schedule import release_sigmas
 from uniavgen_core.media.audio.mel import denormalize_mel
 from uniavgen_core.media.video.frames import codec_pixels
 from uniavgen_core.media.video.latent_masks import latent_shares
 from uniavgen_core.model.face_mask import FaceSteering
 from uniavgen_core.model.joint import Conditions, JointModel
-from uniavgen_core.pipeline import Denoiser, Kept, SampleConfig
+from uniavgen_core.pipeline import Denoiser, KeptLatents, SampleConfig
 from uniavgen_core.pipeline import generate as follow_the_flow
 from uniavgen_core.text.speech_tensors import speech_tensors
 
@@ -51,7 +51,7 @@ def conditions_of(cases: Sequence[Case], reference: Tensor, model: JointModel, t
 
 @torch.no_grad()
 def set_up(
-    model: JointModel, codec: VideoCodec, cases: Sequence[Case], config: SampleConfig, first: int = 0
+    model: JointModel, codec: VideoCodec, cases: Sequence[Case], plan: GuidancePlan, first: int = 0
 ) -> tuple[Denoiser, Latents]:
     """Denoiser and noise of one batch.
 
@@ -59,7 +59,7 @@ def set_up(
         model: The network.
         codec: The video codec.
         cases: Cases of one task.
-        config: How to sample.
+        plan: Guidance of the run.
         first: Number of the first case within its task: noise is drawn from a case's number.
 
     Returns:
@@ -69,13 +69,13 @@ def set_up(
     reference = torch.cat([codec.encode(codec_pixels(case.reference[None])) for case in cases])
     audio = torch.stack([case.mel for case in cases])
     latents = torch.tensor([case.latents_kept for case in cases])
-    kept = Kept(
+    kept = KeptLatents(
         video, audio, torch.arange(video.shape[2]) < latents[:, None], torch.stack([c.sound_kept for c in cases])
     )
     generators = [torch.Generator().manual_seed(first + i) for i in range(len(cases))]
     noise = tuple(torch.stack([torch.randn(x.shape[1:], generator=g) for g in generators]) for x in (video, audio))
     both = [conditions_of(cases, reference, model, texts) for texts in (True, False)]
-    return Denoiser(model, *both, kept, config), noise
+    return Denoiser(model, *both, kept, plan), noise
 
 
 def generate(
@@ -86,8 +86,9 @@ def generate(
     Returns:
         Video latents (B, 48, T, H, W) and normalised mels (B, S, 80).
     """
-    denoiser, noise = set_up(model, codec, cases, config, first)
-    return follow_the_flow(denoiser, noise, release_sigmas(config.steps, config.shift))
+    plan = GuidancePlan.of(config.guidance, config.sigmas)
+    denoiser, noise = set_up(model, codec, cases, plan, first)
+    return follow_the_flow(denoiser, noise, config.sigmas)
 
 
 @torch.no_grad()

@@ -1,1 +1,1 @@
-"""The flow: schedule, guidance, sampler."""
+"""The flow: schedule, guidance, sampler, step cache."""

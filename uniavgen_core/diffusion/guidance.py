@@ -1,7 +1,7 @@
-"""Modality-aware classifier-free guidance: one null pass serves picture and sound, each with its own scale.
+"""Modality-aware classifier-free guidance: one null pass serves video and audio, each with its own scale.
 
-Early steps compare with a null pass whose branches do not hear each other, so that guidance strengthens the
-interaction; later steps compare with a null pass without texts (the release) or are not guided (the paper).
+Early steps compare with a null pass whose branches do not exchange, so that guidance strengthens the interaction; later
+steps compare with a null pass without texts (the release) or are not guided (the paper).
 Source: UniAVGen (arXiv:2511.03334), section 3.4.
 """
 
@@ -10,15 +10,16 @@ from enum import Enum
 
 from torch import Tensor
 
-from ..config import GuidanceConfig
+from ..config import AfterShare, GuidanceConfig
+from .schedule import boundary_sigma
 
 
 class NullPass(Enum):
-    """What the null pass of a step leaves out."""
+    """Conditions that the null pass at a noise level leaves out."""
 
     WITHOUT_INTERACTION = "without interaction and texts"
     WITHOUT_TEXT = "without texts"
-    NONE = "no null pass: the step is not guided"
+    NONE = "no null pass, because nothing is guided"
 
 
 def guide(cond: Tensor, null: Tensor, scale: Tensor | float) -> Tensor:
@@ -39,20 +40,32 @@ def guide(cond: Tensor, null: Tensor, scale: Tensor | float) -> Tensor:
 
 @dataclass(frozen=True)
 class GuidancePlan:
-    """Which null pass each step of one run uses.
+    """Null pass that guides at each noise level of one run.
+
+    The noise level decides, not a count of calls, so that samplers may call the network any number of times per step.
 
     Attributes:
         config: Scales and switches.
-        steps: Steps of the run.
+        boundary: Noise level down to which guidance is modality-aware.
     """
 
     config: GuidanceConfig
-    steps: int
+    boundary: float
 
-    def null_pass(self, step: int) -> NullPass:
-        """Null pass of step ``step``, counted from 0."""
-        if self.config.video_scale == self.config.audio_scale == 1:
+    @classmethod
+    def of(cls, config: GuidanceConfig, sigmas: Tensor) -> "GuidancePlan":
+        """Plan of a run over falling noise levels, (N + 1,): the boundary lies where the configured share ends."""
+        return cls(config, boundary_sigma(sigmas, config.modality_aware_steps(len(sigmas) - 1)))
+
+    @property
+    def guides(self) -> bool:
+        """Whether there is a null pass at any noise level."""
+        return self.config.video_scale != 1 or self.config.audio_scale != 1
+
+    def null_pass(self, sigma: float) -> NullPass:
+        """Null pass at noise level ``sigma``."""
+        if not self.guides:
             return NullPass.NONE
-        if step < self.config.steps_without_interaction(self.steps):
+        if sigma >= self.boundary:
             return NullPass.WITHOUT_INTERACTION
-        return NullPass.WITHOUT_TEXT if self.config.text_guidance_after else NullPass.NONE
+        return NullPass.WITHOUT_TEXT if self.config.after_share is AfterShare.TEXT_CFG else NullPass.NONE

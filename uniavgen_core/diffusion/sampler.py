@@ -1,4 +1,4 @@
-"""Solves the flow from noise to data, for any number of tensors that move together.
+"""Euler's method for the flow from noise to data, for any number of tensors at once.
 
 Dimension key: N steps.
 """
@@ -25,7 +25,7 @@ def sample_euler(
         denoise: Estimates the clean latents from noisy ones at a noise level.
         noisy: Latents at ``sigmas[0]``, any shapes.
         sigmas: Falling noise levels, (N + 1,).
-        on_step: Called after every step with its number, from 0, and the latents; what it raises ends the run.
+        on_step: Called after every step with its number, from 0, and the latents; an exception in it ends the run.
 
     Returns:
         Latents at ``sigmas[-1]``.

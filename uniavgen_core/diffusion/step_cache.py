@@ -1,9 +1,9 @@
-"""Reuses velocities of earlier steps of a run where they would hardly change, with a threshold for each modality.
+"""Step cache: skips passes of the network whose velocities would hardly change, with a threshold for each modality.
 
-A pass of the network is left out where its velocities can be told from the two passes before it: they are continued
-along the straight line through both. How much they will have changed is estimated from how far the noisy latents have
-come since then, and from how strongly velocities changed with latents the last time. Both modalities have to stay below
-their own thresholds, because one pass gives both, and lips and speech do not settle at the same time.
+The velocities of a skipped pass are extrapolated along the straight line through the two passes before it. Their change
+is estimated from how far the noisy latents have moved since the last pass, and from how strongly velocities changed
+with latents before. Both modalities have to stay below their own thresholds, because one pass computes both, and lips
+and speech do not settle at the same time.
 
 Source: the estimate is EasyCache's (arXiv:2507.02860); a threshold for each modality and the straight line are ours.
 """
@@ -16,18 +16,17 @@ from torch import Tensor
 from .sampler import Latents
 
 Weights = Sequence[Tensor | None]
-"""How much each element of each modality counts, broadcastable to it; None where all count alike."""
+"""Weight of each element of each modality in the estimate, broadcastable to it; None for equal weights."""
 
 
 @dataclass(frozen=True)
 class StepCacheConfig:
-    """When velocities are reused.
+    """Conditions under which passes are skipped.
 
     Attributes:
-        thresholds: Largest estimated change of the velocities of video and of audio, as a share of them; a pass whose
-            change reaches either is run. 0 runs all.
-        start: Noise level from which on passes may be left out; 1 is pure noise.
-        stop: Noise level below which they are all run.
+        thresholds: Relative change of the velocities of video and of audio from which on a pass is run; 0 runs all.
+        start: Noise level from which on passes may be skipped; 1 is pure noise.
+        stop: Noise level below which all passes are run.
     """
 
     thresholds: tuple[float, float] = (0.05, 0.05)
@@ -43,7 +42,7 @@ class StepCacheConfig:
 
 @dataclass(frozen=True)
 class Known:
-    """A pass that was run: noisy latents, noise level, and the velocities it gave."""
+    """A pass that was run: its noisy latents, noise level, and velocities."""
 
     noisy: Latents
     sigma: float
@@ -51,11 +50,11 @@ class Known:
 
 
 class StepCache:
-    """Velocities of one run, which must not be shared with another.
+    """Cache of one sampling run, which must not be shared with another.
 
     Attributes:
-        calls: How often velocities were asked for.
-        skipped: How often they were not computed.
+        calls: Number of passes that the sampler asked for.
+        skipped: Number of those that were not run.
     """
 
     def __init__(self, config: StepCacheConfig) -> None:
@@ -66,13 +65,13 @@ class StepCache:
     def velocity(
         self, key: Hashable, noisy: Latents, sigma: float, weights: Weights, compute: Callable[[], Latents]
     ) -> Latents:
-        """Velocities of one pass, computed or continued.
+        """Velocities of one pass, computed or extrapolated.
 
         Args:
-            key: What tells this pass from others of the same step: with conditions, without, a part of the clip.
+            key: Identity of the pass among those of the same step, such as its conditioning and its part of the clip.
             noisy: Noisy latents of both modalities, any shapes.
             sigma: Their noise level.
-            weights: 1 where something is generated, 0 where it is kept and no matter.
+            weights: 1 for what is generated, 0 for what is kept.
             compute: Runs the network.
 
         Returns:
@@ -82,30 +81,30 @@ class StepCache:
         known = self._known.setdefault(key, [])
         if self._is_near(known, noisy, sigma, weights):
             self.skipped += 1
-            return continued(known, sigma)
+            return extrapolated(known, sigma)
         velocity = compute()
         known.append(Known(noisy, sigma, velocity))
         del known[:-2]
         return velocity
 
     def _is_near(self, known: list[Known], noisy: Latents, sigma: float, weights: Weights) -> bool:
-        """Whether both modalities' estimated changes stay below their thresholds."""
+        """Whether the estimated changes of both modalities stay below their thresholds."""
         if len(known) < 2 or not self.config.stop <= sigma <= self.config.start:
             return False
         changes = estimated_changes(known, noisy, weights)
-        return all(change < most for change, most in zip(changes, self.config.thresholds, strict=True))
+        return all(change < limit for change, limit in zip(changes, self.config.thresholds, strict=True))
 
 
 def estimated_changes(known: Sequence[Known], noisy: Latents, weights: Weights) -> list[float]:
-    """Estimate how much velocities have changed since the last pass that was run, as shares of them.
+    """Relative change of the velocities since the last pass that was run, as estimated by EasyCache.
 
     Args:
-        known: The last two passes, in order.
+        known: The last two passes that were run, in order.
         noisy: Noisy latents now.
-        weights: How much each element counts.
+        weights: Weight of each element.
 
     Returns:
-        One share for each modality: 0 where nothing counts, not finite where latents or velocities give no measure.
+        One number for each modality: 0 if all weights are 0, not finite if latents or velocities did not change.
     """
     before, last = known
     changes = []
@@ -120,7 +119,7 @@ def estimated_changes(known: Sequence[Known], noisy: Latents, weights: Weights) 
     return changes
 
 
-def continued(known: Sequence[Known], sigma: float) -> Latents:
+def extrapolated(known: Sequence[Known], sigma: float) -> Latents:
     """Velocities at a noise level on the straight line through two passes; the last ones if both are at one level."""
     before, last = known
     if last.sigma == before.sigma:
@@ -130,6 +129,6 @@ def continued(known: Sequence[Known], sigma: float) -> Latents:
 
 
 def size(values: Tensor, weight: Tensor | None) -> Tensor:
-    """Mean magnitude of what counts, a scalar in float32; 0 where nothing does."""
+    """Weighted mean magnitude, a scalar in float32."""
     magnitude = values.float().abs()
     return magnitude.mean() if weight is None else (magnitude * weight).mean()

@@ -1,6 +1,6 @@
-"""Attention layers of the branches: queries and keys are normalised over their full width, then rotated.
+"""Attention of the branches: queries and keys are RMS-normalised over their full width, then rotated.
 
-Source: Wan (arXiv:2503.20314). Key names are the release's.
+Source: Wan (arXiv:2503.20314). Attribute names are the release's checkpoint keys.
 Dimension key: B batch, N queries, M keys, D width.
 """
 
@@ -19,7 +19,7 @@ class AttentionLayers(nn.Module):
     def __init__(self, dim: int, context_dim: int, heads: int, backend: Backend) -> None:
         super().__init__()
         self.heads = heads
-        self.attention, self.turn = backend.attention, backend.turn
+        self.attention, self.norm_rope = backend.attention, backend.norm_rope
         self.q = backend.ops.Linear(dim, dim)
         self.k = backend.ops.Linear(context_dim, dim)
         self.v = backend.ops.Linear(context_dim, dim)
@@ -35,30 +35,30 @@ class Attention(AttentionLayers):
         self,
         tokens: Tensor,
         context: Tensor,
-        rotations: tuple[Tensor | None, Tensor | None] = (None, None),
+        ropes: tuple[Tensor | None, Tensor | None] = (None, None),
         mask: Tensor | None = None,
         options: Any = None,
     ) -> Tensor:
         """Attend from ``tokens`` to ``context``.
 
         Args:
-            tokens: Where queries come from, (B, N, D).
-            context: Where keys and values come from, (B, M, context_dim).
-            rotations: Of the queries and of the keys, (1 or B, N or M, 1, pairs, 2, 2); None leaves them unrotated.
-            mask: Which keys count, bool, (B, M); None for all.
-            options: Data of the host, handed to its attention function.
+            tokens: Source of the queries, (B, N, D).
+            context: Source of the keys and values, (B, M, context_dim).
+            ropes: Rotary tables of the queries and of the keys, (1 or B, N or M, 1, pairs, 2, 2); None for none.
+            mask: True for keys that count, bool, (B, M); None for all.
+            options: Options of the host, passed on to its attention function.
 
         Returns:
             Projected result, (B, N, D).
         """
-        return self.o(self.attention(*self.project(tokens, context, rotations), self.heads, mask=mask, options=options))
+        return self.o(self.attention(*self.project(tokens, context, ropes), self.heads, mask=mask, options=options))
 
     def project(
-        self, tokens: Tensor, context: Tensor, rotations: tuple[Tensor | None, Tensor | None]
+        self, tokens: Tensor, context: Tensor, ropes: tuple[Tensor | None, Tensor | None]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values as ``forward`` attends with them, each (B, N or M, D)."""
-        q = self.q(tokens)
-        q = self.turn(q, self.norm_q, rotations[0], self.heads, into=q)
-        k = self.k(context)
-        k = self.turn(k, self.norm_k, rotations[1], self.heads, into=k)
-        return q, k, self.v(context)
+        query = self.q(tokens)
+        query = self.norm_rope(query, self.norm_q, ropes[0], self.heads, out=query)
+        key = self.k(context)
+        key = self.norm_rope(key, self.norm_k, ropes[1], self.heads, out=key)
+        return query, key, self.v(context)

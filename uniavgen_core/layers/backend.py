@@ -1,6 +1,6 @@
-"""Where layers and attention kernels come from, so that a host can supply its own.
+"""Layers and kernels that a network is built from, so that a host can supply its own.
 
-Dimension key: B batch, N queries, M keys, H heads, D width of all heads together.
+Dimension key: B batch, T time steps, N queries or tokens, M keys, H heads, D width of all heads together.
 """
 
 from collections.abc import Callable
@@ -12,8 +12,8 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .modulation import modulate
-from .rope import rotate
-from .token_chunks import by_parts, part_size
+from .rope import apply_rope
+from .token_chunks import chunk_size, in_chunks, records_gradients
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, options: Any = None) -> Tensor:
@@ -23,9 +23,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = No
         q: Queries, (B, N, D).
         k: Keys, (B, M, D).
         v: Values, (B, M, D).
-        heads: Number of heads D splits into.
-        mask: Which keys count, bool, (B, M); None for all.
-        options: Data of the host for this call; unused here.
+        heads: Number of heads H that D splits into.
+        mask: True for keys that count, bool, (B, M); None for all.
+        options: Options of the host for this call; unused here.
 
     Returns:
         Attended values, (B, N, D).
@@ -37,8 +37,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = No
     return rearrange(F.scaled_dot_product_attention(q, k, v, attn_mask=mask), "b h n d -> b n (h d)")
 
 
-def normalise(tokens: Tensor, norm: nn.Module, shift: Tensor, scale: Tensor) -> Tensor:
-    """Normalise and modulate tokens.
+def norm_modulate(tokens: Tensor, norm: nn.Module, shift: Tensor, scale: Tensor) -> Tensor:
+    """Normalise tokens and modulate them (adaLN).
 
     Args:
         tokens: Tokens of T time steps, (B, T * N, D).
@@ -52,28 +52,31 @@ def normalise(tokens: Tensor, norm: nn.Module, shift: Tensor, scale: Tensor) -> 
     return modulate(norm(tokens), shift, scale)
 
 
-def turn(x: Tensor, norm: nn.Module, rotation: Tensor | None, heads: int, into: Tensor | None = None) -> Tensor:
-    """Normalise and rotate projected queries or keys.
+def norm_rope(x: Tensor, norm: nn.Module, rope: Tensor | None, heads: int, out: Tensor | None = None) -> Tensor:
+    """Normalise projected queries or keys and rotate them.
 
     Args:
         x: Queries or keys, (B, N, D).
         norm: Their norm.
-        rotation: Their rotations, (1 or B, N, 1, D / H / 2, 2, 2); None for none.
+        rope: Their rotary table, (1 or B, N, 1, D / H / 2, 2, 2); None for no rotation.
         heads: Number of heads H.
-        into: Memory for the result where autograd does not look, for example ``x``; None for new memory.
+        out: Tensor that the result may be written into where autograd does not record, for example ``x`` if it is the
+            caller's own; None for a new one.
 
     Returns:
-        Turned queries or keys, (B, N, D).
+        Normalised and rotated queries or keys, (B, N, D).
     """
     batch, length = x.shape[:2]
+    recorded = records_gradients(x, layers=norm)
+    size = length if recorded else max(1, chunk_size(batch * length) // batch)
 
-    def work(part: slice) -> Tensor:
-        normed = norm(x[:, part])
-        if rotation is None:
+    def work(chunk: slice) -> Tensor:
+        normed = norm(x[:, chunk])
+        if rope is None:
             return normed
-        return rotate(normed.unflatten(-1, (heads, -1)), rotation[:, part]).flatten(-2)
+        return apply_rope(normed.unflatten(-1, (heads, -1)), rope[:, chunk]).flatten(-2)
 
-    return by_parts(work, length, max(1, part_size(batch * length) // batch), into)
+    return in_chunks(work, length, size, out)
 
 
 def cast(parameter: Tensor, like: Tensor) -> Tensor:
@@ -82,28 +85,28 @@ def cast(parameter: Tensor, like: Tensor) -> Tensor:
 
 
 def repeatable(layer: nn.Module, like: Tensor) -> bool:
-    """Whether a layer may run part by part at no cost: its weights are neither fetched nor unpacked for each part."""
+    """Whether a layer may run chunk by chunk at no cost: its weights are neither fetched nor unpacked for each run."""
     del layer, like
     return True
 
 
 @dataclass(frozen=True)
 class Backend:
-    """What a model is built from.
+    """Layers and kernels of a network.
 
     Attributes:
         ops: Layer classes (``ops.Linear``, ...).
-        attention: The attention function.
-        normalise: Normalises and modulates tokens.
-        turn: Normalises and rotates queries and keys.
+        attention: Multi-head attention.
+        norm_modulate: Normalises and modulates tokens.
+        norm_rope: Normalises and rotates queries and keys.
         cast: Brings bare parameters to the tokens' dtype.
-        repeatable: Tells layers that may run part by part at no cost.
+        repeatable: Tells layers that may run chunk by chunk at no cost.
     """
 
     ops: Any = nn
     attention: Callable[..., Tensor] = attend
-    normalise: Callable[[Tensor, nn.Module, Tensor, Tensor], Tensor] = normalise
-    turn: Callable[..., Tensor] = turn
+    norm_modulate: Callable[[Tensor, nn.Module, Tensor, Tensor], Tensor] = norm_modulate
+    norm_rope: Callable[..., Tensor] = norm_rope
     cast: Callable[[Tensor, Tensor], Tensor] = cast
     repeatable: Callable[[nn.Module, Tensor], bool] = repeatable
 

@@ -10,7 +10,7 @@ THETA = 10_000.0
 
 
 def exact(device: torch.device) -> torch.dtype:
-    """Dtype for angles: float64, because a time of 1000 leaves float32 few digits; float32 where there is no other."""
+    """Dtype for angles: float64, because a time of 1000 leaves float32 few digits; float32 on devices without it."""
     return torch.float32 if device.type == "mps" else torch.float64
 
 
@@ -19,7 +19,7 @@ def sinusoid(positions: Tensor, dim: int) -> Tensor:
 
     Args:
         positions: Times (0..1000) or positions, any shape.
-        dim: Feature width, even.
+        dim: Feature width 2 P, even.
 
     Returns:
         Features, float32, (..., dim): P cosines, then P sines.

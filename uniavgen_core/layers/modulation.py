@@ -24,18 +24,16 @@ def modulate(tokens: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     return torch.addcmul(shift[:, :, None], steps, 1 + scale[:, :, None]).flatten(1, 2)
 
 
-def gated_add(tokens: Tensor, update: Tensor, gate: Tensor, in_place: bool = False) -> Tensor:
+def gated_add(tokens: Tensor, update: Tensor, gate: Tensor) -> Tensor:
     """Add a gated residual.
 
     Args:
         tokens: Residual stream, (B, T * N, D).
-        update: What a sub-layer computed, (B, T * N, D).
+        update: Result of a sub-layer, (B, T * N, D).
         gate: Its weight, (B, T, D) or (B, T, 1).
-        in_place: Whether the result takes the place of ``tokens``.
 
     Returns:
         ``tokens + update * gate``, (B, T * N, D).
     """
-    before, steps = (x.unflatten(1, (gate.shape[1], -1)) for x in (tokens, update))
-    add = before.addcmul_ if in_place else before.addcmul
-    return add(steps, gate[:, :, None]).flatten(1, 2)
+    residual, steps = (x.unflatten(1, (gate.shape[1], -1)) for x in (tokens, update))
+    return residual.addcmul(steps, gate[:, :, None]).flatten(1, 2)

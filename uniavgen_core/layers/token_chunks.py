@@ -1,4 +1,4 @@
-"""Work on each token alone, done a part of a sequence at a time, so that what is made on the way stays small.
+"""Work on each token alone, done on a chunk of a sequence at a time, so that intermediate tensors stay small.
 
 Dimension key: B batch, L tokens, D width.
 """
@@ -6,43 +6,55 @@ Dimension key: B batch, L tokens, D width.
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-MOST = 8
-"""Parts of a sequence: enough that what one of them needs hardly counts."""
-LEAST = 1024
-"""Tokens in a part: fewer would not keep an accelerator busy."""
-
-
-def part_size(length: int) -> int:
-    """Tokens in a part of a sequence of ``length`` tokens."""
-    return max(LEAST, -(-length // MOST))
+MOST_CHUNKS = 8
+"""Chunks of a sequence: with so many, the intermediate tensors of one hardly count."""
+LEAST_TOKENS = 1024
+"""Tokens in a chunk: fewer would not keep an accelerator busy."""
 
 
-def spans(length: int, size: int) -> Iterator[slice]:
-    """Yield the parts of a sequence, ``size`` tokens each but the last."""
+def chunk_size(length: int) -> int:
+    """Tokens in a chunk of a sequence of ``length`` tokens."""
+    return max(LEAST_TOKENS, -(-length // MOST_CHUNKS))
+
+
+def chunks(length: int, size: int) -> Iterator[slice]:
+    """Yield the chunks of a sequence, ``size`` tokens each but the last."""
     for start in range(0, length, size):
         yield slice(start, min(start + size, length))
 
 
-def by_parts(work: Callable[[slice], Tensor], length: int, size: int, into: Tensor | None = None) -> Tensor:
-    """Compute tokens part by part; whole for autograd, which keeps what is made on the way in any case.
+def in_chunks(work: Callable[[slice], Tensor], length: int, size: int, out: Tensor | None = None) -> Tensor:
+    """Compute tokens chunk by chunk.
 
     Args:
-        work: Computes a part, (B, tokens of the part, D).
+        work: Computes a chunk, (B, tokens of the chunk, D).
         length: Tokens L.
-        size: Tokens in a part.
-        into: Where parts may be put, (B, L, D), as a part is computed from no other part of it; None for new memory.
+        size: Tokens in a chunk.
+        out: Tensor of the caller's own that chunks may be written into, (B, L, D); None for a new one. It may be what
+            ``work`` reads, since a chunk is computed from no other chunk.
 
     Returns:
         All tokens, (B, L, D).
     """
-    if torch.is_grad_enabled() or size >= length:
+    if size >= length:
         return work(slice(0, length))
-    whole = into
-    for span in spans(length, size):
-        part = work(span)
-        if whole is None:
-            whole = part.new_empty((part.shape[0], length, *part.shape[2:]))
-        whole[:, span] = part
-    return whole
+    for span in chunks(length, size):
+        chunk = work(span)
+        if out is None:
+            out = chunk.new_empty((chunk.shape[0], length, *chunk.shape[2:]))
+        out[:, span] = chunk
+        del chunk  # frees its memory before the next one is computed
+    return out
+
+
+def records_gradients(*inputs: Tensor, layers: nn.Module | None = None) -> bool:
+    """Whether autograd records what ``layers`` compute from ``inputs``.
+
+    Autograd then keeps the intermediate tensors, so that chunks save no memory, and no tensor may be overwritten.
+    """
+    if not torch.is_grad_enabled():
+        return False
+    weights = () if layers is None else layers.parameters()
+    return any(tensor.requires_grad for tensor in (*inputs, *weights))

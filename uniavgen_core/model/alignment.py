@@ -1,6 +1,6 @@
-"""Which sound each video latent hears, and which video each sound token sees.
+"""Audio tokens that each video latent attends to, and video latents that each audio token attends to.
 
-Everything here is index arithmetic on plain numbers, made once per clip length and shared by every layer.
+Everything here is index arithmetic on plain numbers, done once per clip length and shared by every layer.
 Source: UniAVGen (arXiv:2511.03334), section 3.2, with the release's window rule; baselines from its ablation.
 Dimension key: T video latents, f = 4 (T - 1) + 1 video frames, S audio tokens, L window slots, r = S / f.
 """
@@ -20,7 +20,7 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True)
 class AudioWindows:
-    """The sound that each video latent hears.
+    """The audio tokens that each video latent attends to.
 
     Attributes:
         index: Audio token in each window slot, T rows of L.
@@ -35,10 +35,10 @@ class AudioWindows:
 
 @dataclass(frozen=True)
 class ContextGroup:
-    """Audio tokens that see the same mix of latents, and so share one set of keys.
+    """Audio tokens that attend to the same mix of latents, and so share one set of keys.
 
     Attributes:
-        latents: Pairs of (latent, weight); one pair, or two where the sound lies between latents.
+        latents: Pairs of (latent, weight); one pair, or two where the audio tokens lie between latents.
         tokens: The audio tokens.
     """
 
@@ -47,7 +47,7 @@ class ContextGroup:
 
 
 def audio_windows(num_tokens: int, num_latents: int, variant: Variant) -> AudioWindows:
-    """Audio tokens heard by each of ``num_latents`` latents of a clip with ``num_tokens`` audio tokens."""
+    """Audio tokens that each of ``num_latents`` latents attends to, in a clip with ``num_tokens`` audio tokens."""
     if variant.a2v_alignment is Alignment.GLOBAL:
         everything = tuple(range(num_tokens))
         centres = tuple((a + b) / 2 for a, b in _own_spans(num_tokens, num_latents, 0))
@@ -59,7 +59,7 @@ def audio_windows(num_tokens: int, num_latents: int, variant: Variant) -> AudioW
 
 
 def _own_spans(num_tokens: int, num_latents: int, half: int) -> list[Span]:
-    """Half-open token span of every latent with ``half`` video frames more on each side; may leave the clip."""
+    """Half-open token span of every latent, ``half`` video frames longer on each side; may reach beyond the clip."""
     ratio = num_tokens / video_frames_of(num_latents)
     before, after = floor(half * ratio), ceil(half * ratio)
     spans = [(-before, 1 + after if half else ceil(ratio))]
@@ -81,7 +81,7 @@ def _widen(spans: list[Span], num_tokens: int) -> list[Span]:
 
 
 def latent_weights(num_tokens: int, num_latents: int, variant: Variant) -> list[dict[int, float]]:
-    """Weight of every latent that each audio token sees: S dicts of latent to weight."""
+    """Weight of every latent that each audio token attends to: S dicts of latent to weight."""
     frames = video_frames_of(num_latents)
     positions = frame_positions(num_tokens, frames, variant)
     if variant.v2a_alignment is Alignment.TEMPORAL:
@@ -96,7 +96,7 @@ def latent_weights(num_tokens: int, num_latents: int, variant: Variant) -> list[
 
 
 def frame_positions(num_tokens: int, frames: int, variant: Variant) -> torch.Tensor:
-    """Video frame at which each audio token sounds, as a real number in the precision the variant asks for, (S,)."""
+    """Position of each audio token in video frames, in the precision that the variant asks for, (S,)."""
     dtype = torch.bfloat16 if variant.bfloat16_positions else torch.float32
     return torch.arange(num_tokens, dtype=dtype, device="cpu") / (num_tokens / frames)
 
@@ -106,11 +106,11 @@ def interpolate(positions: torch.Tensor, count: int) -> tuple[list[int], list[in
 
     Args:
         positions: Real positions, (S,); weights are computed in their dtype.
-        count: Number of places.
+        count: Number of neighbours.
 
     Returns:
-        Lower neighbours, upper neighbours, their weights. From the last place on both neighbours are the last one and
-        the weights add up to two, as the release has it.
+        Lower neighbours, upper neighbours, and the weights of both. From position ``count - 1`` on both neighbours are
+        the last one and the weights add up to two, as in the release.
     """
     low = positions.floor().clamp(0, count - 1)
     high = (low + 1).clamp(0, count - 1)
@@ -123,7 +123,7 @@ def _latent_of(frame: int) -> int:
 
 
 def _merge(low: int, high: int, low_weight: float, high_weight: float, doubled_tail: bool) -> dict[int, float]:
-    """Add up weights of one latent and drop zeros."""
+    """Weights by latent: those of the same latent are added up, zeros are left out."""
     weights = {low: low_weight}
     weights[high] = weights.get(high, 0.0) + high_weight
     if not doubled_tail:
@@ -134,7 +134,7 @@ def _merge(low: int, high: int, low_weight: float, high_weight: float, doubled_t
 
 @lru_cache(maxsize=64)
 def context_groups(num_tokens: int, num_latents: int, variant: Variant) -> tuple[ContextGroup, ...]:
-    """Audio tokens grouped by what they see; tokens of one group share keys and values."""
+    """Audio tokens grouped by the latents they attend to; tokens of one group share keys and values."""
     groups = defaultdict(list)
     for token, weights in enumerate(latent_weights(num_tokens, num_latents, variant)):
         groups[tuple(sorted(weights.items()))].append(token)

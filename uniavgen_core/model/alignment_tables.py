@@ -1,7 +1,7 @@
-"""Index and rotation tables of one clip, made once for a pass and shared by every interaction.
+"""Index and rotary tables of one clip, made once for a pass and shared by every interaction.
 
-Dimension key: T video latents, N tokens per latent, S audio tokens, W window slots, G latents that tokens see alone,
-P pairs of latents that tokens lie between, Q query slots.
+Dimension key: T video latents, N tokens per latent, S audio tokens, W window slots, G latents with audio tokens of
+their own, P pairs of latents that audio tokens lie between, Q query slots.
 """
 
 from collections import defaultdict
@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 
 from ..config import Alignment, ModelConfig
-from ..layers.rope import rotation_3d, rotation_time_only
+from ..layers.rope import rope_3d, rope_time_only
 from .alignment import ContextGroup, audio_windows, context_groups
 
 Tokens = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Alone:
-    """Audio tokens that see one latent as it is.
+class SingleLatents:
+    """Audio tokens that attend to one latent as it is.
 
     Attributes:
         latents: The latents, (G,), as a slice where they follow each other.
@@ -32,8 +32,8 @@ class Alone:
 
 
 @dataclass(frozen=True)
-class Mixes:
-    """Audio tokens that see a mix: of two latents, or of one with a weight that is not 1.
+class LatentPairs:
+    """Audio tokens that attend to a mix: of two latents, or of one with a weight other than 1.
 
     Attributes:
         low: First latent of each pair, (P,).
@@ -49,9 +49,9 @@ class Mixes:
     high_weight: Tensor
     queries: Tensor
 
-    def some(self, part: slice) -> "Mixes":
+    def some(self, chunk: slice) -> "LatentPairs":
         """Some of the pairs."""
-        return Mixes(*(getattr(self, field.name)[part] for field in fields(self)))
+        return LatentPairs(*(getattr(self, field.name)[chunk] for field in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -61,24 +61,24 @@ class Geometry:
     Attributes:
         num_latents: Video latents T.
         windows: Audio token in each window slot, (T, W).
-        a2v_query_rotation: (1, T * N, 1, pairs, 2, 2).
-        a2v_key_rotation: (1, W, 1, pairs, 2, 2).
-        alone: Audio tokens that see one latent, for video-to-audio; None for none.
-        mixes: Audio tokens that see a mix; None for none.
-        seen_order: Place of each audio token among all query slots, (S,); None where every audio token sees everything.
-        v2a_query_rotation: (1, S, 1, pairs, 2, 2), or None for no rotation.
-        v2a_key_rotation: (1, N, 1, pairs, 2, 2); T * N where every audio token sees everything.
+        a2v_query_rope: (1, T * N, 1, pairs, 2, 2).
+        a2v_key_rope: (1, W, 1, pairs, 2, 2).
+        singles: Audio tokens that attend to one latent; None for none.
+        pairs: Audio tokens that attend to a mix; None for none.
+        slot_of_token: Place of each audio token among all query slots, (S,); None where each attends to all latents.
+        v2a_query_rope: (1, S, 1, pairs, 2, 2), or None for no rotation.
+        v2a_key_rope: (1, N, 1, pairs, 2, 2); T * N where each audio token attends to all latents.
     """
 
     num_latents: int
     windows: Tensor
-    a2v_query_rotation: Tensor
-    a2v_key_rotation: Tensor
-    alone: Alone | None
-    mixes: Mixes | None
-    seen_order: Tensor | None
-    v2a_query_rotation: Tensor | None
-    v2a_key_rotation: Tensor
+    a2v_query_rope: Tensor
+    a2v_key_rope: Tensor
+    singles: SingleLatents | None
+    pairs: LatentPairs | None
+    slot_of_token: Tensor | None
+    v2a_query_rope: Tensor | None
+    v2a_key_rope: Tensor
 
 
 @torch.compiler.disable
@@ -87,36 +87,36 @@ def build_geometry(config: ModelConfig, grid: tuple[int, int, int], num_tokens: 
 
     Args:
         config: The model's.
-        grid: Video latents and the rows and columns of a latent's tokens.
+        grid: Video latents, and the rows and columns of a latent's tokens.
         num_tokens: Audio tokens S.
         like: Tensor whose device the tables take, and whose dtype, if it is wider than float32, weights take.
     """
     num_latents, rows, columns = grid
     device, video_head, audio_head = like.device, config.video.head_dim, config.audio.head_dim
     windows = audio_windows(num_tokens, num_latents, config.variant)
-    alone = mixes = order = query_rotation = None
+    singles = pairs = slot_of_token = query_rope = None
     if config.variant.v2a_alignment is Alignment.GLOBAL:
-        seconds = torch.arange(num_tokens, device=device) * (num_latents / num_tokens)
-        query_rotation = rotation_time_only(seconds, audio_head)
+        times = torch.arange(num_tokens, device=device) * (num_latents / num_tokens)
+        query_rope = rope_time_only(times, audio_head)
         key_times = torch.arange(num_latents, device=device)
     else:
-        alone, mixes, order = _tables(context_groups(num_tokens, num_latents, config.variant), like)
+        singles, pairs, slot_of_token = _tables(context_groups(num_tokens, num_latents, config.variant), like)
         key_times = torch.zeros(1, device=device)
     return Geometry(
         num_latents=num_latents,
         windows=torch.tensor(windows.index, device=device),
-        a2v_query_rotation=rotation_3d(torch.tensor(windows.query_times, device=device), rows, columns, video_head),
-        a2v_key_rotation=rotation_time_only(torch.tensor(windows.key_times, device=device), video_head),
-        alone=alone,
-        mixes=mixes,
-        seen_order=order,
-        v2a_query_rotation=query_rotation,
-        v2a_key_rotation=rotation_3d(key_times, rows, columns, audio_head),
+        a2v_query_rope=rope_3d(torch.tensor(windows.query_times, device=device), rows, columns, video_head),
+        a2v_key_rope=rope_time_only(torch.tensor(windows.key_times, device=device), video_head),
+        singles=singles,
+        pairs=pairs,
+        slot_of_token=slot_of_token,
+        v2a_query_rope=query_rope,
+        v2a_key_rope=rope_3d(key_times, rows, columns, audio_head),
     )
 
 
-def _tables(groups: Sequence[ContextGroup], like: Tensor) -> tuple[Alone | None, Mixes | None, Tensor]:
-    """Part the groups into latents that are seen alone and pairs, whose tokens weigh them each in its own way."""
+def _tables(groups: Sequence[ContextGroup], like: Tensor) -> tuple[SingleLatents | None, LatentPairs | None, Tensor]:
+    """Part the groups into single latents and pairs, whose audio tokens weigh them each in its own way."""
     single: dict[int, Tokens] = {}
     paired: defaultdict[tuple[int, int], dict[int, tuple[float, float]]] = defaultdict(dict)
     for group in groups:
@@ -125,17 +125,17 @@ def _tables(groups: Sequence[ContextGroup], like: Tensor) -> tuple[Alone | None,
             single[low] = group.tokens
         else:
             paired[low, high] |= dict.fromkeys(group.tokens, (low_weight, high_weight))
-    alone_slots, mixed_slots = _slots(list(single.values())), _slots([tuple(pair) for pair in paired.values()])
-    places = {token: place for place, token in enumerate(token for row in alone_slots + mixed_slots for token in row)}
-    order = torch.tensor([places[token] for token in sorted(places)], device=like.device)
-    alone = Alone(_rows(list(single), like), _index(alone_slots, like)) if single else None
+    single_slots, pair_slots = _slots(list(single.values())), _slots([tuple(pair) for pair in paired.values()])
+    slots = {token: slot for slot, token in enumerate(token for row in single_slots + pair_slots for token in row)}
+    slot_of_token = torch.tensor([slots[token] for token in sorted(slots)], device=like.device)
+    singles = SingleLatents(_rows(list(single), like), _index(single_slots, like)) if single else None
     if not paired:
-        return alone, None, order
-    weights = [[pair[token] for token in row] for pair, row in zip(paired.values(), mixed_slots, strict=True)]
+        return singles, None, slot_of_token
+    weights = [[pair[token] for token in row] for pair, row in zip(paired.values(), pair_slots, strict=True)]
     dtype = torch.promote_types(like.dtype, torch.float32)
     low_weight, high_weight = torch.tensor(weights, dtype=dtype, device=like.device).unbind(-1)
     low, high = _index(list(paired), like).unbind(-1)
-    return alone, Mixes(low, high, low_weight, high_weight, _index(mixed_slots, like)), order
+    return singles, LatentPairs(low, high, low_weight, high_weight, _index(pair_slots, like)), slot_of_token
 
 
 def _slots(rows: list[Tokens]) -> list[Tokens]:
@@ -145,7 +145,7 @@ def _slots(rows: list[Tokens]) -> list[Tokens]:
 
 
 def _rows(values: list[int], like: Tensor) -> Tensor | slice:
-    """Places by which rows are picked; a slice, which copies nothing, where it will do."""
+    """Index of rows; a slice, which copies nothing, where they follow each other."""
     line = range(values[0], values[0] + len(values))
     return slice(line.start, line.stop) if values == list(line) else _index(values, like)
 

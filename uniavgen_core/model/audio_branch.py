@@ -1,9 +1,10 @@
-"""The audio branch from mel frames to velocities; alone it makes speech without a picture.
+"""The audio branch from mel frames to velocities; alone it makes speech without a video.
 
 Source: UniAVGen (arXiv:2511.03334), section 3.1.
 Dimension key: B batch, K audio tracks per clip, S audio tokens, R reference voice tokens, D width, L characters.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,91 +12,124 @@ from torch import Tensor, nn
 
 from ..config import ModelConfig
 from ..layers.backend import TORCH, Backend
-from ..layers.rope import rotation_1d
+from ..layers.rope import rope_1d
 from .branch import Block, Head, Stream, embed_times, time_embedding, time_projection
 from .conditions import Conditions
 from .mlp import mlp
 from .speech_text import SpeechTextEncoder
 
 
-class AudioBranch(nn.Module):
-    """What of the network is the audio branch's own; attribute names are the released checkpoint's keys."""
+@dataclass(frozen=True)
+class AudioBranch:
+    """Embedding and head of the audio branch, made of layers that a network has under its checkpoint's names.
+
+    Attributes:
+        config: The network's sizes.
+        audio_embedding: Mel frames to tokens.
+        text_embedding: Characters to features.
+        text_proj: Features of characters to text tokens.
+        time_embedding: Sinusoidal time features to the time embedding.
+        time_projection: Time embedding to modulation vectors.
+        head: Tokens to velocities of mel frames.
+    """
 
     config: ModelConfig
+    audio_embedding: nn.Module
+    text_embedding: nn.Module
+    text_proj: nn.Module
+    time_embedding: nn.Module
+    time_projection: nn.Module
+    head: nn.Module
 
-    def _build_audio(self, config: ModelConfig, backend: Backend) -> None:
-        audio, text = config.audio, config.text
-        self.audio_padding = nn.Parameter(torch.empty(audio.dim))
-        self.audio_embedding = mlp(config.mel_bins, audio.dim, backend)
-        self.text_embedding = SpeechTextEncoder(text, backend)
-        self.text_proj = backend.ops.Linear(text.speech_dim, audio.dim, bias=False)
-        self.time_embedding_audio = time_embedding(config.time_dim, audio.dim, backend)
-        self.time_projection_audio = time_projection(audio.dim, backend)
-        self.audio_blocks = nn.ModuleList(Block(audio, backend) for _ in range(config.num_layers))
-        self.head_audio = Head(audio.dim, config.mel_bins, backend)
-
-    def _embed_audio(self, audio: Tensor, times: Tensor, conditions: Conditions) -> tuple[Stream, int]:
-        """Embed mel frames (B * K, S, mel_bins) of times (B * K, S), the voice first; gives its number of tokens too.
+    def embed(self, audio: Tensor, times: Tensor, conditions: Conditions) -> Stream:
+        """Embed a clip, the reference voice before it.
 
         The release keeps one time for the whole audio sequence; a reference voice follows the noisiest token.
-        """
-        voice = conditions.reference_audio
-        if voice is None:
-            return self._audio_stream(audio, times, conditions), 0
-        voice_times = times.amax(dim=1, keepdim=True).expand(-1, voice.shape[1])
-        audio, times = torch.cat((voice, audio), dim=1), torch.cat((voice_times, times), dim=1)
-        return self._audio_stream(audio, times, conditions), voice.shape[1]
 
-    def _audio_stream(self, audio: Tensor, times: Tensor, conditions: Conditions) -> Stream:
-        text, head_dim = self.config.text, self.config.audio.head_dim
+        Args:
+            audio: Noisy normalised mel, (B * K, S, mel_bins).
+            times: Time of every mel frame, (B * K, S).
+            conditions: Speech and reference voice.
+        """
+        voice, head_dim = conditions.reference_audio, self.config.audio.head_dim
+        if voice is not None:
+            voice_times = times.amax(dim=1, keepdim=True).expand(-1, voice.shape[1])
+            audio, times = torch.cat((voice, audio), dim=1), torch.cat((voice_times, times), dim=1)
         temb, modulation = embed_times(
-            times, self.config.time_dim, self.time_embedding_audio, self.time_projection_audio, audio.dtype
+            times, self.config.time_dim, self.time_embedding, self.time_projection, audio.dtype
         )
-        rotation = rotation_1d(torch.arange(audio.shape[1], device=audio.device), head_dim)
-        characters = torch.arange(conditions.speech_ids.shape[1], device=audio.device)
-        lengths, places = conditions.speech_lengths, conditions.speech_positions
-        if places is None:
-            places = characters * text.position_scale + text.position_offset
+        rope = rope_1d(torch.arange(audio.shape[1], device=audio.device), head_dim)
+        text, positions, mask = self._read_speech(conditions, audio)
         return Stream(
             tokens=self.audio_embedding(audio),
             temb=temb,
             modulation=modulation,
-            rotation=rotation,
-            text=self.text_proj(self.text_embedding(conditions.speech_ids, audio.dtype, lengths)),
-            text_rotations=(rotation, rotation_1d(places, head_dim)),
-            text_mask=None if lengths is None else characters < lengths[:, None],
+            rope=rope,
+            text=text,
+            text_ropes=(rope, rope_1d(positions, head_dim)),
+            text_mask=mask,
+            num_reference=0 if voice is None else voice.shape[1],
         )
 
-    def _read_audio(self, stream: Stream, reference: int) -> Tensor:
-        """Velocities of the mel frames after the reference voice, (B * K, S, mel_bins)."""
-        return self.head_audio(stream.tokens, stream.temb)[:, reference:]
+    def _read_speech(self, conditions: Conditions, like: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Text tokens, (B * K, L, D), the mel frame at which each is expected, (L,) or (B * K, L), and their mask."""
+        ids, lengths, positions = conditions.speech_ids, conditions.speech_lengths, conditions.speech_positions
+        text, characters = self.config.text, torch.arange(ids.shape[1], device=like.device)
+        if positions is None:
+            positions = characters * text.position_scale + text.position_offset
+        tokens = self.text_proj(self.text_embedding(ids, like.dtype, lengths))
+        return tokens, positions, None if lengths is None else characters < lengths[:, None]
+
+    def velocity(self, stream: Stream) -> Tensor:
+        """Velocities of the clip's mel frames, (B * K, S, mel_bins)."""
+        return self.head(stream.tokens, stream.temb)[:, stream.num_reference :]
 
 
-class AudioModel(AudioBranch):
-    """The audio branch alone: a noisy sound in, its velocity out."""
+class AudioModel(nn.Module):
+    """The audio branch alone: noisy audio in, its velocity out. Attribute names are the joint checkpoint's keys."""
 
     def __init__(self, config: ModelConfig, backend: Backend = TORCH) -> None:
         super().__init__()
-        self.config = config
-        self._build_audio(config, backend)
+        self.config, dim = config, config.audio.dim
+        self.audio_padding = nn.Parameter(torch.empty(dim))  # part of the release's checkpoint; nothing reads it
+        self.audio_embedding = mlp(config.mel_bins, dim, backend)
+        self.text_embedding = SpeechTextEncoder(config.text, backend)
+        self.text_proj = backend.ops.Linear(config.text.speech_dim, dim, bias=False)
+        self.time_embedding_audio = time_embedding(config.time_dim, dim, backend)
+        self.time_projection_audio = time_projection(dim, backend)
+        self.audio_blocks = nn.ModuleList(Block(config.audio, backend) for _ in range(config.num_layers))
+        self.head_audio = Head(dim, config.mel_bins, backend)
+
+    @property
+    def branch(self) -> AudioBranch:
+        """Embedding and head."""
+        return AudioBranch(
+            self.config,
+            self.audio_embedding,
+            self.text_embedding,
+            self.text_proj,
+            self.time_embedding_audio,
+            self.time_projection_audio,
+            self.head_audio,
+        )
 
     def forward(self, audio: Tensor, timesteps: Tensor, conditions: Conditions, options: Any = None) -> Tensor:
-        """Predict the velocity of the sound.
+        """Predict the velocity of the audio.
 
         Args:
             audio: Noisy normalised mel with kept frames written in, (B * K, S, mel_bins).
             timesteps: Time of every mel frame, (B * K, S); 0..1000, 0 for clean.
-            conditions: Speech, reference voice, and which layer is left out.
-            options: Data of the host, handed to every attention call.
+            conditions: Speech, reference voice, and the layer to leave out.
+            options: Options of the host, passed to every attention call.
 
         Returns:
             Velocity, noise minus clean, shape of ``audio``.
         """
-        stream, reference = self._embed_audio(audio, timesteps, conditions)
+        stream = self.branch.embed(audio, timesteps, conditions)
         for layer in range(self.config.num_layers):
-            if layer != conditions.skipped_layer:
+            if layer != conditions.skip_layer:
                 stream = self.run_layer(layer, stream, options)
-        return self._read_audio(stream, reference)
+        return self.branch.velocity(stream)
 
     def run_layer(self, layer: int, stream: Stream, options: Any = None) -> Stream:
         """Run one block."""

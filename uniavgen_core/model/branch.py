@@ -2,7 +2,7 @@
 
 Source: Wan (arXiv:2503.20314); UniAVGen (arXiv:2511.03334), section 3.1.
 Dimension key: B batch, T time steps (latent frames or mel frames, references included), N tokens per time step,
-D width, L text tokens.
+D width, L text tokens, C text features.
 """
 
 from dataclasses import dataclass, replace
@@ -18,39 +18,50 @@ from ..layers.attention import EPS, Attention
 from ..layers.backend import Backend
 from ..layers.embeddings import sinusoid
 from ..layers.modulation import gated_add
-from ..layers.token_chunks import LEAST, spans
+from ..layers.token_chunks import LEAST_TOKENS, in_chunks, records_gradients
 
-PARTS = 3
-"""Of a block: self-attention, text cross-attention, feed-forward."""
 HIDDEN = 1.5
 """Most that the feed-forward's hidden activations take at once, in residual streams: less than attention takes."""
 
 
 @dataclass(frozen=True)
 class Stream:
-    """What one branch carries through its layers.
+    """The tokens of one branch between its layers, and the conditions that they meet in every layer.
 
     Attributes:
         tokens: The residual stream, (B, T * N, D).
         temb: Time embedding of each time step, (B, T, D).
         modulation: Six projected modulation vectors of each time step, (B, T, 6, D).
-        rotation: Rotary table of the self-attention, (1, T * N, 1, pairs, 2, 2).
-        text: Text tokens the branch reads, (B, L, D).
-        text_rotations: Rotary tables of text queries and keys; (None, None) for none.
-        text_mask: Which text tokens count, bool, (B, L); None for all.
+        rope: Rotary table of the self-attention, (1, T * N, 1, pairs, 2, 2).
+        text: Text tokens of the cross-attention, (B, L, D).
+        text_ropes: Rotary tables of the cross-attention's queries and keys; (None, None) for none.
+        text_mask: True for text tokens that count, bool, (B, L); None for all.
+        num_reference: Tokens of a reference image or voice at the start of ``tokens``.
     """
 
     tokens: Tensor
     temb: Tensor
     modulation: Tensor
-    rotation: Tensor
+    rope: Tensor
     text: Tensor
-    text_rotations: tuple[Tensor | None, Tensor | None] = (None, None)
+    text_ropes: tuple[Tensor | None, Tensor | None] = (None, None)
     text_mask: Tensor | None = None
+    num_reference: int = 0
+
+    @property
+    def clip_tokens(self) -> Tensor:
+        """Tokens of the clip itself, after the reference."""
+        return self.tokens[:, self.num_reference :]
 
     def with_tokens(self, tokens: Tensor) -> "Stream":
         """The same stream with another residual."""
         return replace(self, tokens=tokens)
+
+    def with_clip_tokens(self, tokens: Tensor) -> "Stream":
+        """The same stream with other tokens of the clip itself; those of the reference stay."""
+        if not self.num_reference:
+            return self.with_tokens(tokens)
+        return self.with_tokens(torch.cat((self.tokens[:, : self.num_reference], tokens), dim=1))
 
 
 class Block(nn.Module):
@@ -59,7 +70,7 @@ class Block(nn.Module):
     def __init__(self, config: BranchConfig, backend: Backend) -> None:
         super().__init__()
         dim, ops = config.dim, backend.ops
-        self.cast, self.repeatable, self.normalise = backend.cast, backend.repeatable, backend.normalise
+        self.cast, self.repeatable, self.norm_modulate = backend.cast, backend.repeatable, backend.norm_modulate
         self.norm1 = ops.LayerNorm(dim, eps=EPS, elementwise_affine=False)
         self.self_attn = Attention(dim, dim, config.num_heads, backend)
         self.norm3 = ops.LayerNorm(dim, eps=EPS)
@@ -69,52 +80,58 @@ class Block(nn.Module):
         self.ffn = nn.Sequential(ops.Linear(dim, config.ffn_dim), nn.GELU("tanh"), ops.Linear(config.ffn_dim, dim))
         self.modulation = nn.Parameter(torch.empty(1, 6, dim))
 
-    def forward(self, stream: Stream, options: Any = None, parts: slice = slice(PARTS)) -> Tensor:
-        """Compute the residual stream after this block, (B, T * N, D), or after some of its three parts."""
-        for part in (self._attend, self._read, self._transform)[parts]:
-            stream = stream.with_tokens(part(stream, options))
-        return stream.tokens
+    def forward(self, stream: Stream, options: Any = None) -> Tensor:
+        """Compute the residual stream after this block, (B, T * N, D)."""
+        stream = stream.with_tokens(self.self_attention(stream, options))
+        stream = stream.with_tokens(self.cross_attention(stream, options))
+        return self.feed_forward(stream)
 
-    def _attend(self, stream: Stream, options: Any) -> Tensor:
-        shift, scale, gate = self._modulation(stream, slice(3))
-        heard = self.normalise(stream.tokens, self.norm1, shift, scale)
-        heard = self.self_attn.project(heard, heard, (stream.rotation, stream.rotation))
-        heard = self.self_attn.attention(*heard, self.self_attn.heads, options=options)  # lets go of what it was fed
-        return gated_add(stream.tokens, self.self_attn.o(heard), gate)
+    def self_attention(self, stream: Stream, options: Any = None) -> Tensor:
+        """Residual stream after the self-attention, (B, T * N, D)."""
+        shift, scale, gate = self._modulation(stream, slice(0, 3))
+        x = self.norm_modulate(stream.tokens, self.norm1, shift, scale)
+        query_key_value = self.self_attn.project(x, x, (stream.rope, stream.rope))
+        del x  # as large as the residual stream, and attention needs the memory
+        attended = self.self_attn.attention(*query_key_value, self.self_attn.heads, options=options)
+        del query_key_value
+        return gated_add(stream.tokens, self.self_attn.o(attended), gate)
 
-    def _read(self, stream: Stream, options: Any) -> Tensor:
+    def cross_attention(self, stream: Stream, options: Any = None) -> Tensor:
+        """Residual stream after the cross-attention to the text, (B, T * N, D)."""
         return stream.tokens + self.cross_attn(
-            self.norm3(stream.tokens), stream.text, stream.text_rotations, mask=stream.text_mask, options=options
+            self.norm3(stream.tokens), stream.text, stream.text_ropes, mask=stream.text_mask, options=options
         )
 
-    def _transform(self, stream: Stream, options: Any) -> Tensor:
-        del options
-        shift, scale, gate = self._modulation(stream, slice(3, 6))
-        tokens, steps = stream.tokens, shift.shape[1]
-        if torch.is_grad_enabled():
-            return gated_add(tokens, self._feed(tokens, shift, scale), gate)
-        per_step = tokens.shape[1] // steps
-        for part in spans(steps, self._feed_size(tokens, per_step)):
-            some = tokens[:, part.start * per_step : part.stop * per_step]
-            gated_add(some, self._feed(some, shift[:, part], scale[:, part]), gate[:, part], in_place=True)
-        return tokens  # which the part before made, so that nobody else has them
+    def feed_forward(self, stream: Stream) -> Tensor:
+        """Residual stream after the feed-forward, (B, T * N, D); a few time steps at a time where it can."""
+        tokens, (shift, scale, gate) = stream.tokens, self._modulation(stream, slice(3, 6))
+        per_step = tokens.shape[1] // shift.shape[1]
 
-    def _feed_size(self, tokens: Tensor, per_step: int) -> int:
+        def work(chunk: slice) -> Tensor:
+            steps = slice(chunk.start // per_step, chunk.stop // per_step)
+            x = self.norm_modulate(tokens[:, chunk], self.norm2, shift[:, steps], scale[:, steps])
+            return gated_add(tokens[:, chunk], self._ffn(x), gate[:, steps])
+
+        whole = records_gradients(tokens, shift, layers=self.ffn) or not self._is_repeatable(tokens)
+        size = tokens.shape[1] if whole else self._ffn_steps(tokens, per_step) * per_step
+        return in_chunks(work, tokens.shape[1], size)
+
+    def _is_repeatable(self, tokens: Tensor) -> bool:
+        return all(self.repeatable(layer, tokens) for layer in (self.ffn[0], self.ffn[2]))
+
+    def _ffn_steps(self, tokens: Tensor, per_step: int) -> int:
         """Time steps of ``per_step`` tokens that the feed-forward takes at once."""
-        widen, _, narrow = self.ffn
         steps = tokens.shape[1] // per_step
-        if not all(self.repeatable(layer, tokens) for layer in (widen, narrow)):
-            return steps
-        most = max(LEAST, HIDDEN * tokens.shape[1] * tokens.shape[2] / self.ffn_dim) / per_step
-        parts = ceil(steps / max(1, int(most)))
-        return ceil(steps / parts)
+        most = max(LEAST_TOKENS, HIDDEN * tokens.shape[1] * tokens.shape[2] / self.ffn_dim) / per_step
+        num_chunks = ceil(steps / max(1, int(most)))
+        return ceil(steps / num_chunks)
 
-    def _feed(self, tokens: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-        tokens = self.normalise(tokens, self.norm2, shift, scale)
-        if torch.is_grad_enabled():
-            return self.ffn(tokens)
-        widen, bend, narrow = self.ffn
-        return narrow(torch.ops.aten.gelu_(widen(tokens), approximate=bend.approximate))
+    def _ffn(self, x: Tensor) -> Tensor:
+        up_proj, gelu, down_proj = self.ffn
+        hidden = up_proj(x)
+        if hidden.requires_grad:
+            return down_proj(gelu(hidden))
+        return down_proj(torch.ops.aten.gelu_(hidden, approximate=gelu.approximate))  # halves the memory at the peak
 
     def _modulation(self, stream: Stream, which: slice) -> tuple[Tensor, ...]:
         """Some of the six modulation vectors, each (B, T, D)."""
@@ -127,7 +144,7 @@ class Head(nn.Module):
 
     def __init__(self, dim: int, out_dim: int, backend: Backend) -> None:
         super().__init__()
-        self.cast, self.normalise = backend.cast, backend.normalise
+        self.cast, self.norm_modulate = backend.cast, backend.norm_modulate
         self.norm = backend.ops.LayerNorm(dim, eps=EPS, elementwise_affine=False)
         self.head = backend.ops.Linear(dim, out_dim)
         self.modulation = nn.Parameter(torch.empty(1, 2, dim))
@@ -135,7 +152,7 @@ class Head(nn.Module):
     def forward(self, tokens: Tensor, temb: Tensor) -> Tensor:
         """Project tokens (B, T * N, D) under the time embedding (B, T, D) to (B, T * N, out_dim)."""
         shift, scale = (self.cast(self.modulation, tokens)[:, None] + temb[:, :, None]).unbind(2)
-        return self.head(self.normalise(tokens, self.norm, shift, scale))
+        return self.head(self.norm_modulate(tokens, self.norm, shift, scale))
 
 
 def time_embedding(time_dim: int, dim: int, backend: Backend) -> nn.Sequential:
@@ -168,5 +185,5 @@ def embed_times(
 
 
 def pad_text(features: Tensor, length: int) -> Tensor:
-    """Cut or fill text features (B, L, C) with zeros to ``length`` tokens."""
+    """Cut text features (B, L, C) to ``length`` tokens, or fill them up with zeros."""
     return F.pad(features[:, :length], (0, 0, 0, max(0, length - features.shape[1])))

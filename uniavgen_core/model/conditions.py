@@ -1,4 +1,4 @@
-"""What one pass of the network, or of a branch alone, is conditioned on.
+"""Conditions of one pass of the network, or of a branch alone.
 
 Dimension key: B batch, K audio tracks per clip, C latent channels, H and W latent rows and columns, R reference voice
 tokens, L characters or caption tokens.
@@ -14,20 +14,20 @@ from .face_mask import FaceSteering
 
 @dataclass(frozen=True)
 class Conditions:
-    """What one pass of the network is conditioned on.
+    """Conditions of one pass of the network.
 
     Attributes:
-        caption: Caption features, (B, L, caption_dim); zeros are added up to the model's caption length. None where
+        caption: Caption features, (B, L, caption_dim), filled with zeros to the model's caption length. None where
             there is no video branch.
         speech_ids: Characters of each track's transcript, -1 for filler, long, (B * K, L). None where there is no audio
             branch.
-        speech_lengths: Characters the audio branch sees, (B * K,); None for all L.
+        speech_lengths: Characters that the audio branch attends to, (B * K,); None for all L.
         speech_positions: Mel frame, reference voice included, at which each character is expected, (B * K, L); None
             for the model's own spacing.
         reference_image: Latent of the reference image, (B, C, 1, H, W); None for none.
         reference_audio: Normalised mel of each track's reference voice, (B * K, R, mel_bins); None for none.
         interaction: Directions that update their target.
-        skipped_layer: Layer left out with its interaction; None for none.
+        skip_layer: Layer left out with its interaction; None for none.
         steering: A user's mask for each track; None for the predicted one alone.
     """
 
@@ -38,5 +38,5 @@ class Conditions:
     reference_image: Tensor | None = None
     reference_audio: Tensor | None = None
     interaction: Interaction = Interaction.BOTH
-    skipped_layer: int | None = None
+    skip_layer: int | None = None
     steering: FaceSteering | None = None

@@ -1,10 +1,11 @@
 """Cross-modal attention: how the audio branch steers the video branch, and the reverse.
 
-Each latent and each mel frame is projected once. Windows of sound are gathered from projected keys and values; sound
-tokens that see one latent share its keys, and those between two latents attend to both (``mixture``).
+Each latent and each mel frame is projected once. Audio windows are gathered from projected keys and values; audio
+tokens that attend to one latent share its keys, and those between two latents attend to both (``mixed_attention``).
 Source: UniAVGen (arXiv:2511.03334), section 3.2, asymmetric cross-modal interaction; quirks as in the release.
-Dimension key: B batch, K audio tracks per clip, T video latents, N tokens per latent, S audio tokens, D attention
-width. Track k of clip b is row b * K + k of the audio.
+Dimension key: B batch, K audio tracks per clip, T video latents, N tokens per latent, S audio tokens, W window slots,
+G latents with audio tokens of their own, P pairs of latents, Q query slots, D attention width. Track k of clip b is row
+b * K + k of the audio.
 """
 
 from collections.abc import Iterable
@@ -21,11 +22,11 @@ from ..layers.attention import AttentionLayers
 from ..layers.backend import Backend
 from .alignment_tables import Geometry
 from .face_mask import FaceMaskHead, WholePicture
-from .mixed_attention import Seen, attend_mixes
+from .mixed_attention import LatentKeys, attend_pairs
 
 
 class CrossModalAttention(AttentionLayers):
-    """What both directions have: the attention's layers, and what their output projection is fed."""
+    """Layers of both directions, and the input of their output projection."""
 
     def __init__(self, dim: int, source_dim: int, heads: int, residual_in_output: bool, backend: Backend) -> None:
         super().__init__(dim, source_dim, heads, backend)
@@ -33,7 +34,7 @@ class CrossModalAttention(AttentionLayers):
 
 
 class AudioToVideoAttention(CrossModalAttention):
-    """Lets the video tokens of each latent listen to the sound around it, where there is a face."""
+    """Lets the video tokens of each latent attend to the audio around it, where there is a face."""
 
     def __init__(self, config: ModelConfig, backend: Backend) -> None:
         variant, video = config.variant, config.video
@@ -45,40 +46,39 @@ class AudioToVideoAttention(CrossModalAttention):
     def forward(
         self, video: Tensor, audio: Tensor, face_mask: Tensor, geometry: Geometry, options: Any = None
     ) -> Tensor:
-        """Compute what the video branch adds to itself.
+        """Compute the update of the video tokens.
 
         Args:
             video: Video tokens without the reference, (B, T * N, video_dim).
             audio: Audio tokens without the reference, (B * K, S, audio_dim).
             face_mask: Face weight of each video token for each track, (B, T * N, K).
             geometry: Tables of the clip.
-            options: Data of the host, handed to its attention function.
+            options: Options of the host, passed to its attention function.
 
         Returns:
-            Update of the video tokens, (B, T * N, video_dim); what tracks say adds up, each within its own mask.
+            Update, (B, T * N, video_dim): the sum over tracks, each within its own mask.
         """
-        frames, tracks = geometry.num_latents, face_mask.shape[-1]
-        q = self.q(video)
-        q = self.turn(q, self.norm_q, geometry.a2v_query_rotation, self.heads, into=q)
+        latents, tracks = geometry.num_latents, face_mask.shape[-1]
+        query = self.q(video)
+        query = self.norm_rope(query, self.norm_q, geometry.a2v_query_rope, self.heads, out=query)
         if tracks > 1:
-            q = q.repeat_interleave(tracks, dim=0)
-        q = rearrange(q, "b (t n) d -> (b t) n d", t=frames)
-        k, v = (x(audio)[:, geometry.windows].flatten(0, 1) for x in (self.k, self.v))
-        k = self.turn(k, self.norm_k, geometry.a2v_key_rotation, self.heads)
-        heard = self.attention(q, k, v, self.heads, options=options)
-        del q  # as large as what was heard
-        heard = rearrange(heard, "(b k t) n d -> k b (t n) d", k=tracks, t=frames)
-        weights = rearrange(face_mask, "b n k -> k b n 1")
+            query = query.repeat_interleave(tracks, dim=0)
+        query = rearrange(query, "b (t n) d -> (b t) n d", t=latents)  # (B * K * T, N, D)
+        key, value = (x(audio)[:, geometry.windows].flatten(0, 1) for x in (self.k, self.v))  # (B * K * T, W, D)
+        key = self.norm_rope(key, self.norm_k, geometry.a2v_key_rope, self.heads)
+        attended = self.attention(query, key, value, self.heads, options=options)
+        del query  # as large as the result
+        attended = rearrange(attended, "(b k t) n d -> k b (t n) d", k=tracks, t=latents)
         if self.residual_in_output:
-            heard = video + heard
-        pairs = zip(heard, weights, strict=True)
+            attended = video + attended
+        weighted = zip(attended, rearrange(face_mask, "b n k -> k b n 1"), strict=True)
         if self.mask_after_output:
-            return _sum(self.o(track) * weight for track, weight in pairs)
-        return self.o(_sum(track * weight for track, weight in pairs))
+            return _sum(self.o(track) * weight for track, weight in weighted)
+        return self.o(_sum(track * weight for track, weight in weighted))
 
 
 class VideoToAudioAttention(CrossModalAttention):
-    """Lets each audio token look at the faces of the one or two latents it sounds in."""
+    """Lets each audio token attend to the faces of the one or two latents that it sounds in."""
 
     def __init__(self, config: ModelConfig, backend: Backend) -> None:
         audio = config.audio
@@ -87,56 +87,55 @@ class VideoToAudioAttention(CrossModalAttention):
     def forward(
         self, audio: Tensor, video: Tensor, face_mask: Tensor, geometry: Geometry, options: Any = None
     ) -> Tensor:
-        """Compute what the audio branch adds to itself.
+        """Compute the update of the audio tokens.
 
         Args:
             audio: Audio tokens without the reference, (B * K, S, audio_dim).
             video: Video tokens without the reference, (B, T * N, video_dim).
             face_mask: Face weight of each video token for each track, (B, T * N, K).
             geometry: Tables of the clip.
-            options: Data of the host, handed to its attention function.
+            options: Options of the host, passed to its attention function.
 
         Returns:
-            Update of the audio tokens, (B * K, S, audio_dim); every track sees its own faces.
+            Update, (B * K, S, audio_dim); every track attends to its own faces.
         """
-        q = self.turn(self.q(audio), self.norm_q, geometry.v2a_query_rotation, self.heads)
-        faces = (video[:, None] * rearrange(face_mask, "b n k -> b k n 1")).flatten(0, 1)
-        if geometry.seen_order is None:
-            seen = self._see_all(q, faces, geometry, options)
-        else:
-            latents, nothing = self._show(faces, geometry)
-            del faces  # full-length, and not needed any more
-            seen = self._see_own(q, latents, nothing, geometry, options)
-        return self.o(audio + seen if self.residual_in_output else seen)
+        query = self.norm_rope(self.q(audio), self.norm_q, geometry.v2a_query_rope, self.heads)
+        attended = self.attend_video(query, video, face_mask, geometry, options)
+        return self.o(audio + attended if self.residual_in_output else attended)
 
-    def _see_all(self, q: Tensor, faces: Tensor, geometry: Geometry, options: Any) -> Tensor:
-        k = self.k(faces)
-        k = self.turn(k, self.norm_k, geometry.v2a_key_rotation, self.heads, into=k)
-        return self.attention(q, k, self.v(faces), self.heads, options=options)
+    def attend_video(self, query: Tensor, video: Tensor, face_mask: Tensor, geometry: Geometry, options: Any) -> Tensor:
+        """Attend from every query, (B * K, S, D), to its own latents; the shape stays."""
+        # The weighted video is as long as the clip, so it lives only inside this call.
+        latents, bias = self._project_latents(weigh_video(video, face_mask), geometry)
+        attended = []
+        if (singles := geometry.singles) is not None:
+            key, value = (x[:, singles.latents].flatten(0, 1) for x in (latents.rotated, latents.values))
+            by_latent = query[:, singles.queries].flatten(0, 1)  # (B * K * G, Q, D)
+            out = self.attention(by_latent, key, value, self.heads, options=options)
+            attended.append(rearrange(out, "(b g) q d -> b (g q) d", b=query.shape[0]))
+            del key, value  # as large as all latents
+        if (pairs := geometry.pairs) is not None:
+            out = attend_pairs(query[:, pairs.queries], latents, bias, pairs, self.heads)  # (B * K, P, Q, D)
+            attended.append(out.flatten(1, 2))
+        return torch.cat(attended, dim=1)[:, geometry.slot_of_token]
 
-    def _show(self, faces: Tensor, geometry: Geometry) -> tuple[Seen, Seen]:
-        """What latents show, and what a latent of zeros does."""
-        rows = rearrange(faces, "b (t n) d -> (b t) n d", t=geometry.num_latents)
-        latents, nothing = (self._project(x, geometry.v2a_key_rotation) for x in (rows, torch.zeros_like(rows[:1, :1])))
-        return latents.unflatten(geometry.num_latents), nothing
+    def _project_latents(self, video: Tensor, geometry: Geometry) -> tuple[LatentKeys, LatentKeys]:
+        """Keys and values of the latents, (B * K, T, N, D), and of a latent of zeros, (1, N, D): the layers' biases."""
+        rows = rearrange(video, "b (t n) d -> (b t) n d", t=geometry.num_latents)
+        latents, bias = (self._keys_of(x, geometry.v2a_key_rope) for x in (rows, torch.zeros_like(rows[:1, :1])))
+        return latents.unflatten(geometry.num_latents), bias
 
-    def _see_own(self, q: Tensor, latents: Seen, nothing: Seen, geometry: Geometry, options: Any) -> Tensor:
-        seen = []
-        if (alone := geometry.alone) is not None:
-            k, v = (x[:, alone.latents].flatten(0, 1) for x in (latents.turned, latents.values))
-            out = self.attention(q[:, alone.queries].flatten(0, 1), k, v, self.heads, options=options)
-            seen.append(rearrange(out, "(b g) q d -> b (g q) d", b=q.shape[0]))
-            del k, v  # as large as all latents
-        if (mixes := geometry.mixes) is not None:
-            seen.append(attend_mixes(q[:, mixes.queries], latents, nothing, mixes, self.heads).flatten(1, 2))
-        return torch.cat(seen, dim=1)[:, geometry.seen_order]
+    def _keys_of(self, video: Tensor, rope: Tensor) -> LatentKeys:
+        """Keys and values of latents (B, N, D), or of one token (B, 1, D) that stands at every place."""
+        keys, values = (x.expand(-1, rope.shape[1], -1) for x in (self.k(video), self.v(video)))
+        return LatentKeys(keys, self.norm_rope(keys, self.norm_k, rope, self.heads), values)
 
-    def _project(self, faces: Tensor, rotation: Tensor) -> Seen:
-        """Keys and values of latents (B, N, D), or of one token (B, 1, D) that is everywhere."""
-        keys, values = (x.expand(-1, rotation.shape[1], -1) for x in (self.k(faces), self.v(faces)))
-        return Seen(keys, self.turn(keys, self.norm_k, rotation, self.heads), values)
+
+def weigh_video(video: Tensor, face_mask: Tensor) -> Tensor:
+    """Video tokens (B, T * N, D) weighted by each track's face mask (B, T * N, K), (B * K, T * N, D)."""
+    return (video[:, None] * rearrange(face_mask, "b n k -> b k n 1")).flatten(0, 1)
 
 
 def _sum(tracks: Iterable[Tensor]) -> Tensor:
-    """Add tensors up; a single one is passed on as it is."""
+    """Sum of tensors; a single one is passed on as it is."""
     return reduce(add, tracks)

@@ -1,4 +1,4 @@
-"""Face-aware modulation: how much each video token shows a face, and how a user steers it.
+"""Face-aware modulation: a weight for each video token by how much of a face it shows, which a user can steer.
 
 Source: UniAVGen (arXiv:2511.03334), section 3.3; steering is this project's own.
 Dimension key: B batch, K audio tracks, T latent frames, H and W latent rows and columns, N tokens per latent frame,
@@ -40,13 +40,13 @@ class WholePicture(nn.Module):
     """The mask of a network without face-aware modulation: every video token counts fully."""
 
     def forward(self, video: Tensor, temb: Tensor) -> Tensor:
-        """Give ones, (B, T * N, 1), for video tokens (B, T * N, D)."""
+        """Return ones, (B, T * N, 1), for video tokens (B, T * N, D)."""
         del temb
         return torch.ones_like(video[..., :1])
 
 
 class SteeringMode(Enum):
-    """What a user's mask does to the predicted one."""
+    """Operation that combines a user's mask with the predicted one."""
 
     REPLACE = "replace"
     MULTIPLY = "multiply"
@@ -55,12 +55,12 @@ class SteeringMode(Enum):
 
 @dataclass(frozen=True)
 class FaceSteering:
-    """A user's mask for every audio track: which part of the picture it speaks through and is steered by.
+    """A user's mask for every audio track: the part of the video that the track exchanges with.
 
     Attributes:
         mask: Weight in [0, 1] of every latent pixel, (B, K, T, H, W).
-        mode: How it meets the predicted mask.
-        strength: Share of the way from the predicted mask to the combined one.
+        mode: Operation that combines it with the predicted mask.
+        strength: Interpolation from the predicted mask, at 0, to the combined one, at 1.
     """
 
     mask: Tensor

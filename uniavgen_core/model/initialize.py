@@ -1,4 +1,4 @@
-"""Starting weights, for training only: at inference weights come from a checkpoint."""
+"""Starting weights for training; at inference, weights come from a checkpoint."""
 
 import math
 
@@ -13,8 +13,8 @@ from .speech_text import GlobalResponseNorm
 def initialize(model: JointModel) -> None:
     """Set every weight to its starting value, drawing from torch's global generator.
 
-    The output projections of the heads and of every cross-modal attention start at zero: the network first predicts
-    nothing, and each branch begins exactly as it would without the other.
+    The output projections of the heads and of every cross-modal attention start at zero, so that the network first
+    predicts zeros and each branch begins exactly as it would without the other.
     """
     nn.init.zeros_(model.audio_padding)
     for module in model.modules():

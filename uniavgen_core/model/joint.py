@@ -5,7 +5,9 @@ Dimension key: B batch, K audio tracks per clip, C latent channels, T video late
 N tokens per latent, S audio tokens, M interaction modules.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,68 +17,47 @@ from torch import Tensor, nn
 from ..config import Interaction, ModelConfig
 from ..layers.backend import TORCH, Backend
 from ..layers.modulation import gated_add
+from .ablation_variants import VIDEO_TO_AUDIO, WITHIN_BLOCKS
 from .alignment_tables import Geometry, build_geometry
 from .audio_branch import AudioBranch
-from .branch import PARTS, Stream
+from .branch import Block, Head, Stream, pad_text, time_embedding, time_projection
 from .conditions import Conditions
 from .cross_modal import AudioToVideoAttention, VideoToAudioAttention
-from .face_mask import FaceSteering
-from .video_branch import VideoBranch
+from .joint_state import JointOutput, JointState
+from .mlp import mlp
+from .speech_text import SpeechTextEncoder
+from .video_branch import VideoBranch, patch_embedding, video_head
 
 
-@dataclass(frozen=True)
-class JointOutput:
-    """What one pass predicts.
-
-    Attributes:
-        video: Velocity, noise minus clean, (B, C, T, H, W).
-        audio: Velocity of each track, (B * K, S, mel_bins).
-        face_masks: Predicted face weight of each video token by each interaction module that ran, (B, M, T, N).
-    """
-
-    video: Tensor
-    audio: Tensor
-    face_masks: Tensor
-
-
-@dataclass(frozen=True)
-class JointState:
-    """Both streams between layers, and what the interaction needs to know of the clip.
-
-    Attributes:
-        video: Video stream, reference image first.
-        audio: Audio stream, reference voice first.
-        video_reference: Reference tokens at the start of the video stream.
-        audio_reference: Reference tokens at the start of the audio stream.
-        geometry: Tables of the interaction.
-        video_noisy: 1 where a latent takes updates, 0 where it is kept, (B, T, 1).
-        audio_noisy: 1 where an audio token takes updates, (B * K, S, 1).
-        steering: A user's mask; None for none.
-        face_masks: Masks predicted so far, each (B, T, N).
-    """
-
-    video: Stream
-    audio: Stream
-    video_reference: int
-    audio_reference: int
-    geometry: Geometry
-    video_noisy: Tensor
-    audio_noisy: Tensor
-    steering: FaceSteering | None = None
-    face_masks: tuple[Tensor, ...] = ()
-
-
-class JointModel(VideoBranch, AudioBranch):
-    """UniAVGen: noisy picture and noisy sound in, the velocity of both out."""
+class JointModel(nn.Module):
+    """UniAVGen: noisy video and noisy audio in, the velocity of both out."""
 
     def __init__(self, config: ModelConfig, backend: Backend = TORCH) -> None:
         super().__init__()
         self.config = config
-        self._build_video(config, backend)
-        self._build_audio(config, backend)
+        video, audio, text, layers = config.video, config.audio, config.text, range(config.num_layers)
+        block, self._exchange = WITHIN_BLOCKS.get(config.variant.position, (Block, blocks_then_exchange))
+        video_to_audio = VIDEO_TO_AUDIO.get(config.variant.v2a_alignment, VideoToAudioAttention)
+
+        self.patch_embedding = patch_embedding(config, backend)
+        self.text_embedding_video = mlp(text.caption_dim, video.dim, backend)
+        self.time_embedding = time_embedding(config.time_dim, video.dim, backend)
+        self.time_projection = time_projection(video.dim, backend)
+        self.blocks = nn.ModuleList(block(video, backend) for _ in layers)
+        self.head = video_head(config, backend)
+
+        self.audio_padding = nn.Parameter(torch.empty(audio.dim))  # part of the release's checkpoint; nothing reads it
+        self.audio_embedding = mlp(config.mel_bins, audio.dim, backend)
+        self.text_embedding = SpeechTextEncoder(text, backend)
+        self.text_proj = backend.ops.Linear(text.speech_dim, audio.dim, bias=False)
+        self.time_embedding_audio = time_embedding(config.time_dim, audio.dim, backend)
+        self.time_projection_audio = time_projection(audio.dim, backend)
+        self.audio_blocks = nn.ModuleList(block(audio, backend) for _ in layers)
+        self.head_audio = Head(audio.dim, config.mel_bins, backend)
+
         modules = range(config.num_interactions)
         self.a2v_blocks = nn.ModuleList(AudioToVideoAttention(config, backend) for _ in modules)
-        self.v2a_blocks = nn.ModuleList(VideoToAudioAttention(config, backend) for _ in modules)
+        self.v2a_blocks = nn.ModuleList(video_to_audio(config, backend) for _ in modules)
 
     def forward(
         self,
@@ -84,7 +65,7 @@ class JointModel(VideoBranch, AudioBranch):
         audio: Tensor,
         timesteps: tuple[Tensor, Tensor],
         conditions: Conditions,
-        kept: tuple[Tensor | None, Tensor | None] = (None, None),
+        keep_masks: tuple[Tensor | None, Tensor | None] = (None, None),
         options: Any = None,
     ) -> JointOutput:
         """Predict the velocity of both modalities.
@@ -94,64 +75,90 @@ class JointModel(VideoBranch, AudioBranch):
             audio: Noisy normalised mel with kept frames written in, (B * K, S, mel_bins); K speakers of one clip have
                 K tracks, track k of clip b in row b * K + k.
             timesteps: Time of every latent, (B, T), and of every mel frame, (B * K, S); 0..1000, 0 for clean.
-            conditions: Text, references, and which parts of the network run.
-            kept: Which latents, bool (B, T), and which mel frames, bool (B * K, S), are kept; None for none. Kept ones
-                are seen by the other branch but take no update from it.
-            options: Data of the host, handed to every attention call.
+            conditions: Texts, references, and the parts of the network that run.
+            keep_masks: True for kept latents, bool (B, T), and for kept mel frames, bool (B * K, S); None for none.
+                The other branch attends to kept ones, but they take no update from it.
+            options: Options of the host, passed to every attention call.
 
         Returns:
             Velocities and face masks.
         """
-        video_stream, video_reference = self._embed_video(video, timesteps[0], conditions)
-        audio_stream, audio_reference = self._embed_audio(audio, timesteps[1], conditions)
-        state = JointState(
-            video=video_stream,
-            audio=audio_stream,
-            video_reference=video_reference,
-            audio_reference=audio_reference,
-            geometry=self._geometry(video, audio),
-            video_noisy=_noisy(kept[0], timesteps[0], video_stream),
-            audio_noisy=_noisy(kept[1], timesteps[1], audio_stream),
-            steering=conditions.steering,
-        )
-        del video_stream, audio_stream  # the first state holds them, and lets them go after the first layer
+        state = self.embed(video, audio, timesteps, conditions, keep_masks)
         for layer in range(self.config.num_layers):
-            if layer != conditions.skipped_layer:
+            if layer != conditions.skip_layer:
                 state = self.run_layer(layer, state, conditions.interaction, options)
-        return self._read_out(state, video.shape)
+        return JointOutput(
+            video=self.video_branch.velocity(state.video, video.shape),
+            audio=self.audio_branch.velocity(state.audio),
+            face_masks=_stacked(state),
+        )
 
     def run_layer(self, layer: int, state: JointState, interaction: Interaction, options: Any = None) -> JointState:
-        """Run one layer: both blocks, and after them, or between two of their parts, the interaction, if any."""
-        module, done = self.config.interaction_of(layer), self.config.variant.position.parts_before
+        """Run one layer: both blocks, and then the interaction, if the layer has one."""
+        blocks, module = (self.blocks[layer], self.audio_blocks[layer]), self.config.interaction_of(layer)
         if module is None:
-            return self._run_blocks(layer, state, options)
-        state = self._run_blocks(layer, state, options, slice(done))
-        state = self._interact(module, state, interaction, options)
-        return state if done == PARTS else self._run_blocks(layer, state, options, slice(done, PARTS))
+            return run_blocks(blocks, state, options)
+        return self._exchange(blocks, state, partial(self.interact, module, interaction, options), options)
 
-    def _run_blocks(self, layer: int, state: JointState, options: Any, parts: slice = slice(PARTS)) -> JointState:
-        """Run both blocks of a layer, or some of their parts."""
-        return replace(
-            state,
-            video=state.video.with_tokens(self.blocks[layer](state.video, options, parts)),
-            audio=state.audio.with_tokens(self.audio_blocks[layer](state.audio, options, parts)),
-        )
-
-    def _interact(self, module: int, state: JointState, interaction: Interaction, options: Any) -> JointState:
+    def interact(self, module: int, interaction: Interaction, options: Any, state: JointState) -> JointState:
         """Exchange between the branches; both directions read the states from before either update."""
         a2v, v2a, geometry = self.a2v_blocks[module], self.v2a_blocks[module], state.geometry
-        video, audio = state.video.tokens[:, state.video_reference :], state.audio.tokens[:, state.audio_reference :]
-        predicted = a2v.mask_head(video, state.video.temb[:, -geometry.num_latents :])
-        face_mask = self._face_mask(predicted, state)
-        mask = rearrange(predicted, "b (t n) 1 -> b t n", t=geometry.num_latents)
+        video, audio = state.video.clip_tokens, state.audio.clip_tokens
+        predicted = a2v.mask_head(video, state.video.temb[:, -geometry.num_latents :])  # (B, T * N, 1)
+        face_mask = self._face_mask(predicted, state)  # (B, T * N, K)
         new_video, new_audio = state.video, state.audio
         if interaction.video_to_audio:
             update = v2a(audio, video, face_mask, geometry, options)
-            new_audio = _add_after_reference(state.audio, update, state.audio_noisy, state.audio_reference)
+            new_audio = _add_update(state.audio, update, state.audio_noisy)
         if interaction.audio_to_video:
             update = a2v(video, audio, face_mask, geometry, options)
-            new_video = _add_after_reference(state.video, update, state.video_noisy, state.video_reference)
+            new_video = _add_update(state.video, update, state.video_noisy)
+        mask = rearrange(predicted, "b (t n) 1 -> b t n", t=geometry.num_latents)
         return replace(state, video=new_video, audio=new_audio, face_masks=(*state.face_masks, mask))
+
+    @property
+    def video_branch(self) -> VideoBranch:
+        """Embedding and head of the video branch."""
+        return VideoBranch(self.config, self.patch_embedding, self.time_embedding, self.time_projection, self.head)
+
+    @property
+    def audio_branch(self) -> AudioBranch:
+        """Embedding and head of the audio branch."""
+        return AudioBranch(
+            self.config,
+            self.audio_embedding,
+            self.text_embedding,
+            self.text_proj,
+            self.time_embedding_audio,
+            self.time_projection_audio,
+            self.head_audio,
+        )
+
+    def embed(
+        self,
+        video: Tensor,
+        audio: Tensor,
+        timesteps: tuple[Tensor, Tensor],
+        conditions: Conditions,
+        keep_masks: tuple[Tensor | None, Tensor | None],
+    ) -> JointState:
+        """Embed both modalities with their references; arguments as in ``forward``."""
+        text = self.text_embedding_video(pad_text(conditions.caption, self.config.text.caption_length))
+        video_stream = self.video_branch.embed(video, timesteps[0], text, conditions.reference_image)
+        audio_stream = self.audio_branch.embed(audio, timesteps[1], conditions)
+        return JointState(
+            video=video_stream,
+            audio=audio_stream,
+            geometry=self.geometry_of(video, audio),
+            video_noisy=_noisy(keep_masks[0], timesteps[0], video_stream),
+            audio_noisy=_noisy(keep_masks[1], timesteps[1], audio_stream),
+            steering=conditions.steering,
+        )
+
+    def geometry_of(self, video: Tensor, audio: Tensor) -> Geometry:
+        """Tables of the interaction for latents of these shapes."""
+        grid = (video.shape[2], video.shape[3] // self.config.patch_size, video.shape[4] // self.config.patch_size)
+        return build_geometry(self.config, grid, audio.shape[1], video)
 
     def _face_mask(self, predicted: Tensor, state: JointState) -> Tensor:
         """Face weight of each video token for each track, (B, T * N, K), from the predicted one, (B, T * N, 1)."""
@@ -159,24 +166,34 @@ class JointModel(VideoBranch, AudioBranch):
             return state.steering.steer(predicted, self.config.patch_size)
         return predicted.expand(-1, -1, state.audio.tokens.shape[0] // predicted.shape[0])
 
-    def _geometry(self, video: Tensor, audio: Tensor) -> Geometry:
-        grid = (video.shape[2], video.shape[3] // self.config.patch_size, video.shape[4] // self.config.patch_size)
-        return build_geometry(self.config, grid, audio.shape[1], video)
 
-    def _read_out(self, state: JointState, shape: torch.Size) -> JointOutput:
-        video = self._read_video(state.video, state.video_reference, shape)
-        audio = self._read_audio(state.audio, state.audio_reference)
-        tokens = (shape[0], 0, shape[2], shape[3] * shape[4] // self.config.patch_size**2)
-        masks = torch.stack(state.face_masks, dim=1) if state.face_masks else video.new_empty(tokens)
-        return JointOutput(video, audio, masks)
+def run_blocks(blocks: tuple[nn.Module, nn.Module], state: JointState, options: Any) -> JointState:
+    """Run the video and the audio block of a layer."""
+    video, audio = blocks
+    return state.with_tokens(video(state.video, options), audio(state.audio, options))
 
 
-def _noisy(kept: Tensor | None, times: Tensor, stream: Stream) -> Tensor:
-    """Weights of updates (B, T, 1) in the dtype of a stream: 0 where a mask (B, T) keeps, 1 elsewhere."""
-    noisy = torch.ones_like(times) if kept is None else ~kept
+def blocks_then_exchange(
+    blocks: tuple[nn.Module, nn.Module], state: JointState, exchange: Callable[[JointState], JointState], options: Any
+) -> JointState:
+    """Run a layer whose branches exchange after its blocks, as in the paper's figure."""
+    return exchange(run_blocks(blocks, state, options))
+
+
+def _noisy(keep_mask: Tensor | None, times: Tensor, stream: Stream) -> Tensor:
+    """Weights of a stream's updates (B, T, 1): 0 where a mask (B, T) keeps, 1 elsewhere."""
+    noisy = torch.ones_like(times) if keep_mask is None else ~keep_mask
     return noisy.to(stream.tokens.dtype)[..., None]
 
 
-def _add_after_reference(stream: Stream, update: Tensor, noisy: Tensor, reference: int) -> Stream:
-    tokens = gated_add(stream.tokens[:, reference:], update, noisy.to(update.dtype))
-    return stream.with_tokens(torch.cat((stream.tokens[:, :reference], tokens), dim=1) if reference else tokens)
+def _add_update(stream: Stream, update: Tensor, noisy: Tensor) -> Stream:
+    """Add an update of the clip's tokens (B, T * N, D), weighted by (B, T, 1)."""
+    return stream.with_clip_tokens(gated_add(stream.clip_tokens, update, noisy.to(update.dtype)))
+
+
+def _stacked(state: JointState) -> Tensor:
+    """Predicted masks of all modules, (B, M, T, N)."""
+    if state.face_masks:
+        return torch.stack(state.face_masks, dim=1)
+    tokens, latents = state.video.clip_tokens, state.geometry.num_latents
+    return tokens.new_empty(tokens.shape[0], 0, latents, tokens.shape[1] // latents)

@@ -1,8 +1,9 @@
-"""Attention to mixes of two latents, of which none is made.
+"""Attention to weighted sums of two latents, without computing the sums.
 
-Keys are linear in the latents but for their normalisation. So a mix scores the mix of what both latents' own keys
-score, times their norms, over the norm of the mix, which follows from inner products; and what is seen of a mix is
-the mix of what is seen of both.
+Keys are linear in the latents but for their RMS norm. A key of a mix therefore scores the weighted sum of the scores of
+both latents' keys, each times its norm, over the norm of the mix, which follows from inner products; and the attended
+value of a mix is the weighted sum of the attended values of both latents. The layers' biases enter once, whatever the
+weights, so they have a weight of their own: one minus the weights of the latents.
 Dimension key: B batch, P pairs of latents, Q query slots, T latents, N tokens per latent, H heads, D attention width.
 """
 
@@ -14,93 +15,96 @@ from einops import rearrange
 from torch import Tensor
 
 from ..layers.attention import EPS
-from ..layers.token_chunks import LEAST, by_parts
-from .alignment_tables import Mixes
+from ..layers.token_chunks import LEAST_TOKENS, in_chunks, records_gradients
+from .alignment_tables import LatentPairs
 
-PARTS = 2
-"""Of the pairs, where attention is done in parts: both latents of a pair are copied."""
+PAIR_CHUNKS = 2
+"""Chunks of the pairs, because both latents of a pair are copied."""
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What latents show of themselves.
+class LatentKeys:
+    """Keys and values of latents.
 
     Attributes:
-        keys: Projected, (B, T, N, D).
-        turned: The same normalised and rotated.
+        keys: Projected keys, (B, T, N, D).
+        rotated: The same keys, normalised and rotated.
         values: Projected values, (B, T, N, D).
     """
 
     keys: Tensor
-    turned: Tensor
+    rotated: Tensor
     values: Tensor
 
-    def unflatten(self, num_latents: int) -> "Seen":
-        """Latents that were rows of the batch as an axis of their own."""
-        return Seen(*(x.unflatten(0, (-1, num_latents)) for x in (self.keys, self.turned, self.values)))
+    def unflatten(self, num_latents: int) -> "LatentKeys":
+        """Give latents that were rows of the batch an axis of their own."""
+        return LatentKeys(*(x.unflatten(0, (-1, num_latents)) for x in (self.keys, self.rotated, self.values)))
 
 
 @dataclass(frozen=True)
-class Products:
-    """Mean over the width of products of keys, float32.
+class KeyProducts:
+    """Means over the width of products of keys, float32.
 
     Attributes:
-        latents: Of each latent's with themselves, (B, T, N).
-        across: Of each latent's with those of nothing, (B, T, N).
-        nothing: Of nothing's with themselves, (1, 1, N).
+        latents: Of each latent's keys with themselves, (B, T, N).
+        with_bias: Of each latent's keys with those of the biases, (B, T, N).
+        bias: Of the biases' keys with themselves, (1, 1, N).
     """
 
     latents: Tensor
-    across: Tensor
-    nothing: Tensor
+    with_bias: Tensor
+    bias: Tensor
 
 
-def attend_mixes(q: Tensor, latents: Seen, nothing: Seen, mixes: Mixes, heads: int) -> Tensor:
-    """Attend from each query to its own mix.
+def attend_pairs(query: Tensor, latents: LatentKeys, bias: LatentKeys, pairs: LatentPairs, heads: int) -> Tensor:
+    """Attend from each query to its own mix of two latents.
 
     Args:
-        q: Queries, normalised, (B, P, Q, D).
-        latents: The latents, (B, T, N, D).
-        nothing: What a latent of zeros shows, (1, N, D): a mix has the layers' biases once, whatever its weights.
-        mixes: Which latents are mixed and how.
+        query: Queries, normalised, (B, P, Q, D).
+        latents: Keys and values of the latents, (B, T, N, D).
+        bias: Keys and values of a latent of zeros, (1, N, D).
+        pairs: The pairs of latents, and how each query weighs them.
         heads: Number of heads H.
 
     Returns:
-        What is seen, (B, P, Q, D).
+        Attended values, (B, P, Q, D).
     """
-    num_pairs, num_tokens = q.shape[1], latents.keys.shape[2]
-    queries = rearrange(q, "b p q (h d) -> b p h q d", h=heads)
-    products = Products(
+    num_pairs, num_tokens = query.shape[1], latents.keys.shape[2]
+    queries = rearrange(query, "b p q (h d) -> b p h q d", h=heads)
+    products = KeyProducts(
         latents=_product(latents.keys, latents.keys),
-        across=_product(latents.keys, nothing.keys[:, None]),
-        nothing=_product(nothing.keys, nothing.keys)[:, None],
+        with_bias=_product(latents.keys, bias.keys[:, None]),
+        bias=_product(bias.keys, bias.keys)[:, None],
     )
 
-    def work(part: slice) -> Tensor:
-        return _attend(queries[:, part], latents, nothing, products, mixes.some(part))
+    def work(chunk: slice) -> Tensor:
+        return _attend(queries[:, chunk], latents, bias, products, pairs.some(chunk))
 
-    seen = by_parts(work, num_pairs, max(ceil(num_pairs / PARTS), LEAST // num_tokens))
-    return rearrange(seen, "b p h q d -> b p q (h d)")
+    recorded = records_gradients(query, latents.keys, latents.values)
+    size = num_pairs if recorded else max(ceil(num_pairs / PAIR_CHUNKS), LEAST_TOKENS // num_tokens)
+    return rearrange(in_chunks(work, num_pairs, size), "b p h q d -> b p q (h d)")
 
 
-def _attend(queries: Tensor, latents: Seen, nothing: Seen, products: Products, mixes: Mixes) -> Tensor:
-    """What some pairs' queries (B, P, H, Q, D / H) see, shape of the queries."""
-    heads, places = queries.shape[2], (mixes.low, mixes.high)
-    weights = [weight[..., None] for weight in (mixes.low_weight, mixes.high_weight)]
-    spare = 1 - weights[0] - weights[1]
-    scores = rearrange(queries, "b p h q d -> b h (p q) d") @ _heads(nothing.turned, heads).mT
+def _attend(
+    queries: Tensor, latents: LatentKeys, bias: LatentKeys, products: KeyProducts, pairs: LatentPairs
+) -> Tensor:
+    """Attended values of the queries (B, P, H, Q, D / H) of some pairs, shape of the queries."""
+    heads, places = queries.shape[2], (pairs.low, pairs.high)
+    weights = [weight[..., None] for weight in (pairs.low_weight, pairs.high_weight)]  # each (P, Q, 1)
+    bias_weight = 1 - weights[0] - weights[1]
+    scores = rearrange(queries, "b p h q d -> b h (p q) d") @ _heads(bias.rotated, heads).mT
     scores = rearrange(scores, "b h (p q) n -> b p h q n", p=queries.shape[1])
-    scores = spare[:, None] * (_norm(products.nothing)[:, :, None, None] * scores)
+    scores = bias_weight[:, None] * (_norm(products.bias)[:, :, None, None] * scores)
     for weight, place in zip(weights, places, strict=True):
-        near = queries @ _take(latents.turned, place, heads).mT
-        scores = scores + weight[:, None] * (_norm(products.latents[:, place])[:, :, None, None] * near)
+        own_scores = queries @ _take(latents.rotated, place, heads).mT
+        scores = scores + weight[:, None] * (_norm(products.latents[:, place])[:, :, None, None] * own_scores)
     low, high = (latents.keys[:, place] for place in places)
-    norm = _norm(_square_of_mix((*weights, spare), products, places, _product(low, high)))
-    attended = (scores / norm[:, :, None] / sqrt(queries.shape[-1])).softmax(-1).to(queries.dtype)
-    seen = spare[:, None] * _heads(nothing.values[:, :1], heads)
+    norm = _norm(_square_of_mix((*weights, bias_weight), products, places, _product(low, high)))
+    probabilities = (scores / norm[:, :, None] / sqrt(queries.shape[-1])).softmax(-1).to(queries.dtype)
+    attended = bias_weight[:, None] * _heads(bias.values[:, :1], heads)
     for weight, place in zip(weights, places, strict=True):
-        seen = seen + weight[:, None] * (attended @ _take(latents.values, place, heads))
-    return seen.to(queries.dtype)
+        attended = attended + weight[:, None] * (probabilities @ _take(latents.values, place, heads))
+    return attended.to(queries.dtype)
 
 
 def _heads(x: Tensor, heads: int) -> Tensor:
@@ -113,17 +117,17 @@ def _take(x: Tensor, place: Tensor, heads: int) -> Tensor:
 
 
 def _norm(square: Tensor) -> Tensor:
-    """What ``RMSNorm`` divides keys by, from their mean square."""
+    """Divisor of ``RMSNorm``, from the mean square of its input."""
     return (square + EPS).clamp_min(EPS).sqrt()
 
 
 def _square_of_mix(
-    weights: tuple[Tensor, Tensor, Tensor], products: Products, places: tuple[Tensor, Tensor], cross: Tensor
+    weights: tuple[Tensor, Tensor, Tensor], products: KeyProducts, places: tuple[Tensor, Tensor], cross: Tensor
 ) -> Tensor:
-    """Mean square of the mixes of the keys of a pair and of nothing.
+    """Mean square of the keys of mixes.
 
     Args:
-        weights: Of the pair's low and high latent and of nothing, (P, Q, 1).
+        weights: Of the pair's low latent, of its high latent, and of the biases, (P, Q, 1).
         products: Of keys with each other.
         places: Low and high latent of each pair, (P,).
         cross: Product of the keys of both, (B, P, N).
@@ -131,10 +135,10 @@ def _square_of_mix(
     Returns:
         Float32, (B, P, Q, N).
     """
-    low, high, spare = weights
-    own, beside = ([x[:, place, None] for place in places] for x in (products.latents, products.across))
-    alone = low**2 * own[0] + high**2 * own[1] + spare**2 * products.nothing[:, :, None]
-    return alone + 2 * (low * high * cross[:, :, None] + spare * (low * beside[0] + high * beside[1]))
+    low, high, bias = weights
+    own, with_bias = ([x[:, place, None] for place in places] for x in (products.latents, products.with_bias))
+    squares = low**2 * own[0] + high**2 * own[1] + bias**2 * products.bias[:, :, None]
+    return squares + 2 * (low * high * cross[:, :, None] + bias * (low * with_bias[0] + high * with_bias[1]))
 
 
 def _product(x: Tensor, y: Tensor) -> Tensor:

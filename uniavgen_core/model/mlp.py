@@ -1,4 +1,4 @@
-"""Two layers that bring what a branch reads, such as mel frames or a caption, to the branch's width."""
+"""A two-layer projection of a branch's inputs, such as mel frames or caption features, to the branch's width."""
 
 from torch import nn
 

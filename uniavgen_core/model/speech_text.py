@@ -18,7 +18,7 @@ MAX_CHARACTERS = 4096
 
 
 class GlobalResponseNorm(nn.Module):
-    """Sets channels in competition by their norm over the text, fillers that the audio branch sees included."""
+    """Lets channels compete by their norms over the text, including fillers that the audio branch attends to."""
 
     def __init__(self, dim: int, backend: Backend) -> None:
         super().__init__()
@@ -26,9 +26,9 @@ class GlobalResponseNorm(nn.Module):
         self.gamma = nn.Parameter(torch.empty(1, 1, dim))
         self.beta = nn.Parameter(torch.empty(1, 1, dim))
 
-    def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
-        """Normalise features (B, L, C); places where ``seen``, (B, L, 1), is 0 take no part in the norm."""
-        norms = (x if seen is None else x * seen).norm(dim=1, keepdim=True)
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Normalise features (B, L, C); characters for which ``mask``, (B, L, 1), is 0 take no part in the norm."""
+        norms = (x if mask is None else x * mask).norm(dim=1, keepdim=True)
         response = norms / (norms.mean(dim=-1, keepdim=True) + EPS)
         return x + self.cast(self.gamma, x) * (x * response) + self.cast(self.beta, x)
 
@@ -44,14 +44,14 @@ class ConvNeXtBlock(nn.Module):
         self.grn = GlobalResponseNorm(ffn_dim, backend)
         self.pwconv2 = backend.ops.Linear(ffn_dim, dim)
 
-    def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
-        """Transform features (B, L, C); ``seen`` as in ``GlobalResponseNorm``."""
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Transform features (B, L, C); ``mask`` as in ``GlobalResponseNorm``."""
         hidden = self.norm(self.dwconv(x.transpose(1, 2)).transpose(1, 2))
-        return x + self.pwconv2(self.grn(F.gelu(self.pwconv1(hidden)), seen))
+        return x + self.pwconv2(self.grn(F.gelu(self.pwconv1(hidden)), mask))
 
 
 class SpeechTextEncoder(nn.Module):
-    """Embeds characters, adds their position, and mixes neighbours; fillers are zero before and after every block."""
+    """Embeds characters and their positions and mixes neighbours; fillers are zero before and after every block."""
 
     def __init__(self, config: TextConfig, backend: Backend) -> None:
         super().__init__()
@@ -66,8 +66,8 @@ class SpeechTextEncoder(nn.Module):
         Args:
             ids: Vocabulary indices, -1 for filler, long, (B, L), L at most 4096.
             dtype: Dtype of the features.
-            lengths: Characters of each text that the audio branch sees, (B,); None for all L. What lies beyond only
-                fills the batch, and changes nothing before it.
+            lengths: Characters of each text that the audio branch attends to, (B,); None for all L. The characters
+                after them only fill the batch and change no feature before them.
 
         Returns:
             Features, (B, L, C).
@@ -77,12 +77,11 @@ class SpeechTextEncoder(nn.Module):
         """
         if ids.shape[1] > MAX_CHARACTERS:
             raise ValueError(f"The transcript has {ids.shape[1]} characters; the model can read {MAX_CHARACTERS}.")
-        places = torch.arange(ids.shape[1], device=ids.device)
-        positions = sinusoid(places, self.dim)
-        x = self.text_embed(ids + 1).to(dtype) + positions.to(dtype)
-        spoken = (ids != FILLER)[..., None]
-        x = x * spoken
-        seen = None if lengths is None else (places < lengths[:, None])[..., None].to(dtype)
+        positions = torch.arange(ids.shape[1], device=ids.device)
+        x = self.text_embed(ids + 1).to(dtype) + sinusoid(positions, self.dim).to(dtype)  # (B, L, C)
+        not_filler = (ids != FILLER)[..., None]
+        x = x * not_filler
+        mask = None if lengths is None else (positions < lengths[:, None])[..., None].to(dtype)
         for block in self.text_blocks:
-            x = block(x, seen) * spoken
+            x = block(x, mask) * not_filler
         return x

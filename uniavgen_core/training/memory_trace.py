@@ -123,12 +123,13 @@ class TracedModel(JointModel):
         self.streams |= {storage_of(tensor): tensor.untyped_storage().nbytes() for tensor in tensors_in(state)}
         return super().run_layer(layer, state, interaction, options)
 
-    def _geometry(self, video: Tensor, audio: Tensor) -> Geometry:
+    def geometry_of(self, video: Tensor, audio: Tensor) -> Geometry:
+        """Tables of the interaction."""
         if video.is_meta:
-            return super()._geometry(video, audio)
+            return super().geometry_of(video, audio)
         sizes = torch.Size(video.shape), torch.Size(audio.shape)
-        with unset_fake_temporarily():  # building the tables reads values, which fake tensors do not have
-            return super()._geometry(*(torch.empty(1, device="cpu").expand(size) for size in sizes))
+        with unset_fake_temporarily():  # the tables are made from numbers, which tensors without memory do not have
+            return super().geometry_of(*(torch.empty(1, device="cpu").expand(size) for size in sizes))
 
 
 def trace(

@@ -60,17 +60,17 @@ class PassSettings:
     They are hashable and comparable, so that ComfyUI can batch passes with equal settings.
 
     Attributes:
-        speeches: Speech of each audio track.
-        interaction: Directions of the interaction that are on.
-        late_null: Directions of the null passes after the modality-aware share; None for ``interaction``.
-        skipped_layer: Layer to skip; None for none.
-        steering: Use of the conditioning's face masks.
+        speeches: What each audio track says.
+        interaction: Directions that update their target.
+        late_null: Directions of the null passes after the share without interaction; None for this pass's own.
+        skip_layer: Layer left out; None for none.
+        steering: How face masks of the conditioning are used.
     """
 
     speeches: tuple[Speech, ...] = (Speech(),)
     interaction: Interaction = Interaction.BOTH
     late_null: Interaction | None = None
-    skipped_layer: int | None = None
+    skip_layer: int | None = None
     steering: Steering = Steering()
 
     @property
@@ -78,10 +78,10 @@ class PassSettings:
         """Whether a transcript was given."""
         return any(speech.text is not None for speech in self.speeches)
 
-    def as_null(self, interaction: Interaction, skipped_layer: int | None) -> "PassSettings":
-        """Settings of the null pass that belongs to this pass."""
+    def as_null(self, interaction: Interaction, skip_layer: int | None) -> "PassSettings":
+        """The null pass that belongs to this one."""
         silent = tuple(replace(speech, text=None, as_written=None) for speech in self.speeches)
-        return replace(self, speeches=silent, interaction=interaction, skipped_layer=skipped_layer)
+        return replace(self, speeches=silent, interaction=interaction, skip_layer=skip_layer)
 
 
 def pass_settings_of(conditioning: dict) -> PassSettings:

@@ -1,6 +1,6 @@
-"""One branch of the network alone, as a MODEL: a picture without sound, or a sound without a picture.
+"""One branch of the network alone, as a MODEL: video without audio, or audio without video.
 
-Of a joint latent the branch makes its own part, and the other rests: a sound is silent, a picture stays as it is given.
+The branch generates its own part of a joint latent. The other part rests: audio is silent, video stays as it was given.
 Dimension key: B batch, K audio tracks, C channels, T video latents, H and W latent rows and columns, S mel frames.
 """
 
@@ -30,28 +30,28 @@ VIDEO, AUDIO = 0, 1
 
 
 class HostedBranch(HostedNetwork):
-    """A network of one stream, run layer by layer; goes before the core's among a class's bases.
+    """A network of one stream, run layer by layer; stands before the core's network among a class's bases.
 
     Attributes:
-        stream_name: What patches of a layer know the stream by.
+        stream_name: Name of the stream in patches of a layer.
     """
 
     stream_name = "img"
 
     def run_layer(self, layer: int, stream: Stream, options: Any = None) -> Stream:
-        """Run one layer, or what a patch puts in its place; it is told what a patch of ComfyUI's Wan is told."""
+        """Run one layer, or a patch in its place, which gets the arguments of a patch of ComfyUI's Wan."""
         replacement = self._enter(layer, options, stream.tokens.device)
         run = super().run_layer
         if replacement is None:
             return run(layer, stream, options)
 
         def original(args: dict) -> dict:
-            given = replace(
-                stream, tokens=args[self.stream_name], text=args["txt"], modulation=args["vec"], rotation=args["pe"]
+            patched = replace(
+                stream, tokens=args[self.stream_name], text=args["txt"], modulation=args["vec"], rope=args["pe"]
             )
-            return {self.stream_name: run(layer, given, args["transformer_options"]).tokens}
+            return {self.stream_name: run(layer, patched, args["transformer_options"]).tokens}
 
-        args = {self.stream_name: stream.tokens, "txt": stream.text, "vec": stream.modulation, "pe": stream.rotation}
+        args = {self.stream_name: stream.tokens, "txt": stream.text, "vec": stream.modulation, "pe": stream.rope}
         result = replacement({**args, "transformer_options": options}, {"original_block": original})
         return stream.with_tokens(result[self.stream_name])
 
@@ -71,8 +71,8 @@ class HostVideoModel(HostedBranch, VideoModel):
     ) -> Tensor:
         """Predict the velocity of noisy latents (B, 48, T, H, W) of times (B, T); see ``HostJointModel._forward``."""
         run, (height, width) = uniavgen or PassSettings(), x.shape[-2:]
-        options = self._begin(transformer_options, run.skipped_layer, x.device)
-        conditions = Conditions(context, None, reference_image=reference_image, skipped_layer=run.skipped_layer)
+        options = self._begin(transformer_options, run.skip_layer, x.device)
+        conditions = Conditions(context, None, reference_image=reference_image, skip_layer=run.skip_layer)
         size = self.config.patch_size
         whole = comfy.ldm.common_dit.pad_to_patch_size(x, (1, size, size))
         velocity = VideoModel.forward(self, whole, timestep, conditions, options)
@@ -101,12 +101,12 @@ class HostAudioModel(HostedBranch, AudioModel):
         """Predict the velocity of noisy mel (B, K, S, 80) of times (B * K, S); see ``HostJointModel._forward``."""
         del context
         run, voice = uniavgen or PassSettings(), reference_voice
-        options = self._begin(transformer_options, run.skipped_layer, x.device)
+        options = self._begin(transformer_options, run.skip_layer, x.device)
         conditions = Conditions(
             caption=None,
             **speech_fields(run, self.config.text, 0 if voice is None else voice.shape[2], x.shape[0], x.device),
             reference_audio=None if voice is None else voice.flatten(0, 1),
-            skipped_layer=run.skipped_layer,
+            skip_layer=run.skip_layer,
         )
         velocity = AudioModel.forward(self, x.flatten(0, 1), timestep, conditions, options)
         self._end(options, x.device)
@@ -120,13 +120,13 @@ class BranchAlone(UniAVGen):
     """Samples one part of a joint latent by a branch, and lets the other rest.
 
     Attributes:
-        made: Which part the branch makes.
+        made: Index of the part that the branch generates.
     """
 
     made: int
 
     def _apply_model(self, x: Tensor, t: Tensor, *args: Any, **conds: Any) -> Tensor:
-        """Estimate the clean latent: of a joint one's other part, what it rests at, so that sampling ends there."""
+        """Estimate the clean latent; of the part that rests it is its resting value, so that sampling ends there."""
         shapes, still = conds.pop("latent_shapes", None), conds.pop("still", None)
         if shapes is None:
             return super()._apply_model(x, t, *args, **conds)
@@ -143,7 +143,7 @@ class VideoAlone(BranchAlone):
     title = "the video branch alone (Wan2.2-TI2V-5B)"
 
     def extra_conds(self, **kwargs: Any) -> dict:
-        """Collect what one conditioning brings to the network; Wan's own knows no reference image."""
+        """Inputs of the network from one conditioning; Wan's own knows no reference image."""
         out, mask = super().extra_conds(**kwargs), kwargs.get("denoise_mask")
         if "latent_shapes" not in out and mask is not None:
             out["denoise_mask"] = comfy.conds.CONDRegular(mask[:, :1])
@@ -152,7 +152,7 @@ class VideoAlone(BranchAlone):
         return out
 
     def process_timestep(self, timestep: Tensor, x: Tensor, denoise_mask: Tensor | None = None, **_: Any) -> Tensor:
-        """Time of every latent, (B, T): the mean over it where it is kept in part, as ComfyUI's Wan has it."""
+        """Time of every latent, (B, T): its mean where the latent is kept in part, as in ComfyUI's Wan."""
         times = timestep[:, None].expand(-1, x.shape[2])
         return times if denoise_mask is None else times * denoise_mask.mean(dim=(1, 3, 4))
 
@@ -161,19 +161,19 @@ class VideoAlone(BranchAlone):
         return silence(1).to(audio).expand_as(audio)
 
     def memory_required(self, input_shape: list[int], cond_shapes: dict | None = None) -> float:
-        """Bytes of a pass; a plain latent takes what it takes packed in a row."""
+        """Bytes of a pass; a plain latent takes as many as one packed into a row."""
         packed = [input_shape[0], 1, torch.Size(input_shape[1:]).numel()]
         return super().memory_required(packed, cond_shapes or {})
 
 
 class AudioAlone(BranchAlone):
-    """The audio branch: the sound of joint latents."""
+    """The audio branch: the audio of joint latents."""
 
     network, made, has_video = HostAudioModel, AUDIO, False
     title = "the audio branch alone"
 
     def extra_conds(self, **kwargs: Any) -> dict:
-        """Collect what one conditioning brings to the network, and the still that the picture rests at."""
+        """Inputs of the network from one conditioning, and the still picture that the video rests at."""
         out, mask = super().extra_conds(**kwargs), kwargs.get("denoise_mask")
         if mask is not None:
             video = comfy.utils.unpack_latents(kwargs["latent_image"], kwargs["latent_shapes"])[VIDEO]
@@ -189,7 +189,7 @@ class AudioAlone(BranchAlone):
         return times.expand(-1, x.shape[2]) if mask is None else times * time_mask(mask).float()
 
     def _rest(self, video: Tensor, still: Tensor | None) -> Tensor:
-        """The still picture that is given, or the neutral one, of zeros."""
+        """The still picture of the user's own, or zeros without one."""
         return torch.zeros_like(video) if still is None else still.to(video)
 
     def resize_cond_for_context_window(self, cond_key: str, cond_value: Any, window: Any, *args: Any, **kw: Any) -> Any:
@@ -199,21 +199,21 @@ class AudioAlone(BranchAlone):
         return super().resize_cond_for_context_window(cond_key, cond_value, window, *args, **kw)
 
 
-def last_kept(video: Tensor, kept: Tensor) -> Tensor:
-    """The still picture that is given: in each latent the last kept one up to it, zeros before the first.
+def last_kept(video: Tensor, keep_mask: Tensor) -> Tensor:
+    """The last kept latent up to each latent; zeros before the first kept one.
 
     Args:
         video: Latents, (B, C, T, H, W).
-        kept: Which are kept, bool, (B, T).
+        keep_mask: True for kept latents, bool, (B, T).
     """
-    places = torch.where(kept, torch.arange(video.shape[2], device=video.device), -1).cummax(dim=1).values
+    places = torch.where(keep_mask, torch.arange(video.shape[2], device=video.device), -1).cummax(dim=1).values
     places = places[:, None, :, None, None]
     still = video.gather(2, places.clamp_min(0).expand_as(video))
     return torch.where(places >= 0, still, 0.0)
 
 
 class VideoAloneConfig(UniAVGenConfig):
-    """ComfyUI's description of the video branch; what can be is as in its own of Wan2.2-TI2V-5B.
+    """ComfyUI's description of the video branch, as close to its own of Wan2.2-TI2V-5B as possible.
 
     Attributes:
         knows_reference: Whether a reference image stands before the clip, as the joint network was trained.

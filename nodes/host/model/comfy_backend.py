@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ....uniavgen_core.layers import backend
 from ....uniavgen_core.layers.backend import Backend
+from ....uniavgen_core.layers.token_chunks import records_gradients
 from .gguf_layout import LAYOUT as GGUF
 
 HALF = (torch.bfloat16, torch.float16)
@@ -30,7 +31,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = No
         k: Keys, (B, M, D).
         v: Values, (B, M, D).
         heads: Number of heads.
-        mask: Which keys count, bool, (B, M).
+        mask: True for keys that count, bool, (B, M).
         options: ComfyUI's ``transformer_options``; patches may override attention there.
 
     Returns:
@@ -42,35 +43,35 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = No
 
 
 def fused(name: str, x: Tensor) -> bool:
-    """Whether ComfyUI has this kernel where a tensor is.
+    """Whether ComfyUI has this kernel on a tensor's device.
 
-    Kernels have no gradients. What ComfyUI runs in their place on other devices, and with PyTorch for CUDA 12, takes
-    the whole sequence at once in float32, where the core takes it part by part.
+    What ComfyUI runs in its place on other devices, and with PyTorch for CUDA 12, takes the whole sequence at once in
+    float32, where the core takes it chunk by chunk.
     """
-    if not x.is_cuda or x.dtype not in HALF or torch.is_grad_enabled():
+    if not x.is_cuda or x.dtype not in HALF:
         return False
     return comfy.quant_ops.ck.registry.get_capable_backend(name) != "eager"
 
 
-def normalise(tokens: Tensor, norm: nn.Module, shift: Tensor, scale: Tensor) -> Tensor:
-    """Normalise and modulate tokens, as ``layers.backend.normalise``."""
-    if not fused("adaln", tokens):
-        return backend.normalise(tokens, norm, shift, scale)
+def norm_modulate(tokens: Tensor, norm: nn.Module, shift: Tensor, scale: Tensor) -> Tensor:
+    """Normalise and modulate tokens, as ``layers.backend.norm_modulate``; the kernel has no gradients."""
+    if records_gradients(tokens, shift, scale) or not fused("adaln", tokens):
+        return backend.norm_modulate(tokens, norm, shift, scale)
     steps = tokens.unflatten(1, (shift.shape[1], -1))
     return comfy.quant_ops.ck.adaln(steps, scale[:, :, None], shift[:, :, None], norm.eps).flatten(1, 2)
 
 
-def turn(x: Tensor, norm: nn.Module, rotation: Tensor | None, heads: int, into: Tensor | None = None) -> Tensor:
-    """Normalise and rotate queries or keys, as ``layers.backend.turn``.
+def norm_rope(x: Tensor, norm: nn.Module, rope: Tensor | None, heads: int, out: Tensor | None = None) -> Tensor:
+    """Normalise and rotate queries or keys, as ``layers.backend.norm_rope``.
 
-    ComfyUI's kernel rotates in place, so that nothing is gained by parts of a sequence.
+    ComfyUI's kernel has no gradients. It rotates in place, so that nothing is gained by chunks of a sequence.
     """
-    if not fused("apply_rope1_", x):
-        return backend.turn(x, norm, rotation, heads, into)
-    x = norm(x)
-    if rotation is not None:
-        comfy.quant_ops.ck.apply_rope1_(x.unflatten(-1, (heads, -1)), rotation)
-    return x
+    if records_gradients(x, layers=norm) or not fused("apply_rope1_", x):
+        return backend.norm_rope(x, norm, rope, heads, out)
+    normed = norm(x)
+    if rope is not None:
+        comfy.quant_ops.ck.apply_rope1_(normed.unflatten(-1, (heads, -1)), rope)
+    return normed
 
 
 def cast(parameter: Tensor, like: Tensor) -> Tensor:
@@ -79,7 +80,7 @@ def cast(parameter: Tensor, like: Tensor) -> Tensor:
 
 
 def repeatable(layer: nn.Module, like: Tensor) -> bool:
-    """Whether a layer may run part by part at no cost.
+    """Whether a layer may run chunk by chunk at no cost.
 
     It may where ComfyUI neither moves its weights for each run, nor unpacks them, nor patches them on the way.
     """
@@ -92,4 +93,4 @@ def repeatable(layer: nn.Module, like: Tensor) -> bool:
 def host_backend(operations: Any, dtype: torch.dtype | None, device: torch.device | None) -> Backend:
     """Backend whose layers are built from ``operations`` (a ``comfy.ops`` class) with this dtype on this device."""
     layers = {name: partial(getattr(operations, name), dtype=dtype, device=device) for name in LAYERS}
-    return Backend(SimpleNamespace(**layers), attend, normalise, turn, cast, repeatable)
+    return Backend(SimpleNamespace(**layers), attend, norm_modulate, norm_rope, cast, repeatable)

@@ -1,6 +1,6 @@
-"""What ComfyUI asks of a network, whichever part of UniAVGen it is.
+"""ComfyUI's demands on a network, the same for every part of UniAVGen.
 
-Its wrappers run around every pass, weights come a layer ahead of their use, and a patch may stand in for a layer.
+Wrappers run around every pass, weights are fetched one layer ahead of their use, and a patch may replace a layer.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ DIFFUSION_MODEL = comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL
 
 
 class HostedNetwork(nn.Module):
-    """Goes before a network of the core among a class's bases; the class brings ``_forward`` and ``_layer``."""
+    """Stands before a network of the core among a class's bases; the class adds ``_forward`` and ``_layer``."""
 
     def __init__(
         self,
@@ -39,26 +39,26 @@ class HostedNetwork(nn.Module):
         executor = comfy.patcher_extension.WrapperExecutor.new_class_executor(self._forward, self, wrappers)
         return executor.execute(_copied(x) if wrappers else x, timestep, *args, **kwargs)
 
-    def _begin(self, options: dict | None, skipped_layer: int | None, device: torch.device) -> dict:
-        """Options of a pass, with the queue of the layers it runs."""
+    def _begin(self, options: dict | None, skip_layer: int | None, device: torch.device) -> dict:
+        """Options of a pass, with the queue that prefetches its layers."""
         options = dict(options or {})
-        layers = [self._layer(i) for i in range(self.config.num_layers) if i != skipped_layer]
+        layers = [self._layer(i) for i in range(self.config.num_layers) if i != skip_layer]
         options[PREFETCH] = comfy.model_prefetch.make_prefetch_queue(layers, device, options)
         return options
 
     def _enter(self, layer: int, options: dict, device: torch.device) -> Callable | None:
-        """Fetch a layer; returns a patch in its place, of ``patches_replace["dit"][("double_block", layer)]``."""
+        """Fetch a layer's weights and look up its patch, ``patches_replace["dit"][("double_block", layer)]``."""
         comfy.model_prefetch.prefetch_queue_pop(options[PREFETCH], device, self._layer(layer))
         options["block_index"] = layer
         return options.get("patches_replace", {}).get("dit", {}).get(("double_block", layer))
 
     @staticmethod
     def _end(options: dict, device: torch.device) -> None:
-        """Let go of the last layer."""
+        """Release the weights of the last layer."""
         if options[PREFETCH] is not None:
             comfy.model_prefetch.prefetch_queue_pop(options[PREFETCH], device, None)
 
 
 def _copied(x: list[Tensor] | Tensor) -> list[Tensor] | Tensor:
-    """Latents that a wrapper may write into, as stock EasyCache does: in float32 they are the sampler's own."""
+    """Copies of latents, which in float32 are the sampler's own: stock EasyCache, a wrapper, writes into them."""
     return [part.clone() for part in x] if isinstance(x, list) else x.clone()

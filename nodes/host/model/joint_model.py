@@ -1,11 +1,10 @@
 """The network as a ComfyUI diffusion model.
 
-ComfyUI hands over a list of video and audio latents with a time for each token, and takes a list of velocities back.
+ComfyUI passes a list of video and audio latents with a time for each token, and takes a list of velocities back.
 Dimension key: B batch, K audio tracks, M interaction modules, T video latents, N tokens per latent, H and W latent rows
 and columns, S mel frames, R mel frames of a reference voice.
 """
 
-from dataclasses import replace
 from typing import Any
 
 import comfy.conds
@@ -35,7 +34,7 @@ from ..sampling.joint_latent import JointLatentFormat
 from .hosted_network import HostedNetwork
 
 ON_FACE_MASKS = "uniavgen_on_face_masks"
-"""Option of a call: a function that is given the predicted face masks (B, M, T, N) and the token grid's size."""
+"""Option of a call: a function that receives the predicted face masks (B, M, T, N) and the size of the token grid."""
 REFERENCES = {
     "reference_image": REFERENCE_IMAGE_KEY,
     "reference_voice": REFERENCE_VOICE_KEY,
@@ -63,7 +62,7 @@ class HostJointModel(HostedNetwork, JointModel):
             timestep: Time of each latent, (B, T), and of each mel frame, (B * K, S).
             context: Caption features, (B, L, caption_dim).
             transformer_options: ComfyUI's options of this call.
-            uniavgen: What this pass runs on.
+            uniavgen: Speech, interaction and steering of this pass.
             reference_image: Latent of the reference image, (B, 48, 1, H, W).
             others: ``denoise_mask`` (B, 1, T, H, W) and ``audio_denoise_mask`` (B, K, S, 1), 1 where generated;
                 ``reference_voice`` (B, K, R, 80); ``face_mask`` (B, K, T, H, W).
@@ -73,7 +72,7 @@ class HostJointModel(HostedNetwork, JointModel):
         """
         video, audio = x
         run = uniavgen or PassSettings()
-        options = self._begin(transformer_options, run.skipped_layer, video.device)
+        options = self._begin(transformer_options, run.skip_layer, video.device)
         voice = others.get("reference_voice")
         voice_frames = 0 if voice is None else voice.shape[2]
         conditions = Conditions(
@@ -82,11 +81,11 @@ class HostJointModel(HostedNetwork, JointModel):
             reference_image=reference_image,
             reference_audio=None if voice is None else voice.flatten(0, 1),
             interaction=run.interaction,
-            skipped_layer=run.skipped_layer,
+            skip_layer=run.skip_layer,
             steering=_steering(run, others.get("face_mask"), timestep),
         )
-        kept = (_kept(others.get("denoise_mask")), _kept(others.get("audio_denoise_mask")))
-        output = JointModel.forward(self, video, audio.flatten(0, 1), timestep, conditions, kept, options)
+        keep_masks = (_keep_mask(others.get("denoise_mask")), _keep_mask(others.get("audio_denoise_mask")))
+        output = JointModel.forward(self, video, audio.flatten(0, 1), timestep, conditions, keep_masks, options)
         self._end(options, video.device)
         if ON_FACE_MASKS in options:
             size = self.config.patch_size
@@ -94,7 +93,7 @@ class HostJointModel(HostedNetwork, JointModel):
         return [output.video, output.audio.unflatten(0, audio.shape[:2])]
 
     def run_layer(self, layer: int, state: JointState, interaction: Interaction, options: Any = None) -> JointState:
-        """Run one layer, or what a patch puts in its place."""
+        """Run one layer, or a patch in its place."""
         replacement = self._enter(layer, options, state.video.tokens.device)
         if replacement is None:
             return super().run_layer(layer, state, interaction, options)
@@ -102,13 +101,13 @@ class HostJointModel(HostedNetwork, JointModel):
 
         def original(args: dict) -> dict:
             nonlocal after
-            given = _with_tokens(state, args["img"], args["audio"])
-            after = JointModel.run_layer(self, layer, given, interaction, args["transformer_options"])
+            patched = state.with_tokens(args["img"], args["audio"])
+            after = JointModel.run_layer(self, layer, patched, interaction, args["transformer_options"])
             return {"img": after.video.tokens, "audio": after.audio.tokens}
 
         args = {"img": state.video.tokens, "audio": state.audio.tokens, "transformer_options": options}
         result = replacement(args, {"original_block": original})
-        return _with_tokens(after, result["img"], result["audio"])
+        return after.with_tokens(result["img"], result["audio"])
 
     def _layer(self, layer: int) -> nn.ModuleList:
         """All weights that one layer needs, as one unit."""
@@ -117,12 +116,8 @@ class HostJointModel(HostedNetwork, JointModel):
         return nn.ModuleList([self.blocks[layer], self.audio_blocks[layer], *crossing])
 
 
-def _with_tokens(state: JointState, video: Tensor, audio: Tensor) -> JointState:
-    return replace(state, video=state.video.with_tokens(video), audio=state.audio.with_tokens(audio))
-
-
 def _steering(run: PassSettings, mask: Tensor | None, timestep: tuple[Tensor, Tensor]) -> FaceSteering | None:
-    """The user's face masks, if there are any and they count at this noise level."""
+    """The user's face masks, if there are any for this noise level."""
     if mask is None:
         return None
     sigma = max(float(times.max()) for times in timestep) / TIMESTEPS
@@ -131,8 +126,8 @@ def _steering(run: PassSettings, mask: Tensor | None, timestep: tuple[Tensor, Te
     return FaceSteering(mask, steering.mode, steering.strength) if within else None
 
 
-def _kept(mask: Tensor | None) -> Tensor | None:
-    """Time steps that a denoise mask (B, K, T, ...) keeps whole, bool, (B * K, T)."""
+def _keep_mask(mask: Tensor | None) -> Tensor | None:
+    """True for time steps that a denoise mask (B, K, T, ...) keeps whole, bool, (B * K, T)."""
     return None if mask is None else time_mask(mask) == 0
 
 
@@ -147,8 +142,8 @@ class UniAVGen(comfy.model_base.BaseModel):
     Attributes:
         sees: Whether there is a video branch.
         hears: Whether there is an audio branch.
-        title: What messages call the model.
-        known_text: What it can say, where that is little; None for any text.
+        title: Name of the model in messages.
+        known_text: Texts that it can say, where it knows few; None for any text.
     """
 
     network = HostJointModel
@@ -160,7 +155,7 @@ class UniAVGen(comfy.model_base.BaseModel):
         super().__init__(model_config, model_type, device=device, unet_model=self.network)
 
     def extra_conds(self, **kwargs: Any) -> dict:
-        """Collect what one conditioning brings to the network."""
+        """Inputs of the network from one conditioning."""
         out = {
             "c_crossattn": comfy.conds.CONDRegular(kwargs["cross_attn"]),
             "uniavgen": comfy.conds.CONDConstant(pass_settings_of(kwargs)),
@@ -195,19 +190,19 @@ class UniAVGen(comfy.model_base.BaseModel):
         return latent_image
 
     def map_context_window_to_modalities(self, primary: list[int], shapes: list, dim: int) -> list[list[int]]:
-        """Mel frames that sound during a window of video latents."""
+        """Mel frames of the time that a window of video latents covers."""
         mel_frames = shapes[1][dim]
         ratio = mel_frames / video_frames_of(shapes[0][dim])
-        heard: dict[int, None] = {}
+        frames: dict[int, None] = {}
         for latent in primary:
             first, last = video_frames_of(latent) if latent else 0, video_frames_of(latent + 1)
-            heard |= dict.fromkeys(range(round(first * ratio), min(round(last * ratio), mel_frames)))
-        return [primary, list(heard)]
+            frames |= dict.fromkeys(range(round(first * ratio), min(round(last * ratio), mel_frames)))
+        return [primary, list(frames)]
 
     def resize_cond_for_context_window(
         self, cond_key: str, cond_value: Any, window: Any, x_in: Tensor, device: Any, retain_index_list: Any = ()
     ) -> Any:
-        """Cut the audio mask to the window's sound, and face masks to its pictures; the rest is left to ComfyUI."""
+        """Cut the audio mask to the window's mel frames, and face masks to its latents; ComfyUI cuts the rest."""
         del x_in, retain_index_list
         windows = getattr(window, "modality_windows", None)
         if cond_key == "audio_denoise_mask" and windows:
@@ -228,7 +223,7 @@ class UniAVGenConfig(comfy.supported_models_base.BASE):
     supported_inference_dtypes = [torch.bfloat16, torch.float16, torch.float32]  # noqa: RUF012
 
     clips: TrainedOn | None = None
-    """Clips the model was trained on; None where they are not known."""
+    """Clips that the model was trained on; None where they are not known."""
 
     def __init__(self, network_config: ModelConfig) -> None:
         super().__init__({"image_model": KEY, "network_config": network_config})

@@ -1,4 +1,4 @@
-"""The step cache under ComfyUI's samplers: a wrapper around the network that leaves calls out."""
+"""The step cache under ComfyUI's samplers: a wrapper around the network that skips calls."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ WRAPPERS = comfy.patcher_extension.WrappersMP
 def patch_step_cache(
     model: comfy.model_patcher.ModelPatcher, thresholds: tuple[float, float], start_percent: float, end_percent: float
 ) -> comfy.model_patcher.ModelPatcher:
-    """Copy of a MODEL whose velocities are reused; in place of another step cache, if it had one.
+    """Copy of a MODEL with a step cache, which replaces an earlier one.
 
     Args:
         model: The MODEL.
@@ -41,7 +41,7 @@ def patch_step_cache(
 
 
 class _CachedSampling:
-    """Wrapper of a sampling run: gives it a cache of its own and tells what it saved."""
+    """Wrapper of a sampling run that gives it a cache of its own and announces the saved calls."""
 
     def __init__(self, config: StepCacheConfig) -> None:
         self.config = config
@@ -58,13 +58,13 @@ class _CachedSampling:
 
 
 def cached_call(execute: Callable, x: list[Tensor], timestep: Any, *args: Any, **kw: Any) -> list[Tensor]:
-    """Wrapper of one call of the network, which may be left out; see ``HostJointModel.forward``."""
+    """Wrapper of one call of the network, which may be skipped; see ``HostJointModel.forward``."""
     options = kw["transformer_options"]
     cache = options.get(KEY)
     if cache is None:  # not within a sampling run
         return execute(x, timestep, *args, **kw)
     window = options.get("context_window")
-    # What one pass has in common from step to step: its conditionings, and the part of a long clip that it sees.
+    # A pass is the same one from step to step if it has the same conditionings and covers the same window of the clip.
     key = (tuple(options["uuids"]), tuple(window.index_list) if window else None, tuple(part.shape for part in x))
     weights = (kw.get("denoise_mask"), kw.get("audio_denoise_mask"))
     sigma = float(options["sigmas"].max())

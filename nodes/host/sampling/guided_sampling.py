@@ -1,8 +1,8 @@
 """Modality-aware guidance under ComfyUI's samplers.
 
-A patched MODEL rewrites the negative conditioning when sampling starts, because only then the steps are known: one
-half, with the interactions off, covers the first share of the steps, the other the rest. Both are plain conditionings
-with a range of noise levels, so samplers, batching and the multi-GPU split see nothing unusual.
+A patched MODEL rewrites the negative conditioning when sampling starts, because the noise levels are known only then:
+one null conditioning, with the interactions off, covers the modality-aware share of the steps, the other the rest. Both
+are plain conditionings with a range of noise levels, so samplers, batching and the multi-GPU split see nothing unusual.
 """
 
 from collections.abc import Callable
@@ -16,9 +16,8 @@ import comfy.samplers
 import torch
 from torch import Tensor
 
-from ....uniavgen_core.config import GuidanceConfig, Interaction
-from ....uniavgen_core.diffusion.guidance import guide
-from ....uniavgen_core.diffusion.schedule import boundary_sigma
+from ....uniavgen_core.config import AfterShare, GuidanceConfig, Interaction
+from ....uniavgen_core.diffusion.guidance import GuidancePlan, NullPass, guide
 from ..conditioning.pass_settings import KEY, REFERENCE_KEYS, pass_settings_of
 from ..model.load_model import require_uniavgen
 
@@ -48,72 +47,73 @@ def make_guider(
     return guider
 
 
-def null_halves(positive: dict, negative: dict, config: GuidanceConfig, boundary: float) -> list[dict]:
-    """The two null conditionings of a run.
+def null_conditionings(positive: dict, negative: dict, plan: GuidancePlan) -> list[dict]:
+    """Null conditionings of a run, each for the noise levels at which ``plan`` compares with it.
 
     Args:
         positive: Conditioning whose references and null speech the null passes keep.
         negative: Conditioning with the null caption.
-        config: Guidance.
-        boundary: Noise level that parts the halves.
+        plan: Guidance of the run.
 
     Returns:
-        Conditionings for noise levels above and below the boundary; only the first if later steps are not guided.
+        Conditionings for noise levels above and below the plan's boundary; only the first if later steps are not
+        guided, none if no step is.
     """
+    if not plan.guides:
+        return []
     run = pass_settings_of(positive)
     null = {key: positive[key] for key in REFERENCE_KEYS if key in positive} | negative
 
-    def half(interaction: Interaction) -> dict:
-        null_pass = run.as_null(interaction, config.skipped_layer)
+    def conditioning(interaction: Interaction) -> dict:
+        null_pass = run.as_null(interaction, plan.config.skip_layer)
         # Caches of other nodes tell conditionings apart by their uuid.
         return {**null, "model_conds": {}, "uuid": uuid4(), KEY: null_pass}
 
-    halves = [{**half(Interaction.OFF), "timestep_end": boundary}]
-    if config.text_guidance_after:
-        halves.append({**half(run.late_null or run.interaction), "timestep_start": boundary})
-    return halves
+    conditionings = [{**conditioning(Interaction.OFF), "timestep_end": plan.boundary}]
+    if plan.config.after_share is AfterShare.TEXT_CFG:
+        conditionings.append({**conditioning(run.late_null or run.interaction), "timestep_start": plan.boundary})
+    return conditionings
 
 
 class _GuidedSampling:
-    """Wrapper of ComfyUI's OUTER_SAMPLE kind that puts the null halves and the scales in place for one run."""
+    """Wrapper of ComfyUI's OUTER_SAMPLE kind that puts the null conditionings and the scales in place for one run."""
 
     def __init__(self, config: GuidanceConfig) -> None:
         self.config = config
-        self._guides = config.video_scale != 1 or config.audio_scale != 1
 
     def __call__(
         self, execute: Callable, noise: Tensor, latent_image: Tensor, sampler: Any, sigmas: Tensor, *args, **kw
     ):
         guider = execute.class_obj
-        boundary = boundary_sigma(sigmas, self.config.steps_without_interaction(len(sigmas) - 1))
-        self._set_conditions(guider, boundary)
-        self._set_scales(guider, kw["latent_shapes"], boundary)
+        plan = GuidancePlan.of(self.config, sigmas)
+        _set_conditions(guider, plan)
+        _set_scales(guider, kw["latent_shapes"], plan)
         return execute(noise, latent_image, sampler, sigmas, *args, **kw)
 
-    def _set_conditions(self, guider: comfy.samplers.CFGGuider, boundary: float) -> None:
-        positive, negative = guider.conds.get("positive"), guider.conds.get("negative")
-        if not positive or not negative:
-            raise ValueError(
-                "UniAVGen guidance needs a positive and a negative conditioning; this guider gives only one. Use "
-                "'UniAVGen Guider', or a CFG guider with an empty caption as the negative."
-            )
-        halves = [half for entry in negative for half in null_halves(positive[0], entry, self.config, boundary)]
-        guider.conds["negative"] = halves if self._guides else []
 
-    def _set_scales(self, guider: comfy.samplers.CFGGuider, shapes: list, boundary: float) -> None:
-        scales = (self.config.video_scale, self.config.audio_scale)[: len(shapes)]
-        sizes = [prod(shape[1:]) for shape in shapes]
+def _set_conditions(guider: comfy.samplers.CFGGuider, plan: GuidancePlan) -> None:
+    positive, negative = guider.conds.get("positive"), guider.conds.get("negative")
+    if not positive or not negative:
+        raise ValueError(
+            "UniAVGen guidance needs a positive and a negative conditioning; this guider gives only one. Use "
+            "'UniAVGen Guider', or a CFG guider with an empty caption as the negative."
+        )
+    guider.conds["negative"] = [null for entry in negative for null in null_conditionings(positive[0], entry, plan)]
 
-        def combine(args: dict) -> Tensor:
-            guided = self._guides and (self.config.text_guidance_after or float(args["sigma"].max()) >= boundary)
-            if not guided:
-                return args["cond"]
-            # Latents lie in one row, or, where there is no sound, in their own five axes.
-            cond, null = (args[name].flatten(1).split(sizes, dim=1) for name in ("cond", "uncond"))
-            guided_parts = [guide(*parts) for parts in zip(cond, null, scales, strict=True)]
-            return torch.cat(guided_parts, dim=1).view_as(args["cond"])
 
-        options = comfy.model_patcher.create_model_options_clone(guider.model_options)
-        options["sampler_cfg_function"] = combine
-        options["disable_cfg1_optimization"] = True
-        guider.model_options = options
+def _set_scales(guider: comfy.samplers.CFGGuider, shapes: list, plan: GuidancePlan) -> None:
+    scales = (plan.config.video_scale, plan.config.audio_scale)[: len(shapes)]
+    sizes = [prod(shape[1:]) for shape in shapes]
+
+    def combine(args: dict) -> Tensor:
+        if plan.null_pass(float(args["sigma"].max())) is NullPass.NONE:
+            return args["cond"]
+        # Joint latents are packed into one row; a plain video latent still has its five axes.
+        cond, null = (args[name].flatten(1).split(sizes, dim=1) for name in ("cond", "uncond"))
+        guided_parts = [guide(*parts) for parts in zip(cond, null, scales, strict=True)]
+        return torch.cat(guided_parts, dim=1).view_as(args["cond"])
+
+    options = comfy.model_patcher.create_model_options_clone(guider.model_options)
+    options["sampler_cfg_function"] = combine
+    options["disable_cfg1_optimization"] = True
+    guider.model_options = options

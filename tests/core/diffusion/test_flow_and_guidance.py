@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from uniavgen_core.config import GuidanceConfig
+from uniavgen_core.config import AfterShare, GuidanceConfig
 from uniavgen_core.diffusion.flow import denoised_to_velocity, mix, velocity_to_denoised
 from uniavgen_core.diffusion.guidance import GuidancePlan, NullPass, guide
 from uniavgen_core.diffusion.sampler import sample_euler
@@ -152,21 +152,36 @@ def test_guidance_is_a_line_through_null_and_cond(pair):
     torch.testing.assert_close(guide(cond, cond, 7), cond)
 
 
+def null_passes(config, steps):
+    """Null pass at the noise level of every step of a run."""
+    sigmas = release_sigmas(steps)
+    plan = GuidancePlan.of(config, sigmas)
+    return [plan.null_pass(sigma) for sigma in sigmas[:-1].tolist()]
+
+
 @pytest.mark.parametrize("steps", [1, 2, 5, 6, 50])
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 1.0])
 def test_the_first_share_of_the_steps_compares_without_interaction(steps, share):
-    plan = GuidancePlan(GuidanceConfig(share=share), steps)
-    kinds = [plan.null_pass(step) for step in range(steps)]
     early = math.floor(share * steps)
-    assert kinds == [NullPass.WITHOUT_INTERACTION] * early + [NullPass.WITHOUT_TEXT] * (steps - early)
+    expected = [NullPass.WITHOUT_INTERACTION] * early + [NullPass.WITHOUT_TEXT] * (steps - early)
+    assert null_passes(GuidanceConfig(modality_aware_share=share), steps) == expected
+
+
+def test_the_noise_level_alone_decides_in_whatever_order_a_sampler_asks():
+    sigmas = release_sigmas(4)
+    plan = GuidancePlan.of(GuidanceConfig(), sigmas)
+    asked = [plan.null_pass(sigma) for sigma in (sigmas[3].item(), sigmas[0].item(), sigmas[2].item(), plan.boundary)]
+    late, early = NullPass.WITHOUT_TEXT, NullPass.WITHOUT_INTERACTION
+    assert asked == [late, early, late, early]
+    assert sigmas[2] < plan.boundary < sigmas[1]
 
 
 def test_the_paper_leaves_late_steps_unguided():
-    plan = GuidancePlan(GuidanceConfig(text_guidance_after=False), 4)
-    assert [plan.null_pass(step) for step in range(4)] == [NullPass.WITHOUT_INTERACTION] * 2 + [NullPass.NONE] * 2
+    expected = [NullPass.WITHOUT_INTERACTION] * 2 + [NullPass.NONE] * 2
+    assert null_passes(GuidanceConfig(after_share=AfterShare.NONE), 4) == expected
 
 
 def test_scales_of_one_need_no_null_pass_but_one_such_scale_does():
-    assert GuidancePlan(GuidanceConfig(video_scale=1, audio_scale=1), 4).null_pass(0) is NullPass.NONE
-    assert GuidancePlan(GuidanceConfig(video_scale=1, audio_scale=2), 4).null_pass(0) is NullPass.WITHOUT_INTERACTION
-    assert GuidancePlan(GuidanceConfig(video_scale=3, audio_scale=1), 4).null_pass(3) is NullPass.WITHOUT_TEXT
+    assert set(null_passes(GuidanceConfig(video_scale=1, audio_scale=1), 4)) == {NullPass.NONE}
+    for one in (GuidanceConfig(video_scale=1, audio_scale=2), GuidanceConfig(video_scale=3, audio_scale=1)):
+        assert null_passes(one, 2) == [NullPass.WITHOUT_INTERACTION, NullPass.WITHOUT_TEXT]

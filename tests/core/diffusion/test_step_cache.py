@@ -5,7 +5,7 @@ import torch
 
 from uniavgen_core.diffusion.sampler import sample_euler
 from uniavgen_core.diffusion.schedule import release_sigmas
-from uniavgen_core.diffusion.step_cache import Known, StepCache, StepCacheConfig, continued, estimated_changes
+from uniavgen_core.diffusion.step_cache import Known, StepCache, StepCacheConfig, estimated_changes, extrapolated
 
 NOTHING_KEPT = (None, None)
 
@@ -136,7 +136,7 @@ def test_the_estimate_is_the_change_where_velocities_depend_on_latents_alone_and
     *before, now = [(torch.tensor([x, -x]), torch.tensor([3 * x])) for x in (1.0, 1.5, 2.25)]
     known = [Known(point, sigma, tuple(2 * x for x in point)) for sigma, point in zip((0.9, 0.8), before, strict=True)]
     assert estimated_changes(known, now, NOTHING_KEPT) == pytest.approx([0.75 / 1.5] * 2)
-    assert continued([known[1], known[1]], 0.1) == known[1].velocity
+    assert extrapolated([known[1], known[1]], 0.1) == known[1].velocity
 
 
 def test_still_latents_whose_velocity_turns_give_no_measure_and_are_computed():

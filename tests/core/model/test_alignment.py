@@ -33,7 +33,7 @@ def test_tables_are_the_naive_ones(tokens, latents, half):
     assert [list(window) for window in windows] == oracle.audio_windows(tokens, latents, half)
     for token, weights in enumerate(latent_weights(tokens, latents, variant)):
         naive = {}
-        for latent, weight in oracle.seen_latents(token, tokens, latents, variant):
+        for latent, weight in oracle.attended_latents(token, tokens, latents, variant):
             naive[latent] = naive.get(latent, 0.0) + weight
         assert weights == pytest.approx({latent: weight for latent, weight in naive.items() if weight})
 

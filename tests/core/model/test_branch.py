@@ -12,7 +12,7 @@ from uniavgen_core.layers.attention import Attention
 from uniavgen_core.layers.backend import TORCH, attend
 from uniavgen_core.layers.embeddings import sinusoid
 from uniavgen_core.layers.modulation import gated_add, modulate
-from uniavgen_core.layers.rope import axis_pairs, rotate, rotation_1d, rotation_3d, rotation_time_only
+from uniavgen_core.layers.rope import apply_rope, axis_pairs, rope_1d, rope_3d, rope_time_only
 from uniavgen_core.model.branch import Block, Head, Stream, pad_text
 
 
@@ -51,8 +51,8 @@ def test_rotation_keeps_lengths_and_depends_on_distance_alone():
     q, k = vectors(1, 1, 2, 8), vectors(1, 1, 2, 8)
     products = []
     for shift in (0, 5, 40):
-        at = rotation_1d(torch.tensor([3.0 + shift, 7.0 + shift]), 8)
-        a, b = rotate(q, at[:, :1]), rotate(k, at[:, 1:])
+        at = rope_1d(torch.tensor([3.0 + shift, 7.0 + shift]), 8)
+        a, b = apply_rope(q, at[:, :1]), apply_rope(k, at[:, 1:])
         torch.testing.assert_close(a.norm(), q.norm(), atol=1e-6, rtol=0)
         products.append((a * b).sum())
     torch.testing.assert_close(products[1:], products[:1] * 2, atol=2e-5, rtol=0)
@@ -62,44 +62,44 @@ def test_rotation_keeps_lengths_and_depends_on_distance_alone():
 def test_neighbouring_channels_turn_together_by_the_position():
     x = torch.zeros(1, 1, 1, 8)
     x[..., 0] = 1
-    turned = rotate(x, rotation_1d(torch.tensor([0.5]), 8))[0, 0, 0]
-    assert turned[:2].tolist() == pytest.approx([math.cos(0.5), math.sin(0.5)])
-    assert turned[2:].abs().max() == 0
+    rotated = apply_rope(x, rope_1d(torch.tensor([0.5]), 8))[0, 0, 0]
+    assert rotated[:2].tolist() == pytest.approx([math.cos(0.5), math.sin(0.5)])
+    assert rotated[2:].abs().max() == 0
 
 
 def test_every_head_turns_alike():
     x = vectors(1, 5, 1, 8).repeat(1, 1, 3, 1)
-    turned = rotate(x, rotation_1d(torch.arange(5), 8))
-    torch.testing.assert_close(turned[:, :, 0], turned[:, :, 2])
+    rotated = apply_rope(x, rope_1d(torch.arange(5), 8))
+    torch.testing.assert_close(rotated[:, :, 0], rotated[:, :, 2])
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_devices_without_complex_numbers_turn_alike(monkeypatch, dtype):
-    x, table = vectors(2, 12, 3, 12).to(dtype), rotation_3d(torch.arange(3.0), 2, 2, 12)
-    turned = rotate(x, table)
+    x, table = vectors(2, 12, 3, 12).to(dtype), rope_3d(torch.arange(3.0), 2, 2, 12)
+    rotated = apply_rope(x, table)
     monkeypatch.setattr(rope, "COMPLEX", ())
-    torch.testing.assert_close(rotate(x, table), turned)
+    torch.testing.assert_close(apply_rope(x, table), rotated)
 
 
 def test_every_sequence_may_have_positions_of_its_own():
     x, positions = vectors(2, 3, 2, 8), torch.tensor([[0.0, 1.0, 2.0], [5.0, 0.5, 7.0]])
-    turned = rotate(x, rotation_1d(positions, 8))
-    for own, alone, at in zip(turned, x, positions, strict=True):
-        assert torch.equal(own, rotate(alone[None], rotation_1d(at, 8))[0])
+    rotated = apply_rope(x, rope_1d(positions, 8))
+    for own, alone, at in zip(rotated, x, positions, strict=True):
+        assert torch.equal(own, apply_rope(alone[None], rope_1d(at, 8))[0])
 
 
 def test_a_table_holds_matrices_that_turn_back_and_forth():
-    table = rotation_3d(torch.arange(3.0), 2, 2, 12)
+    table = rope_3d(torch.arange(3.0), 2, 2, 12)
     x = vectors(1, 12, 1, 6, 2)
-    turned = (table.double() @ x.double()[..., None])[..., 0].to(x)
-    torch.testing.assert_close(turned.flatten(-2), rotate(x.flatten(-2), table))
-    torch.testing.assert_close(rotate(turned.flatten(-2), table.mT.contiguous()), x.flatten(-2))
+    rotated = (table.double() @ x.double()[..., None])[..., 0].to(x)
+    torch.testing.assert_close(rotated.flatten(-2), apply_rope(x.flatten(-2), table))
+    torch.testing.assert_close(apply_rope(rotated.flatten(-2), table.mT.contiguous()), x.flatten(-2))
 
 
 @pytest.mark.parametrize(("width", "split"), [(128, (22, 21, 21)), (32, (6, 5, 5)), (12, (2, 2, 2))])
 def test_pairs_are_split_over_time_row_and_column(width, split):
     assert axis_pairs(width) == split
-    grid = rotation_3d(torch.tensor([0.0, 3.0]), 2, 5, width)[0, :, 0].unflatten(0, (2, 2, 5))
+    grid = rope_3d(torch.tensor([0.0, 3.0]), 2, 5, width)[0, :, 0].unflatten(0, (2, 2, 5))
     bounds = (0, split[0], split[0] + split[1], sum(split))
     steps = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
     for axis, step in enumerate(steps):
@@ -111,7 +111,7 @@ def test_pairs_are_split_over_time_row_and_column(width, split):
 
 def test_window_keys_turn_in_their_time_pairs_as_in_a_line():
     times = torch.arange(9.0)
-    line, window = rotation_1d(times, 32), rotation_time_only(times, 32)
+    line, window = rope_1d(times, 32), rope_time_only(times, 32)
     torch.testing.assert_close(window[..., :6, :, :], line[..., :6, :, :])
     assert (window[..., 6:, :, :] == torch.eye(2)).all()
 
@@ -156,11 +156,11 @@ def test_a_block_is_the_formula_of_the_description():
     for parameter in block.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     tokens, text = vectors(1, 6, 8), vectors(1, 3, 8)
-    stream = Stream(tokens, vectors(1, 3, 8), vectors(1, 3, 6, 8), rotation_1d(torch.arange(6), 4), text)
+    stream = Stream(tokens, vectors(1, 3, 8), vectors(1, 3, 6, 8), rope_1d(torch.arange(6), 4), text)
     six = (block.modulation[:, None] + stream.modulation).repeat_interleave(2, dim=1).unbind(2)
     x = tokens
-    heard = F.layer_norm(x, (8,), eps=1e-6) * (1 + six[1]) + six[0]
-    x = x + six[2] * block.self_attn(heard, heard, (stream.rotation, stream.rotation))
+    normed = F.layer_norm(x, (8,), eps=1e-6) * (1 + six[1]) + six[0]
+    x = x + six[2] * block.self_attn(normed, normed, (stream.rope, stream.rope))
     x = x + block.cross_attn(F.layer_norm(x, (8,), block.norm3.weight, block.norm3.bias, 1e-6), text)
     inside = block.ffn[0](F.layer_norm(x, (8,), eps=1e-6) * (1 + six[4]) + six[3])
     x = x + six[5] * block.ffn[2](F.gelu(inside, approximate="tanh"))

@@ -60,11 +60,11 @@ def test_the_video_branch_alone_predicts_the_joint_networks_picture_without_inte
     joint, branch_file, image, skipped
 ):
     alone = load_any(branch_file(Contents.VIDEO))
-    clip = Clip(batch=2, image=image, interaction=Interaction.OFF, skipped_layer=skipped)
+    clip = Clip(batch=2, image=image, interaction=Interaction.OFF, skip_layer=skipped)
     silent = replace(clip.conditions, speech_ids=None)
     assert isinstance(alone, VideoModel)
     torch.testing.assert_close(alone(clip.video, clip.times[0], silent), clip.run(joint).video, rtol=1e-12, atol=1e-12)
-    heard = Clip(batch=2, image=image, skipped_layer=skipped).run(joint).video
+    heard = Clip(batch=2, image=image, skip_layer=skipped).run(joint).video
     assert (clip.run(joint).video - heard).abs().max() > 1e-6, "the interaction has no effect here to be left out"
 
 
@@ -74,7 +74,7 @@ def test_the_audio_branch_alone_predicts_the_joint_networks_sound_without_intera
     joint, branch_file, voice, skipped
 ):
     alone = load_any(branch_file(Contents.AUDIO))
-    clip = Clip(batch=2, voice=voice, interaction=Interaction.OFF, skipped_layer=skipped)
+    clip = Clip(batch=2, voice=voice, interaction=Interaction.OFF, skip_layer=skipped)
     blind = replace(clip.conditions, caption=None)
     assert isinstance(alone, AudioModel)
     torch.testing.assert_close(alone(clip.audio, clip.times[1], blind), clip.run(joint).audio, rtol=1e-12, atol=1e-12)

@@ -7,14 +7,13 @@ import pytest
 import torch
 
 from tests.toys import TINY, random_model
-from uniavgen_core.layers import token_chunks as parts
-from uniavgen_core.layers.rope import rotation_1d
-from uniavgen_core.model import branch
-from uniavgen_core.model import mixed_attention as mixture
+from uniavgen_core.layers import token_chunks
+from uniavgen_core.layers.rope import rope_1d
+from uniavgen_core.model import branch, mixed_attention
 from uniavgen_core.model.alignment_tables import build_geometry
 from uniavgen_core.model.branch import Stream
 
-LATENTS, ROWS, COLUMNS, HEARD, CHARACTERS = 3, 2, 3, 40, 7
+LATENTS, ROWS, COLUMNS, AUDIO_TOKENS, CHARACTERS = 3, 2, 3, 40, 7
 
 
 def draw(*shape):
@@ -24,14 +23,14 @@ def draw(*shape):
 def stream_of(config, steps, per_step):
     """A stream with random content, and text that is read with rotations and a mask."""
     tokens, characters = steps * per_step, torch.arange(CHARACTERS)
-    rotations = [rotation_1d(torch.arange(n), config.head_dim) for n in (tokens, CHARACTERS)]
+    ropes = [rope_1d(torch.arange(n), config.head_dim) for n in (tokens, CHARACTERS)]
     return Stream(
         tokens=draw(1, tokens, config.dim),
         temb=draw(1, steps, config.dim),
         modulation=draw(1, steps, 6, config.dim),
-        rotation=rotations[0],
+        rope=ropes[0],
         text=draw(1, CHARACTERS, config.dim),
-        text_rotations=tuple(rotations),
+        text_ropes=tuple(ropes),
         text_mask=characters[None] < 5,
     )
 
@@ -39,22 +38,22 @@ def stream_of(config, steps, per_step):
 def calls():
     """Each part of the network with inputs, by name."""
     model = random_model(dtype=torch.float32)
-    geometry = build_geometry(TINY, (LATENTS, ROWS, COLUMNS), HEARD, torch.empty(0))
-    video, audio = draw(1, LATENTS * ROWS * COLUMNS, TINY.video.dim), draw(1, HEARD, TINY.audio.dim)
+    geometry = build_geometry(TINY, (LATENTS, ROWS, COLUMNS), AUDIO_TOKENS, torch.empty(0))
+    video, audio = draw(1, LATENTS * ROWS * COLUMNS, TINY.video.dim), draw(1, AUDIO_TOKENS, TINY.audio.dim)
     mask = draw(1, LATENTS * ROWS * COLUMNS, 1).sigmoid()
     return {
         "video block": (model.blocks[0], (stream_of(TINY.video, LATENTS, ROWS * COLUMNS),)),
-        "audio block": (model.audio_blocks[0], (stream_of(TINY.audio, HEARD, 1),)),
+        "audio block": (model.audio_blocks[0], (stream_of(TINY.audio, AUDIO_TOKENS, 1),)),
         "audio to video": (model.a2v_blocks[0], (video, audio, mask, geometry)),
         "video to audio": (model.v2a_blocks[0], (audio, video, mask, geometry)),
     }
 
 
-@pytest.fixture(params=["whole", "in parts"])
+@pytest.fixture(params=["whole", "in chunks"])
 def without_gradients(request, monkeypatch):
-    if request.param == "in parts":
-        for module in (parts, branch, mixture):
-            monkeypatch.setattr(module, "LEAST", 1)
+    if request.param == "in chunks":
+        for module in (token_chunks, branch, mixed_attention):
+            monkeypatch.setattr(module, "LEAST_TOKENS", 1)
         monkeypatch.setattr(branch, "HIDDEN", 0.3)
     torch.compiler.reset()
     with torch.no_grad():

@@ -41,7 +41,7 @@ VARIANTS = {
 }
 ROWS, COLUMNS = 2, 3
 TOKENS = ROWS * COLUMNS
-HEARD, LATENTS = 40, 3
+AUDIO_TOKENS, LATENTS = 40, 3
 
 
 def agree(clip, tolerance):
@@ -79,7 +79,7 @@ def test_sharing_keys_changes_nothing_in_float32():
 @pytest.mark.parametrize("interaction", Interaction)
 def test_sharing_keys_changes_nothing_with_kept_parts_and_any_direction(interaction):
     kept = torch.tensor([[True, False, False], [True, True, False]]), torch.arange(40).expand(2, -1) < 13
-    agree(Clip(batch=2, tokens=40, latents=3, kept=kept, interaction=interaction, skipped_layer=1), 1e-10)
+    agree(Clip(batch=2, tokens=40, latents=3, kept=kept, interaction=interaction, skip_layer=1), 1e-10)
 
 
 # What depends on what.
@@ -89,9 +89,9 @@ def test_sharing_keys_changes_nothing_with_kept_parts_and_any_direction(interact
 def parts():
     """Both modules, a geometry, and inputs that remember their gradients."""
     model = random_model()
-    geometry = build_geometry(TINY, (LATENTS, ROWS, COLUMNS), HEARD, torch.empty(0, dtype=torch.float64))
+    geometry = build_geometry(TINY, (LATENTS, ROWS, COLUMNS), AUDIO_TOKENS, torch.empty(0, dtype=torch.float64))
     generator = torch.Generator().manual_seed(3)
-    shapes = (1, LATENTS * TOKENS, TINY.video.dim), (1, HEARD, TINY.audio.dim), (1, LATENTS * TOKENS, 1)
+    shapes = (1, LATENTS * TOKENS, TINY.video.dim), (1, AUDIO_TOKENS, TINY.audio.dim), (1, LATENTS * TOKENS, 1)
     draws = [torch.rand(shape, generator=generator, dtype=torch.float64).requires_grad_() for shape in shapes]
     return model.a2v_blocks[0], model.v2a_blocks[0], geometry, draws
 
@@ -106,7 +106,7 @@ def test_a_video_token_hears_its_latents_window_and_no_other_video_token(parts, 
     a2v, _, geometry, (video, audio, mask) = parts
     token = latent * TOKENS + 4
     a2v(video, audio, mask, geometry)[0, token].square().sum().backward()
-    assert touched(audio) == set(audio_windows(HEARD, LATENTS, TINY.variant).index[latent])
+    assert touched(audio) == set(audio_windows(AUDIO_TOKENS, LATENTS, TINY.variant).index[latent])
     assert touched(video) == {token}
     assert touched(mask) == {token}
 
@@ -115,7 +115,7 @@ def test_a_video_token_hears_its_latents_window_and_no_other_video_token(parts, 
 def test_an_audio_token_sees_all_of_its_latents_and_no_other_audio_token(parts, token):
     _, v2a, geometry, (video, audio, mask) = parts
     v2a(audio, video, mask, geometry)[0, token].square().sum().backward()
-    latents = latent_weights(HEARD, LATENTS, TINY.variant)[token]
+    latents = latent_weights(AUDIO_TOKENS, LATENTS, TINY.variant)[token]
     seen = {latent * TOKENS + place for latent in latents for place in range(TOKENS)}
     assert touched(video) == seen
     assert touched(mask) == seen
@@ -149,11 +149,11 @@ def test_one_audio_token_agrees_with_torchs_attention(parts):
     """Attention over one latent, without rotation: the released keys of torch's own layer."""
     _, v2a, geometry, (video, audio, _) = parts
     token, latent = 24, 2
-    assert latent_weights(HEARD, LATENTS, TINY.variant)[token] == {latent: 1.0}
+    assert latent_weights(AUDIO_TOKENS, LATENTS, TINY.variant)[token] == {latent: 1.0}
     got = v2a(audio, video, torch.ones(1, LATENTS * TOKENS, 1, dtype=torch.float64), geometry)[0, token]
     source = video[:, latent * TOKENS : (latent + 1) * TOKENS]
     q, k = v2a.norm_q(v2a.q(audio[:, token : token + 1])), v2a.norm_k(v2a.k(source))
-    matrices = geometry.v2a_key_rotation.double()
+    matrices = geometry.v2a_key_rope.double()
     turned = (matrices @ k.unflatten(-1, (v2a.heads, -1, 2))[..., None]).flatten(2)
     torch_attention = torch.nn.MultiheadAttention(TINY.audio.dim, v2a.heads, batch_first=True, dtype=torch.float64)
     eye, zero = torch.eye(TINY.audio.dim, dtype=torch.float64), torch.zeros(3 * TINY.audio.dim, dtype=torch.float64)

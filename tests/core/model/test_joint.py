@@ -121,7 +121,7 @@ def test_kept_tokens_get_no_update_and_others_the_same_as_ever(model):
     kept = torch.tensor([[True, False, True, False]]), torch.arange(26)[None] % 3 == 0
     clip = Clip(voice=4, kept=kept)
     video, audio = interaction_updates(clip, model)
-    free_video, free_audio = interaction_updates(altered(clip, kept=(None, None)), model)
+    free_video, free_audio = interaction_updates(altered(clip, keep_masks=(None, None)), model)
     still = kept[0].repeat_interleave(6, dim=1)
     assert video[:, 6:][still].abs().max() == 0
     assert audio[:, 4:][kept[1]].abs().max() == 0
@@ -194,7 +194,7 @@ def test_every_latent_and_every_mel_frame_has_a_time_of_its_own(model):
 
 @pytest.mark.parametrize("skipped", [0, 1, 2])
 def test_a_skipped_layer_is_left_out_with_its_interaction(model, skipped):
-    clip = Clip(skipped_layer=skipped)
+    clip = Clip(skip_layer=skipped)
     ran, output = modules_that_ran(clip, model, lambda name: name.count(".") == 1 and "blocks" in name.split(".")[0])
     layers = [layer for layer in range(3) if layer != skipped]
     expected = [f"{kind}.{layer}" for layer in layers for kind in ("blocks", "audio_blocks")]
@@ -256,7 +256,7 @@ def test_only_the_characters_within_the_length_are_read(model):
 
 @pytest.mark.parametrize("line", [{"position_offset": 4.0}, {"position_scale": 3.0}])
 def test_characters_lie_on_the_configured_line_of_mel_frames(model, line):
-    clip = Clip(interaction=Interaction.OFF, skipped_layer=None)
+    clip = Clip(interaction=Interaction.OFF, skip_layer=None)
     moved = random_model(replace(TINY, text=replace(TINY.text, **line)))
     assert changed(clip.run(moved).audio, clip.run(model).audio)
     assert not changed(clip.run(moved).video, clip.run(model).video)

@@ -1,4 +1,4 @@
-"""What a pass takes in memory: parts of a sequence give what the whole does, and the most at once has a bound."""
+"""Memory of a pass: chunks of a sequence give what the whole does, and the peak has a bound."""
 
 from dataclasses import replace
 
@@ -6,14 +6,15 @@ import pytest
 import torch
 
 from benchmarks.peak import pass_peak, peak_of
-from tests.toys import TINY, Clip, random_model
-from uniavgen_core.config import RELEASED
-from uniavgen_core.layers import token_chunks as parts
-from uniavgen_core.layers.backend import Backend
+from tests.toys import TINY, Clip, random_model, with_variant
+from uniavgen_core.config import RELEASED, Interaction, Position
+from uniavgen_core.layers import token_chunks
+from uniavgen_core.layers.backend import Backend, norm_rope
 from uniavgen_core.layers.modulation import gated_add, modulate
-from uniavgen_core.layers.token_chunks import by_parts, spans
-from uniavgen_core.model import branch
-from uniavgen_core.model import mixed_attention as mixture
+from uniavgen_core.layers.rope import rope_1d
+from uniavgen_core.layers.token_chunks import chunks, in_chunks
+from uniavgen_core.model import branch, mixed_attention
+from uniavgen_core.model.branch import Stream
 from uniavgen_core.shapes import AVShape
 from uniavgen_core.training.memory_trace import COUNTED
 
@@ -22,10 +23,10 @@ MEGA = 1e6
 
 
 @pytest.fixture
-def small_parts(monkeypatch):
-    """Parts as small as can be, so that a toy has many."""
-    for module in (parts, branch, mixture):
-        monkeypatch.setattr(module, "LEAST", 1)
+def small_chunks(monkeypatch):
+    """Chunks as small as can be, so that a toy has many."""
+    for module in (token_chunks, branch, mixed_attention):
+        monkeypatch.setattr(module, "LEAST_TOKENS", 1)
     monkeypatch.setattr(branch, "HIDDEN", 0.3)
 
 
@@ -41,45 +42,89 @@ def calls_of(model, clip):
     return clip.run(model), counts
 
 
-@pytest.mark.parametrize("backend", [Backend(), WHOLE], ids=["in parts", "weights fetched once"])
+@pytest.mark.parametrize("backend", [Backend(), WHOLE], ids=["in chunks", "weights fetched once"])
 @pytest.mark.parametrize("clip", [Clip(voice=5), Clip(batch=2, latents=5, tokens=33, image=False)])
-@pytest.mark.usefixtures("small_parts")
-def test_parts_give_what_the_whole_does_and_layers_that_are_fetched_run_once(clip, backend):
+@pytest.mark.usefixtures("small_chunks")
+def test_chunks_give_what_the_whole_does_and_layers_that_are_fetched_run_once(clip, backend):
     whole, once = calls_of(random_model(backend=backend), clip)  # autograd computes whole
     with torch.no_grad():
-        in_parts, counts = calls_of(random_model(backend=backend), clip)
+        in_chunks, counts = calls_of(random_model(backend=backend), clip)
     for name in ("video", "audio", "face_masks"):
-        torch.testing.assert_close(getattr(in_parts, name), getattr(whole, name), rtol=1e-11, atol=1e-12)
+        torch.testing.assert_close(getattr(in_chunks, name), getattr(whole, name), rtol=1e-11, atol=1e-12)
     assert once == [1] * TINY.num_layers
     assert (min(counts) > 1) == (backend is not WHOLE)
 
 
-@pytest.mark.usefixtures("small_parts")
-def test_parts_give_what_the_whole_does_in_mixed_precision():
+@pytest.mark.usefixtures("small_chunks")
+def test_chunks_give_what_the_whole_does_in_mixed_precision():
     model, clip = random_model(dtype=torch.float32), Clip(voice=5, dtype=torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
         whole = clip.run(model)
         with torch.no_grad():
-            in_parts = clip.run(model)
-    torch.testing.assert_close(in_parts.video, whole.video, rtol=0.02, atol=0.02)
-    torch.testing.assert_close(in_parts.audio, whole.audio, rtol=0.02, atol=0.02)
+            in_chunks = clip.run(model)
+    torch.testing.assert_close(in_chunks.video, whole.video, rtol=0.02, atol=0.02)
+    torch.testing.assert_close(in_chunks.audio, whole.audio, rtol=0.02, atol=0.02)
 
 
-def test_parts_cover_a_sequence_once_and_may_take_its_place():
+def test_chunks_cover_a_sequence_once_and_may_be_written_over_their_input():
     x = torch.arange(10.0)[None, :, None]
-    assert [index for span in spans(10, 4) for index in range(10)[span]] == list(range(10))
-    with torch.no_grad():
-        assert torch.equal(by_parts(lambda span: 2 * x[:, span], 10, 4), 2 * x)
-        own = x.clone()
-        assert by_parts(lambda span: 2 * own[:, span], 10, 4, into=own) is own
+    assert [index for span in chunks(10, 4) for index in range(10)[span]] == list(range(10))
+    assert torch.equal(in_chunks(lambda span: 2 * x[:, span], 10, 4), 2 * x)
+    own = x.clone()
+    assert in_chunks(lambda span: 2 * own[:, span], 10, 4, out=own) is own
     assert torch.equal(own, 2 * x)
 
 
-def test_gradients_are_those_of_the_whole_though_memory_for_parts_was_offered(small_parts):
-    del small_parts
-    x = torch.arange(10.0, requires_grad=True)
-    by_parts(lambda span: x[None, span, None] ** 2, 10, 4, into=x[None, :, None]).sum().backward()
-    assert torch.equal(x.grad, 2 * x.detach())
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("trained", ["input", "norm"])
+def test_queries_that_autograd_records_are_not_overwritten(trained):
+    norm, x = torch.nn.RMSNorm(4).requires_grad_(trained == "norm"), torch.randn(1, 20, 4)
+    projected = (x.requires_grad_() * 1) if trained == "input" else x.clone()
+    before = projected.detach().clone()
+    norm_rope(projected, norm, None, 2, out=projected).sum().backward()
+    assert torch.equal(projected.detach(), before)
+    assert (x if trained == "input" else norm.weight).grad.abs().min() > 0
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_frozen_queries_are_overwritten_where_that_is_allowed_though_gradients_are_enabled():
+    norm, projected = torch.nn.RMSNorm(4).requires_grad_(False), torch.randn(1, 20, 4)
+    assert torch.is_grad_enabled()
+    assert norm_rope(projected, norm, None, 2, out=projected) is projected
+
+
+def stream_of(model, steps, per_step):
+    """A stream of the video branch with random content."""
+    dim, head_dim = model.config.video.dim, model.config.video.head_dim
+    shapes = (1, steps * per_step, dim), (1, steps, dim), (1, steps, 6, dim)
+    tokens, temb, modulation = (torch.randn(shape, dtype=torch.float64) for shape in shapes)
+    rope = rope_1d(torch.arange(steps * per_step), head_dim)
+    return Stream(tokens, temb, modulation, rope, text=torch.randn(1, 5, dim, dtype=torch.float64))
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("part", ["self_attention", "cross_attention", "feed_forward", "forward"])
+@torch.no_grad()
+def test_no_part_of_a_block_writes_into_its_callers_tokens(part):
+    model = random_model()
+    stream = stream_of(model, steps=4, per_step=6)
+    before = stream.tokens.clone()
+    after = getattr(model.blocks[0], part)(stream)
+    assert torch.equal(stream.tokens, before)
+    assert (after - before).abs().max() > 1e-3
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("position", Position)
+@torch.no_grad()
+def test_a_layer_leaves_the_state_before_it_as_it_was(position):
+    config = with_variant(position=position)
+    model, clip = random_model(config), Clip(config=config)
+    state = model.embed(clip.video, clip.audio, clip.times, clip.conditions, (None, None))
+    before = [stream.tokens.clone() for stream in (state.video, state.audio)]
+    model.run_layer(0, state, Interaction.BOTH)
+    assert torch.equal(state.video.tokens, before[0])
+    assert torch.equal(state.audio.tokens, before[1])
 
 
 MOST = {(1280, 736): 705, (736, 736): 420, (480, 480): 215}
