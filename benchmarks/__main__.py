@@ -6,7 +6,7 @@ import sys
 
 from studies.few_steps import __main__ as steps
 
-from . import cpu, cuda, flops, levels, memory, roofline, train
+from . import cpu, cuda, data, flops, levels, memory, roofline, train
 
 MEASUREMENTS = {
     "flops": flops,
@@ -15,6 +15,7 @@ MEASUREMENTS = {
     "cuda": cuda,
     "memory": memory,
     "train": train,
+    "data": data,
     "steps": steps,
     "levels": levels,
 }

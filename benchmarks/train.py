@@ -20,14 +20,12 @@ import torch
 from torch import Tensor
 
 from uniavgen_core.config import RELEASED
-from uniavgen_core.diffusion.flow import mix
-from uniavgen_core.diffusion.schedule import TIMESTEPS
 from uniavgen_core.model.initialize import initialize
-from uniavgen_core.model.joint import Conditions, JointModel
+from uniavgen_core.model.joint import Conditions
 from uniavgen_core.shapes import AVShape
 from uniavgen_core.training.estimate import DEVICES, Estimate, RunSize, estimate
+from uniavgen_core.training.flow_matching import Batch, CleanClips, LossWeights, flow_matching_losses
 from uniavgen_core.training.gradient_checkpointing import RecomputedModel
-from uniavgen_core.training.loss import face_mask_loss, velocity_loss
 
 TERA, GIGA = 1e12, 1e9
 RATE, DECAY, CLIP, SHIFT, MASK_WEIGHT = 5e-6, 0.01, 1.0, 5.0, 0.1
@@ -39,7 +37,7 @@ COMPUTED_SIZE = AVShape(736, 736, 81)
 
 @dataclass(frozen=True)
 class TrainSize:
-    """How much of the released network is trained on what.
+    """Part of the released network that is trained, and the clip.
 
     Attributes:
         layers: Layers of both branches; every second one interacts.
@@ -73,7 +71,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def size_of(options: Namespace, device: torch.device) -> TrainSize:
-    """What to train: as chosen, and else what the device can hold."""
+    """Size of the training: as chosen, and else what the device can hold."""
     size = WHOLE if device.type == "cuda" else CUT
     shape = replace(
         size.shape,
@@ -142,7 +140,7 @@ def by_processor(log: list[dict], guess: Estimate, peak: float) -> dict:
 
 
 def computed() -> dict:
-    """What the whole network needs at full size on eight cards with the paper's batch; nothing of it is measured."""
+    """Needs of the whole network at full size on eight cards with the paper's batch; computed, not measured."""
     card = DEVICES["h100"]
     run = RunSize(batch=32, devices=8, accumulation=4, sharded=True, recomputed=True, shape=COMPUTED_SIZE)
     guess = estimate(run, card)
@@ -169,7 +167,8 @@ def train(size: TrainSize, device: torch.device) -> list[dict]:
     tokens, log = estimate_tokens(size), []
     for step in range(size.steps):
         started, busy = time.perf_counter(), time.process_time()
-        loss = loss_of(model, size, MASK_WEIGHT * (1 - step / size.steps), device)
+        weights = LossWeights(mask=MASK_WEIGHT * (1 - step / size.steps))
+        loss = flow_matching_losses(model, synthetic_batch(size, device), weights)["loss"]
         optimizer.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
@@ -184,36 +183,30 @@ def train(size: TrainSize, device: torch.device) -> list[dict]:
     return log
 
 
-def loss_of(model: JointModel, size: TrainSize, mask_weight: float, device: torch.device) -> Tensor:
-    """Loss of the second stage on one synthetic clip, the same every time: both velocities, and the face masks."""
+def synthetic_batch(size: TrainSize, device: torch.device) -> Batch:
+    """One synthetic clip with its noise, the same every time."""
     torch.manual_seed(1)
-    shape, text, dtype = size.shape, model.config.text, size.dtype
+    shape, text, dtype = size.shape, size.run.model.text, size.dtype
 
     def draw(*sizes: int) -> Tensor:
         return torch.randn(*sizes, device=device, dtype=dtype)
 
-    video, audio = draw(*shape.video), draw(1, shape.mel_frames, model.config.mel_bins)
-    face = torch.rand(1, shape.latent_frames, shape.height * shape.width // 32**2, device=device)
+    video, audio = draw(*shape.video), draw(1, shape.mel_frames, size.run.model.mel_bins)
+    tokens = torch.rand(1, shape.latent_frames, shape.height // 32, shape.width // 32, device=device)
+    face = tokens.repeat_interleave(2, -2).repeat_interleave(2, -1)
     sigma = torch.rand((), device=device)
     sigma = SHIFT * sigma / (1 + (SHIFT - 1) * sigma)
-    kept = torch.arange(shape.latent_frames, device=device)[None] == 0
-    video_sigma = sigma * ~kept
-    noise = draw(*shape.video), draw(*audio.shape)
-    noisy = mix(video, noise[0], video_sigma[:, None, :, None, None].to(dtype)), mix(audio, noise[1], sigma.to(dtype))
+    keep = torch.arange(shape.latent_frames, device=device)[None] == 0
+    video_noise, audio_noise = draw(*shape.video), draw(*audio.shape)
     conditions = Conditions(
         caption=draw(1, text.caption_length, text.caption_dim),
         speech_ids=torch.randint(text.vocabulary - 1, (1, CHARACTERS), device=device),
         speech_lengths=torch.full((1,), CHARACTERS, device=device),
         reference_image=video[:, :, :1],
     )
-    times = TIMESTEPS * video_sigma, TIMESTEPS * sigma.expand(1, shape.mel_frames)
-    output = model(*noisy, times, conditions, (kept, None))
-    weight = (~kept).float()[:, None, :, None, None]
-    return (
-        velocity_loss(output.video.float(), (noise[0] - video).float(), weight)
-        + velocity_loss(output.audio.float(), (noise[1] - audio).float(), torch.ones((), device=device))
-        + mask_weight * face_mask_loss(output.face_masks.float(), face)
-    )
+    nothing = torch.zeros(1, shape.mel_frames, dtype=torch.bool, device=device)
+    clips = CleanClips(video, audio, keep, nothing, face, torch.zeros_like(face), conditions)
+    return Batch(clips, sigma[None], video_noise, audio_noise)
 
 
 def estimate_tokens(size: TrainSize) -> int:

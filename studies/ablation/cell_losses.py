@@ -1,25 +1,32 @@
-"""What a training step of the study minimises; clips, noise and noise levels are the same for every cell of a seed.
+"""Batches and losses of the study; clips, noise and noise levels are the same for every cell of a seed.
 
 Dimension key: B batch, T latent frames, S mel frames.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.data import Dataset
 
-from uniavgen_core.config import Interaction
-from uniavgen_core.diffusion.flow import mix
-from uniavgen_core.diffusion.schedule import TIMESTEPS
-from uniavgen_core.model.joint import Conditions, JointModel
+from uniavgen_core.config import Interaction, TextConfig
+from uniavgen_core.model.joint import Conditions
 from uniavgen_core.shapes import FPS, MEL_RATE, video_frames_of
+from uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, REFERENCE_VOICE, Keep, Task
 from uniavgen_core.text.speech_tensors import SpokenText, speech_tensors
-from uniavgen_core.training.batch_part import Part
-from uniavgen_core.training.loss import face_mask_loss, velocity_loss
-from uniavgen_core.training.sigmas import LogitNormal
+from uniavgen_core.training.batch_part import Objective, Part
+from uniavgen_core.training.flow_matching import (
+    Batch,
+    CleanClips,
+    LossWeights,
+    batch_error,
+    draw_noise,
+    flow_matching_losses,
+)
+from uniavgen_core.training.sigmas import LogitNormal, sample_sigmas
 
 from .cells import Cell, MaskLoss
 from .study_clips import Material
@@ -28,99 +35,58 @@ OFF_SHARE, NULL_WITH_OFF, TEXT_DROPOUT = 0.15, 0.5, 0.1
 """Share of steps with the interaction off, share of their clips without texts, and of all other clips; as for toons."""
 FACE_WEIGHT = 2.0
 LEVELS = LogitNormal()
+STUDY_TASKS = (JOINT, REFERENCE_VOICE, CONTINUATION, DUBBING, AUDIO_DRIVEN)
+"""In the order in which shares are drawn from, 4:1:1:2:2 as in the paper."""
+PREFIX_LATENTS = 3
+"""Latents that continuation keeps."""
 
 
 @dataclass(frozen=True)
-class Task:
-    """What a step keeps, and which directions run.
+class CellBatches(Dataset[Batch]):
+    """Batches of one cell by ``Part``; everything random comes from (seed, step, example).
 
     Attributes:
-        share: How often it is drawn, of ten.
-        interaction: Directions that update their target.
-        latents: Latents that are given; negative for all.
-        sound: Whether the sound of the given latents is given too.
-        whole_sound: Whether all sound is given.
-        voice: Whether a reference voice is given.
+        material: Clips to draw from.
+        text: The model's text settings.
+        seed: Seed of all draws.
+        cell: The cell; None for both branches side by side.
     """
 
-    share: int
-    interaction: Interaction = Interaction.BOTH
-    latents: int = 1
-    sound: bool = False
-    whole_sound: bool = False
-    voice: bool = False
+    material: Material
+    text: TextConfig
+    seed: int
+    cell: Cell | None
 
-
-JOINT = Task(4)
-TASKS = (
-    JOINT,
-    Task(1, Interaction.AUDIO_TO_VIDEO, voice=True),
-    Task(1, latents=3, sound=True),
-    Task(2, Interaction.VIDEO_TO_AUDIO, latents=-1),
-    Task(2, Interaction.AUDIO_TO_VIDEO, whole_sound=True),
-)
-"""Joint generation, with a reference voice, continuation, dubbing, audio-driven video: 4:1:1:2:2 as in the paper."""
-
-
-@dataclass(frozen=True)
-class Noisy:
-    """A batch and what is to be predicted of it.
-
-    Attributes:
-        chosen: Which clips.
-        sigma: Noise level of each, (B,).
-        noise: Of video and audio.
-        conditions: What the network is told.
-    """
-
-    chosen: Sequence[int]
-    sigma: Tensor
-    noise: tuple[Tensor, Tensor]
-    conditions: Conditions
-
-
-class CellLosses:
-    """Losses of one cell, or with ``cell`` None of both branches side by side; called by the trainer."""
-
-    def __init__(self, material: Material, seed: int, cell: Cell | None) -> None:
-        self.material = material
-        self.seed = seed
-        self.cell = cell
-
-    def __call__(self, model: JointModel, part: Part, progress: float) -> Mapping[str, Tensor]:
-        """Compute the losses of one step; everything random comes from (seed, step, example)."""
-        task = self._draw_task(part.shared(self.seed), progress)
+    def __getitem__(self, part: Part) -> Batch:
+        """Draw the clips, texts, noise levels and noise of one step."""
+        task, interaction = self._draw_task(part.shared(self.seed), part.progress)
         own = part.own(self.seed)
         chosen = [int(random.integers(len(self.material))) for random in own]
-        sigma = torch.sigmoid(LEVELS.mean + LEVELS.std * torch.tensor([random.normal() for random in own])).float()
-        dropped = NULL_WITH_OFF if self.cell and task.interaction is Interaction.OFF else TEXT_DROPOUT
-        textless = [random.random() < dropped for random in own]
-        noise = tuple(
-            torch.from_numpy(np.stack([random.standard_normal(array.shape[1:], np.float32) for random in own]))
-            for array in (self.material.video, self.material.mel)
-        )
-        conditions = self.material.conditions(chosen, textless, model.config.text)
-        if task.voice:
-            conditions = self._with_voices(conditions, chosen, textless, model, own)
-        conditions = replace(conditions, interaction=task.interaction)
-        weight = (self.cell.mask_loss if self.cell else MaskLoss.NONE).weight(progress)
-        return batch_losses(model, self.material, Noisy(chosen, sigma, noise, conditions), task, weight)
+        sigma = sample_sigmas(LEVELS, own)
+        dropped = NULL_WITH_OFF if self.cell and interaction is Interaction.OFF else TEXT_DROPOUT
+        textless = [bool(random.random() < dropped) for random in own]
+        noise = tuple(draw_noise(self.material.tensor(name, chosen), own) for name in ("video", "mel"))
+        conditions = self.material.conditions(chosen, textless, self.text)
+        if task.reference_voice:
+            conditions = self._with_voices(conditions, chosen, textless, own)
+        clips = clips_of_task(self.material, chosen, replace(conditions, interaction=interaction), task)
+        return Batch(clips, sigma, *noise, task=task.name)
 
-    def _draw_task(self, random: np.random.Generator, progress: float) -> Task:
-        """Draw the task of a step; the same draws are taken whatever the cell."""
+    def _draw_task(self, random: np.random.Generator, progress: float) -> tuple[Task, Interaction]:
+        """Draw the task of a step and its directions; the same draws are taken whatever the cell."""
         off, point = random.random() < OFF_SHARE, random.random()
         if self.cell is None:
-            return replace(JOINT, interaction=Interaction.OFF)
-        shares = np.cumsum([task.share for task in TASKS])
-        task = TASKS[int(np.searchsorted(shares / shares[-1], point))] if progress >= self.cell.tasks_from else JOINT
-        return replace(task, interaction=Interaction.OFF) if off and task is JOINT else task
+            return JOINT, Interaction.OFF
+        shares = np.cumsum([task.share for task in STUDY_TASKS])
+        drawn = STUDY_TASKS[int(np.searchsorted(shares / shares[-1], point))]
+        task = drawn if progress >= self.cell.tasks_from else JOINT
+        return task, Interaction.OFF if off and task is JOINT else task.interaction
 
     def _with_voices(
         self,
         conditions: Conditions,
         chosen: Sequence[int],
         textless: Sequence[bool],
-        model: JointModel,
         own: Sequence[np.random.Generator],
     ) -> Conditions:
         """The same with another clip of each speaker as its reference voice."""
@@ -133,37 +99,38 @@ class CellLosses:
             for i, other, dropped in zip(chosen, others, textless, strict=True)
         ]
         mel = self.material.tensor("mel", others)
-        speech = speech_tensors(words, model.config.text, mel.shape[1])
-        return replace(conditions, reference_audio=mel, **speech)
+        return replace(conditions, reference_audio=mel, **speech_tensors(words, self.text, mel.shape[1]))
 
 
-def batch_losses(
-    model: JointModel, material: Material, noisy: Noisy, task: Task, mask_weight: float
-) -> Mapping[str, Tensor]:
-    """Losses of one batch, by name: ``video``, ``audio``, ``mask`` and ``loss``, their weighted sum."""
-    video, mel = material.tensor("video", noisy.chosen), material.tensor("mel", noisy.chosen)
-    face, mouth = material.tensor("face", noisy.chosen), material.tensor("mouth", noisy.chosen)
-    video_kept, audio_kept = kept_parts(task, video.shape[2], mel.shape[1], len(video))
-    levels = noisy.sigma[:, None] * ~video_kept, noisy.sigma[:, None] * ~audio_kept
-    mixed = (
-        mix(video, noisy.noise[0], levels[0][:, None, :, None, None]),
-        mix(mel, noisy.noise[1], levels[1][..., None]),
+def cell_objective(material: Material, text: TextConfig, seed: int, cell: Cell | None) -> Objective:
+    """Objective of the training of a cell."""
+    mask_loss = cell.mask_loss if cell else MaskLoss.NONE
+    return Objective(CellBatches(material, text, seed, cell), partial(_losses, mask_loss))
+
+
+def _losses(mask_loss: MaskLoss, model: nn.Module, batch: Batch, progress: float) -> Mapping[str, Tensor]:
+    return study_losses(model, batch, mask_loss.weight(progress))
+
+
+def study_losses(model: nn.Module, batch: Batch, mask_weight: float) -> Mapping[str, Tensor]:
+    """Losses of a batch by name; means run over all places of the batch, as in the published runs of the study."""
+    return flow_matching_losses(model, batch, LossWeights(FACE_WEIGHT, mask_weight), batch_error)
+
+
+def clips_of_task(material: Material, chosen: Sequence[int], conditions: Conditions, task: Task) -> CleanClips:
+    """Some clips with the parts that a task keeps."""
+    video, audio, face, mouth = (material.tensor(name, chosen) for name in ("video", "mel", "face", "mouth"))
+    return CleanClips(
+        video, audio, *keep_masks(task, video.shape[2], audio.shape[1], len(video)), face, mouth, conditions
     )
-    times = tuple(TIMESTEPS * level for level in levels)
-    output = model(*mixed, times, noisy.conditions, (video_kept, audio_kept))
-    weight = (1 + FACE_WEIGHT * torch.maximum(face, mouth)) * ~video_kept[..., None, None]
-    video_loss = velocity_loss(output.video, noisy.noise[0] - video, weight[:, None])
-    audible = (~audio_kept).float()[..., None]
-    audio_loss = velocity_loss(output.audio, noisy.noise[1] - mel, audible) * audible.mean()
-    shares = F.avg_pool2d(face, model.config.patch_size).flatten(2)
-    mask_loss = face_mask_loss(output.face_masks, shares)
-    loss = video_loss + audio_loss + mask_weight * mask_loss
-    return {"loss": loss, "video": video_loss, "audio": audio_loss, "mask": mask_loss}
 
 
-def kept_parts(task: Task, latents: int, mel_frames: int, count: int) -> tuple[Tensor, Tensor]:
-    """Which latents, bool (B, T), and which mel frames, bool (B, S), are given."""
-    given = latents if task.latents < 0 else task.latents
-    heard = int(video_frames_of(given) / FPS * MEL_RATE) if task.sound else 0
-    heard = mel_frames if task.whole_sound else heard
-    return (torch.arange(latents) < given).expand(count, -1), (torch.arange(mel_frames) < heard).expand(count, -1)
+def keep_masks(task: Task, latents: int, mel_frames: int, count: int) -> tuple[Tensor, Tensor]:
+    """Latents, bool (B, T), and mel frames, bool (B, S), that a task keeps."""
+    kept_latents = {Keep.FIRST: 1, Keep.START: PREFIX_LATENTS, Keep.ALL: latents}[task.video]
+    start = int(video_frames_of(kept_latents) / FPS * MEL_RATE)
+    kept_mel = {Keep.NOTHING: 0, Keep.START: start, Keep.ALL: mel_frames}[task.audio]
+    return (
+        (torch.arange(latents) < kept_latents).expand(count, -1),
+        (torch.arange(mel_frames) < kept_mel).expand(count, -1),
+    )

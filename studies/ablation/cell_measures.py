@@ -31,8 +31,10 @@ from uniavgen_core.evaluation.word_errors import word_error_rate
 from uniavgen_core.media.audio.mel import denormalize_mel, log_mel
 from uniavgen_core.model.joint import JointModel
 from uniavgen_core.pipeline import SampleConfig, keep_first_frame, sample
+from uniavgen_core.tasks import JOINT
+from uniavgen_core.training.flow_matching import Batch
 
-from .cell_losses import JOINT, Noisy, batch_losses
+from .cell_losses import clips_of_task, study_losses
 from .cells import Study
 from .study_clips import Material, codec, held_out_clips, load_material
 
@@ -102,11 +104,11 @@ class Meter:
         for chosen in self._batches():
             conditions = self.held_out.conditions(chosen, [False] * len(chosen), model.config.text)
             noise = self._noise(chosen)
+            joint = clips_of_task(self.held_out, chosen, conditions, JOINT)
+            alone = replace(joint, conditions=replace(conditions, interaction=Interaction.OFF))
             for level in LEVELS:
-                noisy = Noisy(chosen, torch.full((len(chosen),), level), noise, conditions)
-                on = batch_losses(model, self.held_out, noisy, JOINT, 0.0)
-                alone = replace(noisy, conditions=replace(conditions, interaction=Interaction.OFF))
-                off = batch_losses(model, self.held_out, alone, JOINT, 0.0)
+                sigma = torch.full((len(chosen),), level)
+                on, off = (study_losses(model, Batch(clips, sigma, *noise), 0.0) for clips in (joint, alone))
                 values = (on["video"], on["audio"], on["mask"], off["video"], off["audio"])
                 for row, value in zip(rows.values(), values, strict=True):
                     row.append(float(value) * len(chosen))

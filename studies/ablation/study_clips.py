@@ -63,7 +63,7 @@ class Material:
 
 
 def plan(study: Study, work: Path, held_out: bool) -> ShardPlan:
-    """Which clips, and where their shards lie."""
+    """Clips of the study and the folder of their shards."""
     if held_out:
         return ShardPlan(work / "held_out", study.held_out, "held_out", study.video_frames, HELD_OUT_SEED)
     return ShardPlan(work / "clips", study.clips, "train", study.video_frames, CLIP_SEED)

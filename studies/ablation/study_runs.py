@@ -15,7 +15,7 @@ from uniavgen_core.model.initialize import initialize
 from uniavgen_core.model.joint import JointModel
 from uniavgen_core.training.training_attention import TRAINING
 
-from .cell_losses import CellLosses
+from .cell_losses import cell_objective
 from .cell_measures import Meter, make_judges
 from .cells import BASE, Cell, Place, Study, cell_named
 from .study_clips import load_material
@@ -95,10 +95,10 @@ def new_model(study: Study, cell: Cell, seed: int) -> JointModel:
 
 
 def _pretrain(study: Study, place: Place, seed: int) -> None:
-    """Train both branches without interaction, and save them."""
-    losses = CellLosses(load_material(study, place.work, False), seed, None)
+    """Train both branches side by side, and keep them."""
+    objective = cell_objective(load_material(study, place.work, False), study.model_config(BASE).text, seed, None)
     folder = place.work / "training" / f"{PRETRAIN}-seed-{seed}"
-    fitted = fit(new_model(study, BASE, seed), losses, folder, study.pretrain_steps, study.batch)
+    fitted = fit(new_model(study, BASE, seed), objective, folder, study.pretrain_steps, study.batch)
     branches = {name: value for name, value in fitted.average.items() if not name.startswith(INTERACTIONS)}
     _keep(branches, place.pretrained(seed))
 
@@ -118,9 +118,9 @@ def _train(study: Study, place: Place, job: Job) -> list[dict[str, float]]:
     cell = cell_named(job.name)
     model = new_model(study, cell, job.seed)
     model.load_state_dict(load_file(place.pretrained(job.seed)), strict=False)
-    losses = CellLosses(load_material(study, place.work, False), job.seed + 1000, cell)
+    objective = cell_objective(load_material(study, place.work, False), model.config.text, job.seed + 1000, cell)
     folder = place.work / "training" / f"{job.name}-seed-{job.seed}"
-    fitted = fit(model, losses, folder, study.steps, study.batch)
+    fitted = fit(model, objective, folder, study.steps, study.batch)
     _keep(fitted.average, place.weights(job.name, job.seed))
     return fitted.curve
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from uniavgen_core.model.joint import JointModel
-from uniavgen_core.training.batch_part import Losses
+from uniavgen_core.training.batch_part import Objective
 from uniavgen_core.training.checkpoint_weights import averaged_weights
 from uniavgen_core.training.checkpoints import Checkpoints
 from uniavgen_core.training.engine import EngineConfig, make_accelerator
@@ -33,15 +33,15 @@ class Fitted:
     curve: list[dict[str, float]]
 
 
-def fit(model: JointModel, losses: Losses, folder: Path, steps: int, batch: int) -> Fitted:
-    """Train a model; an interrupted run in the folder continues.
+def fit(model: JointModel, objective: Objective, folder: Path, steps: int, batch: int) -> Fitted:
+    """Train a model for some steps; a run found in the folder goes on.
 
     Args:
-        model: Model with its initial weights.
-        losses: Losses of a step.
-        folder: Folder for checkpoints and log.
-        steps: Total number of steps.
-        batch: Batch size.
+        model: With its starting weights.
+        objective: Batches and losses.
+        folder: For checkpoints and log.
+        steps: Length of the run.
+        batch: Examples in a step.
 
     Returns:
         The averaged weights and the loss curve.
@@ -50,10 +50,10 @@ def fit(model: JointModel, losses: Losses, folder: Path, steps: int, batch: int)
         Stopped: If training was interrupted.
     """
     config = TrainerConfig(
-        folder.parent, folder.name, steps, batch, checkpoint_every=CHECKPOINT_STEPS, keep=1, bar=False
+        folder.parent, folder.name, steps, batch, checkpoint_every=CHECKPOINT_STEPS, keep=1, bar=False, workers=0
     )
     accelerator = make_accelerator(EngineConfig("no", cpu=True), config.home)
-    trainer = Trainer(model, make_optimizers(model, OptimizerConfig()), losses, config, accelerator)
+    trainer = Trainer(model, make_optimizers(model, OptimizerConfig()), objective, config, accelerator)
     if not trainer.run():
         raise Stopped(f"{folder.name} was stopped after {trainer.step} steps.")
     accelerator.end_training()

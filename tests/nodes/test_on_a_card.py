@@ -27,7 +27,7 @@ from uniavgen_core.layers.rope import rope_3d
 from uniavgen_core.model.alignment import context_groups
 from uniavgen_core.model.face_mask import FaceSteering
 from uniavgen_core.model.joint import JointModel
-from uniavgen_core.training.step import Example, LossWeights, example_losses, on_device
+from uniavgen_core.training.flow_matching import CleanClips, LossWeights, flow_matching_losses, to_device, with_noise
 
 SIZED = replace(TINY, latent_channels=48, mel_bins=80)
 DTYPES = (torch.bfloat16, torch.float16, torch.float32)
@@ -187,11 +187,11 @@ def test_losses_of_training_are_computed_on_the_card():
     context_groups(26, 4, TINY.variant)
     clip = Clip(dtype=torch.float32)
     shape = (1, clip.latents, *clip.size)
-    example = Example(
+    clips = CleanClips(
         video=clip.video,
         audio=clip.audio,
-        video_kept=torch.zeros(1, clip.latents, dtype=torch.bool),
-        audio_kept=torch.zeros(1, clip.tokens, dtype=torch.bool),
+        video_keep_mask=torch.zeros(1, clip.latents, dtype=torch.bool),
+        audio_keep_mask=torch.zeros(1, clip.tokens, dtype=torch.bool),
         face=torch.ones(shape),
         mouth=torch.ones(shape),
         conditions=clip.conditions,
@@ -199,8 +199,8 @@ def test_losses_of_training_are_computed_on_the_card():
     with FakeTensorMode(allow_non_fake_inputs=True):
         with torch.device("cuda"):
             model = JointModel(TINY)
-        weights, own = LossWeights(face=2, mask=1, mouth=1), [np.random.default_rng(0)]
-        losses = example_losses(model, on_device(example, "cuda"), torch.ones(1).to("cuda"), weights, own)
+        batch = to_device(with_noise(clips, torch.ones(1), [np.random.default_rng(0)]), "cuda")
+        losses = flow_matching_losses(model, batch, LossWeights(face=2, mask=1, mouth=1))
     assert {loss.device.type for loss in losses.values()} == {"cuda"}
 
 

@@ -14,8 +14,8 @@ from uniavgen_core.checkpoint.load_weights import load_model
 from uniavgen_core.diffusion.flow import mix
 from uniavgen_core.media.audio.mel import log_mel, normalize_mel
 from uniavgen_core.model.joint import Conditions
+from uniavgen_core.training.flow_matching import batch_error
 from uniavgen_core.training.lora import LoraBranch, LoraPlan, add_lora, save_lora
-from uniavgen_core.training.loss import velocity_loss
 
 STEPS, FRAMES, SIZE, SIGMA = 3, 17, 64, 0.7
 PLANS = {
@@ -56,7 +56,7 @@ class Toon:
 
     def loss(self, model):
         pairs = zip(self.here(model), self.velocity, strict=True)
-        return sum(velocity_loss(got, want, torch.ones(())) for got, want in pairs)
+        return sum(batch_error(got, want, torch.ones(())) for got, want in pairs)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from studies.ablation import __main__ as command
 from studies.ablation import study_runs as runs
 from studies.ablation import train_cell as fit_module
-from studies.ablation.cell_losses import JOINT, TASKS, CellLosses, Noisy, batch_losses, kept_parts
+from studies.ablation.cell_losses import STUDY_TASKS, cell_objective, clips_of_task, keep_masks, study_losses
 from studies.ablation.cell_measures import MEASURES, Meter, still_psnr
 from studies.ablation.cells import BASE, CELLS, Cell, MaskLoss, Place, Study, cell_named
 from studies.ablation.comparisons import TABLES, Results, Verdict, verdict
@@ -20,7 +20,9 @@ from studies.ablation.study_report import last_fall, write_report
 from studies.ablation.study_runs import GUIDANCE, JUDGES, PRETRAIN, TRUTH, Job, new_model
 from toon.clips import make_clip
 from uniavgen_core.config import RELEASE, Interaction
+from uniavgen_core.tasks import AUDIO_DRIVEN, JOINT
 from uniavgen_core.training.batch_part import Part
+from uniavgen_core.training.flow_matching import Batch
 
 SMALL = Study(dim=32, num_layers=2, video_frames=17, batch=2, pretrain_steps=2, steps=4)
 CLIPS, LATENTS, MEL = 12, 5, 106
@@ -59,9 +61,10 @@ class Listener(torch.nn.Module):
 
 def heard(material, cell, steps, progress=0.0, seed=3):
     """What the network is given in some steps of a cell."""
-    listener, losses = Listener(), CellLosses(material, seed, cell)
+    listener = Listener()
+    objective = cell_objective(material, listener.config.text, seed, cell)
     for step in range(steps):
-        losses(listener, Part(step, 0, 2), progress)
+        objective.losses(listener, objective.data[Part(step, 0, 2, progress)], progress)
     return listener.given
 
 
@@ -164,17 +167,17 @@ def test_a_reference_voice_is_the_speakers_and_comes_with_its_words(material):
 
 
 def test_what_a_task_keeps():
-    kept = {task: kept_parts(task, 7, 156, 2) for task in TASKS}
+    kept = {task: keep_masks(task, 7, 156, 2) for task in STUDY_TASKS}
     counts = [(int(video[0].sum()), int(audio[1].sum())) for video, audio in kept.values()]
     assert counts == [(1, 0), (1, 0), (3, 56), (7, 0), (1, 156)]  # 9 frames last 56 mel frames
 
 
 def test_kept_parts_enter_clean_at_time_zero_and_cost_nothing(material):
-    driven = TASKS[-1]
     noise = torch.ones(1, 48, LATENTS, 4, 4), torch.ones(1, MEL, 80)
     conditions = material.conditions([5], [False], SMALL.model_config(BASE).text)
     listener = Listener()
-    losses = batch_losses(listener, material, Noisy([5], torch.tensor([0.7]), noise, conditions), driven, 0.0)
+    clips = clips_of_task(material, [5], conditions, AUDIO_DRIVEN)
+    losses = study_losses(listener, Batch(clips, torch.tensor([0.7]), *noise), 0.0)
     video, audio, times, _, _ = listener.given[0]
     assert torch.equal(audio, material.tensor("mel", [5]))
     assert torch.equal(video[:, :, 0], material.tensor("video", [5])[:, :, 0])
@@ -188,8 +191,8 @@ def test_kept_parts_enter_clean_at_time_zero_and_cost_nothing(material):
 def test_the_mask_loss_counts_by_its_weight_and_in_tokens(material):
     noise = torch.ones(1, 48, LATENTS, 4, 4), torch.ones(1, MEL, 80)
     conditions = material.conditions([1], [False], SMALL.model_config(BASE).text)
-    noisy = Noisy([1], torch.tensor([0.5]), noise, conditions)
-    without, with_mask = (batch_losses(Listener(), material, noisy, JOINT, weight) for weight in (0.0, 2.0))
+    batch = Batch(clips_of_task(material, [1], conditions, JOINT), torch.tensor([0.5]), *noise)
+    without, with_mask = (study_losses(Listener(), batch, weight) for weight in (0.0, 2.0))
     pooled = material.face[1].astype(np.float32).reshape(LATENTS, 2, 2, 2, 2).mean((2, 4))
     assert float(with_mask["mask"]) == pytest.approx(((pooled - 0.5) ** 2).mean(), rel=1e-4)
     assert float(with_mask["loss"] - without["loss"]) == pytest.approx(2 * float(with_mask["mask"]), rel=1e-3)
@@ -229,14 +232,14 @@ def test_a_killed_run_ends_as_if_it_had_not_been(tmp_path, material, monkeypatch
     monkeypatch.setattr(fit_module, "CHECKPOINT_STEPS", 2)
 
     def ended(folder, killed_at):
-        losses = CellLosses(material, 0, BASE)
+        objective = cell_objective(material, SMALL.model_config(BASE).text, 0, BASE)
 
-        def mortal(model, part, progress):
-            if part.step == killed_at:
+        def mortal(model, batch, progress):
+            if killed_at is not None and progress == killed_at / 4:
                 raise MemoryError
-            return losses(model, part, progress)
+            return objective.losses(model, batch, progress)
 
-        return fit_module.fit(new_model(SMALL, BASE, 0), mortal, folder, 4, 2).average
+        return fit_module.fit(new_model(SMALL, BASE, 0), replace(objective, losses=mortal), folder, 4, 2).average
 
     whole = ended(tmp_path / "whole", None)
     with pytest.raises(MemoryError):

@@ -5,7 +5,16 @@ import pytest
 import torch
 
 from toon.training.clip_shards import Clips, ShardPlan, write_shards
-from toon.training.codec_training import CodecClips, CodecTraining, chunk_weights, codec_loss, codec_step, crop_chunks
+from toon.training.codec_training import (
+    CodecBatch,
+    CodecClips,
+    CodecTraining,
+    chunk_weights,
+    codec_loss,
+    codec_loss_of,
+    crop_chunks,
+    latent_noise,
+)
 from uniavgen_core.bundled.video_codec import VideoCodec
 from uniavgen_core.media.video.latent_masks import latent_shares
 from uniavgen_core.training.batch_part import Part
@@ -72,15 +81,19 @@ def test_crops_show_the_frames_of_one_latent():
     assert shown == {(0, 0, 0, 0), (1, 2, 3, 4), (5, 6, 7, 8)}
 
 
+def noisy(chunks):
+    return CodecBatch(chunks, latent_noise(chunks, Part(0, 0, len(chunks)).own(0)))
+
+
 def test_training_the_decoder_alone_leaves_latents_as_they_are():
     torch.manual_seed(0)
     codec, chunks = VideoCodec(), torch.rand(2, 4, 3, 32, 32)
     before = codec.latent_mean.clone()
-    codec_step(codec, chunks, CodecTraining(decoder_only=True), Part(0, 0, 2).own(0)).backward()
+    codec_loss_of(codec, noisy(chunks), CodecTraining(decoder_only=True)).backward()
     assert all(parameter.grad is None for parameter in codec.encoder.parameters())
     assert all(parameter.grad is not None for parameter in codec.decoder.parameters())
     assert torch.equal(codec.latent_mean, before)
-    codec_step(codec, chunks, CodecTraining(), Part(0, 0, 2).own(0)).backward()
+    codec_loss_of(codec, noisy(chunks), CodecTraining()).backward()
     assert all(parameter.grad is not None for parameter in codec.encoder.parameters())
     assert not torch.equal(codec.latent_mean, before)
 
@@ -89,11 +102,11 @@ def test_an_anchor_pulls_moved_latents_back_and_leaves_the_statistics():
     codec, earlier, chunks = VideoCodec(), VideoCodec(), torch.rand(2, 4, 3, 32, 32)
     earlier.load_state_dict(codec.state_dict())
     before = codec.latent_mean.clone()
-    losses = [codec_step(codec, chunks, CodecTraining(anchor=2.0), Part(0, 0, 2).own(0), earlier)]
-    torch.testing.assert_close(losses[0], codec_step(codec, chunks, CodecTraining(), Part(0, 0, 2).own(0), earlier))
+    losses = [codec_loss_of(codec, noisy(chunks), CodecTraining(anchor=2.0), earlier)]
+    torch.testing.assert_close(losses[0], codec_loss_of(codec, noisy(chunks), CodecTraining(), earlier))
     with torch.no_grad():
         earlier.encoder.layers[-1].bias += 0.5
-    losses.append(codec_step(codec, chunks, CodecTraining(anchor=2.0), Part(0, 0, 2).own(0), earlier))
+    losses.append(codec_loss_of(codec, noisy(chunks), CodecTraining(anchor=2.0), earlier))
     torch.testing.assert_close(losses[1] - losses[0], torch.tensor(2 * 0.5**2))
     losses[1].backward()
     assert torch.equal(codec.latent_mean, before)

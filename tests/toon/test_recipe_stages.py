@@ -3,11 +3,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.data import Dataset
 
 from toon.training.recipe import Recipe, new_model, train
 from toon.training.recipe_stages import SOUND, all_but_sound, sound_alone, starting_model
 from uniavgen_core.bundled.bundled_files import CODEC_FILE, MODEL_FILE
 from uniavgen_core.checkpoint.load_weights import read_tensors
+from uniavgen_core.training.batch_part import Objective
 from uniavgen_core.training.optimizer import OptimizerConfig, make_optimizers
 
 SHIPPED = Path(__file__).parents[2] / "uniavgen_core" / "assets" / MODEL_FILE
@@ -23,10 +25,20 @@ def fresh_engine():
     AcceleratorState._reset_state(True)
 
 
-def shrink(model, part, progress):
+class Nothing(Dataset):
+    """Empty batches."""
+
+    def __getitem__(self, part):
+        return part
+
+
+def shrink(model, batch, progress):
     """A loss that needs no data."""
-    del part, progress
+    del batch, progress
     return {"loss": sum(parameter.square().mean() for parameter in model.parameters())}
+
+
+OBJECTIVE = Objective(Nothing(), shrink)
 
 
 @pytest.mark.usefixtures("fresh_engine")
@@ -36,7 +48,7 @@ def test_a_stage_starts_from_what_the_one_before_has_left_and_else_from_the_ship
     torch.testing.assert_close(dict(starting_model(recipe, "sight").state_dict()), shipped, rtol=0, atol=0)
 
     model = new_model(1)
-    train(recipe, model, make_optimizers(model, OptimizerConfig()), shrink, replace(recipe.run("sight"), steps=1))
+    train(recipe, model, make_optimizers(model, OptimizerConfig()), OBJECTIVE, replace(recipe.run("sight"), steps=1))
     left = dict(starting_model(recipe, "sight").state_dict())
     torch.testing.assert_close(left, recipe.trained("sight"), rtol=0, atol=0)
     assert any(not torch.equal(left[name], shipped[name]) for name in shipped)

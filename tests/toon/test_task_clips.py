@@ -9,20 +9,21 @@ import torch
 from toon.model_config import MODEL
 from toon.training.clip_shards import ShardPlan, save_arrays
 from toon.training.scene_shards import SILENCE_FRAMES, VOICE_FRAMES
-from toon.training.task_clips import Material
+from toon.training.task_clips import TaskClips
+from toon.training.toon_tasks import PAIR, TOON_TASKS, ToonSample, ToonTaskConfig
 from uniavgen_core.config import TOON, BranchConfig, Interaction
 from uniavgen_core.media.audio.mel import silent_mel
 from uniavgen_core.model.initialize import initialize
 from uniavgen_core.model.joint import Conditions, JointModel, JointOutput
+from uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, REFERENCE_VOICE, Keep
 from uniavgen_core.text.speech_tensors import SpokenText, speech_tensors
 from uniavgen_core.training.batch_part import Part
-from uniavgen_core.training.step import Example, LossWeights, example_losses
-from uniavgen_core.training.task_sampling import Ask, TaskConfig, TaskKind, draw_ask
-from uniavgen_core.training.task_step import TaskStep
+from uniavgen_core.training.flow_matching import CleanClips, LossWeights, flow_matching_losses, with_noise
+from uniavgen_core.training.task_sampling import task_objective
 
 TEXT = MODEL.text
 TINY = replace(TOON, video=BranchConfig(16, 32, 2), audio=BranchConfig(16, 32, 2), num_layers=2, num_interactions=1)
-CERTAIN = TaskConfig(
+CERTAIN = ToonTaskConfig(
     silence_before=1.0, silence_after=1.0, digital_silence=1.0, lead=0.0, voice_without_text=0.0, still_mask=0.0,
     half_mask=0.0, one_sided_caption=0.0, text_dropout=0.0,
 )  # fmt: skip
@@ -83,12 +84,12 @@ def folders(tmp_path_factory):
 
 @pytest.fixture
 def material(folders):
-    return Material(folders, CERTAIN, TEXT)
+    return TaskClips(folders, CERTAIN, TEXT)
 
 
-def drawn(material, ask, count=16):
+def drawn(material, sample, count=16):
     part = Part(0, 0, count)
-    return material.example(ask, part.shared(1), part.own(1))
+    return material.draw_clips(sample, part.shared(1), part.own(1))
 
 
 def whose(example):
@@ -97,30 +98,39 @@ def whose(example):
 
 
 def test_steps_are_drawn_by_their_shares_and_run_the_releases_directions():
-    config = TaskConfig()
-    asks = [draw_ask(config, np.random.default_rng([3, i])) for i in range(6000)]
-    for kind in TaskKind:
-        share = np.mean([ask.kind is kind for ask in asks])
-        assert share == pytest.approx(getattr(config, kind.value), abs=0.02)
-    off = [ask for ask in asks if ask.interaction is Interaction.OFF]
-    assert len(off) / len(asks) == pytest.approx(config.interaction_off, abs=0.02)
-    assert {ask.text_dropout for ask in off} == {config.null_with_off}
-    on = {
-        (ask.kind, ask.voice, ask.audio_kept): ask.interaction for ask in asks if ask.interaction is not Interaction.OFF
+    config = ToonTaskConfig()
+    samples = [config.sample_task(np.random.default_rng([3, i])) for i in range(6000)]
+    for task in TOON_TASKS:
+        share = np.mean([sample.task.name == task.name for sample in samples])
+        assert share == pytest.approx(getattr(config, task.name), abs=0.02)
+    off = [sample for sample in samples if sample.interaction is Interaction.OFF]
+    assert len(off) / len(samples) == pytest.approx(config.interaction_off, abs=0.02)
+    assert {sample.text_dropout for sample in off} == {config.null_with_off}
+    found = {
+        (sample.task.name, sample.has_voice, sample.task.audio is Keep.ALL, sample.interaction)
+        for sample in samples
+        if sample.interaction is not Interaction.OFF
     }
-    assert on[TaskKind.JOINT, False, False] is Interaction.BOTH
-    assert on[TaskKind.VOICE, True, False] is Interaction.AUDIO_TO_VIDEO
-    assert on[TaskKind.CONTINUATION, True, False] is on[TaskKind.CONTINUATION, False, False] is Interaction.BOTH
-    assert on[TaskKind.DUBBING, False, False] is Interaction.VIDEO_TO_AUDIO
-    assert on[TaskKind.AUDIO_DRIVEN, False, True] is Interaction.AUDIO_TO_VIDEO
-    assert on[TaskKind.PAIR, False, False] is Interaction.BOTH
+    a2v, v2a, both = Interaction.AUDIO_TO_VIDEO, Interaction.VIDEO_TO_AUDIO, Interaction.BOTH
+    assert found == {
+        ("joint", False, False, both),
+        ("reference_voice", True, False, a2v),
+        ("continuation", True, False, both),
+        ("continuation", False, False, both),
+        ("dubbing", True, False, v2a),
+        ("dubbing", False, False, v2a),
+        ("audio_driven", False, True, a2v),
+        ("pair", False, False, both),
+        ("pair", True, False, a2v),
+        ("pair", False, True, a2v),
+    }
 
 
 def test_a_voice_is_the_speakers_and_without_it_only_looks_that_fit_are_shown(material):
-    without = drawn(material, Ask(TaskKind.JOINT, Interaction.BOTH))
+    without = drawn(material, ToonSample(JOINT, Interaction.BOTH))
     assert whose(without).max() < 12
-    ask = Ask(TaskKind.VOICE, Interaction.AUDIO_TO_VIDEO, voice=True, voice_length=1)
-    example = drawn(material, ask)
+    sample = ToonSample(REFERENCE_VOICE, Interaction.AUDIO_TO_VIDEO, has_voice=True, voice_length=1)
+    example = drawn(material, sample)
     assert whose(example).max() >= 12
     assert example.conditions.reference_audio.shape[1] == VOICE_FRAMES[1] + SILENCE_FRAMES
     assert torch.equal(example.conditions.reference_audio[:, 0, 0].int(), whose(example) % 24)
@@ -128,39 +138,39 @@ def test_a_voice_is_the_speakers_and_without_it_only_looks_that_fit_are_shown(ma
 
 @pytest.mark.parametrize("any_emotion", [True, False])
 def test_only_dubbing_may_have_a_voice_of_another_emotion_and_never_of_another_speaker(folders, any_emotion):
-    material = Material(folders, replace(CERTAIN, any_emotion_in_dubbing=any_emotion), TEXT)
-    for kind in (TaskKind.DUBBING, TaskKind.VOICE):
-        example = drawn(material, Ask(kind, Interaction.VIDEO_TO_AUDIO, voice=True))
+    material = TaskClips(folders, replace(CERTAIN, any_emotion_in_dubbing=any_emotion), TEXT)
+    for task in (DUBBING, REFERENCE_VOICE):
+        example = drawn(material, ToonSample(task, Interaction.VIDEO_TO_AUDIO, has_voice=True))
         heard, asked = example.conditions.reference_audio[:, 0, 0].int(), whose(example) % 24
         assert torch.equal(heard // 3, asked // 3)
-        assert torch.equal(heard, asked) == (kind is TaskKind.VOICE or not any_emotion)
+        assert torch.equal(heard, asked) == (task is REFERENCE_VOICE or not any_emotion)
 
 
 def test_continuation_keeps_both_up_to_the_sentence_and_shows_an_earlier_picture(material):
-    example = drawn(material, Ask(TaskKind.CONTINUATION, Interaction.BOTH))
+    example = drawn(material, ToonSample(CONTINUATION, Interaction.BOTH))
     rows = whose(example)
     assert set((rows % 4).tolist()) == {2, 3}
     latents = torch.where(rows % 4 == 2, 3, 2)
-    assert torch.equal(example.video_kept.sum(1), latents)
-    assert torch.equal(example.audio_kept.sum(1), torch.where(rows % 4 == 2, 56, 31))
+    assert torch.equal(example.video_keep_mask.sum(1), latents)
+    assert torch.equal(example.audio_keep_mask.sum(1), torch.where(rows % 4 == 2, 56, 31))
     assert not torch.equal(example.conditions.reference_image, example.video[:, :, :1])
     places = example.conditions.speech_positions[:, 0] - TEXT.position_offset
     torch.testing.assert_close(places, torch.where(rows % 4 == 2, 56.25, 31.25))
 
 
 def test_driven_clips_keep_all_sound_and_dubbing_all_video(material):
-    example = drawn(material, Ask(TaskKind.AUDIO_DRIVEN, Interaction.AUDIO_TO_VIDEO, audio_kept=True))
-    assert example.audio_kept.all()
-    assert torch.equal(example.video_kept.sum(1), torch.ones(16, dtype=torch.long))
-    example = drawn(material, Ask(TaskKind.DUBBING, Interaction.VIDEO_TO_AUDIO))
-    assert example.video_kept.all()
-    assert not example.audio_kept.any()
+    example = drawn(material, ToonSample(AUDIO_DRIVEN, Interaction.AUDIO_TO_VIDEO))
+    assert example.audio_keep_mask.all()
+    assert torch.equal(example.video_keep_mask.sum(1), torch.ones(16, dtype=torch.long))
+    example = drawn(material, ToonSample(DUBBING, Interaction.VIDEO_TO_AUDIO))
+    assert example.video_keep_mask.all()
+    assert not example.audio_keep_mask.any()
 
 
 def test_kept_silence_before_a_later_sentence_is_digital_and_ends_where_it_begins(material):
-    example = drawn(material, Ask(TaskKind.JOINT, Interaction.BOTH))
+    example = drawn(material, ToonSample(JOINT, Interaction.BOTH))
     silence = silent_mel()
-    for audio, kept, row in zip(example.audio, example.audio_kept, whose(example), strict=True):
+    for audio, kept, row in zip(example.audio, example.audio_keep_mask, whose(example), strict=True):
         start = 50 if row % 4 == 1 else 0
         assert kept[:start].all()
         assert not kept[start : start + 74].any()
@@ -170,7 +180,7 @@ def test_kept_silence_before_a_later_sentence_is_digital_and_ends_where_it_begin
 
 
 def test_one_track_of_a_pair_is_the_speakers_with_its_own_face(material):
-    example = drawn(material, Ask(TaskKind.PAIR, Interaction.BOTH))
+    example = drawn(material, ToonSample(PAIR, Interaction.BOTH))
     row, side = whose(example) // 2, whose(example) % 2
     assert set((row % 3).tolist()) == {0, 1}
     assert torch.equal(side, (row % 3).int())
@@ -182,9 +192,9 @@ def test_one_track_of_a_pair_is_the_speakers_with_its_own_face(material):
 
 
 def test_two_tracks_of_a_pair_are_both_toons_and_the_silent_one_is_kept_silent(material):
-    example = drawn(material, Ask(TaskKind.PAIR, Interaction.BOTH, tracks=2))
+    example = drawn(material, ToonSample(PAIR, Interaction.BOTH, tracks=2))
     silence = silent_mel()
-    silent = example.audio_kept.all(1)
+    silent = example.audio_keep_mask.all(1)
     assert silent.any()
     torch.testing.assert_close(example.audio[silent], silence.expand(int(silent.sum()), 206, 80))
     assert example.audio[silent, 100].max() < 0
@@ -197,17 +207,17 @@ def test_two_tracks_of_a_pair_are_both_toons_and_the_silent_one_is_kept_silent(m
 
 
 def test_hand_drawn_masks_stand_still_or_cover_half(folders):
-    moving = TaskConfig(still_mask=0.0, half_mask=1.0)
+    moving = ToonTaskConfig(still_mask=0.0, half_mask=1.0)
     mask = drawn(
-        Material(folders, moving, TEXT), Ask(TaskKind.PAIR, Interaction.BOTH, tracks=2)
+        TaskClips(folders, moving, TEXT), ToonSample(PAIR, Interaction.BOTH, tracks=2)
     ).conditions.steering.mask
     assert torch.equal(mask.amax(2), mask.amin(2))
     assert set(mask.flatten().tolist()) == {0.0, 1.0}
 
 
 def test_a_silent_half_of_the_steps_texts_is_told_nothing(material):
-    ask = Ask(TaskKind.JOINT, Interaction.OFF, text_dropout=1.0)
-    example = drawn(material, ask)
+    sample = ToonSample(JOINT, Interaction.OFF, text_dropout=1.0)
+    example = drawn(material, sample)
     assert (example.conditions.speech_ids[:, 1:] == -1).all()
     assert torch.equal(example.conditions.caption, example.conditions.caption[:1].expand_as(example.conditions.caption))
 
@@ -226,49 +236,63 @@ def test_texts_lie_after_the_voice_and_voice_texts_from_its_start():
     assert (fields["speech_ids"][2, 4:] == -1).all()
 
 
-def test_a_blind_step_learns_the_same_sound_beside_a_blank_picture(material):
-    ask = Ask(TaskKind.VOICE, Interaction.AUDIO_TO_VIDEO, voice=True, voice_length=0)
-    seeing, blind = drawn(material, ask), drawn(material, replace(ask, blind=True))
-    assert torch.equal(blind.audio, seeing.audio)
-    assert torch.equal(blind.conditions.reference_audio, seeing.conditions.reference_audio)
-    assert blind.video.shape[2:] == (1, 2, 2)
-    assert not blind.video.any()
-    assert blind.video_kept.all()
-    assert blind.conditions.interaction is Interaction.OFF
+def test_a_step_of_the_audio_branch_alone_learns_the_same_sound_beside_a_blank_picture(material):
+    sample = ToonSample(REFERENCE_VOICE, Interaction.AUDIO_TO_VIDEO, has_voice=True, voice_length=0)
+    seeing, alone = drawn(material, sample), drawn(material, replace(sample, audio_alone=True))
+    assert torch.equal(alone.audio, seeing.audio)
+    assert torch.equal(alone.conditions.reference_audio, seeing.conditions.reference_audio)
+    assert alone.video.shape[2:] == (1, 2, 2)
+    assert not alone.video.any()
+    assert alone.video_keep_mask.all()
+    assert alone.conditions.interaction is Interaction.OFF
 
 
 def test_steps_in_parts_have_the_losses_of_whole_steps_named_after_their_tasks(material):
     torch.manual_seed(0)
     model = JointModel(TINY)
     initialize(model)
-    step = TaskStep(material, CERTAIN, 3)
-    names = set()
+    objective, names = task_objective(material, CERTAIN, 3), set()
+
+    def losses_of(part):
+        return objective.losses(model, objective.data[part], 0.5)
+
     for number in range(12):
-        losses = step(model, Part(number, 0, 4), 0.5)
+        losses = losses_of(Part(number, 0, 4))
         names |= set(losses)
-        parts = [step(model, Part(number, first, 2), 0.5) for first in (0, 2)]
+        parts = [losses_of(Part(number, first, 2)) for first in (0, 2)]
         for name, value in losses.items():
             mean = (parts[0][name] + parts[1][name]) / 2
             torch.testing.assert_close(mean, value, rtol=1e-4, atol=1e-6, msg=f"{name} of step {number}")
-            assert step(model, Part(number, 0, 4), 0.5)[name].item() == value.item()
-    assert {"loss", "mask", "video_pair", "audio_voice", "audio_continuation"} <= names
+            assert losses_of(Part(number, 0, 4))[name].item() == value.item()
+    assert {"loss", "mask", "video_pair", "audio_reference_voice", "audio_continuation"} <= names
     assert not {"audio_audio_driven", "video_dubbing"} & names
 
 
+def test_kept_sound_is_learned_where_only_its_start_is_kept():
+    learned = {
+        lead: {
+            sample.learned
+            for sample in (ToonTaskConfig(lead=lead).sample_task(np.random.default_rng([3, i])) for i in range(300))
+            if sample.task is AUDIO_DRIVEN
+        }
+        for lead in (0.0, 0.3)
+    }
+    assert learned == {0.0: {("video",)}, 0.3: {("video", "audio")}}
+
+
 def test_a_pair_takes_the_place_of_two_clips(material):
-    model, seen = JointModel(TINY), []
-    initialize(model)
+    seen = []
 
     class Recorder:
-        def example(self, ask, shared, own):
-            seen.append((ask.kind, len(own)))
-            return material.example(ask, shared, own)
+        def draw_clips(self, sample, shared, own):
+            seen.append((sample.task.name, len(own)))
+            return material.draw_clips(sample, shared, own)
 
-    step = TaskStep(Recorder(), CERTAIN, 3)
+    batches = task_objective(Recorder(), CERTAIN, 3).data
     for number in range(12):
-        step(model, Part(number, 0, 4), 0.0)
+        batches[Part(number, 0, 4)]
     counts = dict(seen)
-    assert counts.pop(TaskKind.PAIR) == 2
+    assert counts.pop("pair") == 2
     assert set(counts.values()) == {4}
 
 
@@ -289,12 +313,13 @@ def test_a_mouth_counts_more_than_its_face():
             velocity[:, :, 1:, 0, self.wrong] += 1
             return JointOutput(velocity, audio, torch.zeros(1, 1, 3, 4))
 
-    example = Example(
+    clips = CleanClips(
         video, torch.zeros(1, 36, 80), torch.tensor([[True, False, False]]), torch.ones(1, 36, dtype=torch.bool),
         still, mouth, Conditions(torch.zeros(1, 1, 64), torch.zeros(1, 10, dtype=torch.long)),
     )  # fmt: skip
 
     def loss_of(wrong):
-        return example_losses(Model(wrong), example, torch.tensor([1.0]), weights, Part(0, 0, 1).own(0))["video"]
+        batch = with_noise(clips, torch.tensor([1.0]), Part(0, 0, 1).own(0))
+        return flow_matching_losses(Model(wrong), batch, weights)["video"]
 
     torch.testing.assert_close(loss_of(wrong=0), 5 * loss_of(wrong=1))

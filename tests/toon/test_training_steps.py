@@ -8,29 +8,29 @@ import pytest
 import torch
 
 from toon.training.__main__ import main, parse, recipe_of
-from toon.training.clip_shards import Batch
+from toon.training.clip_shards import ClipBatch
 from toon.training.diagonal_start import start_on_the_diagonal
-from toon.training.first_steps import (
-    AUDIO_DRIVEN,
-    DUBBING,
-    JOINT,
-    SEPARATE,
-    AudioStep,
-    JointStep,
-    StepConfig,
-    draw_task,
-)
+from toon.training.first_stages import FirstStageConfig, WholeClips
 from toon.training.recipe import Recipe, new_model
 from uniavgen_core.config import TOON, BranchConfig, Interaction
 from uniavgen_core.layers.rope import frequencies
 from uniavgen_core.model.initialize import initialize
-from uniavgen_core.model.joint import JointModel
+from uniavgen_core.model.joint import Conditions, JointModel, JointOutput
+from uniavgen_core.tasks import AUDIO_DRIVEN, DUBBING, JOINT, Keep
 from uniavgen_core.text.speech_tensors import SpokenText, speech_id_tensors
 from uniavgen_core.training.batch_part import Part
 from uniavgen_core.training.checkpoints import Checkpoints
-from uniavgen_core.training.loss import face_mask_loss, velocity_errors, velocity_loss
+from uniavgen_core.training.flow_matching import (
+    CleanClips,
+    batch_error,
+    example_errors,
+    face_mask_loss,
+    flow_matching_losses,
+    with_noise,
+)
 from uniavgen_core.training.optimizer import OptimizerConfig, make_optimizers, split_parameters
 from uniavgen_core.training.sigmas import LogitNormal, ShiftedUniform, sample_sigmas
+from uniavgen_core.training.task_sampling import task_objective
 
 TINY = replace(TOON, video=BranchConfig(16, 32, 2), audio=BranchConfig(16, 32, 2), num_layers=2, num_interactions=1)
 
@@ -45,16 +45,22 @@ def tiny_model(seed=0):
     return model
 
 
-def batch_of(count=2, latent_frames=3, mel_frames=36):
+def clips_of(task=JOINT, count=2, latent_frames=3, mel_frames=36):
+    """Clips of noise with the parts that a task keeps."""
     ids, lengths = speech_id_tensors([SpokenText("hello red fish"), SpokenText(None)])
-    return Batch(
+    video = torch.randn(count, 48, latent_frames, 2, 2)
+    return CleanClips(
+        video=video,
         audio=torch.randn(count, mel_frames, 80),
-        speech_ids=ids,
-        speech_lengths=lengths,
-        video=torch.randn(count, 48, latent_frames, 2, 2),
-        caption=torch.randn(count, 4, 64),
+        video_keep_mask=(torch.arange(latent_frames) < (latent_frames if task.video is Keep.ALL else 1)).repeat(
+            count, 1
+        ),
+        audio_keep_mask=torch.full((count, mel_frames), task.audio is Keep.ALL),
         face=torch.rand(count, latent_frames, 2, 2),
         mouth=torch.rand(count, latent_frames, 2, 2),
+        conditions=Conditions(
+            torch.randn(count, 4, 64), ids, lengths, reference_image=video[:, :, :1], interaction=task.interaction
+        ),
     )
 
 
@@ -62,8 +68,9 @@ def own(count=2, seed=1):
     return Part(0, 0, count).own(seed)
 
 
-def losses_of(task, batch, model=None, progress=0.5, **config):
-    return JointStep(None, StepConfig(**config), 0).losses(model or tiny_model(), batch, task, progress, own())
+def losses_of(clips, model=None, progress=0.5, **config):
+    batch = with_noise(clips, sample_sigmas(LogitNormal(), own()), own(seed=2))
+    return flow_matching_losses(model or tiny_model(), batch, FirstStageConfig(**config).loss_weights(progress))
 
 
 def test_the_velocity_loss_does_not_see_kept_places():
@@ -71,24 +78,24 @@ def test_the_velocity_loss_does_not_see_kept_places():
     weight = torch.tensor([0.0, 1.0, 1.0, 0.0, 2.0])[None, :, None]
     changed = predicted.clone()
     changed[:, [0, 3]] += 100
-    assert velocity_loss(changed, velocity, weight) == velocity_loss(predicted, velocity, weight)
-    assert velocity_loss(predicted, velocity, 0 * weight) == 0
+    assert batch_error(changed, velocity, weight) == batch_error(predicted, velocity, weight)
+    assert batch_error(predicted, velocity, 0 * weight) == 0
 
 
 def test_the_velocity_loss_is_the_mean_squared_error_when_weights_are_equal():
     predicted, velocity = torch.randn(2, 5, 3), torch.randn(2, 5, 3)
     expected = torch.nn.functional.mse_loss(predicted, velocity)
-    torch.testing.assert_close(velocity_loss(predicted, velocity, torch.full((1, 5, 1), 7.0)), expected)
+    torch.testing.assert_close(batch_error(predicted, velocity, torch.full((1, 5, 1), 7.0)), expected)
 
 
 def test_the_errors_of_parts_are_those_of_the_batch():
     predicted, velocity, weight = torch.randn(4, 5, 3), torch.randn(4, 5, 3), torch.rand(4, 5, 1)
-    whole = velocity_errors(predicted, velocity, weight)
-    parts = [velocity_errors(predicted[i : i + 2], velocity[i : i + 2], weight[i : i + 2]) for i in (0, 2)]
+    whole = example_errors(predicted, velocity, weight)
+    parts = [example_errors(predicted[i : i + 2], velocity[i : i + 2], weight[i : i + 2]) for i in (0, 2)]
     torch.testing.assert_close(torch.cat(parts), whole)
-    alone = [velocity_loss(*(x[i : i + 1] for x in (predicted, velocity, weight))) for i in range(4)]
+    alone = [batch_error(*(x[i : i + 1] for x in (predicted, velocity, weight))) for i in range(4)]
     torch.testing.assert_close(whole, torch.stack(alone))
-    assert velocity_errors(predicted, velocity, 0 * weight).abs().max() == 0
+    assert example_errors(predicted, velocity, 0 * weight).abs().max() == 0
 
 
 def test_a_perfect_face_mask_costs_nothing_and_its_inverse_costs_one():
@@ -101,10 +108,22 @@ def test_a_perfect_face_mask_costs_nothing_and_its_inverse_costs_one():
 
 def test_dubbing_learns_sound_only_and_audio_driven_learns_video_only():
     model = tiny_model()
-    assert losses_of(DUBBING, batch_of(), model)["video"] == 0
-    assert losses_of(DUBBING, batch_of(), model)["audio"] > 0
-    assert losses_of(AUDIO_DRIVEN, batch_of(), model)["audio"] == 0
-    assert losses_of(AUDIO_DRIVEN, batch_of(), model)["video"] > 0
+    dubbing, driven = (losses_of(clips_of(task), model) for task in (DUBBING, AUDIO_DRIVEN))
+    assert dubbing["video"] == 0
+    assert dubbing["audio"] > 0
+    assert driven["audio"] == 0
+    assert driven["video"] > 0
+
+
+def test_sound_counts_by_the_share_of_it_that_is_generated():
+    torch.manual_seed(4)
+    clips, model = clips_of(), Zeros(tiny_model())
+    half = torch.arange(36) < torch.tensor([[18], [27]])
+    whole = losses_of(replace(clips, audio=0 * clips.audio), model)["audio"]
+    part = losses_of(replace(clips, audio=0 * clips.audio, audio_keep_mask=half), model)["audio"]
+    # The error of zeros against noise is about 1 for every clip, whatever is kept of it.
+    assert whole.item() == pytest.approx(1, abs=0.05)
+    assert part.item() == pytest.approx((1 / 2 + 1 / 4) / 2, abs=0.03)
 
 
 class Zeros(torch.nn.Module):
@@ -126,36 +145,62 @@ class Zeros(torch.nn.Module):
 
 def test_the_first_latent_is_a_condition_and_never_a_target():
     torch.manual_seed(3)
-    batch, model = batch_of(), Zeros(tiny_model())
+    clips, model = clips_of(), Zeros(tiny_model())
     model.requires_grad_(False)
-    batch.video.requires_grad_()
-    losses = losses_of(JOINT, batch, model)
+    clips.video.requires_grad_()
+    losses = losses_of(clips, model)
     video, times, kept = model.given
-    assert torch.equal(video[:, :, 0], batch.video[:, :, 0])
+    assert torch.equal(video[:, :, 0], clips.video[:, :, 0])
     assert (times[:, 0] == 0).all()
     assert (times[:, 1:] > 0).all()
     assert kept[:, 0].all()
     assert not kept[:, 1:].any()
-    (gradient,) = torch.autograd.grad(losses["video"], batch.video)
+    (gradient,) = torch.autograd.grad(losses["video"], clips.video)
     assert gradient[:, :, 0].abs().max() == 0
     assert gradient[:, :, 1:].abs().min() > 0
 
 
+def test_the_network_sees_the_mix_of_clean_data_and_noise_and_predicts_their_difference():
+    clips = clips_of()
+    batch = with_noise(clips, torch.tensor([0.25, 0.75]), own())
+
+    class Knows(torch.nn.Module):
+        config = TINY
+
+        def forward(self, video, audio, timesteps, *_):
+            for noisy, clean, noise, sigma in (
+                (video[:, :, 1:], clips.video[:, :, 1:], batch.video_noise[:, :, 1:], batch.sigma.view(2, 1, 1, 1, 1)),
+                (audio, clips.audio, batch.audio_noise, batch.sigma.view(2, 1, 1)),
+            ):
+                torch.testing.assert_close(noisy, (1 - sigma) * clean + sigma * noise)
+            assert timesteps[1][:, 0].tolist() == [250, 750]
+            return JointOutput(
+                batch.video_noise - clips.video, batch.audio_noise - clips.audio, torch.zeros(2, 1, 3, 4)
+            )
+
+    losses = flow_matching_losses(Knows(), batch, FirstStageConfig().loss_weights(1.0))
+    assert losses["video"] == losses["audio"] == losses["loss"] == 0
+
+
 def test_the_face_mask_loss_fades_out():
     torch.manual_seed(0)
-    batch, model = batch_of(), tiny_model()
-    start, end = (losses_of(JOINT, batch, model, progress, mask_weight=10.0) for progress in (0.0, 1.0))
+    clips, model = clips_of(), tiny_model()
+    start, end = (losses_of(clips, model, progress, mask_weight=10.0) for progress in (0.0, 1.0))
     torch.testing.assert_close(start["loss"] - end["loss"], 10 * start["mask"])
     torch.testing.assert_close(end["loss"], end["video"] + end["audio"])
 
 
 def test_tasks_are_drawn_by_their_shares():
-    config = StepConfig(interaction_off=0.2, dubbing=0.1, audio_driven=0.3)
+    config = FirstStageConfig(interaction_off=0.2, dubbing=0.1, audio_driven=0.3)
     random = np.random.default_rng(0)
-    drawn = [draw_task(config, random) for _ in range(4000)]
-    for task, share in ((SEPARATE, 0.2), (DUBBING, 0.1), (AUDIO_DRIVEN, 0.3), (JOINT, 0.4)):
-        assert drawn.count(task) / 4000 == pytest.approx(share, abs=0.03)
-    assert SEPARATE.interaction is Interaction.OFF
+    drawn = [config.sample_task(random, 0.0) for _ in range(4000)]
+    off = [sample for sample in drawn if sample.interaction is Interaction.OFF]
+    assert len(off) / 4000 == pytest.approx(0.2, abs=0.03)
+    assert {(sample.task, sample.text_dropout) for sample in off} == {(JOINT, 0.5)}
+    for task, share in ((DUBBING, 0.1), (AUDIO_DRIVEN, 0.3), (JOINT, 0.4)):
+        found = [sample for sample in drawn if sample.task is task and sample not in off]
+        assert len(found) / 4000 == pytest.approx(share, abs=0.03)
+        assert {(sample.interaction, sample.text_dropout) for sample in found} == {(task.interaction, 0.1)}
 
 
 def test_noise_levels_have_a_normal_logit():
@@ -212,30 +257,47 @@ class FakeClips:
     def batch(self, chosen, textless, captionless):
         texts = speech_id_tensors([SpokenText(None if drop else "red moon over") for drop in textless], 16)
         caption = torch.ones(len(chosen), 4, 64) * torch.from_numpy(~captionless)[:, None, None]
-        return Batch(self.audio[chosen], *texts, self.video[chosen], caption, self.face[chosen], self.face[chosen])
+        return ClipBatch(self.audio[chosen], *texts, self.video[chosen], caption, self.face[chosen], self.face[chosen])
 
 
-@pytest.mark.parametrize("form", [AudioStep, JointStep])
-def test_a_step_in_parts_has_the_losses_of_the_whole_step(form):
-    step, model = form(FakeClips(), StepConfig(text_dropout=0.5), 3), tiny_model()
+def losses_by_part(audio_alone, seed):
+    """A first stage's losses of a part, of the tiny network."""
+    objective = task_objective(
+        WholeClips(FakeClips()), FirstStageConfig(text_dropout=0.5, audio_alone=audio_alone), seed
+    )
+    model = tiny_model()
+    return lambda part: objective.losses(model, objective.data[part], part.progress)
+
+
+@pytest.mark.parametrize("audio_alone", [True, False])
+def test_a_step_in_parts_has_the_losses_of_the_whole_step(audio_alone):
+    losses = losses_by_part(audio_alone, 3)
     for number in range(6):
-        whole = step(model, Part(number, 0, 4), 0.5)
-        parts = [step(model, Part(number, *part), 0.5) for part in ((0, 1), (1, 2), (3, 1))]
+        whole = losses(Part(number, 0, 4, 0.5))
+        parts = [losses(Part(number, *part, 0.5)) for part in ((0, 1), (1, 2), (3, 1))]
         for name, value in whole.items():
             mean = (parts[0][name] + 2 * parts[1][name] + parts[2][name]) / 4
             torch.testing.assert_close(mean, value, rtol=1e-5, atol=1e-6)
-        again = step(model, Part(number, 0, 4), 0.5)
+        again = losses(Part(number, 0, 4, 0.5))
         assert {name: value.item() for name, value in again.items()} == {n: v.item() for n, v in whole.items()}
 
 
-@pytest.mark.parametrize("form", [AudioStep, JointStep])
-def test_another_seed_or_step_draws_other_examples(form):
+@pytest.mark.parametrize("audio_alone", [True, False])
+def test_another_seed_or_step_draws_other_examples(audio_alone):
+    drawn = {
+        losses_by_part(audio_alone, seed)(Part(number, 0, 3))["loss"].item()
+        for seed, number in ((0, 0), (1, 0), (0, 1))
+    }
+    assert len(drawn) == 3
+
+
+def test_the_audio_branch_alone_leaves_the_pictures_weights_without_gradients():
+    objective = task_objective(WholeClips(FakeClips()), FirstStageConfig(audio_alone=True), 0)
     model = tiny_model()
-
-    def loss_of(seed, number):
-        return form(FakeClips(), StepConfig(), seed)(model, Part(number, 0, 3), 0.5)["loss"].item()
-
-    assert len({loss_of(0, 0), loss_of(1, 0), loss_of(0, 1)}) == 3
+    objective.losses(model, objective.data[Part(0, 0, 3)], 0.0)["loss"].backward()
+    moved = {name.split(".")[0] for name, value in model.named_parameters() if value.grad is not None}
+    assert "audio_blocks" in moved
+    assert not moved & {"blocks", "head", "patch_embedding", "a2v_blocks", "v2a_blocks"}
 
 
 def test_a_scaled_bundle_keeps_the_recipe_in_proportion(tmp_path):

@@ -35,7 +35,7 @@ CAPTION_LENGTH = 32
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """Which clips to make.
+    """Clips to make, and the folder of their shards.
 
     Attributes:
         folder: Where the shards lie.
@@ -131,7 +131,7 @@ def codec_clips(count: int, first_seed: int) -> CodecClips:
 
 
 @dataclass(frozen=True)
-class Batch:
+class ClipBatch:
     """One batch of clean examples.
 
     Attributes:
@@ -171,7 +171,7 @@ class Clips:
     def __len__(self) -> int:
         return len(self.arrays["mel"])
 
-    def batch(self, chosen: np.ndarray, textless: np.ndarray, captionless: np.ndarray) -> Batch:
+    def batch(self, chosen: np.ndarray, textless: np.ndarray, captionless: np.ndarray) -> ClipBatch:
         """Assemble a batch.
 
         Args:
@@ -185,9 +185,9 @@ class Clips:
         texts = self._texts("transcript", chosen, textless)
         audio = self._tensor("mel", chosen)
         if "video" not in self.arrays:
-            return Batch(audio, *speech_id_tensors([SpokenText(text) for text in texts], self.longest))
+            return ClipBatch(audio, *speech_id_tensors([SpokenText(text) for text in texts], self.longest))
         captions = self._texts("caption", chosen, captionless)
-        return Batch(
+        return ClipBatch(
             audio,
             *speech_id_tensors([SpokenText(text) for text in texts], self.longest),
             video=self._tensor("video", chosen),

@@ -33,7 +33,7 @@ class ToonJob:
 
 
 def toon_record(clip: ToonClip) -> ClipRecord:
-    """What a manifest would say of a toon."""
+    """Description of a toon, as a manifest has it."""
     voice = VOICES[clip.voice].split("+")[-1]
     return ClipRecord(f"toon_{clip.seed:07d}", clip.caption, clip.transcript, f"toon {voice}", "en")
 

@@ -14,15 +14,16 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from uniavgen_core.bundled.video_codec import VideoCodec
-from uniavgen_core.shapes import SPATIAL_FACTOR, TEMPORAL_FACTOR
-from uniavgen_core.training.batch_part import Part
+from uniavgen_core.shapes import LATENT_CHANNELS, SPATIAL_FACTOR, TEMPORAL_FACTOR
+from uniavgen_core.training.batch_part import Objective, Part
 
 
 @dataclass(frozen=True)
 class CodecTraining:
-    """How the codec is trained.
+    """Settings of the codec's training.
 
     Attributes:
         clips: Clips held in memory to draw chunks from.
@@ -137,38 +138,54 @@ def codec_loss(decoded: Tensor, chunks: Tensor, config: CodecTraining) -> Tensor
     return plain + config.residual_weight * moving + config.edge_weight * edges
 
 
-def codec_step(
-    codec: VideoCodec,
-    chunks: Tensor,
-    config: CodecTraining,
-    own: Sequence[np.random.Generator],
-    earlier: VideoCodec | None = None,
+@dataclass(frozen=True)
+class CodecBatch:
+    """Crops and the noise of their latents.
+
+    Attributes:
+        chunks: (N, P, 3, H, W) in [-1, 1].
+        noise: Noise of random strength, (N, 48, H / 16, W / 16).
+    """
+
+    chunks: Tensor
+    noise: Tensor
+
+
+def latent_noise(chunks: Tensor, own: Sequence[np.random.Generator]) -> Tensor:
+    """Noise for the latents of chunks, each example's of a strength in [0, 1) of its own.
+
+    Raises:
+        ValueError: If a side is not a multiple of 16.
+    """
+    rows, columns = chunks.shape[-2:]
+    if rows % SPATIAL_FACTOR or columns % SPATIAL_FACTOR:
+        raise ValueError(f"Crops of shape {tuple(chunks.shape)} do not divide into cells of {SPATIAL_FACTOR} pixels.")
+    shape = (LATENT_CHANNELS, rows // SPATIAL_FACTOR, columns // SPATIAL_FACTOR)
+    noise = [np.float32(random.random()) * random.standard_normal(shape, dtype=np.float32) for random in own]
+    return torch.from_numpy(np.stack(noise))
+
+
+def codec_loss_of(
+    codec: VideoCodec, batch: CodecBatch, config: CodecTraining, earlier: VideoCodec | None = None
 ) -> Tensor:
     """Loss of one batch; also moves the codec's latent statistics towards the batch's.
 
     Args:
         codec: The codec in training.
-        chunks: (N, P, 3, H, W) in [-1, 1], sides multiples of 16.
-        config: Weights and noise.
-        own: Source of each chunk's latent noise.
+        batch: Crops and noise, on the codec's device.
+        config: Weights.
         earlier: The codec as it was, near whose latents those of ``codec`` are held; statistics then stay.
 
     Returns:
         Scalar loss.
-
-    Raises:
-        ValueError: If a side is not a multiple of 16.
     """
-    if chunks.shape[-1] % SPATIAL_FACTOR or chunks.shape[-2] % SPATIAL_FACTOR:
-        raise ValueError(f"Crops of shape {tuple(chunks.shape)} do not divide into cells of {SPATIAL_FACTOR} pixels.")
+    chunks = batch.chunks
     if config.decoder_only:
         with torch.no_grad():
             latent = _fixed_latent(codec, chunks)
     else:
         latent = _tracked_latent(codec, chunks, config) if earlier is None else _fixed_latent(codec, chunks)
-    shape = latent.shape[1:]
-    noise = [np.float32(random.random()) * random.standard_normal(shape, dtype=np.float32) for random in own]
-    disturbed = latent + config.latent_noise * torch.from_numpy(np.stack(noise)).to(latent.device)
+    disturbed = latent + config.latent_noise * batch.noise
     loss = codec_loss(codec.decoder(disturbed).float(), chunks, config)
     if earlier is None:
         return loss
@@ -192,18 +209,28 @@ def _fixed_latent(codec: VideoCodec, chunks: Tensor) -> Tensor:
     return (codec.encoder(chunks).float() - codec.latent_mean[:, None, None]) / codec.latent_std[:, None, None]
 
 
-class CodecStep:
-    """Losses of codec training. Latent statistics are those of a part, so its batches are best left whole."""
+class CodecBatches(Dataset["CodecBatch"]):
+    """Crops by ``Part``. Latent statistics are those of a part, so its batches are best left whole."""
 
-    def __init__(self, clips: CodecClips, config: CodecTraining, seed: int, earlier: VideoCodec | None = None) -> None:
+    def __init__(self, clips: CodecClips, config: CodecTraining, seed: int) -> None:
         self.clips = clips
         self.config = config
         self.seed = seed
-        self.earlier = earlier
 
-    def __call__(self, model: VideoCodec, part: Part, progress: float) -> Mapping[str, Tensor]:
-        """Compute the loss of one part of a step."""
-        del progress
+    def __getitem__(self, part: Part) -> "CodecBatch":
+        """Cut the crops of one part of a step, and draw the noise of their latents."""
         own = part.own(self.seed)
-        chunks = crop_chunks(self.clips, self.config, own).to(model.latent_mean.device)
-        return {"loss": codec_step(model, chunks, self.config, own, self.earlier)}
+        chunks = crop_chunks(self.clips, self.config, own)
+        return CodecBatch(chunks, latent_noise(chunks, own))
+
+
+def codec_objective(
+    clips: CodecClips, config: CodecTraining, seed: int, earlier: VideoCodec | None = None
+) -> Objective:
+    """Objective of the codec's training; see ``codec_loss_of``."""
+
+    def losses(model: VideoCodec, batch: CodecBatch, progress: float) -> Mapping[str, Tensor]:
+        del progress
+        return {"loss": codec_loss_of(model, batch, config, earlier)}
+
+    return Objective(CodecBatches(clips, config, seed), losses)

@@ -1,4 +1,4 @@
-"""The recipe of the bundled model: what is made from which seeds, in which order, for how many steps.
+"""The recipe of the bundled model: its data and their seeds, its stages and their lengths.
 
 Codec, sounds, the audio branch alone, whole clips, both branches together, and the files the pack ships. Each stage
 leaves its result in the work folder and is skipped or resumed when it is found there.
@@ -16,21 +16,22 @@ from uniavgen_core.bundled.bundled_files import CODEC_FILE, load_codec
 from uniavgen_core.bundled.video_codec import VideoCodec
 from uniavgen_core.model.initialize import initialize
 from uniavgen_core.model.joint import JointModel
-from uniavgen_core.training.batch_part import Losses
+from uniavgen_core.training.batch_part import Objective
 from uniavgen_core.training.checkpoint_weights import averaged_weights
 from uniavgen_core.training.checkpoints import Checkpoints
 from uniavgen_core.training.engine import EngineConfig, make_accelerator
 from uniavgen_core.training.launch import launch
 from uniavgen_core.training.optimizer import OptimizerConfig, make_optimizers
+from uniavgen_core.training.task_sampling import task_objective
 from uniavgen_core.training.trainer import Trainer
 from uniavgen_core.training.trainer_config import TrainerConfig
 from uniavgen_core.training.training_attention import TRAINING
 
 from ..model_config import MODEL
 from .clip_shards import Clips, ShardPlan, codec_clips, write_shards
-from .codec_training import CodecStep, CodecTraining
+from .codec_training import CodecTraining, codec_objective
 from .diagonal_start import start_on_the_diagonal
-from .first_steps import AudioStep, JointStep, StepConfig
+from .first_stages import FirstStageConfig, WholeClips
 
 SPEECH_SEED, CODEC_SEED, CLIP_SEED = 1_000_000, 2_000_000, 3_000_000
 VOICE_SEED, SCENE_SEED, PAIR_SEED = 6_000_000, 7_000_000, 8_000_000
@@ -41,7 +42,7 @@ REFINED = CodecTraining(
     learning_rate=1e-3, mouth_share=0.35, still_share=0.25, latent_noise=0.2, motion_weight=6.0, residual_weight=1.0,
     edge_weight=0.6, anchor=0.02,
 )  # fmt: skip
-"""How the codec is trained further: mouths move by then, but crops at mouths have left hair and shoulders blurred."""
+"""Further training of the codec: mouths move by then, but crops at mouths have left hair and shoulders blurred."""
 
 
 @dataclass(frozen=True)
@@ -159,8 +160,10 @@ class Recipe:
     def run(self, name: str, batch: int | None = None) -> TrainerConfig:
         """Length and folder of one stage; a checkpoint is written every twentieth of it."""
         steps = getattr(self, f"{name}_steps")
+        every = max(1, steps // 20)
+        # Clips are in memory, and the cores are busy training.
         return TrainerConfig(
-            self.work, name, steps, batch=batch or self.batch, checkpoint_every=max(1, steps // 20), keep=1
+            self.work, name, steps, batch=batch or self.batch, checkpoint_every=every, keep=1, workers=0
         )
 
     def trained(self, name: str) -> dict[str, Tensor]:
@@ -185,10 +188,12 @@ def new_model(seed: int) -> JointModel:
     return model
 
 
-def train(recipe: Recipe, model: nn.Module, optimizers: list[Optimizer], losses: Losses, config: TrainerConfig) -> bool:
+def train(
+    recipe: Recipe, model: nn.Module, optimizers: list[Optimizer], objective: Objective, config: TrainerConfig
+) -> bool:
     """Train a stage in this process and its peers; returns whether the end was reached."""
     accelerator = make_accelerator(EngineConfig(cpu=not recipe.accelerated), config.home)
-    finished = Trainer(model, optimizers, losses, config, accelerator).run()
+    finished = Trainer(model, optimizers, objective, config, accelerator).run()
     accelerator.end_training()
     return finished
 
@@ -244,8 +249,8 @@ def _train_codec_part(
     """Train some of the codec's parameters."""
     codec.to(memory_format=torch.channels_last)
     adam = AdamW(parameters, config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3)
-    step = CodecStep(codec_clips(config.clips, CODEC_SEED), config, recipe.seed, earlier)
-    return train(recipe, codec, [adam], step, replace(recipe.run(name, recipe.codec_batch), average=0.998))
+    objective = codec_objective(codec_clips(config.clips, CODEC_SEED), config, recipe.seed, earlier)
+    return train(recipe, codec, [adam], objective, replace(recipe.run(name, recipe.codec_batch), average=0.998))
 
 
 def make_speech(recipe: Recipe) -> None:
@@ -262,8 +267,9 @@ def _train_audio(recipe: Recipe) -> bool:
     model = new_model(recipe.seed)
     clips = Clips(recipe.speech_plan)
     clips.arrays["mel"] = clips.arrays["mel"][:, :SPOKEN_MEL_FRAMES]
-    step = AudioStep(clips, StepConfig(text_dropout_from=0.5), recipe.seed)
-    return train(recipe, model, make_optimizers(model, OptimizerConfig()), step, recipe.run("audio"))
+    config = FirstStageConfig(audio_alone=True, text_dropout_from=0.5)
+    objective = task_objective(WholeClips(clips), config, recipe.seed)
+    return train(recipe, model, make_optimizers(model, OptimizerConfig()), objective, recipe.run("audio"))
 
 
 def make_clips(recipe: Recipe) -> None:
@@ -281,8 +287,8 @@ def _train_joint(recipe: Recipe) -> bool:
     model.load_state_dict(recipe.trained("audio"))
     if recipe.compiled:
         compile_parts(model)
-    step = JointStep(Clips(recipe.clip_plan), StepConfig(), recipe.seed + 1)
-    return train(recipe, model, make_optimizers(model, OptimizerConfig()), step, recipe.run("joint"))
+    objective = task_objective(WholeClips(Clips(recipe.clip_plan)), FirstStageConfig(), recipe.seed + 1)
+    return train(recipe, model, make_optimizers(model, OptimizerConfig()), objective, recipe.run("joint"))
 
 
 def compile_parts(model: JointModel) -> None:

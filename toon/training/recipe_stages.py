@@ -18,8 +18,7 @@ from uniavgen_core.training.launch import launch
 from uniavgen_core.training.monitor import LOG
 from uniavgen_core.training.optimizer import OptimizerConfig, make_optimizers
 from uniavgen_core.training.sigmas import LogitNormal
-from uniavgen_core.training.task_sampling import TaskConfig
-from uniavgen_core.training.task_step import TaskStep
+from uniavgen_core.training.task_sampling import task_objective
 
 from ..clips.scene import VIDEO_FRAMES
 from ..clips.sentence import WORDS, longest_sentence
@@ -38,28 +37,30 @@ from .recipe import (
     train_refine,
 )
 from .scene_shards import write_rows
-from .task_clips import Material
+from .task_clips import TaskClips
+from .toon_tasks import ToonTaskConfig
 
 SOUND = (*AUDIO_BRANCH, "v2a_blocks.")
-"""How the names of all that makes the sound begin."""
+"""Prefixes of the names of all weights that make the sound."""
 TASK_RATES = OptimizerConfig(muon_rate=0.01, rate=7.5e-4)
 """Half of joint training's rates: enough to learn, not so much that the joint weights are forgotten."""
-PICTURE = TaskConfig(
-    joint=0.3, voice=0.2, continuation=0.1, dubbing=0.0, audio_driven=0.15, pair=0.25, voice_blind=0.0,
+PICTURE = ToonTaskConfig(
+    joint=0.3, reference_voice=0.2, continuation=0.1, dubbing=0.0, audio_driven=0.15, pair=0.25, voice_blind=0.0,
     interaction_off=0.1, mask_weight=0.1, mask_weight_end=0.1,
 )  # fmt: skip
-"""What sharpens pictures: every task of which something is seen, most of them with sound that the picture does not
+"""Tasks that sharpen pictures: all in which video is generated, most of them with sound that the picture does not
 steer, since half the network then needs no gradient."""
-SIGHT = TaskConfig(
-    joint=0.35, voice=0.15, continuation=0.05, dubbing=0.4, audio_driven=0.0, pair=0.05, sigmas=LogitNormal(4.0, 1.0),
-    mask_weight=0.0, video_weight=0.0, voice_in_dubbing=0.3, any_emotion_in_dubbing=True, interaction_off=0.05,
+SIGHT = ToonTaskConfig(
+    joint=0.35, reference_voice=0.15, continuation=0.05, dubbing=0.4, audio_driven=0.0, pair=0.05,
+    sigmas=LogitNormal(4.0, 1.0), mask_weight=0.0, video_weight=0.0, voice_in_dubbing=0.3,
+    any_emotion_in_dubbing=True, interaction_off=0.05,
 )  # fmt: skip
-"""What teaches the voice to follow the face: sound alone counts, and all of it is nearly noise. Pitch and manner are
-decided there: with 16,000 values of a mel, noise of .95 already lets through whether a voice is loud and high, so
+"""Tasks that teach the voice to follow the face: sound alone counts, and all of it is nearly noise. Pitch and manner
+are decided there: with 16,000 values of a mel, noise of .95 already lets through whether a voice is loud and high, so
 that below it a face tells nothing new."""
 SETTLE = replace(
-    SIGHT, joint=0.4, voice=0.15, continuation=0.1, dubbing=0.15, audio_driven=0.05, pair=0.15, interaction_off=0.1,
-    sigmas=LogitNormal(3.0, 2.0), video_weight=1.0, mask_weight=0.1, mask_weight_end=0.1,
+    SIGHT, joint=0.4, reference_voice=0.15, continuation=0.1, dubbing=0.15, audio_driven=0.05, pair=0.15,
+    interaction_off=0.1, sigmas=LogitNormal(3.0, 2.0), video_weight=1.0, mask_weight=0.1, mask_weight_end=0.1,
 )  # fmt: skip
 """All of it together at all levels of noise: picture and sound were trained apart, and what is heard at low noise was
 partly unlearned at high noise."""
@@ -82,7 +83,7 @@ def train_tasks(recipe: Recipe) -> None:
 
 def _train_tasks(recipe: Recipe) -> bool:
     model = starting_model(recipe, "joint")
-    return _train_further(recipe, "tasks", model, TaskConfig())
+    return _train_further(recipe, "tasks", model, ToonTaskConfig())
 
 
 def train_picture(recipe: Recipe) -> None:
@@ -137,11 +138,11 @@ def starting_model(recipe: Recipe, earlier: str) -> JointModel:
     return model
 
 
-def _train_further(recipe: Recipe, name: str, model: JointModel, config: TaskConfig) -> bool:
-    """What one process does; uncompiled, since every task has shapes of its own."""
-    step = TaskStep(Material(recipe.task_plans, config, MODEL.text), config, recipe.seed + 2)
+def _train_further(recipe: Recipe, name: str, model: JointModel, config: ToonTaskConfig) -> bool:
+    """Train in one process; uncompiled, since every task has shapes of its own."""
+    objective = task_objective(TaskClips(recipe.task_plans, config, MODEL.text), config, recipe.seed + 2)
     run = replace(recipe.run(name), warmup=TASK_WARMUP, fall=TASK_FALL)
-    return train(recipe, model, make_optimizers(model, TASK_RATES), step, run)
+    return train(recipe, model, make_optimizers(model, TASK_RATES), objective, run)
 
 
 def pack(recipe: Recipe) -> None:

@@ -1,11 +1,10 @@
-"""What the five tasks are trained on, in memory, and batches of it: who is drawn, what is kept, what is told.
+"""Clips of toons for the five tasks and two faces, in memory: the clips drawn, the parts kept and the texts given.
 
 Dimension key: B batch, K audio tracks, T latent frames, H and W latent rows and columns, S mel frames, R mel frames of
 a reference voice, L characters.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,14 +14,15 @@ from uniavgen_core.config import TextConfig
 from uniavgen_core.media.audio.mel import silent_mel
 from uniavgen_core.model.face_mask import FaceSteering
 from uniavgen_core.model.joint import Conditions
+from uniavgen_core.tasks import Keep
 from uniavgen_core.text.speech_tensors import SpokenText, speech_tensors
 from uniavgen_core.text.tokenize import join_reference, pad_speech_ids, speech_ids
-from uniavgen_core.training.step import Example, without_picture
-from uniavgen_core.training.task_sampling import Ask, TaskConfig, TaskKind
+from uniavgen_core.training.flow_matching import CleanClips, without_picture
 
 from ..clips.speech import Emotion
 from .clip_shards import Clips, ShardPlan, caption_tensor
 from .scene_shards import SILENCE_FRAMES, VOICE_FRAMES
+from .toon_tasks import PAIR, ToonSample, ToonTaskConfig
 
 LEAD, TAIL = 8, 4
 """Mel frames of silence that certainly lie before the first sound of a sentence, and after its last."""
@@ -49,10 +49,10 @@ class Each:
         return options[np.concatenate(picked)]
 
 
-class Material:
-    """Scenes, pairs and voices of three folders, and examples drawn from them: a source of training examples."""
+class TaskClips:
+    """Scenes, pairs and voices of three folders, and clips drawn from them; a ``TrainingClips``."""
 
-    def __init__(self, plans: dict[str, ShardPlan], config: TaskConfig, text: TextConfig) -> None:
+    def __init__(self, plans: dict[str, ShardPlan], config: ToonTaskConfig, text: TextConfig) -> None:
         self.scenes, self.pairs, self.voices = (Clips(plans[kind]).arrays for kind in ("scenes", "pairs", "voices"))
         self.config = config
         self.text = text
@@ -62,42 +62,45 @@ class Material:
         self.longest = _longest(spoken)
         self.longest_with_voice = self.longest + _longest(self.voices["transcript"]) + len(join_reference("a", "")) - 1
 
-    def example(self, ask: Ask, shared: np.random.Generator, own: Sequence[np.random.Generator]) -> Example:
-        """Draw a clip for each generator in ``own`` for what is asked."""
+    def draw_clips(
+        self, sample: ToonSample, shared: np.random.Generator, own: Sequence[np.random.Generator]
+    ) -> CleanClips:
+        """Draw a clip of a task for each generator in ``own``."""
         del shared  # Toons are all of one size.
-        example = self._pairs(ask, own) if ask.kind is TaskKind.PAIR else self._scenes(ask, own)
-        return without_picture(example) if ask.blind else example
+        clips = self._pairs(sample, own) if sample.task.name == PAIR.name else self._scenes(sample, own)
+        return without_picture(clips) if sample.audio_alone else clips
 
-    def _scenes(self, ask: Ask, own: Sequence[np.random.Generator]) -> Example:
-        rows, continued, each = self.scenes, ask.kind is TaskKind.CONTINUATION, Each(own)
-        known = rows["fits"] | ask.voice | ask.audio_kept
+    def _scenes(self, sample: ToonSample, own: Sequence[np.random.Generator]) -> CleanClips:
+        rows, continued, each = self.scenes, sample.task.video is Keep.START, Each(own)
+        known = rows["fits"] | sample.has_voice | (sample.task.audio is Keep.ALL)
         chosen = each.choice(np.flatnonzero(((rows["kept_latents"] > 0) == continued) & known))
         start, end = rows["start"][chosen], rows["end"][chosen]
-        mel, kept = self._kept_sound(ask, rows["mel"][chosen].astype(np.float32), (start, end), each)
+        mel, kept = self._kept_sound(sample, rows["mel"][chosen].astype(np.float32), (start, end), each)
         video = _tensor(rows["video"], chosen)
         latents = np.where(continued, rows["kept_latents"][chosen], 1)
-        if ask.kind is TaskKind.DUBBING:
+        if sample.task.video is Keep.ALL:
             latents[:] = video.shape[2]
-        textless = each.random() < ask.text_dropout
+        textless = each.random() < sample.text_dropout
         texts = np.where(textless, None, rows["transcript"][chosen].astype(object))
-        speech = self._speech(ask, texts, start, rows["voice"][chosen], each)
+        speech = self._speech(sample, texts, start, rows["voice"][chosen], each)
         captions = np.where(textless, "", rows["caption"][chosen].astype(object))
-        return Example(
+        return CleanClips(
             video=video,
             audio=torch.from_numpy(mel),
-            video_kept=torch.arange(video.shape[2]) < torch.from_numpy(latents)[:, None],
-            audio_kept=torch.from_numpy(kept),
+            video_keep_mask=torch.arange(video.shape[2]) < torch.from_numpy(latents)[:, None],
+            audio_keep_mask=torch.from_numpy(kept),
             face=_tensor(rows["face"], chosen),
             mouth=_tensor(rows["mouth"], chosen),
-            conditions=replace(
-                speech,
+            conditions=Conditions(
                 caption=caption_tensor(list(captions)),
+                **speech,
                 reference_image=_tensor(rows["reference"], chosen) if continued else video[:, :, :1],
+                interaction=sample.interaction,
             ),
         )
 
-    def _pairs(self, ask: Ask, own: Sequence[np.random.Generator]) -> Example:
-        rows, tracks, count = self.pairs, ask.tracks, len(own)
+    def _pairs(self, sample: ToonSample, own: Sequence[np.random.Generator]) -> CleanClips:
+        rows, tracks, count = self.pairs, sample.tracks, len(own)
         each, track = Each(own), Each(own, tracks)
         chosen = each.choice(np.flatnonzero(self.lone) if tracks == 1 else np.arange(len(self.lone)))
         speaker = (rows["transcript"][chosen, 1] != "") & (rows["transcript"][chosen, 0] == "")
@@ -105,31 +108,32 @@ class Material:
         sides = np.stack([first, 1 - first], 1)[:, :tracks]
         clip, side = np.repeat(chosen, tracks), sides.ravel()
         video, start, end = _tensor(rows["video"], chosen), rows["start"][clip, side], rows["end"][clip, side]
-        mel, kept = self._kept_sound(ask, rows["mel"][clip, side].astype(np.float32), (start, end), track)
-        textless = each.random() < ask.text_dropout
+        mel, kept = self._kept_sound(sample, rows["mel"][clip, side].astype(np.float32), (start, end), track)
+        textless = each.random() < sample.text_dropout
         texts = rows["transcript"][clip, side].astype(object)
         texts = np.where(np.repeat(textless, tracks) | (texts == ""), None, texts)
-        speech = self._speech(ask, texts, start, rows["voice"][clip, side], track)
+        speech = self._speech(sample, texts, start, rows["voice"][clip, side], track)
         one_sided = self.lone[chosen] & (each.random() < self.config.one_sided_caption)
         captions = np.where(textless, "", rows["caption"][chosen, one_sided.astype(int)].astype(object))
         mask = _tensor(rows["face"], clip, side).unflatten(0, (count, tracks))
-        return Example(
+        return CleanClips(
             video=video,
             audio=torch.from_numpy(mel),
-            video_kept=(torch.arange(video.shape[2]) == 0).repeat(count, 1),
-            audio_kept=torch.from_numpy(kept),
+            video_keep_mask=(torch.arange(video.shape[2]) == 0).repeat(count, 1),
+            audio_keep_mask=torch.from_numpy(kept),
             face=_tensor(rows["face"], chosen).amax(1),
             mouth=_tensor(rows["mouth"], chosen).amax(1),
-            conditions=replace(
-                speech,
+            conditions=Conditions(
                 caption=caption_tensor(list(captions)),
+                **speech,
                 reference_image=video[:, :, :1],
+                interaction=sample.interaction,
                 steering=FaceSteering(self._drawn_by_hand(mask, sides, each.random())),
             ),
         )
 
     def _kept_sound(
-        self, ask: Ask, mel: np.ndarray, times: tuple[np.ndarray, np.ndarray], each: Each
+        self, sample: ToonSample, mel: np.ndarray, times: tuple[np.ndarray, np.ndarray], each: Each
     ) -> tuple[np.ndarray, np.ndarray]:
         """Mel (B * K, S, 80) with silence written in, and which frames are kept, bool, (B * K, S)."""
         config = self.config
@@ -139,45 +143,41 @@ class Material:
         before = (frames < np.where(silent, len(frames), np.floor(start))) & (chance[0] < config.silence_before)
         after = (frames >= end + each.uniform(TAIL, config.latest_cut, 1)) & (chance[1] < config.silence_after)
         kept = before | (after & ~silent)
-        if ask.kind is TaskKind.CONTINUATION:
+        if sample.task.video is Keep.START:
             return mel, frames < np.floor(start)
-        if ask.audio_kept:
+        if sample.task.audio is Keep.ALL:
             lead = np.where(chance[3] < config.lead, each.uniform(*config.lead_frames, 1), len(frames))
             kept = frames < lead
             quiet = (frames < start + LEAD) | (frames >= end + TAIL)
-        elif ask.kind is TaskKind.DUBBING:
+        elif sample.task.video is Keep.ALL:
             return mel, np.zeros_like(kept)
         else:
             quiet = np.ones_like(kept)
         empty = kept & quiet & (chance[2] < config.digital_silence)
         return np.where(empty[..., None], self.silence, mel), kept
 
-    def _speech(self, ask: Ask, texts: np.ndarray, start: np.ndarray, voice: np.ndarray, each: Each) -> Conditions:
-        """Conditions with speech, interaction and reference voices; the rest is still to be set."""
-        nothing = torch.zeros(0)
-        if not ask.voice:
+    def _speech(
+        self, sample: ToonSample, texts: np.ndarray, start: np.ndarray, voice: np.ndarray, each: Each
+    ) -> dict[str, Tensor]:
+        """Fields of ``Conditions`` with speech texts and reference voices."""
+        if not sample.has_voice:
             words = [SpokenText(*pair) for pair in zip(texts, start, strict=True)]
-            fields = speech_tensors(words, self.text, 0, self.longest)
-            return Conditions(nothing, **fields, interaction=ask.interaction)
-        rows, length = self.voices, VOICE_FRAMES[ask.voice_length] + SILENCE_FRAMES
+            return speech_tensors(words, self.text, 0, self.longest)
+        rows, length = self.voices, VOICE_FRAMES[sample.voice_length] + SILENCE_FRAMES
         fit = rows["frames"] == length
-        alike = len(Emotion) if ask.kind is TaskKind.DUBBING and self.config.any_emotion_in_dubbing else 1
+        alike = len(Emotion) if sample.task.video is Keep.ALL and self.config.any_emotion_in_dubbing else 1
         options = [np.flatnonzero(fit & (rows["voice"] // alike == one // alike)) for one in voice]
         if not all(map(len, options)):
             raise ValueError(
-                f"A voice has no reference of {VOICE_FRAMES[ask.voice_length]} mel frames; make more voices."
+                f"A voice has no reference of {VOICE_FRAMES[sample.voice_length]} mel frames; make more voices."
             )
         points = each.random(2)
         picked = np.array([some[int(point * len(some))] for some, point in zip(options, points[:, 0], strict=True)])
         told = points[:, 1] >= self.config.voice_without_text
         spoken = np.where(told, rows["transcript"][picked].astype(object), "")
         words = [SpokenText(*triple) for triple in zip(texts, start, spoken, strict=True)]
-        return Conditions(
-            nothing,
-            **speech_tensors(words, self.text, length, self.longest_with_voice),
-            reference_audio=_tensor(rows["mel"], picked)[:, :length],
-            interaction=ask.interaction,
-        )
+        mel = _tensor(rows["mel"], picked)[:, :length]
+        return {**speech_tensors(words, self.text, length, self.longest_with_voice), "reference_audio": mel}
 
     def _drawn_by_hand(self, mask: Tensor, sides: np.ndarray, kind: np.ndarray) -> Tensor:
         """Masks (B, K, T, H, W) of which some stand still, and some cover half the picture, as users draw them."""

@@ -1,1 +1,1 @@
-"""Training on talking toons."""
+"""Training: the paper's three stages on encoded clips, LoRAs, checkpoints and export."""

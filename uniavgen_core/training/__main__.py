@@ -7,7 +7,7 @@ COMMANDS = ("run", "export", "encode", "estimate")
 
 
 def usage() -> str:
-    """What can be run."""
+    """Summary of the commands."""
     lines = [__doc__, "", "commands:"]
     lines += [f"  {name:<9} {import_module(f'.cli.{name}_command', __package__).SUMMARY}" for name in COMMANDS]
     return "\n".join(lines)

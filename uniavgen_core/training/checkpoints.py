@@ -93,7 +93,7 @@ def seal(folder: Path) -> None:
 
 
 def find_fault(folder: Path, contents: bool = True) -> str | None:
-    """What is wrong with a checkpoint, in words; None if nothing is.
+    """Fault of a checkpoint, in words; None if it has none.
 
     Args:
         folder: The checkpoint.

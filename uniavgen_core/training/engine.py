@@ -21,7 +21,7 @@ TRACKER = "tensorboard"
 
 @dataclass(frozen=True)
 class EngineConfig:
-    """How the arithmetic runs.
+    """Precision and placement of the arithmetic.
 
     Attributes:
         precision: Of matrix products: ``bf16``, ``no`` for float32, or ``auto``: bf16, but not on a CPU without

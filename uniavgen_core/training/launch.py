@@ -47,7 +47,7 @@ def launch(work: Callable[[Task], bool], task: Task, processes: int, threads: in
 
 
 def _process(rank: int, work: Callable[[Task], bool], task: Task, place: dict[str, int | str], threads: int) -> None:
-    """What one of the processes does."""
+    """Run the work in one of the processes."""
     if place:
         place = {**place, "RANK": rank, "LOCAL_RANK": rank}
     os.environ.update({name: str(value) for name, value in place.items()} | {"OMP_NUM_THREADS": str(threads)})

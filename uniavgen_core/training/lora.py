@@ -21,7 +21,7 @@ from ..config import from_dict, to_dict
 from ..model.joint import JointModel
 
 PREFIX = "diffusion_model."
-"""What ComfyUI's generic key style puts before the network's own names."""
+"""Prefix of ComfyUI's generic key style before the network's own names."""
 METADATA_KEY = "uniavgen_lora"
 ADAPTER = "default"
 PARTS = ("lora_A", "lora_B")
@@ -29,7 +29,7 @@ PARTS = ("lora_A", "lora_B")
 
 
 class LoraBranch(Enum):
-    """Which branch's blocks have adapters."""
+    """Branches whose blocks have adapters."""
 
     VIDEO = "video"
     AUDIO = "audio"
@@ -46,7 +46,7 @@ INTERACTIONS = ("a2v_blocks.", "v2a_blocks.")
 
 @dataclass(frozen=True)
 class LoraPlan:
-    """Which layers have adapters, and of what size.
+    """Layers that have adapters, and the size of these.
 
     Attributes:
         branch: Whose blocks.

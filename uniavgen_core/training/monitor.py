@@ -1,4 +1,4 @@
-"""What a run shows of itself: a progress bar, a log of JSON lines, TensorBoard, and samples."""
+"""The display and log of a run: a progress bar, a log of JSON lines, TensorBoard, and samples."""
 
 import json
 import sys
@@ -60,7 +60,7 @@ class Monitor:
         self.bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
 
     def state(self) -> dict[str, list[float]]:
-        """What is noted but not yet written, the means of all processes; every process takes part."""
+        """Values that are noted but not yet written, means of all processes; every process takes part."""
         if self.fresh:
             flat = [(name, value) for losses in self.fresh for name, value in losses.items()]
             means = self.accelerator.reduce(torch.stack([value.double() for _, value in flat]), "mean").tolist()

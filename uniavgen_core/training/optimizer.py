@@ -1,4 +1,4 @@
-"""Which optimizer trains which weights: Muon the matrices of the blocks, AdamW everything else.
+"""The optimizers and their weights: Muon trains the matrices of the blocks, AdamW everything else.
 
 Source: Muon (Jordan et al., 2024) as in ``torch.optim.Muon``; on two CPU cores it halved the word error at equal time.
 """

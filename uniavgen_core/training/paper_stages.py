@@ -5,6 +5,7 @@ Source: UniAVGen (arXiv:2511.03334), section 3.5 and supplement; its inference r
 
 from dataclasses import dataclass, field
 
+from ..tasks import TASKS as FIVE_TASKS
 from .data.example_draws import SourceConfig
 from .sigmas import ShiftedUniform
 from .task_sampling import TaskConfig
@@ -33,10 +34,10 @@ class Stage:
 
     Attributes:
         number: Its place in the paper.
-        tasks: What steps ask of the network. Not public in there: noise levels uniform, pushed to noise by the
-            sampler's shift where pictures are learned, so that they are learned as often as they are met; interactions
-            off in 10 % of joint samples, half of them with null texts, for the null pass of guidance.
-        source: What is drawn with the clips. Not public: speech text dropped in 20 %, captions in 10 %, because
+        tasks: Tasks, noise levels and losses of the steps. Not public in there: noise levels uniform, pushed to noise
+            by the sampler's shift where pictures are learned, so that they are learned as often as they are met;
+            interactions off in 10 % of joint samples, half of them with null texts, for the null pass of guidance.
+        source: Choices made for each clip. Not public: speech text dropped in 20 %, captions in 10 %, because
             guidance needs the null texts; a kept prefix of 1 to 16 latents with the sound to match, give or take a
             tenth of a second, because users cut anywhere; reference voices of 1.5 to 3 s.
         adam: The optimizer.
@@ -63,32 +64,9 @@ class Stage:
     clip: float = 1.0
 
 
-_PLAIN = {
-    "pair": 0.0,
-    "off_in_all": False,
-    "interaction_off": 0.1,
-    "null_with_off": 0.5,
-    "text_dropout": 0.2,
-    "voice_in_continuation": 0.0,
-    "voice_in_dubbing": 0.0,
-    "voice_in_pair": 0.0,
-    "voice_blind": 0.0,
-    "voice_lengths": (1 / 3, 1 / 3, 1 / 3),
-    "voice_without_text": 0.0,
-    "lead": 0.0,
-    "silence_before": 0.0,
-    "silence_after": 0.0,
-    "face_weight": 0.0,
-    "mouth_weight": 0.0,
-}
-"""The paper's losses and tasks have none of what was added for toons."""
-_JOINT_ALONE = {"joint": 1.0, "voice": 0.0, "continuation": 0.0, "dubbing": 0.0, "audio_driven": 0.0}
-
 SPEECH = Stage(
     1,
-    TaskConfig(
-        **_PLAIN | _JOINT_ALONE | {"interaction_off": 0.0}, sigmas=ShiftedUniform(1.0), blind=True, mask_weight=0.0
-    ),
+    TaskConfig(sigmas=ShiftedUniform(1.0), interaction_off=0.0, audio_alone=True),
     adam=AdamConfig(rate=2e-5),
     audio_alone=True,
     batch=256,
@@ -96,15 +74,11 @@ SPEECH = Stage(
     average=0.9999,
 )
 """The audio branch alone, on English speech. Both branches' noise levels are uniform; sound alone needs no shift."""
-JOINT = Stage(2, TaskConfig(**_PLAIN | _JOINT_ALONE, sigmas=ShiftedUniform(5.0), mask_weight=0.1, mask_weight_end=0.0))
+JOINT = Stage(2, TaskConfig(sigmas=ShiftedUniform(5.0), mask_weight=0.1, mask_weight_end=0.0))
 """Both branches, on clips of people; the face masks' loss weighs 0.1 at the start and nothing at the end."""
 TASKS = Stage(
     3,
-    TaskConfig(
-        **_PLAIN | {"joint": 4.0, "voice": 1.0, "continuation": 1.0, "dubbing": 2.0, "audio_driven": 2.0},
-        sigmas=ShiftedUniform(5.0),
-        mask_weight=0.0,
-    ),
+    TaskConfig(sigmas=ShiftedUniform(5.0), **{task.name: float(task.share) for task in FIVE_TASKS.values()}),
     steps=10_000,
 )
 """The five tasks, 4:1:1:2:2, on the same clips; the face masks have faded out."""

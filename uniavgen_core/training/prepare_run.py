@@ -1,6 +1,6 @@
-"""What a run's file asks for, made ready: the network with its starting weights, the optimizer, the data.
+"""Prepare a run: the network with its starting weights, the optimizer and the data that its file asks for.
 
-Weights are float32: matrix products in bfloat16 are the engine's affair.
+Weights are float32; the engine runs matrix products in bfloat16.
 """
 
 import json
@@ -20,6 +20,7 @@ from ..checkpoint.weight_fit import check_fit
 from ..config import ModelConfig, from_dict, to_dict
 from ..model.initialize import initialize
 from ..model.joint import JointModel
+from .batch_part import Objective
 from .data.encoded_clips import EncodedClips, load_source
 from .estimate import AUDIO_BRANCH
 from .gradient_checkpointing import RecomputedModel
@@ -27,7 +28,7 @@ from .lora import LoraPlan, add_lora
 from .paper_stages import AdamConfig
 from .plugins import attribute_of, model_config_of
 from .run_config import RunConfig
-from .task_step import TaskStep
+from .task_sampling import task_objective
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -105,9 +106,9 @@ def open_data(run: RunConfig, model: ModelConfig, accelerator: "Accelerator") ->
     return load_source(encoded, model.text, run.preset.source)
 
 
-def losses_of(run: RunConfig, source: EncodedClips) -> TaskStep:
-    """What the run minimises."""
-    return TaskStep(source, run.preset.tasks, run.seed)
+def objective_of(run: RunConfig, source: EncodedClips) -> Objective:
+    """Batches and losses of the run."""
+    return task_objective(source, run.preset.tasks, run.seed)
 
 
 def write_note(home: Path, model: ModelConfig, plan: LoraPlan | None, seen: TrainedOn | None = None) -> None:

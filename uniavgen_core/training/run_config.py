@@ -19,7 +19,7 @@ SET_BY_STAGE = ("batch", "steps", "warmup", "fall", "average", "clip")
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What a run's file says. Only ``stage`` and ``data`` must be there.
+    """Contents of a run's file. Only ``stage`` and ``data`` are required.
 
     Attributes:
         stage: ``speech``, ``joint`` or ``tasks``, the paper's three.

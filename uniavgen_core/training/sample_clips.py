@@ -1,4 +1,4 @@
-"""What a model in training generates, as files to look at and as entries of TensorBoard.
+"""Samples of a model in training, as video files and as entries of TensorBoard.
 
 Dimension key: F video frames, N sound samples.
 """

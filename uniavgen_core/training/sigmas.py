@@ -1,4 +1,4 @@
-"""How noisy the training examples are.
+"""Distributions of the noise levels of training.
 
 Source: logit-normal times (Esser et al., arXiv:2403.03206), and the shift of a schedule with which Wan samples. The
 default leans to high noise, where the words of a sentence and the movement of a mouth are decided.

@@ -1,176 +1,172 @@
-"""The tasks the bundled model is trained for after joint training, and how often each is drawn.
+"""The task of every training step, and batches of it.
 
-The paper's ratio (joint 4, with a voice 1, continuation 1, dubbing 2, audio-driven 2) is for 10,000 steps. Here joint
-generation, dubbing and audio-driven video come from the joint stage, so what is new gets more of a thousand steps.
 Source: UniAVGen (arXiv:2511.03334), third stage of training, and its release for what each task keeps.
+Dimension key: B batch.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import Enum
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
+from torch import Tensor
+from torch.utils.data import Dataset
 
 from ..config import Interaction
-from .sigmas import LogitNormal, Sigmas
+from ..model.joint import JointModel
+from ..tasks import JOINT, TASKS, Keep, Task
+from .batch_part import Objective, Part
+from .flow_matching import Batch, CleanClips, LossWeights, flow_matching_losses, with_noise
+from .sigmas import ShiftedUniform, Sigmas, sample_sigmas
 
 
-class TaskKind(Enum):
-    """What a batch is for."""
+@dataclass(frozen=True)
+class TaskSample:
+    """The task drawn for one training step; all examples of the step share it.
 
-    JOINT = "joint"
-    VOICE = "voice"
-    CONTINUATION = "continuation"
-    DUBBING = "dubbing"
-    AUDIO_DRIVEN = "audio_driven"
-    PAIR = "pair"
+    Attributes:
+        task: The task.
+        interaction: Directions that run; off now and then, for the null pass of guidance.
+        text_dropout: Share of clips without texts.
+        has_voice: Whether reference voices are given.
+        voice_length: Index of their length.
+        audio_alone: Whether the audio branch is trained alone, beside a blank picture.
+        batch_divisor: How many times fewer clips the step has, for clips that are that much larger.
+    """
+
+    task: Task
+    interaction: Interaction
+    text_dropout: float = 0.0
+    has_voice: bool = False
+    voice_length: int = 0
+    audio_alone: bool = False
+    batch_divisor: int = 1
+
+    @property
+    def learned(self) -> tuple[str, ...]:
+        """Modalities of which something is generated."""
+        video = not self.audio_alone and self.task.video is not Keep.ALL
+        return ("video",) * video + ("audio",) * (self.task.audio is not Keep.ALL)
+
+
+Sampled = TypeVar("Sampled", bound=TaskSample)
+Drawn = TypeVar("Drawn", bound=TaskSample, covariant=True)
+Wanted = TypeVar("Wanted", bound=TaskSample, contravariant=True)
+
+
+class TaskSampler(Protocol[Drawn]):
+    """The tasks of a stage, their shares, and its losses."""
+
+    @property
+    def sigmas(self) -> Sigmas:
+        """Distribution of noise levels."""
+
+    def sample_task(self, random: np.random.Generator, progress: float) -> Drawn:
+        """Draw the task of one step at some progress in [0, 1)."""
+
+    def loss_weights(self, progress: float) -> LossWeights:
+        """Weights of the loss at some progress in [0, 1)."""
+
+
+class TrainingClips(Protocol[Wanted]):
+    """Clean clips by task, from memory or from disk."""
+
+    def draw_clips(self, sample: Wanted, shared: np.random.Generator, own: Sequence[np.random.Generator]) -> CleanClips:
+        """Draw one clip of a task for each generator in ``own``; ``shared`` is the same for all parts of a step."""
 
 
 @dataclass(frozen=True)
 class TaskConfig:
-    """What the steps of the last stage ask of the network. Shares are of steps, or of clips where it says so.
+    """Tasks, noise levels and losses of a stage of the paper. Shares are relative to one another.
 
     Attributes:
-        pair_factor: How many times fewer clips a step with two faces has: half as many, for pictures twice as wide.
-        sigmas: Noise levels, as in joint training.
-        joint: Joint generation, enough that nothing is forgotten.
-        voice: Joint generation with a reference voice: new, and the hardest to learn.
-        continuation: Both modalities kept at the start: new.
-        dubbing: All video kept; known from joint training.
-        audio_driven: All sound kept, or the start of it; known from joint training.
-        pair: Two faces with a user's masks: new.
-        interaction_off: Of all of these, how many run without interaction, for the null pass.
-        off_in_all: Whether those are of all tasks, or of joint generation alone.
+        sigmas: Noise levels, the same for both modalities.
+        joint: Share of joint generation.
+        reference_voice: Share of joint generation with a reference voice.
+        continuation: Share of continuation.
+        dubbing: Share of dubbing.
+        audio_driven: Share of audio-driven video.
+        interaction_off: Share of joint generation that runs without interaction, for the null pass of guidance.
         null_with_off: Share of clips without texts in those.
-        text_dropout: Share of clips without texts in the others.
-        voice_in_continuation: How often a continuation has a reference voice: long videos are chained that way.
-        voice_in_dubbing: How often dubbing has one.
-        any_emotion_in_dubbing: Whether dubbing's reference voices are the speaker's in any emotion, so that the face
-            alone tells which one is asked for.
-        voice_in_pair: How often two faces have them.
-        voice_blind: Share of steps with a reference voice that train the audio branch alone: there the sound does not
-            see the picture, so it learns the same for half the work.
-        blind: Whether all steps train the audio branch alone.
-        voice_lengths: How often a reference voice has each length; a chain's is as long as a clip.
-        voice_without_text: Share of reference voices whose transcript is not told.
-        two_tracks: How often two faces have two tracks.
-        driven_pair: How often two faces are driven by kept sound.
-        one_sided_caption: Share of lone speakers among two faces whose caption tells of them alone.
-        still_mask: Share of masks that stand still, as a user's drawing does.
-        half_mask: Share of masks that cover half the picture.
-        silence_before: Share of clips whose silence before the sentence is kept.
-        silence_after: Share of clips whose silence after the sentence is kept.
-        digital_silence: Share of kept silences that are digital, without the voices' noise floor.
-        lead: Share of audio-driven clips of whose sound only the start is kept.
-        lead_frames: Least and most mel frames of such a start.
-        latest_cut: Most mel frames between a sentence and kept silence after it.
-        face_weight: Extra weight of the video loss where there is face or mouth, as in joint training.
-        video_weight: Weight of the video loss as a whole.
-        mouth_weight: Extra weight where there is mouth, a few latent pixels of which all depends on who speaks.
-        mask_weight: Weight of the face-mask loss at the start; half of joint training's, for masks that are known.
-        mask_weight_end: Weight of the face-mask loss at the end; between, it falls linearly.
+        voice_lengths: Share of each length of reference voices.
+        audio_alone: Whether all steps train the audio branch alone.
+        mask_weight: Weight of the face-mask loss at the start.
+        mask_weight_end: Weight of the face-mask loss at the end; it changes linearly between the two.
     """
 
-    pair_factor: int = 2
-    sigmas: Sigmas = field(default_factory=LogitNormal)
-    joint: float = 0.12
-    voice: float = 0.2
-    continuation: float = 0.23
-    dubbing: float = 0.05
-    audio_driven: float = 0.06
-    pair: float = 0.34
-    interaction_off: float = 0.12
-    off_in_all: bool = True
+    sigmas: Sigmas = field(default_factory=ShiftedUniform)
+    joint: float = 1.0
+    reference_voice: float = 0.0
+    continuation: float = 0.0
+    dubbing: float = 0.0
+    audio_driven: float = 0.0
+    interaction_off: float = 0.1
     null_with_off: float = 0.5
-    text_dropout: float = 0.1
-    voice_in_continuation: float = 0.5
-    voice_in_dubbing: float = 0.2
-    any_emotion_in_dubbing: bool = False
-    voice_in_pair: float = 0.2
-    voice_blind: float = 0.75
-    blind: bool = False
-    voice_lengths: tuple[float, ...] = (0.2, 0.3, 0.5)
-    voice_without_text: float = 0.2
-    two_tracks: float = 0.4
-    driven_pair: float = 0.25
-    one_sided_caption: float = 0.3
-    still_mask: float = 0.25
-    half_mask: float = 0.15
-    silence_before: float = 0.7
-    silence_after: float = 0.2
-    digital_silence: float = 0.6
-    lead: float = 0.3
-    lead_frames: tuple[float, float] = (40.0, 190.0)
-    latest_cut: float = 40.0
-    face_weight: float = 2.0
-    video_weight: float = 1.0
-    mouth_weight: float = 4.0
-    mask_weight: float = 0.5
+    voice_lengths: tuple[float, ...] = (1 / 3, 1 / 3, 1 / 3)
+    audio_alone: bool = False
+    mask_weight: float = 0.0
     mask_weight_end: float = 0.0
 
-    def mask_weight_at(self, progress: float) -> float:
-        """Weight of the face-mask loss at a share of the run."""
-        return self.mask_weight + (self.mask_weight_end - self.mask_weight) * progress
+    def sample_task(self, random: np.random.Generator, progress: float = 0.0) -> TaskSample:
+        """Draw the task of one step by its share; always takes the same number of draws."""
+        del progress
+        tasks = list(TASKS.values())
+        task = draw_task(tasks, [getattr(self, task.name) for task in tasks], random)
+        point = random.random()
+        length = int(random.choice(len(self.voice_lengths), p=self.voice_lengths))
+        off = task is JOINT and point < self.interaction_off
+        return TaskSample(
+            task,
+            Interaction.OFF if off else task.interaction,
+            self.null_with_off if off else 0.0,
+            task.reference_voice,
+            length,
+            self.audio_alone,
+        )
+
+    def loss_weights(self, progress: float) -> LossWeights:
+        """Weights of the loss at some progress in [0, 1)."""
+        return LossWeights(mask=self.mask_weight + (self.mask_weight_end - self.mask_weight) * progress)
+
+
+def draw_task(tasks: Sequence[Task], shares: Sequence[float], random: np.random.Generator) -> Task:
+    """Draw one of some tasks by its share; takes one draw."""
+    chances = np.array(shares)
+    return tasks[random.choice(len(tasks), p=chances / chances.sum())]
+
+
+class TaskBatches(Dataset[Batch], Generic[Sampled]):
+    """Batches by ``Part``: clips drawn for the task of the step, and their noise; see ``Part`` for the randomness."""
+
+    def __init__(self, source: TrainingClips[Sampled], sampler: TaskSampler[Sampled], seed: int) -> None:
+        self.source = source
+        self.sampler = sampler
+        self.seed = seed
+
+    def __getitem__(self, part: Part) -> Batch:
+        """Make the batch of one part of a step, whose parts all have the same task."""
+        shared = part.shared(self.seed)
+        sample = self.sampler.sample_task(shared, part.progress)
+        own = part.thinned(sample.batch_divisor).own(self.seed)
+        clips = self.source.draw_clips(sample, shared, own)
+        batch = with_noise(clips, sample_sigmas(self.sampler.sigmas, own), own)
+        return replace(batch, task=sample.task.name, learned=sample.learned)
 
 
 @dataclass(frozen=True)
-class Ask:
-    """What one step asks for.
+class TaskLosses:
+    """Losses of a stage, named after the task of the step besides their sum, so that the log tells them apart."""
 
-    Attributes:
-        kind: The task.
-        interaction: Directions that update their target.
-        voice: Whether reference voices are given.
-        voice_length: Index of their length.
-        tracks: Audio tracks of a clip.
-        audio_kept: Whether the sound is given, all of it or its start.
-        blind: Whether the audio branch is trained alone.
-        text_dropout: Share of clips without texts.
-    """
+    sampler: TaskSampler[TaskSample]
 
-    kind: TaskKind
-    interaction: Interaction
-    voice: bool = False
-    voice_length: int = 0
-    tracks: int = 1
-    audio_kept: bool = False
-    blind: bool = False
-    text_dropout: float = 0.0
+    def __call__(self, model: JointModel, batch: Batch, progress: float) -> Mapping[str, Tensor]:
+        """Compute the losses of one batch."""
+        losses = flow_matching_losses(model, batch, self.sampler.loss_weights(progress))
+        named = {f"{name}_{batch.task}": losses[name] for name in batch.learned}
+        mask = {"mask": losses["mask"]} if batch.clips.has_picture else {}
+        return {"loss": losses["loss"], **mask, **named}
 
 
-def draw_ask(config: TaskConfig, random: np.random.Generator) -> Ask:
-    """Draw what one step asks for by the config's shares; always takes the same number of draws."""
-    shares = np.array([getattr(config, kind.value) for kind in TaskKind])
-    kind = list(TaskKind)[random.choice(len(shares), p=shares / shares.sum())]
-    point = random.random(5)
-    length = int(random.choice(len(config.voice_lengths), p=config.voice_lengths))
-    chance = {
-        TaskKind.VOICE: 1.0,
-        TaskKind.CONTINUATION: config.voice_in_continuation,
-        TaskKind.DUBBING: config.voice_in_dubbing,
-        TaskKind.PAIR: config.voice_in_pair,
-    }.get(kind, 0.0)
-    voice, pair = bool(point[0] < chance), kind is TaskKind.PAIR
-    driven = kind is TaskKind.AUDIO_DRIVEN or (pair and bool(point[1] < config.driven_pair))
-    voice = voice and not driven
-    ask = Ask(
-        kind=kind,
-        interaction=_interaction_of(kind, voice, driven),
-        voice=voice,
-        voice_length=length,
-        tracks=2 if pair and point[2] < config.two_tracks else 1,
-        audio_kept=driven,
-        blind=config.blind or (kind is TaskKind.VOICE and bool(point[4] < config.voice_blind)),
-        text_dropout=config.text_dropout,
-    )
-    if point[3] < config.interaction_off and (config.off_in_all or kind is TaskKind.JOINT):
-        return replace(ask, interaction=Interaction.OFF, text_dropout=config.null_with_off)
-    return ask
-
-
-def _interaction_of(kind: TaskKind, voice: bool, driven: bool) -> Interaction:
-    """Directions that run: sound that is given, or whose voice is, is not steered by the picture, as in the release."""
-    if kind is TaskKind.DUBBING:
-        return Interaction.VIDEO_TO_AUDIO
-    if kind is TaskKind.CONTINUATION:
-        return Interaction.BOTH
-    return Interaction.AUDIO_TO_VIDEO if voice or driven else Interaction.BOTH
+def task_objective(source: TrainingClips[Sampled], sampler: TaskSampler[Sampled], seed: int) -> Objective:
+    """Objective of a stage: the losses of its tasks on clips of a source."""
+    return Objective(TaskBatches(source, sampler, seed), TaskLosses(sampler))

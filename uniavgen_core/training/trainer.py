@@ -1,23 +1,24 @@
 """The trainer: steps on one process or many, an averaged copy of the weights, exact resuming, a log.
 
-Everything random comes from (seed, step, example), so the same run is taken however a batch is divided, and whenever it
-is broken off and resumed.
+Everything random comes from (seed, step, example), so the run is the same however a batch is divided, however many
+workers read it, and whenever it is broken off and resumed.
 """
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from .batch_part import Losses, Part
+from .batch_part import Objective, load_parts
 from .checkpoints import Checkpoints
 from .engine import EngineConfig, make_accelerator, name_units
-from .interrupts import catch_interrupts
+from .flow_matching import to_device
+from .interrupts import Interrupt, catch_interrupts
 from .monitor import Monitor
 from .optimizer import start_states
 from .sample_clips import Sampler
@@ -30,17 +31,17 @@ if TYPE_CHECKING:
 STATE = "trainer.json"
 
 
-class Objective(nn.Module):
-    """A model and its losses as one module: what a process computes is its forward pass, however models are called."""
+class ModelWithLosses(nn.Module):
+    """A model and its losses as one module, so that the engine wraps all that a step computes as one forward pass."""
 
-    def __init__(self, model: nn.Module, losses: Losses) -> None:
+    def __init__(self, model: nn.Module, losses: Callable[[nn.Module, Any, float], Mapping[str, Tensor]]) -> None:
         super().__init__()
         self.model = model
         self.losses = losses
 
-    def forward(self, part: Part, progress: float) -> dict[str, Tensor]:
-        """Losses of one part; all but ``loss`` are for the log."""
-        losses = self.losses(self.model, part, progress)
+    def forward(self, batch: Any, progress: float) -> dict[str, Tensor]:
+        """Compute the losses of a batch; all but ``loss`` are for the log."""
+        losses = self.losses(self.model, batch, progress)
         return {name: value if name == "loss" else value.detach() for name, value in losses.items()}
 
 
@@ -58,7 +59,7 @@ class Trainer:
         self,
         model: nn.Module,
         optimizers: Sequence[Optimizer],
-        losses: Losses,
+        objective: Objective,
         config: TrainerConfig,
         accelerator: "Accelerator | None" = None,
         sampler: Sampler | None = None,
@@ -72,10 +73,12 @@ class Trainer:
         if self.accelerator.is_fsdp2:
             name_units(self.accelerator, model)
         self.peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
-        self.objective, *self.optimizers = self.accelerator.prepare(Objective(model, losses), *optimizers)
+        self.data = objective.data
+        joined = ModelWithLosses(model, objective.losses)
+        self.module, *self.optimizers = self.accelerator.prepare(joined, *optimizers)
         if self.accelerator.is_fsdp2:
             start_states(self.optimizers[0])
-        self.model = self.accelerator.unwrap_model(self.objective).model
+        self.model = self.accelerator.unwrap_model(self.module).model
         self.average = None if config.average is None else Average(self.model, config.average)
         self.checkpoints = Checkpoints(config.home, config.keep)
         self.monitor = Monitor(self.accelerator, config)
@@ -97,8 +100,9 @@ class Trainer:
         self.monitor.open(self.step, self.seconds)
         saved, asked = self.step, False
         with catch_interrupts() as interrupt:
+            batches = self._batches()
             while self.step < self.config.steps and not asked:
-                asked = self._take_step(interrupt.asked)
+                asked = self._take_step(batches, interrupt)
                 if self.step % self.config.checkpoint_every == 0:
                     self._save()
                     saved = self.step
@@ -111,8 +115,14 @@ class Trainer:
         self.monitor.close()
         return self.step == self.config.steps
 
-    def _take_step(self, asked: bool) -> bool:
-        """Take one step; returns whether any process was ``asked`` to end."""
+    def _batches(self) -> Iterator[Any]:
+        """Batches of this process from the next step on, read ahead."""
+        place = (self.accelerator.process_index, self.accelerator.num_processes)
+        parts = self.config.parts(self.step, *place)
+        return load_parts(self.data, parts, self.config.workers, self.accelerator.device.type == "cuda")
+
+    def _take_step(self, batches: Iterator[Any], interrupt: Interrupt) -> bool:
+        """Take one step; returns whether any process was asked to end."""
         started, config = time.perf_counter(), self.config
         progress = self.step / config.steps
         rate = config.rate(self.step)
@@ -120,10 +130,10 @@ class Trainer:
             optimizer.zero_grad()
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * rate
-        losses = self._backward(progress)
-        norm = self.accelerator.clip_grad_norm_(self.objective.parameters(), config.clip)
+        losses = self._backward(batches, progress)
+        norm = self.accelerator.clip_grad_norm_(self.module.parameters(), config.clip)
         norm = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
-        loss, asked = self._agree(losses["loss"], asked)
+        loss, asked = self._agree(losses["loss"], interrupt.asked)
         if not torch.isfinite(torch.tensor([loss, norm])).all():
             raise FloatingPointError(f"Step {self.step} has a loss of {loss} and a gradient of norm {norm}.")
         for optimizer in self.optimizers:
@@ -138,15 +148,14 @@ class Trainer:
             self._log()
         return asked
 
-    def _backward(self, progress: float) -> dict[str, Tensor]:
+    def _backward(self, batches: Iterator[Any], progress: float) -> dict[str, Tensor]:
         """Add up the gradients of this process's parts; returns the means of their losses."""
         totals: dict[str, Tensor] = {}
-        processes, rank = self.accelerator.num_processes, self.accelerator.process_index
-        for turn in range(self.config.accumulation):
-            part = self.config.part(self.step, turn, rank, processes)
-            with self.accelerator.accumulate(self.objective):
+        for _ in range(self.config.accumulation):
+            batch = to_device(next(batches), self.accelerator.device)
+            with self.accelerator.accumulate(self.module):
                 with self.accelerator.autocast():
-                    losses = self.objective(part, progress)
+                    losses = self.module(batch, progress)
                 self.accelerator.backward(losses["loss"])
             for name, value in losses.items():
                 totals[name] = totals.get(name, 0) + value.detach() / self.config.accumulation
@@ -203,7 +212,7 @@ class Trainer:
         self.step, self.seconds, self.monitor.values = state["step"], state["seconds"], state["noted"]
 
     def _from_first(self, values: list[str | None]) -> str | None:
-        """What the first process holds, in every process."""
+        """Send the first process's value to every process."""
         from accelerate.utils import broadcast_object_list
 
         return broadcast_object_list(values)[0]

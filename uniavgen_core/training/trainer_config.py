@@ -1,5 +1,6 @@
-"""How long a run lasts, how it is divided, and what it keeps."""
+"""Length of a run, its division among processes, and the checkpoints it keeps."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from .batch_part import Part
 
 @dataclass(frozen=True)
 class TrainerConfig:
-    """How long a run lasts and what it keeps.
+    """Length of a run, its division, and the checkpoints it keeps.
 
     Attributes:
         folder: Where runs lie.
@@ -25,6 +26,8 @@ class TrainerConfig:
         keep: Checkpoints that are kept, the newest.
         sample_every: Steps between two rounds of samples; 0 for none.
         bar: Whether a progress bar is shown.
+        workers: Processes that read and prepare the following batches while a step is computed, for each process of
+            training; each keeps its own cache of clips. 0 prepares every batch between two steps.
 
     Raises:
         ValueError: If a length is not positive, or a batch cannot be divided.
@@ -44,11 +47,14 @@ class TrainerConfig:
     keep: int = 2
     sample_every: int = 0
     bar: bool = True
+    workers: int = 2
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "accumulation", "log_every", "checkpoint_every", "keep"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if self.workers < 0:
+            raise ValueError(f"workers is {self.workers}; it must be 0 or more.")
         if self.average is not None and not 0 <= self.average < 1:
             raise ValueError(f"average is {self.average}; it is a decay in [0, 1), or none.")
 
@@ -62,7 +68,7 @@ class TrainerConfig:
         return min(1.0, (step + 1) / max(1, self.warmup)) * (1 - step / self.steps) ** self.fall
 
     def part(self, step: int, turn: int, rank: int, processes: int) -> Part:
-        """The examples that process ``rank`` computes in its ``turn``-th part of a step.
+        """Examples that process ``rank`` computes in its ``turn``-th part of a step.
 
         Raises:
             ValueError: If the batch does not divide.
@@ -73,4 +79,10 @@ class TrainerConfig:
                 f"A batch of {self.batch} does not divide among {processes} processes with {self.accumulation} parts "
                 "each."
             )
-        return Part(step, (turn * processes + rank) * count, count)
+        return Part(step, (turn * processes + rank) * count, count, step / self.steps)
+
+    def parts(self, start: int, rank: int, processes: int) -> Iterator[Part]:
+        """Yield all that process ``rank`` computes from step ``start`` on, in its order."""
+        for step in range(start, self.steps):
+            for turn in range(self.accumulation):
+                yield self.part(step, turn, rank, processes)

@@ -21,6 +21,7 @@ from uniavgen_core.config import TOON, BranchConfig, Interaction, TextConfig
 from uniavgen_core.media.video.latent_masks import latent_shares
 from uniavgen_core.model.initialize import initialize
 from uniavgen_core.model.joint import JointModel
+from uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, REFERENCE_VOICE
 from uniavgen_core.training.batch_part import Part
 from uniavgen_core.training.cli.encode_command import main
 from uniavgen_core.training.data import encode_clips as encode
@@ -31,9 +32,9 @@ from uniavgen_core.training.data.clip_store import read_clip, read_index
 from uniavgen_core.training.data.encode_clips import EncodeConfig, encode_source
 from uniavgen_core.training.data.encoded_clips import load_source
 from uniavgen_core.training.data.face_shares import face_boxes
+from uniavgen_core.training.flow_matching import LossWeights, flow_matching_losses, with_noise
 from uniavgen_core.training.interrupts import Interrupt
-from uniavgen_core.training.step import LossWeights, example_losses
-from uniavgen_core.training.task_sampling import Ask, TaskKind
+from uniavgen_core.training.task_sampling import TaskSample
 
 ROOT = Path(__file__).parents[3]
 FORM = ClipForm((128, 128))
@@ -235,15 +236,16 @@ def tiny_network():
     return model
 
 
-def losses_of(model, source, ask):
+def losses_of(model, source, sample):
     part = Part(step=0, first=0, count=2)
-    example = source.example(ask, part.shared(0), part.own(0))
-    return example_losses(model, example, torch.tensor([0.5, 0.9]), LossWeights(1.0, 0.1), part.own(1))
+    clips = source.draw_clips(sample, part.shared(0), part.own(0))
+    batch = with_noise(clips, torch.tensor([0.5, 0.9]), part.own(1))
+    return flow_matching_losses(model, batch, LossWeights(1.0, 0.1))
 
 
 @pytest.mark.parametrize("name", ["files", "shards", "toons"])
 def test_a_step_of_the_tiny_network_on_encoded_clips_has_a_finite_loss(encoded, tiny_network, name):
-    losses = losses_of(tiny_network, load_source(encoded[name][0], TINY.text), Ask(TaskKind.JOINT, Interaction.BOTH))
+    losses = losses_of(tiny_network, load_source(encoded[name][0], TINY.text), TaskSample(JOINT, Interaction.BOTH))
     losses["loss"].backward()
     assert torch.isfinite(losses["loss"])
     # Untrained, the network says 0 where noise minus clean is meant, each of about unit variance.
@@ -252,16 +254,16 @@ def test_a_step_of_the_tiny_network_on_encoded_clips_has_a_finite_loss(encoded, 
 
 
 @pytest.mark.parametrize(
-    ("ask", "learned"),
+    ("sample", "learned"),
     [
-        (Ask(TaskKind.VOICE, Interaction.AUDIO_TO_VIDEO, voice=True), {"video", "audio"}),
-        (Ask(TaskKind.CONTINUATION, Interaction.BOTH), {"video", "audio"}),
-        (Ask(TaskKind.DUBBING, Interaction.VIDEO_TO_AUDIO), {"audio"}),
-        (Ask(TaskKind.AUDIO_DRIVEN, Interaction.AUDIO_TO_VIDEO, audio_kept=True), {"video"}),
+        (TaskSample(REFERENCE_VOICE, Interaction.AUDIO_TO_VIDEO, has_voice=True), {"video", "audio"}),
+        (TaskSample(CONTINUATION, Interaction.BOTH), {"video", "audio"}),
+        (TaskSample(DUBBING, Interaction.VIDEO_TO_AUDIO), {"audio"}),
+        (TaskSample(AUDIO_DRIVEN, Interaction.AUDIO_TO_VIDEO), {"video"}),
     ],
 )
-def test_every_task_learns_what_it_does_not_keep(encoded, tiny_network, ask, learned):
-    losses = losses_of(tiny_network, load_source(encoded["toons"][0], TINY.text), ask)
+def test_every_task_learns_what_it_does_not_keep(encoded, tiny_network, sample, learned):
+    losses = losses_of(tiny_network, load_source(encoded["toons"][0], TINY.text), sample)
     assert {name for name in ("video", "audio") if losses[name] > 0} == learned
     assert torch.isfinite(losses["loss"])
 
@@ -270,8 +272,8 @@ def test_every_task_learns_what_it_does_not_keep(encoded, tiny_network, ask, lea
 def test_the_audio_branch_learns_alone_whatever_the_patch_size(encoded, patch_size):
     model = JointModel(replace(TINY, patch_size=patch_size))
     initialize(model)
-    ask = Ask(TaskKind.JOINT, Interaction.OFF, blind=True)
-    losses = losses_of(model, load_source(encoded["toons"][0], TINY.text), ask)
+    sample = TaskSample(JOINT, Interaction.OFF, audio_alone=True)
+    losses = losses_of(model, load_source(encoded["toons"][0], TINY.text), sample)
     losses["audio"].backward()
     assert losses["video"] == 0
     assert 1 < losses["audio"] < 4

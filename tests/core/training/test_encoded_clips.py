@@ -1,5 +1,6 @@
 """Examples drawn from encoded clips: what is kept, told and referenced, and that parts of a batch make the batch."""
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from toon.training.clip_shards import mel_of
 from uniavgen_core.config import TOON, Interaction
 from uniavgen_core.media.audio.mel import log_mel, normalize_mel
 from uniavgen_core.shapes import mel_frames_of, video_frames_of
+from uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, REFERENCE_VOICE
 from uniavgen_core.text.tokenize import NULL_SPEECH, speech_ids
 from uniavgen_core.training.batch_part import Part
 from uniavgen_core.training.data.clip_form import ClipForm
@@ -20,14 +22,14 @@ from uniavgen_core.training.data.clip_store import claim_folder, write_clip, wri
 from uniavgen_core.training.data.encode_clips import EncodeConfig, encode_source
 from uniavgen_core.training.data.encoded_clips import SourceConfig, load_source
 from uniavgen_core.training.data.speaker_voices import cut_voice, words_until
-from uniavgen_core.training.task_sampling import Ask, TaskKind
+from uniavgen_core.training.task_sampling import TaskSample
 
 BOTH, A2V, V2A = Interaction.BOTH, Interaction.AUDIO_TO_VIDEO, Interaction.VIDEO_TO_AUDIO
-JOINT = Ask(TaskKind.JOINT, BOTH)
-VOICE = Ask(TaskKind.VOICE, A2V, voice=True, voice_length=1)
-CONTINUATION = Ask(TaskKind.CONTINUATION, BOTH)
-DUBBING = Ask(TaskKind.DUBBING, V2A)
-DRIVEN = Ask(TaskKind.AUDIO_DRIVEN, A2V, audio_kept=True)
+GENERATE = TaskSample(JOINT, BOTH)
+VOICE = TaskSample(REFERENCE_VOICE, A2V, has_voice=True, voice_length=1)
+CONTINUE = TaskSample(CONTINUATION, BOTH)
+DUB = TaskSample(DUBBING, V2A)
+DRIVEN = TaskSample(AUDIO_DRIVEN, A2V)
 TOLD = SourceConfig(speech_dropout=0.0, caption_dropout=0.0)
 NULL = -7.0
 
@@ -59,9 +61,9 @@ def folder(tmp_path):
     return encode(tmp_path / "clips", [("abc"[i % 3], *shapes[i // 3]) for i in range(12)])
 
 
-def draw(source, ask, count=64, step=0):
+def draw(source, sample, count=64, step=0):
     part = Part(step, 0, count)
-    return source.example(ask, part.shared(3), part.own(3))
+    return source.draw_clips(sample, part.shared(3), part.own(3))
 
 
 def clips_of(example):
@@ -69,10 +71,10 @@ def clips_of(example):
 
 
 def test_joint_generation_keeps_the_first_latent_and_references_it(folder):
-    example = draw(load_source(folder, TOON.text, TOLD), JOINT)
-    assert example.video_kept[:, 0].all()
-    assert not example.video_kept[:, 1:].any()
-    assert not example.audio_kept.any()
+    example = draw(load_source(folder, TOON.text, TOLD), GENERATE)
+    assert example.video_keep_mask[:, 0].all()
+    assert not example.video_keep_mask[:, 1:].any()
+    assert not example.audio_keep_mask.any()
     assert torch.equal(example.conditions.reference_image, example.video[:, :, :1])
     assert example.conditions.reference_audio is None
     assert (example.face == 0.25).all()
@@ -85,22 +87,22 @@ def test_joint_generation_keeps_the_first_latent_and_references_it(folder):
 
 def test_dubbing_keeps_all_video_and_audio_driven_all_sound(folder):
     source = load_source(folder, TOON.text)
-    dubbing, driven = draw(source, DUBBING), draw(source, DRIVEN)
-    assert dubbing.video_kept.all()
-    assert not dubbing.audio_kept.any()
-    assert driven.audio_kept.all()
-    assert driven.video_kept.sum(1).eq(1).all()
+    dubbing, driven = draw(source, DUB), draw(source, DRIVEN)
+    assert dubbing.video_keep_mask.all()
+    assert not dubbing.audio_keep_mask.any()
+    assert driven.audio_keep_mask.all()
+    assert driven.video_keep_mask.sum(1).eq(1).all()
     assert dubbing.conditions.interaction is V2A
 
 
 def test_a_continuation_keeps_prefixes_that_sound_as_long_as_they_last(folder):
     config = SourceConfig(kept_latents=(2, 16), kept_jitter=7)
     source = load_source(folder, TOON.text, config)
-    examples = [draw(source, CONTINUATION, step=step) for step in range(8)]
+    examples = [draw(source, CONTINUE, step=step) for step in range(8)]
     offsets, prefixes = set(), set()
     for example in examples:
-        latents, mel = example.video_kept.sum(1), example.audio_kept.sum(1)
-        for kept in (example.video_kept, example.audio_kept):
+        latents, mel = example.video_keep_mask.sum(1), example.audio_keep_mask.sum(1)
+        for kept in (example.video_keep_mask, example.audio_keep_mask):
             assert not (kept[:, 1:] & ~kept[:, :-1]).any()
         assert (latents < example.video.shape[2]).all()
         assert (mel < example.audio.shape[1]).all()
@@ -137,7 +139,7 @@ def test_a_dropped_text_leaves_the_reference_voices_words(folder):
         others, example.conditions.speech_ids, example.conditions.speech_lengths, strict=True
     ):
         assert tuple(ids[:length].tolist()) == speech_ids(f"{other} is said here ")
-    without = draw(source, JOINT, 8).conditions
+    without = draw(source, GENERATE, 8).conditions
     assert without.speech_lengths.eq(10).all()
     assert without.speech_ids[:, :10].tolist() == [list(NULL_SPEECH)] * 8
     assert (without.speech_ids[:, 10:] == -1).all()
@@ -145,7 +147,7 @@ def test_a_dropped_text_leaves_the_reference_voices_words(folder):
 
 def test_speech_and_caption_are_dropped_apart_at_their_own_shares(folder):
     source = load_source(folder, TOON.text)
-    examples = [draw(source, JOINT, 256, step) for step in range(8)]
+    examples = [draw(source, GENERATE, 256, step) for step in range(8)]
     textless = torch.cat([e.conditions.speech_ids[:, 1] == -1 for e in examples])
     captionless = torch.cat([e.conditions.caption[:, 0, 0] == NULL for e in examples])
     assert textless.float().mean() == pytest.approx(0.2, abs=0.03)
@@ -153,21 +155,23 @@ def test_speech_and_caption_are_dropped_apart_at_their_own_shares(folder):
     assert (textless & captionless).float().mean() == pytest.approx(0.02, abs=0.012)
 
 
-def test_without_interactions_both_texts_are_dropped_together_at_the_asks_share(folder):
-    ask = replace(JOINT, interaction=Interaction.OFF, text_dropout=0.5)
-    example = draw(load_source(folder, TOON.text), ask, 512)
+def test_without_interactions_both_texts_are_dropped_together_at_the_tasks_share(folder):
+    sample = replace(GENERATE, interaction=Interaction.OFF, text_dropout=0.5)
+    example = draw(load_source(folder, TOON.text), sample, 512)
     textless = example.conditions.speech_ids[:, 1] == -1
     assert torch.equal(textless, example.conditions.caption[:, 0, 0] == NULL)
     assert textless.float().mean() == pytest.approx(0.5, abs=0.08)
 
 
-@pytest.mark.parametrize("ask", [JOINT, VOICE, CONTINUATION, DUBBING, DRIVEN, replace(JOINT, blind=True)])
-def test_a_batch_in_two_parts_is_the_batch_at_once(folder, ask):
+@pytest.mark.parametrize("sample", [GENERATE, VOICE, CONTINUE, DUB, DRIVEN, replace(GENERATE, audio_alone=True)])
+def test_a_batch_in_two_parts_is_the_batch_at_once(folder, sample):
     source = load_source(folder, TOON.text)
     for step in range(4):
-        whole = draw(source, ask, 6, step)
-        parts = [source.example(ask, part.shared(3), part.own(3)) for part in (Part(step, 0, 2), Part(step, 2, 4))]
-        for name in ("video", "audio", "video_kept", "audio_kept", "face", "mouth"):
+        whole = draw(source, sample, 6, step)
+        parts = [
+            source.draw_clips(sample, part.shared(3), part.own(3)) for part in (Part(step, 0, 2), Part(step, 2, 4))
+        ]
+        for name in ("video", "audio", "video_keep_mask", "audio_keep_mask", "face", "mouth"):
             assert torch.equal(getattr(whole, name), torch.cat([getattr(part, name) for part in parts])), name
         for name, value in vars(whole.conditions).items():
             if isinstance(value, torch.Tensor):
@@ -176,7 +180,7 @@ def test_a_batch_in_two_parts_is_the_batch_at_once(folder, ask):
 
 def test_a_batch_is_of_one_size_and_length_drawn_by_its_number_of_clips(folder):
     source = load_source(folder, TOON.text)
-    drawn = [clips_of(draw(source, JOINT, 4, step)) for step in range(300)]
+    drawn = [clips_of(draw(source, GENERATE, 4, step)) for step in range(300)]
     buckets = [{0, 1, 2, 9, 10, 11}, {3, 4, 5}, {6, 7, 8}]
     shares = [np.mean([set(clips) <= bucket for clips in drawn]) for bucket in buckets]
     assert sum(shares) == pytest.approx(1)
@@ -186,11 +190,11 @@ def test_a_batch_is_of_one_size_and_length_drawn_by_its_number_of_clips(folder):
 
 def test_texts_have_one_length_whoever_is_drawn(folder):
     source = load_source(folder, TOON.text)
-    lengths = {draw(source, ask, 1, step).conditions.speech_ids.shape for ask in (JOINT,) for step in range(9)}
+    lengths = {draw(source, sample, 1, step).conditions.speech_ids.shape for sample in (GENERATE,) for step in range(9)}
     voiced = {draw(source, VOICE, 1, step).conditions.speech_ids.shape for step in range(9)}
     assert len(lengths) == 1
     assert len(voiced) == 1
-    captions = {draw(source, JOINT, 1, step).conditions.caption.shape for step in range(9)}
+    captions = {draw(source, GENERATE, 1, step).conditions.caption.shape for step in range(9)}
     assert captions == {(1, 3, 64)}
 
 
@@ -198,7 +202,7 @@ def test_clips_whose_speaker_has_no_other_get_no_reference_voice_and_are_counted
     lone = load_source(encode(tmp_path / "a", [("a", 5, 2), ("b", 5, 2), ("b", 5, 2)]), TOON.text, TOLD)
     assert "1 of 3 clips are their speaker's only one" in lone.notices[0]
     assert set(clips_of(draw(lone, VOICE))) == {1, 2}
-    assert set(clips_of(draw(lone, JOINT))) == {0, 1, 2}
+    assert set(clips_of(draw(lone, GENERATE))) == {0, 1, 2}
     nobody = load_source(encode(tmp_path / "b", [("a", 5, 2), ("b", 5, 2)]), TOON.text, TOLD)
     assert "No speaker has two clips" in nobody.notices[0]
     example = draw(nobody, VOICE)
@@ -243,22 +247,23 @@ def test_clips_of_sound_alone_are_drawn_for_the_audio_branch_alone(tmp_path):
     config = EncodeConfig(heard, ClipForm(sound_only=True))
     encode_source(open_source("toon:3"), config)
     source = load_source(heard, replace(TOON.text, caption_dim=4096))
-    blind = replace(JOINT, blind=True, interaction=Interaction.OFF)
-    example = draw(source, blind)
+    alone = replace(GENERATE, audio_alone=True, interaction=Interaction.OFF)
+    example = draw(source, alone)
     assert example.audio.shape == (64, 206, 80)
     assert {mel_of(make_clip(seed).waveform).tobytes() for seed in range(3)} == {
         mel.numpy().astype(np.float16).tobytes() for mel in example.audio
     }
     with pytest.raises(ValueError, match="No clip fits joint"):
-        draw(source, JOINT)
+        draw(source, GENERATE)
     both = load_source([heard, encode(tmp_path / "seen", [("a", 9, 2), ("a", 9, 2)])], TOON.text, TOLD)
-    assert draw(both, JOINT).video.shape[-1] == 2
-    assert {draw(both, blind, 1, step).conditions.caption.shape for step in range(9)} == {(1, 1, 64)}
+    assert draw(both, GENERATE).video.shape[-1] == 2
+    assert {draw(both, alone, 1, step).conditions.caption.shape for step in range(9)} == {(1, 1, 64)}
 
 
-def test_pairs_are_refused(folder):
-    with pytest.raises(ValueError, match="share of pairs"):
-        draw(load_source(folder, TOON.text), Ask(TaskKind.PAIR, BOTH, tracks=2))
+def test_a_source_that_worker_processes_are_given_draws_the_same_clips(folder):
+    source = load_source(folder, TOON.text)
+    sent = pickle.loads(pickle.dumps(source))
+    assert torch.equal(draw(sent, VOICE).audio, draw(source, VOICE).audio)
 
 
 def test_a_long_clips_voice_ends_in_a_pause_with_the_words_said_until_then():

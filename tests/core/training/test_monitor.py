@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.core.training.trainer_program import DEFAULTS, log_of, noise_losses, tiny_model
+from tests.core.training.trainer_program import DEFAULTS, NOISE, log_of, tiny_model
 from uniavgen_core.training.monitor import drop_lines_after
 from uniavgen_core.training.sample_clips import Sample, write_mp4
 from uniavgen_core.training.trainer import Trainer
@@ -38,7 +38,7 @@ def run(tmp_path_factory):
         seen.append(given.head.head.weight.detach().clone())
         return [clip()]
 
-    trainer = Trainer(model, [torch.optim.AdamW(model.parameters(), 1e-2)], noise_losses, config, sampler=sampler)
+    trainer = Trainer(model, [torch.optim.AdamW(model.parameters(), 1e-2)], NOISE, config, sampler=sampler)
     trainer.run()
     events = EventAccumulator(str(folder / "run" / "tensorboard"), size_guidance={"images": 0, "audio": 0}).Reload()
     return folder, trainer, seen, events

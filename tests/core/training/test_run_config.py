@@ -8,27 +8,27 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.core.training.trainer_program import TINY, noise_losses, tiny_model
+from tests.core.training.trainer_program import NOISE, TINY, tiny_model
 from uniavgen_core.checkpoint.load_weights import load_model, save_weights
 from uniavgen_core.checkpoint.trained_on import TrainedOn, trained_on
 from uniavgen_core.checkpoint.weight_files import WeightFiles
 from uniavgen_core.config import Interaction
 from uniavgen_core.model.initialize import initialize
 from uniavgen_core.model.joint import Conditions, JointModel
+from uniavgen_core.tasks import JOINT, TASKS
 from uniavgen_core.training import __main__ as door
 from uniavgen_core.training import prepare_run as prepare
 from uniavgen_core.training.batch_part import Part
 from uniavgen_core.training.cli import export_command as export
 from uniavgen_core.training.estimate import AUDIO_BRANCH
+from uniavgen_core.training.flow_matching import CleanClips, without_picture
 from uniavgen_core.training.gradient_checkpointing import RecomputedModel
 from uniavgen_core.training.paper_stages import STAGES
 from uniavgen_core.training.plugins import model_config_of
 from uniavgen_core.training.prepare_run import build_model, load_audio_branch, read_note, write_note
 from uniavgen_core.training.run_config import RunConfig, parse_sigmas, read_run
 from uniavgen_core.training.sigmas import LogitNormal, ShiftedUniform
-from uniavgen_core.training.step import Example, without_picture
-from uniavgen_core.training.task_sampling import TaskKind, draw_ask
-from uniavgen_core.training.task_step import TaskStep
+from uniavgen_core.training.task_sampling import task_objective
 from uniavgen_core.training.trainer import Trainer
 from uniavgen_core.training.trainer_config import TrainerConfig
 
@@ -41,8 +41,8 @@ def run_file(tmp_path, **values):
     return path
 
 
-def asks_of(stage, count=4000):
-    return [draw_ask(STAGES[stage].tasks, np.random.default_rng([5, i])) for i in range(count)]
+def samples_of(stage, count=4000):
+    return [STAGES[stage].tasks.sample_task(np.random.default_rng([5, i])) for i in range(count)]
 
 
 def test_the_published_numbers_are_the_papers():
@@ -51,26 +51,27 @@ def test_the_published_numbers_are_the_papers():
     for stage in STAGES.values():
         assert (stage.adam.betas, stage.adam.epsilon) == ((0.9, 0.999), 1e-8)
     joint = STAGES["joint"].tasks
-    assert [joint.mask_weight_at(progress) for progress in (0.0, 0.5, 1.0)] == pytest.approx([0.1, 0.05, 0.0])
-    assert {STAGES[name].tasks.mask_weight_at(0.0) for name in ("speech", "tasks")} == {0.0}
+    assert [joint.loss_weights(progress).mask for progress in (0.0, 0.5, 1.0)] == pytest.approx([0.1, 0.05, 0.0])
+    assert {STAGES[name].tasks.loss_weights(0.0).mask for name in ("speech", "tasks")} == {0.0}
 
 
-def test_the_first_stage_hears_alone_and_the_third_has_five_tasks_in_the_papers_ratio():
-    assert all(ask.blind for ask in asks_of("speech", 50))
-    asks = asks_of("tasks")
-    shares = {kind: np.mean([ask.kind is kind for ask in asks]) for kind in TaskKind}
-    expected = {"joint": 0.4, "voice": 0.1, "continuation": 0.1, "dubbing": 0.2, "audio_driven": 0.2, "pair": 0.0}
-    assert {kind.value: share for kind, share in shares.items()} == pytest.approx(expected, abs=0.025)
-    assert {ask.voice for ask in asks if ask.kind is not TaskKind.VOICE} == {False}
+def test_the_first_stage_trains_sound_alone_and_the_third_has_five_tasks_in_the_papers_ratio():
+    assert all(sample.audio_alone for sample in samples_of("speech", 50))
+    samples = samples_of("tasks")
+    shares = {name: np.mean([sample.task is task for sample in samples]) for name, task in TASKS.items()}
+    expected = {"joint": 0.4, "reference_voice": 0.1, "continuation": 0.1, "dubbing": 0.2, "audio_driven": 0.2}
+    assert shares == pytest.approx(expected, abs=0.025)
+    assert all(sample.has_voice == sample.task.reference_voice for sample in samples)
 
 
 @pytest.mark.parametrize("stage", ["joint", "tasks"])
 def test_a_tenth_of_joint_samples_alone_has_no_interaction(stage):
-    asks = asks_of(stage)
-    off = [ask for ask in asks if ask.interaction is Interaction.OFF]
-    assert {ask.kind for ask in off} == {TaskKind.JOINT}
-    assert len(off) / sum(ask.kind is TaskKind.JOINT for ask in asks) == pytest.approx(0.1, abs=0.02)
-    assert {ask.text_dropout for ask in off} == {0.5}
+    samples = samples_of(stage)
+    off = [sample for sample in samples if sample.interaction is Interaction.OFF]
+    assert {sample.task for sample in off} == {JOINT}
+    assert len(off) / sum(sample.task is JOINT for sample in samples) == pytest.approx(0.1, abs=0.02)
+    assert {sample.text_dropout for sample in off} == {0.5}
+    assert all(sample.interaction is sample.task.interaction for sample in samples if sample not in off)
 
 
 def test_a_file_changes_what_it_names_and_nothing_else(tmp_path):
@@ -206,25 +207,26 @@ def test_the_first_stage_trains_the_audio_branch_alone_and_loras_only_adapters()
 
 
 class NoiseSource:
-    """Clips of noise, blind where that is asked as those of encoded clips are."""
+    """Clips of noise, without pictures where the audio branch is trained alone."""
 
-    def example(self, ask, shared, own):
+    def draw_clips(self, sample, shared, own):
         del shared
         draw = lambda *shape: torch.stack([torch.from_numpy(r.standard_normal(shape)).float() for r in own])  # noqa: E731
-        conditions = Conditions(draw(4, 64), torch.ones(len(own), 10, dtype=torch.long), interaction=ask.interaction)
+        conditions = Conditions(draw(4, 64), torch.ones(len(own), 10, dtype=torch.long), interaction=sample.interaction)
         kept = torch.arange(3).expand(len(own), -1) == 0
         face = torch.rand(len(own), 3, 4, 4)
-        example = Example(
+        clips = CleanClips(
             draw(48, 3, 4, 4), draw(24, 80), kept, torch.zeros(len(own), 24, dtype=torch.bool), face, face, conditions
         )
-        return without_picture(example) if ask.blind else example
+        return without_picture(clips) if sample.audio_alone else clips
 
 
 @pytest.mark.parametrize("stage", ["speech", "joint"])
 def test_stages_train_networks_whose_tokens_are_several_latent_pixels(stage):
     model = JointModel(replace(TINY, patch_size=2))
     initialize(model)
-    losses = TaskStep(NoiseSource(), STAGES[stage].tasks, 0)(model, Part(0, 0, 2), 0.0)
+    objective = task_objective(NoiseSource(), STAGES[stage].tasks, 0)
+    losses = objective.losses(model, objective.data[Part(0, 0, 2)], 0.0)
     losses["loss"].backward()
     assert model.head_audio.head.weight.grad.abs().max() > 0
     moved = model.head.head.weight.grad
@@ -233,9 +235,9 @@ def test_stages_train_networks_whose_tokens_are_several_latent_pixels(stage):
 
 def trained(folder, plan=None, model=None):
     model = model or tiny_model()
-    config = TrainerConfig(folder, "run", steps=2, batch=2, bar=False)
+    config = TrainerConfig(folder, "run", steps=2, batch=2, bar=False, workers=0)
     weights = [value for value in model.parameters() if value.requires_grad]
-    trainer = Trainer(model, [torch.optim.AdamW(weights, 1e-2)], noise_losses, config)
+    trainer = Trainer(model, [torch.optim.AdamW(weights, 1e-2)], NOISE, config)
     trainer.run()
     write_note(config.home, TINY, plan)
     return trainer

@@ -5,14 +5,17 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
+from multiprocessing import active_children
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.core.training.trainer_program import DEFAULTS, log_of, main, noise_losses, start, tiny_model
+from tests.core.training.trainer_program import DEFAULTS, NoiseBatches, log_of, main, noise_losses, start, tiny_model
 from uniavgen_core.model.joint import JointModel
+from uniavgen_core.training.batch_part import Objective
 from uniavgen_core.training.checkpoint_weights import averaged_weights
 from uniavgen_core.training.engine import EngineConfig
 from uniavgen_core.training.gradient_checkpointing import RecomputedModel
@@ -55,8 +58,40 @@ def test_accumulating_parts_gives_the_run_of_whole_batches(tmp_path, alone):
     assert losses_of(tmp_path) != [losses_of(tmp_path)[0]] * 6
 
 
+@pytest.mark.parametrize("options", [{}, {"accumulation": 2}])
+def test_batches_read_ahead_give_the_run_of_batches_read_in_turn(tmp_path, options):
+    main(tmp_path / "turn", dict(options))
+    main(tmp_path / "ahead", {"workers": 2, **options})
+    assert losses_of(tmp_path / "ahead") == losses_of(tmp_path / "turn")
+    turn, ahead = (averaged_weights(tmp_path / name / "run" / "step-00000006") for name in ("turn", "ahead"))
+    assert all(torch.equal(value, turn[name]) for name, value in ahead.items())
+
+
+class Reading(NoiseBatches):
+    """Batches that note which process made them."""
+
+    def __getitem__(self, part):
+        return replace(super().__getitem__(part), part=replace(part, first=os.getpid()))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_workers_make_the_batches_in_processes_of_their_own(tmp_path, workers):
+    makers = []
+
+    def losses(model, batch, progress):
+        makers.append(batch.part.first)
+        return noise_losses(model, batch, progress)
+
+    model = tiny_model()
+    config = TrainerConfig(tmp_path, "run", **DEFAULTS | {"workers": workers})
+    Trainer(model, [torch.optim.AdamW(model.parameters(), 1e-2)], Objective(Reading(), losses), config).run()
+    assert len(makers) == 6
+    assert len(set(makers)) == max(1, workers)
+    assert (os.getpid() in makers) == (workers == 0)
+
+
 def test_two_processes_that_accumulate_give_the_run_of_one(tmp_path, alone):
-    finish(start(tmp_path, processes=2, accumulation=2))
+    finish(start(tmp_path, processes=2, accumulation=2, workers=1))
     assert_same_run(tmp_path, alone)
 
 
@@ -72,7 +107,7 @@ def test_two_processes_with_sharded_weights_give_the_run_of_one_even_when_recomp
 def test_after_a_kill_the_run_goes_on_as_if_nothing_had_happened(tmp_path):
     options = {"steps": 45, "checkpoint_every": 10}
     main(tmp_path / "whole", options)
-    (process,) = start(tmp_path / "killed", delay=0.05, **options)
+    (process,) = start(tmp_path / "killed", delay=0.05, workers=2, **options)
     deadline = time.monotonic() + PATIENCE
     while len(log_of(tmp_path / "killed")) < 24 and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -88,12 +123,13 @@ def test_after_a_kill_the_run_goes_on_as_if_nothing_had_happened(tmp_path):
 
 
 def interrupted(number, after):
-    """Losses that send this process a signal in the given step."""
+    """Losses that send this process and its workers a signal in the given step."""
 
-    def losses(model, part, progress):
-        if part.step == after:
-            os.kill(os.getpid(), number)
-        return noise_losses(model, part, progress)
+    def losses(model, batch, progress):
+        if batch.part.step == after:
+            for process in (os.getpid(), *(child.pid for child in active_children())):
+                os.kill(process, number)
+        return noise_losses(model, batch, progress)
 
     return losses
 
@@ -101,13 +137,14 @@ def interrupted(number, after):
 def trainer_of(folder, losses=noise_losses, model=None, **options):
     model = model or tiny_model()
     config = TrainerConfig(folder, "run", **DEFAULTS | options)
-    return Trainer(model, [torch.optim.AdamW(model.parameters(), 1e-2)], losses, config)
+    return Trainer(model, [torch.optim.AdamW(model.parameters(), 1e-2)], Objective(NoiseBatches(), losses), config)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_run_after_its_step_with_a_checkpoint(tmp_path, alone, number):
+def test_a_signal_ends_the_run_after_its_step_with_a_checkpoint(tmp_path, alone, number, workers):
     before = signal.getsignal(number)
-    assert not trainer_of(tmp_path, interrupted(number, 2)).run()
+    assert not trainer_of(tmp_path, interrupted(number, 2), workers=workers).run()
     assert signal.getsignal(number) is before
     assert [path.name for path in (tmp_path / "run").glob("step-*")] in (["step-00000003"], ["step-00000004"])
     assert trainer_of(tmp_path).run()
@@ -139,8 +176,8 @@ def test_a_loss_that_is_not_finite_stops_training_before_weights_change(tmp_path
     model = tiny_model()
     before = {name: value.clone() for name, value in model.state_dict().items()}
 
-    def losses(model, part, progress):
-        return {name: value * torch.nan for name, value in noise_losses(model, part, progress).items()}
+    def losses(model, batch, progress):
+        return {name: value * torch.nan for name, value in noise_losses(model, batch, progress).items()}
 
     with pytest.raises(FloatingPointError, match="Step 0"):
         trainer_of(tmp_path, losses, model).run()
@@ -150,6 +187,8 @@ def test_a_loss_that_is_not_finite_stops_training_before_weights_change(tmp_path
 def test_a_batch_that_does_not_divide_is_refused(tmp_path):
     with pytest.raises(ValueError, match="does not divide among 1 processes with 3 parts"):
         trainer_of(tmp_path, accumulation=3)
+    with pytest.raises(ValueError, match="workers is -1"):
+        TrainerConfig(tmp_path, "run", steps=1, workers=-1)
     with pytest.raises(ValueError, match="keep is 0"):
         TrainerConfig(tmp_path, "run", steps=1, keep=0)
     with pytest.raises(ValueError, match="precision is 'half'"):
@@ -160,6 +199,13 @@ def test_every_example_of_a_batch_is_computed_once():
     config = TrainerConfig(None, "run", steps=1, batch=12, accumulation=2)
     parts = [config.part(0, turn, rank, 3) for turn in range(2) for rank in range(3)]
     assert sorted(part.first + i for part in parts for i in range(part.count)) == list(range(12))
+
+
+def test_the_parts_of_a_resumed_run_are_the_rest_of_the_whole_runs():
+    config = TrainerConfig(None, "run", steps=5, batch=12, accumulation=2)
+    whole = list(config.parts(0, 1, 3))
+    assert list(config.parts(2, 1, 3)) == whole[4:]
+    assert [part.progress for part in whole[::2]] == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8])
 
 
 def test_rates_rise_and_fall():
@@ -205,7 +251,7 @@ def gradients_and_bytes(form):
 
     part = TrainerConfig(None, "run", steps=1, batch=4).part(0, 0, 0, 1)
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        loss = noise_losses(model, part, 0.0)["loss"]
+        loss = noise_losses(model, NoiseBatches()[part], 0.0)["loss"]
     loss.backward()
     return {name: value.grad for name, value in model.named_parameters()}, sum(saved)
 

@@ -10,14 +10,16 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch.utils.data import Dataset
 
 from uniavgen_core.config import TOON, BranchConfig, Interaction
 from uniavgen_core.model.initialize import initialize
 from uniavgen_core.model.joint import Conditions, JointModel
+from uniavgen_core.training.batch_part import Objective, Part
 from uniavgen_core.training.engine import EngineConfig, make_accelerator
 from uniavgen_core.training.gradient_checkpointing import RecomputedModel
 from uniavgen_core.training.trainer import Trainer
@@ -25,7 +27,7 @@ from uniavgen_core.training.trainer_config import TrainerConfig
 
 ROOT = Path(__file__).parents[3]
 TINY = replace(TOON, video=BranchConfig(16, 32, 2), audio=BranchConfig(16, 32, 2), num_layers=2, num_interactions=1)
-DEFAULTS = {"steps": 6, "batch": 4, "warmup": 2, "log_every": 1, "checkpoint_every": 100, "bar": False}
+DEFAULTS = {"steps": 6, "batch": 4, "warmup": 2, "log_every": 1, "checkpoint_every": 100, "bar": False, "workers": 0}
 
 
 def tiny_model(form=JointModel, seed=0, layers=2):
@@ -39,21 +41,43 @@ def tiny_model(form=JointModel, seed=0, layers=2):
     return model
 
 
-def noise_losses(model, part, progress):
-    """The network's distance from the noise it is given; every third step leaves a direction out."""
+@dataclass(frozen=True)
+class NoiseBatch:
+    """Noise that a network is given."""
+
+    part: Part
+    video: torch.Tensor
+    audio: torch.Tensor
+    times: torch.Tensor
+    conditions: Conditions
+
+
+@dataclass(frozen=True)
+class NoiseBatches(Dataset):
+    """Noise for each part; every third step leaves a direction out."""
+
+    def __getitem__(self, part):
+        own = part.own(0)
+        interaction = Interaction.AUDIO_TO_VIDEO if part.step % 3 == 1 else Interaction.BOTH
+
+        def draw(*shape):
+            return torch.stack([torch.from_numpy(random.standard_normal(shape)).float() for random in own])
+
+        video, audio, times = draw(48, 3, 2, 2), draw(24, 80), 1000 * draw(1).sigmoid()
+        ids = torch.ones(part.count, 10, dtype=torch.long)
+        return NoiseBatch(part, video, audio, times, Conditions(draw(4, 64), ids, interaction=interaction))
+
+
+def noise_losses(model, batch, progress):
+    """The network's distance from the noise it is given."""
     del progress
-    own = part.own(0)
-    interaction = Interaction.AUDIO_TO_VIDEO if part.step % 3 == 1 else Interaction.BOTH
-
-    def draw(*shape):
-        return torch.stack([torch.from_numpy(random.standard_normal(shape)).float() for random in own])
-
-    video, audio, times = draw(48, 3, 2, 2), draw(24, 80), 1000 * draw(1).sigmoid()
-    ids = torch.ones(part.count, 10, dtype=torch.long)
-    conditions = Conditions(draw(4, 64), ids, interaction=interaction)
-    output = model(video, audio, (times.expand(-1, 3), times.expand(-1, 24)), conditions)
-    losses = {"video": ((output.video - video) ** 2).mean(), "audio": ((output.audio - audio) ** 2).mean()}
+    times = (batch.times.expand(-1, 3), batch.times.expand(-1, 24))
+    output = model(batch.video, batch.audio, times, batch.conditions)
+    losses = {"video": ((output.video - batch.video) ** 2).mean(), "audio": ((output.audio - batch.audio) ** 2).mean()}
     return losses | {"loss": losses["video"] + losses["audio"]}
+
+
+NOISE = Objective(NoiseBatches(), noise_losses)
 
 
 def main(folder, options):
@@ -66,7 +90,8 @@ def main(folder, options):
         time.sleep(delay)
         return noise_losses(*arguments)
 
-    trainer = Trainer(model, [torch.optim.AdamW(model.parameters(), 1e-2)], losses, config, accelerator)
+    objective = Objective(NoiseBatches(), losses)
+    trainer = Trainer(model, [torch.optim.AdamW(model.parameters(), 1e-2)], objective, config, accelerator)
     trainer.run()
     assert accelerator.is_fsdp2 == sharded
     accelerator.end_training()

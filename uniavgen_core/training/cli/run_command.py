@@ -16,7 +16,7 @@ from ..data.encoded_clips import EncodedClips
 from ..engine import make_accelerator
 from ..estimate import RunSize, estimate, table
 from ..launch import INTERRUPTED
-from ..prepare_run import build_model, losses_of, make_adam, open_data, write_note
+from ..prepare_run import build_model, make_adam, objective_of, open_data, write_note
 from ..run_config import RunConfig, read_run
 from ..trainer import Trainer
 
@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
 
 
 def prepare(run: RunConfig) -> Trainer:
-    """Everything up to the first step.
+    """Prepare everything up to the first step.
 
     Raises:
         ImportError: If a package is missing.
@@ -72,11 +72,11 @@ def prepare(run: RunConfig) -> Trainer:
         seen = clips_of_latents(clip.latents[1:] for clip in source.clips)
         write_note(config.home, model.config, run.plan, seen)
     optimizer = make_adam(model, run.preset.adam)
-    return Trainer(model, [optimizer], losses_of(run, source), config, accelerator, sampler_of(run, source))
+    return Trainer(model, [optimizer], objective_of(run, source), config, accelerator, sampler_of(run, source))
 
 
 def size_of(run: RunConfig, model: ModelConfig, source: EncodedClips, accelerator: Any) -> RunSize:
-    """What the estimate needs to know; of clips in several sizes, the largest."""
+    """Size of the run for the estimate; of clips in several sizes, the largest."""
     config = run.trainer_config
     sizes = [clip.latents[1:] for clip in source.clips]
     latents, rows, columns = max(sizes, key=prod)
@@ -98,9 +98,9 @@ def size_of(run: RunConfig, model: ModelConfig, source: EncodedClips, accelerato
 
 def sampler_of(run: RunConfig, source: EncodedClips) -> Any:
     """A sampler where latents can be decoded here: those of the bundled codec, sound and picture together."""
-    from ..bundled_samples import ToonSampler
+    from ..bundled_samples import BundledSampler
 
     bundled = all(read_settings(folder)["encoders"] == BUNDLED for folder in set(source.folders))
     if not run.trainer_config.sample_every or run.preset.audio_alone or not bundled:
         return None
-    return ToonSampler(source, seed=run.seed)
+    return BundledSampler(source, seed=run.seed)

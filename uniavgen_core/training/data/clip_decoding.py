@@ -86,7 +86,7 @@ class _SoundCollector:
 
     @property
     def end(self) -> float:
-        """Where the sound ends so far, seconds from the start of the file."""
+        """End of the sound so far, seconds from the start of the file."""
         return -np.inf if self.first is None else self.first + self.samples / self.rate
 
     def sound(self, start: float, stop: float) -> Tensor:
@@ -163,7 +163,7 @@ def _streams(container: av.container.InputContainer, form: ClipForm) -> list[av.
 
 
 def _seconds(container: av.container.InputContainer, span: tuple[float, float] | None) -> float:
-    """How long the clip is, seconds; 0 if its file does not say."""
+    """Length of the clip, seconds; 0 if its file does not say."""
     length = 0.0 if container.duration is None else container.duration / av.time_base
     return length if span is None else min(span[1], length or span[1]) - span[0]
 

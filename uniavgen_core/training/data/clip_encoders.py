@@ -1,4 +1,4 @@
-"""What turns pictures and captions into what the network is trained on: the bundled model's codec, or Wan2.2's.
+"""Encoders of pictures and captions for training: the bundled model's, or Wan2.2's.
 
 Dimension key: F video frames, T latent frames, H and W latent rows and columns, L caption tokens, D caption width.
 """

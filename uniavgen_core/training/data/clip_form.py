@@ -1,4 +1,4 @@
-"""The form clips are brought to before they are encoded: size, length, and what is done about faces.
+"""The format that clips are brought to before they are encoded: size, length, and treatment of faces.
 
 Dimension key: H rows, W columns.
 """
@@ -16,7 +16,7 @@ from ...shapes import FPS, TEMPORAL_FACTOR, AVShape, video_frames_of
 
 
 class Faces(Enum):
-    """What is done about faces: find them; find them and leave out clips without; or store no masks."""
+    """Treatment of faces: find them; find them and leave out clips without; or store no masks."""
 
     FIND = "find"
     REQUIRE = "require"
@@ -25,7 +25,7 @@ class Faces(Enum):
 
 @dataclass(frozen=True)
 class ClipForm:
-    """How large and how long clips become.
+    """Size and length that clips are brought to.
 
     Attributes:
         size: Width and height, pixels: what has another shape is cropped in the middle. Or the shorter side alone: the

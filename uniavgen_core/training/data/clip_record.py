@@ -1,4 +1,4 @@
-"""One clip of a training set: what its line in the manifest says, and what becomes of one that cannot be used.
+"""One clip of a training set: its line in the manifest, its decoded form, and the fault of one that cannot be used.
 
 Dimension key: F video frames, H rows, W columns, N samples.
 """
@@ -33,7 +33,7 @@ class BadClipError(ValueError):
 
 @dataclass(frozen=True)
 class ClipRecord:
-    """What is known of a clip before it is looked at.
+    """Description of a clip, known before its file is opened.
 
     Attributes:
         path: File, relative to its manifest; member of a shard; or ``toon`` and a seed.

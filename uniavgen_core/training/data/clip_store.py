@@ -21,7 +21,7 @@ from ...shapes import FPS, LATENT_CHANNELS, MEL_RATE, latent_frames_of
 from .clip_record import ClipRecord
 
 SOUND_ALONE = "sound alone"
-"""What stands for encoders in the settings of clips without pictures."""
+"""Name that stands for encoders in the settings of clips without pictures."""
 SETTINGS, NULL_CAPTION, CLIPS = "encoding.json", "null_caption.safetensors", "clips"
 PARTIAL = ".partial"
 _RECORD = "record"
@@ -49,7 +49,7 @@ class EncodedClip:
 
 
 def clip_path(folder: Path, name: str) -> Path:
-    """Where an encoded clip lies."""
+    """Path of an encoded clip."""
     return folder / CLIPS / f"{name}.safetensors"
 
 
@@ -160,7 +160,7 @@ def claim_folder(folder: Path, settings: Mapping[str, Any]) -> None:
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
-    """How a folder's clips are encoded.
+    """Read the encoding settings of a folder.
 
     Raises:
         ValueError: If the folder is none of encoded clips.

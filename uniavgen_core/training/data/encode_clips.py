@@ -42,7 +42,7 @@ _PATIENCE_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class EncodeConfig:
-    """How clips are encoded.
+    """Settings of encoding.
 
     Attributes:
         out: Folder of the encoded clips.
@@ -75,7 +75,7 @@ class EncodeConfig:
 
     @property
     def suffix(self) -> str:
-        """What the names of a part's index and list of skipped clips have before their ending."""
+        """Suffix of the names of a part's index and list of skipped clips, before their ending."""
         return "" if self.part[1] == 1 else f".{self.part[0]}-of-{self.part[1]}"
 
 
@@ -150,7 +150,7 @@ def _left_over(report: Report, config: EncodeConfig) -> list[EncodedClip]:
 
 
 def _outcomes(jobs: tuple[Job, ...], config: EncodeConfig, interrupt: Interrupt) -> Iterator[Outcome]:
-    """What became of the clips, in the order in which they are finished; ends early when it is asked to."""
+    """Yield the outcome of each clip, in the order in which they are finished; ends early after an interrupt."""
     if config.workers == 1:
         for offer in (offer for job in jobs for offer in job.clips()):
             yield encode_offer(offer, config)

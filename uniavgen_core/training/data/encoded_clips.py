@@ -1,4 +1,4 @@
-"""Examples for every task from folders of encoded clips.
+"""Training clips for every task from folders of encoded clips.
 
 Clips of one size and length are a bucket, and a batch is of one bucket: it is drawn by its number of clips from what
 all parts of a step share, the clips from each example's own generator. So a batch made in parts is the batch made at
@@ -6,35 +6,37 @@ once.
 Dimension key: B batch, T latent frames, H and W latent rows and columns, S mel frames, L caption tokens or characters.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...config import Interaction, TextConfig
+from ...config import TextConfig
 from ...media.audio.mel import silent_mel
 from ...media.audio.reference_voice import SILENCE_FRAMES
 from ...model.joint import Conditions
+from ...tasks import JOINT
 from ...text.speech_tensors import SpokenText, speech_tensors
 from ...text.tokenize import join_reference, pad_speech_ids, speech_ids
-from ..step import Example, without_picture
-from ..task_sampling import Ask, TaskKind
+from ..flow_matching import CleanClips, without_picture
+from ..task_sampling import TaskSample
 from .clip_form import Faces
 from .clip_store import SOUND_ALONE, EncodedClip, read_clip, read_index, read_null_caption, read_settings
-from .example_draws import Bucket, Draw, SourceConfig, draw_example, group_clips
+from .example_draws import Bucket, ClipChoice, SourceConfig, choose_clip, group_clips
 from .speaker_voices import Speakers, Voice, cut_voice
 
 
 class EncodedClips:
-    """Encoded clips as a source of training examples.
+    """Encoded clips to train on; a ``TrainingClips``.
 
     A reference voice is from another clip of the same speaker. So clips whose speaker has no other are not drawn where
-    one is asked for; if no speaker has two clips, such an ask becomes one without a voice. Clips of sound alone are
+    one is needed; if no speaker has two clips, such a step is one without a voice. Clips of sound alone are
     drawn where the audio branch is trained alone, and serve as reference voices.
 
     Attributes:
@@ -65,97 +67,106 @@ class EncodedClips:
     def __len__(self) -> int:
         return len(self.clips)
 
-    def example(self, ask: Ask, shared: np.random.Generator, own: Sequence[np.random.Generator]) -> Example:
-        """Draw examples of what is asked.
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the cache out for worker processes, which keep their own."""
+        return {name: value for name, value in vars(self).items() if name != "_read"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._read = lru_cache(maxsize=self.config.cached_clips)(self._read_clip)
+
+    def draw_clips(
+        self, sample: TaskSample, shared: np.random.Generator, own: Sequence[np.random.Generator]
+    ) -> CleanClips:
+        """Draw clips for a task.
 
         Args:
-            ask: The task.
+            sample: The task.
             shared: The same for all parts of a step.
             own: One generator for each example.
 
         Raises:
-            ValueError: If pictures with two faces are asked for, or no clip fits the ask, or a file cannot be read.
+            ValueError: If no clip fits the task, or a file cannot be read.
         """
-        if ask.kind is TaskKind.PAIR or ask.tracks != 1:
-            raise ValueError("Encoded clips have one speaker; set the share of pairs to 0.")
-        ask = self._possible(ask)
-        bucket = self._draw_bucket(ask, shared)
-        draws, voices = zip(*(self._draw(ask, bucket, random) for random in own), strict=True)
-        stored = [self._read(draw.clip) for draw in draws]
-        video = torch.stack([clip["video"] for clip in stored])
-        audio = torch.stack([clip["mel"] for clip in stored])
-        example = Example(
+        sample = self._possible(sample)
+        bucket = self._draw_bucket(sample, shared)
+        choices, voices = zip(*(self._choose(sample, bucket, random) for random in own), strict=True)
+        clips = self._collate(choices, self._speech(sample, choices, voices), sample)
+        return without_picture(clips) if sample.audio_alone else clips
+
+    def _collate(self, choices: Sequence[ClipChoice], speech: Mapping[str, Tensor], sample: TaskSample) -> CleanClips:
+        """Stack the tensors of some clips of one shape."""
+        stored = [self._read(choice.clip) for choice in choices]
+        video, audio, face, mouth = (
+            torch.stack([clip[name] for clip in stored]) for name in ("video", "mel", "face", "mouth")
+        )
+        return CleanClips(
             video=video,
             audio=audio,
-            video_kept=torch.arange(video.shape[2]) < torch.tensor([[draw.kept_latents] for draw in draws]),
-            audio_kept=torch.arange(audio.shape[1]) < torch.tensor([[draw.kept_mel] for draw in draws]),
-            face=torch.stack([clip["face"] for clip in stored]),
-            mouth=torch.stack([clip["mouth"] for clip in stored]),
-            conditions=replace(
-                self._speech(ask, draws, voices),
-                caption=torch.stack([self._caption(draw) for draw in draws]),
+            video_keep_mask=torch.arange(video.shape[2]) < torch.tensor([[choice.kept_latents] for choice in choices]),
+            audio_keep_mask=torch.arange(audio.shape[1]) < torch.tensor([[choice.kept_mel] for choice in choices]),
+            face=face,
+            mouth=mouth,
+            conditions=Conditions(
+                caption=torch.stack([self._caption(choice) for choice in choices]),
+                **speech,
                 reference_image=video[:, :, :1],
+                interaction=sample.interaction,
             ),
         )
-        return without_picture(example) if ask.blind else example
 
-    def _possible(self, ask: Ask) -> Ask:
-        """The same ask, without a voice where nobody has a second clip."""
-        if not ask.voice or self._has_voice.any():
-            return ask
-        joint = ask.kind is TaskKind.VOICE
-        steered = joint and ask.interaction is Interaction.AUDIO_TO_VIDEO
-        return replace(
-            ask,
-            voice=False,
-            kind=TaskKind.JOINT if joint else ask.kind,
-            interaction=Interaction.BOTH if steered else ask.interaction,
-        )
+    def _possible(self, sample: TaskSample) -> TaskSample:
+        """The same sample; without a voice, and so of joint generation, where nobody has a second clip."""
+        if not sample.has_voice or self._has_voice.any():
+            return sample
+        if not sample.task.reference_voice:
+            return replace(sample, has_voice=False)
+        steered = sample.interaction is sample.task.interaction
+        interaction = JOINT.interaction if steered else sample.interaction
+        return replace(sample, has_voice=False, task=JOINT, interaction=interaction)
 
-    def _usable(self, ask: Ask, bucket: Bucket) -> np.ndarray:
-        """The bucket's clips that fit the ask."""
-        if bucket.is_sound_alone and not ask.blind:
+    def _usable(self, sample: TaskSample, bucket: Bucket) -> np.ndarray:
+        """The bucket's clips that fit the task."""
+        if bucket.is_sound_alone and not sample.audio_alone:
             return bucket.clips[:0]
-        return bucket.clips[self._has_voice[bucket.clips]] if ask.voice else bucket.clips
+        return bucket.clips[self._has_voice[bucket.clips]] if sample.has_voice else bucket.clips
 
-    def _draw_bucket(self, ask: Ask, shared: np.random.Generator) -> Bucket:
-        sizes = np.array([len(self._usable(ask, bucket)) for bucket in self.buckets])
+    def _draw_bucket(self, sample: TaskSample, shared: np.random.Generator) -> Bucket:
+        sizes = np.array([len(self._usable(sample, bucket)) for bucket in self.buckets])
         if not sizes.any():
             raise ValueError(
-                f"No clip fits {ask.kind.value}: with pictures there are none, or none whose speaker has another clip. "
-                "Encode clips with pictures, or train the audio branch alone on these."
+                f"No clip fits {sample.task.name}: with pictures there are none, or none whose speaker has another "
+                "clip. Encode clips with pictures, or train the audio branch alone on these."
             )
         return self.buckets[shared.choice(len(sizes), p=sizes / sizes.sum())]
 
-    def _draw(self, ask: Ask, bucket: Bucket, random: np.random.Generator) -> tuple[Draw, int | None]:
-        """Draw one example, and the clip of its reference voice; None for none."""
-        drawn = draw_example(ask, self._usable(ask, bucket), bucket, self.config, random)
-        return drawn, self.speakers.other_clip(drawn.clip, random) if ask.voice else None
+    def _choose(self, sample: TaskSample, bucket: Bucket, random: np.random.Generator) -> tuple[ClipChoice, int | None]:
+        """Choose one example, and the clip of its reference voice; None for none."""
+        choice = choose_clip(sample, self._usable(sample, bucket), bucket, self.config, random)
+        return choice, self.speakers.other_clip(choice.clip, random) if sample.has_voice else None
 
-    def _speech(self, ask: Ask, draws: Sequence[Draw], voice_clips: Sequence[int | None]) -> Conditions:
-        """Conditions with speech text, reference voices and interaction; the rest is still to be set."""
-        texts = [None if draw.textless else self.clips[draw.clip].record.transcript for draw in draws]
-        if not ask.voice:
-            fields = speech_tensors([SpokenText(text) for text in texts], self.text, 0, self.speech_length)
-            return Conditions(torch.zeros(0), **fields, interaction=ask.interaction)
-        frames = self.config.voice_frames[min(ask.voice_length, len(self.config.voice_frames) - 1)]
-        voices = [self._voice(clip, frames) for clip in voice_clips]
-        silence = torch.from_numpy(self.silence).expand(len(draws), SILENCE_FRAMES, -1)
+    def _speech(
+        self, sample: TaskSample, choices: Sequence[ClipChoice], voice_clips: Sequence[int | None]
+    ) -> dict[str, Tensor]:
+        """Fields of ``Conditions`` with speech texts and reference voices."""
+        texts = [None if choice.textless else self.clips[choice.clip].record.transcript for choice in choices]
+        if not sample.has_voice:
+            return speech_tensors([SpokenText(text) for text in texts], self.text, 0, self.speech_length)
+        frames = self.config.voice_frames[min(sample.voice_length, len(self.config.voice_frames) - 1)]
+        voices = [self._voice(clip, frames) for clip in voice_clips if clip is not None]
+        silence = torch.from_numpy(self.silence).expand(len(choices), SILENCE_FRAMES, -1)
         words = [SpokenText(text, voice_text=voice.transcript) for text, voice in zip(texts, voices, strict=True)]
         longest = 2 * self.speech_length + len(speech_ids(join_reference("a", ""))) - 1
-        return Conditions(
-            torch.zeros(0),
-            **speech_tensors(words, self.text, frames + SILENCE_FRAMES, longest),
-            reference_audio=torch.cat([torch.from_numpy(np.stack([voice.mel for voice in voices])), silence], 1),
-            interaction=ask.interaction,
-        )
+        mel = torch.cat([torch.from_numpy(np.stack([voice.mel for voice in voices])), silence], 1)
+        return {**speech_tensors(words, self.text, frames + SILENCE_FRAMES, longest), "reference_audio": mel}
 
     def _voice(self, clip: int, frames: int) -> Voice:
         return cut_voice(self._read(clip)["mel"].numpy(), self.clips[clip].record.transcript, frames, self.silence)
 
-    def _caption(self, draw: Draw) -> Tensor:
+    def _caption(self, choice: ClipChoice) -> Tensor:
         """Caption features filled with zeros, (L, D)."""
-        features = self.null_caption if draw.captionless else self._read(draw.clip)["caption"][: self.caption_length]
+        features = self.null_caption if choice.captionless else self._read(choice.clip)["caption"]
+        features = features[: self.caption_length]
         return F.pad(features, (0, 0, 0, self.caption_length - len(features)))
 
     def _read_clip(self, clip: int) -> dict[str, Tensor]:
@@ -177,7 +188,7 @@ def load_source(
     Args:
         folders: One, or several that were encoded by the same encoders.
         text: The model's text settings.
-        config: What is drawn with the clips.
+        config: Random choices made for each clip.
 
     Raises:
         ValueError: If a folder holds no encoded clips, the folders do not go together, or the captions are not as wide
@@ -210,7 +221,7 @@ def _null_caption(folders: Sequence[Path], text: TextConfig) -> Tensor:
 
 
 def _notices(source: EncodedClips, folders: Sequence[Path]) -> tuple[str, ...]:
-    """What a user should know: voices and masks that are missing, clips that were cut."""
+    """Notices for the user: voices and masks that are missing, clips that were cut."""
     lone, cut = int((~source.speakers.has_voice).sum()), sum(clip.cut for clip in source.clips)
     notices = []
     if lone == len(source):

@@ -1,4 +1,4 @@
-"""What became of a source's clips."""
+"""Report of an encoding: the clips that were encoded, kept and skipped."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ Outcome = Done | Skipped
 
 @dataclass
 class Report:
-    """What became of the clips.
+    """Clips that were encoded, kept and skipped.
 
     Attributes:
         encoded: Clips encoded now.

@@ -1,4 +1,4 @@
-"""What is drawn for one example, and from which clips.
+"""Random choices for one example of a batch: the clip, the parts of it that are kept, the texts that are dropped.
 
 Dimension key: C latent channels, T latent frames, H and W latent rows and columns, S mel frames.
 """
@@ -11,21 +11,22 @@ import numpy as np
 
 from ...config import Interaction
 from ...shapes import mel_frames_of, video_frames_of
-from ..task_sampling import Ask, TaskKind
+from ...tasks import Keep
+from ..task_sampling import TaskSample
 from .clip_store import EncodedClip
 
 
 @dataclass(frozen=True)
 class SourceConfig:
-    """What is drawn with the clips. None of it is published; the reasons stand with each.
+    """Random choices made for each clip. None of it is published; each has its reason.
 
     Attributes:
         speech_dropout: Share of examples whose speech text is dropped: guidance needs the null text, and more of it
             than of the caption, because it steers more. Steps with interactions off have a share of their own, in the
-            ask.
+            task's sample.
         caption_dropout: Share of examples whose caption is dropped.
-        voice_frames: Lengths of reference voices, mel frames, 1.5 to 3 s; the ask says which. The middle one holds a
-            toon's sentence.
+        voice_frames: Lengths of reference voices, mel frames, 1.5 to 3 s; the task's sample says which. The middle one
+            holds a toon's sentence.
         kept_latents: Least and most latents a continuation keeps.
         kept_jitter: Most mel frames by which the kept sound is shorter or longer than the kept video: users do not cut
             both at the same moment.
@@ -57,7 +58,7 @@ class SourceConfig:
 
 @dataclass(frozen=True)
 class Bucket:
-    """Clips of one shape.
+    """Clips of one shape, of which a batch can be made.
 
     Attributes:
         latents: Shape of their latents, (C, T, H, W); H and W are 0 for sound alone.
@@ -76,8 +77,8 @@ class Bucket:
 
 
 @dataclass(frozen=True)
-class Draw:
-    """One example.
+class ClipChoice:
+    """Random choices for one example.
 
     Attributes:
         clip: Its number in the source.
@@ -94,13 +95,13 @@ class Draw:
     kept_mel: int
 
 
-def draw_example(
-    ask: Ask, usable: np.ndarray, bucket: Bucket, config: SourceConfig, random: np.random.Generator
-) -> Draw:
-    """Draw one example; takes the same draws in the same order whatever is asked.
+def choose_clip(
+    sample: TaskSample, usable: np.ndarray, bucket: Bucket, config: SourceConfig, random: np.random.Generator
+) -> ClipChoice:
+    """Choose the clip of one example; takes the same draws in the same order whatever the task.
 
     Args:
-        ask: The task.
+        sample: The task.
         usable: Numbers of the clips to choose from, all of the bucket.
         bucket: Its shape.
         config: Shares and lengths.
@@ -111,17 +112,17 @@ def draw_example(
     least, most = (min(latents, bucket.latents[1] - 1) for latents in config.kept_latents)
     prefix = int(random.integers(least, most + 1))
     jitter = int(random.integers(-config.kept_jitter, config.kept_jitter + 1))
-    kept_latents, kept_mel = 1, bucket.mel_frames if ask.audio_kept else 0
-    if ask.kind is TaskKind.CONTINUATION:
+    kept_latents, kept_mel = 1, bucket.mel_frames if sample.task.audio is Keep.ALL else 0
+    if sample.task.video is Keep.START:
         kept_latents = prefix
         kept_mel = int(np.clip(mel_frames_of(video_frames_of(prefix)) + jitter, 0, bucket.mel_frames - 1))
-    elif ask.kind is TaskKind.DUBBING:
+    elif sample.task.video is Keep.ALL:
         kept_latents = bucket.latents[1]
-    if ask.interaction is Interaction.OFF:  # The null pass of guidance: both texts are dropped together.
-        textless = captionless = bool(points[0] < ask.text_dropout)
+    if sample.interaction is Interaction.OFF:  # The null pass of guidance: both texts are dropped together.
+        textless = captionless = bool(points[0] < sample.text_dropout)
     else:
         textless, captionless = bool(points[0] < config.speech_dropout), bool(points[1] < config.caption_dropout)
-    return Draw(clip, textless, captionless, kept_latents, kept_mel)
+    return ClipChoice(clip, textless, captionless, kept_latents, kept_mel)
 
 
 def group_clips(clips: Sequence[EncodedClip]) -> tuple[Bucket, ...]:

@@ -1,4 +1,4 @@
-"""Which latent cells of a clip show a face.
+"""Share of face in the latent cells of a clip.
 
 Source: UniAVGen (arXiv:2511.03334), section 3.3: a box per face and frame; a latent shows a face where any of its four
 frames does, and a cell's weight is the share of its area. The paper finds boxes with RetinaFace, this pack with YuNet.

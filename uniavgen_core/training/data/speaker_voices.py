@@ -31,7 +31,7 @@ class Voice:
 
 
 class Speakers:
-    """Who speaks in which clips."""
+    """The speakers and their clips."""
 
     def __init__(self, speakers: Sequence[str]) -> None:
         clips = defaultdict(list)
