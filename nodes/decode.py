@@ -73,7 +73,7 @@ class Decode(io.ComfyNode):
             )
         pictures = video_codec.decode(video)
         waveforms = audio_codec.synthesize(audio)
-        notices, clips = silence_notices(waveforms), []
+        notices, clips, fps = silence_notices(waveforms), [], 0.0
         for images, waveform in zip(pictures, waveforms, strict=True):
             frames, fps, sound = (given or SourceMedia()).restore(images, Sound(waveform.cpu(), SAMPLE_RATE), vocoded)
             clips.append((frames, {"waveform": sound.waveform[None], "sample_rate": sound.sample_rate}))

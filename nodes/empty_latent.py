@@ -54,8 +54,9 @@ class EmptyLatent(io.ComfyNode):
     def validate_inputs(
         cls, width: int | None = None, height: int | None = None, seconds: float | None = None
     ) -> bool | str:
-        linked = None in (width, height, seconds)
-        return linked or size_error(width, height, seconds) or True
+        if width is None or height is None or seconds is None:  # linked, and known only when the node runs
+            return True
+        return size_error(width, height, seconds) or True
 
     @classmethod
     def execute(cls, width: int, height: int, seconds: float, batch_size: int = 1) -> io.NodeOutput:

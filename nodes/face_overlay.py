@@ -49,7 +49,8 @@ class ShowFaceMask(io.ComfyNode):
     def execute(cls, model, positive, latent: dict, sigma: float, layer: int) -> io.NodeOutput:
         masks = predicted_face_masks(model, positive, latent, sigma, SEED)
         video, _ = split(latent)
-        return io.NodeOutput(pixels_of_face_masks(masks_of_module(masks, layer), tuple(video.shape[-2:])).cpu())
+        height, width = video.shape[-2:]
+        return io.NodeOutput(pixels_of_face_masks(masks_of_module(masks, layer), (height, width)).cpu())
 
 
 def masks_of_module(masks: torch.Tensor, layer: int) -> torch.Tensor:

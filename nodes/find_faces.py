@@ -167,7 +167,8 @@ class FindFaces(io.ComfyNode):
         tracks = select_faces(main_faces_first(kept), face)
         tracks = [smooth(fill_gaps(track, longest_gap), smoothing) for track in tracks]
         shape = MaskShape(Outline(shape), dilation, feather)
-        masks = draw_masks(tracks, len(pictures), tuple(pictures.shape[1:3]), shape)
+        height, width = pictures.shape[1:3]
+        masks = draw_masks(tracks, len(pictures), (height, width), shape)
         notices = mask_notices(tracks, len(pictures), image.shape[-1])
         if len(kept) < len(found):
             notices.append(dropped_faces_notice(len(found) - len(kept), fewest))
@@ -185,7 +186,7 @@ def find_faces(pictures: torch.Tensor, source: dict) -> FacesPerFrame:
         ValueError: If the source belongs to other pictures.
         ImportError: If the detector is not installed.
     """
-    kind, frames, size = source["source"], len(pictures), tuple(pictures.shape[1:3])
+    kind, frames, size = source["source"], len(pictures), (pictures.shape[1], pictures.shape[2])
     if kind == MEDIAPIPE:
         return find_faces_with_mediapipe(
             pictures, source["face_detection_model"], source["confidence"], source["reach"]

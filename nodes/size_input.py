@@ -1,5 +1,7 @@
 """The input for the size of a clip, shared by the nodes that create clips."""
 
+from typing import Any
+
 from comfy_api.latest import io
 
 from ..uniavgen_core.shapes import SIZE_MULTIPLE
@@ -9,7 +11,7 @@ from .host.media.clip_size import AS_THE_PICTURE, CROP, FREE, PROPORTIONS, STRET
 
 def size_input() -> io.Input:
     """Input for the size of a clip; each kind of size has its own widgets."""
-    side = {"default": 128, "min": SMALLEST, "max": LARGEST, "step": SIZE_MULTIPLE}
+    side: dict[str, Any] = {"default": 128, "min": SMALLEST, "max": LARGEST, "step": SIZE_MULTIPLE}
     fit = io.Combo.Input(
         "fit",
         options=[CROP, STRETCH],

@@ -1,5 +1,7 @@
 """Who speaks: one chosen person, or several with a track each."""
 
+from typing import Any
+
 from comfy_api.latest import io
 
 from ..uniavgen_core.model.face_mask import SteeringMode
@@ -95,7 +97,7 @@ class OneSpeaker(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        seconds = {"min": 0.0, "max": 120.0, "step": 0.05}
+        seconds: dict[str, Any] = {"min": 0.0, "max": 120.0, "step": 0.05}
         return io.Schema(
             node_id="UniAVGenSpeaker",
             display_name="UniAVGen Speaker",

@@ -1,6 +1,7 @@
 """Example images and clips for the bundled model, so that its templates run without the user's own media."""
 
 import json
+from typing import Any
 
 import numpy as np
 import torch
@@ -70,8 +71,8 @@ class ToonClip(io.ComfyNode):
     def execute(cls, clip: str) -> io.NodeOutput:
         texts = json.loads((CLIPS / "clips.json").read_text(encoding="utf-8"))[clip]
         video = InputImpl.VideoFromFile(str(CLIPS / f"{clip}.mp4"))
-        components = video.get_components()
-        # The audio codec pads its last block, so the sound is cut to the length of the pictures.
-        samples = int(len(components.images) / components.frame_rate * components.audio["sample_rate"])
-        audio = {**components.audio, "waveform": components.audio["waveform"][..., :samples]}
+        parts = video.get_components()
+        sound: Any = parts.audio  # the bundled clips all have one
+        samples = int(len(parts.images) / parts.frame_rate * sound["sample_rate"])  # the codec fills its last block
+        audio = {**sound, "waveform": sound["waveform"][..., :samples]}
         return io.NodeOutput(video, audio, texts["transcript"], texts["caption"])

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = [
-    {"config", "shapes"},
+    {"config", "shapes", "atomic_write"},
     {"tasks"},
     {"layers"},
     {"model", "diffusion"},
@@ -29,13 +29,16 @@ GUESTS = [path for folder in ("toon", "studies") for path in sorted((ROOT / fold
 WORKSHOP = [path for folder in ("tools", "benchmarks") for path in sorted((ROOT / folder).rglob("*.py"))]
 SOURCES = [*SHIPPED, *GUESTS, *WORKSHOP, ROOT / "dev.py"]
 
-MAX_FUNCTION_LINES, MAX_FILE_LINES, MAX_PARAMETERS = 50, 300, 6
+MAX_FUNCTION_LINES, MAX_FILE_LINES, MAX_PARAMETERS = 40, 300, 6
 HOST = {"comfy", "comfy_api", "comfy_extras", "comfy_execution", "folder_paths", "nodes", "server", "node_helpers"}
 HOST_BRINGS = {
     "torch", "torchvision", "torchaudio", "numpy", "transformers", "safetensors", "einops", "av", "pillow", "scipy",
 }  # fmt: skip
 # Over budget for a reason: "path function" -> why.
-EXCEPTIONS: dict[str, str] = {}
+EXCEPTIONS: dict[str, str] = {
+    "uniavgen_core/model/joint.py forward": "41 lines with its docstring: the figure on one screen",
+    "nodes/host/model/joint_model.py _forward": "it maps every input of ComfyUI to the network's conditions",
+}
 
 
 def parse(path):

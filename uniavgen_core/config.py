@@ -281,7 +281,7 @@ def from_dict(kind: type, values: Mapping[str, Any], base: Any = None) -> Any:
     parsed = {}
     for name, value in values.items():
         hint = hints[name]
-        if is_dataclass(hint):
+        if isinstance(hint, type) and is_dataclass(hint):
             value = from_dict(hint, value, getattr(base, name, None))
         elif isinstance(hint, type) and issubclass(hint, Enum):
             value = hint(value)

@@ -23,7 +23,7 @@ def with_notices(notices: Sequence[str], *values: Any) -> io.NodeOutput:
     """
     for notice in notices:
         logging.info("UniAVGen: %s", notice)
-    return io.NodeOutput(*values, ui={UI_KEY: list(notices)} if notices else None)
+    return io.NodeOutput(*values, ui={UI_KEY: list(notices)}) if notices else io.NodeOutput(*values)
 
 
 def announce(notice: str) -> None:

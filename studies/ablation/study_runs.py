@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from toon.training.diagonal_start import start_on_the_diagonal
+from uniavgen_core.atomic_write import atomic_write
 from uniavgen_core.model.initialize import initialize
 from uniavgen_core.model.joint import JointModel
 from uniavgen_core.training.training_attention import TRAINING
@@ -78,9 +79,8 @@ def run(job: Job, study: Study, work: Path) -> Job:
         started = time.process_time()
         content = {TRUTH: _truth, GUIDANCE: _guidance}.get(job.name, _cell)(study, place, job)
         content = {"name": job.name, "seed": job.seed, **content, "cpu_seconds": round(time.process_time() - started)}
-        partial = output.with_suffix(".partial")
-        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        partial.replace(output)
+        with atomic_write(output) as partial:
+            partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return job
 
 
@@ -146,6 +146,5 @@ def _truth(study: Study, place: Place, job: Job) -> dict:
 
 def _keep(weights: dict[str, Tensor], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    save_file({name: value.contiguous() for name, value in weights.items()}, partial)
-    partial.replace(path)
+    with atomic_write(path) as partial:
+        save_file({name: value.contiguous() for name, value in weights.items()}, partial)

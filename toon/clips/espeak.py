@@ -1,6 +1,7 @@
 """Binding of espeak-ng with ctypes: waveforms with the times of words and phonemes.
 
-The library and its voices come from the package ``espeakng-loader``, so that nothing has to be installed by hand.
+The library and its voices come from the ``espeakng-loader`` package, so that nothing has to be installed by hand.
+Own binding, because that package only finds the library, and espeak's command line gives no times of phonemes.
 Source: espeak-ng's ``speak_lib.h`` (event and parameter numbers).
 """
 

@@ -140,17 +140,12 @@ def recite(lines: Sequence[Line], voice: int, emotion: int, video_frames: int = 
     for line in lines:
         utterance = say(line.transcript, VOICES[voice], _RATE, manner.pitch, manner.pitch_range)
         lead = round((line.start + LEAD_SECONDS) * SAMPLE_RATE)
-        needed = (lead + round(utterance.end * SAMPLE_RATE)) / SAMPLE_RATE
-        if needed * SAMPLE_RATE > samples:
-            length = f"{video_frames} frames last {video_frames / FPS:.2f} s."
-            raise ValueError(f"{line.transcript!r} takes {needed:.2f} s; {length}")
+        _check_fits(line, lead + round(utterance.end * SAMPLE_RATE), video_frames, samples)
         speech = _resampled(utterance)[: samples - lead]
-        driven = np.tanh(manner.drive * speech / np.abs(speech).max()) / np.tanh(manner.drive)
-        waveform[lead : lead + len(speech)] += driven
+        waveform[lead : lead + len(speech)] += _driven(speech, manner.drive)
         utterances.append(_delayed(utterance, line.start + LEAD_SECONDS))
-    if lines:
-        waveform *= PEAK / np.abs(waveform).max()
-    waveform = waveform.astype(np.float32)
+    peak = np.abs(waveform).max() if lines else PEAK
+    waveform = (waveform * (PEAK / peak)).astype(np.float32)
     return ToonSpeech(
         waveform,
         *articulate([phoneme for utterance in utterances for phoneme in utterance.phonemes], waveform),
@@ -160,6 +155,18 @@ def recite(lines: Sequence[Line], voice: int, emotion: int, video_frames: int = 
         int(emotion),
         max((utterance.end for utterance in utterances), default=0.0),
     )
+
+
+def _driven(speech: np.ndarray, drive: float) -> np.ndarray:
+    """Sound with its peaks pressed, full scale 1."""
+    return np.tanh(drive * speech / np.abs(speech).max()) / np.tanh(drive)
+
+
+def _check_fits(line: Line, needed: int, video_frames: int, samples: int) -> None:
+    """Refuse a sentence that ends ``needed`` samples into a clip that has fewer."""
+    if needed > samples:
+        length = f"{video_frames} frames last {video_frames / FPS:.2f} s."
+        raise ValueError(f"{line.transcript!r} takes {needed / SAMPLE_RATE:.2f} s; {length}")
 
 
 def _delayed(utterance: Utterance, seconds: float) -> Utterance:

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from uniavgen_core.atomic_write import atomic_write
 from uniavgen_core.bundled.video_codec import VideoCodec
 from uniavgen_core.diffusion.guidance import GuidancePlan
 from uniavgen_core.diffusion.sampler import Latents
@@ -168,6 +169,5 @@ def generate_all(
 def _keep(path: Path, latents: tuple[Tensor, Tensor]) -> None:
     """Write a batch atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    save_file({name: x.contiguous() for name, x in zip(("video", "audio"), latents, strict=True)}, partial)
-    partial.replace(path)
+    with atomic_write(path) as partial:
+        save_file({name: x.contiguous() for name, x in zip(("video", "audio"), latents, strict=True)}, partial)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from uniavgen_core.atomic_write import atomic_write
 from uniavgen_core.evaluation.word_errors import word_error_rate
 
 from ..clips import VOICES, WORDS, Emotion
@@ -89,9 +90,8 @@ def judges_of(folder: Path, recipe: JudgeRecipe | None = None, tell: Callable[[s
     path = folder / f"judges-{recipe.key}.pt"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        torch.save(_train(recipe, tell), partial)
-        partial.replace(path)
+        with atomic_write(path) as partial:
+            torch.save(_train(recipe, tell), partial)
     return _restored(torch.load(path, weights_only=True))
 
 

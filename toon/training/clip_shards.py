@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from uniavgen_core.atomic_write import atomic_write
 from uniavgen_core.bundled.bundled_files import load_codec
 from uniavgen_core.bundled.hashed_captions import hashed_features
 from uniavgen_core.media.audio.mel import normalized_mel
@@ -68,9 +69,8 @@ def mel_of(waveform: np.ndarray) -> np.ndarray:
 def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write a shard in one move."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial_path = path.with_suffix(".partial.npz")
-    np.savez(partial_path, **arrays)
-    partial_path.replace(path)
+    with atomic_write(path) as partial_path, partial_path.open("wb") as file:  # a name would get the ending .npz
+        np.savez(file, **arrays)
 
 
 def write_speech_shard(plan: ShardPlan, shard: tuple[Path, range]) -> None:

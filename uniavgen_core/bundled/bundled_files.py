@@ -16,4 +16,5 @@ def load_codec(path: Path = BUNDLED_VIDEO_CODEC) -> VideoCodec:
     """Load the codec from a state dict or a safetensors file, in float32 on the CPU."""
     codec = VideoCodec()
     codec.load_state_dict(load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True))
-    return codec.eval().to(memory_format=torch.channels_last)
+    # torch declares no form of ``to`` with this argument alone, though its page names one.
+    return codec.eval().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -129,7 +130,7 @@ def config_of(folder: Path, name: str) -> Path:
 
 def _build(folder: Path, values: dict) -> nn.Module:
     """Build the network that config.json describes, with random weights."""
-    network_class = _network_class()
+    network_class: Any = _network_class()
     try:
         config = network_class.config_class.from_dict({**values, "model_type": MODEL_TYPE})
         with torch.random.fork_rng(devices=[]):  # The initialisation must not advance the global generator.

@@ -1,7 +1,7 @@
 """Inspection and verification of checkpoints."""
 
 import hashlib
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,9 +39,8 @@ def inspect(path: Path) -> dict[str, Any]:
     files = _opened(path)
     formats = {name: kind.name for name, kind in files.kinds.items()} if isinstance(files, GgufFile) else {}
     network = network_of(files.shapes, files.metadata)
-    groups: dict[str, int] = defaultdict(int)
-    dtypes: dict[str, int] = defaultdict(int)
-    whole = expected_shapes(network)  # The file's shape of a packed weight is that of its bytes.
+    groups, dtypes = Counter[str](), Counter[str]()
+    whole = expected_shapes(network)  # of a packed weight the file's shape does not tell
     for name, entry in files.entries.items():
         if not is_quantisation(name):
             count = torch.Size(whole.get(name, entry.shape)).numel()

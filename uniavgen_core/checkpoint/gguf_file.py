@@ -5,6 +5,7 @@ Shapes of more than four axes are stored as metadata, under the key that ComfyUI
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..atomic_write import atomic_write
 from .gguf_quants import BlockKind, unpack
 from .weight_files import CheckpointError, Entry, damaged, strip_prefix
 from .write_safetensors import OnBytes, silent
@@ -97,12 +99,11 @@ def write_gguf(
         on_bytes: Progress callback.
     """
     gguf = load_gguf()
-    partial = path.with_name(path.name + ".partial")
     writer = gguf.GGUFWriter(None, ARCHITECTURE)
     writer.add_string(METADATA_KEY, json.dumps(dict(metadata)))
     total = sum(_declare(gguf, writer, name, *entry) for name, entry in layout.items())
     done = 0
-    try:
+    with atomic_write(path) as partial, closing(writer):
         writer.write_header_to_file(partial)
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
@@ -111,11 +112,6 @@ def write_gguf(
             writer.write_tensor_data(data)
             done += len(data)
             on_bytes(done, total)
-        writer.close()
-        partial.replace(path)
-    finally:
-        writer.close()
-        partial.unlink(missing_ok=True)
 
 
 def load_gguf() -> ModuleType:

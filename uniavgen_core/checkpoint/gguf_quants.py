@@ -3,6 +3,7 @@
 Reading uses tensor operations only, so that it runs on the device of the weights. Writing rounds to nearest within the
 range of each block, without llama.cpp's search for better scales. Source: the layouts of ggml's ``block_q8_0``,
 ``block_q6_K``, ``block_q5_K`` and ``block_q4_K``.
+Own code, because the package ``gguf`` writes no K-quants from Python.
 Dimension key: N blocks, S sub-blocks of a block, W weights of a sub-block.
 """
 

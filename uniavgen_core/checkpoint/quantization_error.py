@@ -88,8 +88,9 @@ def quantise_while_running(model: AnyModel, weights: Mapping[str, Callable[[], T
     for layer, read in weights.items():
 
         def enter(module: nn.Module, _: tuple, read: Callable[[], Tensor] = read) -> None:
-            module.original = module.weight
-            module.weight = nn.Parameter(read().to(module.original.dtype), requires_grad=False)
+            original = module.get_parameter("weight")
+            module.original = original
+            module.weight = nn.Parameter(read().to(original.dtype), requires_grad=False)
 
         def leave(module: nn.Module, *_: object) -> None:
             module.weight = module.original

@@ -94,13 +94,15 @@ def _build(folder: Path, parts: dict[str, dict]) -> nn.Module:
     """Build the network that config.yaml describes, with random weights."""
     classes = _classes()
     try:
-        with torch.random.fork_rng(devices=[]):  # The initialisation must not advance the global generator.
-            built = {part: classes[parts[part]["class_path"]](**parts[part]["init_args"]) for part in PARTS}
-    except Exception as error:  # The package does not validate its arguments, so any error may be raised.
+        with torch.random.fork_rng(devices=[]):  # its initial weights would use up the process's random numbers
+            built: dict[str, Any] = {
+                part: classes[parts[part]["class_path"]](**parts[part]["init_args"]) for part in PARTS
+            }
+    except Exception as error:  # the package checks nothing itself, so anything may be raised
         raise VocoderError(f"{folder / VOCOS_CONFIG} describes no vocoder that can be built ({error}).") from error
     network = nn.Sequential(OrderedDict(built))
-    istft = network.head.istft
-    check_frame(folder, network.backbone.input_channels, istft.hop_length)
+    istft = built["head"].istft
+    check_frame(folder, built["backbone"].input_channels, istft.hop_length)
     if parts["backbone"]["init_args"].get("adanorm_num_embeddings") is not None:
         raise VocoderError(f"The vocoder in {folder} wants a bandwidth (adanorm_num_embeddings); a mel has none.")
     if istft.padding != "same":

@@ -99,10 +99,11 @@ class WeightFiles:
         The file is reopened after every ``MAPPED_BYTES``, so that pages already read do not count as used memory.
         """
         with ExitStack() as stack:
-            current, file, mapped = None, None, 0
+            current: Path | None = None
+            file, mapped = None, 0
             for name in self.entries if names is None else names:
                 entry = self.entries[name]
-                if entry.file != current or mapped > MAPPED_BYTES:
+                if file is None or entry.file != current or mapped > MAPPED_BYTES:
                     stack.close()
                     current, file, mapped = entry.file, stack.enter_context(opened(entry.file)), 0
                 yield name, file.get_tensor(entry.stored_name)

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..atomic_write import atomic_write
 from .weight_files import DTYPES, CheckpointError
 
 Layout = Mapping[str, tuple[torch.dtype, tuple[int, ...]]]
@@ -50,23 +51,18 @@ def write_stream(
     Raises:
         ValueError: If a tensor does not match the layout.
     """
-    partial = path.with_name(path.name + ".partial")
     done, total = 0, sum(size_of(*entry) for entry in layout.values())
-    try:
-        with partial.open("wb") as file:
-            file.write(_header(layout, metadata))
-            made = iter(tensors)
-            for expected, entry in layout.items():  # zip would keep the previous tensor alive during the next.
-                name, tensor = next(made, (None, torch.empty(0)))
-                if (name, tensor.dtype, tuple(tensor.shape)) != (expected, *entry):
-                    raise ValueError(f"{name} is {tensor.dtype} {tuple(tensor.shape)}, not {expected} {entry}.")
-                file.write(memoryview(tensor.contiguous().reshape(-1).view(torch.uint8).numpy()))
-                done += size_of(*entry)
-                del tensor
-                on_bytes(done, total)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with atomic_write(path) as partial, partial.open("wb") as file:
+        file.write(_header(layout, metadata))
+        made = iter(tensors)
+        for expected, entry in layout.items():  # not zip, which keeps its last items while it asks for the next
+            name, tensor = next(made, (None, torch.empty(0)))
+            if (name, tensor.dtype, tuple(tensor.shape)) != (expected, *entry):
+                raise ValueError(f"{name} is {tensor.dtype} {tuple(tensor.shape)}, not {expected} {entry}.")
+            file.write(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+            done += size_of(*entry)
+            del tensor
+            on_bytes(done, total)
 
 
 def check_target(path: Path, inputs: list[Path], replace: bool, suffix: str = ".safetensors") -> None:

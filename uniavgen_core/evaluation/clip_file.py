@@ -6,6 +6,7 @@ Dimension key: F video frames, H picture height, W picture width, N samples.
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -102,11 +103,11 @@ def _entry(folder: Path, fields: dict) -> Entry:
     """
     if not isinstance(fields, dict) or not isinstance(fields.get("path"), str):
         raise ValueError('It is not a JSON object with a text "path".')
-    texts = {name: fields.get(name) or "" for name in ("caption", "transcript", "speaker")}
+    texts: dict[str, Any] = {name: fields.get(name) or "" for name in ("caption", "transcript", "speaker")}
     for name, value in texts.items():
         if not isinstance(value, str):
             raise ValueError(f'"{name}" is {value!r}; it must be text.')
-    references = {
+    references: dict[str, Any] = {
         name: folder / fields[name] if fields.get(name) else None for name in ("reference_image", "reference_voice")
     }
     return Entry(folder / fields["path"], **texts, **references)
@@ -119,6 +120,7 @@ def read_clip(path: Path) -> ClipFile:
         ValueError: If the file cannot be read as a video, or its frames cannot be decoded.
     """
     import av
+    from av.error import FFmpegError
 
     try:
         with av.open(str(path)) as container:
@@ -134,7 +136,7 @@ def read_clip(path: Path) -> ClipFile:
                 frames.append(frame.to_ndarray(format="rgb24"))
                 if len(frames) >= LONGEST_SECONDS * fps:
                     break
-    except (av.FFmpegError, OSError) as error:
+    except (FFmpegError, OSError) as error:
         raise ValueError(f"It cannot be read as a video: {error}") from error
     if not frames:
         raise ValueError("It has no pictures that can be decoded.")
@@ -157,6 +159,7 @@ def read_sound(path: Path, begin: float = 0.0) -> tuple[Tensor, int]:
         ValueError: If the file cannot be read.
     """
     import av
+    from av.error import FFmpegError
 
     try:
         with av.open(str(path)) as container:
@@ -172,7 +175,7 @@ def read_sound(path: Path, begin: float = 0.0) -> tuple[Tensor, int]:
                 length += frame.samples
                 if length >= LONGEST_SECONDS * rate:
                     break
-    except (av.FFmpegError, OSError) as error:
+    except (FFmpegError, OSError) as error:
         raise ValueError(f"Its sound cannot be read: {error}") from error
     samples = np.concatenate(parts) if parts else np.zeros(0, np.float32)
     samples = np.pad(samples, (late, 0)) if late > 0 and len(samples) else samples[max(0, -late) :]

@@ -54,10 +54,12 @@ class WordStandIn(Protocol):
     """A word recogniser with a small vocabulary, in place of Whisper."""
 
     def knows(self, words: Sequence[str]) -> bool:
-        """Whether all of these words are in the vocabulary."""
+        """Whether all of these words are in its vocabulary."""
+        ...
 
     def hear(self, mel: Tensor) -> str:
         """Recognise the words of a natural log-mel, (80, S)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ class FolderMeter:
         """Recognised words; None without a recogniser that knows them."""
         if self.papers.whisper is not None:
             return spoken_words(self.papers.whisper.hear(clip.waveform, clip.sample_rate))
-        if not by_standin:
+        if not by_standin or self._words is None:
             return None
         return self._words.hear(log_mel(resample(clip.waveform[None], clip.sample_rate)[0]))
 

@@ -68,7 +68,7 @@ def _box_of(pixels: np.ndarray) -> tuple[float, float, float, float]:
     """Bounding box of the true pixels in (H, W): left, top, right and bottom; NaN if there are none."""
     rows, columns = np.flatnonzero(pixels.any(1)), np.flatnonzero(pixels.any(0))
     if not len(rows):
-        return (np.nan,) * 4
+        return np.nan, np.nan, np.nan, np.nan
     return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
 
 
@@ -104,8 +104,10 @@ def _shrink(frame: Pictures, box: np.ndarray, size: tuple[int, int]) -> np.ndarr
     limits = np.array([pixels.shape[1], pixels.shape[0]])
     span = np.minimum(box[2:] - box[:2], limits)
     start = np.clip(box[:2], 0, limits - span)
-    place = tuple(float(value) for value in (*start, *np.minimum(start + span, limits)))
-    small = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX, place), np.float32)
+    left, top, right, bottom = map(float, (*start, *np.minimum(start + span, limits)))
+    small = np.asarray(
+        Image.fromarray(pixels).resize(size, Image.Resampling.BOX, (left, top, right, bottom)), np.float32
+    )
     return 1 - small[..., 1:].mean(-1) / 255
 
 
@@ -119,7 +121,9 @@ class MouthFinder:
             cells: Darkness over time, (F, h, w).
         """
         self.sides = [side for side in _SQUARES if side <= min(cells.shape[1:])] or [1]
-        self.squares = [uniform_filter(cells, (0, side, side), mode="nearest") for side in self.sides]
+        self.squares: list[np.ndarray] = [
+            uniform_filter(cells, side, mode="nearest", axes=(1, 2)) for side in self.sides
+        ]
         self._changes = [square - square.mean(0) for square in self.squares]
         self._strengths = [np.sqrt((change**2).sum(0)) for change in self._changes]
 
@@ -138,7 +142,8 @@ class MouthFinder:
             worth = (fits.max(0).clip(0) ** 4) * strength * np.sqrt(self.sides[size])
             if worth.max() > best:
                 best = float(worth.max())
-                place = (size, *(int(i) for i in np.unravel_index(worth.argmax(), worth.shape)))
+                row, column = np.unravel_index(worth.argmax(), worth.shape)
+                place = (size, int(row), int(column))
         return place
 
     def opening(self, place: Sequence[int]) -> np.ndarray:

@@ -8,6 +8,7 @@ Dimension key: F video frames, H picture height, W picture width, D size of a fe
 import math
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import cv2
 import numpy as np
@@ -34,7 +35,7 @@ def features(frames: np.ndarray) -> np.ndarray:
     hog = cv2.HOGDescriptor((_SIDE, _SIDE), (32, 32), (16, 16), (16, 16), 9)
     rows = []
     for picture in small:
-        shape = hog.compute(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)).ravel()
+        shape = np.ravel(hog.compute(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)))
         places = picture.reshape(4, _SIDE // 4, 4, _SIDE // 4, 3).transpose(0, 2, 4, 1, 3).reshape(48, -1)
         colour = np.stack([np.histogram(place, _COLOURS, (0, 256))[0] for place in places]).ravel().astype(np.float64)
         rows.append(np.concatenate([_unit(shape), _unit(np.sqrt(colour))]))
@@ -72,8 +73,9 @@ Flow = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 def farneback(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Optical flow by polynomial expansion (Farneback, SCIA 2003)."""
-    greys = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (before, after))
-    return cv2.calcOpticalFlowFarneback(*greys, None, 0.5, 3, 15, 3, 5, 1.2, 0)
+    grey_before, grey_after = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (before, after))
+    flow: Any = None  # OpenCV's types do not say that None asks for a new array
+    return cv2.calcOpticalFlowFarneback(grey_before, grey_after, flow, 0.5, 3, 15, 3, 5, 1.2, 0)
 
 
 def flow_strengths(frames: np.ndarray, fps: float, flow: Flow = farneback) -> np.ndarray:
@@ -138,7 +140,7 @@ def image_quality(frames: np.ndarray, most: int = 8) -> float:
         scale = min(1.0, _QUALITY_SIDE / max(frame.shape[:2]))
         size = max(16, round(frame.shape[1] * scale)), max(16, round(frame.shape[0] * scale))
         grey = cv2.cvtColor(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
-        scores.append((1 - blur_effect(grey)) * math.exp(-noise_level(grey) / _NOISE_SCALE))
+        scores.append((1 - float(np.asarray(blur_effect(grey)))) * math.exp(-noise_level(grey) / _NOISE_SCALE))
     return float(np.mean(scores))
 
 

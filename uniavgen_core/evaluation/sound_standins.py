@@ -128,7 +128,7 @@ def vocal_arousal(waveform: Tensor, sample_rate: int) -> np.ndarray:
     pitch = _pitch(resample(waveform[None], sample_rate, SAMPLE_RATE)[0].numpy(), len(level))
     loud = _loud(mel).numpy()
     parts = [np.where(loud, x, np.min(x[loud])) for x in (level, tilt, pitch)]
-    return sum((x - x.mean()) / max(float(x.std()), 1e-6) for x in parts) / len(parts)
+    return np.sum([(x - x.mean()) / max(float(x.std()), 1e-6) for x in parts], axis=0) / len(parts)
 
 
 def _pitch(samples: np.ndarray, moments: int) -> np.ndarray:

@@ -91,9 +91,14 @@ def measure_sync(
     """
     _check(frames, fps, waveform, sample_rate)
     mono = (waveform if waveform.ndim == 1 else waveform.mean(0)).detach().cpu().numpy().astype(np.float64)
+    height, width = frames.shape[1:3]
+    return _compare(frames, fps, mono, sample_rate, mask_boxes(mask, len(frames), height, width, mask_shows))
+
+
+def _compare(frames: Pictures, fps: float, mono: np.ndarray, sample_rate: int, boxes: np.ndarray) -> SyncReading:
+    """Compare what moves in boxes (F, 4) of the frames with a sound (N,)."""
     video_frames, sound_seconds = len(frames), len(mono) / sample_rate
     shared = _shared_frames(video_frames, fps, sound_seconds)
-    boxes = mask_boxes(mask, video_frames, *frames.shape[1:3], mask_shows)
     finder = MouthFinder(darkness(frames, boxes))
     loudness, lags = sound_loudness(mono, sample_rate), _lags(shared / fps)
     sounds = loudness_at(loudness, fps, video_frames, lags)

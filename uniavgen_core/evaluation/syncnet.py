@@ -176,7 +176,8 @@ def crop_face(frames: np.ndarray, finder: Any) -> Tensor:
     track: Track = max(tracks, key=lambda one: sum(face is not None for face in one), default=[])
     if not track or any(face is None for face in track):
         raise ValueError("SyncNet needs one face that is seen from the first frame to the last.")
-    crops = [_crop(frame, face) for frame, face in zip(frames, smooth(track, _JITTER), strict=True)]
+    faces = (face for face in smooth(track, _JITTER) if face is not None)
+    crops = [_crop(frame, face) for frame, face in zip(frames, faces, strict=True)]
     return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float()
 
 

@@ -46,6 +46,7 @@ def in_chunks(work: Callable[[slice], Tensor], length: int, size: int, out: Tens
             out = chunk.new_empty((chunk.shape[0], length, *chunk.shape[2:]))
         out[:, span] = chunk
         del chunk  # frees its memory before the next one is computed
+    assert out is not None, "a length has at least one chunk"
     return out
 
 

@@ -45,7 +45,8 @@ def carry_over_joins(frames: Tensor, own: Tensor, version: Version, fps: float, 
                 for distance in range(1, count + 1):
                     number = kept + step * distance
                     weight = 0.5 + 0.5 * cos(pi * distance / (count + 1))
-                    frames[number] += weight * _still(generated, version(number)) * loss
+                    if (here := version(number)) is not None:
+                        frames[number] += weight * _still(generated, here) * loss
         frames[first : first + count].clamp_(0, 1)
         frames[stop - count : stop].clamp_(0, 1)
 

@@ -117,7 +117,7 @@ def _reader(chinese: bool) -> Read:
             spoken = normalizer.normalize(written)
         except (AssertionError, RuntimeError):  # wetext found no reading.
             return written
-        spoken = _MONTH.sub(lambda month: month[0].capitalize(), spoken)
+        spoken = _MONTH.sub(lambda month: month[0].capitalize(), str(spoken))
         return _MULTIPLE.sub(r"one \1", spoken)
 
     return read

@@ -1,5 +1,6 @@
 """Checkpoints that are whole or not there: folders written under another name, sealed with a manifest, moved in one go.
 
+A folder of many files is sealed and forced to the disk first, which ``atomic_write`` does not do for its one file.
 A damaged one is named in a warning and passed over, never deleted.
 """
 

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ..atomic_write import atomic_write
 from ..checkpoint.weight_files import CheckpointError, WeightFiles
 from ..checkpoint.weight_fit import check_exact
 from ..config import from_dict, to_dict
@@ -153,13 +154,8 @@ def save_lora(model: JointModel, path: Path | str, plan: LoraPlan, weights: Mapp
     up = f".{PARTS[1]}.weight"
     alphas = {name.removesuffix(up) + ".alpha": torch.tensor(plan.alpha) for name in tensors if name.endswith(up)}
     content = {name: value.cpu().contiguous() for name, value in (tensors | alphas).items()}
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    try:
+    with atomic_write(Path(path)) as partial:
         save_file(content, partial, metadata={"format": "pt", METADATA_KEY: json.dumps(to_dict(plan))})
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def load_lora(model: JointModel, path: Path | str, plan: LoraPlan | None = None) -> LoraPlan:

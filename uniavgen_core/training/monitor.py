@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ..atomic_write import atomic_write
 from .engine import TRACKER
 from .sample_clips import Sample, show_in_tensorboard, write_mp4
 from .trainer_config import TrainerConfig
@@ -113,6 +114,5 @@ def drop_lines_after(path: Path, step: int) -> None:
         except ValueError:
             break
         kept.append(line + "\n")
-    partial = path.with_suffix(".partial")
-    partial.write_text("".join(kept), encoding="utf-8")
-    partial.replace(path)
+    with atomic_write(path) as partial:
+        partial.write_text("".join(kept), encoding="utf-8")

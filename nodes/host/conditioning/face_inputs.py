@@ -139,7 +139,7 @@ def _repeat_for_frames(frames: FacesPerFrame, num_frames: int, name: str) -> Fac
 
 def boxes_of(tracks: Sequence[Sequence[Face | None]], num_frames: int) -> list[list[dict]]:
     """Tracks of faces as ComfyUI's BOUNDING_BOX: a list of boxes for every frame."""
-    return [[_box_of(track[index]) for track in tracks if track[index] is not None] for index in range(num_frames)]
+    return [[_box_of(face) for track in tracks if (face := track[index]) is not None] for index in range(num_frames)]
 
 
 def _box_of(face: Face) -> dict:

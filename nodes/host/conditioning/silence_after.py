@@ -7,7 +7,7 @@ Models that place words by themselves, such as the released one, are not changed
 Dimension key: B batch, K audio tracks, S mel frames.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import comfy.utils
@@ -50,7 +50,7 @@ def audio_mask_of(mask: Tensor | None, noise: Tensor, shapes: Sequence) -> Tenso
     return comfy.utils.unpack_latents(torch.ones_like(noise) if mask is None else mask, shapes)[1]
 
 
-def silence_after_speech(execute: Callable, *args: Any, latent_shapes: Sequence | None = None, **kwargs: Any) -> Tensor:
+def silence_after_speech(execute: Any, *args: Any, latent_shapes: Sequence | None = None, **kwargs: Any) -> Tensor:
     """Sample with silence after the transcript; a wrapper of ComfyUI's OUTER_SAMPLE type."""
     positive = execute.class_obj.conds.get("positive")
     if positive and latent_shapes is not None and len(latent_shapes) > 1:
@@ -67,8 +67,8 @@ def _ends_of_tracks(
     """Mel frame at which each track's text ends, None if it fills the clip; the latest of several conditionings."""
     ends: list[int | None] = []
     for track in range(shape[1]):
-        found = [end_of_speech(tracks[min(track, len(tracks) - 1)], config) for tracks in speeches]
-        last = None if None in found else max(found)
+        found = [end_of_speech(run[min(track, len(run) - 1)], config) for run in speeches]
+        last = None if None in found else max(end for end in found if end is not None)
         ends.append(last if last is not None and last < shape[2] else None)
     return ends
 

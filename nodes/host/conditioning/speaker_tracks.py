@@ -86,7 +86,8 @@ def latent_mask(mask: Tensor | None, video: Tensor) -> Tensor:
     """Mask (T, h, w) of a video latent (B, 48, T, h, w), from a user's mask (F, H, W); all ones for None."""
     if mask is None:
         return torch.ones(video.shape[2:])
-    return to_latent_mask(mask.cpu(), tuple(video.shape[2:]))
+    frames, height, width = video.shape[2:]
+    return to_latent_mask(mask.cpu(), (frames, height, width))
 
 
 def join_voices(voices: Sequence[Tensor | None]) -> Tensor:

@@ -6,7 +6,7 @@ track's mask is built again from its speaker's time when sampling starts.
 Dimension key: B batch, K audio tracks, S mel frames.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import comfy.utils
@@ -28,7 +28,7 @@ def spoken_mask(speech: Speech, mel_frames: int) -> Tensor:
     return mask
 
 
-def mask_tracks(execute: Callable, *args: Any, latent_shapes: Sequence | None = None, **kwargs: Any) -> Tensor:
+def mask_tracks(execute: Any, *args: Any, latent_shapes: Sequence | None = None, **kwargs: Any) -> Tensor:
     """Sample with a separate mask for each of several tracks; a wrapper of ComfyUI's OUTER_SAMPLE type."""
     positive, mask = execute.class_obj.conds.get("positive"), args[MASK]
     if mask is not None and latent_shapes is not None and positive and latent_shapes[1][1] > 1:

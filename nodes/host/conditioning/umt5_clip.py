@@ -92,10 +92,7 @@ def load_text_encoder(
         CheckpointError: If the file is damaged, holds another model, would run code, or has no tokenizer.
     """
     file, options = Path(path), model_options or {}
-    try:
-        tensors, metadata = read_weight_file(file)
-    except CheckpointError as error:
-        raise CheckpointError(f"{error} {CHOOSE}") from error
+    tensors, metadata = _read(file)
     tensors, _ = comfy.utils.convert_old_quants(encoder_names(tensors), model_prefix="", metadata=metadata)
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     sizes = sizes_of(shapes, file.name)
@@ -103,13 +100,10 @@ def load_text_encoder(
     for notice in fit.notices(file.name):
         on_notice(notice)
     tokenizer = find_tokenizer(file, tensors.pop(SPIECE, None), sizes.vocab_size)
-    target = comfy.supported_models_base.ClipTarget(
-        CaptionTokenizer,
-        comfy.text_encoders.wan.te(**comfy.text_encoders.sd3_clip.t5_xxl_detect(tensors)),
-    )
+    encoder = comfy.text_encoders.wan.te(**comfy.text_encoders.sd3_clip.t5_xxl_detect(tensors))
     tensors, config = fit.fitted(tensors.items()), {MODEL_CONFIG: config_of(sizes)}
     clip = comfy.sd.CLIP(
-        target,
+        comfy.supported_models_base.ClipTarget(CaptionTokenizer, encoder),
         tokenizer_data={TOKENIZER: tokenizer, **config},
         parameters=comfy.utils.calculate_parameters(tensors),
         state_dict=[tensors],
@@ -118,6 +112,13 @@ def load_text_encoder(
     )
     clip.patcher.cached_patcher_init = (_load_patcher, (path, options))
     return clip
+
+
+def _read(file: Path) -> tuple[dict, dict]:
+    try:
+        return read_weight_file(file)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error} {CHOOSE}") from error
 
 
 def _load_patcher(path: str, model_options: dict, disable_dynamic: bool = False) -> comfy.model_patcher.ModelPatcher:

@@ -126,7 +126,7 @@ def _candidates(file: Path) -> Iterator[tuple[Path, Tensor | None]]:
     for name in folder_paths.get_filename_list("text_encoders"):
         path = folder_paths.get_full_path("text_encoders", name)
         spiece = None if path is None else _spiece_in(Path(path))
-        if spiece is not None:
+        if path is not None and spiece is not None:
             yield Path(path), spiece
 
 

@@ -14,6 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ....uniavgen_core.atomic_write import atomic_write
+
 KEY = "key"
 
 
@@ -62,10 +64,9 @@ class SegmentStore:
         """Write a segment in one move."""
         path = self.path(number)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
         tensors = {"frames": segment.frames.contiguous(), "waveform": segment.waveform.contiguous()}
-        save_file(tensors, partial, metadata={KEY: key})
-        partial.replace(path)
+        with atomic_write(path) as partial:
+            save_file(tensors, partial, metadata={KEY: key})
 
 
 def key_of(*parts: Any) -> str:

@@ -8,8 +8,8 @@ from fractions import Fraction
 from math import ceil
 from typing import Any
 
-import av
 import psutil
+from av.error import FFmpegError
 from torch import Tensor
 
 from ....uniavgen_core.media.audio.sound import Sound, cut
@@ -88,7 +88,7 @@ def decode_video(video: Any, name: str, last_seconds: float | None = None) -> tu
         # Starts half a frame early, so that rounding cannot lose the first frame.
         start = float((total - count - HALF) / fps) if count < total else 0.0
         components = (video.as_trimmed(start, strict_duration=False) if start else video).get_components()
-    except (av.FFmpegError, IndexError, KeyError, OSError, RuntimeError) as error:
+    except (FFmpegError, IndexError, KeyError, OSError, RuntimeError) as error:
         raise ValueError(
             f"{_capitalise(name)} cannot be decoded ({error}). The file may be damaged or cut short: play it to the "
             "end in a video player, and convert it to mp4 if it plays."

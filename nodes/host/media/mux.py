@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from fractions import Fraction
 from heapq import merge
 from pathlib import Path
 
 import av
+from av.container import OutputContainer
 
+from ....uniavgen_core.atomic_write import atomic_write
 from .digital_source import KEY, append_xmp, source_type_tags
 from .stream_copy import OriginalVideo
 from .stream_encoders import EncodedPictures, EncodedSound
@@ -35,7 +38,7 @@ def write_video(
     with _output_file(path, tags) as container:
         frames = pictures.add_to(container, step)
         samples = iter(()) if sound is None else sound.add_to(container)
-        for packet in merge(frames, samples, key=lambda packet: packet.dts * packet.time_base):
+        for packet in merge(frames, samples, key=_seconds):
             container.mux(packet)
 
 
@@ -51,16 +54,17 @@ def with_source_type(tags: Mapping[str, str], source_type: str) -> dict[str, str
     return {**tags, **source_type_tags(source_type)}
 
 
+def _seconds(packet: av.Packet) -> Fraction:
+    """Time of decoding; an encoder or a copied file gives every packet one."""
+    return (packet.dts or 0) * packet.time_base
+
+
 @contextmanager
-def _output_file(path: Path, tags: Mapping[str, str]) -> Iterator[av.container.OutputContainer]:
+def _output_file(path: Path, tags: Mapping[str, str]) -> Iterator[OutputContainer]:
     """Container to write into; the file gets its final name when it is complete."""
-    unfinished = path.with_name(f".{path.name}.part")
-    try:
+    with atomic_write(path) as unfinished:
         with av.open(str(unfinished), "w", format=FORMATS[path.suffix], options=OPTIONS.get(path.suffix)) as container:
             container.metadata.update(tags)
             yield container
         if path.suffix == ".mp4":
             append_xmp(unfinished, tags[KEY])
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

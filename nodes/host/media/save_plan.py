@@ -125,8 +125,9 @@ def plan_files(clip: Clip, sound: str, picture: str) -> SavePlan:
     """
     pictures, picture_notices = _plan_pictures(clip, picture)
     track, sound_notices = _plan_sound(clip, sound)
-    has_own_sound = clip.sound is not None and clip.given.keeps_sound
-    sound_file = EncodedSound(clip.sound, "flac") if has_own_sound and track.codec == "aac" else None
+    sound_file = None
+    if clip.sound is not None and track is not None and clip.given.keeps_sound and track.codec == "aac":
+        sound_file = EncodedSound(clip.sound, "flac")
     source_type = digital_source_type(clip.given.keeps_any)
     return SavePlan(pictures, track, sound_file, source_type, (*picture_notices, *sound_notices))
 

@@ -47,7 +47,7 @@ class SourceMedia:
     @property
     def keeps_any(self) -> bool:
         """Whether any of the user's frames or sound is kept."""
-        return self.keeps_sound or (self.fps is not None and bool(self.source.video_kept))
+        return self.keeps_sound or (self.source is not None and self.fps is not None and bool(self.source.video_kept))
 
     def is_whole_video(self, images: Tensor) -> bool:
         """Whether pictures (F, H, W, 3) are the frames of the source, all of them and no others."""
@@ -75,5 +75,5 @@ class SourceMedia:
 
     def _before_the_clip(self) -> Spans:
         """The part of the source that the model never had."""
-        lead = self.source.lead_seconds
+        lead = self.source.lead_seconds if self.source is not None else 0.0
         return Spans(((0.0, lead),)) if lead else NOTHING

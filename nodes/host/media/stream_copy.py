@@ -67,7 +67,7 @@ class OriginalVideo:
                     return
                 if number >= self.first:
                     step()
-                    packet.pts -= self.start
+                    packet.pts = (packet.pts or 0) - self.start
                     packet.dts = self.decode_times[number - self.first] - self.start
                     packet.stream = stream
                     yield packet
@@ -94,21 +94,22 @@ def find_original(video: Any, num_frames: int) -> OriginalVideo:
         first_time = int(start / source_stream.time_base)
         end_time = int((start + seconds) / source_stream.time_base) if seconds else None
         packets = list(_packets_of(source))
-    if any(packet.pts is None or packet.is_discard for packet in packets):
+    times = [packet.pts for packet in packets if packet.pts is not None and not packet.is_discard]
+    if len(times) != len(packets):
         raise CannotCopyError("the file does not say when each of its pictures is shown")
     chosen = [
         number
-        for number, packet in enumerate(packets)
-        if (not start or packet.pts >= first_time) and (end_time is None or packet.pts < end_time)
+        for number, time in enumerate(times)
+        if (not start or time >= first_time) and (end_time is None or time < end_time)
     ]
     if len(chosen) != num_frames:
         raise CannotCopyError(f"the file holds {len(chosen)} packets for {num_frames} pictures")
     first, stop = chosen[0], chosen[-1] + 1
     if stop - first != len(chosen) or not packets[first].is_keyframe:
         raise CannotCopyError("the video was cut between the pictures that others depend on (its keyframes)")
-    presentation_times = [packet.pts for packet in packets[first:stop]]
-    decode_times = [packet.dts for packet in packets[first:stop]]
-    if None in decode_times:  # as in mkv files with B-frames
+    presentation_times = times[first:stop]
+    decode_times = [packet.dts for packet in packets[first:stop] if packet.dts is not None]
+    if len(decode_times) != len(presentation_times):  # as in mkv files with B-frames
         decode_times = _decode_times(presentation_times)
     return OriginalVideo(file, first, stop, min(presentation_times), tuple(decode_times), suffix)
 
@@ -132,7 +133,7 @@ def _suffix_for(codec: str) -> str:
 def _open(file: str | BytesIO) -> InputContainer:
     if isinstance(file, BytesIO):
         file.seek(0)
-    return av.open(file)
+    return av.open(file, "r")
 
 
 def _packets_of(source: InputContainer) -> Iterator[av.Packet]:

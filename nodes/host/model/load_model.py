@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import comfy.model_management
 import comfy.model_patcher
@@ -59,13 +60,7 @@ def load_uniavgen(
     for notice in fit.notices(Path(path).name):
         on_notice(notice)
     tensors = fit.fitted(tensors.items())
-    config = _model_config(network, METADATA_KEY in metadata)
-    config.clips = trained_on(network.config, metadata)
-    if PREVIEW_KEY in metadata:
-        config.latent_format.use_colours(**json.loads(metadata[PREVIEW_KEY]))
-    _choose_dtypes(config, tensors, options)
-    model = config.get_model(tensors)
-    model.known_text = known_text_of(network.config.text, metadata)
+    model = _build(network, tensors, metadata, options)
     patcher = _make_patcher(model, options, disable_dynamic)
     fill_weights(model.diffusion_model, tensors, assign=patcher.is_dynamic())
     mark_packed_layers(model.diffusion_model)
@@ -77,9 +72,22 @@ def load_uniavgen(
     return patcher
 
 
+def _build(network: Network, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], options: dict) -> UniAVGen:
+    """ComfyUI's model for a network, as its file's metadata describe it; its weights are still to be filled in."""
+    config = _model_config(network, METADATA_KEY in metadata)
+    config.clips = trained_on(network.config, metadata)
+    if PREVIEW_KEY in metadata:
+        config.latent_format.use_colours(**json.loads(metadata[PREVIEW_KEY]))
+    _choose_dtypes(config, tensors, options)
+    model = config.get_model(tensors)
+    model.known_text = known_text_of(network.config.text, metadata)
+    return model
+
+
 def model_identity(model: comfy.model_patcher.ModelPatcher) -> tuple:
     """Identity of a MODEL: its files with sizes and times, its loading options, and its patches."""
-    path, options = model.cached_patcher_init[1]
+    init: Any = model.cached_patcher_init  # set by load_uniavgen
+    path, options = init[1]
     patches = str(model.patches_uuid) if model.patches else ""
     files = [
         part for file in files_of(Path(path)) for part in (file.name, file.stat().st_size, file.stat().st_mtime_ns)

@@ -30,9 +30,9 @@ def patch_step_cache(
         ValueError: If the MODEL is not UniAVGen, a threshold is negative, or the end lies before the start.
     """
     require_both_branches(model, "UniAVGen Step Cache")
-    sampling = model.get_model_object("model_sampling")
-    levels = (float(sampling.percent_to_sigma(percent)) for percent in (start_percent, end_percent))
-    config = StepCacheConfig(thresholds, *levels)
+    sampling: Any = model.get_model_object("model_sampling")
+    start_sigma, end_sigma = (float(sampling.percent_to_sigma(percent)) for percent in (start_percent, end_percent))
+    config = StepCacheConfig(thresholds, start_sigma, end_sigma)
     patched = model.clone()
     for kind, wrapper in ((WRAPPERS.OUTER_SAMPLE, _CachedSampling(config)), (WRAPPERS.DIFFUSION_MODEL, cached_call)):
         patched.remove_wrappers_with_key(kind, KEY)
@@ -46,7 +46,7 @@ class _CachedSampling:
     def __init__(self, config: StepCacheConfig) -> None:
         self.config = config
 
-    def __call__(self, execute: Callable, *args: Any, **kw: Any) -> Tensor:
+    def __call__(self, execute: Any, *args: Any, **kw: Any) -> Tensor:
         guider = execute.class_obj
         cache = StepCache(self.config)
         options = comfy.model_patcher.create_model_options_clone(guider.model_options)

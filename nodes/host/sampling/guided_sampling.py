@@ -5,7 +5,6 @@ one null conditioning, with the interactions off, covers the modality-aware shar
 are plain conditionings with a range of noise levels, so samplers, batching and the multi-GPU split see nothing unusual.
 """
 
-from collections.abc import Callable
 from math import prod
 from typing import Any
 from uuid import uuid4
@@ -81,9 +80,7 @@ class _GuidedSampling:
     def __init__(self, config: GuidanceConfig) -> None:
         self.config = config
 
-    def __call__(
-        self, execute: Callable, noise: Tensor, latent_image: Tensor, sampler: Any, sigmas: Tensor, *args, **kw
-    ):
+    def __call__(self, execute: Any, noise: Tensor, latent_image: Tensor, sampler: Any, sigmas: Tensor, *args, **kw):
         guider = execute.class_obj
         plan = GuidancePlan.of(self.config, sigmas)
         _set_conditions(guider, plan)

@@ -136,7 +136,8 @@ class SoundPreviews:
         """Make one preview and send it; errors are only logged, because they must not fail the run."""
         vocoder = GriffinLim() if message["is_result"] else FAST_VOCODER
         try:
-            message |= preview_message(*parts, self.latent_format, vocoder)
+            video, audio = parts
+            message |= preview_message(video, audio, self.latent_format, vocoder)
             server = running_server()
             if server is not None and (message["is_result"] or not self._is_stopped):
                 server.send_sync(EVENT, message, server.client_id)

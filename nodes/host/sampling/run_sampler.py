@@ -51,11 +51,15 @@ def run_sampler(
             disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
             seed=seed,
         )
-        sampled = NestedTensor(
-            [_restore_kept(*parts) for parts in zip(sampled.unbind(), split(latent), masks_of(latent), strict=True)]
-        )
+        sampled = _with_kept_parts(sampled, latent)
         on_result(sampled)
     return {**latent, "samples": sampled.to(comfy.model_management.intermediate_device())}
+
+
+def _with_kept_parts(sampled: NestedTensor, latent: dict) -> NestedTensor:
+    """Sampled video and audio with the kept parts of a LATENT in their places."""
+    parts = zip(sampled.unbind(), split(latent), masks_of(latent), strict=True)
+    return NestedTensor([_restore_kept(*part) for part in parts])
 
 
 def _restore_kept(sampled: Tensor, original: Tensor, mask: Tensor) -> Tensor:

@@ -1,6 +1,5 @@
 """Checks of latent and conditionings before every sampling run, with error messages for the user."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -26,9 +25,7 @@ from .joint_latent import shapes_error
 FASTEST_CHARACTERS_PER_SECOND = 30
 
 
-def check_sampling(
-    execute: Callable, noise: torch.Tensor, *args: Any, latent_shapes: list | None = None, **kwargs: Any
-):
+def check_sampling(execute: Any, noise: torch.Tensor, *args: Any, latent_shapes: list | None = None, **kwargs: Any):
     """Check latent and conditionings, then sample; a wrapper of ComfyUI's OUTER_SAMPLE type.
 
     Raises:

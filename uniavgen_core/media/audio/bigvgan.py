@@ -5,9 +5,9 @@ Dimension key: B batch, M mel bins, F mel frames.
 """
 
 from math import ceil
-from typing import Protocol
+from typing import Any, Protocol
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from .vocoder_chunks import CHUNK_FRAMES, ChunkedVocoder
 
@@ -46,7 +46,7 @@ def receptive_radius(config: BigVGANConfig) -> int:
 class BigVGAN(ChunkedVocoder):
     """The release's vocoder."""
 
-    def __init__(self, network: nn.Module, chunk_frames: int = CHUNK_FRAMES) -> None:
+    def __init__(self, network: Any, chunk_frames: int = CHUNK_FRAMES) -> None:
         super().__init__(network, receptive_radius(network.config), chunk_frames)
 
     def forward(self, log_mel: Tensor) -> Tensor:
@@ -55,6 +55,6 @@ class BigVGAN(ChunkedVocoder):
         The waveform is read from the last layer, because the network clips at full scale and drops a batch axis of one.
         """
         sound = []
-        with self.network.conv_post.register_forward_hook(lambda *call: sound.append(call[-1])):
+        with self.network.get_submodule("conv_post").register_forward_hook(lambda *call: sound.append(call[-1])):
             self.network(log_mel)
         return sound[0].reshape(len(log_mel), -1).cpu()

@@ -4,13 +4,15 @@ Source: Vocos (Siuzdak, arXiv:2306.00814), the vocoder that the UniAVGen paper n
 Dimension key: B batch, M mel bins, F mel frames.
 """
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from ...shapes import HOP_LENGTH
 from .vocoder_chunks import CHUNK_FRAMES, ChunkedVocoder
 
 
-def receptive_radius(network: nn.Module) -> int:
+def receptive_radius(network: Any) -> int:
     """Radius of the receptive field in mel frames: 29 for the published size.
 
     All convolutions are in sequence, so their reaches add up; norms and linear layers stay within a frame. The window

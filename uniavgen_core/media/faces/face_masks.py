@@ -7,6 +7,7 @@ Dimension key: F video frames, H rows, W columns, V corners and E sides of an ou
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import find_objects, label
@@ -133,9 +134,11 @@ def faces_in_masks(masks: np.ndarray) -> list[list[Face]]:
 
 
 def _faces_in_mask(mask: np.ndarray) -> list[Face]:
-    labels, _ = label(mask)
+    found: Any = label(mask)  # scipy types this by its early return, a number
+    labels: np.ndarray = found[0]
     faces = []
-    for number, (rows, columns) in enumerate(find_objects(labels), start=1):
+    places: list[Any] = find_objects(labels)
+    for number, (rows, columns) in enumerate(places, start=1):
         part = labels[rows, columns] == number
         if part.sum() >= _SMALLEST_AREA:
             origin = np.array([columns.start, rows.start])

@@ -127,13 +127,13 @@ def fill_gaps(track: Track, longest: int) -> Track:
         The track with its short gaps filled.
     """
     filled = list(track)
-    seen = [index for index, face in enumerate(track) if face is not None]
-    for before, after in pairwise(seen):
+    seen = [(index, face) for index, face in enumerate(track) if face is not None]
+    for (before, first), (after, last) in pairwise(seen):
         if after - before - 1 <= longest:
             for index in range(before + 1, after):
                 share = (index - before) / (after - before)
-                values = (1 - share) * _packed(track[before]) + share * _packed(track[after])
-                filled[index] = _unpacked(values, min(track[before].score, track[after].score))
+                values = (1 - share) * _packed(first) + share * _packed(last)
+                filled[index] = _unpacked(values, min(first.score, last.score))
     return filled
 
 
@@ -151,10 +151,11 @@ def smooth(track: Track, window: int) -> Track:
     for run in _runs(track):
         length = min(window | 1, (len(run) - 1) | 1)
         if length >= 3:
-            values = np.stack([_packed(track[index]) for index in run])
-            values = savgol_filter(values, length, polyorder=1, axis=0, mode="interp")
-            for index, row in zip(run, values, strict=True):
-                smoothed[index] = _unpacked(row, track[index].score)
+            faces = [face for index in run if (face := track[index]) is not None]
+            values = np.stack([_packed(face) for face in faces])
+            values = np.asarray(savgol_filter(values, length, polyorder=1, axis=0, mode="interp"))
+            for index, face, row in zip(run, faces, values, strict=True):
+                smoothed[index] = _unpacked(row, face.score)
     return smoothed
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from ...atomic_write import atomic_write
 from ...checkpoint.config_from_weights import KNOWN_TEXT_KEY
 from ...checkpoint.load_weights import save_weights
 from ...model.joint import JointModel
@@ -75,7 +76,6 @@ def export(checkpoint: Path, out: Path, dtype: torch.dtype) -> None:
             model = JointModel(config)
         save_lora(model, out, plan, weights)
         return
-    partial = out.with_name(out.name + ".partial")
     knows = {KNOWN_TEXT_KEY: "{}"}  # It was taught the words of other data.
-    save_weights(weights, config, partial, dtype, read_metadata(checkpoint.parent) | knows)
-    partial.replace(out)
+    with atomic_write(out) as partial:
+        save_weights(weights, config, partial, dtype, read_metadata(checkpoint.parent) | knows)

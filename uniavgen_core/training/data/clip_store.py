@@ -17,13 +17,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ...atomic_write import atomic_write
 from ...shapes import FPS, LATENT_CHANNELS, MEL_RATE, latent_frames_of
 from .clip_record import ClipRecord
 
 SOUND_ALONE = "sound alone"
 """Name that stands for encoders in the settings of clips without pictures."""
 SETTINGS, NULL_CAPTION, CLIPS = "encoding.json", "null_caption.safetensors", "clips"
-PARTIAL = ".partial"
 _RECORD = "record"
 
 
@@ -65,10 +65,9 @@ def write_clip(folder: Path, record: ClipRecord, tensors: Mapping[str, Tensor], 
     """
     path = clip_path(folder, record.name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + PARTIAL)
     about = json.dumps({**asdict(record), "cut": cut}, ensure_ascii=False)
-    save_file({name: value.contiguous() for name, value in tensors.items()}, partial, {_RECORD: about})
-    partial.replace(path)
+    with atomic_write(path) as partial:
+        save_file({name: value.contiguous() for name, value in tensors.items()}, partial, {_RECORD: about})
     return _entry(record, {name: tuple(value.shape) for name, value in tensors.items()}, cut)
 
 
@@ -108,17 +107,14 @@ def _entry(record: ClipRecord, shapes: Mapping[str, tuple[int, ...]], cut: bool)
 
 def write_lines(path: Path, rows: Iterable[Any]) -> None:
     """Write dataclasses as JSON Lines in one move."""
-    partial = path.with_name(path.name + PARTIAL)
-    with partial.open("w", encoding="utf-8") as file:
+    with atomic_write(path) as partial, partial.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows)
-    partial.replace(path)
 
 
 def write_null_caption(folder: Path, features: Tensor) -> None:
     """Keep the features of the empty caption, (L, D), for captions that are dropped in training."""
-    partial = folder / (NULL_CAPTION + PARTIAL)
-    save_file({"caption": features.contiguous()}, partial)
-    partial.replace(folder / NULL_CAPTION)
+    with atomic_write(folder / NULL_CAPTION) as partial:
+        save_file({"caption": features.contiguous()}, partial)
 
 
 def read_null_caption(folder: Path) -> Tensor:
@@ -154,9 +150,8 @@ def claim_folder(folder: Path, settings: Mapping[str, Any]) -> None:
                     "another folder; training takes several."
                 )
         return
-    partial = path.with_name(path.name + PARTIAL)
-    partial.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with atomic_write(path) as partial:
+        partial.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
