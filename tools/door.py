@@ -43,7 +43,6 @@ VERBS = {
     "demo": Verb("make a video of a talking face in a real ComfyUI", "tools.demo", False, "tools.demo_options"),
     "test": Verb("run the tests, a real ComfyUI and a browser included; arguments go to pytest", "tools.run_tests"),
     "mutate": Verb("break the code on purpose and see whether tests notice: mutate PATH...", "tools.mutate"),
-    "check": Verb("check rules, formatting and types", "tools.check"),
     "bench": Verb("measure cost and speed, for example: bench flops", "benchmarks"),
     "evaluate": Verb("measure the bundled model, or any clips: evaluate --clips DIR", "toon.evaluation"),
     "train": Verb("train on your clips, for example: train run CONFIG.json", "uniavgen_core.training"),
