@@ -36,9 +36,9 @@ GIB = 2**30
 HALF = 2
 """Bytes of a bfloat16 number."""
 CONTEXT = 0.5 * GIB
-"""What CUDA and its libraries take for themselves; an assumption."""
+"""Memory of CUDA and its libraries; an assumption."""
 RESERVE, LEAST = 0.4 * GIB, 0.8 * GIB
-"""What ComfyUI leaves free (0.6 GiB on Windows), and the least that it counts for activations."""
+"""Memory that ComfyUI leaves free (0.6 GiB on Windows), and the least that it counts for activations."""
 BUFFERED = 2
 """Units of weights on the card that do not stay: one that computes, and the next."""
 PASSES = 2
@@ -109,7 +109,7 @@ def _bytes(name: str, shape: tuple[int, ...], kind: str, blocks: int) -> int:
 
 @dataclass(frozen=True)
 class Fit:
-    """What one card holds while a step runs.
+    """Memory of one card while a step runs.
 
     Attributes:
         resident: Weights that stay, bytes.
@@ -151,7 +151,7 @@ def traced(width: int, height: int, kind: str) -> int:
 
 
 def _seam(kind: str) -> dict:
-    """What a format changes in how the network runs: layers packed in blocks run once, whole."""
+    """Effect of a format on how the network runs: layers packed in blocks run once, whole."""
     return {"repeatable": lambda *_: False} if kind in MIXES else {}
 
 

@@ -15,7 +15,7 @@ SPANS = 'Seconds, such as "0-1.5, 3-4", "2-" (to the end) or "all"; empty for no
 
 
 def spans_error(*spans: str) -> str | None:
-    """What is wrong with spans a user typed; None if nothing is."""
+    """Error message about spans that a user typed; None if they are right."""
     try:
         for text in spans:
             parse_spans(text)

@@ -55,7 +55,7 @@ CONTENT = "sound at the mel's level"
 
 @dataclass(frozen=True)
 class LongVideoInputs:
-    """What a user gives for a long video, besides models, conditionings and guidance.
+    """The user's inputs for a long video, besides models, conditionings and guidance.
 
     Attributes:
         script: What is said, one transcript a line.

@@ -6,20 +6,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("uniavgen_core", "toon", "studies", "nodes", "tools", "benchmarks")
-# Folders and files whose docstrings are still to be rewritten.
-EXEMPTED = (
-    "uniavgen_core/training", "uniavgen_core/model", "uniavgen_core/layers", "uniavgen_core/diffusion",
-    "uniavgen_core/config.py", "uniavgen_core/pipeline.py", "toon/training", "nodes",
-    "studies/ablation/cell_losses.py", "studies/ablation/study_clips.py",
-    "tools/comfy_client.py", "tools/demo.py", "tools/demo_options.py", "tools/released_graphs.py",
-    "tools/template_graphs.py", "benchmarks/memory.py", "benchmarks/train.py",
-)  # fmt: skip
 QUESTION = re.compile(r"(What|Which|How|Where)\b")
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-
-
-def is_exempted(path):
-    return any(path.is_relative_to(ROOT / place) for place in EXEMPTED)
 
 
 def first_lines(path):
@@ -40,12 +28,6 @@ def sources(folder):
 
 
 def test_no_docstring_begins_like_a_question():
-    paths = [path for folder in FOLDERS for path in sources(folder) if not is_exempted(path)]
+    paths = [path for folder in FOLDERS for path in sources(folder)]
     assert paths
     assert [entry for path in paths for entry in questions(path)] == []
-
-
-def test_every_exemption_is_still_needed():
-    for place in EXEMPTED:
-        paths = [ROOT / place] if place.endswith(".py") else sources(place)
-        assert any(map(questions, paths)), f"{place} needs no exemption any more"

@@ -49,7 +49,7 @@ class PromptInterruptedError(DevError):
 
 @dataclass(frozen=True)
 class Result:
-    """What a finished workflow left: its id, and each output node's entry in the server's history."""
+    """Result of a finished workflow: its id, and each output node's entry in the server's history."""
 
     prompt_id: str
     outputs: dict[str, Any]
@@ -93,7 +93,7 @@ class ComfyClient:
         self.post("/interrupt", {})
 
     def history(self, prompt_id: str) -> dict[str, Any]:
-        """What the server remembers of a workflow; empty while it runs or waits."""
+        """Entry of a workflow in the server's history; empty while it runs or waits."""
         return self.get(f"/history/{prompt_id}").get(prompt_id, {})
 
     def post_prompt(self, prompt: Prompt, client_id: str = "", extra_data: dict[str, Any] | None = None) -> str:

@@ -36,7 +36,7 @@ FINISHED = "output/uniavgen/**/finished_so_far.mp4"  # what a stopped long video
 
 @dataclass(frozen=True)
 class Made:
-    """What the demo made.
+    """Results of the demo.
 
     Attributes:
         task: The task.
@@ -155,7 +155,7 @@ def finished_kept(server: ComfyServer, folder: Path, console: Console) -> Iterat
 
 
 def notices_of(result: Result) -> list[str]:
-    """What the pack's nodes told their user, each once."""
+    """Notices of the pack's nodes, each once."""
     told = [notice for output in result.outputs.values() for notice in output.get("uniavgen_notices", [])]
     return list(dict.fromkeys(told))
 

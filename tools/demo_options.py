@@ -25,7 +25,7 @@ DETAILS = {
     CONTINUATION.name: "what comes after the clip --video, from its last --keep-seconds on; all frames are encoded\n"
     "(H.264, CRF 12)",
 }
-"""What a task makes of its options, by its name."""
+"""Meaning of the options for a task, by the task's name."""
 NOTES = """--script with the task {scripted} makes a video as long as its script. What is not given is an
 example of the pack's. Any picture, sound and video file is taken, and none is changed."""
 
@@ -136,7 +136,7 @@ def _option(name: str) -> str:
 
 
 def _belongs(name: str) -> str:
-    """Where an option belongs, in words."""
+    """Description of the tasks that an option belongs to."""
     if name == "speech":
         return "the script is what the person says"
     tasks = " or ".join(_tasks_with(name))

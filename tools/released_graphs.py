@@ -108,7 +108,7 @@ RELEASED: dict[str, Callable[[], Workflow]] = {"released": released, "released_f
 
 
 def note(kinds: set[str]) -> str:
-    """What the user of a graph with loaders of these classes has to have, as Markdown."""
+    """Requirements of a graph with loaders of these classes, as Markdown."""
     lines = [
         f"**Files**\n\n- The folder of [UniAVGen]({WEIGHTS}) with its `{SHARDS}.safetensors` and their index, as "
         "`models/diffusion_models/UniAVGen`",

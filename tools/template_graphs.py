@@ -15,7 +15,7 @@ from .workflow import Workflow
 BUNDLED = "bundled talking toon"
 AS_THE_PICTURE = "as the picture"
 GUIDANCE = MappingProxyType({"video_guidance": 1.5, "audio_guidance": 2.0})
-"""What suits the bundled model: ``TOON_GUIDANCE`` of the core."""
+"""Guidance that suits the bundled model: ``TOON_GUIDANCE`` of the core."""
 Link = list[Any]
 
 
@@ -44,7 +44,7 @@ class Builder:
 
 @dataclass(frozen=True)
 class Files:
-    """What the loaders of a template load."""
+    """Files that the loaders of a template load."""
 
     model: str = BUNDLED
     text_encoder: str = BUNDLED
@@ -56,7 +56,7 @@ TOON = Files()
 
 
 class Studio(Builder):
-    """What all templates share: the loaders, the texts, and what follows the task.
+    """Parts that all templates share: loaders, texts, and the nodes after the task.
 
     Attributes:
         sampling: Widgets of the sampler.
@@ -147,7 +147,7 @@ def dubbing() -> Workflow:
 
 
 def continuation() -> Workflow:
-    """What comes after a given clip."""
+    """Graph that continues a given clip."""
     studio = Studio("A calm toon with black hair nods while talking to the camera.", "red moon")
     video = studio.add("UniAVGenToonClip", "Video", clip="toon_7")
     task = studio.task(CONTINUATION, video=video(), keep_seconds=0.5625, seconds=1.5, result="the whole clip")

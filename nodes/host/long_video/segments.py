@@ -43,7 +43,7 @@ OWN_LEVEL = 1.0
 
 @dataclass(frozen=True)
 class LongPlan:
-    """How a script becomes segments.
+    """Plan of the segments of a script.
 
     Attributes:
         texts: What each segment says.
@@ -76,7 +76,7 @@ class LongPlan:
 
 
 def seconds_to_say(text: str, config: TextConfig) -> float:
-    """How long a text takes to say, with a short pause."""
+    """Seconds that a text takes to say, with a short pause."""
     characters = len(cached_speech_ids(text))
     if config.position_scale != 1.0:
         return (config.position_offset + config.position_scale * characters) / MEL_RATE

@@ -77,7 +77,7 @@ def split(latent: dict) -> tuple[Tensor, Tensor]:
 
 
 def shapes_error(shapes: list[tuple[int, ...]], plain_too: bool = False) -> str | None:
-    """What is wrong with the shapes of a latent's parts, in words for the user; None if nothing is.
+    """Error message about the shapes of a latent's parts; None if they are right.
 
     Args:
         shapes: Shapes of the parts.

@@ -29,7 +29,7 @@ NO_SOUND = "No sound is connected, so sound is generated too."
 
 @dataclass(frozen=True)
 class AudioDrivenInputs:
-    """What a user gives for audio-driven generation.
+    """The user's inputs for audio-driven generation.
 
     Attributes:
         length: ``SOUND_LENGTH`` or ``SET_LENGTH``.

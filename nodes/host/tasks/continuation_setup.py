@@ -41,7 +41,7 @@ SHORTEST_SECONDS = 5 / FPS
 
 @dataclass(frozen=True)
 class ContinuationInputs:
-    """What a user gives for a continuation.
+    """The user's inputs for a continuation.
 
     Attributes:
         video: The VIDEO to continue.
@@ -66,7 +66,7 @@ class ContinuationInputs:
 
 @dataclass(frozen=True)
 class Continuation:
-    """How a decoded clip goes on.
+    """Settings of the continuation of a decoded clip.
 
     Attributes:
         keep_seconds: How much of its end the model sees.
@@ -147,7 +147,7 @@ def _sound_of(footage: Footage, gain: float | None) -> tuple[Sound, float, list[
 
 
 def _weights(mel_frames: int, ramp_seconds: float) -> Tensor:
-    """How far each kept mel frame is generated anew, (S,)."""
+    """Noise mask of the kept mel frames, 0 where they stay and 1 where they are generated, (S,)."""
     ramp = min(round(ramp_seconds * MEL_RATE), mel_frames)
     return trailing_ramp(mel_frames, ramp) if ramp else torch.zeros(mel_frames)
 

@@ -23,7 +23,7 @@ from .task_scene import LONGEST_SECONDS, PreparedTask, Scene
 
 @dataclass(frozen=True)
 class DubbingInputs:
-    """What a user gives for dubbing.
+    """The user's inputs for dubbing.
 
     Attributes:
         video: The VIDEO that gets a sound.

@@ -15,7 +15,7 @@ from .task_scene import IMAGE, PreparedTask, Scene
 
 @dataclass(frozen=True)
 class JointInputs:
-    """What a user gives for joint generation.
+    """The user's inputs for joint generation.
 
     Attributes:
         seconds: Length of the clip.

@@ -22,7 +22,7 @@ NO_VOICE = "No reference voice is connected, so the model chooses a voice."
 
 @dataclass(frozen=True)
 class ReferenceVoiceInputs:
-    """What a user gives for generation in a reference voice.
+    """The user's inputs for generation with a reference voice.
 
     Attributes:
         seconds: Length of the clip.

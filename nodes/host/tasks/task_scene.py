@@ -94,7 +94,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class PreparedTask:
-    """What a sampler needs for a task, and what the decoder restores afterwards.
+    """Inputs of the sampler for a task, and the media that the decoder restores afterwards.
 
     Attributes:
         scene: Conditionings with references and directions.

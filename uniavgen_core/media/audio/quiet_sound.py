@@ -1,4 +1,4 @@
-"""What a user is told of a quiet sound, which is raised to the network's level."""
+"""Notices about quiet sounds, which are raised to the network's level."""
 
 from math import log10
 

@@ -29,7 +29,7 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class _Levels:
-    """What one pass over a waveform finds: its lowest and highest sample, and how many are cut flat at full scale."""
+    """Statistics of a waveform from one pass: its lowest and highest sample, and how many are cut flat at full scale."""
 
     lowest: float
     highest: float
@@ -108,7 +108,7 @@ def _where_not_finite(sound: Sound, what: str) -> str:
 
 
 def _notices(sound: Sound, what: str, levels: _Levels) -> list[str]:
-    """What is odd about a sound that can be used."""
+    """Notices about a sound that is usable but unusual."""
     name, notices = _begin(what), []
     peak = max(-levels.lowest, levels.highest)
     silent = levels.highest - levels.lowest < 2 * SILENT_PEAK
@@ -126,7 +126,7 @@ def _notices(sound: Sound, what: str, levels: _Levels) -> list[str]:
 
 
 def _notices_of_a_part(sound: Sound, name: str) -> list[str]:
-    """What the middle of a sound, 10 s at most, says about its channels and its frequencies."""
+    """Notices about the channels and frequencies of the middle of a sound, 10 s at most."""
     middle = sound.seconds / 2
     part = cut(sound, max(0.0, middle - _LOOK_SECONDS / 2), middle + _LOOK_SECONDS / 2).waveform.float()
     mixed, loudest = part.mean(0), part.square().mean(1).max()
