@@ -29,7 +29,7 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class _Levels:
-    """Statistics of a waveform from one pass: its lowest and highest sample, and how many are cut flat at full scale."""
+    """Statistics of a waveform from one pass: its lowest and highest sample, and the number clipped at full scale."""
 
     lowest: float
     highest: float
