@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from toon.clips import make_clip
-from uniavgen_core.evaluation import __main__ as program
+from toon.clips import WORDS, make_clip
+from toon.evaluation import __main__ as program
 from uniavgen_core.evaluation import folder as folder_module
 from uniavgen_core.evaluation.clip_file import list_clips, read_clip
 from uniavgen_core.evaluation.folder import FolderMeter, PaperJudges, measure_folder, summary
@@ -112,16 +112,30 @@ def test_a_good_clip_has_every_measure_and_a_mute_one_says_what_is_missing(found
     assert mute.values["image"] > 0
 
 
-def test_without_whisper_only_toon_words_are_heard_and_the_others_are_named(clips, toon, monkeypatch):
-    monkeypatch.setattr(folder_module, "recognise", lambda *_: [f"moon {toon.transcript}"])
+class Vocabulary:
+    """A recogniser of toon words that always says one word too many."""
+
+    def __init__(self, toon):
+        self.toon = toon
+
+    def knows(self, words):
+        return set(words) <= set(WORDS)
+
+    def hear(self, mel):
+        assert mel.shape[0] == 80
+        return f"moon {self.toon.transcript}"
+
+
+def test_without_whisper_only_words_of_the_stand_in_are_recognised_and_the_others_are_named(clips, toon):
     entry = list_clips(clips)[0][0]
-    meter = FolderMeter(PaperJudges(), lambda: SimpleNamespace(words=None))
-    heard = meter.measure(entry, "x")
-    assert heard.by_toon_judge
-    assert heard.values["word_errors"] == 1
+    meter = FolderMeter(PaperJudges(), Vocabulary(toon))
+    known = meter.measure(entry, "x")
+    assert known.by_standin
+    assert known.values["word_errors"] == 1
     other = meter.measure(type(entry)(entry.path, transcript="Good morning, London"), "x")
     assert "word_errors" not in other.values
     assert other.reasons["words"].startswith("not measured")
+    assert "word_errors" not in FolderMeter(PaperJudges()).measure(entry, "x").values
 
 
 def test_word_errors_are_summed_over_clips_before_they_are_shared():
@@ -148,9 +162,8 @@ def test_the_report_says_of_each_measure_who_judged_it(found, clips, tmp_path):
 
 
 def test_the_program_measures_a_folder_and_ends_with_json(clips, tmp_path, capsys, monkeypatch):
-    fake = SimpleNamespace(words=None)
-    monkeypatch.setattr(program, "judges_of", lambda *_: fake)
-    monkeypatch.setattr(folder_module, "recognise", lambda *_: ["moon"])
+    monkeypatch.setattr(program, "judges_of", lambda *_: SimpleNamespace(words=None))
+    monkeypatch.setattr(program, "recognise", lambda *_: ["moon"])
     assert program.main(["--clips", str(clips), "--work", str(tmp_path), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert answer["clips"] == 2
