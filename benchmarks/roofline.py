@@ -124,6 +124,7 @@ def report(config: ModelConfig, shape: AVShape, teraflop: float, terabyte: float
     """Count a step and ComfyUI's video pass at one size, for a card of these speeds."""
     # Kept from here on; it is made from numbers, which tensors without memory have not.
     context_groups(shape.mel_frames, shape.latent_frames, config.variant)
+    load_pack()  # Its constants must not become fake tensors.
     with FakeTensorMode(), torch.device("cuda"), with_kernels():
         counted = {name: count(run, teraflop, terabyte) for name, run in passes_of(config, shape).items()}
     video = counted["comfyui_video_pass"]

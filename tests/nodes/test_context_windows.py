@@ -36,7 +36,8 @@ def test_windows_that_follow_each_other_leave_no_sound_out_and_take_none_twice(s
 def test_caches_can_tell_every_null_conditioning_from_every_other(studio):
     core = studio.nodes.host.sampling.guided_sampling
     negative = {"uuid": "that of the negative conditioning"}
-    runs = [core.null_halves({}, negative, core.GuidanceConfig(), 0.5) for _ in range(2)]
+    plan = core.GuidancePlan(core.GuidanceConfig(), 0.5)
+    runs = [core.null_conditionings({}, negative, plan) for _ in range(2)]
     uuids = [half["uuid"] for halves in runs for half in halves]
     assert len(uuids) == 4
     assert len({negative["uuid"], *uuids}) == 5

@@ -101,7 +101,7 @@ def referred_then_kept(studio, clip, video_spans):
     """Latents after Reference Image, and after Keep that follows it."""
     positive, negative = studio.texts()
     latent = studio.nodes.empty_latent.EmptyLatent.execute(64, 64, 2.0625).args[0]
-    refer = studio.nodes.condition.ReferenceImage.execute
+    refer = studio.nodes.speech_and_reference.ReferenceImage.execute
     positive, negative, first = refer(positive, negative, studio.video_codec, studio.image(), latent, "crop").args
     node = studio.nodes.keep.Keep
     second = node.execute(positive, negative, first, studio.video_codec, video_spans, "", video=clip[2]).args[2]

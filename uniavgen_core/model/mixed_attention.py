@@ -48,12 +48,12 @@ class KeyProducts:
     Attributes:
         latents: Of each latent's keys with themselves, (B, T, N).
         with_bias: Of each latent's keys with those of the biases, (B, T, N).
-        bias: Of the biases' keys with themselves, (1, 1, N).
+        bias_squared: Of the biases' keys with themselves, (1, 1, N).
     """
 
     latents: Tensor
     with_bias: Tensor
-    bias: Tensor
+    bias_squared: Tensor
 
 
 def attend_pairs(query: Tensor, latents: LatentKeys, bias: LatentKeys, pairs: LatentPairs, heads: int) -> Tensor:
@@ -74,7 +74,7 @@ def attend_pairs(query: Tensor, latents: LatentKeys, bias: LatentKeys, pairs: La
     products = KeyProducts(
         latents=_product(latents.keys, latents.keys),
         with_bias=_product(latents.keys, bias.keys[:, None]),
-        bias=_product(bias.keys, bias.keys)[:, None],
+        bias_squared=_product(bias.keys, bias.keys)[:, None],
     )
 
     def work(chunk: slice) -> Tensor:
@@ -94,7 +94,7 @@ def _attend(
     bias_weight = 1 - weights[0] - weights[1]
     scores = rearrange(queries, "b p h q d -> b h (p q) d") @ _heads(bias.rotated, heads).mT
     scores = rearrange(scores, "b h (p q) n -> b p h q n", p=queries.shape[1])
-    scores = bias_weight[:, None] * (_norm(products.bias)[:, :, None, None] * scores)
+    scores = bias_weight[:, None] * (_norm(products.bias_squared)[:, :, None, None] * scores)
     for weight, place in zip(weights, places, strict=True):
         own_scores = queries @ _take(latents.rotated, place, heads).mT
         scores = scores + weight[:, None] * (_norm(products.latents[:, place])[:, :, None, None] * own_scores)
@@ -137,7 +137,7 @@ def _square_of_mix(
     """
     low, high, bias = weights
     own, with_bias = ([x[:, place, None] for place in places] for x in (products.latents, products.with_bias))
-    squares = low**2 * own[0] + high**2 * own[1] + bias**2 * products.bias[:, :, None]
+    squares = low**2 * own[0] + high**2 * own[1] + bias**2 * products.bias_squared[:, :, None]
     return squares + 2 * (low * high * cross[:, :, None] + bias * (low * with_bias[0] + high * with_bias[1]))
 
 
