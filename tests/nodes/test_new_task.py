@@ -84,8 +84,8 @@ def test_the_node_keeps_what_it_keeps_and_runs_its_direction(voiced):
     assert torch.equal(images, video.get_components().images)
     positive = voiced.task(VOICED.name, video=video, voice=audio, voice_text="hello nice fish").args[0]
     settings = voiced.nodes.host.conditioning.pass_settings
-    assert settings.pass_of(positive[0][1]).interaction.value == "video_to_audio"
-    assert settings.pass_of(positive[0][1]).speeches[0].voice_text == "hello nice fish"
+    assert settings.pass_settings_of(positive[0][1]).interaction.value == "video_to_audio"
+    assert settings.pass_settings_of(positive[0][1]).speeches[0].voice_text == "hello nice fish"
     assert settings.REFERENCE_VOICE_KEY in positive[0][1]
 
 

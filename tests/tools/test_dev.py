@@ -122,7 +122,7 @@ def test_comfyuis_torch_lines_are_left_out_and_torchsde_is_not(tmp_path):
 
 
 def test_a_folder_that_is_no_comfyui_and_a_missing_package_are_named(tmp_path):
-    with pytest.raises(DevError, match="no ComfyUI"):
+    with pytest.raises(DevError, match="not a ComfyUI"):
         check_existing(tmp_path, Path(sys.executable), [])
     (tmp_path / "main.py").touch()
     (tmp_path / "comfy").mkdir()

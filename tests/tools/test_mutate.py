@@ -87,5 +87,5 @@ def test_the_tests_that_bear_a_modules_name_come_first_and_without_an_import_tho
     names = [path.name for path in find_tests(ROOT / "uniavgen_core" / "diffusion" / "step_cache.py")]
     assert names[0] == "test_step_cache.py"
     tests = [path.name for path in find_tests(ROOT / "uniavgen_core" / "tasks.py")]
-    assert "test_task_clips.py" in tests
+    assert "test_task_table.py" in tests
     assert "test_step_cache.py" not in tests
