@@ -64,7 +64,7 @@ class LongVideoInputs:
         keep_seconds: How much of a segment the next one goes on from.
         length: ``FULL`` or ``AS_NEEDED``.
         seed: Seed of the first segment.
-        steps: SamplerSettings steps.
+        steps: Sampling steps.
         shift: Shift of the noise levels.
         image: The person, (B, H, W, 3), or None.
         voice: AUDIO of someone speaking; None for the voice of the first segment.

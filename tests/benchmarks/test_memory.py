@@ -11,7 +11,7 @@ from benchmarks import memory
 from benchmarks.memory import BUFFERED, GIB, Weights, fit, usage_factor, weights_of
 from tests.toys import TINY
 from uniavgen_core.checkpoint.gguf_file import GgufFile
-from uniavgen_core.checkpoint.load_weights import save_model
+from uniavgen_core.checkpoint.load_weights import save_weights
 from uniavgen_core.checkpoint.quantize_fp8 import quantize
 from uniavgen_core.checkpoint.quantize_gguf import GgufConfig, quantize_gguf
 from uniavgen_core.config import RELEASED, BranchConfig
@@ -29,7 +29,7 @@ def plain(tmp_path_factory):
     model = JointModel(SMALL)
     initialize(model)
     path = tmp_path_factory.mktemp("memory") / "plain.safetensors"
-    save_model(model, path, torch.bfloat16)
+    save_weights(model.state_dict(), model.config, path, torch.bfloat16)
     return path
 
 

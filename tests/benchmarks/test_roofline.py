@@ -11,7 +11,8 @@ from benchmarks.peak import LAYERS, pass_peak, peak_of
 from benchmarks.roofline import count, passes_of, with_kernels
 from uniavgen_core.config import RELEASED
 from uniavgen_core.model.alignment import context_groups
-from uniavgen_core.shapes import AVShape
+from uniavgen_core.model.alignment_tables import build_geometry
+from uniavgen_core.shapes import SIZE_MULTIPLE, AVShape
 from uniavgen_core.training.memory_trace import COUNTED
 
 X, Y, Z = (torch.zeros(6, 8) for _ in range(3))
@@ -52,13 +53,27 @@ def released(comfyui):  # noqa: ARG001 - so that a missing ComfyUI is a clear fa
     return roofline.report(RELEASED, AVShape(1280, 736, 81), 790, 4)
 
 
+def unseen_tables(shape):
+    """Bytes of index tables that are counted on a fake card only: on the meta device, making one is no operator."""
+
+    def tables():
+        grid = (shape.latent_frames, shape.height // SIZE_MULTIPLE, shape.width // SIZE_MULTIPLE)
+        return build_geometry(RELEASED, grid, shape.mel_frames, torch.empty(1, dtype=torch.bfloat16))
+
+    with torch.device("meta"):
+        on_meta = peak_of(tables)
+    with FakeTensorMode(), torch.device("cuda"):
+        return peak_of(tables) - on_meta
+
+
 def test_on_a_card_a_pass_takes_no_more_memory_than_is_counted_for_the_core(released, pack):
     del released, pack  # Both are loaded before tensors become fake.
     shape = AVShape(480, 480, 81)
     context_groups(shape.mel_frames, shape.latent_frames, RELEASED.variant)
     with FakeTensorMode(), torch.device("cuda"), torch.no_grad(), with_kernels():
         peak = peak_of(passes_of(replace(RELEASED, num_layers=LAYERS, num_interactions=2), shape)["cond"])
-    assert 0.9 * pass_peak(RELEASED, shape) < peak < 1.001 * pass_peak(RELEASED, shape)  # rounded blocks of the kernels
+    counted = pass_peak(RELEASED, shape) + unseen_tables(shape)
+    assert 0.9 * counted < peak <= counted
 
 
 def test_a_step_takes_no_more_than_the_targets_on_a_card_that_reaches_its_speeds(released):

@@ -11,7 +11,7 @@ from tests.parity.fixtures import relative_error
 from tests.toys import TINY
 from uniavgen_core.checkpoint.describe import inspect, verify
 from uniavgen_core.checkpoint.gguf_file import GgufFile
-from uniavgen_core.checkpoint.load_weights import save_model
+from uniavgen_core.checkpoint.load_weights import save_weights
 from uniavgen_core.checkpoint.quantization_error import velocity_error
 from uniavgen_core.checkpoint.quantize_gguf import MIXES, GgufConfig, quantize_gguf
 from uniavgen_core.checkpoint.weight_files import CheckpointError
@@ -34,7 +34,7 @@ def plain(tmp_path_factory):
             if not value.any():
                 value.copy_(0.05 * torch.randn(value.shape))
     path = tmp_path_factory.mktemp("gguf") / "plain.safetensors"
-    save_model(model, path, torch.float32)
+    save_weights(model.state_dict(), model.config, path, torch.float32)
     return path
 
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from tests.nodes.graphs import GUIDANCE
+from tests.sounds import rms_db
 from uniavgen_core.diffusion.sampling_presets import PRESETS
 from uniavgen_core.media.audio.loudness import CEILING
-from uniavgen_core.media.segment_joins import rms_db
 
 SCRIPT = "hello happy robot\nred moon\nbye bye star"
 

@@ -324,7 +324,7 @@ def test_a_file_that_would_run_code_is_refused_in_words_and_runs_nothing(pack, m
 def test_a_pickle_cut_short_is_named_with_its_size(load, models, network, spiece, content):
     path = write_released(models / "text_encoders", network, spiece)
     path.write_bytes(path.read_bytes()[:-1_000] if content is None else content)
-    with pytest.raises(ValueError, match=rf"{RELEASED} is cut short.*{path.stat().st_size} bytes"):
+    with pytest.raises(ValueError, match=rf"{RELEASED} is truncated.*{path.stat().st_size} bytes"):
         load(RELEASED)
 
 

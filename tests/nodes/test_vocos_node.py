@@ -159,7 +159,7 @@ def cut_short(folder):
         (lambda folder: (folder / "pytorch_model.bin").unlink(), "has no pytorch_model.bin and no model.safetensors"),
         (lambda folder: configure(folder, "backbone", input_channels=100), "of 100 bins"),
         (lambda folder: configure(folder, "head", padding="center"), "padding 'center'"),
-        (cut_short, "is damaged.*pytorch_model.bin is cut short"),
+        (cut_short, "is damaged.*pytorch_model.bin is truncated"),
     ],
 )
 def test_a_damaged_folder_says_what_is_wrong_and_what_to_do(load, folder, damage, said):

@@ -5,7 +5,7 @@ Dimension key: C clips in a shard, B batch, T latent frames, H and W latent rows
 characters.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -73,6 +73,11 @@ def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
         np.savez(file, **arrays)
 
 
+def save_rows(path: Path, rows: Sequence[Mapping[str, np.ndarray]]) -> None:
+    """Write a shard of rows that have the same arrays."""
+    save_arrays(path, {name: np.stack([row[name] for row in rows]) for name in rows[0]})
+
+
 def write_speech_shard(plan: ShardPlan, shard: tuple[Path, range]) -> None:
     """Make one shard of sound and transcript only."""
     path, seeds = shard
@@ -104,13 +109,24 @@ def write_clip_shard(plan: ShardPlan, codec_path: Path, shard: tuple[Path, range
                 "caption": np.array(clip.caption),
             }
         )
-    save_arrays(path, {name: np.stack([row[name] for row in rows]) for name in rows[0]})
+    save_rows(path, rows)
 
 
 def write_shards(plan: ShardPlan, codec_path: Path | None = None, workers: int = 1) -> None:
     """Make the shards that are missing: with a codec whole clips, without one sound and transcripts only."""
-    missing = [shard for shard in plan.shards() if not shard[0].exists()]
     write = partial(write_speech_shard, plan) if codec_path is None else partial(write_clip_shard, plan, codec_path)
+    write_missing(plan, write, workers)
+
+
+def write_missing(plan: ShardPlan, write: Callable[[tuple[Path, range]], None], workers: int) -> None:
+    """Make the shards of a plan that are missing.
+
+    Args:
+        plan: Folder and seeds.
+        write: Makes one shard from its path and seeds; a module's function, so that processes can have it.
+        workers: Processes that share the work.
+    """
+    missing = [shard for shard in plan.shards() if not shard[0].exists()]
     if workers == 1:
         for shard in missing:
             write(shard)

@@ -4,9 +4,7 @@ Dimension key: T latent frames, H and W latent rows and columns, S mel frames, R
 """
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +21,7 @@ from ..clips.pair import make_pair
 from ..clips.scene import make_scene
 from ..clips.sentence import draw_sentence
 from ..clips.speech import VOICES, Emotion, speak
-from .clip_shards import ShardPlan, mel_of, save_arrays
+from .clip_shards import ShardPlan, mel_of, save_rows, write_missing
 
 Row = Mapping[str, np.ndarray]
 
@@ -102,22 +100,13 @@ def write_rows(plan: ShardPlan, kind: str, codec_path: Path, workers: int = 1) -
         codec_path: The trained codec.
         workers: Processes that make them.
     """
-    missing = [shard for shard in plan.shards() if not shard[0].exists()]
-    write = partial(_write_shard, kind, plan.split, codec_path)
-    if workers == 1:
-        for shard in missing:
-            write(shard)
-        return
-    context = get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        list(pool.map(write, missing))
+    write_missing(plan, partial(_write_shard, kind, plan.split, codec_path), workers)
 
 
 def _write_shard(kind: str, split: str, codec_path: Path, shard: tuple[Path, range]) -> None:
     path, seeds = shard
     codec = load_codec(codec_path)
-    rows = [ROWS[kind](codec, split, seed) for seed in seeds]
-    save_arrays(path, {name: np.stack([row[name] for row in rows]) for name in rows[0]})
+    save_rows(path, [ROWS[kind](codec, split, seed) for seed in seeds])
 
 
 @torch.no_grad()

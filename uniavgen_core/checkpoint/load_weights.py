@@ -132,11 +132,6 @@ def load_any(path: Path | str, backend: Backend = TORCH, dtype: torch.dtype | No
     return _loaded(files, network_of(files.shapes, files.metadata), backend, dtype)
 
 
-def save_model(model: JointModel, path: Path | str, dtype: torch.dtype = torch.float16) -> None:
-    """Save a model's weights, with its configuration as metadata."""
-    save_weights(model.state_dict(), model.config, path, dtype)
-
-
 def save_weights(
     weights: Mapping[str, Tensor],
     config: ModelConfig,

@@ -4,28 +4,17 @@ Dimension key: N samples, S mel frames, F video frames, H and W pixel rows and c
 """
 
 from collections.abc import Sequence
-from math import log10, pi
+from math import pi
 
 import torch
 from torch import Tensor
 
 from ..shapes import SAMPLE_RATE
 
-QUIETEST_DB = -120.0
 RELAX_SAMPLES = SAMPLE_RATE
 _AUDIBLE = 5e-3  # About -41 dB, weighted as in `_gain`. A pause has no level to match.
 _LARGEST_GAIN = 4.0
 _LEAST_CORRELATION = -0.5  # Below it, constant power would need more than twice the amplitude of both sounds.
-
-
-def rms_db(waveform: Tensor) -> float:
-    """Loudness of sound, dB of full scale: 0 for a square wave, never below -120.
-
-    Args:
-        waveform: Samples, (..., N).
-    """
-    power = waveform.double().square().mean().item() if waveform.numel() else 0.0
-    return max(QUIETEST_DB, 10 * log10(power)) if power > 0 else QUIETEST_DB
 
 
 def join_sounds(parts: list[Tensor], overlap: int, fade: int | None = None) -> Tensor:

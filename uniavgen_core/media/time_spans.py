@@ -88,13 +88,6 @@ class Spans:
         moved = ((max(start + seconds, 0.0), stop + seconds) for start, stop in self.pairs)
         return Spans(tuple((start, stop) for start, stop in moved if stop > start))
 
-    def inverse(self, seconds: float) -> "Spans":
-        """Complement of these spans between 0 and ``seconds``."""
-        inside = self.clipped(seconds).pairs
-        starts = [0.0, *(stop for _, stop in inside)]
-        stops = [*(start for start, _ in inside), float(seconds)]
-        return Spans(tuple((start, stop) for start, stop in zip(starts, stops, strict=True) if stop > start))
-
     def latent_mask(self, latent_frames: int) -> Tensor:
         """Mask of latent frames whose video frames are all inside, (T,) bool."""
         frames = self.frame_mask(video_frames_of(latent_frames), FPS)
@@ -103,10 +96,6 @@ class Spans:
     def mel_mask(self, mel_frames: int) -> Tensor:
         """Mask of mel frames that lie completely inside, (S,) bool."""
         return self._mask(mel_frames, MEL_RATE, 0.0, whole=True)
-
-    def sample_mask(self, samples: int, sample_rate: int) -> Tensor:
-        """Mask of samples inside, (N,) bool."""
-        return self._mask(samples, sample_rate, 0.0)
 
     def frame_mask(self, frames: int, fps: float) -> Tensor:
         """Mask of video frames whose middle lies inside, (F,) bool."""

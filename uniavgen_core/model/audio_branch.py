@@ -41,6 +41,19 @@ class AudioBranch:
     time_projection: nn.Module
     head: nn.Module
 
+    @classmethod
+    def of(cls, network: nn.Module) -> "AudioBranch":
+        """Branch of a network that has the joint checkpoint's layers."""
+        return cls(
+            network.config,
+            network.audio_embedding,
+            network.text_embedding,
+            network.text_proj,
+            network.time_embedding_audio,
+            network.time_projection_audio,
+            network.head_audio,
+        )
+
     def embed(self, audio: Tensor, times: Tensor, conditions: Conditions) -> Stream:
         """Embed a clip, the reference voice before it.
 
@@ -103,15 +116,7 @@ class AudioModel(nn.Module):
     @property
     def branch(self) -> AudioBranch:
         """Embedding and head."""
-        return AudioBranch(
-            self.config,
-            self.audio_embedding,
-            self.text_embedding,
-            self.text_proj,
-            self.time_embedding_audio,
-            self.time_projection_audio,
-            self.head_audio,
-        )
+        return AudioBranch.of(self)
 
     def forward(self, audio: Tensor, timesteps: Tensor, conditions: Conditions, options: Any = None) -> Tensor:
         """Predict the velocity of the audio.

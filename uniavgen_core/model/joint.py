@@ -119,20 +119,12 @@ class JointModel(nn.Module):
     @property
     def video_branch(self) -> VideoBranch:
         """Embedding and head of the video branch."""
-        return VideoBranch(self.config, self.patch_embedding, self.time_embedding, self.time_projection, self.head)
+        return VideoBranch.of(self)
 
     @property
     def audio_branch(self) -> AudioBranch:
         """Embedding and head of the audio branch."""
-        return AudioBranch(
-            self.config,
-            self.audio_embedding,
-            self.text_embedding,
-            self.text_proj,
-            self.time_embedding_audio,
-            self.time_projection_audio,
-            self.head_audio,
-        )
+        return AudioBranch.of(self)
 
     def embed(
         self,

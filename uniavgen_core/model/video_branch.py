@@ -38,6 +38,13 @@ class VideoBranch:
     time_projection: nn.Module
     head: nn.Module
 
+    @classmethod
+    def of(cls, network: nn.Module) -> "VideoBranch":
+        """Branch of a network that has Wan's layers."""
+        return cls(
+            network.config, network.patch_embedding, network.time_embedding, network.time_projection, network.head
+        )
+
     def embed(self, video: Tensor, times: Tensor, text: Tensor, reference_image: Tensor | None) -> Stream:
         """Embed a clip, the reference image before it.
 
@@ -102,7 +109,7 @@ class VideoModel(nn.Module):
     @property
     def branch(self) -> VideoBranch:
         """Embedding and head."""
-        return VideoBranch(self.config, self.patch_embedding, self.time_embedding, self.time_projection, self.head)
+        return VideoBranch.of(self)
 
     def forward(self, video: Tensor, timesteps: Tensor, conditions: Conditions, options: Any = None) -> Tensor:
         """Predict the velocity of the video.

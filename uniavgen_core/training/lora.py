@@ -16,9 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..atomic_write import atomic_write
-from ..checkpoint.weight_files import CheckpointError, WeightFiles
-from ..checkpoint.weight_fit import check_exact
-from ..config import from_dict, to_dict
+from ..config import to_dict
 from ..model.joint import JointModel
 
 PREFIX = "diffusion_model."
@@ -156,53 +154,6 @@ def save_lora(model: JointModel, path: Path | str, plan: LoraPlan, weights: Mapp
     content = {name: value.cpu().contiguous() for name, value in (tensors | alphas).items()}
     with atomic_write(Path(path)) as partial:
         save_file(content, partial, metadata={"format": "pt", METADATA_KEY: json.dumps(to_dict(plan))})
-
-
-def load_lora(model: JointModel, path: Path | str, plan: LoraPlan | None = None) -> LoraPlan:
-    """Read adapters to go on with, adding them to the network if it has none.
-
-    Args:
-        model: The network, plain, or with adapters of the same layers.
-        path: A file that ``save_lora`` wrote, or one in the same key style.
-        plan: What the adapters are, for a file that does not say.
-
-    Returns:
-        The file's plan.
-
-    Raises:
-        CheckpointError: If the file is damaged, says no plan while none is given, or does not fit; the network may have
-            new adapters then, which change nothing.
-        ImportError: If peft is not installed.
-    """
-    files = WeightFiles(path)
-    plan = _plan_of(files, plan, Path(path).name)
-    if not has_lora(model):
-        add_lora(model, plan)
-    own = {name: value for name, value in model.state_dict().items() if is_lora(name)}
-    stored = {name: value for name, value in files.tensors() if not name.endswith(".alpha")}
-    names = {name.replace(f".{ADAPTER}.", "."): name for name in own}
-    check_exact(
-        {name: value.shape for name, value in stored.items()},
-        {name: own[ours].shape for name, ours in names.items()},
-    )
-    with torch.no_grad():
-        for name, ours in names.items():
-            own[ours].copy_(stored[name])
-    return plan
-
-
-def _plan_of(files: WeightFiles, given: LoraPlan | None, name: str) -> LoraPlan:
-    said = files.metadata.get(METADATA_KEY)
-    if said is None and given is None:
-        raise CheckpointError(f"{name} does not say which layers it adapts and how; give a LoraPlan.")
-    try:
-        plan = given if said is None else from_dict(LoraPlan, json.loads(said))
-    except (ValueError, TypeError) as error:
-        raise CheckpointError(f"The plan in the metadata of {name} cannot be read: {error}") from error
-    alphas = {float(value) for key, value in files.tensors() if key.endswith(".alpha")}
-    if alphas - {plan.alpha}:
-        raise CheckpointError(f"{name} holds adapters of alpha {sorted(alphas)}, but its plan says {plan.alpha}.")
-    return plan
 
 
 def _peft() -> ModuleType:

@@ -69,6 +69,23 @@ def test_each_modality_is_held_to_its_own_threshold(turning):
     assert skipped(tuple(tight), velocity) < skipped(tuple(loose), velocity)
 
 
+@pytest.mark.parametrize("kept", [0, 1])
+def test_a_threshold_of_zero_runs_every_pass_of_a_modality_that_is_kept_whole_too(kept):
+    shapes = ((1, 1, 1), (1, 1))
+    weights = tuple(torch.zeros(shape) if part == kept else torch.ones(shape) for part, shape in enumerate(shapes))
+    thresholds = tuple(0.0 if part == kept else 9.0 for part in range(2))
+    assert skipped(thresholds, curved((1.0, 1.0)), weights=weights) == 0
+
+
+def test_by_default_a_pass_that_would_change_by_a_tenth_is_run_and_one_that_changes_by_a_hundredth_is_not():
+    for changed, expected in ((0.1, 0), (0.01, 1)):
+        cache = StepCache(StepCacheConfig())
+        points = [(torch.tensor([x]), torch.tensor([x])) for x in (1.0, 1.0 + changed, 1.0 + 2 * changed)]
+        for sigma, point in zip((0.9, 0.8, 0.7), points, strict=True):
+            cache.velocity("pass", point, sigma, NOTHING_KEPT, lambda point=point: point)
+        assert cache.skipped == expected
+
+
 @pytest.mark.parametrize("silent", [0, 1])
 def test_one_threshold_of_zero_is_enough_to_run_every_pass(silent):
     thresholds = [5.0, 5.0]

@@ -5,6 +5,7 @@ from math import inf, pi
 import pytest
 import torch
 
+from tests.sounds import gaps, sample_mask
 from uniavgen_core.media.audio.loudness import CEILING
 from uniavgen_core.media.audio.sound import Sound
 from uniavgen_core.media.codec_error import CARRY_SECONDS
@@ -45,7 +46,7 @@ def pictures(count, height=4, width=6, seed=0):
 def test_kept_sound_is_the_sources_bit_for_bit_and_the_rest_is_not(sample_rate, spans):
     source = Source(sound=own(sample_rate=sample_rate), audio_kept=parse_spans(spans))
     result = restore_sound(made(), source)
-    kept = source.audio_kept.sample_mask(source.sound.samples, sample_rate)
+    kept = sample_mask(source.audio_kept, source.sound.samples, sample_rate)
     assert result.sample_rate == sample_rate
     assert result.waveform.shape == source.sound.waveform.shape
     assert torch.equal(result.waveform[:, kept], source.sound.waveform[:, kept])
@@ -94,7 +95,7 @@ def test_generated_sound_takes_the_level_of_what_is_kept_beside_it(spans, factor
     source = Source(sound=sound, audio_kept=parse_spans(spans))
     result = restore_sound(Sound(factor * sound.waveform, 24_000), source).waveform
     fades = torch.ones(72_000, dtype=torch.bool)
-    for start, stop in source.audio_kept.inverse(3.0).pairs:
+    for start, stop in gaps(source.audio_kept, 3.0):
         for place in (start, stop):
             fades[max(0, round((place - FADE) * 24_000) - 2) : round((place + FADE) * 24_000) + 2] = False
     torch.testing.assert_close(result[:, fades], sound.waveform[:, fades], rtol=0.02, atol=1e-4)

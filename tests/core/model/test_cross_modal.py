@@ -131,6 +131,21 @@ def test_outside_the_face_no_sound_arrives_but_the_bias_of_the_output_does(parts
     assert added[:, :7].abs().max(-1).values.min() > 1e-3
 
 
+def test_two_tracks_of_two_clips_add_up_each_in_its_own_clip_and_mask(parts):
+    a2v, _, geometry, _ = parts
+    generator = torch.Generator().manual_seed(4)
+    shapes = (2, LATENTS * TOKENS, TINY.video.dim), (4, AUDIO_TOKENS, TINY.audio.dim), (2, LATENTS * TOKENS, 2)
+    video, audio, mask = (torch.rand(shape, generator=generator, dtype=torch.float64) for shape in shapes)
+    together = a2v(video, audio, mask, geometry) - a2v.o.bias
+    for clip in range(2):
+        one = slice(clip, clip + 1)
+        alone = (
+            a2v(video[one], audio[[2 * clip + track]], mask[one, :, track : track + 1], geometry) - a2v.o.bias
+            for track in range(2)
+        )
+        torch.testing.assert_close(together[one], sum(alone))
+
+
 def test_with_the_mask_after_the_output_the_bias_stays_in_the_face_too(parts):
     _, _, geometry, (video, audio, mask) = parts
     a2v = random_model(with_variant(mask_after_output=True)).a2v_blocks[0]

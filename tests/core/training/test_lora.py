@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from tests.toys import TINY, Clip, random_model
-from uniavgen_core.checkpoint.weight_files import CheckpointError
-from uniavgen_core.training.lora import METADATA_KEY, LoraBranch, LoraPlan, add_lora, is_lora, load_lora, save_lora
+from uniavgen_core.config import from_dict
+from uniavgen_core.training.lora import METADATA_KEY, LoraBranch, LoraPlan, add_lora, is_lora, save_lora
 
 ROOT = Path(__file__).parents[3]
 CLIP = Clip(dtype=torch.float32, voice=3)
@@ -74,18 +74,29 @@ def test_the_network_calls_its_layers_and_reads_no_weight_past_them():
             assert not [node.lineno for node in read if node.attr in ("weight", "bias")], path.name
 
 
+def with_file(path):
+    """The plain network with a file's adapters in its weights: W + alpha / rank * B A."""
+    model, tensors = random_model(dtype=torch.float32).eval(), load_file(path)
+    with torch.no_grad():
+        for name in [name for name in tensors if name.endswith(".alpha")]:
+            layer = name.removeprefix("diffusion_model.").removesuffix(".alpha")
+            down, up = (tensors[f"diffusion_model.{layer}.lora_{part}.weight"] for part in "AB")
+            model.get_submodule(layer).weight += tensors[name] / len(down) * up @ down
+    return model
+
+
 def test_a_saved_file_brings_the_network_back_and_says_its_plan(tmp_path):
     plan = LoraPlan(LoraBranch.AUDIO, True, rank=3, alpha=7.0, targets=("q", "ffn.2"))
     model = adapted(plan)
     save_lora(model, tmp_path / "a.safetensors", plan)
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
-    other = random_model(dtype=torch.float32)
-    before = CLIP.run(other)
-    assert load_lora(other, tmp_path / "a.safetensors") == plan
-    want, got = CLIP.run(model), CLIP.run(other.eval())
-    assert torch.equal(got.video, want.video)
-    assert torch.equal(got.audio, want.audio)
-    assert not torch.equal(got.audio, before.audio)
+    with safe_open(tmp_path / "a.safetensors", "pt") as file:
+        assert from_dict(LoraPlan, json.loads(file.metadata()[METADATA_KEY])) == plan
+    before, want = CLIP.run(random_model(dtype=torch.float32)), CLIP.run(model)
+    got = CLIP.run(with_file(tmp_path / "a.safetensors"))
+    torch.testing.assert_close(got.video, want.video, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(got.audio, want.audio, rtol=1e-4, atol=1e-5)
+    assert (got.audio - before.audio).abs().max() > 1e-2
 
 
 def test_the_files_keys_are_the_networks_names_in_comfyuis_generic_style(tmp_path):
@@ -104,48 +115,9 @@ def test_an_average_is_saved_in_the_place_of_the_weights(tmp_path):
     model = adapted(plan)
     halved = {name: value / 2 for name, value in model.state_dict().items()}
     save_lora(model, tmp_path / "a.safetensors", plan, halved)
-    load_lora(model, tmp_path / "a.safetensors")
-    assert all(torch.equal(parameter, halved[name]) for name, parameter in adapters_of(model).items())
-
-
-def test_training_goes_on_from_a_file_as_it_would_have_without(tmp_path):
-    def step(model):
-        optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
-        output = CLIP.run(model)
-        (output.video.square().mean() + output.audio.square().mean()).backward()
-        optimizer.step()
-        return model
-
-    plan = LoraPlan(interactions=True, rank=2)
-    model = adapted(plan, disturbed=False)
-    step(model)
-    save_lora(model, tmp_path / "a.safetensors", plan)
-    resumed = random_model(dtype=torch.float32).eval()
-    load_lora(resumed, tmp_path / "a.safetensors")
-    model.zero_grad()
-    for (name, want), got in zip(adapters_of(step(model)).items(), adapters_of(step(resumed)).values(), strict=True):
-        assert torch.equal(got, want), name
-
-
-def test_a_file_of_other_layers_or_another_rank_is_refused(tmp_path):
-    plan = LoraPlan(rank=2)
-    save_lora(adapted(plan), tmp_path / "a.safetensors", plan)
-    with pytest.raises(CheckpointError, match=r"misshapen.*\(2, 24\), not \(3, 24\)"):
-        load_lora(adapted(LoraPlan(rank=3)), tmp_path / "a.safetensors")
-    with pytest.raises(CheckpointError, match=r"unexpected.*audio_blocks"):
-        load_lora(adapted(LoraPlan(LoraBranch.VIDEO, rank=2)), tmp_path / "a.safetensors")
-
-
-def test_a_file_without_a_plan_needs_one_and_its_alpha_must_agree(tmp_path):
-    plan = LoraPlan(rank=2)
-    save_lora(adapted(plan), tmp_path / "a.safetensors", plan)
-    save_file(load_file(tmp_path / "a.safetensors"), tmp_path / "bare.safetensors")
-    model = random_model(dtype=torch.float32)
-    with pytest.raises(CheckpointError, match=r"bare.safetensors does not say.*LoraPlan"):
-        load_lora(model, tmp_path / "bare.safetensors")
-    with pytest.raises(CheckpointError, match=r"alpha \[32.0\], but its plan says 5.0"):
-        load_lora(model, tmp_path / "bare.safetensors", LoraPlan(rank=2, alpha=5.0))
-    assert load_lora(model, tmp_path / "bare.safetensors", plan) == plan
+    stored = load_file(tmp_path / "a.safetensors")
+    for name in adapters_of(model):
+        assert torch.equal(stored["diffusion_model." + name.replace(".default.", ".")], halved[name]), name
 
 
 @pytest.mark.parametrize(
