@@ -121,7 +121,7 @@ class LongVideoNode(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        seconds = {"min": SHORTEST, "max": LONGEST, "step": 0.0625, "round": 0.0001}
+        seconds: dict[str, Any] = {"min": SHORTEST, "max": LONGEST, "step": 0.0625, "round": 0.0001}
         return io.Schema(
             node_id="UniAVGenLongVideo",
             display_name="UniAVGen Long Video",

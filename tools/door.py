@@ -46,6 +46,7 @@ VERBS = {
     "bench": Verb("measure cost and speed, for example: bench flops", "benchmarks"),
     "evaluate": Verb("measure the bundled model, or any clips: evaluate --clips DIR", "toon.evaluation"),
     "train": Verb("train on your clips, for example: train run CONFIG.json", "uniavgen_core.training"),
+    "check": Verb("check rules, formatting and types", "tools.check"),
     "bundle": Verb("train the bundled model from seeds; hours, resumable", "toon.training"),
 }
 

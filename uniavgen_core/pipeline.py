@@ -112,7 +112,7 @@ class Denoiser:
 
     def predict(self, noisy: Latents, sigma: float, conditions: Conditions) -> Latents:
         """Velocities of one pass of the network."""
-        dtype = self.model.patch_embedding.weight.dtype
+        dtype = next(self.model.patch_embedding.parameters()).dtype
         video, audio = (x.to(dtype) for x in self.kept.write_into(noisy))
         keep_masks = (self.kept.video_keep, self.kept.audio_keep)
         output = self.model(video, audio, self.kept.timesteps(sigma), conditions, keep_masks)

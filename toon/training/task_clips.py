@@ -4,7 +4,8 @@ Dimension key: B batch, K audio tracks, T latent frames, H and W latent rows and
 a reference voice, L characters.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -158,7 +159,7 @@ class TaskClips:
 
     def _speech(
         self, sample: ToonSample, texts: np.ndarray, start: np.ndarray, voice: np.ndarray, each: Each
-    ) -> dict[str, Tensor]:
+    ) -> Mapping[str, Any]:
         """Fields of ``Conditions`` with speech texts and reference voices."""
         if not sample.has_voice:
             words = [SpokenText(*pair) for pair in zip(texts, start, strict=True)]

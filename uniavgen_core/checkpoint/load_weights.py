@@ -6,6 +6,7 @@ All tensors that the network needs must be present. Other tensors are ignored an
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -123,7 +124,10 @@ def load_model(path: Path | str, backend: Backend = TORCH, dtype: torch.dtype | 
         NotUniAVGenError: If it holds another network, or a single branch.
     """
     files = WeightFiles(path)
-    return _loaded(files, Network(Contents.JOINT, config_from_shapes(files.shapes, files.metadata)), backend, dtype)
+    model: Any = _loaded(
+        files, Network(Contents.JOINT, config_from_shapes(files.shapes, files.metadata)), backend, dtype
+    )
+    return model
 
 
 def load_any(path: Path | str, backend: Backend = TORCH, dtype: torch.dtype | None = None) -> AnyModel:

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -92,11 +93,11 @@ class AudioBox:
     def __init__(self, file: Path) -> None:
         need(file, "The checkpoint of AudioBox-Aesthetics")
         try:
-            from audiobox_aesthetics.infer import initialize_predictor
+            infer: Any = import_module("audiobox_aesthetics.infer")
         except ImportError as error:
             raise _missing("audiobox_aesthetics", "AudioBox-Aesthetics", error) from error
         with offline():
-            self.predictor = initialize_predictor(ckpt=str(file))
+            self.predictor = infer.initialize_predictor(ckpt=str(file))
 
     def rate(self, waveform: Tensor, sample_rate: int) -> dict[str, float]:
         """Production quality ``PQ`` and content usefulness ``CU`` of a mono waveform (N,), 1 to 10."""
@@ -157,7 +158,7 @@ class Musiq:
     def __init__(self, file: Path) -> None:
         need(file, "MUSIQ")
         try:
-            import pyiqa
+            pyiqa: Any = import_module("pyiqa")
         except ImportError as error:
             raise _missing("pyiqa", "MUSIQ", error) from error
         with offline():

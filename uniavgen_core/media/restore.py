@@ -112,11 +112,12 @@ def restore_frames(generated: Tensor, source: Source) -> tuple[Tensor, float | F
         Frames at the source's rate and size, and that rate; for a source without frames, the generated ones at 16 fps.
         ``source.frames`` itself if all of them are kept and no others are added.
     """
-    if source.frames is None:
+    original = source.frames
+    if original is None:
         return _cut_frames(generated, source), FPS
     fps = float(source.fps)
     lead, end = source.lead_seconds, source.lead_seconds + len(generated) / FPS
-    own_count = len(source.frames)
+    own_count = len(original)
     kept = source.video_kept.frame_mask(own_count, fps)
     kept_end = int(kept.nonzero()[-1]) + 1 if kept.any() else 0
     length = own_count if source.ends_with_source else max(round(end * fps), kept_end)
@@ -127,14 +128,14 @@ def restore_frames(generated: Tensor, source: Source) -> tuple[Tensor, float | F
     own[:own_count] |= kept[:length]
     own[own_count:] = False
     if length == own_count and own.all():
-        return source.frames, source.fps
-    result = source.frames.new_empty((length, *source.frames.shape[1:]))
-    result[own] = source.frames[:length][own[:own_count]]
-    result[~own] = _generated_frames(generated, times[~own] - lead, source.frames)
+        return original, source.fps
+    result = original.new_empty((length, *original.shape[1:]))
+    result[own] = original[:length][own[:own_count]]
+    result[~own] = _generated_frames(generated, times[~own] - lead, original)
 
     def version(number: int) -> Tensor | None:
         here = slice(number, number + 1)
-        return _generated_frames(generated, times[here] - lead, source.frames)[0] if covered[number] else None
+        return _generated_frames(generated, times[here] - lead, original)[0] if covered[number] else None
 
     carry_over_joins(result, own, version, fps, enlarged=result.shape[2] / generated.shape[2])
     return result, source.fps

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..config import Alignment, ModelConfig
+from ..layers.compiling import never_compiled
 from ..layers.rope import rope_3d, rope_time_only
 from .alignment import ContextGroup, audio_windows, context_groups
 
@@ -81,7 +82,7 @@ class Geometry:
     v2a_key_rope: Tensor
 
 
-@torch.compiler.disable
+@never_compiled
 def build_geometry(config: ModelConfig, grid: tuple[int, int, int], num_tokens: int, like: Tensor) -> Geometry:
     """Make the tables of one clip; never compiled, since it works on plain numbers.
 

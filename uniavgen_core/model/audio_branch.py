@@ -42,7 +42,7 @@ class AudioBranch:
     head: nn.Module
 
     @classmethod
-    def of(cls, network: nn.Module) -> "AudioBranch":
+    def of(cls, network: Any) -> "AudioBranch":
         """Branch of a network that has the joint checkpoint's layers."""
         return cls(
             network.config,
@@ -86,7 +86,7 @@ class AudioBranch:
 
     def _read_speech(self, conditions: Conditions, like: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Text tokens, (B * K, L, D), the mel frame at which each is expected, (L,) or (B * K, L), and their mask."""
-        ids, lengths, positions = conditions.speech_ids, conditions.speech_lengths, conditions.speech_positions
+        ids, lengths, positions = conditions.spoken, conditions.speech_lengths, conditions.speech_positions
         text, characters = self.config.text, torch.arange(ids.shape[1], device=like.device)
         if positions is None:
             positions = characters * text.position_scale + text.position_offset

@@ -40,3 +40,17 @@ class Conditions:
     interaction: Interaction = Interaction.BOTH
     skip_layer: int | None = None
     steering: FaceSteering | None = None
+
+    @property
+    def described(self) -> Tensor:
+        """The caption, for a network with a video branch."""
+        if self.caption is None:
+            raise ValueError("There is no caption; the video branch needs one.")
+        return self.caption
+
+    @property
+    def spoken(self) -> Tensor:
+        """The characters, for a network with an audio branch."""
+        if self.speech_ids is None:
+            raise ValueError("There is no speech text; the audio branch needs one.")
+        return self.speech_ids

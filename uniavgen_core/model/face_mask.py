@@ -23,17 +23,17 @@ class FaceMaskHead(Head):
         super().__init__(dim, 1, backend)
         self.timed = timed
 
-    def forward(self, video: Tensor, temb: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, temb: Tensor) -> Tensor:
         """Predict the mask.
 
         Args:
-            video: Video tokens, (B, T * N, D).
+            tokens: Video tokens, (B, T * N, D).
             temb: Time embedding of each latent frame, (B, T, D); ignored by the paper's untimed head.
 
         Returns:
             Face weight in [0, 1], (B, T * N, 1).
         """
-        return torch.sigmoid(super().forward(video, temb if self.timed else torch.zeros_like(temb)))
+        return torch.sigmoid(super().forward(tokens, temb if self.timed else torch.zeros_like(temb)))
 
 
 class WholePicture(nn.Module):

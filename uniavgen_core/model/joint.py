@@ -102,7 +102,8 @@ class JointModel(nn.Module):
 
     def interact(self, module: int, interaction: Interaction, options: Any, state: JointState) -> JointState:
         """Exchange between the branches; both directions read the states from before either update."""
-        a2v, v2a, geometry = self.a2v_blocks[module], self.v2a_blocks[module], state.geometry
+        a2v: Any = self.a2v_blocks[module]
+        v2a, geometry = self.v2a_blocks[module], state.geometry
         video, audio = state.video.clip_tokens, state.audio.clip_tokens
         predicted = a2v.mask_head(video, state.video.temb[:, -geometry.num_latents :])  # (B, T * N, 1)
         face_mask = self._face_mask(predicted, state)  # (B, T * N, K)
@@ -135,7 +136,7 @@ class JointModel(nn.Module):
         keep_masks: tuple[Tensor | None, Tensor | None],
     ) -> JointState:
         """Embed both modalities with their references; arguments as in ``forward``."""
-        text = self.text_embedding_video(pad_text(conditions.caption, self.config.text.caption_length))
+        text = self.text_embedding_video(pad_text(conditions.described, self.config.text.caption_length))
         video_stream = self.video_branch.embed(video, timesteps[0], text, conditions.reference_image)
         audio_stream = self.audio_branch.embed(audio, timesteps[1], conditions)
         return JointState(

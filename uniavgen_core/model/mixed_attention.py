@@ -99,7 +99,7 @@ def _attend(
         own_scores = queries @ _take(latents.rotated, place, heads).mT
         scores = scores + weight[:, None] * (_norm(products.latents[:, place])[:, :, None, None] * own_scores)
     low, high = (latents.keys[:, place] for place in places)
-    norm = _norm(_square_of_mix((*weights, bias_weight), products, places, _product(low, high)))
+    norm = _norm(_square_of_mix((weights[0], weights[1], bias_weight), products, places, _product(low, high)))
     probabilities = (scores / norm[:, :, None] / sqrt(queries.shape[-1])).softmax(-1).to(queries.dtype)
     attended = bias_weight[:, None] * _heads(bias.values[:, :1], heads)
     for weight, place in zip(weights, places, strict=True):

@@ -39,7 +39,7 @@ class VideoBranch:
     head: nn.Module
 
     @classmethod
-    def of(cls, network: nn.Module) -> "VideoBranch":
+    def of(cls, network: Any) -> "VideoBranch":
         """Branch of a network that has Wan's layers."""
         return cls(
             network.config, network.patch_embedding, network.time_embedding, network.time_projection, network.head
@@ -124,7 +124,7 @@ class VideoModel(nn.Module):
         Returns:
             Velocity, noise minus clean, shape of ``video``.
         """
-        caption = conditions.caption
+        caption = conditions.described
         caption = pad_text(caption, max(self.config.text.caption_length, caption.shape[1]))
         stream = self.branch.embed(video, timesteps, self.text_embedding(caption), conditions.reference_image)
         for layer in range(self.config.num_layers):

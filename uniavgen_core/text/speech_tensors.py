@@ -6,6 +6,7 @@ Dimension key: N texts (clips, or audio tracks of all clips), L characters.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypedDict
 
 import torch
 from torch import Tensor
@@ -16,6 +17,14 @@ from .tokenize import NULL_SPEECH, join_reference, pad_speech_ids, speech_ids
 from .vocabulary import FILLER
 
 cached_speech_ids = lru_cache(maxsize=4096)(speech_ids)
+
+
+class SpeechFields(TypedDict):
+    """Speech fields of ``Conditions``: characters and their positions, (N, L), and how many count, (N,)."""
+
+    speech_ids: Tensor
+    speech_positions: Tensor
+    speech_lengths: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,7 @@ def speech_id_tensors(texts: Sequence[SpokenText], length: int = 0) -> tuple[Ten
 
 def speech_tensors(
     texts: Sequence[SpokenText], config: TextConfig, voice_frames: int = 0, length: int = 0
-) -> dict[str, Tensor]:
+) -> SpeechFields:
     """Speech fields of ``Conditions``.
 
     Args:

@@ -6,7 +6,8 @@ forms that it misreads, which have rules. The rest of the text is unchanged.
 
 import re
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
+from typing import Any
 
 from .abbreviations import ENDINGS, TITLES
 from .sentences import is_chinese, split_sentences
@@ -67,7 +68,7 @@ def _spell_sentence(sentence: str, chinese: bool, notices: list[str]) -> str:
         return spoken
     read = _reader(chinese)
     for pattern, say in CHINESE if chinese else ENGLISH:
-        spoken = _substitute(pattern, partial(say, read=read), spoken, notices)
+        spoken = _substitute(pattern, lambda match, say=say: say(match, read), spoken, notices)
     spoken = "".join(_spell_part(part, chinese, notices) for part in _BARRIERS.split(spoken))
     if sentence.rstrip().endswith(".") and not spoken.rstrip().endswith("."):  # It was part of "5 p.m."
         spoken = f"{spoken.rstrip()}.{spoken[len(spoken.rstrip()) :]}"
@@ -99,7 +100,7 @@ def _say_abbreviation(match: re.Match[str]) -> str:
 
 
 @lru_cache(maxsize=2)
-def wetext_normalizer(chinese: bool):
+def wetext_normalizer(chinese: bool) -> Any:
     """Load the normaliser of one language."""
     try:
         from wetext import NormalizationResult, Normalizer  # noqa: F401 - An old wetext without mappings lacks it.

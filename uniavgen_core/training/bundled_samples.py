@@ -73,4 +73,5 @@ def sample_plainly(model: nn.Module, clips: CleanClips, noise: Latents, steps: i
         velocities = (output.video.float(), output.audio.float())
         return tuple(velocity_to_denoised(x, v, sigma) for x, v in zip(noisy, velocities, strict=True))
 
-    return write_kept(sample_euler(denoise, noise, release_sigmas(steps)))
+    video, audio = write_kept(sample_euler(denoise, noise, release_sigmas(steps)))
+    return video, audio

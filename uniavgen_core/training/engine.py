@@ -6,7 +6,7 @@ Run a program alone, or with ``accelerate launch`` on several devices or machine
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -89,7 +89,7 @@ def make_accelerator(config: EngineConfig, folder: Path, accumulation: int = 1) 
     return accelerator
 
 
-def _shards() -> object:
+def _shards() -> Any:
     """FSDP2 with float32 weights: autocast casts matrix products, and modulation stays as precise as on one device."""
     from accelerate.utils import FullyShardedDataParallelPlugin
     from torch.distributed.fsdp import MixedPrecisionPolicy
@@ -109,7 +109,8 @@ def _shards() -> object:
 def name_units(accelerator: "Accelerator", model: nn.Module) -> None:
     """Leave units out that a network has none of, such as interactions; Accelerate would look for them."""
     present = {type(module).__name__ for module in model.modules()}
-    accelerator.state.fsdp_plugin.transformer_cls_names_to_wrap = [name for name in SHARDED_UNITS if name in present]
+    plugin: Any = accelerator.state.fsdp_plugin
+    plugin.transformer_cls_names_to_wrap = [name for name in SHARDED_UNITS if name in present]
 
 
 def _shard_on_cpu(accelerator: "Accelerator", plugin: object) -> None:

@@ -265,7 +265,7 @@ def table(estimated: Estimate) -> str:
     lines.append(f"{'tokens of a step':28}{estimated.tokens:10,}")
     again = f"  {estimated.recomputing / estimated.operations:.0%} of it recomputed" if estimated.recomputing else ""
     lines.append(f"{'teraflop of a step':28}{estimated.operations / TERA:10,.2f}{again}")
-    if estimated.seconds is not None:
+    if estimated.seconds is not None and device is not None:
         lines.append(
             f"{'seconds of a step':28}{estimated.seconds:10.2f}  at {device.share:.0%} of {device.peak:g} teraflop/s"
         )

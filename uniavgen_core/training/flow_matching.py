@@ -199,7 +199,7 @@ def without_picture(clips: CleanClips) -> CleanClips:
     blank = clips.video.new_zeros(count, 1, 2, 2)
     conditions = replace(
         clips.conditions,
-        caption=clips.video.new_zeros(count, 1, clips.conditions.caption.shape[-1]),
+        caption=clips.video.new_zeros(count, 1, clips.conditions.described.shape[-1]),
         reference_image=None,
         interaction=Interaction.OFF,
     )

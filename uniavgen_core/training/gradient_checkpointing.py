@@ -20,6 +20,7 @@ class RecomputedModel(JointModel):
         if not torch.is_grad_enabled():
             return super().run_layer(layer, state, interaction, options)
         # Nothing in a layer is random, so no generator's state is kept.
-        return checkpoint(
+        layer_after: Any = checkpoint(
             super().run_layer, layer, state, interaction, options, use_reentrant=False, preserve_rng_state=False
         )
+        return layer_after

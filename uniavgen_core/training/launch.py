@@ -10,8 +10,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import torch
-import torch.multiprocessing
-from torch.multiprocessing import ProcessExitedException
+from torch.multiprocessing.spawn import ProcessExitedException, spawn
 
 INTERRUPTED = 130
 Task = TypeVar("Task")
@@ -39,7 +38,7 @@ def launch(work: Callable[[Task], bool], task: Task, processes: int, threads: in
     place = {"WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     share = max(1, threads // processes)
     try:
-        torch.multiprocessing.spawn(_process, (work, task, place if processes > 1 else {}, share), nprocs=processes)
+        spawn(_process, (work, task, place if processes > 1 else {}, share), nprocs=processes)
     except ProcessExitedException as error:
         if error.exit_code == INTERRUPTED:
             raise Stopped from error

@@ -219,7 +219,7 @@ def _loss(model: JointModel, inputs: Inputs) -> Tensor:
     times = torch.zeros(count, inputs.video[0]), torch.zeros(count, inputs.mel_frames)
     output = model(video, audio, times, conditions, tuple(time.bool() for time in times))
     outputs = (output.video, output.audio, output.face_masks)
-    return sum(tensor.float().square().mean() for tensor in outputs if tensor.numel())
+    return torch.stack([tensor.float().square().mean() for tensor in outputs if tensor.numel()]).sum()
 
 
 def storage_of(tensor: Tensor) -> int:

@@ -64,8 +64,8 @@ class Monitor:
         """Values that are noted but not yet written, means of all processes; every process takes part."""
         if self.fresh:
             flat = [(name, value) for losses in self.fresh for name, value in losses.items()]
-            means = self.accelerator.reduce(torch.stack([value.double() for _, value in flat]), "mean").tolist()
-            for (name, _), mean in zip(flat, means, strict=True):
+            means: Any = self.accelerator.reduce(torch.stack([value.double() for _, value in flat]), "mean")
+            for (name, _), mean in zip(flat, means.tolist(), strict=True):
                 self.values.setdefault(name, []).append(mean)
             self.fresh = []
         return self.values

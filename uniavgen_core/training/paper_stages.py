@@ -3,7 +3,7 @@
 Source: UniAVGen (arXiv:2511.03334), section 3.5 and supplement; its inference release for what each task keeps.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..tasks import TASKS as FIVE_TASKS
 from .data.example_draws import SourceConfig
@@ -78,7 +78,7 @@ JOINT = Stage(2, TaskConfig(sigmas=ShiftedUniform(5.0), mask_weight=0.1, mask_we
 """Both branches, on clips of people; the face masks' loss weighs 0.1 at the start and nothing at the end."""
 TASKS = Stage(
     3,
-    TaskConfig(sigmas=ShiftedUniform(5.0), **{task.name: float(task.share) for task in FIVE_TASKS.values()}),
+    replace(TaskConfig(sigmas=ShiftedUniform(5.0)), **{task.name: float(task.share) for task in FIVE_TASKS.values()}),
     steps=10_000,
 )
 """The five tasks, 4:1:1:2:2, on the same clips; the face masks have faded out."""

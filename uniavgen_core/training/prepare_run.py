@@ -96,13 +96,14 @@ def open_data(run: RunConfig, model: ModelConfig, accelerator: "Accelerator") ->
     from .data.clip_sources import open_source
     from .data.encode_clips import EncodeConfig, encode_source
 
-    form = attribute_of(run.data.partition(":")[0], "CLIP_FORM") if isinstance(run.data, str) else None
-    if form is None:
-        return load_source(run.data, model.text, run.preset.source)
-    encoded = Path(run.folder) / run.data.replace(":", "-")
+    data = run.data
+    form = attribute_of(data.partition(":")[0], "CLIP_FORM") if isinstance(data, str) else None
+    if form is None or not isinstance(data, str):
+        return load_source(data, model.text, run.preset.source)
+    encoded = Path(run.folder) / data.replace(":", "-")
     with accelerator.main_process_first():
         if accelerator.is_main_process:
-            encode_source(open_source(run.data), EncodeConfig(encoded, form))
+            encode_source(open_source(data), EncodeConfig(encoded, form))
     return load_source(encoded, model.text, run.preset.source)
 
 

@@ -72,7 +72,9 @@ def show_in_tensorboard(writer: Any, sample: Sample, step: int) -> None:
         sample: The clip.
         step: The step it was generated after.
     """
-    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.compat.proto import summary_pb2
+
+    Summary: Any = getattr(summary_pb2, "Summary")  # noqa: B009, N806 - a class that protobuf makes at run time
 
     height, width = sample.frames.shape[1:3]
     # SummaryWriter.add_video would need moviepy for the same bytes.

@@ -2,17 +2,20 @@
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
-import torch.distributed.checkpoint as dcp
 from torch import Tensor
+from torch.distributed.checkpoint.filesystem import FileSystemReader
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 
 
 def write_shards(folder: Path, tensors: dict[str, Tensor]) -> None:
     """Write tensors, sharded or whole; every process takes part."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
-        dcp.save(dict(tensors), checkpoint_id=folder, no_dist=not torch.distributed.is_initialized())
+        save(dict(tensors), checkpoint_id=folder, no_dist=not torch.distributed.is_initialized())
 
 
 def read_into(folder: Path, tensors: dict[str, Tensor], alone: bool = False) -> None:
@@ -25,12 +28,12 @@ def read_into(folder: Path, tensors: dict[str, Tensor], alone: bool = False) -> 
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
-        dcp.load(tensors, checkpoint_id=folder, no_dist=alone or not torch.distributed.is_initialized())
+        load(tensors, checkpoint_id=folder, no_dist=alone or not torch.distributed.is_initialized())
 
 
 def read_shards(folder: Path) -> dict[str, Tensor]:
     """All tensors of a folder, whole and on the CPU."""
-    entries = dcp.FileSystemReader(folder).read_metadata().state_dict_metadata
+    entries: dict[str, Any] = dict(FileSystemReader(folder).read_metadata().state_dict_metadata)
     tensors = {name: torch.empty(entry.size, dtype=entry.properties.dtype) for name, entry in entries.items()}
     read_into(folder, tensors, alone=True)
     return tensors

@@ -18,6 +18,7 @@ class Sigmas(Protocol):
 
     def draw(self, random: np.random.Generator) -> float:
         """Draw one noise level in (0, 1)."""
+        ...
 
 
 def sample_sigmas(sigmas: Sigmas, own: Sequence[np.random.Generator]) -> Tensor:

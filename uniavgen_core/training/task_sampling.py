@@ -6,14 +6,13 @@ Dimension key: B batch.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..config import Interaction
-from ..model.joint import JointModel
 from ..tasks import JOINT, TASKS, Keep, Task
 from .batch_part import Objective, Part
 from .flow_matching import Batch, CleanClips, LossWeights, flow_matching_losses, with_noise
@@ -60,12 +59,15 @@ class TaskSampler(Protocol[Drawn]):
     @property
     def sigmas(self) -> Sigmas:
         """Distribution of noise levels."""
+        ...
 
     def sample_task(self, random: np.random.Generator, progress: float) -> Drawn:
         """Draw the task of one step at some progress in [0, 1)."""
+        ...
 
     def loss_weights(self, progress: float) -> LossWeights:
         """Weights of the loss at some progress in [0, 1)."""
+        ...
 
 
 class TrainingClips(Protocol[Wanted]):
@@ -73,6 +75,7 @@ class TrainingClips(Protocol[Wanted]):
 
     def draw_clips(self, sample: Wanted, shared: np.random.Generator, own: Sequence[np.random.Generator]) -> CleanClips:
         """Draw one clip of a task for each generator in ``own``; ``shared`` is the same for all parts of a step."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -159,7 +162,7 @@ class TaskLosses:
 
     sampler: TaskSampler[TaskSample]
 
-    def __call__(self, model: JointModel, batch: Batch, progress: float) -> Mapping[str, Tensor]:
+    def __call__(self, model: Any, batch: Batch, progress: float) -> Mapping[str, Tensor]:
         """Compute the losses of one batch."""
         losses = flow_matching_losses(model, batch, self.sampler.loss_weights(progress))
         named = {f"{name}_{batch.task}": losses[name] for name in batch.learned}

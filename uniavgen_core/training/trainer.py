@@ -7,6 +7,7 @@ workers read it, and whenever it is broken off and resumed.
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +108,7 @@ class Trainer:
                     self._save()
                     saved = self.step
                 if self.sampler and self.config.sample_every and self.step % self.config.sample_every == 0:
-                    self._sample()
+                    self._sample(self.sampler)
             if saved != self.step:
                 self._save()
         if not asked:
@@ -131,7 +132,7 @@ class Trainer:
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * rate
         losses = self._backward(batches, progress)
-        norm = self.accelerator.clip_grad_norm_(self.module.parameters(), config.clip)
+        norm: Any = self.accelerator.clip_grad_norm_(self.module.parameters(), config.clip)
         norm = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
         loss, asked = self._agree(losses["loss"], interrupt.asked)
         if not torch.isfinite(torch.tensor([loss, norm])).all():
@@ -164,22 +165,20 @@ class Trainer:
     def _agree(self, loss: Tensor, asked: bool) -> tuple[float, bool]:
         """The loss of all processes, and whether any was asked to end: all must end together."""
         both = torch.stack([loss.double(), torch.full_like(loss, asked, dtype=torch.float64)])
-        loss, asked = self.accelerator.reduce(both, "mean").tolist()
-        return loss, asked > 0
+        means: Any = self.accelerator.reduce(both, "mean")
+        mean_loss, share_asked = means.tolist()
+        return mean_loss, share_asked > 0
 
     def _log(self) -> None:
         self.monitor.write(self.step, self.seconds, self.last)
 
-    def _sample(self) -> None:
+    def _sample(self, sampler: Sampler) -> None:
         """Every process samples, since weights may be spread over them; the first one keeps the samples."""
         training = self.model.training
         self.model.eval()
-        with torch.no_grad(), self.accelerator.autocast():
-            if self.average:
-                with self.average.swapped_in() as model:
-                    samples = self.sampler(model)
-            else:
-                samples = self.sampler(self.model)
+        averaged = self.average.swapped_in() if self.average else nullcontext(self.model)
+        with torch.no_grad(), self.accelerator.autocast(), averaged as model:
+            samples = sampler(model)
         self.model.train(training)
         self.monitor.show(samples, self.step)
 
@@ -187,7 +186,7 @@ class Trainer:
         """Write a checkpoint; every process takes part."""
         state = {"step": self.step, "seconds": self.seconds, "noted": self.monitor.state()}
         partial = [str(self.checkpoints.begin(self.step)) if self.accelerator.is_main_process else None]
-        folder = Path(self._from_first(partial))
+        folder = Path(str(self._from_first(partial)))
         self.accelerator.save_state(str(folder))
         if self.average:
             self.average.save(folder)

@@ -70,7 +70,7 @@ def unknown_words_notice(known: KnownText | None, conditioning: Sequence[Mapping
     """
     if known is None:
         return None
-    texts = [speech.text or "" for options in conditioning for speech in pass_settings_of(options).speeches]
+    texts = [speech.text or "" for options in conditioning for speech in pass_settings_of(dict(options)).speeches]
     unknown = [word for word in dict.fromkeys(" ".join(texts).split()) if word not in known.words]
     if not unknown:
         return None

@@ -4,18 +4,18 @@ Dimension key: B batch, K audio tracks, L characters.
 """
 
 import torch
-from torch import Tensor
 
 from ....uniavgen_core.config import TextConfig
+from ....uniavgen_core.layers.compiling import never_compiled
 from ....uniavgen_core.shapes import MEL_RATE
-from ....uniavgen_core.text.speech_tensors import SpokenText, speech_tensors
+from ....uniavgen_core.text.speech_tensors import SpeechFields, SpokenText, speech_tensors
 from .pass_settings import PassSettings, Speech
 
 
-@torch.compiler.disable
+@never_compiled
 def speech_fields(
     settings: PassSettings, config: TextConfig, voice_frames: int, batch: int, device: torch.device
-) -> dict[str, Tensor | None]:
+) -> SpeechFields:
     """Speech fields of ``Conditions``; excluded from compilation because it processes strings.
 
     Args:
@@ -30,10 +30,14 @@ def speech_fields(
         whose characters all count.
     """
     texts = [spoken_text(speech) for speech in settings.speeches]
-    fields = {name: value.to(device) for name, value in speech_tensors(texts, config, voice_frames).items()}
-    lengths = fields.pop("speech_lengths")
-    repeated = {name: value.repeat(batch, 1) for name, value in fields.items()}
-    return repeated | {"speech_lengths": lengths.repeat(batch) if len(texts) > 1 else None}
+    fields, lengths = speech_tensors(texts, config, voice_frames), None
+    if len(texts) > 1 and fields["speech_lengths"] is not None:
+        lengths = fields["speech_lengths"].to(device).repeat(batch)
+    return {
+        "speech_ids": fields["speech_ids"].to(device).repeat(batch, 1),
+        "speech_positions": fields["speech_positions"].to(device).repeat(batch, 1),
+        "speech_lengths": lengths,
+    }
 
 
 def spoken_text(speech: Speech) -> SpokenText:

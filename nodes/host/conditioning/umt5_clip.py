@@ -45,7 +45,7 @@ class UMT5Tokenizer(sd1_clip.SDTokenizer):
             pad_with_end=False,
             embedding_size=data[MODEL_CONFIG]["d_model"],
             embedding_key=KEY,
-            tokenizer_class=SentencePieceTokenizer,
+            tokenizer_class=SentencePieceTokenizer,  # pyright: ignore[reportArgumentType] - ComfyUI only builds it
             has_start_token=False,
             pad_to_max_length=False,
             max_length=MOST_TOKENS,
@@ -53,7 +53,7 @@ class UMT5Tokenizer(sd1_clip.SDTokenizer):
             pad_token=PAD,
         )
 
-    def tokenize_with_weights(self, text: str, return_word_ids: bool = False, **_: Any) -> list[list[tuple]]:
+    def tokenize_with_weights(self, text: str, return_word_ids: bool = False, *_: Any, **__: Any) -> list[list[tuple]]:
         """Return one batch of 512 tokens: the caption's, truncated if needed, the end of the text, and padding."""
         ids = self.tokenizer(prepare_caption(text))["input_ids"][: MOST_TOKENS - 1]
         if ids[-1:] != [END]:

@@ -103,9 +103,11 @@ class SegmentMaker(Protocol):
 
     def sample(self, task: PreparedTask, seed: int, number: int) -> dict:
         """LATENT of segment ``number``, from 0."""
+        ...
 
     def decode(self, latent: dict) -> Segment:
         """Pictures and sound of a LATENT."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -178,9 +180,9 @@ class LongVideo:
         """Prepare one segment: the first by itself, every other as the continuation of the one before."""
         seconds = self.plan.new_seconds(number, self.text)
         scene = self.scene.with_speech(text=self.plan.texts[number])
-        if before is None and voice is None:
-            return prepare_joint(scene, JointInputs(seconds, self.image))
         if before is None:
+            if voice is None:
+                return prepare_joint(scene, JointInputs(seconds, self.image))
             inputs = ReferenceVoiceInputs(seconds, self.image, voice.audio, voice.text)
             return prepare_reference_voice(scene, inputs)
         if voice is not None:

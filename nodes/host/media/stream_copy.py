@@ -53,7 +53,7 @@ class OriginalVideo:
             The packets, shifted in time so that the first picture is shown at 0.
         """
         source = _open(self.file)
-        source_stream = source.streams.video[0]
+        source_stream: Any = source.streams.video[0]
         stream = container.add_stream_from_template(source_stream, opaque=True)
         stream.time_base = source_stream.time_base
         if source_stream.codec_context.codec.canonical_name == "hevc":
@@ -87,7 +87,7 @@ def find_original(video: Any, num_frames: int) -> OriginalVideo:
         raise CannotCopyError("the video was made in the graph, so there is no file to copy them from")
     file = video.get_stream_source()
     with _open(file) as source:
-        source_stream = source.streams.video[0]
+        source_stream: Any = source.streams.video[0]
         suffix = _suffix_for(source_stream.codec_context.codec.canonical_name)
         start, seconds = video.get_active_trim_window()
         # The same bounds as ComfyUI's decoding of a trimmed video.

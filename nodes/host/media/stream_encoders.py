@@ -6,6 +6,7 @@ Dimension key: F video frames, H and W pixel rows and columns, C channels, N sam
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -94,7 +95,7 @@ class EncodedSound:
     def add_to(self, container: OutputContainer) -> Iterator[av.Packet]:
         """Add an audio stream to a file and return its packets."""
         rate, layout = self.sound.sample_rate, LAYOUTS[len(self.sound.waveform)]
-        stream = container.add_stream(self.codec, rate=rate, layout=layout)
+        stream: Any = container.add_stream(self.codec, rate=rate, layout=layout)
         if self.codec == "flac":
             stream.codec_context.format = "s16" if exact_bits(self.sound.waveform) == 16 else "s32"
         else:
@@ -128,7 +129,7 @@ def _audio_frame(waveform: Tensor, sample_format: str, layout: str) -> av.AudioF
     bits, dtype = (16, np.int16) if sample_format == "s16" else (24, np.int32)
     full_scale = 2 ** (bits - 1)
     integers = (waveform.double() * full_scale).round().clamp(-full_scale, full_scale - 1).numpy().astype(np.int32)
-    packed = integers.T.reshape(1, -1) << (0 if bits == 16 else 8)
+    packed: Any = integers.T.reshape(1, -1) << (0 if bits == 16 else 8)
     return av.AudioFrame.from_ndarray(np.ascontiguousarray(packed.astype(dtype)), format=sample_format, layout=layout)
 
 

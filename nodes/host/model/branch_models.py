@@ -4,6 +4,7 @@ The branch generates its own part of a joint latent. The other part rests: audio
 Dimension key: B batch, K audio tracks, C channels, T video latents, H and W latent rows and columns, S mel frames.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -41,7 +42,7 @@ class HostedBranch(HostedNetwork):
     def run_layer(self, layer: int, stream: Stream, options: Any = None) -> Stream:
         """Run one layer, or a patch in its place, which gets the arguments of a patch of ComfyUI's Wan."""
         replacement = self._enter(layer, options, stream.tokens.device)
-        run = super().run_layer
+        run: Any = getattr(super(), "run_layer")  # noqa: B009 - the core's network is the next base
         if replacement is None:
             return run(layer, stream, options)
 
@@ -124,14 +125,16 @@ class BranchAlone(UniAVGen):
     """
 
     made: int
+    _rest: Callable[..., Tensor]
 
     def _apply_model(self, x: Tensor, t: Tensor, *args: Any, **conds: Any) -> Tensor:
         """Estimate the clean latent; of the part that rests it is its resting value, so that sampling ends there."""
+        apply_model: Any = super()._apply_model
         shapes, still = conds.pop("latent_shapes", None), conds.pop("still", None)
         if shapes is None:
-            return super()._apply_model(x, t, *args, **conds)
+            return apply_model(x, t, *args, **conds)
         parts = comfy.utils.unpack_latents(x, shapes)
-        parts[self.made] = super()._apply_model(parts[self.made], t, *args, **conds)
+        parts[self.made] = apply_model(parts[self.made], t, *args, **conds)
         parts[1 - self.made] = self._rest(parts[1 - self.made], still)
         return comfy.utils.pack_latents(parts)[0]
 
@@ -151,7 +154,9 @@ class VideoAlone(BranchAlone):
             out.pop("reference_image", None)
         return out
 
-    def process_timestep(self, timestep: Tensor, x: Tensor, denoise_mask: Tensor | None = None, **_: Any) -> Tensor:
+    def process_timestep(  # pyright: ignore[reportIncompatibleMethodOverride] - one modality, as in ComfyUI's Wan
+        self, timestep: Tensor, x: Tensor, denoise_mask: Tensor | None = None, **_: Any
+    ) -> Tensor:
         """Time of every latent, (B, T): its mean where the latent is kept in part, as in ComfyUI's Wan."""
         times = timestep[:, None].expand(-1, x.shape[2])
         return times if denoise_mask is None else times * denoise_mask.mean(dim=(1, 3, 4))
@@ -180,7 +185,7 @@ class AudioAlone(BranchAlone):
             out["still"] = comfy.conds.CONDRegular(last_kept(video, time_mask(out["denoise_mask"].cond) == 0))
         return out
 
-    def process_timestep(
+    def process_timestep(  # pyright: ignore[reportIncompatibleMethodOverride] - one modality
         self, timestep: Tensor, x: Tensor, audio_denoise_mask: Tensor | None = None, **_: Any
     ) -> Tensor:
         """Time of every mel frame, (B * K, S): 0 where a mask keeps it."""

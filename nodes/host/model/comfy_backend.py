@@ -58,7 +58,8 @@ def norm_modulate(tokens: Tensor, norm: nn.Module, shift: Tensor, scale: Tensor)
     if records_gradients(tokens, shift, scale) or not fused("adaln", tokens):
         return backend.norm_modulate(tokens, norm, shift, scale)
     steps = tokens.unflatten(1, (shift.shape[1], -1))
-    return comfy.quant_ops.ck.adaln(steps, scale[:, :, None], shift[:, :, None], norm.eps).flatten(1, 2)
+    epsilon: Any = norm.eps
+    return comfy.quant_ops.ck.adaln(steps, scale[:, :, None], shift[:, :, None], epsilon).flatten(1, 2)
 
 
 def norm_rope(x: Tensor, norm: nn.Module, rope: Tensor | None, heads: int, out: Tensor | None = None) -> Tensor:

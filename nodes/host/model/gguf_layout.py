@@ -22,13 +22,15 @@ class GgufLayout(QuantizedLayout):
     class Params(BaseLayoutParams):
         """Parameters of a packed weight; ``scale`` is None, because every block has its own."""
 
+        scale: Any  # pyright: ignore[reportIncompatibleVariableOverride] - ComfyUI has a tensor here
+
         kind: str = BlockKind.Q8_0.name
 
         def _tensor_fields(self) -> list[str]:
             return []
 
     @classmethod
-    def quantize(cls, tensor: Tensor, kind: str, **_: Any) -> tuple[Tensor, Params]:
+    def quantize(cls, tensor: Tensor, kind: str = BlockKind.Q8_0.name, **_: Any) -> tuple[Tensor, Params]:
         """Pack a matrix; ComfyUI's hints on scales and rounding do not apply to blocks."""
         data = pack(tensor, BlockKind[kind])
         return data, cls.Params(scale=None, orig_dtype=tensor.dtype, orig_shape=tuple(tensor.shape), kind=kind)

@@ -21,6 +21,10 @@ DIFFUSION_MODEL = comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL
 class HostedNetwork(nn.Module):
     """Stands before a network of the core among a class's bases; the class adds ``_forward`` and ``_layer``."""
 
+    config: ModelConfig
+    _forward: Callable[..., Any]
+    _layer: Callable[[int], nn.Module]
+
     def __init__(
         self,
         network_config: ModelConfig,

@@ -185,7 +185,7 @@ class UniAVGen(comfy.model_base.BaseModel):
             times.append(each.expand(-1, shape[2]) if mask is None else each * time_mask(mask).float())
         return tuple(times)
 
-    def scale_latent_inpaint(self, latent_image: Tensor, **_: Any) -> Tensor:
+    def scale_latent_inpaint(self, latent_image: Tensor, *_: Any, **__: Any) -> Tensor:
         """Kept parts enter the network clean, whatever the noise level."""
         return latent_image
 

@@ -79,7 +79,7 @@ def _build(network: Network, tensors: Mapping[str, Tensor], metadata: Mapping[st
     if PREVIEW_KEY in metadata:
         config.latent_format.use_colours(**json.loads(metadata[PREVIEW_KEY]))
     _choose_dtypes(config, tensors, options)
-    model = config.get_model(tensors)
+    model = config.get_model(dict(tensors))
     model.known_text = known_text_of(network.config.text, metadata)
     return model
 
@@ -150,7 +150,7 @@ def _check_channels(network: Network, path: str) -> None:
         )
 
 
-def _choose_dtypes(config: UniAVGenConfig, tensors: Mapping[str, Tensor], options: dict) -> None:
+def _choose_dtypes(config: Any, tensors: Mapping[str, Tensor], options: dict) -> None:
     management, supported = comfy.model_management, config.supported_inference_dtypes
     config.quant_config = comfy.utils.detect_layer_quantization(tensors, "")
     if any(isinstance(tensor, QuantizedTensor) for tensor in tensors.values()):

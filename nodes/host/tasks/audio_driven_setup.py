@@ -62,7 +62,7 @@ def prepare_audio_driven(scene: Scene, inputs: AudioDrivenInputs) -> PreparedTas
     sound, about_length = _at_most(sound, seconds or LONGEST_SECONDS)
     notices += [*about_length, *quiet_notices(sound, "the sound")]
     is_whole = seconds is None or sound.seconds >= seconds - 1 / FPS
-    frames = video_frames_covering(sound.seconds) if is_whole else video_frames_in(seconds)
+    frames = video_frames_covering(sound.seconds) if seconds is None or is_whole else video_frames_in(seconds)
     scene, cropped = scene.sized_for(inputs.image, IMAGE)
     scene, latent = scene.with_image(inputs.image, scene.empty(frames))
     mel, gain = mel_of(sound, frames)

@@ -58,12 +58,12 @@ def keep_spans(latent: dict, video_codec: Any, to_keep: SpansToKeep) -> tuple[di
     seconds = video_frames_of(split(latent)[0].shape[2]) / FPS
     source = Source()
     gain = 1.0
-    if to_keep.video_spans:
+    if to_keep.video_spans and footage is not None:
         to_keep.video_spans.check_within(footage.seconds, "the video")
         spans = to_keep.video_spans.clipped(min(seconds, footage.seconds))
         latent = _keep_pictures(latent, video_codec, footage, spans)
         source = replace(source, frames=footage.frames, fps=footage.fps, video_kept=spans)
-    if to_keep.audio_spans:
+    if to_keep.audio_spans and sound is not None:
         to_keep.audio_spans.check_within(sound.seconds, "the sound")
         spans = to_keep.audio_spans.clipped(min(seconds, sound.seconds))
         notices = [*notices, *quiet_notices(cut(sound, 0.0, seconds), "the sound")]

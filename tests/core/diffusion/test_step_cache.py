@@ -86,6 +86,15 @@ def test_by_default_a_pass_that_would_change_by_a_tenth_is_run_and_one_that_chan
         assert cache.skipped == expected
 
 
+@pytest.mark.parametrize(("level", "expected"), [(0.71, 0), (0.7, 1), (0.5, 1), (0.3, 1), (0.29, 0)])
+def test_passes_are_skipped_between_start_and_stop_both_included(level, expected):
+    cache = StepCache(StepCacheConfig((9.0, 9.0), start=0.7, stop=0.3))
+    points = [(torch.tensor([x]), torch.tensor([x])) for x in (1.0, 1.1, 1.2)]
+    for sigma, point in zip((0.9, 0.8, level), points, strict=True):
+        cache.velocity("pass", point, sigma, NOTHING_KEPT, lambda point=point: point)
+    assert cache.skipped == expected
+
+
 @pytest.mark.parametrize("silent", [0, 1])
 def test_one_threshold_of_zero_is_enough_to_run_every_pass(silent):
     thresholds = [5.0, 5.0]

@@ -7,11 +7,13 @@ Dimension key: H rows, W columns, C channels, N samples.
 
 from math import floor
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
 import torch
+from av.container import InputContainer
+from av.error import FFmpegError
 from torch import Tensor
 
 from ...media.audio.mel import rescale_volume
@@ -57,7 +59,7 @@ class _FramePicker:
     def _choose_until(self, time: float) -> None:
         """Choose the last frame for all moments before ``time``."""
         picture = None
-        while not self.is_full and self.start + len(self.chosen) / FPS < time - _TINY:
+        while self.last and not self.is_full and self.start + len(self.chosen) / FPS < time - _TINY:
             picture = self._picture(self.last[1]) if picture is None else picture
             self.chosen.append(picture)
 
@@ -92,7 +94,8 @@ class _SoundCollector:
     def sound(self, start: float, stop: float) -> Tensor:
         """Samples at 24 kHz of a part, (N,); silence before the first one that there is."""
         waveform = torch.from_numpy(np.concatenate(self.pieces, axis=1))
-        first, last = (round((time - self.first) * self.rate) for time in (start, min(stop, self.end)))
+        begin = self.first or 0.0
+        first, last = (round((time - begin) * self.rate) for time in (start, min(stop, self.end)))
         part = torch.nn.functional.pad(waveform[:, max(0, first) : max(0, last)], (max(0, -first), 0))
         if not part.shape[1]:
             raise BadClipError("no sound", "There is no sound in this part of the file. Check the span.")
@@ -115,21 +118,19 @@ def decode_clip(file: Path | BinaryIO, span: tuple[float, float] | None, form: C
     if isinstance(file, Path) and not file.is_file():
         raise BadClipError("missing file", f"{file} is not there. Paths are relative to the manifest.")
     try:
-        with av.open(file) as container:
+        with av.open(file, "r") as container:
             pictures, sound = _read(container, span or (0.0, np.inf), form)
             seconds = _seconds(container, span)
     except BadClipError:
         raise
-    except (av.FFmpegError, OSError, EOFError, ValueError) as error:
+    except (FFmpegError, OSError, EOFError, ValueError) as error:
         raise BadClipError("unreadable", f"The file cannot be decoded: {error}.") from error
     if form.skip_long and form.is_cut(seconds):
         raise BadClipError("too long", f"The clip lasts {seconds:.2f} s, over {form.most_frames} frames. Split it.")
     return _fitted(pictures, sound, form, form.is_cut(seconds))
 
 
-def _read(
-    container: av.container.InputContainer, span: tuple[float, float], form: ClipForm
-) -> tuple[list[np.ndarray], Tensor]:
+def _read(container: InputContainer, span: tuple[float, float], form: ClipForm) -> tuple[list[np.ndarray], Tensor]:
     """Pictures at 16 fps, none where only sound is wanted, and samples at 24 kHz, of a part of a file."""
     streams = _streams(container, form)
     zero = float((streams[0].start_time or 0) * streams[0].time_base)
@@ -140,7 +141,8 @@ def _read(
         container.seek(round((start - _SEEK_BEFORE) * av.time_base))
     for frame in container.decode(*streams):
         if frame.time is not None:
-            (picker if isinstance(frame, av.VideoFrame) else collector).add(frame.time, frame)
+            receiver: Any = picker if isinstance(frame, av.VideoFrame) else collector
+            receiver.add(frame.time, frame)
         if (picker.is_full or form.sound_only) and collector.end >= end:
             break
     if not form.sound_only:
@@ -150,7 +152,7 @@ def _read(
     return picker.chosen, collector.sound(start, end)
 
 
-def _streams(container: av.container.InputContainer, form: ClipForm) -> list[av.stream.Stream]:
+def _streams(container: InputContainer, form: ClipForm) -> list[Any]:
     """The picture, where it is wanted, and the sound."""
     found = []
     for kind, streams in (("picture", container.streams.video), ("sound", container.streams.audio)):
@@ -162,7 +164,7 @@ def _streams(container: av.container.InputContainer, form: ClipForm) -> list[av.
     return found
 
 
-def _seconds(container: av.container.InputContainer, span: tuple[float, float] | None) -> float:
+def _seconds(container: InputContainer, span: tuple[float, float] | None) -> float:
     """Length of the clip, seconds; 0 if its file does not say."""
     length = 0.0 if container.duration is None else container.duration / av.time_base
     return length if span is None else min(span[1], length or span[1]) - span[0]

@@ -35,6 +35,7 @@ class Encoders(Protocol):
         Returns:
             Normalised latents, (48, T, H, W) float32 on the CPU; latent 0 depends on frame 0 alone.
         """
+        ...
 
     def caption(self, text: str) -> Tensor:
         """Encode a caption.
@@ -45,6 +46,7 @@ class Encoders(Protocol):
         Returns:
             Features of its tokens without the zeros after them, (L, D) float32 on the CPU, L at least 1.
         """
+        ...
 
 
 class BundledEncoders:

@@ -113,6 +113,7 @@ class Job(Protocol):
 
     def clips(self) -> Iterator[Offer | Skipped]:
         """Yield the piece's clips."""
+        ...
 
 
 @dataclass(frozen=True)

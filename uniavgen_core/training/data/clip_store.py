@@ -100,9 +100,9 @@ def read_clip(folder: Path, name: str) -> dict[str, Tensor]:
 def _entry(record: ClipRecord, shapes: Mapping[str, tuple[int, ...]], cut: bool) -> EncodedClip:
     mel_frames = shapes["mel"][0]
     pictureless = (LATENT_CHANNELS, latent_frames_of(ceil(mel_frames * FPS / MEL_RATE)), 0, 0)
-    return EncodedClip(
-        record.name, record, shapes.get("video", pictureless), mel_frames, shapes.get("caption", (0,))[0], cut
-    )
+    channels, latents, rows, columns = shapes.get("video", pictureless)
+    caption = shapes.get("caption", (0,))[0]
+    return EncodedClip(record.name, record, (channels, latents, rows, columns), mel_frames, caption, cut)
 
 
 def write_lines(path: Path, rows: Iterable[Any]) -> None:

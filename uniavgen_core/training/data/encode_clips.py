@@ -193,7 +193,8 @@ def gather_outcomes(
 def _pass_on() -> None:
     """Tell the other processes to end after their clip: a signal to the first one alone does not reach them."""
     for process in active_children() if os.name != "nt" else ():
-        os.kill(process.pid, signal.SIGINT)
+        if process.pid is not None:
+            os.kill(process.pid, signal.SIGINT)
 
 
 def _start_worker(threads: int) -> None:

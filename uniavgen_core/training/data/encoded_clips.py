@@ -94,7 +94,7 @@ class EncodedClips:
         clips = self._collate(choices, self._speech(sample, choices, voices), sample)
         return without_picture(clips) if sample.audio_alone else clips
 
-    def _collate(self, choices: Sequence[ClipChoice], speech: Mapping[str, Tensor], sample: TaskSample) -> CleanClips:
+    def _collate(self, choices: Sequence[ClipChoice], speech: Mapping[str, Any], sample: TaskSample) -> CleanClips:
         """Stack the tensors of some clips of one shape."""
         stored = [self._read(choice.clip) for choice in choices]
         video, audio, face, mouth = (
@@ -147,7 +147,7 @@ class EncodedClips:
 
     def _speech(
         self, sample: TaskSample, choices: Sequence[ClipChoice], voice_clips: Sequence[int | None]
-    ) -> dict[str, Tensor]:
+    ) -> Mapping[str, Any]:
         """Fields of ``Conditions`` with speech texts and reference voices."""
         texts = [None if choice.textless else self.clips[choice.clip].record.transcript for choice in choices]
         if not sample.has_voice:

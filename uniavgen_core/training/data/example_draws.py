@@ -130,4 +130,5 @@ def group_clips(clips: Sequence[EncodedClip]) -> tuple[Bucket, ...]:
     shapes = defaultdict(list)
     for number, clip in enumerate(clips):
         shapes[tuple(clip.latents), clip.mel_frames].append(number)
-    return tuple(Bucket(*shape, np.array(numbers)) for shape, numbers in sorted(shapes.items()))
+    found = sorted(shapes.items())
+    return tuple(Bucket(latents, mel_frames, np.array(numbers)) for (latents, mel_frames), numbers in found)

@@ -74,7 +74,7 @@ class WanEncoders:
 def _kinds() -> tuple[Any, Any, Any]:
     """The classes of codec, text encoder and tokenizer."""
     try:
-        from diffusers import AutoencoderKLWan
+        from diffusers import AutoencoderKLWan  # pyright: ignore[reportPrivateImportUsage] - loaded lazily there
         from transformers import AutoTokenizer, UMT5EncoderModel
     except ImportError as error:
         raise ImportError(
