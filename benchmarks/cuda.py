@@ -86,8 +86,9 @@ def report(config: ModelConfig, shape: AVShape, device: str, rounds: int, dtype:
 
 def network(config: ModelConfig, device: str, dtype: torch.dtype) -> JointModel:
     """Build the network with seeded random weights, as in the pack."""
+    backend = plain_backend(device, dtype)  # Imports the pack, whose own tensors must not become meta tensors.
     with torch.device("meta"):
-        model = JointModel(config, plain_backend(device, dtype)).to(dtype)
+        model = JointModel(config, backend).to(dtype)
     model = model.to_empty(device=device)
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -82,13 +82,14 @@ NOISE = Objective(NoiseBatches(), noise_losses)
 
 def main(folder, options):
     delay, sharded, recomputed = (options.pop(name, 0) for name in ("delay", "sharded", "recomputed"))
+    hang = options.pop("hang", None)
     config = TrainerConfig(folder, "run", **DEFAULTS | options)
     accelerator = make_accelerator(EngineConfig("no", bool(sharded), cpu=True), config.home, config.accumulation)
     model = tiny_model(RecomputedModel if recomputed else JointModel)
 
-    def losses(*arguments):
-        time.sleep(delay)
-        return noise_losses(*arguments)
+    def losses(model, batch, progress):
+        time.sleep(3600 if batch.part.step == hang else delay)
+        return noise_losses(model, batch, progress)
 
     objective = Objective(NoiseBatches(), losses)
     trainer = Trainer(model, [torch.optim.AdamW(model.parameters(), 1e-2)], objective, config, accelerator)
