@@ -78,10 +78,13 @@ def test_a_reference_image_a_mask_and_several_speakers_serve_every_clip_of_a_bat
     images, audio = decoded(studio, studio.sample(positive, negative, latent))
     assert [len(clip) for clip in images] == [FRAMES, FRAMES]
     assert [sound["waveform"].shape[:2] for sound in audio] == [(1, 1), (1, 1)]
+    assert torch.equal(images[0][0], images[1][0])
+    assert not torch.equal(images[0][1:], images[1][1:])
     with torch.inference_mode():
         latent = studio.sample(*studio.texts(), parts[2])
         mask = studio.nodes.face_overlay.ShowFaceMask.execute(studio.model, studio.texts()[0], latent, 0.3, 0).args[0]
-    assert mask.shape[0] == 2 * FRAMES
+    first, second = mask.unflatten(0, (2, FRAMES))
+    assert not torch.equal(first, second)
 
 
 def test_of_several_pictures_and_voices_the_first_is_used_and_the_user_is_told(studio, empty):

@@ -109,14 +109,23 @@ def test_raft_of_another_form_is_refused_by_name(tmp_path):
         vbench_parts(tmp_path)
 
 
-def test_raft_answers_in_the_pictures_own_size(tmp_path, frames):
+def test_raft_measures_flow_in_pixels_of_the_picture_whatever_size_it_sees(tmp_path, monkeypatch):
     from torchvision.models.optical_flow import raft_large
 
-    torch.manual_seed(0)
     torch.save(raft_large(weights=None, progress=False).state_dict(), tmp_path / "raft_large.pth")
-    flow = vbench_parts(tmp_path)["raft"](frames[0], frames[1])
-    assert flow.shape == (64, 64, 2)
-    assert np.isfinite(flow).all()
+    raft = vbench_parts(tmp_path)["raft"]
+
+    def an_eighth_of_the_picture(before, after):
+        assert torch.equal(before[:, :1] + 1, -after[:, :1] + 1)
+        height, width = before.shape[-2:]
+        return [torch.tensor([width, height]).view(1, 2, 1, 1).expand(1, 2, height, width) / 8]
+
+    monkeypatch.setattr(raft, "model", an_eighth_of_the_picture)
+    grey = np.full((64, 200, 3), 51, np.uint8)
+    flow = raft(grey, 255 - grey)
+    assert flow.shape == (64, 200, 2)
+    np.testing.assert_allclose(flow[..., 0], 25)
+    np.testing.assert_allclose(flow[..., 1], 8)
 
 
 def test_a_folder_without_any_part_of_vbench_is_refused(tmp_path):

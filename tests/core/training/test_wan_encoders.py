@@ -47,9 +47,12 @@ def frames_of(count, seed=0):
     return torch.rand(1, 3, count, 64, 32, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
-def test_a_latent_holds_the_first_frame_and_then_fours(encoders):
-    assert encoders.video(frames_of(1)).shape == (CHANNELS, 1, 4, 2)
-    assert encoders.video(frames_of(9)).shape == (CHANNELS, 3, 4, 2)
+@pytest.mark.parametrize(("video_frames", "latent_frames"), [(1, 1), (5, 2), (9, 3)])
+def test_each_channel_of_a_latent_sees_the_first_frame_and_then_fours(encoders, video_frames, latent_frames):
+    frames = frames_of(9)
+    shorter = encoders.video(frames[:, :, :video_frames])
+    assert shorter.shape == (CHANNELS, latent_frames, 4, 2)
+    torch.testing.assert_close(shorter, encoders.video(frames)[:, :latent_frames])
 
 
 def test_the_first_latent_depends_on_the_first_frame_alone_and_no_latent_on_later_frames(encoders):

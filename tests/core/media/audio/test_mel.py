@@ -19,7 +19,10 @@ def noise(*shape):
 
 @pytest.mark.parametrize(("num_samples", "mel_frames"), [(24_000, 100), (121_500, 506), (480, 2), (719, 2), (720, 3)])
 def test_a_second_has_100_frames_and_a_started_frame_is_dropped(num_samples, mel_frames):
-    assert mel.log_mel(noise(num_samples)).shape == (80, mel_frames)
+    sound = noise(num_samples)
+    found = mel.log_mel(sound)
+    assert found.shape == (80, mel_frames)
+    torch.testing.assert_close(found[:, :-2], mel.log_mel(sound[: 240 * mel_frames])[:, :-2])
 
 
 def test_filters_agree_with_torchaudio():

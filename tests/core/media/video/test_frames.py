@@ -183,6 +183,8 @@ def test_stretching_shows_all_and_cropping_the_middle():
     assert torch.equal(resize_frames(tall, 64, 32), resize(tall[:, 37:52], 64, 32))
 
 
-def test_a_line_of_pixels_can_be_cropped():
-    assert resize_frames(noise(1, 1, 500, 3), 32, 128).shape == (1, 128, 32, 3)
-    assert resize_frames(noise(1, 500, 1, 3), 128, 32).shape == (1, 32, 128, 3)
+def test_of_a_line_of_pixels_the_middle_one_is_shown():
+    line = noise(1, 1, 501, 3)
+    middle = line[:, :, 250:251].expand(1, 128, 32, 3)
+    assert (resize_frames(line, 32, 128) - middle).abs().max() < 1 / 255
+    assert (resize_frames(line.transpose(1, 2), 128, 32) - middle.transpose(1, 2)).abs().max() < 1 / 255
