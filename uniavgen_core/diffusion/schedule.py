@@ -3,6 +3,8 @@
 Source: the inference release's time grid; the shift is that of SD3 (arXiv:2403.03206, equation 23).
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -53,8 +55,8 @@ def boundary_sigma(sigmas: Tensor, steps: int) -> float:
         steps: Number of steps above, 0..N.
 
     Returns:
-        The noise level; above every step for 0.
+        The noise level; infinity for 0.
     """
     if steps <= 0:
-        return float(sigmas[0]) + 1.0
+        return math.inf
     return float(sigmas[steps - 1] + sigmas[steps]) / 2

@@ -29,7 +29,7 @@ class StepCacheConfig:
         stop: Noise level below which all passes are run.
     """
 
-    thresholds: tuple[float, float] = (0.05, 0.05)
+    thresholds: tuple[float, float]
     start: float = 1.0
     stop: float = 0.0
 

@@ -79,7 +79,7 @@ def test_a_threshold_of_zero_runs_every_pass_of_a_modality_that_is_kept_whole_to
 
 def test_by_default_a_pass_that_would_change_by_a_tenth_is_run_and_one_that_changes_by_a_hundredth_is_not():
     for changed, expected in ((0.1, 0), (0.01, 1)):
-        cache = StepCache(StepCacheConfig())
+        cache = StepCache(StepCacheConfig((0.05, 0.05)))
         points = [(torch.tensor([x]), torch.tensor([x])) for x in (1.0, 1.0 + changed, 1.0 + 2 * changed)]
         for sigma, point in zip((0.9, 0.8, 0.7), points, strict=True):
             cache.velocity("pass", point, sigma, NOTHING_KEPT, lambda point=point: point)
@@ -174,8 +174,15 @@ def test_still_latents_whose_velocity_turns_give_no_measure_and_are_computed():
 
 
 @pytest.mark.parametrize(
-    ("values", "named"), [({"thresholds": (-0.1, 0.1)}, "-0.1"), ({"start": 0.2, "stop": 0.6}, "0.6")]
+    ("values", "named"),
+    [
+        (((-0.1, 0.1),), "-0.1"),
+        (((0.1, -0.1),), "-0.1"),
+        (((0.1, 0.1), 0.2, 0.6), "0.6"),
+        (((0.1, 0.1), 1.0, -0.2), "-0.2"),
+        (((0.1, 0.1), 1.1, 0.0), "1.1"),
+    ],
 )
 def test_a_setting_that_makes_no_sense_is_named(values, named):
     with pytest.raises(ValueError, match=named):
-        StepCacheConfig(**values)
+        StepCacheConfig(*values)
