@@ -7,7 +7,7 @@ import torch
 
 from benchmarks.peak import pass_peak, peak_of
 from tests.toys import TINY, Clip, random_model, with_variant
-from uniavgen_core.config import RELEASED, Interaction, Position
+from uniavgen_core.config import RELEASED, BranchConfig, Interaction, Position
 from uniavgen_core.layers import token_chunks
 from uniavgen_core.layers.backend import Backend, norm_rope
 from uniavgen_core.layers.modulation import gated_add, modulate
@@ -53,6 +53,14 @@ def test_chunks_give_what_the_whole_does_and_layers_that_are_fetched_run_once(cl
         torch.testing.assert_close(getattr(in_chunks, name), getattr(whole, name), rtol=1e-11, atol=1e-12)
     assert once == [1] * TINY.num_layers
     assert (min(counts) > 1) == (backend is not WHOLE)
+
+
+def test_a_feed_forwards_hidden_layer_is_at_most_half_as_large_again_as_its_tokens(monkeypatch):
+    monkeypatch.setattr(branch, "LEAST_TOKENS", 1)
+    config = replace(TINY, video=BranchConfig(24, 144, 2))
+    with torch.no_grad():
+        _, counts = calls_of(random_model(config), Clip(latents=8, image=False, config=config))
+    assert counts == [4] * TINY.num_layers  # The hidden layer is 6 times as wide as the tokens: a quarter at a time.
 
 
 @pytest.mark.usefixtures("small_chunks")
