@@ -25,6 +25,12 @@ def test_a_reference_voice_steers_the_picture_and_the_releases_late_null_pass_ru
     assert [task.name for task in TASKS.values() if task.late_null_as_released] == [REFERENCE_VOICE.name]
 
 
+def test_the_third_stage_draws_the_five_tasks_as_often_as_the_paper_says():
+    assert {name: task.share for name, task in TASKS.items()} == {
+        "joint": 4, "reference_voice": 1, "continuation": 1, "dubbing": 2, "audio_driven": 2
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("video", "audio", "expected"),
     [
