@@ -21,8 +21,7 @@ from uniavgen_core.config import RELEASE, BranchConfig, GuidanceConfig, ModelCon
 from uniavgen_core.diffusion.guidance import GuidancePlan
 from uniavgen_core.diffusion.schedule import release_sigmas
 from uniavgen_core.layers.backend import TORCH
-from uniavgen_core.layers.embeddings import sinusoid
-from uniavgen_core.layers.rope import apply_rope, rope_1d, rope_3d, rope_time_only
+from uniavgen_core.layers.rope import apply_rope, rope_1d, rope_3d, rope_time_only, sinusoid
 from uniavgen_core.model.alignment import _latent_of, audio_windows, frame_positions, interpolate, latent_weights
 from uniavgen_core.model.alignment_tables import build_geometry
 from uniavgen_core.model.cross_modal import AudioToVideoAttention, VideoToAudioAttention

@@ -39,24 +39,21 @@ class Attention(AttentionLayers):
         mask: Tensor | None = None,
         options: Any = None,
     ) -> Tensor:
-        """Attend from ``tokens`` to ``context``.
+        """Attend from ``tokens`` (B, N, D) to ``context`` (B, M, context_dim), to (B, N, D).
 
         Args:
-            tokens: Source of the queries, (B, N, D).
-            context: Source of the keys and values, (B, M, context_dim).
+            tokens: Source of the queries.
+            context: Source of the keys and values.
             ropes: Rotary tables of the queries and of the keys, (1 or B, N or M, 1, pairs, 2, 2); None for none.
             mask: True for keys that count, bool, (B, M); None for all.
             options: Options of the host, passed on to its attention function.
-
-        Returns:
-            Projected result, (B, N, D).
         """
         return self.o(self.attention(*self.project(tokens, context, ropes), self.heads, mask=mask, options=options))
 
     def project(
         self, tokens: Tensor, context: Tensor, ropes: tuple[Tensor | None, Tensor | None]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values as ``forward`` attends with them, each (B, N or M, D)."""
+        """Queries, keys and values of ``forward``, each (B, N or M, D)."""
         query = self.q(tokens)
         query = self.norm_rope(query, self.norm_q, ropes[0], self.heads, out=query)
         key = self.k(context)

@@ -17,18 +17,9 @@ from .token_chunks import chunk_size, in_chunks, records_gradients
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, options: Any = None) -> Tensor:
-    """Multi-head attention.
+    """Multi-head attention of queries (B, N, D) over keys and values (B, M, D), to (B, N, D).
 
-    Args:
-        q: Queries, (B, N, D).
-        k: Keys, (B, M, D).
-        v: Values, (B, M, D).
-        heads: Number of heads H that D splits into.
-        mask: True for keys that count, bool, (B, M); None for all.
-        options: Options of the host for this call; unused here.
-
-    Returns:
-        Attended values, (B, N, D).
+    ``mask`` is True for keys that count, bool, (B, M); ``options`` are a host's.
     """
     del options
     q, k, v = (rearrange(x, "b n (h d) -> b h n d", h=heads) for x in (q, k, v))
@@ -38,17 +29,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = No
 
 
 def norm_modulate(tokens: Tensor, norm: nn.Module, shift: Tensor, scale: Tensor) -> Tensor:
-    """Normalise tokens and modulate them (adaLN).
-
-    Args:
-        tokens: Tokens of T time steps, (B, T * N, D).
-        norm: Their norm, without weights of its own.
-        shift: Added last, (B, T, D).
-        scale: One is added to it, (B, T, D).
-
-    Returns:
-        Modulated tokens, (B, T * N, D).
-    """
+    """Normalise tokens (B, T * N, D) and modulate them (adaLN) by a shift and a scale (B, T, D); see ``modulate``."""
     return modulate(norm(tokens), shift, scale)
 
 
@@ -56,15 +37,12 @@ def norm_rope(x: Tensor, norm: nn.Module, rope: Tensor | None, heads: int, out: 
     """Normalise projected queries or keys and rotate them.
 
     Args:
-        x: Queries or keys, (B, N, D).
+        x: Queries or keys, (B, N, D); the shape stays.
         norm: Their norm.
         rope: Their rotary table, (1 or B, N, 1, D / H / 2, 2, 2); None for no rotation.
         heads: Number of heads H.
         out: Tensor that the result may be written into where autograd does not record, for example ``x`` if it is the
             caller's own; None for a new one.
-
-    Returns:
-        Normalised and rotated queries or keys, (B, N, D).
     """
     batch, length = x.shape[:2]
     recorded = records_gradients(x, layers=norm)

@@ -1,4 +1,4 @@
-"""Rotary position embedding in one and three dimensions.
+"""Features of times and positions: sinusoidal ones, and rotary embedding in one and three dimensions.
 
 Pairs are interleaved: channels 2i and 2i + 1 rotate together. Source: RoFormer (arXiv:2104.09864); the three-way split
 of the pairs over (time, row, column) as in Wan.
@@ -10,10 +10,23 @@ Dimension key: B batch, N tokens, P pairs per head, H heads, T frames.
 import torch
 from torch import Tensor
 
-from .embeddings import THETA, exact
-
+THETA = 10_000.0
 COMPLEX = ("cpu", "cuda", "meta")
 """Devices with complex numbers, by which pairs rotate in fewer operations: on a CPU in a tenth of the time."""
+
+
+def exact(device: torch.device) -> torch.dtype:
+    """Dtype for angles: float64, because a time of 1000 leaves float32 few digits; float32 on devices without it."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def sinusoid(positions: Tensor, dim: int) -> Tensor:
+    """Cosines, then sines, of times (0..1000) or positions of any shape: float32, (..., dim), ``dim`` even.
+
+    Source: Attention Is All You Need (arXiv:1706.03762), with the halves in Wan's order.
+    """
+    angles = positions.to(exact(positions.device))[..., None] * frequencies(dim // 2, positions.device)
+    return torch.cat((angles.cos(), angles.sin()), dim=-1).float()
 
 
 def axis_pairs(head_dim: int) -> tuple[int, int, int]:
@@ -28,27 +41,13 @@ def frequencies(pairs: int, device: torch.device) -> Tensor:
 
 
 def rope_1d(positions: Tensor, head_dim: int) -> Tensor:
-    """Rotary table of one axis, on all pairs.
-
-    Args:
-        positions: Position of each token, (N,), or (B, N) where every sequence of a batch has its own.
-        head_dim: Channels per head.
-
-    Returns:
-        Rotary table, float32, (1, N, 1, P, 2, 2) or (B, N, 1, P, 2, 2).
-    """
+    """Rotary table of one axis, on all pairs, float32, for positions (N,) or (B, N)."""
     positions = torch.atleast_2d(positions).to(exact(positions.device))
     return _table(positions[..., None] * frequencies(head_dim // 2, positions.device))
 
 
 def rope_3d(times: Tensor, rows: int, columns: int, head_dim: int) -> Tensor:
-    """Rotary table of a (time, row, column) grid, tokens in that order.
-
-    Args:
-        times: Time position of each frame, (T,).
-        rows: Rows of the grid.
-        columns: Columns of the grid.
-        head_dim: Channels per head.
+    """Rotary table of a (time, row, column) grid, tokens in that order, for times (T,).
 
     Returns:
         Rotary table, float32, (1, T * rows * columns, 1, P, 2, 2).
@@ -62,30 +61,14 @@ def rope_3d(times: Tensor, rows: int, columns: int, head_dim: int) -> Tensor:
 
 
 def rope_time_only(times: Tensor, head_dim: int) -> Tensor:
-    """Rotary table of the time pairs alone, with the frequencies that ``rope_1d`` gives those pairs.
-
-    Args:
-        times: Time position of each token, (N,).
-        head_dim: Channels per head.
-
-    Returns:
-        Rotary table, float32, (1, N, 1, P, 2, 2); it leaves row and column pairs as they are.
-    """
+    """Rotary table for times (N,) that leaves row and column pairs as they are; frequencies as in ``rope_1d``."""
     is_time = torch.arange(head_dim // 2, device=times.device) < axis_pairs(head_dim)[0]
     times = times.to(exact(times.device))
     return _table((times[:, None] * frequencies(head_dim // 2, times.device) * is_time)[None])
 
 
 def apply_rope(x: Tensor, rope: Tensor) -> Tensor:
-    """Rotate every head of every token.
-
-    Args:
-        x: Queries or keys, (B, N, H, 2 P).
-        rope: Rotary table, (1 or B, N, 1, P, 2, 2).
-
-    Returns:
-        Rotated tokens, shape and dtype of ``x``.
-    """
+    """Rotate every head of queries or keys (B, N, H, 2 P) by a rotary table; shape and dtype stay."""
     if x.device.type not in COMPLEX:
         first, second = rope.unbind(-1)
         even, odd = x.unflatten(-1, (-1, 1, 2)).unbind(-1)

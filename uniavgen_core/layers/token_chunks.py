@@ -3,7 +3,7 @@
 Dimension key: B batch, L tokens, D width.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -19,28 +19,20 @@ def chunk_size(length: int) -> int:
     return max(LEAST_TOKENS, -(-length // MOST_CHUNKS))
 
 
-def chunks(length: int, size: int) -> Iterator[slice]:
-    """Yield the chunks of a sequence, ``size`` tokens each but the last."""
-    for start in range(0, length, size):
-        yield slice(start, min(start + size, length))
-
-
 def in_chunks(work: Callable[[slice], Tensor], length: int, size: int, out: Tensor | None = None) -> Tensor:
     """Compute tokens chunk by chunk.
 
     Args:
         work: Computes a chunk, (B, tokens of the chunk, D).
-        length: Tokens L.
+        length: Tokens L of the result, (B, L, D).
         size: Tokens in a chunk.
         out: Tensor of the caller's own that chunks may be written into, (B, L, D); None for a new one. It may be what
             ``work`` reads, since a chunk is computed from no other chunk.
-
-    Returns:
-        All tokens, (B, L, D).
     """
     if size >= length:
         return work(slice(0, length))
-    for span in chunks(length, size):
+    for start in range(0, length, size):
+        span = slice(start, min(start + size, length))
         chunk = work(span)
         if out is None:
             out = chunk.new_empty((chunk.shape[0], length, *chunk.shape[2:]))

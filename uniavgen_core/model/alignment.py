@@ -16,6 +16,10 @@ from ..config import Alignment, Variant
 from ..shapes import TEMPORAL_FACTOR, video_frames_of
 
 Span = tuple[int, int]
+Tokens = tuple[int, ...]
+Mix = tuple[tuple[int, float], ...]
+"""Latents with their weights: one, or two where audio tokens lie between latents."""
+Group = tuple[Mix, Tokens]
 
 
 @dataclass(frozen=True)
@@ -31,19 +35,6 @@ class AudioWindows:
     index: tuple[tuple[int, ...], ...]
     query_times: tuple[float, ...]
     key_times: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class ContextGroup:
-    """Audio tokens that attend to the same mix of latents, and so share one set of keys.
-
-    Attributes:
-        latents: Pairs of (latent, weight); one pair, or two where the audio tokens lie between latents.
-        tokens: The audio tokens.
-    """
-
-    latents: tuple[tuple[int, float], ...]
-    tokens: tuple[int, ...]
 
 
 def audio_windows(num_tokens: int, num_latents: int, variant: Variant) -> AudioWindows:
@@ -102,15 +93,9 @@ def frame_positions(num_tokens: int, frames: int, variant: Variant) -> torch.Ten
 
 
 def interpolate(positions: torch.Tensor, count: int) -> tuple[list[int], list[int], list[float], list[float]]:
-    """Neighbours of every position among 0..count - 1 and their weights.
+    """Lower and upper neighbours of real positions (S,) among 0..count - 1, and the weights of both, in their dtype.
 
-    Args:
-        positions: Real positions, (S,); weights are computed in their dtype.
-        count: Number of neighbours.
-
-    Returns:
-        Lower neighbours, upper neighbours, and the weights of both. From position ``count - 1`` on both neighbours are
-        the last one and the weights add up to two, as in the release.
+    From position ``count - 1`` on both neighbours are the last one and the weights add up to two, as in the release.
     """
     low = positions.floor().clamp(0, count - 1)
     high = (low + 1).clamp(0, count - 1)
@@ -133,9 +118,9 @@ def _merge(low: int, high: int, low_weight: float, high_weight: float, doubled_t
 
 
 @lru_cache(maxsize=64)
-def context_groups(num_tokens: int, num_latents: int, variant: Variant) -> tuple[ContextGroup, ...]:
-    """Audio tokens grouped by the latents they attend to; tokens of one group share keys and values."""
-    groups = defaultdict(list)
+def context_groups(num_tokens: int, num_latents: int, variant: Variant) -> tuple[Group, ...]:
+    """Every mix of latents that audio tokens attend to, with these tokens, which share its keys and values."""
+    groups: defaultdict[Mix, list[int]] = defaultdict(list)
     for token, weights in enumerate(latent_weights(num_tokens, num_latents, variant)):
         groups[tuple(sorted(weights.items()))].append(token)
-    return tuple(ContextGroup(latents, tuple(tokens)) for latents, tokens in groups.items())
+    return tuple((mix, tuple(tokens)) for mix, tokens in groups.items())

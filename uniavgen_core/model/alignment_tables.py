@@ -14,9 +14,7 @@ from torch import Tensor
 from ..config import Alignment, ModelConfig
 from ..layers.compiling import never_compiled
 from ..layers.rope import rope_3d, rope_time_only
-from .alignment import ContextGroup, audio_windows, context_groups
-
-Tokens = tuple[int, ...]
+from .alignment import Group, Tokens, audio_windows, context_groups
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ class Geometry:
     Attributes:
         num_latents: Video latents T.
         windows: Audio token in each window slot, (T, W).
-        a2v_query_rope: (1, T * N, 1, pairs, 2, 2).
+        a2v_query_rope: Rotary table, (1, T * N, 1, pairs, 2, 2).
         a2v_key_rope: (1, W, 1, pairs, 2, 2).
         singles: Audio tokens that attend to one latent; None for none.
         pairs: Audio tokens that attend to a mix; None for none.
@@ -90,7 +88,7 @@ def build_geometry(config: ModelConfig, grid: tuple[int, int, int], num_tokens: 
         config: The model's.
         grid: Video latents, and the rows and columns of a latent's tokens.
         num_tokens: Audio tokens S.
-        like: Tensor whose device the tables take, and whose dtype, if it is wider than float32, weights take.
+        like: Gives the tables their device, and weights their dtype if it is wider than float32.
     """
     num_latents, rows, columns = grid
     device, video_head, audio_head = like.device, config.video.head_dim, config.audio.head_dim
@@ -116,16 +114,16 @@ def build_geometry(config: ModelConfig, grid: tuple[int, int, int], num_tokens: 
     )
 
 
-def _tables(groups: Sequence[ContextGroup], like: Tensor) -> tuple[SingleLatents | None, LatentPairs | None, Tensor]:
+def _tables(groups: Sequence[Group], like: Tensor) -> tuple[SingleLatents | None, LatentPairs | None, Tensor]:
     """Part the groups into single latents and pairs, whose audio tokens weigh them each in its own way."""
     single: dict[int, Tokens] = {}
     paired: defaultdict[tuple[int, int], dict[int, tuple[float, float]]] = defaultdict(dict)
-    for group in groups:
-        (low, low_weight), (high, high_weight) = group.latents[0], (*group.latents, (group.latents[0][0], 0.0))[1]
+    for mix, tokens in groups:
+        (low, low_weight), (high, high_weight) = mix[0], (*mix, (mix[0][0], 0.0))[1]
         if low == high and low_weight == 1:
-            single[low] = group.tokens
+            single[low] = tokens
         else:
-            paired[low, high] |= dict.fromkeys(group.tokens, (low_weight, high_weight))
+            paired[low, high] |= dict.fromkeys(tokens, (low_weight, high_weight))
     single_slots, pair_slots = _slots(list(single.values())), _slots([tuple(pair) for pair in paired.values()])
     slots = {token: slot for slot, token in enumerate(token for row in single_slots + pair_slots for token in row)}
     slot_of_token = torch.tensor([slots[token] for token in sorted(slots)], device=like.device)

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from ..config import BranchConfig
 from ..layers.attention import EPS, Attention
 from ..layers.backend import Backend
-from ..layers.embeddings import sinusoid
 from ..layers.modulation import gated_add
+from ..layers.rope import sinusoid
 from ..layers.token_chunks import LEAST_TOKENS, in_chunks, records_gradients
 
 HIDDEN = 1.5
@@ -155,6 +155,11 @@ class Head(nn.Module):
         return self.head(self.norm_modulate(tokens, self.norm, shift, scale))
 
 
+def mlp(in_dim: int, dim: int, backend: Backend) -> nn.Sequential:
+    """Layers from features, such as mel frames or a caption's, to tokens."""
+    return nn.Sequential(backend.ops.Linear(in_dim, dim), nn.GELU("tanh"), backend.ops.Linear(dim, dim))
+
+
 def time_embedding(time_dim: int, dim: int, backend: Backend) -> nn.Sequential:
     """Layers from sinusoidal time features to the time embedding."""
     return nn.Sequential(backend.ops.Linear(time_dim, dim), nn.SiLU(), backend.ops.Linear(dim, dim))
@@ -168,18 +173,7 @@ def time_projection(dim: int, backend: Backend) -> nn.Sequential:
 def embed_times(
     timestep: Tensor, time_dim: int, embedding: nn.Module, projection: nn.Module, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Embed one time per time step.
-
-    Args:
-        timestep: Times, 0..1000, (B, T).
-        time_dim: Width of the sinusoidal features.
-        embedding: Layers of ``time_embedding``.
-        projection: Layers of ``time_projection``.
-        dtype: Dtype of the residual stream.
-
-    Returns:
-        The time embedding, (B, T, D), and the modulation vectors, (B, T, 6, D).
-    """
+    """Time embedding, (B, T, D), and modulation vectors, (B, T, 6, D), of times 0..1000, (B, T)."""
     temb = embedding(sinusoid(timestep, time_dim).to(dtype))
     return temb, projection(temb).unflatten(-1, (6, temb.shape[-1]))
 

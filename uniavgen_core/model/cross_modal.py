@@ -8,7 +8,6 @@ G latents with audio tokens of their own, P pairs of latents, Q query slots, D a
 b * K + k of the audio.
 """
 
-from collections.abc import Iterable
 from functools import reduce
 from operator import add
 from typing import Any
@@ -25,21 +24,13 @@ from .face_mask import FaceMaskHead, WholePicture
 from .mixed_attention import LatentKeys, attend_pairs
 
 
-class CrossModalAttention(AttentionLayers):
-    """Layers of both directions, and the input of their output projection."""
-
-    def __init__(self, dim: int, source_dim: int, heads: int, residual_in_output: bool, backend: Backend) -> None:
-        super().__init__(dim, source_dim, heads, backend)
-        self.residual_in_output = residual_in_output
-
-
-class AudioToVideoAttention(CrossModalAttention):
+class AudioToVideoAttention(AttentionLayers):
     """Lets the video tokens of each latent attend to the audio around it, where there is a face."""
 
     def __init__(self, config: ModelConfig, backend: Backend) -> None:
         variant, video = config.variant, config.video
-        super().__init__(video.dim, config.audio.dim, video.num_heads, variant.residual_in_output, backend)
-        self.mask_after_output = variant.mask_after_output
+        super().__init__(video.dim, config.audio.dim, video.num_heads, backend)
+        self.residual_in_output, self.mask_after_output = variant.residual_in_output, variant.mask_after_output
         timed = variant.timed_mask_head
         self.mask_head = FaceMaskHead(video.dim, timed, backend) if variant.face_modulation else WholePicture()
 
@@ -73,31 +64,23 @@ class AudioToVideoAttention(CrossModalAttention):
             attended = video + attended
         weighted = zip(attended, rearrange(face_mask, "b n k -> k b n 1"), strict=True)
         if self.mask_after_output:
-            return _sum(self.o(track) * weight for track, weight in weighted)
-        return self.o(_sum(track * weight for track, weight in weighted))
+            return reduce(add, (self.o(track) * weight for track, weight in weighted))
+        return self.o(reduce(add, (track * weight for track, weight in weighted)))
 
 
-class VideoToAudioAttention(CrossModalAttention):
+class VideoToAudioAttention(AttentionLayers):
     """Lets each audio token attend to the faces of the one or two latents that it sounds in."""
 
     def __init__(self, config: ModelConfig, backend: Backend) -> None:
-        audio = config.audio
-        super().__init__(audio.dim, config.video.dim, audio.num_heads, config.variant.residual_in_output, backend)
+        super().__init__(config.audio.dim, config.video.dim, config.audio.num_heads, backend)
+        self.residual_in_output = config.variant.residual_in_output
 
     def forward(
         self, audio: Tensor, video: Tensor, face_mask: Tensor, geometry: Geometry, options: Any = None
     ) -> Tensor:
-        """Compute the update of the audio tokens.
+        """Compute the update of the audio tokens, (B * K, S, audio_dim); every track attends to its own faces.
 
-        Args:
-            audio: Audio tokens without the reference, (B * K, S, audio_dim).
-            video: Video tokens without the reference, (B, T * N, video_dim).
-            face_mask: Face weight of each video token for each track, (B, T * N, K).
-            geometry: Tables of the clip.
-            options: Options of the host, passed to its attention function.
-
-        Returns:
-            Update, (B * K, S, audio_dim); every track attends to its own faces.
+        The arguments are those of ``AudioToVideoAttention``.
         """
         query = self.norm_rope(self.q(audio), self.norm_q, geometry.v2a_query_rope, self.heads)
         attended = self.attend_video(query, video, face_mask, geometry, options)
@@ -134,8 +117,3 @@ class VideoToAudioAttention(CrossModalAttention):
 def weigh_video(video: Tensor, face_mask: Tensor) -> Tensor:
     """Video tokens (B, T * N, D) weighted by each track's face mask (B, T * N, K), (B * K, T * N, D)."""
     return (video[:, None] * rearrange(face_mask, "b n k -> b k n 1")).flatten(0, 1)
-
-
-def _sum(tracks: Iterable[Tensor]) -> Tensor:
-    """Sum of tensors; a single one is passed on as it is."""
-    return reduce(add, tracks)

@@ -24,14 +24,11 @@ class FaceMaskHead(Head):
         self.timed = timed
 
     def forward(self, tokens: Tensor, temb: Tensor) -> Tensor:
-        """Predict the mask.
+        """Predict face weights in [0, 1], (B, T * N, 1).
 
         Args:
             tokens: Video tokens, (B, T * N, D).
             temb: Time embedding of each latent frame, (B, T, D); ignored by the paper's untimed head.
-
-        Returns:
-            Face weight in [0, 1], (B, T * N, 1).
         """
         return torch.sigmoid(super().forward(tokens, temb if self.timed else torch.zeros_like(temb)))
 
@@ -68,14 +65,9 @@ class FaceSteering:
     strength: float = 1.0
 
     def steer(self, predicted: Tensor, patch_size: int) -> Tensor:
-        """Combine the predicted mask with the user's.
+        """Combine the predicted weights of video tokens (B, T * N, 1) with the user's, for each track, (B, T * N, K).
 
-        Args:
-            predicted: Face weight of each video token, (B, T * N, 1).
-            patch_size: Latent pixels per token side; a token's weight is the mean over its pixels.
-
-        Returns:
-            Face weight of each video token for each track, (B, T * N, K).
+        A token's weight is the mean over its ``patch_size`` by ``patch_size`` latent pixels.
         """
         pooled = F.avg_pool2d(self.mask.flatten(0, 1).to(predicted), patch_size)
         mask = pooled.unflatten(0, self.mask.shape[:2]).flatten(2).transpose(1, 2)

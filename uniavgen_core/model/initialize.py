@@ -5,7 +5,7 @@ import math
 from torch import nn
 
 from .branch import Block, Head
-from .cross_modal import CrossModalAttention
+from .cross_modal import AudioToVideoAttention, VideoToAudioAttention
 from .joint import JointModel
 from .speech_text import GlobalResponseNorm
 
@@ -22,7 +22,7 @@ def initialize(model: JointModel) -> None:
     for module in model.modules():
         if isinstance(module, Head):
             nn.init.zeros_(module.head.weight)
-        elif isinstance(module, CrossModalAttention):
+        elif isinstance(module, AudioToVideoAttention | VideoToAudioAttention):
             nn.init.zeros_(module.o.weight)
 
 

@@ -124,17 +124,7 @@ def _norm(square: Tensor) -> Tensor:
 def _square_of_mix(
     weights: tuple[Tensor, Tensor, Tensor], products: KeyProducts, places: tuple[Tensor, Tensor], cross: Tensor
 ) -> Tensor:
-    """Mean square of the keys of mixes.
-
-    Args:
-        weights: Of the pair's low latent, of its high latent, and of the biases, (P, Q, 1).
-        products: Of keys with each other.
-        places: Low and high latent of each pair, (P,).
-        cross: Product of the keys of both, (B, P, N).
-
-    Returns:
-        Float32, (B, P, Q, N).
-    """
+    """Mean square of the keys of mixes, (B, P, Q, N), by the weights (P, Q, 1) of low, high and biases."""
     low, high, bias = weights
     own, with_bias = ([x[:, place, None] for place in places] for x in (products.latents, products.with_bias))
     squares = low**2 * own[0] + high**2 * own[1] + bias**2 * products.bias_squared[:, :, None]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..config import TextConfig
 from ..layers.attention import EPS
 from ..layers.backend import Backend
-from ..layers.embeddings import sinusoid
+from ..layers.rope import sinusoid
 
 FILLER = -1
 MAX_CHARACTERS = 4096
@@ -61,16 +61,13 @@ class SpeechTextEncoder(nn.Module):
         self.text_blocks = nn.ModuleList(blocks)
 
     def forward(self, ids: Tensor, dtype: torch.dtype, lengths: Tensor | None = None) -> Tensor:
-        """Encode characters.
+        """Encode characters as features (B, L, C).
 
         Args:
             ids: Vocabulary indices, -1 for filler, long, (B, L), L at most 4096.
             dtype: Dtype of the features.
             lengths: Characters of each text that the audio branch attends to, (B,); None for all L. The characters
                 after them only fill the batch and change no feature before them.
-
-        Returns:
-            Features, (B, L, C).
 
         Raises:
             ValueError: If the text is longer than the position table.

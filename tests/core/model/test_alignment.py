@@ -136,11 +136,11 @@ def test_each_direction_has_an_alignment_of_its_own():
 @pytest.mark.parametrize(("tokens", "latents"), CLIPS)
 def test_groups_part_the_tokens_by_what_they_see(tokens, latents, variant):
     groups = context_groups(tokens, latents, variant)
-    assert sorted(token for group in groups for token in group.tokens) == list(range(tokens))
-    assert len({group.latents for group in groups}) == len(groups)
+    assert sorted(token for _, seeing in groups for token in seeing) == list(range(tokens))
+    assert len({mix for mix, _ in groups}) == len(groups)
     weights = latent_weights(tokens, latents, variant)
-    for group in groups:
-        assert all(weights[token] == dict(group.latents) for token in group.tokens)
+    for mix, seeing in groups:
+        assert all(weights[token] == dict(mix) for token in seeing)
 
 
 def test_positions_do_not_follow_the_default_device():

@@ -10,9 +10,8 @@ from uniavgen_core.config import BranchConfig
 from uniavgen_core.layers import rope
 from uniavgen_core.layers.attention import Attention
 from uniavgen_core.layers.backend import TORCH, attend
-from uniavgen_core.layers.embeddings import sinusoid
 from uniavgen_core.layers.modulation import gated_add, modulate
-from uniavgen_core.layers.rope import apply_rope, axis_pairs, rope_1d, rope_3d, rope_time_only
+from uniavgen_core.layers.rope import apply_rope, axis_pairs, rope_1d, rope_3d, rope_time_only, sinusoid
 from uniavgen_core.model.branch import Block, Head, Stream, pad_text
 
 

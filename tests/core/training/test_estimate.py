@@ -156,7 +156,7 @@ def attended_pairs():
         yield SMALL.num_layers * tokens * (tokens + text), branch.dim
     windows = len(audio_windows(audio, latents, SMALL.variant).index[0])
     yield SMALL.num_interactions * latents * 36 * windows, SMALL.video.dim
-    slots = [len(group.tokens) for group in context_groups(audio, latents, SMALL.variant)]
+    slots = [len(tokens) for _, tokens in context_groups(audio, latents, SMALL.variant)]
     yield SMALL.num_interactions * sum(slots) * 36, SMALL.audio.dim
 
 
