@@ -1,7 +1,6 @@
 """Sizes and switches of the model, as frozen dataclasses. No torch.
 
-Defaults follow the inference release, whose checkpoints load as they are; ``Variant`` switches its deviations from the
-paper. Source: UniAVGen (arXiv:2511.03334), its supplement, and its inference release.
+Source: UniAVGen (arXiv:2511.03334), its supplement, and its inference release, whose checkpoints load by default.
 """
 
 from collections.abc import Mapping
@@ -240,10 +239,6 @@ class GuidanceConfig:
         if not 0 <= self.modality_aware_share <= 1:
             raise ValueError(f"modality_aware_share is {self.modality_aware_share}; it must be between 0 and 1.")
 
-    def modality_aware_steps(self, steps: int) -> int:
-        """Number of steps, from the start, whose null pass runs with the interactions off."""
-        return int(self.modality_aware_share * steps)
-
 
 TOON_GUIDANCE = GuidanceConfig(video_scale=1.5, audio_scale=2.0, skip_layer=None)
 """Guidance that suits the bundled model; a video scale of 2 costs its pictures 0.3 dB."""
@@ -261,12 +256,11 @@ RENAMED = {
 
 
 def from_dict(kind: type, values: Mapping[str, Any], base: Any = None) -> Any:
-    """Build a (nested) config dataclass from plain values, as read from JSON.
+    """Build a config dataclass from plain values, as read from JSON.
 
     Args:
         kind: The dataclass.
-        values: Field name to value, also by the names of earlier versions; nested dataclasses as mappings, enums by
-            value.
+        values: Values by field names, those of earlier versions too; dataclasses as mappings, enums by value.
         base: An instance that gives the fields which ``values`` does not name.
 
     Raises:

@@ -125,16 +125,13 @@ def generate(
     sigmas: Tensor,
     on_step: Callable[[int, Latents], None] | None = None,
 ) -> Latents:
-    """Sample one batch of clips.
+    """Sample one batch of clips: clean video and audio latents, kept parts written back.
 
     Args:
         denoiser: Network, conditions and guidance.
         noise: Gaussian noise for video (B, C, T, H, W) and audio (B, S, mel_bins), float32.
         sigmas: Falling noise levels, those that the denoiser's guidance is planned for, (steps + 1,).
         on_step: Called after every step with its number and the latents.
-
-    Returns:
-        Clean video and audio latents, kept parts written back.
     """
     with torch.no_grad():
         return denoiser.kept.write_into(sample_euler(denoiser, noise, sigmas, on_step))

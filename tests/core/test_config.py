@@ -106,11 +106,6 @@ def test_directions_are_those_of_their_names():
     }
 
 
-def test_the_share_of_the_steps_is_rounded_down():
-    steps = [GuidanceConfig(modality_aware_share=0.5).modality_aware_steps(steps) for steps in (1, 2, 5, 50)]
-    assert steps == [0, 1, 2, 25]
-
-
 # Unit arithmetic.
 
 

@@ -23,15 +23,7 @@ class NullPass(Enum):
 
 
 def guide(cond: Tensor, null: Tensor, scale: Tensor | float) -> Tensor:
-    """Lead a prediction away from the null pass: ``null + scale * (cond - null)``.
-
-    Args:
-        cond: Prediction with conditions, (B, ...).
-        null: Prediction of the null pass, same shape.
-        scale: Guidance scale, broadcastable; 1 gives ``cond``.
-
-    Returns:
-        Guided prediction, same shape.
+    """Lead a prediction away from the null pass's, of the same shape: ``null + scale * (cond - null)``.
 
     Source: classifier-free guidance (arXiv:2207.12598).
     """
@@ -54,8 +46,8 @@ class GuidancePlan:
 
     @classmethod
     def of(cls, config: GuidanceConfig, sigmas: Tensor) -> "GuidancePlan":
-        """Plan of a run over falling noise levels, (N + 1,): the boundary lies where the configured share ends."""
-        return cls(config, boundary_sigma(sigmas, config.modality_aware_steps(len(sigmas) - 1)))
+        """Plan of a run over falling noise levels, (N + 1,); the share of the N steps is rounded down."""
+        return cls(config, boundary_sigma(sigmas, int(config.modality_aware_share * (len(sigmas) - 1))))
 
     @property
     def guides(self) -> bool:

@@ -19,16 +19,13 @@ def sample_euler(
     sigmas: Tensor,
     on_step: Callable[[int, Latents], None] | None = None,
 ) -> Latents:
-    """Follow the flow with Euler steps.
+    """Follow the flow with Euler steps, to latents at ``sigmas[-1]``.
 
     Args:
         denoise: Estimates the clean latents from noisy ones at a noise level.
         noisy: Latents at ``sigmas[0]``, any shapes.
         sigmas: Falling noise levels, (N + 1,).
         on_step: Called after every step with its number, from 0, and the latents; an exception in it ends the run.
-
-    Returns:
-        Latents at ``sigmas[-1]``.
 
     Source: k-diffusion's Euler sampler (Karras et al., arXiv:2206.00364, algorithm 1, deterministic).
     """

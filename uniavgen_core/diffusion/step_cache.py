@@ -65,7 +65,7 @@ class StepCache:
     def velocity(
         self, key: Hashable, noisy: Latents, sigma: float, weights: Weights, compute: Callable[[], Latents]
     ) -> Latents:
-        """Velocities of one pass, computed or extrapolated.
+        """Velocities of one pass, computed or extrapolated, shapes of ``noisy``.
 
         Args:
             key: Identity of the pass among those of the same step, such as its conditioning and its part of the clip.
@@ -73,9 +73,6 @@ class StepCache:
             sigma: Their noise level.
             weights: 1 for what is generated, 0 for what is kept.
             compute: Runs the network.
-
-        Returns:
-            Velocities, shapes of ``noisy``.
         """
         self.calls += 1
         known = self._known.setdefault(key, [])
@@ -96,15 +93,9 @@ class StepCache:
 
 
 def estimated_changes(known: Sequence[Known], noisy: Latents, weights: Weights) -> list[float]:
-    """Relative change of the velocities since the last pass that was run, as estimated by EasyCache.
+    """Relative change of each modality's velocities since the last of two passes that were run, after EasyCache.
 
-    Args:
-        known: The last two passes that were run, in order.
-        noisy: Noisy latents now.
-        weights: Weight of each element.
-
-    Returns:
-        One number for each modality: 0 if all weights are 0, not finite if latents or velocities did not change.
+    It is 0 if all weights are 0, and not finite if latents or velocities did not change.
     """
     before, last = known
     changes = []
