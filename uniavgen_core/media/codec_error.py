@@ -22,17 +22,16 @@ _AROUND = 3  # Radius of that mean, pixels.
 _UNLIKE = 0.1  # Mean colour difference of a kept frame and its generated version at which the weight falls to 1/e.
 _DETAIL = 4  # Radius of that mean, pixels of the generated clip; fine detail averages out over it.
 
-Version = Callable[[int], Tensor | None]
-"""Function from a frame index to the generated version of that frame, (H, W, 3); None outside the generated clip."""
 
-
-def carry_over_joins(frames: Tensor, own: Tensor, version: Version, fps: float, enlarged: float = 1.0) -> None:
+def carry_over_joins(
+    frames: Tensor, own: Tensor, version: Callable[[int], Tensor | None], fps: float, enlarged: float
+) -> None:
     """Add the codec's error in kept frames to the generated frames next to them. Changes ``frames`` in place.
 
     Args:
         frames: Kept and generated frames in [0, 1], (F, H, W, 3); only generated ones change.
         own: Whether each frame is kept, (F,) bool.
-        version: Function from a frame index to the generated version of that frame.
+        version: Function from a frame index to the generated version of that frame; None outside the generated clip.
         fps: Frame rate.
         enlarged: Scale factor from the size of the generated clip to that of ``frames``.
     """

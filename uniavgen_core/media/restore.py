@@ -65,15 +65,11 @@ class Source:
 
 
 def restore_sound(generated: Sound, source: Source) -> Sound:
-    """Restore the kept sound of a source in generated sound.
+    """Restore the kept sound of a source in the whole generated clip, which has its own version of the kept parts.
 
     Generated sound takes the level of the kept sound next to it. Within the generated part, it crossfades with that
     sound mirrored at the border, so that neither the waveform nor the loudness jumps. Its peaks are brought under the
     ceiling.
-
-    Args:
-        generated: The whole generated clip, with its own version of the kept parts.
-        source: The source.
 
     Returns:
         Sound at the source's rate with the source's channels; for a source without sound, the generated sound after
@@ -100,13 +96,9 @@ def restore_sound(generated: Sound, source: Source) -> Sound:
 
 
 def restore_frames(generated: Tensor, source: Source) -> tuple[Tensor, float | Fraction]:
-    """Restore the kept frames of a source in a generated video.
+    """Restore the kept frames of a source in the whole generated clip at 16 fps, (G, h, w, 3).
 
     The codec's error in a kept frame is compensated in the generated frames next to it, see ``codec_error``.
-
-    Args:
-        generated: The whole generated clip at 16 fps, (G, h, w, 3).
-        source: The source.
 
     Returns:
         Frames at the source's rate and size, and that rate; for a source without frames, the generated ones at 16 fps.
@@ -150,17 +142,7 @@ class _Track:
     rate: int
 
     def filling(self, gap: Range, before: Range, after: Range, generated: Range) -> Tensor:
-        """Generated sound for a gap, at the level of the kept sound on both sides and crossfaded with it.
-
-        Args:
-            gap: Samples to fill.
-            before: Samples of the source that are kept before the gap; may be empty.
-            after: Samples of the source that are kept after it; may be empty.
-            generated: Samples that the generated clip covers.
-
-        Returns:
-            Samples, (C, stop - first of ``gap``).
-        """
+        """Sound for a gap, at the level of the samples kept before and after it, if any, and crossfaded with them."""
         (first, stop), window = gap, round(_LEVEL_SECONDS * self.rate)
         before, after = (max(before[0], first - window), first), (stop, min(after[1], stop + window))
         gains = [gain for side in (before, after) if (gain := self._gain(side, gap, generated)) is not None]
@@ -174,16 +156,12 @@ class _Track:
         return _fade_in(filling.flip(1), self.own[:, slice(*after)][:, :fade]).flip(1)
 
     def _gain(self, kept: Range, gap: Range, generated: Range) -> float | None:
-        """Gain that gives generated sound the level of kept samples next to a gap; None if either is silent.
-
-        Kept samples are compared with the generated clip's own version of them, or, where it has none, with an equally
-        long part of the gap.
-        """
+        """Gain that gives generated sound the level of kept samples next to a gap; None if either is silent."""
         both = max(kept[0], generated[0]), min(kept[1], generated[1])
         largest = _LARGEST_GAIN
         if both[1] - both[0] >= _SHORTEST_LEVEL_SECONDS * self.rate:
             own, new = self.own[:, slice(*both)], self.new[:, slice(*both)]
-        else:
+        else:  # The generated clip has no version of its own of what is kept, so a part of the gap must do.
             largest, length = _LARGEST_GUESS, kept[1] - kept[0]
             near = (
                 (gap[0], min(gap[0] + length, gap[1])) if kept[1] == gap[0] else (max(gap[1] - length, gap[0]), gap[1])

@@ -33,9 +33,9 @@ def join_sounds(parts: list[Tensor], overlap: int, fade: int | None = None) -> T
         The joined waveform, (sum of N_i - overlap * (parts - 1),).
 
     Raises:
-        ValueError: If there is no part, the overlap is negative, or a part is not longer than the overlap.
+        ValueError: If a part is not longer than the overlap.
     """
-    _check_parts(parts, overlap, 1)
+    _check_lengths(parts, overlap)
     fade = overlap if fade is None else min(fade, overlap)
     joined, tail = [], parts[0]
     for part in parts[1:]:
@@ -46,19 +46,14 @@ def join_sounds(parts: list[Tensor], overlap: int, fade: int | None = None) -> T
 
 
 def join_frames(parts: list[Tensor], overlap: int) -> Tensor:
-    """Join the frames of segments, each of which begins with its own version of the end of the previous one.
+    """Join the frames of segments, floating point, (F_i, H, W, 3) each, as ``join_sounds`` joins their waveforms.
 
-    Args:
-        parts: Frames, floating point, (F_i, H, W, 3) each.
-        overlap: Frames that neighbours share and crossfade over; 0 to put them end to end.
-
-    Returns:
-        The joined frames, (sum of F_i - overlap * (parts - 1), H, W, 3).
+    Neighbours crossfade linearly over all ``overlap`` frames that they share.
 
     Raises:
-        ValueError: If there is no part, the overlap is negative, or a part is not longer than the overlap.
+        ValueError: If a part is not longer than the overlap.
     """
-    _check_parts(parts, overlap, 4)
+    _check_lengths(parts, overlap)
     weights = (torch.arange(overlap, dtype=parts[0].dtype, device=parts[0].device) + 1) / (overlap + 1)
     weights = weights[:, None, None, None]
     joined, tail = [], parts[0]
@@ -75,9 +70,6 @@ def soften_seams(frames: Tensor, seams: Sequence[int]) -> Tensor:
     Args:
         frames: Frames, floating point, (F, H, W, 3).
         seams: Indices of the first frame after each seam, 1 to F - 1, at least two apart.
-
-    Returns:
-        The frames; all others are unchanged.
     """
     softened = frames.clone()
     for seam in seams:
@@ -87,35 +79,21 @@ def soften_seams(frames: Tensor, seams: Sequence[int]) -> Tensor:
 
 
 def trailing_ramp(length: int, ramp: int) -> Tensor:
-    """Noise mask of a kept prefix with a soft end, so that the next segment does not begin at a hard edge.
+    """Noise mask of a kept prefix of ``length`` mel frames whose last ``ramp`` frames are partly generated, (S,).
 
-    Args:
-        length: Mel frames of the prefix.
-        ramp: Number of its last frames that are partly generated.
-
-    Returns:
-        Noise mask, 0 (kept) and rising smoothly towards 1 over the last ``ramp`` frames, (S,).
-
-    Raises:
-        ValueError: If the ramp is negative or longer than the prefix.
+    It rises smoothly from 0, kept, towards 1, so that the next segment does not begin at a hard edge.
     """
-    if not 0 <= ramp <= length:
-        raise ValueError(f"The ramp has {ramp} frames; it must have 0 to {length}, the length of the kept prefix.")
     rise = torch.sin(torch.linspace(0, pi / 2, ramp + 2)[1:-1]).square()
     return torch.cat([torch.zeros(length - ramp), rise])
 
 
-def _check_parts(parts: list[Tensor], overlap: int, dimensions: int) -> None:
+def _check_lengths(parts: list[Tensor], overlap: int) -> None:
     """Reject segments that are too short for the overlap."""
-    if not parts:
-        raise ValueError("There are no parts to join.")
-    if overlap < 0:
-        raise ValueError(f"overlap is {overlap}; it cannot be negative.")
     for index, part in enumerate(parts):
-        if part.ndim != dimensions or len(part) <= overlap:
+        if len(part) <= overlap:
             raise ValueError(
-                f"Part {index + 1} to be joined has shape {tuple(part.shape)}; it must have {dimensions} axis or "
-                f"axes and be longer than the overlap of {overlap}. Make its segment longer, or the overlap shorter."
+                f"Part {index + 1} to be joined has shape {tuple(part.shape)}; it must be longer than the overlap of "
+                f"{overlap}. Make its segment longer, or the overlap shorter."
             )
 
 

@@ -41,17 +41,16 @@ class Spans:
         for start, stop in self.pairs:
             _check(start, stop)
         ordered = sorted((float(start), float(stop)) for start, stop in self.pairs)
-        merged: list[tuple[float, float]] = []
         for before, after in pairwise(ordered):
             if after[0] < before[1]:
                 raise ValueError(
                     f"Spans {_text(*before)} and {_text(*after)} overlap. Join them into one, or move one of them."
                 )
-        for start, stop in ordered:
-            if merged and merged[-1][1] == start:
-                merged[-1] = (merged[-1][0], stop)
-            else:
-                merged.append((start, stop))
+        merged = ordered[:1]
+        for start, stop in ordered[1:]:
+            if merged[-1][1] == start:
+                start, _ = merged.pop()
+            merged.append((start, stop))
         object.__setattr__(self, "pairs", tuple(merged))
 
     def __bool__(self) -> bool:
@@ -63,15 +62,7 @@ class Spans:
         return ", ".join(_text(*pair) for pair in self.pairs)
 
     def check_within(self, seconds: float, label: str) -> None:
-        """Reject spans that begin at or after the end of a clip.
-
-        Args:
-            seconds: Length of the clip.
-            label: Name of the clip in the message, such as ``"the video"``.
-
-        Raises:
-            ValueError: If a span begins at or after the end.
-        """
+        """Raise a ValueError if a span begins after the end of a clip, labelled such as ``"the video"``."""
         for start, stop in self.pairs:
             if start >= seconds:
                 raise ValueError(
@@ -118,14 +109,9 @@ class Spans:
 
 
 def parse_spans(text: str) -> Spans:
-    """Parse spans from a user's text.
+    """Parse spans in seconds separated by commas, such as ``"0-1.5, 3-4"``.
 
-    Args:
-        text: Spans in seconds separated by commas, such as ``"0-1.5, 3-4"``. ``"2-"`` goes to the end, ``"-1.5"``
-            begins at the start, ``"all"`` is everything and an empty text nothing.
-
-    Returns:
-        The spans, sorted.
+    ``"2-"`` goes to the end, ``"-1.5"`` begins at the start, ``"all"`` is everything and an empty text nothing.
 
     Raises:
         ValueError: If a span cannot be read, is negative, inverted or empty, or overlaps another.

@@ -5,27 +5,18 @@ Dimension key: B batch, M mel bins, F mel frames.
 """
 
 from math import ceil
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor
 
-from .vocoder_chunks import CHUNK_FRAMES, ChunkedVocoder
+from .vocoder_chunks import ChunkedVocoder
 
 _EDGE_REACH = 3  # The first and the last convolution have kernel size 7.
 _ACTIVATION_REACH = 6  # An anti-aliased activation upsamples by 2 with 12 taps, and downsamples again with 12.
 
 
-class BigVGANConfig(Protocol):
-    """The fields of the BigVGAN configuration in ``transformers`` that describe its layers."""
-
-    upsample_rates: list[int]
-    upsample_kernel_sizes: list[int]
-    resblock_kernel_sizes: list[int]
-    resblock_dilation_sizes: list[list[int]]
-
-
-def receptive_radius(config: BigVGANConfig) -> int:
-    """Radius of the receptive field in mel frames: 38 for the released vocoder.
+def receptive_radius(config: Any) -> int:
+    """Radius of the receptive field in mel frames, by a configuration of ``transformers``: 38 for the released vocoder.
 
     Every layer adds its own reach divided by the rate it works at. The residual blocks of a stage run in parallel, so
     only the widest counts.
@@ -46,8 +37,8 @@ def receptive_radius(config: BigVGANConfig) -> int:
 class BigVGAN(ChunkedVocoder):
     """The release's vocoder."""
 
-    def __init__(self, network: Any, chunk_frames: int = CHUNK_FRAMES) -> None:
-        super().__init__(network, receptive_radius(network.config), chunk_frames)
+    def __init__(self, network: Any) -> None:
+        super().__init__(network, receptive_radius(network.config))
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """Vocode in one pass, (B, M, F) to (B, 240 F) on the CPU.

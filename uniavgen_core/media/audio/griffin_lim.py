@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...shapes import HOP_LENGTH, MEL_BINS, SAMPLE_RATE
-from .mel import EDGE_PADDING, FFT_LENGTH, HIGHEST_HZ, MEL_FLOOR, mel_filters
+from ...shapes import HOP_LENGTH, SAMPLE_RATE
+from .mel import EDGE_PADDING, FFT_LENGTH, HIGHEST_HZ, MEL_FLOOR, check_log_mel, complex_spectrum, mel_filters
 
 FEWEST_FRAMES = 2
 _FREQUENCIES = int(HIGHEST_HZ * FFT_LENGTH / SAMPLE_RATE) + 1
@@ -38,14 +38,6 @@ def _fit_mel(magnitudes: Tensor, mel: Tensor, updates: int) -> Tensor:
     for _ in range(updates):
         magnitudes = magnitudes * (filters.T @ (mel / (filters @ magnitudes).clamp(min=_TINY))) / weight
     return magnitudes
-
-
-def _to_spectrum(waveform: Tensor) -> Tensor:
-    """Complex spectrum (B, K, F) of a waveform (B, N), with the framing of ``mel.magnitudes``."""
-    window = torch.hann_window(FFT_LENGTH, device=waveform.device)
-    padded = F.pad(waveform[:, None], (EDGE_PADDING, EDGE_PADDING), mode="reflect")[:, 0]
-    spectrum = torch.stft(padded, FFT_LENGTH, HOP_LENGTH, window=window, center=False, return_complex=True)
-    return spectrum[:, :_FREQUENCIES]
 
 
 def _overlap(frames: Tensor) -> Tensor:
@@ -75,10 +67,7 @@ class GriffinLim:
     iterations: int = 100
 
     def decode(self, log_mel: Tensor) -> Tensor:
-        """Vocode a log-mel spectrogram.
-
-        Args:
-            log_mel: Natural log-mel, not normalised, (B, M, F) with F >= 2.
+        """Vocode a natural log-mel, not normalised, (B, M, F) with F >= 2.
 
         Returns:
             Samples at 24 kHz, (B, F * 240) float32, at the mel's own level: peaks may be above full scale. See
@@ -87,13 +76,7 @@ class GriffinLim:
         Raises:
             ValueError: If the shape is not (B, 80, F >= 2), or a value is not finite.
         """
-        if log_mel.ndim != 3 or log_mel.shape[1] != MEL_BINS or log_mel.shape[2] < FEWEST_FRAMES or not len(log_mel):
-            raise ValueError(
-                f"A log-mel of shape {tuple(log_mel.shape)} cannot be decoded; "
-                f"expected (B, {MEL_BINS}, F) with at least {FEWEST_FRAMES} frames."
-            )
-        if not torch.isfinite(log_mel).all():
-            raise ValueError("The log-mel holds values that are not finite.")
+        check_log_mel(log_mel, FEWEST_FRAMES)
         mel = log_mel.detach().float().clamp(max=_LOUDEST).exp()
         return self._search(torch.where(mel > _SILENCE, mel, 0))
 
@@ -107,7 +90,7 @@ class GriffinLim:
         spectrum = torch.polar(magnitudes, phases.expand(shape).contiguous())
         previous = torch.zeros_like(spectrum)
         for iteration in range(self.iterations):
-            current = _to_spectrum(_to_sound(spectrum, window, energy))
+            current = complex_spectrum(_to_sound(spectrum, window, energy))[:, :_FREQUENCIES]
             accelerated = current + _MOMENTUM * (current - previous)
             if iteration >= _PHASE_ROUNDS:
                 magnitudes = _fit_mel(current.abs(), mel, _MEL_UPDATES)

@@ -58,14 +58,7 @@ def mel_filters() -> Tensor:
 
 
 def check_sound(waveform: Tensor) -> None:
-    """Reject a waveform that is empty, of integers, or not finite.
-
-    Args:
-        waveform: Samples, (..., N).
-
-    Raises:
-        ValueError: If the waveform is empty, not of floating point, or holds NaN or infinity.
-    """
+    """Reject samples (..., N) with a ValueError if they are empty, not floating point, or not finite."""
     if waveform.ndim == 0 or waveform.numel() == 0:
         raise ValueError(f"The waveform is empty: its shape is {tuple(waveform.shape)}.")
     if not waveform.is_floating_point():
@@ -74,29 +67,35 @@ def check_sound(waveform: Tensor) -> None:
         raise ValueError("The waveform holds values that are not finite.")
 
 
-def magnitudes(waveform: Tensor) -> Tensor:
-    """Magnitudes of the short-time Fourier transform of a waveform.
+def check_log_mel(log_mel: Tensor, fewest_frames: int = 1) -> None:
+    """Reject what is not a log-mel (B, M, F) with a ValueError: it has another shape, or is not finite."""
+    if log_mel.ndim != 3 or log_mel.shape[1] != MEL_BINS or log_mel.shape[2] < fewest_frames or not len(log_mel):
+        raise ValueError(
+            f"A log-mel of shape {tuple(log_mel.shape)} cannot be decoded; expected (B, {MEL_BINS}, F), "
+            f"F at least {fewest_frames}."
+        )
+    if not torch.isfinite(log_mel).all():
+        raise ValueError("The log-mel holds values that are not finite.")
 
-    Args:
-        waveform: Samples at 24 kHz, (B, N) with N > 392.
 
-    Returns:
-        Magnitudes, at least the square root of the power floor, (B, K, F) with F = N // 240.
-    """
+def complex_spectrum(waveform: Tensor) -> Tensor:
+    """Complex spectrum, (B, K, F) with F = N // 240, of samples at 24 kHz, (B, N) with N > 392."""
     padded = F.pad(waveform[:, None], (EDGE_PADDING, EDGE_PADDING), mode="reflect")[:, 0]
     window = torch.hann_window(FFT_LENGTH, dtype=waveform.dtype, device=waveform.device)
-    spectrum = torch.stft(padded, FFT_LENGTH, HOP_LENGTH, window=window, center=False, return_complex=True)
+    return torch.stft(padded, FFT_LENGTH, HOP_LENGTH, window=window, center=False, return_complex=True)
+
+
+def magnitudes(waveform: Tensor) -> Tensor:
+    """Magnitudes of the spectrum, (B, K, F), at least the square root of the power floor."""
+    spectrum = complex_spectrum(waveform)
     return (spectrum.real.square() + spectrum.imag.square() + POWER_FLOOR).sqrt()
 
 
 def log_mel(waveform: Tensor) -> Tensor:
-    """Compute the log-mel spectrogram of a waveform.
+    """Natural logarithm of the mel magnitudes, not normalised, (..., M, F) float32, F = N // 240.
 
     Args:
-        waveform: Samples at 24 kHz, (..., N), any floating dtype; computed in float32. N must be above 392.
-
-    Returns:
-        Natural logarithm of the mel magnitudes, not normalised, (..., M, F) float32, F = N // 240.
+        waveform: Samples at 24 kHz, (..., N), any floating dtype; N must be above 392.
 
     Raises:
         ValueError: If the waveform is empty, too short to reflect at its edges, not floating point or not finite.
@@ -105,8 +104,8 @@ def log_mel(waveform: Tensor) -> Tensor:
     num_samples = waveform.shape[-1]
     if num_samples <= EDGE_PADDING:
         raise ValueError(f"The waveform has {num_samples} samples; a spectrogram needs at least {EDGE_PADDING + 1}.")
-    spectrum = magnitudes(waveform.reshape(-1, num_samples).float())
-    mel = mel_filters().to(spectrum.device) @ spectrum
+    found = magnitudes(waveform.reshape(-1, num_samples).float())
+    mel = mel_filters().to(found.device) @ found
     return mel.clamp(min=MEL_FLOOR).log().reshape(*waveform.shape[:-1], *mel.shape[1:])
 
 
@@ -116,14 +115,7 @@ def normalize_mel(log_mel: Tensor) -> Tensor:
 
 
 def normalized_mel(waveform: Tensor) -> Tensor:
-    """Compute the audio latent of a waveform.
-
-    Args:
-        waveform: Samples at 24 kHz, (N,), N above 392.
-
-    Returns:
-        Normalised mel spectrogram, (F, M) float32, F = N // 240.
-    """
+    """Audio latent, (F, M) float32, F = N // 240, of samples at 24 kHz, (N,), N above 392."""
     return normalize_mel(log_mel(waveform)).T
 
 
@@ -139,27 +131,12 @@ def denormalize_mel(latent: Tensor) -> Tensor:
 
 
 def gain_to_peak(peak: float) -> float:
-    """Gain that brings a waveform to the network's level, a peak of 0.999146 as in the release.
-
-    Args:
-        peak: Peak of the waveform, at least 0.
-
-    Returns:
-        The gain; 1 for peaks that count as silence.
-    """
+    """Gain that brings a waveform to the network's level, the release's peak of 0.999146; 1 for silence."""
     return PEAK / peak if peak > SILENT_PEAK else 1.0
 
 
 def rescale_volume(waveform: Tensor) -> Tensor:
-    """Scale each waveform to a peak of 0.999146, as in the release.
-
-    Unlike the release, this leaves peaks up to ``SILENT_PEAK`` unchanged, because they count as silence.
-
-    Args:
-        waveform: Samples, (..., N); every row is scaled independently.
-
-    Returns:
-        Rescaled samples, same shape and dtype.
+    """Scale each row of samples (..., N) to a peak of 0.999146, as in the release; silence stays as it is.
 
     Raises:
         ValueError: If the waveform is empty, not floating point or not finite.

@@ -13,15 +13,11 @@ LARGE_GAIN = 10.0
 
 
 def quiet_notices(sound: Sound, what: str) -> list[str]:
-    """Say what becomes of a quiet sound.
+    """Say what becomes of a quiet sound; nothing of silence, of which ``check_user_sound`` tells.
 
     Args:
         sound: Any sound that ``check_user_sound`` accepts.
         what: What it is called in messages, such as ``"the sound"``.
-
-    Returns:
-        Notices, whole sentences; none for a sound of ordinary level, and none for silence, of which
-        ``check_user_sound`` tells.
     """
     peak, name = peak_of(sound), what[:1].upper() + what[1:]
     if peak <= SILENT_PEAK:
@@ -30,11 +26,8 @@ def quiet_notices(sound: Sound, what: str) -> list[str]:
     raised = f"It is raised by {20 * log10(gain_to_peak(peak)):.0f} dB for the model, and its noise with it."
     if 20 * log10(peak) < NEAR_SILENCE_DB:
         return [f"{name} is nearly silent: {level}. {raised} Record it louder for a better result."]
-    if gain_to_peak(peak) > LARGE_GAIN and sound.seconds >= SHORTEST_VOICE and _lacks_speech(sound):
-        return [f"{name} is quiet, and no speech stands out of it: {level}. {raised}"]
+    if gain_to_peak(peak) > LARGE_GAIN and sound.seconds >= SHORTEST_VOICE:
+        beginning = to_model_sound(cut(sound, 0.0, LONGEST_VOICE))
+        if missing_in_speech(beginning):
+            return [f"{name} is quiet, and no speech stands out of it: {level}. {raised}"]
     return []
-
-
-def _lacks_speech(sound: Sound) -> bool:
-    """Whether the beginning of a sound, as much as of a reference voice, has no speech."""
-    return bool(missing_in_speech(to_model_sound(cut(sound, 0.0, LONGEST_VOICE))))

@@ -54,14 +54,9 @@ class ReferenceVoice:
 
 
 def prepare_reference_voice(sound: Sound) -> ReferenceVoice:
-    """Mix down, trim and rescale a recording of someone speaking.
+    """Mix down, trim and rescale a recording of someone speaking, of at least 1 s.
 
-    Args:
-        sound: At least 1 s at any rate of 1000 Hz or more, with any number of channels. A sound of more than 10 s is
-            cut at the quietest point between 8 and 10 s.
-
-    Returns:
-        The reference voice with notices.
+    A sound of more than 10 s is cut at the quietest point between 8 and 10 s.
 
     Raises:
         ValueError: If the sound cannot be used, lasts less than 1 s, or has no speech in the part that would be used.
@@ -82,13 +77,7 @@ def prepare_reference_voice(sound: Sound) -> ReferenceVoice:
 
 
 def reference_mel(waveform: Tensor) -> Tensor:
-    """Compute the mel spectrogram of a reference voice, which precedes the clip's.
-
-    Args:
-        waveform: Samples at 24 kHz with peak 0.999146, (N,), N at least 1.
-
-    Returns:
-        Normalised mel spectrogram of the voice and 0.3 s of silence after it, (R, 80) float32, R = N // 240 + 30.
+    """Normalised mel of a prepared voice (N,) and 0.3 s of silence after it, (R, 80) float32, R = N // 240 + 30.
 
     Source: the UniAVGen release, which appends the silence before the transform.
     """
@@ -97,10 +86,9 @@ def reference_mel(waveform: Tensor) -> Tensor:
 
 
 def missing_in_speech(waveform: Tensor) -> str:
-    """Reason why a waveform is not speech, as the end of a sentence; empty if it is.
+    """Reason why samples (N,) at 24 kHz, 1 s or more and not silent, are not speech; empty if they are.
 
-    Args:
-        waveform: Samples at 24 kHz, not silent, (N,) of at least 1 s.
+    It is the end of a sentence.
     """
     level = rescale_volume(waveform - waveform.mean())
     mel = log_mel(level)[_SPEECH_BINS]

@@ -50,15 +50,7 @@ class Sound:
 
 
 def cut(sound: Sound, start_seconds: float, stop_seconds: float) -> Sound:
-    """Take a part of a sound without copying it.
-
-    Args:
-        sound: Any sound.
-        start_seconds: Where the part begins, at least 0.
-        stop_seconds: Where it ends; beyond the end it ends with the sound.
-
-    Returns:
-        The part; its samples are a view of those given.
+    """Take a part of a sound, a view of its samples, that ends with the sound at the latest.
 
     Raises:
         ValueError: If the part holds no sample.
@@ -74,15 +66,12 @@ def cut(sound: Sound, start_seconds: float, stop_seconds: float) -> Sound:
 
 
 def mel_of(sound: Sound, video_frames: int, gain: float | None = None) -> tuple[Tensor, float]:
-    """Turn a user's sound into the mel of a clip.
+    """Normalised mel of a clip, (S, 80), from a user's sound, and the gain that it was raised by.
 
     Args:
         sound: Any sound that ``check_user_sound`` accepts.
         video_frames: Length of the clip; where the sound ends earlier, silence follows it.
         gain: Factor from the sound's level to the network's; None for the one that its peak asks for.
-
-    Returns:
-        Normalised mel, (S, 80), and the gain.
     """
     waveform = to_model_sound(sound)
     gain = gain_to_peak(float(waveform.abs().max())) if gain is None else gain
@@ -93,13 +82,7 @@ def mel_of(sound: Sound, video_frames: int, gain: float | None = None) -> tuple[
 
 
 def to_model_sound(sound: Sound) -> Tensor:
-    """Mix a sound down and bring it to the network's rate. Cut a long sound first.
-
-    Args:
-        sound: Any sound that ``check_user_sound`` accepts.
-
-    Returns:
-        Samples at 24 kHz, (N,) float32.
+    """Mix a sound down and bring it to the network's rate, (N,) float32 at 24 kHz. Cut a long sound first.
 
     Raises:
         ValueError: If the sound is empty or not finite, or its rate is below 1000 Hz.
@@ -108,26 +91,12 @@ def to_model_sound(sound: Sound) -> Tensor:
 
 
 def at_rate(sound: Sound, sample_rate: int) -> Sound:
-    """Resample a sound to any rate, with its channels.
-
-    Args:
-        sound: Any sound.
-        sample_rate: New rate, Hz.
-
-    Returns:
-        The sound at the new rate, ceil(N * new / old) samples long; the same one if it has that rate.
-    """
+    """Resample a sound, with its channels, to a rate in Hz; see ``resample``."""
     return Sound(resample(sound.waveform, sound.sample_rate, sample_rate), sample_rate)
 
 
 def mix_down(waveform: Tensor) -> Tensor:
-    """Mix all channels into one: their mean, so that what is said on one side only is kept.
-
-    Args:
-        waveform: Samples, (..., C, N).
-
-    Returns:
-        Samples, (..., N).
+    """Mix all channels of samples (..., C, N) into one: their mean, so that what is said on one side only is kept.
 
     Raises:
         ValueError: If there is no channel axis, or the waveform is empty, not floating point or not finite.
@@ -139,15 +108,9 @@ def mix_down(waveform: Tensor) -> Tensor:
 
 
 def resample(waveform: Tensor, sample_rate: int, target_rate: int = SAMPLE_RATE) -> Tensor:
-    """Bring sound to another rate, 24 kHz if none is named.
+    """Bring samples (..., N) from one rate to another, Hz: (..., ceil(N * target_rate / sample_rate)).
 
-    Args:
-        waveform: Samples at ``sample_rate``, (..., N).
-        sample_rate: Hz, at least 1000.
-        target_rate: The new rate, Hz.
-
-    Returns:
-        Samples, (..., ceil(N * target_rate / sample_rate)), the same tensor if it has that rate already.
+    The same tensor is returned if it has that rate already.
 
     Raises:
         ValueError: If the rate is below 1000 Hz, or the waveform is empty, not floating point or not finite.

@@ -5,7 +5,6 @@ Looking a long sound through costs one pass and no copy of it.
 Dimension key: C channels, N samples.
 """
 
-from dataclasses import dataclass
 from math import isfinite
 
 import torch
@@ -25,15 +24,6 @@ _NARROW_MARGIN = 1.15  # What a resampler leaves just above the limit does not c
 _NARROW_SHARE = 1e-4  # Of recorded speech 5e-3 and more; of speech resampled from 8 kHz 2e-5.
 _LOOK_SECONDS = 10.0
 _BLOCK = 1 << 20
-
-
-@dataclass(frozen=True)
-class _Levels:
-    """Statistics of a waveform from one pass: its lowest and highest sample, and the number clipped at full scale."""
-
-    lowest: float
-    highest: float
-    flat: int
 
 
 def check_user_sound(sound: Sound, what: str) -> list[str]:
@@ -61,9 +51,9 @@ def check_user_sound(sound: Sound, what: str) -> list[str]:
             "Divide them by their full scale."
         )
     levels = _levels(sound.waveform)
-    if not (isfinite(levels.lowest) and isfinite(levels.highest)):
+    if not (isfinite(levels[0]) and isfinite(levels[1])):
         raise ValueError(_where_not_finite(sound, what))
-    return _notices(sound, what, levels)
+    return _notices(sound, what, *levels)
 
 
 def _check_length(sound: Sound, what: str) -> None:
@@ -77,8 +67,8 @@ def _check_length(sound: Sound, what: str) -> None:
         )
 
 
-def _levels(waveform: Tensor) -> _Levels:
-    """Look through a waveform block by block."""
+def _levels(waveform: Tensor) -> tuple[float, float, int]:
+    """Lowest and highest sample, and the number clipped at full scale, in one pass block by block."""
     lowest, highest, flat = [], [], 0
     for block in waveform.split(_BLOCK, dim=1):
         low, high = block.aminmax()
@@ -87,37 +77,32 @@ def _levels(waveform: Tensor) -> _Levels:
         if max(-low, high) >= _FULL_SCALE:
             ahead, behind = block[:, 1:], block[:, :-1]
             flat += int(((ahead == behind) & (ahead.abs() >= _FULL_SCALE)).sum())
-    return _Levels(float(torch.stack(lowest).amin()), float(torch.stack(highest).amax()), flat)
+    return float(torch.stack(lowest).amin()), float(torch.stack(highest).amax()), flat
 
 
 def _where_not_finite(sound: Sound, what: str) -> str:
     """Say where the first value is that is not finite."""
-    start = 0
-    for block in sound.waveform.split(_BLOCK, dim=1):
-        bad = (~torch.isfinite(block)).nonzero()
-        if len(bad):
-            channel, sample = bad[bad[:, 1].argmin()].tolist()
-            seconds = (start + sample) / sound.sample_rate
-            value = "NaN" if block[channel, sample].isnan() else "infinity"
-            return (
-                f"{_begin(what)} holds {value} at {seconds:.3f} s in channel {channel + 1}. "
-                "The node before it made samples that are not numbers; load the sound again, or leave that node out."
-            )
-        start += block.shape[1]
-    raise AssertionError("every value is finite")
+    bad = ~torch.isfinite(sound.waveform)
+    sample = int(bad.any(0).byte().argmax())
+    channel = int(bad[:, sample].byte().argmax())
+    value = "NaN" if sound.waveform[channel, sample].isnan() else "infinity"
+    return (
+        f"{_begin(what)} holds {value} at {sample / sound.sample_rate:.3f} s in channel {channel + 1}. "
+        "The node before it made samples that are not numbers; load the sound again, or leave that node out."
+    )
 
 
-def _notices(sound: Sound, what: str, levels: _Levels) -> list[str]:
+def _notices(sound: Sound, what: str, lowest: float, highest: float, flat: int) -> list[str]:
     """Notices about a sound that is usable but unusual."""
     name, notices = _begin(what), []
-    peak = max(-levels.lowest, levels.highest)
-    silent = levels.highest - levels.lowest < 2 * SILENT_PEAK
+    peak = max(-lowest, highest)
+    silent = highest - lowest < 2 * SILENT_PEAK
     if silent:
         notices.append(f"{name} is silent: nothing in it is louder than 1/10000 of full scale.")
     if peak > _OVER:
         notices.append(f"{name} goes above full scale: its loudest sample is {peak:.2f}. It may sound distorted.")
-    elif levels.flat > _CLIPPED_SHARE * sound.waveform.numel():
-        notices.append(f"{name} is clipped: {levels.flat} samples are cut off at full scale. It may sound distorted.")
+    elif flat > _CLIPPED_SHARE * sound.waveform.numel():
+        notices.append(f"{name} is clipped: {flat} samples are cut off at full scale. It may sound distorted.")
     if not silent:
         notices.extend(_notices_of_a_part(sound, name))
     if sound.seconds > LONG_SECONDS:

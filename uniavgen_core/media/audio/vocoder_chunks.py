@@ -10,21 +10,12 @@ from math import ceil
 import torch
 from torch import Tensor, nn
 
-from ...shapes import HOP_LENGTH, MEL_BINS
-
-CHUNK_FRAMES = 512  # A five-second clip of the release, 506 frames, is one chunk.
+from ...shapes import HOP_LENGTH
+from .mel import check_log_mel
 
 
 def chunk_spans(num_frames: int, chunk_frames: int) -> list[tuple[int, int]]:
-    """Divide a clip into the fewest spans of at most ``chunk_frames``, as equal in length as possible.
-
-    Args:
-        num_frames: Mel frames of the clip, at least 1.
-        chunk_frames: Most frames of a span, at least 1.
-
-    Returns:
-        Start and stop frame of each span.
-    """
+    """Start and stop frame of the fewest spans of at most ``chunk_frames``, as equal in length as possible."""
     count = ceil(num_frames / chunk_frames)
     edges = [num_frames * number // count for number in range(count + 1)]
     return list(pairwise(edges))
@@ -37,19 +28,16 @@ def in_chunks(
     margin: int,
     after_chunk: Callable[[], object] = lambda: None,
 ) -> Tensor:
-    """Vocode overlapping chunks, and discard the overlap.
+    """Vocode overlapping chunks of a mel spectrogram (B, M, F) to samples (B, 240 F), and discard the overlap.
 
     The result equals that of one pass if ``margin`` is at least the radius of the vocoder's receptive field.
 
     Args:
         vocode: Function from mel spectrograms (B, M, F) to waveforms (B, 240 F).
-        log_mel: Mel spectrogram of the whole clip, (B, M, F).
+        log_mel: Mel spectrogram of the whole clip.
         chunk_frames: Most mel frames of a chunk without its margins, at least 1.
         margin: Additional mel frames on either side of a chunk; fewer at the ends of the clip.
         after_chunk: Called after each chunk.
-
-    Returns:
-        Samples, (B, 240 F).
     """
     num_frames = log_mel.shape[-1]
     pieces = []
@@ -73,11 +61,11 @@ class ChunkedVocoder(nn.Module):
         chunk_frames: Most mel frames of a chunk.
     """
 
-    def __init__(self, network: nn.Module, margin: int, chunk_frames: int = CHUNK_FRAMES) -> None:
+    chunk_frames = 512  # A five-second clip of the release, 506 frames, is one chunk.
+
+    def __init__(self, network: nn.Module, margin: int) -> None:
         super().__init__()
-        self.network = network
-        self.margin = margin
-        self.chunk_frames = chunk_frames
+        self.network, self.margin = network, margin
 
     def decode(self, log_mel: Tensor, after_chunk: Callable[[], object] = lambda: None) -> Tensor:
         """Vocode log-mel spectrograms, clip by clip and chunk by chunk.
@@ -93,11 +81,6 @@ class ChunkedVocoder(nn.Module):
         Raises:
             ValueError: If the shape is not (B, 80, F >= 1), or a value is not finite.
         """
-        if log_mel.ndim != 3 or log_mel.shape[1] != MEL_BINS or not log_mel.numel():
-            raise ValueError(
-                f"A log-mel of shape {tuple(log_mel.shape)} cannot be decoded; expected (B, {MEL_BINS}, F)."
-            )
-        if not torch.isfinite(log_mel).all():
-            raise ValueError("The log-mel holds values that are not finite.")
+        check_log_mel(log_mel)
         mel = log_mel.detach().float()
         return torch.cat([in_chunks(self, clip[None], self.chunk_frames, self.margin, after_chunk) for clip in mel])

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ...shapes import HOP_LENGTH
-from .vocoder_chunks import CHUNK_FRAMES, ChunkedVocoder
+from .vocoder_chunks import ChunkedVocoder
 
 
 def receptive_radius(network: Any) -> int:
@@ -26,8 +26,8 @@ def receptive_radius(network: Any) -> int:
 class Vocos(ChunkedVocoder):
     """A vocoder of the package ``vocos``, trained on UniAVGen's mel spectrogram."""
 
-    def __init__(self, network: nn.Module, chunk_frames: int = CHUNK_FRAMES) -> None:
-        super().__init__(network, receptive_radius(network), chunk_frames)
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__(network, receptive_radius(network))
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """Vocode in one pass, (B, M, F) to (B, 240 F). The samples are not clamped."""

@@ -43,13 +43,10 @@ class FaceDetector:
         )
 
     def find(self, picture: np.ndarray) -> list[Face]:
-        """Find the faces of a picture.
-
-        Args:
-            picture: RGB, (H, W, 3) uint8.
+        """Find the faces of an RGB picture, (H, W, 3) uint8, by falling score.
 
         Returns:
-            Faces with five landmarks each (eyes, tip of the nose, corners of the mouth), by falling score.
+            Faces with five landmarks each: eyes, tip of the nose, corners of the mouth.
 
         Raises:
             ValueError: If the picture is not RGB in 8 bits, or has no pixel.

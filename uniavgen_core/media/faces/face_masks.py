@@ -53,13 +53,7 @@ class MaskShape:
 
 
 def draw_masks(tracks: Sequence[Track], num_frames: int, size: tuple[int, int], shape: MaskShape) -> np.ndarray:
-    """Draw the face masks of a clip.
-
-    Args:
-        tracks: Faces, each F frames long.
-        num_frames: Video frames F.
-        size: Height and width, pixels.
-        shape: Shape of the masks.
+    """Draw the face masks of a clip of ``num_frames`` frames of a size (height, width), pixels.
 
     Returns:
         Masks in [0, 1], 1 on the faces, float32, (F, H, W); where faces overlap, the larger value.
@@ -75,12 +69,8 @@ def draw_masks(tracks: Sequence[Track], num_frames: int, size: tuple[int, int], 
     return masks
 
 
-def outline_of(face: Face, shape: MaskShape) -> np.ndarray:
-    """Corners (x, y) of the face's outline, whose convex hull it is, pixels, (V, 2).
-
-    Raises:
-        ValueError: If a hull is asked for and the face has no landmarks.
-    """
+def _outline_of(face: Face, shape: MaskShape) -> np.ndarray:
+    """Corners (x, y) of the face's outline, whose convex hull it is, pixels, (V, 2)."""
     half = (face.box[2:] - face.box[:2]) / 2
     if shape.outline is Outline.HULL:
         if face.landmarks is None:
@@ -96,9 +86,10 @@ def outline_of(face: Face, shape: MaskShape) -> np.ndarray:
 
 def _draw(mask: np.ndarray, face: Face, shape: MaskShape) -> None:
     """Draw one face into a mask (H, W), in place."""
-    corners = outline_of(face, shape)
-    sides = _sides(corners)
-    if sides is None:
+    corners = _outline_of(face, shape)
+    try:
+        sides = ConvexHull(corners).equations.astype(np.float32)  # Outward normal and offset, (E, 3).
+    except QhullError:  # The corners span no area.
         return
     feather = max(1.0, shape.feather * face.size)  # One pixel anti-aliases the edge.
     start = np.maximum(np.floor(corners.min(0) - feather), 0).astype(int)
@@ -107,36 +98,23 @@ def _draw(mask: np.ndarray, face: Face, shape: MaskShape) -> None:
         return
     columns, rows = (np.arange(*span, dtype=np.float32) + 0.5 for span in zip(start, stop, strict=True))
     depth = np.full((len(rows), len(columns)), np.inf, np.float32)
-    for across, down, offset in sides.astype(np.float32):
+    for across, down, offset in sides:
         np.minimum(depth, -(across * columns + down * rows[:, None] + offset), out=depth)
     region = mask[start[1] : stop[1], start[0] : stop[0]]
     np.maximum(region, np.clip(0.5 + depth / feather, 0, 1), out=region)
 
 
-def _sides(points: np.ndarray) -> np.ndarray | None:
-    """Sides of the convex hull of points (V, 2): outward normal and offset, (E, 3); None if they span no area."""
-    try:
-        return ConvexHull(points).equations
-    except QhullError:
-        return None
-
-
 def faces_in_masks(masks: np.ndarray) -> list[list[Face]]:
-    """Turn every connected region of a mask into a face, so that it can be drawn like a detected one.
+    """Turn every connected region, from 0.5 on, of masks (F, H, W) into a face that can be drawn like a detected one.
 
-    Args:
-        masks: Masks in [0, 1], (F, H, W); a pixel belongs to a face from 0.5.
-
-    Returns:
-        The faces of every frame, each with 64 landmarks around its convex hull, in the same order in every frame.
+    Each has 64 landmarks around its convex hull, in the same order in every frame.
     """
     return [_faces_in_mask(mask >= 0.5) for mask in masks]
 
 
 def _faces_in_mask(mask: np.ndarray) -> list[Face]:
     found: Any = label(mask)  # scipy types this by its early return, a number
-    labels: np.ndarray = found[0]
-    faces = []
+    labels, faces = found[0], []
     places: list[Any] = find_objects(labels)
     for number, (rows, columns) in enumerate(places, start=1):
         part = labels[rows, columns] == number

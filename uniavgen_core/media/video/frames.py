@@ -63,73 +63,34 @@ def check_frames(frames: Tensor, label: str) -> list[str]:
 
 
 def frame_times(num_frames: int, fps: float) -> Tensor:
-    """Start of every frame, seconds, (F,) float64.
-
-    Raises:
-        ValueError: If ``fps`` is not positive and finite.
-    """
+    """Start of every frame, seconds, (F,) float64; a ValueError if ``fps`` is not positive and finite."""
     _check_fps(fps)
     return torch.arange(num_frames, dtype=torch.float64) / fps
 
 
 def nearest_frames(num_frames: int, fps: float, times: Tensor) -> Tensor:
-    """Find the frame nearest to each point in time, clamped to the first and the last frame.
-
-    Args:
-        num_frames: Number of frames.
-        fps: Their rate.
-        times: Seconds, (any,) float64.
-
-    Returns:
-        Frame indices, (any,) long; of two equally near frames, the later.
-
-    Raises:
-        ValueError: If ``fps`` is not positive and finite.
-    """
-    _check_fps(fps)
+    """Index of the frame nearest to each point in time, seconds in float64; of two equally near frames, the later."""
     return (times * fps + 0.5 + _TINY).floor().long().clamp(0, num_frames - 1)
 
 
-def resample_frames(frames: Tensor, fps_in: float, fps_out: float, num_frames: int | None = None) -> Tensor:
-    """Convert a video to another frame rate by selecting the nearest frame in time.
+def resample_frames(frames: Tensor, fps_in: float, fps_out: float) -> Tensor:
+    """Convert a video (F, H, W, C), F at least 1, to another frame rate by selecting the nearest frame in time.
 
-    Args:
-        frames: (F, H, W, C) of any dtype.
-        fps_in: Their rate.
-        fps_out: The new rate.
-        num_frames: Number of new frames; by default the length in seconds is kept, with at least one frame. Past the
-            end, the last frame is repeated.
-
-    Returns:
-        Frames at the new rate, (num_frames, H, W, C); ``frames`` itself if nothing changes.
+    Its length in seconds is kept, with at least one frame. ``frames`` itself is returned if nothing changes.
 
     Raises:
-        ValueError: If there is no frame, or a rate is not positive and finite.
+        ValueError: If ``fps_in`` is not positive and finite.
     """
-    if len(frames) == 0:
-        raise ValueError("There are no frames to resample. Check the node or the file they come from.")
     _check_fps(fps_in)
-    if num_frames is None:
-        num_frames = max(1, floor(len(frames) * fps_out / fps_in + 0.5 + _TINY))
+    num_frames = max(1, floor(len(frames) * fps_out / fps_in + 0.5 + _TINY))
     chosen = nearest_frames(len(frames), fps_in, frame_times(num_frames, fps_out))
-    return _choose(frames, chosen)
+    if torch.equal(chosen, torch.arange(len(frames))):
+        return frames
+    return frames[chosen.to(frames.device)]
 
 
 def fit_frame_count(frames: Tensor, count: int) -> Tensor:
-    """Cut a video to ``count`` frames, or pad it by repeating its last frame.
-
-    Args:
-        frames: (F, H, W, C), F at least 1.
-        count: Number of frames, at least 1.
-
-    Returns:
-        (count, H, W, C); a view if ``frames`` is long enough.
-
-    Raises:
-        ValueError: If there is no frame, or ``count`` is not positive.
-    """
-    if len(frames) == 0 or count < 1:
-        raise ValueError(f"{len(frames)} frames cannot be cut or extended to {count}; both must be at least 1.")
+    """The first ``count`` frames of a video (F, H, W, C), the last one repeated if there are too few."""
     if count <= len(frames):
         return frames[:count]
     return torch.cat([frames, frames[-1:].expand(count - len(frames), -1, -1, -1)])
@@ -143,13 +104,8 @@ def to_rgb(images: Tensor) -> tuple[Tensor, list[str]]:
 
     Returns:
         RGB, (F, H, W, 3) floating point, ``images`` itself if it is that already; and notices for the user.
-
-    Raises:
-        ValueError: If the channels are not 1 to 4.
     """
     channels = images.shape[-1]
-    if images.ndim != 4 or channels not in _ALPHA_COLOURS:
-        raise ValueError(f"Pictures of shape {tuple(images.shape)} have no colours; expected (F, H, W, 1 to 4).")
     if channels == 3 and images.is_floating_point():
         return images, []
     dtype = images.dtype if images.is_floating_point() else torch.float32
@@ -165,16 +121,9 @@ def to_rgb(images: Tensor) -> tuple[Tensor, list[str]]:
 
 
 def resize_frames(frames: Tensor, width: int, height: int, fit: Fit = Fit.CROP) -> Tensor:
-    """Resize frames. Select frames first, because all of them are converted.
+    """Crop or stretch RGB frames (F, H, W, 3) to a size; see ``resize``. Select frames first: all are converted.
 
-    Args:
-        frames: RGB in [0, 1], (F, H, W, 3).
-        width: New width, pixels.
-        height: New height, pixels.
-        fit: Centre crop or stretch, if the aspect ratio changes.
-
-    Returns:
-        RGB in [0, 1], (F, height, width, 3), through 8 bits a colour; ``frames`` itself if it has that size.
+    ``frames`` itself is returned if it has that size.
 
     Raises:
         ValueError: If the frames are not RGB and finite, or the size is not positive.
@@ -185,27 +134,13 @@ def resize_frames(frames: Tensor, width: int, height: int, fit: Fit = Fit.CROP) 
 
 
 def crop_to_shape(frames: Tensor, width: int, height: int) -> Tensor:
-    """Centre-crop frames to the aspect ratio of ``width`` x ``height``.
-
-    Args:
-        frames: (F, H, W, C).
-        width: Width, any unit.
-        height: Height, the same unit.
-
-    Returns:
-        A view of ``frames``, (F, rows, columns, C), with one side unchanged.
-    """
+    """View of frames (F, H, W, C), centre-cropped to the aspect ratio of ``width`` x ``height``."""
     left, top, columns, rows = crop_box((frames.shape[2], frames.shape[1]), (width, height))
     return frames[:, top : top + rows, left : left + columns]
 
 
 def crop_box(size: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Left, top, width and height of the centre crop of a picture.
-
-    Args:
-        size: Width and height of the picture, pixels.
-        shape: Width and height that give the aspect ratio, any unit.
-    """
+    """Left, top, width and height, pixels, of a picture's centre crop; both arguments are a width and a height."""
     columns = max(1, min(size[0], round(size[1] * shape[0] / shape[1])))
     rows = max(1, min(size[1], round(size[0] * shape[1] / shape[0])))
     return (size[0] - columns) // 2, (size[1] - rows) // 2, columns, rows
@@ -215,13 +150,6 @@ def _check_fps(fps: float) -> None:
     """Reject a frame rate that is not positive and finite."""
     if not (isfinite(fps) and fps > 0):
         raise ValueError(f"The frame rate is {fps}; it must be a positive number of frames a second.")
-
-
-def _choose(frames: Tensor, chosen: Tensor) -> Tensor:
-    """Selected frames; ``frames`` itself if all are selected in order."""
-    if torch.equal(chosen, torch.arange(len(frames))):
-        return frames
-    return frames[chosen.to(frames.device)]
 
 
 def _chunk_to_rgb(images: Tensor) -> Tensor:

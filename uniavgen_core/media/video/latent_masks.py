@@ -40,13 +40,9 @@ def to_latent_mask(mask: Tensor, latent_size: tuple[int, int, int]) -> Tensor:
 
 
 def to_chunks(frames: Tensor) -> Tensor:
-    """Group frames by latent frame: the first frame four times, then fours, padded by repeating the last frame.
+    """Group frames (B, 3, F, H, W) by latent frame, (B, T, 4, 3, H, W).
 
-    Args:
-        frames: (B, 3, F, H, W), F at least 1.
-
-    Returns:
-        Chunks, (B, T, P, 3, H, W).
+    The first frame makes a group of its own, and the last is repeated to fill its group.
     """
     missing = -(frames.shape[2] - 1) % TEMPORAL_FACTOR
     first, last = frames[:, :, :1], frames[:, :, -1:]
@@ -57,14 +53,7 @@ def to_chunks(frames: Tensor) -> Tensor:
 
 
 def latent_shares(masks: np.ndarray) -> np.ndarray:
-    """Share of each latent pixel that a mask covers at any frame of the latent.
-
-    Args:
-        masks: (F, rows, columns), nonzero inside.
-
-    Returns:
-        Maximum over the latent's frames, averaged over 16x16 pixels, float16, (T, H, W).
-    """
+    """Share of each latent pixel that masks (F, H, W), nonzero inside, cover at any frame of it, float16, (T, h, w)."""
     inside = torch.from_numpy((masks > 0).astype(np.float32))[None, None]
     any_frame = to_chunks(inside)[0, :, :, 0].amax(1)
     return F.avg_pool2d(any_frame, SPATIAL_FACTOR).numpy().astype(np.float16)

@@ -16,15 +16,9 @@ SHORT_SIDE = 736
 
 
 def fit_size(width: int, height: int, short_side: int = SHORT_SIDE) -> tuple[int, int]:
-    """Size of the video that is generated for a picture.
+    """Width and height of the video that is generated for a picture of this width and height, pixels.
 
-    Args:
-        width: Width of the picture, pixels.
-        height: Height of the picture, pixels.
-        short_side: Shorter side of the video, pixels, a multiple of 32.
-
-    Returns:
-        (width, height): the shorter side is ``short_side``, the other in proportion, rounded up to a multiple of 32.
+    The shorter side is ``short_side``, the other in proportion, rounded up to a multiple of 32.
 
     Raises:
         ValueError: If a side is not positive, or ``short_side`` not a positive multiple of 32.
@@ -39,15 +33,7 @@ def fit_size(width: int, height: int, short_side: int = SHORT_SIDE) -> tuple[int
 
 
 def resize(pictures: Tensor, width: int, height: int) -> Tensor:
-    """Stretch pictures to a size, through 8 bits a colour as in the release.
-
-    Args:
-        pictures: RGB in [0, 1], (B, H, W, 3).
-        width: New width, pixels.
-        height: New height, pixels.
-
-    Returns:
-        RGB in [0, 1], (B, height, width, 3), float32 on the device of ``pictures``.
+    """Stretch RGB in [0, 1], (B, H, W, 3), to a size in float32, through 8 bits a colour as in the release.
 
     Raises:
         ValueError: If the pictures are not (B, H, W, 3) with a pixel and finite, or the size is not positive.
