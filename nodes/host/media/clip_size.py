@@ -9,8 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ....uniavgen_core.media.video.frames import Fit, crop_box
-from ....uniavgen_core.media.video.resize import SHORT_SIDE, fit_size
+from ....uniavgen_core.media.video.frames import SHORT_SIDE, Fit, crop_box, fit_size
 
 SMALLEST, LARGEST = 32, 4096
 CROP, STRETCH = Fit.CROP.value, Fit.STRETCH.value

@@ -20,7 +20,7 @@ from ....uniavgen_core.media.audio.griffin_lim import GriffinLim
 from ....uniavgen_core.media.audio.loudness import under_ceiling
 from ....uniavgen_core.media.audio.mel import denormalize_mel, log_mel, normalize_mel, rescale_volume
 from ....uniavgen_core.media.audio.sound import mix_down
-from ....uniavgen_core.media.video.resize import SHORT_SIDE
+from ....uniavgen_core.media.video.frames import SHORT_SIDE
 from ....uniavgen_core.shapes import (
     HOP_LENGTH,
     LATENT_CHANNELS,

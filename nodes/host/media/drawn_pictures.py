@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ....uniavgen_core.media.video.resize import resize
+from ....uniavgen_core.media.video.frames import resize
 from .codecs import BundledVideoCodec
 
 SIDE = 128

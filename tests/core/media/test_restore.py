@@ -11,7 +11,7 @@ from uniavgen_core.media.audio.sound import Sound
 from uniavgen_core.media.codec_error import CARRY_SECONDS
 from uniavgen_core.media.restore import Source, restore_frames, restore_sound
 from uniavgen_core.media.time_spans import EVERYTHING, NOTHING, Spans, parse_spans
-from uniavgen_core.media.video.resize import resize
+from uniavgen_core.media.video.frames import resize
 
 FADE = 0.015
 

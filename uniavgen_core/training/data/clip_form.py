@@ -10,8 +10,7 @@ from enum import Enum
 import numpy as np
 import torch
 
-from ...media.video.frames import Fit, resize_frames
-from ...media.video.resize import fit_size
+from ...media.video.frames import Fit, fit_size, resize_frames
 from ...shapes import FPS, TEMPORAL_FACTOR, AVShape, video_frames_of
 
 

@@ -10,10 +10,10 @@ from uniavgen_core.media.video.frames import (
     frame_times,
     nearest_frames,
     resample_frames,
+    resize,
     resize_frames,
     to_rgb,
 )
-from uniavgen_core.media.video.resize import resize
 
 
 def numbered(count):

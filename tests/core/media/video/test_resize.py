@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from uniavgen_core.media.video.resize import fit_size, resize
+from uniavgen_core.media.video.frames import fit_size, resize
 
 
 @pytest.mark.parametrize("short_side", [128, 736])
