@@ -9,7 +9,7 @@ Dimension key: B batch, T video latents, N tokens per latent, S audio tokens, W 
 """
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import torch
@@ -19,6 +19,7 @@ from einops import rearrange, repeat
 from uniavgen_core.config import Alignment, Placement, Position
 from uniavgen_core.model.branch import embed_times
 from uniavgen_core.model.joint import JointModel
+from uniavgen_core.model.video_branch import VideoBranch
 
 RMS_EPS = 1e-6
 
@@ -228,11 +229,12 @@ def after_part(block, stream, part, options):
     return x + gate * block.ffn(source)
 
 
-class NaiveModel(JointModel):
-    """The joint network with blocks, interaction and time embedding as above; same weights, same results."""
+@dataclass(frozen=True)
+class NaiveVideoBranch(VideoBranch):
+    """The video branch, which embeds time once per token."""
 
-    def embed_video(self, video, times, text, reference_image):
-        stream = super().embed_video(video, times, text, reference_image)
+    def embed(self, video, times, text, reference_image):
+        stream = super().embed(video, times, text, reference_image)
         if reference_image is not None:
             times = torch.cat((torch.zeros_like(times[:, :1]), times), dim=1)
         per_token = times.repeat_interleave(stream.tokens.shape[1] // times.shape[1], dim=1)
@@ -240,6 +242,14 @@ class NaiveModel(JointModel):
             per_token, self.config.time_dim, self.time_embedding, self.time_projection, video.dtype
         )
         return replace(stream, temb=temb, modulation=modulation)
+
+
+class NaiveModel(JointModel):
+    """The joint network with blocks, interaction and time embedding as above; same weights, same results."""
+
+    @property
+    def video_branch(self):
+        return NaiveVideoBranch(**vars(super().video_branch))
 
     def run_layer(self, layer, state, interaction, options=None):
         exchanging = layers_that_exchange(self.config)

@@ -5,7 +5,9 @@ Dimension key: B batch, K audio tracks per clip, C latent channels, T video late
 N tokens per latent, S audio tokens, M interaction modules.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,71 +17,43 @@ from torch import Tensor, nn
 from ..config import Interaction, ModelConfig
 from ..layers.backend import TORCH, Backend
 from ..layers.modulation import gated_add
-from .ablation_variants import PARTS_BEFORE_EXCHANGE, VIDEO_TO_AUDIO, DividedBlock
+from .ablation_variants import VIDEO_TO_AUDIO, WITHIN_BLOCKS
 from .alignment_tables import Geometry, build_geometry
 from .audio_branch import AudioBranch
-from .branch import Block, Stream, pad_text
+from .branch import Block, Head, Stream, mlp, pad_text, time_embedding, time_projection
 from .conditions import Conditions
 from .cross_modal import AudioToVideoAttention, VideoToAudioAttention
-from .face_mask import FaceSteering
-from .video_branch import VideoBranch
+from .joint_state import JointOutput, JointState
+from .speech_text import SpeechTextEncoder
+from .video_branch import VideoBranch, patch_embedding, video_head
 
 
-@dataclass(frozen=True)
-class JointOutput:
-    """Predictions of one pass.
-
-    Attributes:
-        video: Velocity, noise minus clean, (B, C, T, H, W).
-        audio: Velocity of each track, (B * K, S, mel_bins).
-        face_masks: Predicted face weight of each video token by each interaction module that ran, (B, M, T, N).
-    """
-
-    video: Tensor
-    audio: Tensor
-    face_masks: Tensor
-
-
-@dataclass(frozen=True)
-class JointState:
-    """Both streams between layers, with the tables and masks of the interaction.
-
-    Attributes:
-        video: Video stream, reference image first.
-        audio: Audio stream, reference voice first.
-        geometry: Tables of the interaction.
-        video_noisy: 1 for latents that take updates, 0 for kept ones, (B, T, 1).
-        audio_noisy: 1 for audio tokens that take updates, 0 for kept ones, (B * K, S, 1).
-        steering: A user's mask; None for none.
-        face_masks: Masks predicted so far, each (B, T, N).
-    """
-
-    video: Stream
-    audio: Stream
-    geometry: Geometry
-    video_noisy: Tensor
-    audio_noisy: Tensor
-    steering: FaceSteering | None
-    face_masks: tuple[Tensor, ...] = ()
-
-    def with_tokens(self, video: Tensor, audio: Tensor) -> "JointState":
-        """The same state with other residual streams."""
-        return replace(self, video=self.video.with_tokens(video), audio=self.audio.with_tokens(audio))
-
-
-class JointModel(VideoBranch, AudioBranch):
+class JointModel(nn.Module):
     """UniAVGen: noisy video and noisy audio in, the velocity of both out."""
-
-    text_embedding_video: nn.Module
 
     def __init__(self, config: ModelConfig, backend: Backend = TORCH) -> None:
         super().__init__()
         self.config = config
-        self.parts_before_exchange = PARTS_BEFORE_EXCHANGE.get(config.variant.position)
-        block = Block if self.parts_before_exchange is None else DividedBlock
-        self.make_video_layers(config, backend, block, "text_embedding_video")
-        self.make_audio_layers(config, backend, block)
+        video, audio, text, layers = config.video, config.audio, config.text, range(config.num_layers)
+        block, self._exchange = WITHIN_BLOCKS.get(config.variant.position, (Block, blocks_then_exchange))
         video_to_audio = VIDEO_TO_AUDIO.get(config.variant.v2a_alignment, VideoToAudioAttention)
+
+        self.patch_embedding = patch_embedding(config, backend)
+        self.text_embedding_video = mlp(text.caption_dim, video.dim, backend)
+        self.time_embedding = time_embedding(config.time_dim, video.dim, backend)
+        self.time_projection = time_projection(video.dim, backend)
+        self.blocks = nn.ModuleList(block(video, backend) for _ in layers)
+        self.head = video_head(config, backend)
+
+        self.audio_padding = nn.Parameter(torch.empty(audio.dim))  # part of the release's checkpoint; nothing reads it
+        self.audio_embedding = mlp(config.mel_bins, audio.dim, backend)
+        self.text_embedding = SpeechTextEncoder(text, backend)
+        self.text_proj = backend.ops.Linear(text.speech_dim, audio.dim, bias=False)
+        self.time_embedding_audio = time_embedding(config.time_dim, audio.dim, backend)
+        self.time_projection_audio = time_projection(audio.dim, backend)
+        self.audio_blocks = nn.ModuleList(block(audio, backend) for _ in layers)
+        self.head_audio = Head(audio.dim, config.mel_bins, backend)
+
         modules = range(config.num_interactions)
         self.a2v_blocks = nn.ModuleList(AudioToVideoAttention(config, backend) for _ in modules)
         self.v2a_blocks = nn.ModuleList(video_to_audio(config, backend) for _ in modules)
@@ -104,14 +78,17 @@ class JointModel(VideoBranch, AudioBranch):
             keep_masks: True for kept latents, bool (B, T), and for kept mel frames, bool (B * K, S); None for none.
                 The other branch attends to kept ones, but they take no update from it.
             options: Options of the host, passed to every attention call.
+
+        Returns:
+            Velocities and face masks.
         """
         state = self.embed(video, audio, timesteps, conditions, keep_masks)
         for layer in range(self.config.num_layers):
             if layer != conditions.skip_layer:
                 state = self.run_layer(layer, state, conditions.interaction, options)
         return JointOutput(
-            video=self.video_velocity(state.video, video.shape),
-            audio=self.audio_velocity(state.audio),
+            video=self.video_branch.velocity(state.video, video.shape),
+            audio=self.audio_branch.velocity(state.audio),
             face_masks=_stacked(state),
         )
 
@@ -120,11 +97,7 @@ class JointModel(VideoBranch, AudioBranch):
         blocks, module = (self.blocks[layer], self.audio_blocks[layer]), self.config.interaction_of(layer)
         if module is None:
             return run_blocks(blocks, state, options)
-        if self.parts_before_exchange is None:
-            return self.interact(module, interaction, options, run_blocks(blocks, state, options))
-        before, after = slice(self.parts_before_exchange), slice(self.parts_before_exchange, None)
-        state = self.interact(module, interaction, options, run_blocks(blocks, state, options, before))
-        return run_blocks(blocks, state, options, after)
+        return self._exchange(blocks, state, partial(self.interact, module, interaction, options), options)
 
     def interact(self, module: int, interaction: Interaction, options: Any, state: JointState) -> JointState:
         """Exchange between the branches; both directions read the states from before either update."""
@@ -143,6 +116,16 @@ class JointModel(VideoBranch, AudioBranch):
         mask = rearrange(predicted, "b (t n) 1 -> b t n", t=geometry.num_latents)
         return replace(state, video=new_video, audio=new_audio, face_masks=(*state.face_masks, mask))
 
+    @property
+    def video_branch(self) -> VideoBranch:
+        """Embedding and head of the video branch."""
+        return VideoBranch.of(self)
+
+    @property
+    def audio_branch(self) -> AudioBranch:
+        """Embedding and head of the audio branch."""
+        return AudioBranch.of(self)
+
     def embed(
         self,
         video: Tensor,
@@ -153,8 +136,8 @@ class JointModel(VideoBranch, AudioBranch):
     ) -> JointState:
         """Embed both modalities with their references; arguments as in ``forward``."""
         text = self.text_embedding_video(pad_text(conditions.described, self.config.text.caption_length))
-        video_stream = self.embed_video(video, timesteps[0], text, conditions.reference_image)
-        audio_stream = self.embed_audio(audio, timesteps[1], conditions)
+        video_stream = self.video_branch.embed(video, timesteps[0], text, conditions.reference_image)
+        audio_stream = self.audio_branch.embed(audio, timesteps[1], conditions)
         return JointState(
             video=video_stream,
             audio=audio_stream,
@@ -170,16 +153,23 @@ class JointModel(VideoBranch, AudioBranch):
         return build_geometry(self.config, grid, audio.shape[1], video)
 
     def _face_mask(self, predicted: Tensor, state: JointState) -> Tensor:
-        """Face weight of each video token for each track, (B, T * N, K), from (B, T * N, 1)."""
+        """Face weight of each video token for each track, (B, T * N, K), from the predicted one, (B, T * N, 1)."""
         if state.steering is not None:
             return state.steering.steer(predicted, self.config.patch_size)
         return predicted.expand(-1, -1, state.audio.tokens.shape[0] // predicted.shape[0])
 
 
-def run_blocks(blocks: tuple[nn.Module, nn.Module], state: JointState, *arguments: Any) -> JointState:
-    """Run the video and the audio block of a layer, both with these arguments."""
+def run_blocks(blocks: tuple[nn.Module, nn.Module], state: JointState, options: Any) -> JointState:
+    """Run the video and the audio block of a layer."""
     video, audio = blocks
-    return state.with_tokens(video(state.video, *arguments), audio(state.audio, *arguments))
+    return state.with_tokens(video(state.video, options), audio(state.audio, options))
+
+
+def blocks_then_exchange(
+    blocks: tuple[nn.Module, nn.Module], state: JointState, exchange: Callable[[JointState], JointState], options: Any
+) -> JointState:
+    """Run a layer whose branches exchange after its blocks, as in the paper's figure."""
+    return exchange(run_blocks(blocks, state, options))
 
 
 def _noisy(keep_mask: Tensor | None, times: Tensor, stream: Stream) -> Tensor:

@@ -5,6 +5,7 @@ Dimension key: B batch, C latent channels, T video latents, H and W latent rows 
 width, L caption tokens.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,22 +19,32 @@ from .branch import Block, Head, Stream, embed_times, mlp, pad_text, time_embedd
 from .conditions import Conditions
 
 
-class VideoBranch(nn.Module):
-    """The video branch's part of a network."""
+@dataclass(frozen=True)
+class VideoBranch:
+    """Embedding and head of the video branch, made of layers that a network has under its checkpoint's names.
+
+    Attributes:
+        config: The network's sizes.
+        patch_embedding: Latents to tokens.
+        time_embedding: Sinusoidal time features to the time embedding.
+        time_projection: Time embedding to modulation vectors.
+        head: Tokens to velocities of patches.
+    """
 
     config: ModelConfig
+    patch_embedding: nn.Module
+    time_embedding: nn.Module
+    time_projection: nn.Module
+    head: nn.Module
 
-    def make_video_layers(self, config: ModelConfig, backend: Backend, block: type[Block], text_embedding: str) -> None:
-        """Make the layers under Wan's names, but for that of the text embedding."""
-        dim, patch = config.video.dim, (1, config.patch_size, config.patch_size)
-        self.patch_embedding = backend.ops.Conv3d(config.latent_channels, dim, kernel_size=patch, stride=patch)
-        self.add_module(text_embedding, mlp(config.text.caption_dim, dim, backend))
-        self.time_embedding = time_embedding(config.time_dim, dim, backend)
-        self.time_projection = time_projection(dim, backend)
-        self.blocks = nn.ModuleList(block(config.video, backend) for _ in range(config.num_layers))
-        self.head = Head(dim, config.latent_channels * config.patch_size**2, backend)
+    @classmethod
+    def of(cls, network: Any) -> "VideoBranch":
+        """Branch of a network that has Wan's layers."""
+        return cls(
+            network.config, network.patch_embedding, network.time_embedding, network.time_projection, network.head
+        )
 
-    def embed_video(self, video: Tensor, times: Tensor, text: Tensor, reference_image: Tensor | None) -> Stream:
+    def embed(self, video: Tensor, times: Tensor, text: Tensor, reference_image: Tensor | None) -> Stream:
         """Embed a clip, the reference image before it.
 
         Args:
@@ -60,7 +71,7 @@ class VideoBranch(nn.Module):
             num_reference=0 if reference_image is None else rows * columns,
         )
 
-    def video_velocity(self, stream: Stream, shape: torch.Size) -> Tensor:
+    def velocity(self, stream: Stream, shape: torch.Size) -> Tensor:
         """Velocities of the clip's latents, of this shape, (B, C, T, H, W)."""
         size = self.config.patch_size
         patches = self.head(stream.tokens, stream.temb)[:, stream.num_reference :]  # (B, T * N, patch * patch * C)
@@ -70,15 +81,34 @@ class VideoBranch(nn.Module):
         )
 
 
-class VideoModel(VideoBranch):
-    """The video branch alone: a noisy video in, its velocity out. Attribute names are Wan's checkpoint keys."""
+def patch_embedding(config: ModelConfig, backend: Backend) -> nn.Module:
+    """Layer from latents to tokens."""
+    patch = (1, config.patch_size, config.patch_size)
+    return backend.ops.Conv3d(config.latent_channels, config.video.dim, kernel_size=patch, stride=patch)
 
-    text_embedding: nn.Module
+
+def video_head(config: ModelConfig, backend: Backend) -> Head:
+    """Head from tokens to velocities of patches."""
+    return Head(config.video.dim, config.latent_channels * config.patch_size**2, backend)
+
+
+class VideoModel(nn.Module):
+    """The video branch alone: a noisy video in, its velocity out. Attribute names are Wan's checkpoint keys."""
 
     def __init__(self, config: ModelConfig, backend: Backend = TORCH) -> None:
         super().__init__()
-        self.config = config
-        self.make_video_layers(config, backend, Block, "text_embedding")
+        self.config, dim = config, config.video.dim
+        self.patch_embedding = patch_embedding(config, backend)
+        self.text_embedding = mlp(config.text.caption_dim, dim, backend)
+        self.time_embedding = time_embedding(config.time_dim, dim, backend)
+        self.time_projection = time_projection(dim, backend)
+        self.blocks = nn.ModuleList(Block(config.video, backend) for _ in range(config.num_layers))
+        self.head = video_head(config, backend)
+
+    @property
+    def branch(self) -> VideoBranch:
+        """Embedding and head."""
+        return VideoBranch.of(self)
 
     def forward(self, video: Tensor, timesteps: Tensor, conditions: Conditions, options: Any = None) -> Tensor:
         """Predict the velocity of the video.
@@ -95,11 +125,11 @@ class VideoModel(VideoBranch):
         """
         caption = conditions.described
         caption = pad_text(caption, max(self.config.text.caption_length, caption.shape[1]))
-        stream = self.embed_video(video, timesteps, self.text_embedding(caption), conditions.reference_image)
+        stream = self.branch.embed(video, timesteps, self.text_embedding(caption), conditions.reference_image)
         for layer in range(self.config.num_layers):
             if layer != conditions.skip_layer:
                 stream = self.run_layer(layer, stream, options)
-        return self.video_velocity(stream, video.shape)
+        return self.branch.velocity(stream, video.shape)
 
     def run_layer(self, layer: int, stream: Stream, options: Any = None) -> Stream:
         """Run one block."""
