@@ -14,8 +14,7 @@ from safetensors.torch import load_file
 from uniavgen_core.media.audio import mel
 from uniavgen_core.media.video.frames import fit_size, resize
 from uniavgen_core.shapes import SAMPLE_RATE
-from uniavgen_core.text.tokenize import NULL_SPEECH, join_reference, pad_speech_ids, speech_ids, tokenize
-from uniavgen_core.text.vocabulary import vocabulary
+from uniavgen_core.text.tokenize import NULL_SPEECH, join_reference, pad_speech_ids, speech_ids, tokenize, vocabulary
 
 MEL_TOLERANCE = 1e-4
 PIXEL_TOLERANCE = 1 / 127.5 + 1e-6

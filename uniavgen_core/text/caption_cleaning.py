@@ -13,11 +13,7 @@ INSTALL_FTFY = "python -m pip install ftfy"
 def clean_caption(text: str) -> str:
     """Repair broken Unicode (if ftfy is installed), unescape HTML twice, and collapse white space.
 
-    Args:
-        text: The caption.
-
-    Returns:
-        The text that the release gives to the tokenizer; without ftfy, exact only if ``misses_ftfy`` is false.
+    Without ftfy, the result is the text that the release gives to the tokenizer only if ``misses_ftfy`` is false.
     """
     ftfy = _ftfy()
     mended = text if ftfy is None else ftfy.fix_text(text)
@@ -27,9 +23,8 @@ def clean_caption(text: str) -> str:
 def misses_ftfy(cleaned: str) -> bool:
     """Whether a cleaned caption may differ from the release's because ftfy is not installed.
 
-    Args:
-        cleaned: Result of ``clean_caption``. Printable ASCII needs no repair; anything else may: quotes, full-width
-            letters, ligatures, accents that were decoded wrongly, control characters.
+    Printable ASCII needs no repair; anything else may: quotes, full-width letters, ligatures, accents that were decoded
+    wrongly, control characters.
     """
     return not (cleaned.isascii() and cleaned.isprintable()) and _ftfy() is None
 

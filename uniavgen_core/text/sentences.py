@@ -1,10 +1,25 @@
-"""Division of English and Chinese text into sentences."""
+"""Division of English and Chinese text into sentences, and the abbreviations with whose full stop none ends."""
 
 import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from .abbreviations import ENDINGS, TITLES
+TITLES = {
+    "Mr.": "Mister", "Mrs.": "Missus", "Ms.": "Miz", "Dr.": "Doctor", "Prof.": "Professor", "Rev.": "Reverend",
+    "Gen.": "General", "Capt.": "Captain", "Lt.": "Lieutenant", "Sgt.": "Sergeant", "Sen.": "Senator",
+    "Gov.": "Governor", "Pres.": "President", "Mt.": "Mount", "St.": "Saint", "e.g.": "for example",
+    "E.g.": "For example", "i.e.": "that is", "I.e.": "That is", "vs.": "versus", "approx.": "approximately",
+    "cf.": "compare", "Fig.": "Figure",
+}  # fmt: skip
+"""Abbreviations before the word they belong to: no sentence ends with one."""
+
+ENDINGS = {
+    "etc.": "et cetera", "Jr.": "Junior", "Sr.": "Senior", "Inc.": "Incorporated", "Ltd.": "Limited",
+    "Co.": "Company", "Corp.": "Corporation", "Dept.": "Department", "Ave.": "Avenue", "Blvd.": "Boulevard",
+    "Rd.": "Road", "Jan.": "January", "Feb.": "February", "Aug.": "August", "Sept.": "September", "Sep.": "September",
+    "Oct.": "October", "Nov.": "November", "Dec.": "December",
+}  # fmt: skip
+"""Abbreviations that may end a sentence: a capital letter after one begins the next."""
 
 _END = re.compile(r"""[.!?。！？…]+["'”’」』）)\]]*|\n""")  # noqa: RUF001 - full-width signs end Chinese sentences.
 _CHINESE_END = re.compile(r"[。！？]")  # noqa: RUF001

@@ -12,9 +12,7 @@ import torch
 from torch import Tensor
 
 from ..config import TextConfig
-from .text_positions import Passage, character_positions
-from .tokenize import NULL_SPEECH, join_reference, pad_speech_ids, speech_ids
-from .vocabulary import FILLER
+from .tokenize import FILLER, NULL_SPEECH, join_reference, pad_speech_ids, speech_ids
 
 cached_speech_ids = lru_cache(maxsize=4096)(speech_ids)
 
@@ -55,23 +53,29 @@ class SpokenText:
         return pad_speech_ids(cached_speech_ids(text)) if text else NULL_SPEECH
 
     def positions(self, config: TextConfig, voice_frames: int) -> tuple[float, ...]:
-        """Expected mel frame of each of ``ids``; the clip's frames come after those of the reference voice."""
+        """Expected mel frame of each of ``ids``, the rotary position of its key.
+
+        The released network numbers the characters and learned to read them at any rate. A network for one speaking
+        rate expects each character at a mel frame, so a passage that begins later moves as a whole.
+
+        Args:
+            config: Spacing of the characters; with a scale of 1 they are numbered.
+            voice_frames: Mel frames of the reference voice, after which the clip's begin.
+        """
+        offset, scale = config.position_offset, config.position_scale
+        if scale == 1.0:
+            return tuple(offset + i for i in range(len(self.ids)))
         voice = len(cached_speech_ids(join_reference(self.voice_text, ""))) if self.voice_text else 0
         before = len(cached_speech_ids(self.before)) if self.before else 0
-        passages = [
-            Passage(voice),
-            Passage(before - voice, voice_frames),
-            Passage(len(self.ids) - before, voice_frames + self.start),
-        ]
-        return character_positions(passages, config)
+        starts = (0.0, voice_frames, voice_frames + self.start)
+        counts = (voice, before - voice, len(self.ids) - before)
+        return tuple(
+            start + offset + scale * i for start, count in zip(starts, counts, strict=True) for i in range(count)
+        )
 
 
 def speech_id_tensors(texts: Sequence[SpokenText], length: int = 0) -> tuple[Tensor, Tensor]:
-    """Token ids padded to one length.
-
-    Args:
-        texts: The texts.
-        length: Smallest padded length, characters.
+    """Token ids padded to at least ``length`` characters.
 
     Returns:
         Token ids, (N, L), with -1 as filler, and the number of ids of each text that the network sees, (N,).

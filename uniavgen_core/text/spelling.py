@@ -9,8 +9,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from .abbreviations import ENDINGS, TITLES
-from .sentences import is_chinese, split_sentences
+from .sentences import ENDINGS, TITLES, is_chinese, split_sentences
 from .wetext_misreadings import CHINESE, ENGLISH, Read
 
 _NUMBER = re.compile(r"[0-9¼½¾⅓⅔⅛]")

@@ -6,9 +6,12 @@ Source: the rules of F5-TTS (arXiv:2410.06885) as the UniAVGen release applies t
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
+from pathlib import Path
 
-from .vocabulary import FILLER, UNKNOWN, vocabulary
+from .sentences import is_chinese
 
+UNKNOWN = 0
+FILLER = -1
 MINIMUM_LENGTH = 10
 _PLAIN_PUNCTUATION = str.maketrans(";“”‘’", ",\"\"''")  # noqa: RUF001 - the curly quotes are what is replaced.
 _NO_SPACE_AFTER = frozenset(" :'\"")
@@ -18,8 +21,14 @@ _MISSING = (
 )
 
 
-def _is_chinese(character: str) -> bool:
-    return "\u3100" <= character <= "\u9fff"
+@lru_cache(maxsize=1)
+def vocabulary() -> dict[str, int]:
+    """Token id of each of the 2545 known characters and syllables; 0 is the space. Do not write to the shared result.
+
+    Source: ``vocab.txt`` of the ``f5-tts`` package, with which UniAVGen was trained; see THIRD_PARTY_NOTICES.md.
+    """
+    table = Path(__file__).with_name("vocab.txt").read_text(encoding="utf-8")
+    return {entry: number for number, entry in enumerate(table.splitlines())}
 
 
 @lru_cache(maxsize=1)
@@ -39,18 +48,18 @@ def chinese_reader() -> tuple[Callable[[str], Iterable[str]], Callable[[str], li
 def _spell_segment(segment: str) -> Iterator[tuple[str, str]]:
     """Yield (character, token) of one Chinese or mixed segment, with a space before each syllable."""
     _, read = chinese_reader()
-    syllables = read(segment) if all(map(_is_chinese, segment)) else []
+    syllables = read(segment) if all(map(is_chinese, segment)) else []
     if len(syllables) != len(segment):  # A mixed segment, or one that is not read character by character.
-        syllables = [read(c)[0] if _is_chinese(c) else c for c in segment]
+        syllables = [read(c)[0] if is_chinese(c) else c for c in segment]
     for character, syllable in zip(segment, syllables, strict=True):
-        if _is_chinese(character):
+        if is_chinese(character):
             yield " ", " "
         yield character, syllable
 
 
 def _spell(text: str) -> Iterator[tuple[str, str]]:
     """Yield (character of the text, its token) in order; inserted spaces stand for themselves."""
-    if not any(map(_is_chinese, text)):
+    if not is_chinese(text):
         yield from zip(text, text, strict=True)
         return
     cut, _ = chinese_reader()
@@ -82,13 +91,9 @@ def tokenize(text: str) -> list[str]:
 
 
 def speech_ids(text: str) -> tuple[int, ...]:
-    """Convert speech text to token ids.
+    """Convert speech text to token ids, not padded; unknown tokens have id 0, the space.
 
-    Args:
-        text: Speech text; the empty text becomes one unknown token, as in the release.
-
-    Returns:
-        Token ids, not padded; unknown tokens have id 0, the space.
+    The empty text becomes one unknown token, as in the release.
 
     Raises:
         ImportError: If the text holds Chinese and jieba or pypinyin is not installed.
@@ -96,39 +101,24 @@ def speech_ids(text: str) -> tuple[int, ...]:
     return tuple(vocabulary().get(token, UNKNOWN) for token in tokenize(text) or [""])
 
 
-def pad_speech_ids(ids: tuple[int, ...], minimum: int = MINIMUM_LENGTH) -> tuple[int, ...]:
-    """Pad token ids with filler (-1) to at least ``minimum``. The network sees filler as keys."""
-    return tuple(ids) + (FILLER,) * (minimum - len(ids))
+def pad_speech_ids(ids: tuple[int, ...]) -> tuple[int, ...]:
+    """Pad token ids with filler (-1) to at least ten. The network sees filler as keys."""
+    return ids + (FILLER,) * (MINIMUM_LENGTH - len(ids))
 
 
-NULL_SPEECH = (UNKNOWN,) + (FILLER,) * (MINIMUM_LENGTH - 1)
+NULL_SPEECH = pad_speech_ids((UNKNOWN,))
 
 
 def join_reference(reference_text: str, text: str) -> str:
-    """Prepend the transcript of a reference voice to a speech text, with a space between them.
-
-    Args:
-        reference_text: Transcript of the reference voice; empty if there is none.
-        text: Speech text; empty for the null text.
-
-    Returns:
-        The text to tokenize.
-    """
+    """Prepend the transcript of a reference voice, if there is one, to a speech text, with a space between them."""
     return f"{reference_text} {text}" if reference_text else text
 
 
 def unknown_characters(text: str) -> list[str]:
-    """List the characters that are not in the vocabulary, which the network reads as spaces.
-
-    Args:
-        text: Speech text.
-
-    Returns:
-        Distinct characters whose token is not in the vocabulary, in order of appearance, without white space.
+    """List the distinct characters that the network reads as spaces: those not in the vocabulary, but no white space.
 
     Raises:
         ImportError: If the text holds Chinese and jieba or pypinyin is not installed.
     """
-    known = vocabulary()
-    unknown = (character for character, token in _spell(text) if token not in known and not character.isspace())
+    unknown = (character for character, token in _spell(text) if token not in vocabulary() and not character.isspace())
     return list(dict.fromkeys(unknown))

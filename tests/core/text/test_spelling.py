@@ -9,11 +9,9 @@ import pytest
 
 from uniavgen_core.text import spelling
 from uniavgen_core.text import transcript as prepare
-from uniavgen_core.text.nearest_characters import replace_unknown
 from uniavgen_core.text.sentences import split_sentences
-from uniavgen_core.text.tokenize import unknown_characters
-from uniavgen_core.text.transcript import PreparedText, prepare_transcript
-from uniavgen_core.text.vocabulary import vocabulary
+from uniavgen_core.text.tokenize import unknown_characters, vocabulary
+from uniavgen_core.text.transcript import PreparedText, prepare_transcript, replace_unknown
 
 ROOT = Path(__file__).parents[3]
 

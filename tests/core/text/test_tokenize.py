@@ -8,14 +8,15 @@ import torch
 from uniavgen_core.bundled.hashed_captions import hashed_features, words
 from uniavgen_core.text import tokenize as tokenizer
 from uniavgen_core.text.tokenize import (
+    FILLER,
     NULL_SPEECH,
     join_reference,
     pad_speech_ids,
     speech_ids,
     tokenize,
     unknown_characters,
+    vocabulary,
 )
-from uniavgen_core.text.vocabulary import FILLER, vocabulary
 
 
 @pytest.fixture
@@ -53,8 +54,8 @@ def test_unknown_white_space_is_not_reported():
 
 
 def test_short_ids_get_filler_and_long_ids_get_none():
-    assert pad_speech_ids((5, 6), minimum=4) == (5, 6, FILLER, FILLER)
-    assert pad_speech_ids((5, 6, 7), minimum=2) == (5, 6, 7)
+    assert pad_speech_ids((5, 6, *range(6))) == (5, 6, *range(6), FILLER, FILLER)
+    assert pad_speech_ids(tuple(range(11))) == tuple(range(11))
 
 
 def test_the_empty_text_is_the_null_text():
