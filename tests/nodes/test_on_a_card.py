@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from tests.nodes.test_tasks_parity import TASKS, assert_ends_as_released
 from tests.toys import TINY, Clip, with_variant
-from uniavgen_core.bundled.video_codec import CodecConfig, VideoCodec
+from uniavgen_core.bundled.video_codec import VideoCodec
 from uniavgen_core.checkpoint.gguf_quants import BlockKind, unpack
 from uniavgen_core.config import PAPER, Alignment, Interaction
 from uniavgen_core.layers import backend
@@ -216,7 +216,7 @@ def test_packed_weights_are_unpacked_on_the_card_alone(kind):
 @pytest.mark.usefixtures("card")
 def test_the_video_codec_stays_on_the_card():
     with torch.no_grad():
-        codec = VideoCodec(CodecConfig((8, 8, 8), 1, 2))
+        codec = VideoCodec((8, 8, 8), chunks_per_pass=2)
         latents = codec.encode(torch.zeros(1, 3, 5, 32, 32))
         assert codec.decode(latents).device.type == "cuda"
 

@@ -52,11 +52,6 @@ def hashed_features(text: str, dim: int = 64, length: int = 32) -> Tensor:
 
     Returns:
         One row per word, (W, D) float32, 1 <= W <= ``length``.
-
-    Raises:
-        ValueError: If ``dim`` is not positive and even, or ``length`` not positive.
     """
-    if dim < 2 or dim % 2 or length < 1:
-        raise ValueError(f"dim is {dim} and length {length}; dim must be positive and even, length positive.")
     kept = (words(text) or [""])[:length]
     return torch.stack([_word_vector(word, dim) for word in kept]) + _positions(len(kept), dim)

@@ -6,8 +6,6 @@ normalisation over space, so that coding in chunks is exact and independent of t
 Dimension key: B batch, F video frames, T latent frames, N chunks (B*T), P frames in a chunk (4).
 """
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -19,21 +17,10 @@ from ..shapes import LATENT_CHANNELS, SIZE_MULTIPLE, TEMPORAL_FACTOR
 
 FOLD = 4
 COLOURS = 3
-
-
-@dataclass(frozen=True)
-class CodecConfig:
-    """Widths of the codec.
-
-    Attributes:
-        widths: Channels at 1/4, 1/8 and 1/16 of the picture's side.
-        fine_layers: Residual layers of the decoder at 1/4 of the side, which draw edges.
-        chunks_per_pass: Latent frames coded in one pass. It bounds memory and does not change the result.
-    """
-
-    widths: tuple[int, int, int] = (64, 96, 128)
-    fine_layers: int = 6
-    chunks_per_pass: int = 16
+FINE_LAYERS = 6
+"""Residual layers of the decoder at 1/4 of the picture's side, which draw edges."""
+Widths = tuple[int, int, int]
+"""Channels at 1/4, 1/8 and 1/16 of the picture's side."""
 
 
 class Residual(nn.Module):
@@ -52,9 +39,9 @@ class Residual(nn.Module):
 class Encoder(nn.Module):
     """Encoder from chunks of four frames to raw latents."""
 
-    def __init__(self, config: CodecConfig, backend: Backend) -> None:
+    def __init__(self, widths: Widths, backend: Backend) -> None:
         super().__init__()
-        fine, middle, coarse = config.widths
+        fine, middle, coarse = widths
         ops = backend.ops
         self.layers = nn.Sequential(
             ops.Conv2d(TEMPORAL_FACTOR * COLOURS * FOLD**2, fine, 3, padding=1),
@@ -74,9 +61,9 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Decoder from normalised latents to chunks of four frames."""
 
-    def __init__(self, config: CodecConfig, backend: Backend) -> None:
+    def __init__(self, widths: Widths, backend: Backend) -> None:
         super().__init__()
-        fine, middle, coarse = config.widths
+        fine, middle, coarse = widths
         ops = backend.ops
         self.layers = nn.Sequential(
             ops.Conv2d(LATENT_CHANNELS, coarse, 3, padding=1),
@@ -86,7 +73,7 @@ class Decoder(nn.Module):
             Residual(middle, backend),
             ops.Conv2d(middle, 4 * fine, 3, padding=1),
             nn.PixelShuffle(2),
-            *(Residual(fine, backend) for _ in range(config.fine_layers)),
+            *(Residual(fine, backend) for _ in range(FINE_LAYERS)),
             ops.Conv2d(fine, TEMPORAL_FACTOR * COLOURS * FOLD**2, 3, padding=1),
         )
 
@@ -115,6 +102,7 @@ class VideoCodec(nn.Module):
     """Codec from frames in [-1, 1] to latents of about zero mean and unit variance per channel, and back.
 
     Attributes:
+        chunks_per_pass: Latent frames coded in one pass. It bounds memory and does not change the result.
         latent_mean: Mean of the raw latents over the training clips, (48,).
         latent_std: Their standard deviation, (48,).
     """
@@ -122,11 +110,11 @@ class VideoCodec(nn.Module):
     latent_mean: Tensor
     latent_std: Tensor
 
-    def __init__(self, config: CodecConfig | None = None, backend: Backend = TORCH) -> None:
+    def __init__(self, widths: Widths = (64, 96, 128), chunks_per_pass: int = 16, backend: Backend = TORCH) -> None:
         super().__init__()
-        self.config = config or CodecConfig()
-        self.encoder = Encoder(self.config, backend)
-        self.decoder = Decoder(self.config, backend)
+        self.chunks_per_pass = chunks_per_pass
+        self.encoder = Encoder(widths, backend)
+        self.decoder = Decoder(widths, backend)
         self.register_buffer("latent_mean", torch.zeros(LATENT_CHANNELS))
         self.register_buffer("latent_std", torch.ones(LATENT_CHANNELS))
 
@@ -148,8 +136,7 @@ class VideoCodec(nn.Module):
                 f"Frames of shape {tuple(frames.shape)} cannot be coded: expected (B, 3, F, H, W) with sides that are "
                 f"multiples of {SIZE_MULTIPLE}."
             )
-        chunks = to_chunks(frames)
-        passes = chunks.flatten(0, 1).split(self.config.chunks_per_pass)
+        passes = to_chunks(frames).flatten(0, 1).split(self.chunks_per_pass)
         raw = torch.cat([self.encoder(part) for part in passes])
         mean, std = (statistic.to(raw)[:, None, None] for statistic in (self.latent_mean, self.latent_std))
         return rearrange((raw - mean) / std, "(b t) c h w -> b c t h w", b=frames.shape[0])
@@ -168,6 +155,6 @@ class VideoCodec(nn.Module):
         """
         if latent.ndim != 5 or latent.shape[1] != LATENT_CHANNELS:
             raise ValueError(f"A latent of shape {tuple(latent.shape)} cannot be decoded; expected (B, 48, T, h, w).")
-        passes = rearrange(latent, "b c t h w -> (b t) c h w").split(self.config.chunks_per_pass)
+        passes = rearrange(latent, "b c t h w -> (b t) c h w").split(self.chunks_per_pass)
         chunks = torch.cat([self.decoder(part) for part in passes])
         return to_frames(chunks.unflatten(0, (latent.shape[0], latent.shape[2]))).clamp(-1, 1)

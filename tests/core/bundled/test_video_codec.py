@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from toon.clips.clip import make_clip
 from uniavgen_core.bundled.bundled_files import CODEC_FILE
-from uniavgen_core.bundled.video_codec import CodecConfig, VideoCodec, to_chunks, to_frames
+from uniavgen_core.bundled.video_codec import VideoCodec, to_chunks, to_frames
 from uniavgen_core.evaluation.lip_sync import mouth_opening
 from uniavgen_core.media.video.frames import codec_pixels
 
@@ -19,7 +19,7 @@ ASSETS = Path(__file__).parents[3] / "uniavgen_core" / "assets"
 @pytest.fixture
 def codec():
     torch.manual_seed(0)
-    return VideoCodec(CodecConfig(widths=(8, 8, 8)))
+    return VideoCodec((8, 8, 8))
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_frames_survive_grouping_and_the_last_one_fills_a_started_group():
 
 def test_coding_in_passes_changes_nothing():
     torch.manual_seed(0)
-    whole, parts = (VideoCodec(CodecConfig(widths=(8, 8, 8), chunks_per_pass=n)) for n in (16, 2))
+    whole, parts = (VideoCodec((8, 8, 8), chunks_per_pass=n) for n in (16, 2))
     parts.load_state_dict(whole.state_dict())
     frames = torch.rand(2, 3, 17, 32, 32)
     latent = whole.encode(frames)
