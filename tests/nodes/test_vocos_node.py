@@ -156,7 +156,7 @@ def cut_short(folder):
     ("damage", "said"),
     [
         (lambda folder: (folder / "config.yaml").unlink(), "has no config.yaml"),
-        (lambda folder: (folder / "pytorch_model.bin").unlink(), "has no pytorch_model.bin and no model.safetensors"),
+        (lambda folder: (folder / "pytorch_model.bin").unlink(), "has no model.safetensors and no pytorch_model.bin"),
         (lambda folder: configure(folder, "backbone", input_channels=100), "of 100 bins"),
         (lambda folder: configure(folder, "head", padding="center"), "padding 'center'"),
         (cut_short, "is damaged.*pytorch_model.bin is truncated"),

@@ -32,12 +32,7 @@ class VocoderError(CheckpointError):
     """A vocoder folder is damaged, or holds another model."""
 
 
-def ignore(notice: str) -> None:
-    """Discard a notice."""
-    del notice
-
-
-def load_bigvgan(folder: Path | str, on_notice: OnNotice = ignore) -> nn.Module:
+def load_bigvgan(folder: Path, on_notice: OnNotice) -> nn.Module:
     """Load a vocoder from a folder in the format of ``save_pretrained``, without any download.
 
     Args:
@@ -51,11 +46,10 @@ def load_bigvgan(folder: Path | str, on_notice: OnNotice = ignore) -> nn.Module:
         VocoderError: If something is missing or wrong in the folder; the message names it.
         ImportError: If the installed ``transformers`` is too old to have the network.
     """
-    folder = Path(folder)
     values = _read_config(folder)
     network, kind = _build(folder, values), values.get("model_type")
     try:
-        fill(network, _read_weights(folder), folder, on_notice)
+        fill(network, read_weights(folder), folder, on_notice)
     except VocoderError as error:
         if kind == MODEL_TYPE:
             raise
@@ -69,15 +63,10 @@ def load_bigvgan(folder: Path | str, on_notice: OnNotice = ignore) -> nn.Module:
 
 
 def check_frame(folder: Path, mel_bins: int, hop_length: int) -> None:
-    """Check that a vocoder fits UniAVGen's mel spectrogram.
-
-    Args:
-        folder: The vocoder's folder, for the message.
-        mel_bins: Mel bins of the vocoder's input.
-        hop_length: Samples that it generates for each mel frame.
+    """Check the mel bins of a vocoder's input, and the samples that it generates for each mel frame.
 
     Raises:
-        VocoderError: If they are not 80 and 240.
+        VocoderError: If they are not 80 and 240, those of UniAVGen's mel spectrogram.
     """
     if (mel_bins, hop_length) != (MEL_BINS, HOP_LENGTH):
         raise VocoderError(
@@ -86,7 +75,7 @@ def check_frame(folder: Path, mel_bins: int, hop_length: int) -> None:
         )
 
 
-def fill(network: nn.Module, tensors: dict[str, Tensor], folder: Path, on_notice: OnNotice = ignore) -> None:
+def fill(network: nn.Module, tensors: dict[str, Tensor], folder: Path, on_notice: OnNotice) -> None:
     """Load weights into a vocoder in float32, and set it to evaluation without gradients.
 
     Args:
@@ -128,6 +117,24 @@ def config_of(folder: Path, name: str) -> Path:
     return folder / name
 
 
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """Read the weights of a vocoder folder: model.safetensors, else its shards, else pytorch_model.bin.
+
+    Raises:
+        VocoderError: If there are none, or a file is damaged.
+    """
+    whole, pickled = folder / WEIGHTS_FILE, folder / PICKLED_WEIGHTS
+    paths = [whole] if whole.is_file() else sorted(folder.glob("*.safetensors"))
+    if not paths and not pickled.is_file():
+        raise VocoderError(f"The vocoder folder {folder} has no {WEIGHTS_FILE} and no {PICKLED_WEIGHTS}.")
+    try:
+        if not paths:
+            return read_pickle(pickled)
+        return {name: tensor for path in paths for name, tensor in read_tensors(path)[0].items()}
+    except CheckpointError as error:
+        raise VocoderError(f"The vocoder folder {folder} is damaged. {error}") from error
+
+
 def _build(folder: Path, values: dict) -> nn.Module:
     """Build the network that config.json describes, with random weights."""
     network_class: Any = _network_class()
@@ -150,19 +157,6 @@ def _read_config(folder: Path) -> dict:
     if not isinstance(values, dict):
         raise VocoderError(f"{path} describes no model: it holds no JSON object.")
     return values
-
-
-def _read_weights(folder: Path) -> dict[str, Tensor]:
-    whole, pickled = folder / WEIGHTS_FILE, folder / PICKLED_WEIGHTS
-    paths = [whole] if whole.is_file() else sorted(folder.glob("*.safetensors"))
-    if not paths and not pickled.is_file():
-        raise VocoderError(f"The vocoder folder {folder} has no {WEIGHTS_FILE} and no {PICKLED_WEIGHTS}.")
-    try:
-        if not paths:
-            return read_pickle(pickled)
-        return {name: tensor for path in paths for name, tensor in read_tensors(path)[0].items()}
-    except CheckpointError as error:
-        raise VocoderError(f"The vocoder folder {folder} is damaged. {error}") from error
 
 
 def _network_class() -> type[nn.Module]:

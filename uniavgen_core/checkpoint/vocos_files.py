@@ -10,18 +10,13 @@ from typing import Any
 
 import torch
 import yaml
-from torch import Tensor, nn
+from torch import nn
 
 from ..shapes import HOP_LENGTH, MEL_BINS, SAMPLE_RATE
 from .bigvgan_files import CONFIG_FILE as BIGVGAN_CONFIG
-from .bigvgan_files import OnNotice, VocoderError, check_frame, config_of, fill, ignore
-from .load_weights import read_tensors
-from .pickled_tensors import read_pickle
-from .weight_files import CheckpointError
+from .bigvgan_files import PICKLED_WEIGHTS, OnNotice, VocoderError, check_frame, config_of, fill, read_weights
 
 VOCOS_CONFIG = "config.yaml"
-VOCOS_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-"""Files that may hold the weights, the preferred one first."""
 PARTS = {
     "backbone": ("vocos.models.VocosBackbone", "vocos.models.VocosResNetBackbone"),
     "head": ("vocos.heads.ISTFTHead",),  # The others need scipy < 1.13, older than ComfyUI's.
@@ -40,11 +35,11 @@ STOCK_MEL = {"padding": "center", "f_max": SAMPLE_RATE // 2, "mel_scale": "htk",
 
 def is_vocos(folder: Path) -> bool:
     """Whether a vocoder folder is a Vocos, complete or not, by the names of its files."""
-    has_weights = (folder / VOCOS_WEIGHTS[1]).is_file() and not (folder / BIGVGAN_CONFIG).is_file()
+    has_weights = (folder / PICKLED_WEIGHTS).is_file() and not (folder / BIGVGAN_CONFIG).is_file()
     return (folder / VOCOS_CONFIG).is_file() or has_weights
 
 
-def load_vocos(folder: Path | str, on_notice: OnNotice = ignore) -> nn.Module:
+def load_vocos(folder: Path, on_notice: OnNotice = lambda _: None) -> nn.Module:
     """Load a Vocos that was trained on UniAVGen's mel, without any download and without running code of a file.
 
     Args:
@@ -58,11 +53,10 @@ def load_vocos(folder: Path | str, on_notice: OnNotice = ignore) -> nn.Module:
         VocoderError: If something is missing or wrong in the folder; the message names it.
         ImportError: If the package ``vocos`` is not installed.
     """
-    folder = Path(folder)
     network = _build(folder, _read_config(folder))
-    tensors = _read_weights(folder)
     built = dict(network.named_buffers())  # The window, exact whatever the dtype of the file.
-    used = {name: built.get(name, value) for name, value in tensors.items() if not name.startswith(f"{UNUSED}.")}
+    tensors = read_weights(folder).items()
+    used = {name: built.get(name, value) for name, value in tensors if not name.startswith(f"{UNUSED}.")}
     fill(network, used, folder, on_notice)
     return network
 
@@ -126,16 +120,6 @@ def _check_mel(folder: Path, extractor: dict) -> None:
             f"The vocoder in {folder} was trained on another mel than UniAVGen's: by {VOCOS_CONFIG}, "
             f"{extractor['class_path']} has {'; '.join(other)}."
         )
-
-
-def _read_weights(folder: Path) -> dict[str, Tensor]:
-    path = next((folder / name for name in VOCOS_WEIGHTS if (folder / name).is_file()), None)
-    if path is None:
-        raise VocoderError(f"The vocoder folder {folder} has no {' and no '.join(reversed(VOCOS_WEIGHTS))}.")
-    try:
-        return read_tensors(path)[0] if path.suffix == ".safetensors" else read_pickle(path)
-    except CheckpointError as error:
-        raise VocoderError(f"The vocoder folder {folder} is damaged. {error}") from error
 
 
 def _classes() -> dict[str, type[nn.Module]]:

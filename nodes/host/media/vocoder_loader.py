@@ -16,18 +16,19 @@ from torch import Tensor
 
 from ....uniavgen_core.checkpoint.bigvgan_files import (
     CONFIG_FILE,
+    PICKLED_WEIGHTS,
     VOCODER_FOLDER,
     WEIGHTS_FILE,
     VocoderError,
     load_bigvgan,
 )
-from ....uniavgen_core.checkpoint.vocos_files import VOCOS_CONFIG, VOCOS_WEIGHTS, is_vocos, load_vocos
+from ....uniavgen_core.checkpoint.vocos_files import VOCOS_CONFIG, is_vocos, load_vocos
 from ....uniavgen_core.media.audio.bigvgan import BigVGAN
 from ....uniavgen_core.media.audio.vocoder_chunks import ChunkedVocoder, chunk_spans
 from ....uniavgen_core.media.audio.vocos import Vocos
 
 KEY = "vocoders"
-VOCODER_FILES = (CONFIG_FILE, VOCOS_CONFIG, VOCOS_WEIGHTS[1])
+VOCODER_FILES = (CONFIG_FILE, VOCOS_CONFIG, PICKLED_WEIGHTS)
 BIGVGAN_BYTES_PER_FRAME = 400_000  # 259,000 are allocated at the peak; the rest is for the workspaces of convolutions
 VOCOS_BYTES_PER_ROW = 80  # of the widest layer, per mel frame; at most 66 are allocated at the peak
 folder_paths.add_model_folder_path(KEY, str(Path(folder_paths.models_dir) / KEY))
@@ -153,6 +154,6 @@ def _remedy() -> str:
 
 def _vocos_remedy() -> str:
     return (
-        f"A Vocos is a folder of {VOCOS_CONFIG} and {VOCOS_WEIGHTS[1]}, trained on UniAVGen's mel; none is published. "
+        f"A Vocos is a folder of {VOCOS_CONFIG} and {PICKLED_WEIGHTS}, trained on UniAVGen's mel; none is published. "
         f"Repair it, or choose {VOCODER_FOLDER}, or Griffin-Lim, which needs no file."
     )

@@ -205,7 +205,7 @@ def public(folder):
     ("damage", "said"),
     [
         (lambda folder: (folder / "config.yaml").unlink(), "has no config.yaml"),
-        (lambda folder: (folder / "pytorch_model.bin").unlink(), "has no pytorch_model.bin and no model.safetensors"),
+        (lambda folder: (folder / "pytorch_model.bin").unlink(), "has no model.safetensors and no pytorch_model.bin"),
         (written("backbone: [1, 2"), "config.yaml is not YAML of plain values"),
         (written("version https://git-lfs"), "names None as its backbone; a Vocos has vocos.models.VocosBackbone or"),
         (written("- 1"), "names None as its backbone"),
