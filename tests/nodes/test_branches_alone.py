@@ -12,9 +12,9 @@ from safetensors.torch import save_file
 
 from tests.nodes.pack_config import config_of_pack
 from uniavgen_core.bundled.bundled_files import BUNDLED_MODEL
-from uniavgen_core.checkpoint.branch_file import cut
 from uniavgen_core.checkpoint.config_from_weights import Contents, Network
 from uniavgen_core.checkpoint.load_weights import expected_shapes
+from uniavgen_core.checkpoint.merge_and_cut import cut
 from uniavgen_core.config import RELEASED, GuidanceConfig, Interaction
 
 BRANCHES = (Contents.VIDEO, Contents.AUDIO)

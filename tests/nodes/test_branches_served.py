@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 from tests.nodes.graphs import Graph
 from tools.comfy_client import PromptFailedError
 from tools.contact_sheet import read_clip
-from uniavgen_core.checkpoint.branch_file import cut
 from uniavgen_core.checkpoint.config_from_weights import Contents
+from uniavgen_core.checkpoint.merge_and_cut import cut
 
 MODEL = "uniavgen_core/assets/uniavgen_toon.safetensors"
 
@@ -23,7 +23,7 @@ def branch_of(server, request):
         name = f"{branch.value}_branch.safetensors"
         folder = server.folder / "models" / "diffusion_models"
         folder.mkdir(parents=True, exist_ok=True)
-        cut(request.config.rootpath / MODEL, folder / name, branch, replace_target=True)
+        cut(request.config.rootpath / MODEL, folder / name, branch, replace=True)
         server.object_info("UniAVGenLoadModel")
         return name
 

@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 from tests.nodes.pack_config import config_of_pack
 from tests.parity.fixtures import seeded_tensor
 from tests.shards import write_shards
-from uniavgen_core.checkpoint.branch_file import cut
 from uniavgen_core.checkpoint.config_from_weights import Contents, Network, metadata_of
 from uniavgen_core.checkpoint.gguf_file import GgufFile
 from uniavgen_core.checkpoint.load_weights import expected_shapes
+from uniavgen_core.checkpoint.merge_and_cut import cut
 from uniavgen_core.checkpoint.quantize_fp8 import quantize
 from uniavgen_core.checkpoint.quantize_gguf import GgufConfig, quantize_gguf
 from uniavgen_core.config import RELEASED, BranchConfig, GuidanceConfig

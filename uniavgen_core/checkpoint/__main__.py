@@ -6,10 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .branch_file import cut
 from .config_from_weights import Contents
 from .describe import inspect, verify
-from .merge_shards import merge
+from .merge_and_cut import cut, merge
 from .quantization_error import velocity_error
 from .quantize_fp8 import FORMATS, KEPT, QuantizeConfig, quantize
 from .quantize_gguf import MIXES, GgufConfig, quantize_gguf

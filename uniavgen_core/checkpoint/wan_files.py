@@ -10,33 +10,27 @@ from typing import TypeVar
 import torch
 
 from ..model.joint import JointModel
-from .config_from_weights import Shapes, hint_of
+from .config_from_weights import hint_of
 from .load_weights import quantised_layers
 from .weight_files import CheckpointError, WeightFiles
-from .weight_fit import check_exact
+from .weight_fit import check_fit, misfit
 
-WAN_TO_VIDEO = {
+VIDEO_TO_WAN = {
     "patch_embedding": "patch_embedding",
-    "text_embedding": "text_embedding_video",
+    "text_embedding_video": "text_embedding",
     "time_embedding": "time_embedding",
     "time_projection": "time_projection",
     "blocks": "blocks",
     "head": "head",
 }
-"""First component of Wan's tensor names to that of the joint network's; the rest is the same."""
-VIDEO_TO_WAN = {ours: theirs for theirs, ours in WAN_TO_VIDEO.items()}
-"""First component of the joint network's tensor names to that of Wan's."""
+"""First component of the joint network's tensor names to that of Wan's; the rest is the same."""
 Named = TypeVar("Named")
-
-
-def video_names(wan: Mapping[str, Named]) -> dict[str, Named]:
-    """Rename tensors from Wan's names to those of the joint network; other names are kept."""
-    return {_renamed(name, WAN_TO_VIDEO): value for name, value in wan.items()}
 
 
 def wan_names(joint: Mapping[str, Named]) -> dict[str, Named]:
     """Select the video branch by its joint names, and rename it to Wan's names."""
-    return {_renamed(name, VIDEO_TO_WAN): value for name, value in joint.items() if name.split(".")[0] in VIDEO_TO_WAN}
+    parts = [(name.partition("."), value) for name, value in joint.items()]
+    return {VIDEO_TO_WAN[first] + dot + rest: value for (first, dot, rest), value in parts if first in VIDEO_TO_WAN}
 
 
 def load_wan_branch(model: JointModel, path: Path | str) -> None:
@@ -49,27 +43,17 @@ def load_wan_branch(model: JointModel, path: Path | str) -> None:
     Raises:
         CheckpointError: If the file is missing, damaged or quantised, or does not fit; the model is then unchanged.
     """
-    files = WeightFiles(path)
-    _check(files.shapes, wan_names({name: tuple(value.shape) for name, value in model.state_dict().items()}), path)
-    names, state = video_names({name: name for name in files.entries}), model.state_dict()
-    ours = {theirs: own for own, theirs in names.items()}
-    with torch.no_grad():
-        for name, tensor in files.tensors():
-            state[ours[name]].copy_(tensor)
-
-
-def _check(shapes: Shapes, expected: Shapes, path: Path | str) -> None:
-    """Reject a file that does not fit the video branch."""
-    if quantised_layers(shapes):
+    files, branch = WeightFiles(path), wan_names(model.state_dict())
+    if quantised_layers(files.entries):
         raise CheckpointError(f"{Path(path).name} is quantised. Choose the bf16 or fp16 file to start training from.")
     try:
-        check_exact(shapes, expected)
+        fit = check_fit(files.shapes, {name: weight.shape for name, weight in branch.items()})
+        if fit.unused:
+            raise misfit(unexpected=fit.unused)
     except CheckpointError as error:
         raise CheckpointError(
-            f"{Path(path).name} does not fit the video branch, in Wan's names. {error}{hint_of(shapes)}"
+            f"{Path(path).name} does not fit the video branch, in Wan's names. {error}{hint_of(files.entries)}"
         ) from error
-
-
-def _renamed(name: str, renames: Mapping[str, str]) -> str:
-    first, dot, rest = name.partition(".")
-    return f"{renames.get(first, first)}{dot}{rest}"
+    with torch.no_grad():
+        for name, tensor in files.tensors():
+            branch[name].copy_(tensor)

@@ -26,22 +26,14 @@ class Fit:
     absent: Shapes = field(default_factory=dict)
 
     def fitted(self, tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
-        """Drop the unused tensors, and add zeros for the absent ones.
-
-        Args:
-            tensors: Names and tensors of the file.
-        """
+        """Drop the unused ones of the file's tensors, and add zeros for the absent ones."""
         unused = set(self.unused)
         kept = {name: tensor for name, tensor in tensors if name not in unused}
         dtype = next((tensor.dtype for tensor in kept.values() if tensor.dtype in PLAIN_DTYPES), torch.float32)
         return kept | {name: torch.zeros(tuple(shape), dtype=dtype) for name, shape in self.absent.items()}
 
     def notices(self, name: str) -> list[str]:
-        """Notices for the user, whole sentences; none if the file fits exactly.
-
-        Args:
-            name: Name of the file or folder.
-        """
+        """Notices for the user about the file or folder ``name``, whole sentences; none if it fits exactly."""
         notices = []
         if len(self.unused) == 1:
             notices.append(f"{name} holds a tensor that the network does not have. It is ignored: {self.unused[0]}.")
@@ -84,23 +76,8 @@ def check_fit(shapes: Shapes, expected: Shapes, optional: Iterable[str] = ()) ->
     return Fit(tuple(unused), {name: expected[name] for name in missing})
 
 
-def check_exact(shapes: Shapes, expected: Shapes) -> None:
-    """Compare a file's tensors with a network's, and reject unused ones too.
-
-    Raises:
-        CheckpointError: If tensors are missing, unexpected or of the wrong shape; the message names them.
-    """
-    fit = check_fit(shapes, expected)
-    if fit.unused:
-        raise misfit(unexpected=fit.unused)
-
-
 def misfit(**faults: Sequence[str]) -> CheckpointError:
-    """Error for tensors that do not fit.
-
-    Args:
-        faults: Kind of fault to the names of its tensors.
-    """
+    """Error for tensors that do not fit, their names by kind of fault."""
     found = [f"{len(names)} {fault}: {first_names(names)}" for fault, names in faults.items() if names]
     return CheckpointError("The checkpoint does not fit the model. " + "; ".join(found) + ".")
 

@@ -17,10 +17,10 @@ from tests.shards import shard_name, write_shards
 from tests.toys import TINY, random_model
 from uniavgen_core.checkpoint import quantization_error as probe
 from uniavgen_core.checkpoint.__main__ import main
-from uniavgen_core.checkpoint.branch_file import cut
 from uniavgen_core.checkpoint.config_from_weights import METADATA_KEY, Contents, metadata_of
 from uniavgen_core.checkpoint.describe import inspect, verify
 from uniavgen_core.checkpoint.load_weights import load_model
+from uniavgen_core.checkpoint.merge_and_cut import cut
 from uniavgen_core.checkpoint.quantization_error import velocity_error
 from uniavgen_core.checkpoint.quantize_fp8 import FORMATS, QuantizeConfig, quantize
 from uniavgen_core.checkpoint.weight_files import CheckpointError
