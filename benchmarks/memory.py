@@ -17,8 +17,7 @@ from functools import cache
 import torch
 from torch import nn
 
-from uniavgen_core.checkpoint.quantize_fp8 import KEPT
-from uniavgen_core.checkpoint.quantize_gguf import MIXES
+from uniavgen_core.checkpoint.quantize_weights import KEPT, MIXES
 from uniavgen_core.config import RELEASED, ModelConfig
 from uniavgen_core.layers.backend import TORCH
 from uniavgen_core.model.joint import JointModel

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tools.comfyui_modules import comfyui_arguments
 from tools.pack import load_pack
-from uniavgen_core.checkpoint.quantize_fp8 import FORMATS, QuantizeConfig
+from uniavgen_core.checkpoint.quantize_weights import FORMATS, QuantizeConfig
 from uniavgen_core.config import ModelConfig
 from uniavgen_core.layers.backend import Backend
 from uniavgen_core.model.joint import JointModel

@@ -12,8 +12,7 @@ from benchmarks.memory import BUFFERED, GIB, Weights, fit, usage_factor, weights
 from tests.toys import TINY
 from uniavgen_core.checkpoint.gguf_file import GgufFile
 from uniavgen_core.checkpoint.load_weights import save_weights
-from uniavgen_core.checkpoint.quantize_fp8 import quantize
-from uniavgen_core.checkpoint.quantize_gguf import GgufConfig, quantize_gguf
+from uniavgen_core.checkpoint.quantize_weights import QuantizeConfig, quantize
 from uniavgen_core.config import RELEASED, BranchConfig
 from uniavgen_core.model.initialize import initialize
 from uniavgen_core.model.joint import JointModel
@@ -40,7 +39,7 @@ def test_weights_are_the_bytes_of_files_in_each_format(plain):
     stored = {name: value for name, value in load_file(small).items() if not name.endswith(("_scale", "comfy_quant"))}
     assert weights_of(SMALL, "fp8 scaled").total == sum(value.nbytes for value in stored.values())
     packed = plain.with_name("packed.gguf")
-    quantize_gguf(plain, packed, GgufConfig("Q4_K_M"))
+    quantize(plain, packed, QuantizeConfig("Q4_K_M"))
     file = GgufFile(packed)
     held = sum(file.stored(name).nbytes for name in file.kinds)
     rest = sum(2 * torch.Size(file.shapes[name]).numel() for name in file.entries if name not in file.kinds)

@@ -13,7 +13,7 @@ from uniavgen_core.checkpoint.describe import inspect, verify
 from uniavgen_core.checkpoint.gguf_file import GgufFile
 from uniavgen_core.checkpoint.load_weights import save_weights
 from uniavgen_core.checkpoint.quantization_error import velocity_error
-from uniavgen_core.checkpoint.quantize_gguf import MIXES, GgufConfig, quantize_gguf
+from uniavgen_core.checkpoint.quantize_weights import MIXES, QuantizeConfig, quantize
 from uniavgen_core.checkpoint.weight_files import CheckpointError
 from uniavgen_core.config import BranchConfig
 from uniavgen_core.model.initialize import initialize
@@ -41,7 +41,7 @@ def plain(tmp_path_factory):
 @pytest.fixture(scope="module", params=MIXES)
 def packed(request, plain):
     path = plain.with_name(f"{request.param}.gguf")
-    quantize_gguf(plain, path, GgufConfig(request.param))
+    quantize(plain, path, QuantizeConfig(request.param))
     return path
 
 
@@ -139,7 +139,7 @@ def test_coarser_mixes_are_smaller_and_err_more(plain):
     sizes, errors = [], []
     for mix in MIXES:
         path = plain.with_name(f"again-{mix}.gguf")
-        sizes.append(quantize_gguf(plain, path, GgufConfig(mix))["bytes"])
+        sizes.append(quantize(plain, path, QuantizeConfig(mix))["bytes"])
         errors.append(velocity_error(plain, path)["video"])
     assert sizes == sorted(sizes, reverse=True)
     assert errors == sorted(errors)
@@ -178,6 +178,6 @@ def test_damaged_and_unknown_files_are_refused_by_name(pack, plain, packed, tmp_
     with pytest.raises(ValueError, match=r"cut\.gguf cannot be read as GGUF"):
         pack.nodes.host.model.load_model.load_uniavgen(str(cut))
     with pytest.raises(CheckpointError, match=r"must end in \.gguf"):
-        quantize_gguf(plain, tmp_path / "x.safetensors", GgufConfig())
-    with pytest.raises(ValueError, match="mix is Q2_K; it must be one of Q8_0"):
-        GgufConfig("Q2_K")
+        quantize(plain, tmp_path / "x.safetensors", QuantizeConfig("Q4_K_M"))
+    with pytest.raises(ValueError, match=r"kind is Q2_K; it must be one of .*Q8_0"):
+        QuantizeConfig("Q2_K")

@@ -17,7 +17,7 @@ from tests.shards import shard_name, write_shards
 from uniavgen_core.checkpoint.config_from_weights import metadata_of
 from uniavgen_core.checkpoint.describe import inspect, verify
 from uniavgen_core.checkpoint.merge_and_cut import merge
-from uniavgen_core.checkpoint.quantize_fp8 import QuantizeConfig, quantize
+from uniavgen_core.checkpoint.quantize_weights import QuantizeConfig, quantize
 from uniavgen_core.model.joint import Conditions
 
 LIMITS = {"float8_e4m3fn": 0.06, "float8_e5m2": 0.12}

@@ -18,8 +18,7 @@ from uniavgen_core.checkpoint.config_from_weights import Contents, Network, meta
 from uniavgen_core.checkpoint.gguf_file import GgufFile
 from uniavgen_core.checkpoint.load_weights import expected_shapes
 from uniavgen_core.checkpoint.merge_and_cut import cut
-from uniavgen_core.checkpoint.quantize_fp8 import quantize
-from uniavgen_core.checkpoint.quantize_gguf import GgufConfig, quantize_gguf
+from uniavgen_core.checkpoint.quantize_weights import QuantizeConfig, quantize
 from uniavgen_core.config import RELEASED, BranchConfig, GuidanceConfig
 
 CONFIG = replace(RELEASED, video=BranchConfig(256, 512, 2), num_layers=4, num_interactions=0)
@@ -162,7 +161,7 @@ def test_scaled_fp8_gives_what_the_stock_loader_makes_of_it(ours, stock, wan_fil
 @pytest.mark.parametrize("mix", ["Q8_0", "Q4_K_M"])
 def test_a_gguf_file_gives_what_the_stock_loader_makes_of_the_unpacked_one(ours, stock, wan_file, tmp_path, mix):
     path = tmp_path / f"wan_{mix}.gguf"
-    quantize_gguf(wan_file, path, GgufConfig(mix))
+    quantize(wan_file, path, QuantizeConfig(mix))
     unpacked = tmp_path / "unpacked.safetensors"
     save_file({name: tensor.float().contiguous() for name, tensor in GgufFile(path).tensors()}, unpacked)
     latent, mask = latent_of((2, 4, 6), True)

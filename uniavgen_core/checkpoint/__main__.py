@@ -10,8 +10,7 @@ from .config_from_weights import Contents
 from .describe import inspect, verify
 from .merge_and_cut import cut, merge
 from .quantization_error import velocity_error
-from .quantize_fp8 import FORMATS, KEPT, QuantizeConfig, quantize
-from .quantize_gguf import MIXES, GgufConfig, quantize_gguf
+from .quantize_weights import FORMATS, KEPT, MIXES, QuantizeConfig, quantize
 from .weight_files import CheckpointError
 
 WORST_SHOWN = 5
@@ -129,30 +128,10 @@ def _shown(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _merge(options: argparse.Namespace) -> dict[str, Any]:
-    return merge(options.source, options.target, options.replace, Progress())
-
-
-def _cut(options: argparse.Namespace) -> dict[str, Any]:
-    return cut(options.source, options.target, Contents(options.branch), options.replace, Progress())
-
-
-def _inspect(options: argparse.Namespace) -> dict[str, Any]:
-    return inspect(options.source)
-
-
-def _verify(options: argparse.Namespace) -> dict[str, Any]:
-    return verify(options.source, _hashes(options.hashes), Progress())
-
-
 def _quantize(options: argparse.Namespace) -> dict[str, Any]:
     keep = tuple(options.keep_only if options.keep_only is not None else KEPT) + tuple(options.keep)
-    if options.format in MIXES:
-        packed = GgufConfig(options.format, keep, options.replace)
-        report = quantize_gguf(options.source, options.target, packed, Progress())
-    else:
-        config = QuantizeConfig(options.format, keep, options.full_precision_matmul, options.replace)
-        report = quantize(options.source, options.target, config, Progress())
+    config = QuantizeConfig(options.format, keep, options.full_precision_matmul, options.replace)
+    report = quantize(options.source, options.target, config, Progress())
     if options.measure:
         report["velocity_error"] = velocity_error(options.source, options.target)
     return report
@@ -168,7 +147,13 @@ def _hashes(path: Path | None) -> dict[str, str]:
     return {Path(name.strip().lstrip("*")).name: digest for digest, name in lines}
 
 
-COMMANDS = {"merge": _merge, "cut": _cut, "inspect": _inspect, "verify": _verify, "quantize": _quantize}
+COMMANDS = {
+    "merge": lambda it: merge(it.source, it.target, it.replace, Progress()),
+    "cut": lambda it: cut(it.source, it.target, Contents(it.branch), it.replace, Progress()),
+    "inspect": lambda it: inspect(it.source),
+    "verify": lambda it: verify(it.source, _hashes(it.hashes), Progress()),
+    "quantize": _quantize,
+}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

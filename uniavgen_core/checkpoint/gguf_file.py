@@ -17,7 +17,7 @@ from torch import Tensor
 from ..atomic_write import atomic_write
 from .gguf_quants import BlockKind, unpack
 from .weight_files import CheckpointError, Entry, damaged, strip_prefix
-from .write_safetensors import OnBytes, silent
+from .write_safetensors import OnBytes
 
 SUFFIX = ".gguf"
 ARCHITECTURE = "uniavgen"
@@ -87,7 +87,7 @@ def write_gguf(
     tensors: Iterable[tuple[str, Tensor]],
     layout: Mapping[str, tuple[tuple[int, ...], str]],
     metadata: Mapping[str, str],
-    on_bytes: OnBytes = silent,
+    on_bytes: OnBytes,
 ) -> None:
     """Write a GGUF file; it is renamed to ``path`` when it is complete.
 

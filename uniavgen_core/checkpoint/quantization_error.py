@@ -16,20 +16,19 @@ from ..model.conditions import Conditions
 from ..model.video_branch import VideoModel
 from .gguf_file import SUFFIX, GgufFile
 from .load_weights import AnyModel, load_any
-from .quantize_fp8 import dequantized
+from .quantize_weights import dequantized, relative_error
 from .weight_files import WeightFiles
 
 LATENTS, TOKENS, SIDE, TIMESTEP = 3, 56, 4, 700.0
 """Inputs of the pass: 9 video frames (3 latent frames of 4x4 tokens), 56 mel frames, and a timestep of 0 to 1000."""
 
 
-def velocity_error(original: Path, quantised: Path, seed: int = 0) -> dict[str, float]:
+def velocity_error(original: Path, quantised: Path) -> dict[str, float]:
     """Compare one pass of a scaled fp8 or GGUF file with one of its original.
 
     Args:
         original: The plain file or folder. The pass runs in bfloat16 if most of its weights are, else in float32.
-        quantised: The result of ``quantize`` or ``quantize_gguf``.
-        seed: Seed of the inputs.
+        quantised: The result of ``quantize``.
 
     Returns:
         Relative L2 error of the velocity of ``video`` and ``audio``, or of the single branch.
@@ -39,15 +38,15 @@ def velocity_error(original: Path, quantised: Path, seed: int = 0) -> dict[str, 
     dtype = torch.bfloat16 if half else torch.float32
     model = load_any(original, dtype=dtype)
     with torch.inference_mode():
-        want = predict_velocities(model, dtype, seed)
+        want = predict_velocities(model, dtype)
         quantise_while_running(model, quantised_weights(quantised))
-        got = predict_velocities(model, dtype, seed)
-    return {name: _relative(got[name], want[name]) for name in want}
+        got = predict_velocities(model, dtype)
+    return {name: relative_error(got[name], want[name]) for name in want}
 
 
-def predict_velocities(model: AnyModel, dtype: torch.dtype, seed: int) -> dict[str, Tensor]:
-    """Velocities of each modality, from one pass over random inputs."""
-    generator = torch.Generator().manual_seed(seed)
+def predict_velocities(model: AnyModel, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Velocities of each modality, from one pass over random inputs that are always the same."""
+    generator = torch.Generator().manual_seed(0)
 
     def draw(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator).to(dtype)
@@ -86,20 +85,13 @@ def quantised_weights(path: Path) -> dict[str, Callable[[], Tensor]]:
 def quantise_while_running(model: AnyModel, weights: Mapping[str, Callable[[], Tensor]]) -> None:
     """Replace the weight of every quantised layer by its dequantised one during its forward pass."""
     for layer, read in weights.items():
+        original = model.get_parameter(f"{layer}.weight")
 
         def enter(module: nn.Module, _: tuple, read: Callable[[], Tensor] = read) -> None:
-            original = module.get_parameter("weight")
-            module.original = original
-            module.weight = nn.Parameter(read().to(original.dtype), requires_grad=False)
+            module.weight = nn.Parameter(read().to(module.get_parameter("weight").dtype), requires_grad=False)
 
-        def leave(module: nn.Module, *_: object) -> None:
-            module.weight = module.original
-            del module.original
+        def leave(module: nn.Module, *_: object, original: nn.Parameter = original) -> None:
+            module.weight = original
 
-        module = model.get_submodule(layer)
-        module.register_forward_pre_hook(enter)
-        module.register_forward_hook(leave)
-
-
-def _relative(got: Tensor, want: Tensor) -> float:
-    return ((got.float() - want.float()).norm() / want.float().norm()).item()
+        model.get_submodule(layer).register_forward_pre_hook(enter)
+        model.get_submodule(layer).register_forward_hook(leave)

@@ -22,7 +22,7 @@ from uniavgen_core.checkpoint.describe import inspect, verify
 from uniavgen_core.checkpoint.load_weights import load_model
 from uniavgen_core.checkpoint.merge_and_cut import cut
 from uniavgen_core.checkpoint.quantization_error import velocity_error
-from uniavgen_core.checkpoint.quantize_fp8 import FORMATS, QuantizeConfig, quantize
+from uniavgen_core.checkpoint.quantize_weights import FORMATS, QuantizeConfig, quantize
 from uniavgen_core.checkpoint.weight_files import CheckpointError
 from uniavgen_core.config import to_dict
 
@@ -262,7 +262,7 @@ def test_the_velocity_error_is_that_of_a_network_with_the_rounded_weights(folder
         weight = stored[f"{layer}.weight"].float() * stored[f"{layer}.weight_scale"]
         model.get_submodule(layer).weight.data = weight.bfloat16()
     with torch.inference_mode():
-        want = real(model, torch.bfloat16, 0)
+        want = real(model, torch.bfloat16)
     assert torch.equal(passes[1]["video"], want["video"])
     assert torch.equal(passes[1]["audio"], want["audio"])
     for name, error in reported.items():
@@ -298,7 +298,7 @@ def test_measuring_gives_every_layer_its_own_weight_back_when_it_has_run(folder,
     model = load_model(folder)
     probe.quantise_while_running(model, probe.quantised_weights(small))
     with torch.inference_mode():
-        probe.predict_velocities(model, torch.bfloat16, 0)
+        probe.predict_velocities(model, torch.bfloat16)
     assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
 
 

@@ -21,7 +21,7 @@ from uniavgen_core.checkpoint.config_from_weights import (
 from uniavgen_core.checkpoint.describe import inspect, verify
 from uniavgen_core.checkpoint.load_weights import expected_shapes, load_any, load_model
 from uniavgen_core.checkpoint.merge_and_cut import branch_names, cut, merge
-from uniavgen_core.checkpoint.quantize_fp8 import quantize
+from uniavgen_core.checkpoint.quantize_weights import quantize
 from uniavgen_core.checkpoint.wan_files import wan_names
 from uniavgen_core.checkpoint.weight_files import CheckpointError
 from uniavgen_core.config import RELEASED, Interaction, to_dict

@@ -1,11 +1,11 @@
-"""Quantization to scaled fp8: 8-bit weights with one scale for each large layer, in ComfyUI's mixed-precision format.
+"""Quantization of large layers, to scaled fp8 in ComfyUI's mixed-precision format or to GGUF's block formats.
 
-A quantised layer has ``weight`` (fp8), ``weight_scale`` (float32; the weight is ``weight * weight_scale``) and
+In fp8, a quantised layer has ``weight``, ``weight_scale`` (float32; the weight is ``weight * weight_scale``) and
 ``comfy_quant`` (JSON as bytes). Source: ComfyUI's ``comfy/ops.py`` and ``comfy/quant_ops.py``.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,11 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from .config_from_weights import Network, network_of
+from .gguf_file import PLAIN, SUFFIX, write_gguf
+from .gguf_quants import BlockKind, pack, unpack
 from .load_weights import check_whole, quantised_layers, without_memory
 from .weight_files import CheckpointError, WeightFiles
 from .write_safetensors import OnBytes, check_target, ordered, silent, size_of, write_stream
 
 FORMATS = {"float8_e4m3fn": torch.float8_e4m3fn, "float8_e5m2": torch.float8_e5m2}
+"""fp8 formats by name."""
 KEPT = ("a2v_blocks.*", "v2a_blocks.*", "time_*", "text_proj", "*embedding*", "head*")
 """Layers that are not quantised by default: interactions with their mask heads, modulation, embeddings, heads.
 
@@ -27,13 +30,41 @@ Norms and bare parameters are not linear layers and are never quantised."""
 
 
 @dataclass(frozen=True)
-class QuantizeConfig:
-    """Options of fp8 quantization.
+class Mix:
+    """Assignment of GGUF's block formats to layers.
 
     Attributes:
-        kind: Name of the 8-bit format, one of ``FORMATS``.
+        most: Format of most layers.
+        finer: Format of the value projection and the second feed-forward layer in some blocks, as in llama.cpp's "M"
+            mixes.
+    """
+
+    most: BlockKind
+    finer: BlockKind
+
+    def kind_of(self, layer: str, blocks: int, columns: int) -> BlockKind | None:
+        """Format of one layer; None if its number of columns is not a multiple of any block."""
+        kind = self.finer if layer.endswith((".v", ".ffn.2")) and _needs_more(layer, blocks) else self.most
+        return next((one for one in (kind, BlockKind.Q8_0) if columns % one.value.weights == 0), None)
+
+
+MIXES = {
+    "Q8_0": Mix(BlockKind.Q8_0, BlockKind.Q8_0),
+    "Q6_K": Mix(BlockKind.Q6_K, BlockKind.Q6_K),
+    "Q5_K_M": Mix(BlockKind.Q5_K, BlockKind.Q6_K),
+    "Q4_K_M": Mix(BlockKind.Q4_K, BlockKind.Q6_K),
+}
+"""GGUF formats by name."""
+
+
+@dataclass(frozen=True)
+class QuantizeConfig:
+    """Options of quantization.
+
+    Attributes:
+        kind: Name of the format, one of ``FORMATS`` or ``MIXES``.
         keep: Glob patterns of layers that are not quantised.
-        full_precision_matmul: Whether ComfyUI runs matmuls in full precision even on cards with fp8 matmuls.
+        full_precision_matmul: Whether ComfyUI runs fp8 matmuls in full precision even on cards that have them.
         replace: Whether to overwrite the target.
     """
 
@@ -43,11 +74,11 @@ class QuantizeConfig:
     replace: bool = False
 
     def __post_init__(self) -> None:
-        if self.kind not in FORMATS:
-            raise ValueError(f"kind is {self.kind}; it must be one of {', '.join(FORMATS)}.")
+        if self.kind not in (*FORMATS, *MIXES):
+            raise ValueError(f"kind is {self.kind}; it must be one of {', '.join((*FORMATS, *MIXES))}.")
 
     def note(self) -> Tensor:
-        """ComfyUI's description of a quantised weight, JSON as bytes."""
+        """ComfyUI's description of a weight in fp8, JSON as bytes."""
         description: dict[str, Any] = {"format": self.kind}
         if self.full_precision_matmul:
             description["full_precision_matrix_mult"] = True
@@ -57,13 +88,13 @@ class QuantizeConfig:
 def quantize(
     source: Path, target: Path, config: QuantizeConfig = QuantizeConfig(), on_bytes: OnBytes = silent
 ) -> dict[str, Any]:
-    """Quantise the large layers of a checkpoint to fp8.
+    """Quantise the large layers of a checkpoint.
 
     Args:
         source: A safetensors file or a folder of shards, not quantised.
-        target: The file to write.
+        target: The file to write: safetensors for fp8, else GGUF.
         config: Options.
-        on_bytes: Progress callback, first of computing the scales, then of writing.
+        on_bytes: Progress callback, for fp8 first of computing the scales, then of writing.
 
     Returns:
         ``target``, its ``bytes``, those of the source, and ``layers``: layer name to the relative L2 error of its
@@ -71,20 +102,25 @@ def quantize(
 
     Raises:
         CheckpointError: If the source is damaged, already quantised or not finite, or the target exists.
+        ImportError: If the format is GGUF's and the package ``gguf`` is not installed.
         NotUniAVGenError: If the source belongs to another network.
     """
-    files = WeightFiles(source)
-    check_target(target, files.files, config.replace)
+    files, is_gguf = WeightFiles(source), config.kind in MIXES
+    check_target(target, files.files, config.replace, SUFFIX if is_gguf else ".safetensors")
     if quantised_layers(files.entries):
         raise CheckpointError(f"{source} is already quantised. Quantise the original, or errors add up.")
     network = network_of(files.shapes, files.metadata)
     check_whole(files.shapes, network)
     layers = layers_to_quantize(network, config.keep)
-    scales = _scales(files, layers, torch.finfo(FORMATS[config.kind]).max, on_bytes)
-    layout = _layout(files, layers, config)
     errors: dict[str, float] = {}
-    tensors = _converted(files, layout, scales, config, errors)
-    write_stream(target, layout, tensors, files.metadata, on_bytes)
+    if is_gguf:
+        kinds = _block_kinds(files, layers, MIXES[config.kind], network.config.num_layers)
+        layout = {name: (shape, _type_of(files, name, kinds)) for name, shape in files.shapes.items()}
+        write_gguf(target, _packed(files, kinds, errors), layout, files.metadata, on_bytes)
+    else:
+        scales = _scales(files, layers, torch.finfo(FORMATS[config.kind]).max, on_bytes)
+        layout = _layout(files, layers, config)
+        write_stream(target, layout, _scaled(files, layout, scales, config, errors), files.metadata, on_bytes)
     before = sum(size_of(entry.dtype, entry.shape) for entry in files.entries.values())
     return {"target": str(target), "bytes": target.stat().st_size, "source_bytes": before, "layers": errors}
 
@@ -111,16 +147,25 @@ def dequantized(weight: Tensor, scale: Tensor) -> Tensor:
     return weight.float() * scale
 
 
+def relative_error(got: Tensor, want: Tensor) -> float:
+    """Relative L2 error."""
+    return ((got.float() - want.float()).norm() / want.float().norm().clamp_min(1e-12)).item()
+
+
 def _scales(files: WeightFiles, layers: list[str], largest: float, on_bytes: OnBytes) -> dict[str, Tensor]:
     """Scale of each layer, which maps its largest weight to the format's largest number."""
     scales = {}
     for done, (name, weight) in enumerate(files.tensors([f"{layer}.weight" for layer in layers])):
         peak = weight.abs().amax().float()
-        if not torch.isfinite(peak):
-            raise CheckpointError(f"{name} holds numbers that are not finite. Fetch the file again.")
+        _check_finite(peak, name)
         scales[name.removesuffix(".weight")] = torch.where(peak > 0, peak / largest, torch.ones(()))
         on_bytes(done + 1, len(layers))
     return scales
+
+
+def _check_finite(weight: Tensor, name: str) -> None:
+    if not torch.isfinite(weight).all():
+        raise CheckpointError(f"{name} holds numbers that are not finite. Fetch the file again.")
 
 
 def _layout(files: WeightFiles, layers: list[str], config: QuantizeConfig) -> dict:
@@ -132,7 +177,7 @@ def _layout(files: WeightFiles, layers: list[str], config: QuantizeConfig) -> di
     return ordered(layout)
 
 
-def _converted(
+def _scaled(
     files: WeightFiles, layout: dict, scales: dict[str, Tensor], config: QuantizeConfig, errors: dict[str, float]
 ) -> Iterator[tuple[str, Tensor]]:
     """Yield the tensors of the layout, and store the relative error of each quantised weight in ``errors``."""
@@ -144,14 +189,45 @@ def _converted(
         elif leaf == "comfy_quant":
             yield name, config.note()
         elif leaf == "weight" and layer in scales:
-            yield name, _rounded(next(stored)[1].float(), layer, scales[layer], config, errors)
+            weight, dtype = next(stored)[1].float(), FORMATS[config.kind]
+            limit = torch.finfo(dtype).max
+            small = (weight / scales[layer]).clamp(-limit, limit).to(dtype)
+            errors[layer] = relative_error(dequantized(small, scales[layer]), weight)
+            yield name, small
         else:
             yield next(stored)
 
 
-def _rounded(weight: Tensor, layer: str, scale: Tensor, config: QuantizeConfig, errors: dict[str, float]) -> Tensor:
-    limit = torch.finfo(FORMATS[config.kind]).max
-    small = (weight / scale).clamp(-limit, limit).to(FORMATS[config.kind])
-    difference = (dequantized(small, scale) - weight).norm()
-    errors[layer] = (difference / weight.norm().clamp_min(1e-12)).item()
-    return small
+def _block_kinds(files: WeightFiles, layers: list[str], mix: Mix, blocks: int) -> dict[str, BlockKind]:
+    """Block format by name of each weight that is packed."""
+    kinds = {f"{layer}.weight": mix.kind_of(layer, blocks, files.shapes[f"{layer}.weight"][1]) for layer in layers}
+    return {name: kind for name, kind in kinds.items() if kind is not None}
+
+
+def _needs_more(layer: str, blocks: int) -> bool:
+    """Whether a layer is in the first or last eighth of the blocks, or in every third block between."""
+    number = int(next(part for part in layer.split(".") if part.isdecimal()))
+    eighth = blocks // 8
+    return number < eighth or number >= blocks - eighth or (number - eighth) % 3 == 2
+
+
+def _type_of(files: WeightFiles, name: str, kinds: Mapping[str, BlockKind]) -> str:
+    if name in kinds:
+        return kinds[name].name
+    names = {dtype: kind for kind, dtype in PLAIN.items()}
+    return names.get(files.entries[name].dtype, "F32")
+
+
+def _packed(
+    files: WeightFiles, kinds: Mapping[str, BlockKind], errors: dict[str, float]
+) -> Iterator[tuple[str, Tensor]]:
+    """Yield all tensors, packed as in ``kinds``, and store the relative error of each packed weight in ``errors``."""
+    for name, tensor in files.tensors():
+        if name in kinds:
+            weight = tensor.float()
+            _check_finite(weight, name)
+            data = pack(weight, kinds[name])
+            errors[name.removesuffix(".weight")] = relative_error(unpack(data, kinds[name]), weight)
+            yield name, data
+        else:
+            yield name, tensor if tensor.dtype in PLAIN.values() else tensor.float()

@@ -3,7 +3,7 @@
 import pytest
 
 from uniavgen_core.checkpoint.gguf_quants import BlockKind
-from uniavgen_core.checkpoint.quantize_gguf import MIXES
+from uniavgen_core.checkpoint.quantize_weights import MIXES
 
 BLOCKS = 24
 FINER = [0, 1, 2, 5, 8, 11, 14, 17, 20, 21, 22, 23]
