@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ..config import to_dict
 from .config_from_weights import network_of
@@ -135,13 +134,9 @@ def _not_finite(files: WeightFiles | GgufFile, unused: Sequence[str], on_bytes: 
     sizes = {name: size_of(entry.dtype, entry.shape) for name, entry in files.entries.items()}
     problems, done, total = [], 0, sum(sizes.values())
     for name, tensor in files.tensors():
-        wrong = 0 if tensor.dtype in INTEGERS or name in unused else _count_not_finite(tensor)
-        if wrong:
+        is_checked = tensor.dtype not in INTEGERS and name not in unused
+        if is_checked and (wrong := int((~torch.isfinite(tensor.float())).sum())):
             problems.append(f"{name} in {files.entries[name].file.name} holds {wrong} numbers that are not finite.")
         done += sizes[name]
         on_bytes(done, total)
     return problems
-
-
-def _count_not_finite(tensor: Tensor) -> int:
-    return int((~torch.isfinite(tensor.float())).sum())

@@ -13,7 +13,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..config import ModelConfig
-from ..layers.backend import TORCH, Backend
 from ..model.audio_branch import AudioModel
 from ..model.joint import JointModel
 from ..model.video_branch import VideoModel
@@ -53,13 +52,6 @@ def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def check_whole(shapes: Shapes, network: Network) -> Fit:
     """Compare a file's tensors, plain or quantised in ComfyUI's format, with the network's.
-
-    Args:
-        shapes: Tensor name to shape, of the file.
-        network: Contents of the file.
-
-    Returns:
-        The unused tensors, and the absent optional ones.
 
     Raises:
         CheckpointError: If tensors are missing or have the wrong shape (a quantised weight may be packed), or if extra
@@ -105,18 +97,17 @@ def expected_shapes(network: Network) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in without_memory(network).state_dict().items()}
 
 
-def without_memory(network: Network, backend: Backend = TORCH) -> AnyModel:
+def without_memory(network: Network) -> AnyModel:
     """Build a network or a branch of it on the meta device."""
     with torch.device("meta"):
-        return MODELS[network.contents](network.config, backend)
+        return MODELS[network.contents](network.config)
 
 
-def load_model(path: Path | str, backend: Backend = TORCH, dtype: torch.dtype | None = None) -> JointModel:
+def load_model(path: Path | str, dtype: torch.dtype | None = None) -> JointModel:
     """Build the joint model of a checkpoint and load its weights.
 
     Args:
         path: A safetensors file in the release's names, or a folder of its shards.
-        backend: Layers and attention.
         dtype: Dtype of the weights; None keeps the file's.
 
     Raises:
@@ -124,16 +115,14 @@ def load_model(path: Path | str, backend: Backend = TORCH, dtype: torch.dtype | 
         NotUniAVGenError: If it holds another network, or a single branch.
     """
     files = WeightFiles(path)
-    model: Any = _loaded(
-        files, Network(Contents.JOINT, config_from_shapes(files.shapes, files.metadata)), backend, dtype
-    )
-    return model
+    joint: Any = _loaded(files, Network(Contents.JOINT, config_from_shapes(files.shapes, files.metadata)), dtype)
+    return joint
 
 
-def load_any(path: Path | str, backend: Backend = TORCH, dtype: torch.dtype | None = None) -> AnyModel:
+def load_any(path: Path | str, dtype: torch.dtype | None = None) -> AnyModel:
     """Build the joint model or the single branch of a checkpoint and load its weights; see ``load_model``."""
     files = WeightFiles(path)
-    return _loaded(files, network_of(files.shapes, files.metadata), backend, dtype)
+    return _loaded(files, network_of(files.shapes, files.metadata), dtype)
 
 
 def save_weights(
@@ -156,10 +145,10 @@ def save_weights(
     save_file(tensors, path, metadata={**metadata_of(config), **(more or {})})
 
 
-def _loaded(files: WeightFiles, network: Network, backend: Backend, dtype: torch.dtype | None) -> AnyModel:
+def _loaded(files: WeightFiles, network: Network, dtype: torch.dtype | None) -> AnyModel:
     if quantised_layers(files.entries):
         raise CheckpointError(f"{files.files[0].name} is quantised: ComfyUI's layers read it, plain ones do not.")
-    model = without_memory(network, backend)
+    model = without_memory(network)
     fit = check_whole(files.shapes, network)
     for notice in fit.notices(files.files[0].name):
         logging.getLogger(__name__).warning(notice)

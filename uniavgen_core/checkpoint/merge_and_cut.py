@@ -41,23 +41,16 @@ def merge(source: Path, target: Path, replace: bool = False, on_bytes: OnBytes =
 def cut(
     source: Path, target: Path, branch: Contents, replace: bool = False, on_bytes: OnBytes = silent
 ) -> dict[str, Any]:
-    """Write the tensors of a branch to one file; the video branch in Wan's names.
+    """Write the tensors of a branch of the joint network, plain or quantised, to one file; otherwise as ``merge`` does.
 
-    The file's metadata holds the configuration. Its presence marks a branch that was trained with a reference image,
-    unlike Wan.
-
-    Args:
-        source: The joint network, plain or quantised; see ``merge`` for this and the other arguments.
-        target: The file to write.
-        branch: The video or the audio branch.
-        replace: Overwrite ``target`` if it exists.
-        on_bytes: Progress callback.
+    The video branch gets Wan's names. The file's metadata holds the configuration. Its presence marks a branch that was
+    trained with a reference image, unlike Wan.
 
     Returns:
         ``target``, ``branch``, and the number of ``tensors`` and ``bytes`` written.
 
     Raises:
-        CheckpointError: As of ``merge``.
+        CheckpointError: If a shard is missing or damaged, the network is incomplete, or the target exists.
         NotUniAVGenError: If the tensors belong to another network, or to a single branch.
     """
     files = WeightFiles(source)

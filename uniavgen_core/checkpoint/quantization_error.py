@@ -77,7 +77,8 @@ def quantised_weights(path: Path) -> dict[str, Callable[[], Tensor]]:
     layers = [name.removesuffix(".weight_scale") for name in files.entries if name.endswith(".weight_scale")]
 
     def read(layer: str) -> Tensor:
-        return dequantized(files.tensor(f"{layer}.weight"), files.tensor(f"{layer}.weight_scale"))
+        (_, weight), (_, scale) = files.tensors([f"{layer}.weight", f"{layer}.weight_scale"])
+        return dequantized(weight, scale)
 
     return {layer: partial(read, layer) for layer in layers}
 

@@ -5,8 +5,7 @@ umT5 has its own position bias in every layer.
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
 from .config_from_weights import Shapes
@@ -43,30 +42,14 @@ EXTRA_TENSORS = (SPIECE, OLD_QUANTISATION_MARK, "encoder.embed_tokens.weight", "
 Named = TypeVar("Named")
 
 
-@dataclass(frozen=True)
-class Umt5Sizes:
-    """Sizes of an encoder, in the names of transformers' and ComfyUI's configuration."""
-
-    vocab_size: int
-    d_model: int
-    d_kv: int
-    d_ff: int
-    num_layers: int
-    num_heads: int
-
-
-def has_wan_names(names: Collection[str]) -> bool:
-    """Whether the tensor names of an encoder are Wan's."""
-    return "token_embedding.weight" in names and "blocks.0.attn.q.weight" in names
-
-
 def encoder_names(named: Mapping[str, Named]) -> dict[str, Named]:
     """Rename tensors from Wan's names to those of transformers and ComfyUI; other names are kept."""
-    return {_renamed(name): value for name, value in named.items()} if has_wan_names(named) else dict(named)
+    is_wan = "token_embedding.weight" in named and "blocks.0.attn.q.weight" in named
+    return {_renamed(name): value for name, value in named.items()} if is_wan else dict(named)
 
 
-def sizes_of(shapes: Shapes, file: str) -> Umt5Sizes:
-    """Sizes of an encoder.
+def sizes_of(shapes: Shapes, file: str) -> dict[str, int]:
+    """Sizes of an encoder, in the names of transformers' and ComfyUI's configuration.
 
     Args:
         shapes: Tensor name to shape, in transformers' names.
@@ -89,17 +72,17 @@ def sizes_of(shapes: Shapes, file: str) -> Umt5Sizes:
     if layers > 1 and not any(bias.format(layer) in shapes for layer in range(1, layers)):
         raise CheckpointError(f"{file} is T5, not umT5: only its first layer has a position bias. {CHOOSE}")
     heads = shapes[bias.format(0)][1]
-    return Umt5Sizes(
-        vocab_size=shapes["shared.weight"][0],
-        d_model=shapes["shared.weight"][1],
-        d_kv=shapes[query][0] // heads,
-        d_ff=shapes[gate][0],
-        num_layers=layers,
-        num_heads=heads,
-    )
+    return {
+        "vocab_size": shapes["shared.weight"][0],
+        "d_model": shapes["shared.weight"][1],
+        "d_kv": shapes[query][0] // heads,
+        "d_ff": shapes[gate][0],
+        "num_layers": layers,
+        "num_heads": heads,
+    }
 
 
-def check_encoder(shapes: Shapes, sizes: Umt5Sizes, file: str) -> Fit:
+def check_encoder(shapes: Shapes, sizes: Mapping[str, int], file: str) -> Fit:
     """Compare a file's tensors, plain or quantised in ComfyUI's format, with those of an encoder.
 
     Raises:
@@ -113,21 +96,17 @@ def check_encoder(shapes: Shapes, sizes: Umt5Sizes, file: str) -> Fit:
         raise CheckpointError(f"{file} is incomplete. {error} Fetch it again.") from error
 
 
-def config_of(sizes: Umt5Sizes) -> dict[str, int]:
-    """Sizes as entries of a configuration."""
-    return asdict(sizes)
-
-
-def _expected(sizes: Umt5Sizes, buckets: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _expected(sizes: Mapping[str, int], buckets: int) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Names and shapes of an encoder's tensors."""
-    dim, inner, wide = sizes.d_model, sizes.d_kv * sizes.num_heads, sizes.d_ff
+    dim, heads, wide = sizes["d_model"], sizes["num_heads"], sizes["d_ff"]
+    inner = sizes["d_kv"] * heads
     layer = {
         "attn.q": (inner, dim), "attn.k": (inner, dim), "attn.v": (inner, dim), "attn.o": (dim, inner),
-        "pos_embedding.embedding": (buckets, sizes.num_heads), "norm1": (dim,), "norm2": (dim,),
+        "pos_embedding.embedding": (buckets, heads), "norm1": (dim,), "norm2": (dim,),
         "ffn.gate.0": (wide, dim), "ffn.fc1": (wide, dim), "ffn.fc2": (dim, wide),
     }  # fmt: skip
-    yield "shared.weight", (sizes.vocab_size, dim)
-    for number in range(sizes.num_layers):
+    yield "shared.weight", (sizes["vocab_size"], dim)
+    for number in range(sizes["num_layers"]):
         for wans, shape in layer.items():
             yield f"encoder.block.{number}.{LAYER_NAMES[wans]}.weight", shape
     yield "encoder.final_layer_norm.weight", (dim,)

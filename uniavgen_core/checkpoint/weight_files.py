@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from torch import Tensor
 
 SHARDS = "diffusion_pytorch_model*.safetensors"
 INDEX_SUFFIX = ".safetensors.index.json"
+INDEXES = f"diffusion_pytorch_model*{INDEX_SUFFIX}"
 MAPPED_BYTES = 1 << 28
 PREFIXES = ("model.diffusion_model.", "diffusion_model.")
 NUMBERED = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<count>\d{5})\.safetensors")
@@ -86,12 +87,6 @@ class WeightFiles:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Tensor name to shape."""
         return {name: entry.shape for name, entry in self.entries.items()}
-
-    def tensor(self, name: str) -> Tensor:
-        """Read one tensor; the memory map of the file lives as long as the tensor."""
-        entry = self.entries[name]
-        with opened(entry.file) as file:
-            return file.get_tensor(entry.stored_name)
 
     def tensors(self, names: list[str] | None = None) -> Iterator[tuple[str, Tensor]]:
         """Yield tensors in the order of ``names``, by default all; memory-mapped, with one open file at a time.
@@ -169,7 +164,7 @@ def files_of(path: Path) -> list[Path]:
         return _files_in(path)
     numbered = NUMBERED.fullmatch(path.name)
     if numbered:
-        return _complete(path.parent, numbered["stem"], list(path.parent.glob("*.safetensors")))
+        return _complete(path.parent, numbered["stem"])
     if not path.is_file():
         raise CheckpointError(f"There is no file {path}.")
     return [path]
@@ -177,7 +172,7 @@ def files_of(path: Path) -> list[Path]:
 
 def indexed_names(folder: Path) -> set[str]:
     """Tensor names of a folder of shards, from its index or else from the readable headers; may be empty."""
-    for index in sorted(folder.glob(f"diffusion_pytorch_model*{INDEX_SUFFIX}")):
+    for index in sorted(folder.glob(INDEXES)):
         try:
             return set(strip_prefix(_weight_map(index)))
         except CheckpointError:
@@ -194,24 +189,26 @@ def indexed_names(folder: Path) -> set[str]:
 
 def _files_in(folder: Path) -> list[Path]:
     shards = sorted(folder.glob(SHARDS))
-    indexes = sorted(folder.glob(f"diffusion_pytorch_model*{INDEX_SUFFIX}"))
-    if not shards and not indexes:
+    stems = {found["stem"] for found in _numbered(shards)}
+    stems |= {index.name.removesuffix(INDEX_SUFFIX) for index in folder.glob(INDEXES)}
+    if not shards and not stems:
         raise CheckpointError(f"The folder {folder} holds no {SHARDS}. Choose the folder of the release's shards.")
-    stems = {found["stem"] for found in map(NUMBERED.fullmatch, (shard.name for shard in shards)) if found}
-    stems |= {index.name.removesuffix(INDEX_SUFFIX) for index in indexes}
     if len(stems) > 1:
         raise CheckpointError(f"The folder {folder} holds several sets: {', '.join(sorted(stems))}. Choose a shard.")
-    return _complete(folder, stems.pop(), shards) if stems else shards
+    return _complete(folder, stems.pop()) if stems else shards
 
 
-def _complete(folder: Path, stem: str, candidates: list[Path]) -> list[Path]:
+def _numbered(files: Iterable[Path]) -> list[re.Match[str]]:
+    return [found for file in files if (found := NUMBERED.fullmatch(file.name))]
+
+
+def _complete(folder: Path, stem: str) -> list[Path]:
     """All shards of a set, by its index or else by the numbers in their names."""
     index = folder / f"{stem}{INDEX_SUFFIX}"
     if index.is_file():
         expected, source = set(_weight_map(index).values()), f"by {index.name}"
     else:
-        found = [match for match in map(NUMBERED.fullmatch, (file.name for file in candidates)) if match]
-        counts = {match["count"] for match in found if match["stem"] == stem}
+        counts = {found["count"] for found in _numbered(folder.glob("*.safetensors")) if found["stem"] == stem}
         if len(counts) != 1:
             raise CheckpointError(f"{folder} holds shards of {stem} from several sets, of {sorted(counts)}. Keep one.")
         count = counts.pop()

@@ -17,7 +17,7 @@ import comfy.text_encoders.wan
 import comfy.utils
 from comfy import sd1_clip
 
-from ....uniavgen_core.checkpoint.umt5_files import CHOOSE, SPIECE, check_encoder, config_of, encoder_names, sizes_of
+from ....uniavgen_core.checkpoint.umt5_files import CHOOSE, SPIECE, check_encoder, encoder_names, sizes_of
 from ....uniavgen_core.checkpoint.weight_files import CheckpointError
 from ..model.fill_weights import read_weight_file
 from ..notices import announce
@@ -99,9 +99,9 @@ def load_text_encoder(
     fit = check_encoder(shapes, sizes, file.name)
     for notice in fit.notices(file.name):
         on_notice(notice)
-    tokenizer = find_tokenizer(file, tensors.pop(SPIECE, None), sizes.vocab_size)
+    tokenizer = find_tokenizer(file, tensors.pop(SPIECE, None), sizes["vocab_size"])
     encoder = comfy.text_encoders.wan.te(**comfy.text_encoders.sd3_clip.t5_xxl_detect(tensors))
-    tensors, config = fit.fitted(tensors.items()), {MODEL_CONFIG: config_of(sizes)}
+    tensors, config = fit.fitted(tensors.items()), {MODEL_CONFIG: sizes}
     clip = comfy.sd.CLIP(
         comfy.supported_models_base.ClipTarget(CaptionTokenizer, encoder),
         tokenizer_data={TOKENIZER: tokenizer, **config},
