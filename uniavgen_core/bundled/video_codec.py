@@ -85,14 +85,7 @@ class Decoder(nn.Module):
 
 
 def to_frames(chunks: Tensor) -> Tensor:
-    """Undo ``to_chunks``: the four frames of the first chunk are averaged to one.
-
-    Args:
-        chunks: (B, T, P, 3, H, W).
-
-    Returns:
-        Frames, (B, 3, 4 (T - 1) + 1, H, W).
-    """
+    """Undo ``to_chunks``, (B, T, P, 3, H, W) to (B, 3, 4 (T - 1) + 1, H, W); the first chunk's frames are averaged."""
     first = chunks[:, 0].mean(1, keepdim=True)
     rest = rearrange(chunks[:, 1:], "b t p c h w -> b (t p) c h w")
     return rearrange(torch.cat([first, rest], 1), "b f c h w -> b c f h w")

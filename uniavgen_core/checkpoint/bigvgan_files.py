@@ -78,11 +78,7 @@ def check_frame(folder: Path, mel_bins: int, hop_length: int) -> None:
 def fill(network: nn.Module, tensors: dict[str, Tensor], folder: Path, on_notice: OnNotice) -> None:
     """Load weights into a vocoder in float32, and set it to evaluation without gradients.
 
-    Args:
-        network: The vocoder. It computes its own buffers, so they need not be stored.
-        tensors: Weights in the network's names.
-        folder: Their folder, for messages.
-        on_notice: Called with notices about tensors that the network does not have.
+    The vocoder computes its own buffers, so they need not be stored. ``folder`` is for messages.
 
     Raises:
         VocoderError: If weights are missing or misshapen, or hold values that are not finite.

@@ -74,10 +74,7 @@ class NotUniAVGenError(ValueError):
 class Network:
     """The network, or a branch of it, in a checkpoint.
 
-    Attributes:
-        contents: The joint network or one branch.
-        config: Its configuration. The sizes of an absent branch are unused; they are the release's unless metadata
-            overrides them.
+    The sizes of an absent branch are unused; they are the release's unless metadata overrides them.
     """
 
     contents: Contents

@@ -54,10 +54,10 @@ class GgufFile:
         except (ValueError, IndexError, KeyError, OSError) as error:
             raise damaged(path, error, "GGUF") from error
         self.files = [path]
-        tensors = strip_prefix({tensor.name: tensor for tensor in reader.tensors})
-        self._tensors = tensors
+        self._tensors = tensors = strip_prefix({tensor.name: tensor for tensor in reader.tensors})
         self.metadata = _metadata(reader, path)
-        self.kinds = {name: _kind(tensor, path) for name, tensor in tensors.items() if not _is_plain(tensor)}
+        packed = {name: tensor for name, tensor in tensors.items() if tensor.tensor_type.name not in PLAIN}
+        self.kinds = {name: _kind(tensor, path) for name, tensor in packed.items()}
         self.shapes = {name: _shape(reader, tensor) for name, tensor in tensors.items()}
         self.entries = {
             name: Entry(path, tensor.name, PLAIN.get(tensor.tensor_type.name, torch.uint8), self.shapes[name])
@@ -136,10 +136,6 @@ def _declare(gguf: ModuleType, writer: Any, name: str, shape: tuple[int, ...], k
     size = int(np.prod(gguf.quant_shape_to_byte_shape(shape, form)))
     writer.add_tensor_info(name, shape, np.dtype(np.float16), size, raw_dtype=form)
     return size
-
-
-def _is_plain(tensor: Any) -> bool:
-    return tensor.tensor_type.name in PLAIN
 
 
 def _kind(tensor: Any, path: Path) -> BlockKind:

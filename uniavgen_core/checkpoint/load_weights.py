@@ -38,10 +38,7 @@ AnyModel = JointModel | VideoModel | AudioModel
 
 
 def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Memory-map all tensors of a checkpoint, and read its metadata.
-
-    Args:
-        path: A safetensors file, or a folder of shards.
+    """Memory-map all tensors of a safetensors file or a folder of shards, and read its metadata.
 
     Raises:
         CheckpointError: If a file does not exist, is empty or truncated, or is not safetensors.
@@ -73,11 +70,7 @@ def check_quantised(shapes: Shapes, expected: Shapes, optional: Iterable[str] = 
     packed = {f"{layer}.weight": plain.get(f"{layer}.weight") for layer in quantised_layers(shapes)}
     fit = check_fit(plain, {name: packed.get(name) or shape for name, shape in expected.items()}, optional)
     layers = {name.rpartition(".")[0] for name in expected}
-    stray = [
-        name
-        for name in shapes
-        if is_quantisation(name) and name != OLD_QUANTISATION_MARK and name.rpartition(".")[0] not in layers
-    ]
+    stray = [name for name in shapes if name.endswith(QUANTISATION_SUFFIXES) and name.rpartition(".")[0] not in layers]
     return Fit((*fit.unused, *stray), fit.absent)
 
 

@@ -3,16 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import replace as replace_fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from ..config import RELEASED
 from .config_from_weights import Contents, Network, config_from_shapes, metadata_of, network_of
 from .load_weights import check_whole, expected_shapes
 from .wan_files import wan_names
-from .weight_files import WeightFiles
+from .weight_files import Named, WeightFiles
 from .write_safetensors import OnBytes, check_target, ordered, silent, write_stream
-
-Named = TypeVar("Named")
 
 
 def merge(source: Path, target: Path, replace: bool = False, on_bytes: OnBytes = silent) -> dict[str, Any]:

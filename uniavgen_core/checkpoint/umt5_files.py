@@ -6,11 +6,10 @@ umT5 has its own position bias in every layer.
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TypeVar
 
 from .config_from_weights import Shapes
 from .load_weights import OLD_QUANTISATION_MARK, check_quantised
-from .weight_files import CheckpointError
+from .weight_files import CheckpointError, Named
 from .weight_fit import Fit
 
 RELEASED_FILE = "models_t5_umt5-xxl-enc-bf16.pth"
@@ -39,7 +38,6 @@ SPIECE = "spiece_model"
 """Tensor of bytes with the tokenizer in ComfyUI's file."""
 EXTRA_TENSORS = (SPIECE, OLD_QUANTISATION_MARK, "encoder.embed_tokens.weight", "logit_scale")
 """Additional tensors in some files: the tokenizer, marks, and duplicates that tools store."""
-Named = TypeVar("Named")
 
 
 def encoder_names(named: Mapping[str, Named]) -> dict[str, Named]:
@@ -49,11 +47,7 @@ def encoder_names(named: Mapping[str, Named]) -> dict[str, Named]:
 
 
 def sizes_of(shapes: Shapes, file: str) -> dict[str, int]:
-    """Sizes of an encoder, in the names of transformers' and ComfyUI's configuration.
-
-    Args:
-        shapes: Tensor name to shape, in transformers' names.
-        file: The file's name, for the message.
+    """Sizes of an encoder in transformers' names, as entries of transformers' and ComfyUI's configuration.
 
     Raises:
         CheckpointError: If the tensors do not belong to an umT5 encoder.

@@ -5,14 +5,13 @@ Source: Wan (arXiv:2503.20314); names as in the original files and in ComfyUI's 
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 
 from ..model.joint import JointModel
 from .config_from_weights import hint_of
 from .load_weights import quantised_layers
-from .weight_files import CheckpointError, WeightFiles
+from .weight_files import CheckpointError, Named, WeightFiles
 from .weight_fit import check_fit, misfit
 
 VIDEO_TO_WAN = {
@@ -24,7 +23,6 @@ VIDEO_TO_WAN = {
     "head": "head",
 }
 """First component of the joint network's tensor names to that of Wan's; the rest is the same."""
-Named = TypeVar("Named")
 
 
 def wan_names(joint: Mapping[str, Named]) -> dict[str, Named]:

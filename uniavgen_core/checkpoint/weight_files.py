@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -43,14 +43,7 @@ class CheckpointError(ValueError):
 
 @dataclass(frozen=True)
 class Entry:
-    """Location and format of a stored tensor.
-
-    Attributes:
-        file: The file that holds it.
-        stored_name: Its name in the file.
-        dtype: Its dtype.
-        shape: Its shape.
-    """
+    """Location and format of a stored tensor; ``stored_name`` is its name in the file."""
 
     file: Path
     stored_name: str
@@ -68,10 +61,7 @@ class WeightFiles:
     """
 
     def __init__(self, path: Path | str) -> None:
-        """Read the headers.
-
-        Args:
-            path: A safetensors file, a folder of shards, or one of a set of numbered shards.
+        """Read the headers of a safetensors file, a folder of shards, or the set that a numbered shard belongs to.
 
         Raises:
             CheckpointError: If a file does not exist, is empty, truncated or not safetensors, or if files disagree.
@@ -173,17 +163,12 @@ def files_of(path: Path) -> list[Path]:
 def indexed_names(folder: Path) -> set[str]:
     """Tensor names of a folder of shards, from its index or else from the readable headers; may be empty."""
     for index in sorted(folder.glob(INDEXES)):
-        try:
+        with suppress(CheckpointError):
             return set(strip_prefix(_weight_map(index)))
-        except CheckpointError:
-            continue
     names: set[str] = set()
-    for shard in sorted(folder.glob(SHARDS)):
-        try:
-            with opened(shard) as file:
-                names |= set(file.keys())
-        except CheckpointError:
-            continue
+    for shard in folder.glob(SHARDS):
+        with suppress(CheckpointError), opened(shard) as file:
+            names |= set(file.keys())
     return set(strip_prefix(dict.fromkeys(names)))
 
 

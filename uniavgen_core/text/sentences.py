@@ -35,13 +35,10 @@ def is_chinese(text: str) -> bool:
 
 
 def split_sentences(text: str) -> list[str]:
-    """Split a text at the ends of sentences and lines.
+    """Split an English, Chinese or mixed text at the ends of sentences and lines.
 
     A full stop does not end a sentence within a number or address (3.5), after a title or an initial (Mr., J.), between
     an abbreviation and a number (Jan. 5), or before a lower-case letter (at 5 a.m. sharp).
-
-    Args:
-        text: English, Chinese or both.
 
     Returns:
         The sentences with the white space that follows them; joined, they are the text again.

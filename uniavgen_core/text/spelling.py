@@ -36,10 +36,7 @@ def spell_numbers(text: str) -> tuple[str, tuple[str, ...]]:
     """Spell out numbers, dates, times, amounts, units and abbreviations.
 
     A sentence with any Chinese character is read as Chinese. One without letters is read in the language of the whole
-    text.
-
-    Args:
-        text: Speech text; line breaks are kept.
+    text. Line breaks are kept.
 
     Returns:
         The text in words, and a sentence about each change. Digits that could not be read are kept and reported.

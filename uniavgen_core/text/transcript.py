@@ -37,14 +37,9 @@ class PreparedText:
 
 
 def prepare_transcript(text: str, spell_out: bool = True) -> PreparedText:
-    """Spell out numbers and abbreviations, and replace characters that are not in the vocabulary.
+    """Write numbers, dates, units and abbreviations as words, and replace characters that are not in the vocabulary.
 
-    Args:
-        text: Speech text, in English or Chinese; line breaks are kept.
-        spell_out: Whether to write numbers, dates, units and abbreviations as words.
-
-    Returns:
-        The transcript and its changes.
+    The text is in English or Chinese; line breaks are kept. Without ``spell_out``, only characters are replaced.
 
     Raises:
         ImportError: If the text needs a package that is not installed: wetext for numbers, jieba and pypinyin for
