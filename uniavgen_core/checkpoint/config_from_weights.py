@@ -114,7 +114,7 @@ def network_of(shapes: Shapes, metadata: Mapping[str, str] | None = None) -> Net
     time = "time_embedding_audio" if contents is Contents.AUDIO else "time_embedding"
     sizes = {
         "text": _text_sizes(shapes, contents),
-        "num_layers": _count(shapes, f"{audio}blocks."),
+        "num_layers": count_layers(shapes, f"{audio}blocks."),
         "time_dim": shapes[f"{time}.0.weight"][1],
     }
     if contents is not Contents.AUDIO:
@@ -148,6 +148,12 @@ def hint_of(names: Iterable[str]) -> str:
     return f" This is not the Wan2.2-TI2V-5B file: {hints[0]}." if hints else ""
 
 
+def count_layers(shapes: Shapes, prefix: str) -> int:
+    """Count the layers whose tensor names begin with ``prefix`` and the layer's number."""
+    numbers = (name[len(prefix) :].split(".")[0] for name in shapes if name.startswith(prefix))
+    return 1 + max((int(number) for number in numbers if number.isdecimal()), default=-1)
+
+
 def metadata_of(config: ModelConfig) -> dict[str, str]:
     """Metadata from which ``config_from_shapes`` restores ``config``."""
     return {METADATA_KEY: json.dumps(to_dict(config))}
@@ -168,16 +174,11 @@ def _branch(dim: int, ffn_dim: int, overrides: Mapping) -> BranchConfig:
     return BranchConfig(dim, ffn_dim, overrides.get("num_heads", max(1, dim // RELEASED_HEAD_DIM)))
 
 
-def _count(shapes: Shapes, prefix: str) -> int:
-    numbers = (name[len(prefix) :].split(".")[0] for name in shapes if name.startswith(prefix))
-    return 1 + max((int(number) for number in numbers if number.isdecimal()), default=-1)
-
-
 def _video_sizes(shapes: Shapes, overrides: Mapping) -> dict[str, Any]:
     patches = shapes["patch_embedding.weight"]
     return {
         "video": _branch(patches[0], shapes["blocks.0.ffn.0.weight"][0], overrides.get("video", {})),
-        "num_interactions": _count(shapes, "a2v_blocks."),
+        "num_interactions": count_layers(shapes, "a2v_blocks."),
         "patch_size": patches[-1],
         "latent_channels": patches[1],
     }
@@ -199,7 +200,7 @@ def _text_sizes(shapes: Shapes, contents: Contents) -> TextConfig:
     if contents is not Contents.VIDEO:
         sizes["vocabulary"], sizes["speech_dim"] = shapes["text_embedding.text_embed.weight"]
         sizes["speech_ffn_dim"] = shapes["text_embedding.text_blocks.0.pwconv1.weight"][0]
-        sizes["speech_blocks"] = _count(shapes, "text_embedding.text_blocks.")
+        sizes["speech_blocks"] = count_layers(shapes, "text_embedding.text_blocks.")
     return TextConfig(**sizes)
 
 

@@ -46,7 +46,7 @@ class GgufFile:
             CheckpointError: If the file does not exist, is truncated, is not GGUF, or has an unknown block format.
             ImportError: If the package ``gguf`` is not installed.
         """
-        gguf = load_gguf()
+        gguf = _load_gguf()
         if not path.is_file():
             raise CheckpointError(f"There is no file {path}.")
         try:
@@ -98,7 +98,7 @@ def write_gguf(
         metadata: Metadata as in a safetensors file.
         on_bytes: Progress callback.
     """
-    gguf = load_gguf()
+    gguf = _load_gguf()
     writer = gguf.GGUFWriter(None, ARCHITECTURE)
     writer.add_string(METADATA_KEY, json.dumps(dict(metadata)))
     total = sum(_declare(gguf, writer, name, *entry) for name, entry in layout.items())
@@ -114,12 +114,8 @@ def write_gguf(
             on_bytes(done, total)
 
 
-def load_gguf() -> ModuleType:
-    """Import the package that reads and writes GGUF.
-
-    Raises:
-        ImportError: If it is not installed.
-    """
+def _load_gguf() -> ModuleType:
+    """Import the optional package that reads and writes GGUF."""
     try:
         import gguf
     except ImportError as error:

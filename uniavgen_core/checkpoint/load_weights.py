@@ -125,15 +125,7 @@ def save_weights(
     dtype: torch.dtype,
     more: Mapping[str, str] | None = None,
 ) -> None:
-    """Save a state dict, such as averaged weights, with the configuration as metadata.
-
-    Args:
-        weights: Tensors in the release's names.
-        config: The model's configuration.
-        path: The safetensors file to write.
-        dtype: Dtype in the file.
-        more: Additional metadata.
-    """
+    """Save a state dict, such as averaged weights, as safetensors, with the configuration and ``more`` as metadata."""
     tensors = {name: tensor.detach().to(dtype).contiguous() for name, tensor in weights.items()}
     save_file(tensors, path, metadata={**metadata_of(config), **(more or {})})
 

@@ -14,7 +14,7 @@ REFUSED_CODE = re.compile(r"GLOBAL ([\w.]+)")
 """Pattern of the function or class that a pickle refers to, in PyTorch's error message."""
 
 
-def read_pickle(path: Path | str) -> dict[str, Tensor]:
+def read_pickle(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a pickled file, memory-mapped if its format allows it.
 
     Args:
@@ -23,7 +23,6 @@ def read_pickle(path: Path | str) -> dict[str, Tensor]:
     Raises:
         CheckpointError: If the file would run code (it is not run), is damaged, or holds anything but tensors.
     """
-    path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"There is no file {path}.")
     try:

@@ -16,7 +16,7 @@ from ..model.conditions import Conditions
 from ..model.video_branch import VideoModel
 from .gguf_file import SUFFIX, GgufFile
 from .load_weights import AnyModel, load_any
-from .quantize_weights import dequantized, relative_error
+from .quantize_weights import relative_error
 from .weight_files import WeightFiles
 
 LATENTS, TOKENS, SIDE, TIMESTEP = 3, 56, 4, 700.0
@@ -26,9 +26,7 @@ LATENTS, TOKENS, SIDE, TIMESTEP = 3, 56, 4, 700.0
 def velocity_error(original: Path, quantised: Path) -> dict[str, float]:
     """Compare one pass of a scaled fp8 or GGUF file with one of its original.
 
-    Args:
-        original: The plain file or folder. The pass runs in bfloat16 if most of its weights are, else in float32.
-        quantised: The result of ``quantize``.
+    The pass runs in bfloat16 if most weights of the original are, else in float32.
 
     Returns:
         Relative L2 error of the velocity of ``video`` and ``audio``, or of the single branch.
@@ -78,7 +76,7 @@ def quantised_weights(path: Path) -> dict[str, Callable[[], Tensor]]:
 
     def read(layer: str) -> Tensor:
         (_, weight), (_, scale) = files.tensors([f"{layer}.weight", f"{layer}.weight_scale"])
-        return dequantized(weight, scale)
+        return weight.float() * scale
 
     return {layer: partial(read, layer) for layer in layers}
 

@@ -142,11 +142,6 @@ def layers_to_quantize(network: Network, keep: Iterable[str]) -> list[str]:
     return chosen
 
 
-def dequantized(weight: Tensor, scale: Tensor) -> Tensor:
-    """Dequantise an fp8 weight to float32."""
-    return weight.float() * scale
-
-
 def relative_error(got: Tensor, want: Tensor) -> float:
     """Relative L2 error."""
     return ((got.float() - want.float()).norm() / want.float().norm().clamp_min(1e-12)).item()
@@ -192,7 +187,7 @@ def _scaled(
             weight, dtype = next(stored)[1].float(), FORMATS[config.kind]
             limit = torch.finfo(dtype).max
             small = (weight / scales[layer]).clamp(-limit, limit).to(dtype)
-            errors[layer] = relative_error(dequantized(small, scales[layer]), weight)
+            errors[layer] = relative_error(small.float() * scales[layer], weight)
             yield name, small
         else:
             yield next(stored)

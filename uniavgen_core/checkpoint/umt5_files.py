@@ -7,7 +7,7 @@ umT5 has its own position bias in every layer.
 import re
 from collections.abc import Iterator, Mapping
 
-from .config_from_weights import Shapes
+from .config_from_weights import Shapes, count_layers
 from .load_weights import OLD_QUANTISATION_MARK, check_quantised
 from .weight_files import CheckpointError, Named
 from .weight_fit import Fit
@@ -53,7 +53,7 @@ def sizes_of(shapes: Shapes, file: str) -> dict[str, int]:
         CheckpointError: If the tensors do not belong to an umT5 encoder.
     """
     bias = "encoder.block.{}.layer.0.SelfAttention.relative_attention_bias.weight"
-    first, layers = "encoder.block.0.layer.", _count_layers(shapes)
+    first, layers = "encoder.block.0.layer.", count_layers(shapes, "encoder.block.")
     query, gate = f"{first}0.SelfAttention.q.weight", f"{first}1.DenseReluDense.wi_0.weight"
     needed = ("shared.weight", query, gate, bias.format(0))
     absent = [name for name in needed if name not in shapes]
@@ -104,11 +104,6 @@ def _expected(sizes: Mapping[str, int], buckets: int) -> Iterator[tuple[str, tup
         for wans, shape in layer.items():
             yield f"encoder.block.{number}.{LAYER_NAMES[wans]}.weight", shape
     yield "encoder.final_layer_norm.weight", (dim,)
-
-
-def _count_layers(shapes: Shapes) -> int:
-    numbers = (re.match(r"encoder\.block\.(\d+)\.", name) for name in shapes)
-    return 1 + max((int(number[1]) for number in numbers if number), default=-1)
 
 
 def _renamed(name: str) -> str:

@@ -35,14 +35,11 @@ class Fit:
     def notices(self, name: str) -> list[str]:
         """Notices for the user about the file or folder ``name``, whole sentences; none if it fits exactly."""
         notices = []
-        if len(self.unused) == 1:
-            notices.append(f"{name} holds a tensor that the network does not have. It is ignored: {self.unused[0]}.")
-        elif self.unused:
+        if self.unused:
             count = len(self.unused)
-            notices.append(
-                f"{name} holds {count} tensors that the network does not have. "
-                f"They are ignored: {first_names(self.unused)}."
-            )
+            tensors, are = ("a tensor", "It is") if count == 1 else (f"{count} tensors", "They are")
+            names = first_names(self.unused)
+            notices.append(f"{name} holds {tensors} that the network does not have. {are} ignored: {names}.")
         if self.absent:
             notices.append(
                 f"{name} has no {first_names(list(self.absent))}. It only pads batches of audio of different lengths, "
@@ -52,12 +49,7 @@ class Fit:
 
 
 def check_fit(shapes: Shapes, expected: Shapes, optional: Iterable[str] = ()) -> Fit:
-    """Compare a file's tensors with a network's.
-
-    Args:
-        shapes: Tensor name to shape, of the file.
-        expected: Tensor name to shape, of the network.
-        optional: Names of the network's tensors that may be absent.
+    """Compare the shapes of a file's tensors with those of a network's, of which the optional ones may be absent.
 
     Raises:
         CheckpointError: If tensors are missing or have the wrong shape; the message also names unexpected ones.

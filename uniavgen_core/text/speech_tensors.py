@@ -89,16 +89,9 @@ def speech_id_tensors(texts: Sequence[SpokenText], length: int = 0) -> tuple[Ten
 def speech_tensors(
     texts: Sequence[SpokenText], config: TextConfig, voice_frames: int = 0, length: int = 0
 ) -> SpeechFields:
-    """Speech fields of ``Conditions``.
+    """Speech fields of ``Conditions``, padded to at least ``length`` characters.
 
-    Args:
-        texts: The texts.
-        config: The model's text settings.
-        voice_frames: Mel frames of the reference voice before the clip, its silence included; 0 for none.
-        length: Smallest padded length, characters.
-
-    Returns:
-        ``speech_ids`` and ``speech_positions``, (N, L), and ``speech_lengths``, (N,).
+    A reference voice before the clip has ``voice_frames`` mel frames, its silence included.
     """
     ids, lengths = speech_id_tensors(texts, length)
     positions = torch.zeros(ids.shape)

@@ -45,14 +45,11 @@ def spell_numbers(text: str) -> tuple[str, tuple[str, ...]]:
         ImportError: If the text has digits and wetext is not installed.
     """
     notices: list[str] = []
-    chinese = is_chinese(text)
-    spoken = [_spell_sentence(sentence, _is_read_as_chinese(sentence, chinese), notices)
-              for sentence in split_sentences(text)]  # fmt: skip
-    return "".join(spoken), tuple(notices)
-
-
-def _is_read_as_chinese(sentence: str, text_is_chinese: bool) -> bool:
-    return is_chinese(sentence) or (text_is_chinese and not any(map(str.isalpha, sentence)))
+    spoken = ""
+    for sentence in split_sentences(text):
+        judged = sentence if any(map(str.isalpha, sentence)) else text
+        spoken += _spell_sentence(sentence, is_chinese(judged), notices)
+    return spoken, tuple(notices)
 
 
 def _spell_sentence(sentence: str, chinese: bool, notices: list[str]) -> str:
