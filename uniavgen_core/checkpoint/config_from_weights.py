@@ -110,17 +110,7 @@ def network_of(shapes: Shapes, metadata: Mapping[str, str] | None = None) -> Net
             f"audio branch alone.{hint_of(name for name in shapes if not name.startswith('audio_'))}"
         )
     overrides = _overrides(metadata or {})
-    audio = "audio_" if contents is Contents.AUDIO else ""
-    time = "time_embedding_audio" if contents is Contents.AUDIO else "time_embedding"
-    sizes = {
-        "text": _text_sizes(shapes, contents),
-        "num_layers": count_layers(shapes, f"{audio}blocks."),
-        "time_dim": shapes[f"{time}.0.weight"][1],
-    }
-    if contents is not Contents.AUDIO:
-        sizes |= _video_sizes(shapes, overrides)
-    if contents is not Contents.VIDEO:
-        sizes |= _audio_sizes(shapes, overrides)
+    sizes = _sizes(shapes, contents, overrides)
     if contents is not Contents.JOINT:
         overrides = overrides | {"num_interactions": 0}
     return Network(contents, from_dict(ModelConfig, overrides, replace(RELEASED, **sizes)))
@@ -174,34 +164,28 @@ def _branch(dim: int, ffn_dim: int, overrides: Mapping) -> BranchConfig:
     return BranchConfig(dim, ffn_dim, overrides.get("num_heads", max(1, dim // RELEASED_HEAD_DIM)))
 
 
-def _video_sizes(shapes: Shapes, overrides: Mapping) -> dict[str, Any]:
-    patches = shapes["patch_embedding.weight"]
-    return {
-        "video": _branch(patches[0], shapes["blocks.0.ffn.0.weight"][0], overrides.get("video", {})),
-        "num_interactions": count_layers(shapes, "a2v_blocks."),
-        "patch_size": patches[-1],
-        "latent_channels": patches[1],
-    }
-
-
-def _audio_sizes(shapes: Shapes, overrides: Mapping) -> dict[str, Any]:
-    frames = shapes["audio_embedding.0.weight"]
-    return {
-        "audio": _branch(frames[0], shapes["audio_blocks.0.ffn.0.weight"][0], overrides.get("audio", {})),
-        "mel_bins": frames[1],
-    }
-
-
-def _text_sizes(shapes: Shapes, contents: Contents) -> TextConfig:
-    sizes = {}
+def _sizes(shapes: Shapes, contents: Contents, overrides: Mapping) -> dict[str, Any]:
+    """Fields of the configuration that the shapes give."""
+    sizes: dict[str, Any] = {}
+    text: dict[str, int] = {}
     if contents is not Contents.AUDIO:
-        caption = {Contents.JOINT: "text_embedding_video", Contents.VIDEO: "text_embedding"}[contents]
-        sizes["caption_dim"] = shapes[f"{caption}.0.weight"][1]
+        patches = shapes["patch_embedding.weight"]
+        sizes["video"] = _branch(patches[0], shapes["blocks.0.ffn.0.weight"][0], overrides.get("video", {}))
+        sizes["latent_channels"], sizes["patch_size"] = patches[1], patches[-1]
+        sizes["num_interactions"] = count_layers(shapes, "a2v_blocks.")
+        caption = "text_embedding_video" if contents is Contents.JOINT else "text_embedding"
+        text["caption_dim"] = shapes[f"{caption}.0.weight"][1]
     if contents is not Contents.VIDEO:
-        sizes["vocabulary"], sizes["speech_dim"] = shapes["text_embedding.text_embed.weight"]
-        sizes["speech_ffn_dim"] = shapes["text_embedding.text_blocks.0.pwconv1.weight"][0]
-        sizes["speech_blocks"] = count_layers(shapes, "text_embedding.text_blocks.")
-    return TextConfig(**sizes)
+        frames = shapes["audio_embedding.0.weight"]
+        sizes["audio"] = _branch(frames[0], shapes["audio_blocks.0.ffn.0.weight"][0], overrides.get("audio", {}))
+        sizes["mel_bins"] = frames[1]
+        text["vocabulary"], text["speech_dim"] = shapes["text_embedding.text_embed.weight"]
+        text["speech_ffn_dim"] = shapes["text_embedding.text_blocks.0.pwconv1.weight"][0]
+        text["speech_blocks"] = count_layers(shapes, "text_embedding.text_blocks.")
+    is_audio = contents is Contents.AUDIO
+    sizes["num_layers"] = count_layers(shapes, "audio_blocks." if is_audio else "blocks.")
+    sizes["time_dim"] = shapes["time_embedding_audio.0.weight" if is_audio else "time_embedding.0.weight"][1]
+    return {**sizes, "text": TextConfig(**text)}
 
 
 def _absent(shapes: Shapes) -> str:

@@ -88,13 +88,9 @@ class QuantizeConfig:
 def quantize(
     source: Path, target: Path, config: QuantizeConfig = QuantizeConfig(), on_bytes: OnBytes = silent
 ) -> dict[str, Any]:
-    """Quantise the large layers of a checkpoint.
+    """Quantise the large layers of a file or a folder of shards, to safetensors for fp8 and else to GGUF.
 
-    Args:
-        source: A safetensors file or a folder of shards, not quantised.
-        target: The file to write: safetensors for fp8, else GGUF.
-        config: Options.
-        on_bytes: Progress callback, for fp8 first of computing the scales, then of writing.
+    For fp8, the progress is first that of computing the scales, then that of writing.
 
     Returns:
         ``target``, its ``bytes``, those of the source, and ``layers``: layer name to the relative L2 error of its
