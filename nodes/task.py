@@ -1,9 +1,5 @@
 """One node for all tasks of the model: what is given, and what is generated."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
 from comfy_api.latest import io
 
 from ..uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, REFERENCE_VOICE, TASKS
@@ -14,12 +10,12 @@ from .host.media.codec_sockets import links_error, require_video_codec, video_co
 from .host.media.drawn_pictures import photograph_notices
 from .host.media.source_media import SourceMediaType
 from .host.notices import with_notices
-from .host.tasks.audio_driven_setup import AudioDrivenInputs, prepare_audio_driven
-from .host.tasks.continuation_setup import ContinuationInputs, prepare_continuation
-from .host.tasks.dubbing_setup import DubbingInputs, prepare_dubbing
-from .host.tasks.joint_setup import JointInputs, prepare_joint
-from .host.tasks.reference_voice_setup import ReferenceVoiceInputs, prepare_reference_voice
-from .host.tasks.task_scene import PreparedTask, Scene
+from .host.tasks.audio_driven_setup import prepare_audio_driven
+from .host.tasks.continuation_setup import prepare_continuation
+from .host.tasks.dubbing_setup import prepare_dubbing
+from .host.tasks.joint_setup import prepare_joint
+from .host.tasks.reference_voice_setup import prepare_reference_voice
+from .host.tasks.task_scene import Scene
 from .size_input import chosen_size, size_input
 from .task_sockets import (
     audio_driven_sockets,
@@ -29,30 +25,14 @@ from .task_sockets import (
     reference_voice_sockets,
 )
 
-
-@dataclass(frozen=True)
-class TaskSetup:
-    """The node's part of a task.
-
-    Attributes:
-        sockets: Makes its sockets and widgets.
-        inputs: Type with a field for each of them.
-        prepare: Prepares the task from a scene and these inputs.
-    """
-
-    sockets: Callable[[], list[io.Input]]
-    inputs: type
-    prepare: Callable[[Scene, Any], PreparedTask]
-
-
 SETUPS = {
-    JOINT.name: TaskSetup(joint_sockets, JointInputs, prepare_joint),
-    REFERENCE_VOICE.name: TaskSetup(reference_voice_sockets, ReferenceVoiceInputs, prepare_reference_voice),
-    AUDIO_DRIVEN.name: TaskSetup(audio_driven_sockets, AudioDrivenInputs, prepare_audio_driven),
-    DUBBING.name: TaskSetup(dubbing_sockets, DubbingInputs, prepare_dubbing),
-    CONTINUATION.name: TaskSetup(continuation_sockets, ContinuationInputs, prepare_continuation),
+    JOINT.name: (joint_sockets, prepare_joint),
+    REFERENCE_VOICE.name: (reference_voice_sockets, prepare_reference_voice),
+    AUDIO_DRIVEN.name: (audio_driven_sockets, prepare_audio_driven),
+    DUBBING.name: (dubbing_sockets, prepare_dubbing),
+    CONTINUATION.name: (continuation_sockets, prepare_continuation),
 }
-"""By name of a task in ``TASKS``."""
+"""Of each task in ``TASKS``: the function that makes its sockets, and the one that takes a scene and their values."""
 
 
 def task_input() -> io.Input:
@@ -60,7 +40,7 @@ def task_input() -> io.Input:
     titles = {name: task.title for name, task in TASKS.items()}
     return io.DynamicCombo.Input(
         "task",
-        options=[io.DynamicCombo.Option(name, SETUPS[name].sockets()) for name in TASKS],
+        options=[io.DynamicCombo.Option(name, SETUPS[name][0]()) for name in TASKS],
         tooltip=f"What is given, and what is generated. {'; '.join(f'{name}: {titles[name]}' for name in titles)}.",
         extra_dict={"uniavgen_titles": titles},
     )
@@ -115,11 +95,11 @@ class Task(io.ComfyNode):
         cls, positive, negative, video_codec, size: dict, task: dict, as_released: bool = False
     ) -> io.NodeOutput:
         require_video_codec(video_codec)
-        setup = SETUPS[task["task"]]
+        _, prepare = SETUPS[task["task"]]
         positive = with_original_transcripts(positive) if as_released else positive
         chosen = chosen_size(size, task.get("seconds", SHORTEST))
         scene = Scene(positive, negative, video_codec, chosen, as_released)
-        prepared = setup.prepare(scene, setup.inputs(**{name: task[name] for name in task if name != "task"}))
+        prepared = prepare(scene, **{name: task[name] for name in task if name != "task"})
         image, media = task.get("image"), prepared.source_media
         shown = media.source.frames if image is None and media.source else image
         notices = [*prepared.notices, *batch_notices(image, "the image"), *photograph_notices(video_codec, shown)]

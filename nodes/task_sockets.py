@@ -1,4 +1,4 @@
-"""Sockets and widgets of each task of 'UniAVGen Task'; their names are the fields of the task's inputs."""
+"""Sockets and widgets of each task of 'UniAVGen Task'; they are named as the parameters of its setup."""
 
 from comfy_api.latest import io
 
@@ -13,17 +13,17 @@ PERSON = "The person, and the first frame. Without one, the caption alone says w
 
 
 def joint_sockets() -> list[io.Input]:
-    """Sockets of ``JointInputs``."""
+    """Sockets of joint generation."""
     return [_image(PERSON), _seconds("Length of the clip.")]
 
 
 def reference_voice_sockets() -> list[io.Input]:
-    """Sockets of ``ReferenceVoiceInputs``."""
+    """Sockets of generation in a reference voice."""
     return [*joint_sockets(), *_voice()]
 
 
 def audio_driven_sockets() -> list[io.Input]:
-    """Sockets of ``AudioDrivenInputs``."""
+    """Sockets of audio-driven generation."""
     return [
         _image(PERSON),
         io.Audio.Input(
@@ -44,12 +44,12 @@ def audio_driven_sockets() -> list[io.Input]:
 
 
 def dubbing_sockets() -> list[io.Input]:
-    """Sockets of ``DubbingInputs``."""
+    """Sockets of video dubbing."""
     return [io.Video.Input("video", tooltip=DUBBED)]
 
 
 def continuation_sockets() -> list[io.Input]:
-    """Sockets of ``ContinuationInputs``."""
+    """Sockets of continuation."""
     return [
         io.Video.Input("video", tooltip=CONTINUED),
         _seconds("How much of its end the model sees.", "keep_seconds", 0.5625),

@@ -1,9 +1,8 @@
 """A task that is added to the table: what it needs besides is its setup for the node, and a template for the demo."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -24,13 +23,6 @@ VOICED = table.Task(
 )
 
 
-@dataclass(frozen=True)
-class VoicedDubbingInputs:
-    video: Any
-    voice: dict
-    voice_text: str = ""
-
-
 @pytest.fixture
 def voiced(pack, studio, monkeypatch):
     """The nodes with the new task."""
@@ -43,9 +35,9 @@ def voiced(pack, studio, monkeypatch):
         interaction=pack.uniavgen_core.config.Interaction.VIDEO_TO_AUDIO,
     )
 
-    def prepare(scene, inputs):
-        scene, notices = tasks.reference_voice_setup.with_voice(scene, inputs.voice, inputs.voice_text)
-        prepared = tasks.dubbing_setup.prepare_dubbing(scene, tasks.dubbing_setup.DubbingInputs(inputs.video))
+    def prepare(scene, video, voice, voice_text=""):
+        scene, notices = tasks.reference_voice_setup.with_voice(scene, voice, voice_text)
+        prepared = tasks.dubbing_setup.prepare_dubbing(scene, video)
         return replace(prepared, scene=prepared.scene.with_directions(task), notices=(*notices, *prepared.notices))
 
     def sockets():
@@ -54,7 +46,7 @@ def voiced(pack, studio, monkeypatch):
         return [io.Video.Input("video"), io.Audio.Input("voice"), io.String.Input("voice_text")]
 
     monkeypatch.setitem(pack.uniavgen_core.tasks.TASKS, task.name, task)
-    monkeypatch.setitem(node.SETUPS, task.name, node.TaskSetup(sockets, VoicedDubbingInputs, prepare))
+    monkeypatch.setitem(node.SETUPS, task.name, (sockets, prepare))
     return studio
 
 

@@ -27,8 +27,8 @@ from ..media.footage import Footage
 from ..media.mux import with_source_type, write_video
 from ..media.stream_encoders import EncodedPictures, EncodedSound
 from ..tasks.continuation_setup import Continuation, continue_footage
-from ..tasks.joint_setup import JointInputs, prepare_joint
-from ..tasks.reference_voice_setup import ReferenceVoiceInputs, prepare_reference_voice, with_voice
+from ..tasks.joint_setup import prepare_joint
+from ..tasks.reference_voice_setup import prepare_reference_voice, with_voice
 from ..tasks.task_scene import PreparedTask, Scene
 from .segment_store import Segment, SegmentStore, key_of
 
@@ -182,9 +182,8 @@ class LongVideo:
         scene = self.scene.with_speech(text=self.plan.texts[number])
         if before is None:
             if voice is None:
-                return prepare_joint(scene, JointInputs(seconds, self.image))
-            inputs = ReferenceVoiceInputs(seconds, self.image, voice.audio, voice.text)
-            return prepare_reference_voice(scene, inputs)
+                return prepare_joint(scene, seconds, self.image)
+            return prepare_reference_voice(scene, seconds, self.image, voice.audio, voice.text)
         if voice is not None:
             scene, _ = with_voice(scene, voice.audio, voice.text)
         plan = Continuation(self.plan.keep_seconds, seconds, ramp_seconds=RAMP_SECONDS, gain=OWN_LEVEL)

@@ -4,7 +4,7 @@ Source: UniAVGen (arXiv:2511.03334), section 3.5, and its inference release.
 Dimension key: B batch, H and W pixel rows and columns, S mel frames.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from ..conditioning.spoken_texts import set_sound_text
 from ..media.footage import first_sound
 from ..media.source_media import SourceMedia
 from ..sampling.joint_latent import keep_audio
-from .joint_setup import JointInputs, prepare_joint
+from .joint_setup import prepare_joint
 from .task_scene import IMAGE, LONGEST_SECONDS, PreparedTask, Scene
 
 SOUND_LENGTH, SET_LENGTH = "as long as the sound", "as set in seconds"
@@ -27,49 +27,41 @@ SECONDS_WITHOUT_SOUND = 2.0625
 NO_SOUND = "No sound is connected, so sound is generated too."
 
 
-@dataclass(frozen=True)
-class AudioDrivenInputs:
-    """The user's inputs for audio-driven generation.
+def prepare_audio_driven(
+    scene: Scene,
+    length: str,
+    seconds: float,
+    image: Tensor | None = None,
+    sound: dict | None = None,
+    sound_text: str = "",
+) -> PreparedTask:
+    """Prepare the picture of a sound to be generated, and sound after one that is shorter than the clip.
 
-    Attributes:
+    Args:
+        scene: What the task starts from.
         length: ``SOUND_LENGTH`` or ``SET_LENGTH``.
-        seconds: Length of the clip where it is set; sound is generated from where the given one ends.
+        seconds: Length of the clip where it is set.
         image: The person and the first frame, (B, H, W, 3), or None.
         sound: The AUDIO that drives the lips; without one, sound is generated too.
         sound_text: What the sound says. Of a sound as long as the clip it is the speech text; without it the scene's
             transcript is.
     """
-
-    length: str
-    seconds: float
-    image: Tensor | None = None
-    sound: dict | None = None
-    sound_text: str = ""
-
-    @property
-    def set_seconds(self) -> float | None:
-        """Length of the clip; None for the sound's own length."""
-        return self.seconds if self.length == SET_LENGTH else None
-
-
-def prepare_audio_driven(scene: Scene, inputs: AudioDrivenInputs) -> PreparedTask:
-    """Prepare the picture of a sound to be generated, and sound after one that is shorter than the clip."""
-    seconds = inputs.set_seconds
-    if inputs.sound is None:
-        prepared = prepare_joint(scene, JointInputs(seconds or SECONDS_WITHOUT_SOUND, inputs.image))
+    wanted = seconds if length == SET_LENGTH else None
+    if sound is None:
+        prepared = prepare_joint(scene, wanted or SECONDS_WITHOUT_SOUND, image)
         return replace(prepared, notices=(NO_SOUND, *prepared.notices))
-    sound, notices = first_sound(inputs.sound, "the sound")
-    sound, about_length = _at_most(sound, seconds or LONGEST_SECONDS)
-    notices += [*about_length, *quiet_notices(sound, "the sound")]
-    is_whole = seconds is None or sound.seconds >= seconds - 1 / FPS
-    frames = video_frames_covering(sound.seconds) if seconds is None or is_whole else video_frames_in(seconds)
-    scene, cropped = scene.sized_for(inputs.image, IMAGE)
-    scene, latent = scene.with_image(inputs.image, scene.empty(frames))
-    mel, gain = mel_of(sound, frames)
-    mel = mel if is_whole else mel[: int(sound.seconds * MEL_RATE)]
-    scene, said = _with_words(scene, inputs.sound_text, None if is_whole else len(mel) / MEL_RATE)
+    own, notices = first_sound(sound, "the sound")
+    own, about_length = _at_most(own, wanted or LONGEST_SECONDS)
+    notices += [*about_length, *quiet_notices(own, "the sound")]
+    is_whole = wanted is None or own.seconds >= wanted - 1 / FPS
+    frames = video_frames_covering(own.seconds) if wanted is None or is_whole else video_frames_in(wanted)
+    scene, cropped = scene.sized_for(image, IMAGE)
+    scene, latent = scene.with_image(image, scene.empty(frames))
+    mel, gain = mel_of(own, frames)
+    mel = mel if is_whole else mel[: int(own.seconds * MEL_RATE)]
+    scene, said = _with_words(scene, sound_text, None if is_whole else len(mel) / MEL_RATE)
     latent = keep_audio(latent, mel, torch.zeros(len(mel)))
-    source = Source(sound=sound, audio_kept=Spans(((0.0, sound.seconds),)), ends_with_source=is_whole)
+    source = Source(sound=own, audio_kept=Spans(((0.0, own.seconds),)), ends_with_source=is_whole)
     return PreparedTask(scene, latent, SourceMedia(source, gain), (*notices, *said, *cropped))
 
 

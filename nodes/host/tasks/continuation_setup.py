@@ -40,62 +40,54 @@ SHORTEST_SECONDS = 5 / FPS
 
 
 @dataclass(frozen=True)
-class ContinuationInputs:
-    """The user's inputs for a continuation.
-
-    Attributes:
-        video: The VIDEO to continue.
-        keep_seconds: How much of its end the model sees.
-        seconds: How much is generated after it.
-        result: ``WHOLE`` or ``NEW``: whether the result begins with the clip, or with its kept part.
-        kept_text: What the kept part says.
-        image: The person, (B, H, W, 3); None for the clip's first frame.
-        voice: AUDIO of someone speaking, or None.
-        voice_text: What the voice says.
-    """
-
-    video: Any
-    keep_seconds: float
-    seconds: float
-    result: str
-    kept_text: str = ""
-    image: Tensor | None = None
-    voice: dict | None = None
-    voice_text: str = ""
-
-
-@dataclass(frozen=True)
 class Continuation:
     """Settings of the continuation of a decoded clip.
 
     Attributes:
         keep_seconds: How much of its end the model sees.
         seconds: How much is generated after it.
+        kept_text: What the kept part says.
         ramp_seconds: How much of the kept sound's end the model may change, ever more towards the end.
-        text: What the kept part says.
         gain: Factor from the level of the clip's sound to the model's; None for the one that its peak asks for.
     """
 
     keep_seconds: float
     seconds: float
+    kept_text: str = ""
     ramp_seconds: float = 0.0
-    text: str = ""
     gain: float | None = None
 
 
-def prepare_continuation(scene: Scene, inputs: ContinuationInputs) -> PreparedTask:
+def prepare_continuation(
+    scene: Scene,
+    video: Any,
+    result: str,
+    image: Tensor | None = None,
+    voice: dict | None = None,
+    voice_text: str = "",
+    **settings: Any,
+) -> PreparedTask:
     """Prepare what comes after a video and its sound to be generated.
+
+    Args:
+        scene: What the task starts from.
+        video: The VIDEO to continue.
+        result: ``WHOLE`` or ``NEW``: whether the result begins with the clip, or with its kept part.
+        image: The person, (B, H, W, 3); None for the clip's first frame.
+        voice: AUDIO of someone speaking, or None.
+        voice_text: What the voice says.
+        settings: Fields of ``Continuation``.
 
     Raises:
         ValueError: If the video cannot be read, or is too short.
     """
     notices: list[str] = []
-    if inputs.voice is not None:
-        scene, notices = with_voice(scene, inputs.voice, inputs.voice_text)
-    kept_seconds = video_frames_in(inputs.keep_seconds) / FPS
-    footage, about_video = decode_video(inputs.video, "the clip", None if inputs.result == WHOLE else kept_seconds)
-    plan = Continuation(inputs.keep_seconds, inputs.seconds, text=inputs.kept_text)
-    prepared = continue_footage(scene, footage, plan, inputs.image)
+    if voice is not None:
+        scene, notices = with_voice(scene, voice, voice_text)
+    plan = Continuation(**settings)
+    kept_seconds = video_frames_in(plan.keep_seconds) / FPS
+    footage, about_video = decode_video(video, "the clip", None if result == WHOLE else kept_seconds)
+    prepared = continue_footage(scene, footage, plan, image)
     return replace(prepared, notices=(*notices, *about_video, *prepared.notices))
 
 
@@ -117,7 +109,7 @@ def continue_footage(scene: Scene, footage: Footage, plan: Continuation, image: 
     lead = max(0.0, footage.seconds - kept / FPS)
     mel, _ = mel_of(cut(sound, min(lead, sound.seconds - 0.1), footage.seconds), kept, gain)
     latent = keep_audio(latent, mel, _weights(len(mel), plan.ramp_seconds))
-    said = prepare_field(KEPT_TEXT, plan.text, scene.as_released)
+    said = prepare_field(KEPT_TEXT, plan.kept_text, scene.as_released)
     scene = scene.with_reference(REFERENCE_IMAGE_KEY, reference).with_directions(CONTINUATION)
     scene = scene.with_speech(start=len(mel) / MEL_RATE, kept_text=said.text)
     source = Source(footage.frames, footage.fps, sound, EVERYTHING, EVERYTHING, lead)

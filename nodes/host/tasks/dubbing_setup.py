@@ -3,7 +3,6 @@
 Source: UniAVGen (arXiv:2511.03334), section 3.5, and its inference release.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,24 +20,13 @@ from ..sampling.joint_latent import keep_video
 from .task_scene import LONGEST_SECONDS, PreparedTask, Scene
 
 
-@dataclass(frozen=True)
-class DubbingInputs:
-    """The user's inputs for dubbing.
-
-    Attributes:
-        video: The VIDEO that gets a sound.
-    """
-
-    video: Any
-
-
-def prepare_dubbing(scene: Scene, inputs: DubbingInputs) -> PreparedTask:
-    """Prepare the sound of a video to be generated.
+def prepare_dubbing(scene: Scene, video: Any) -> PreparedTask:
+    """Prepare the sound of a VIDEO to be generated.
 
     Raises:
         ValueError: If the video cannot be read, or is too long.
     """
-    footage, notices = decode_video(inputs.video, "the video")
+    footage, notices = decode_video(video, "the video")
     if footage.seconds > LONGEST_SECONDS:
         raise ValueError(
             f"The video lasts {footage.seconds:.0f} s; at most {LONGEST_SECONDS:.0f} s can be dubbed at once. Cut it "
@@ -53,5 +41,5 @@ def prepare_dubbing(scene: Scene, inputs: DubbingInputs) -> PreparedTask:
     latent = keep_video(scene.empty(count), clean, torch.zeros(clean.shape[2]))
     scene = scene.with_reference(REFERENCE_IMAGE_KEY, scene.encode(frames[:1]))
     source = Source(footage.frames, footage.fps, video_kept=EVERYTHING, ends_with_source=True)
-    source_media = SourceMedia(source, video=inputs.video)
-    return PreparedTask(scene.with_directions(DUBBING), latent, source_media, (*notices, *cropped))
+    media = SourceMedia(source, video=video)
+    return PreparedTask(scene.with_directions(DUBBING), latent, media, (*notices, *cropped))

@@ -4,8 +4,6 @@ Source: UniAVGen (arXiv:2511.03334), section 3.5, and its inference release.
 Dimension key: B batch, H and W pixel rows and columns.
 """
 
-from dataclasses import dataclass
-
 from torch import Tensor
 
 from ....uniavgen_core.shapes import video_frames_in
@@ -13,21 +11,8 @@ from ....uniavgen_core.tasks import JOINT
 from .task_scene import IMAGE, PreparedTask, Scene
 
 
-@dataclass(frozen=True)
-class JointInputs:
-    """The user's inputs for joint generation.
-
-    Attributes:
-        seconds: Length of the clip.
-        image: The person and the first frame, (B, H, W, 3), or None.
-    """
-
-    seconds: float
-    image: Tensor | None = None
-
-
-def prepare_joint(scene: Scene, inputs: JointInputs) -> PreparedTask:
-    """Prepare picture and sound to be generated from a transcript."""
-    scene, notices = scene.sized_for(inputs.image, IMAGE)
-    scene, latent = scene.with_image(inputs.image, scene.empty(video_frames_in(inputs.seconds)))
+def prepare_joint(scene: Scene, seconds: float, image: Tensor | None = None) -> PreparedTask:
+    """Prepare picture and sound to be generated from a transcript; an image is (B, H, W, 3)."""
+    scene, notices = scene.sized_for(image, IMAGE)
+    scene, latent = scene.with_image(image, scene.empty(video_frames_in(seconds)))
     return PreparedTask(scene.with_directions(JOINT), latent, notices=tuple(notices))

@@ -4,7 +4,7 @@ Source: UniAVGen (arXiv:2511.03334), section 3.5, and its inference release.
 Dimension key: B batch, H and W pixel rows and columns, R mel frames of the voice.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -14,37 +14,21 @@ from ....uniavgen_core.tasks import REFERENCE_VOICE
 from ..conditioning.pass_settings import REFERENCE_VOICE_KEY, set_speech, set_values
 from ..conditioning.spoken_texts import prepare_voice_text
 from ..media.footage import first_sound
-from .joint_setup import JointInputs, prepare_joint
+from .joint_setup import prepare_joint
 from .task_scene import PreparedTask, Scene
 
 NO_VOICE = "No reference voice is connected, so the model chooses a voice."
 
 
-@dataclass(frozen=True)
-class ReferenceVoiceInputs:
-    """The user's inputs for generation with a reference voice.
-
-    Attributes:
-        seconds: Length of the clip.
-        image: The person and the first frame, (B, H, W, 3), or None.
-        voice: AUDIO of someone speaking; without one the clip is generated as by ``prepare_joint``.
-        voice_text: What the voice says.
-    """
-
-    seconds: float
-    image: Tensor | None = None
-    voice: dict | None = None
-    voice_text: str = ""
-
-
-def prepare_reference_voice(scene: Scene, inputs: ReferenceVoiceInputs) -> PreparedTask:
-    """Prepare picture and sound to be generated in the voice of a recording."""
-    joint = JointInputs(inputs.seconds, inputs.image)
-    if inputs.voice is None:
-        prepared = prepare_joint(scene, joint)
+def prepare_reference_voice(
+    scene: Scene, seconds: float, image: Tensor | None = None, voice: dict | None = None, voice_text: str = ""
+) -> PreparedTask:
+    """Prepare picture and sound to be generated in the voice of an AUDIO; an image is (B, H, W, 3)."""
+    if voice is None:
+        prepared = prepare_joint(scene, seconds, image)
         return replace(prepared, notices=(NO_VOICE, *prepared.notices))
-    scene, notices = with_voice(scene, inputs.voice, inputs.voice_text)
-    prepared = prepare_joint(scene, joint)
+    scene, notices = with_voice(scene, voice, voice_text)
+    prepared = prepare_joint(scene, seconds, image)
     scene = prepared.scene.with_directions(REFERENCE_VOICE)
     return replace(prepared, scene=scene, notices=(*notices, *prepared.notices))
 
