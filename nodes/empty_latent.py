@@ -5,21 +5,26 @@ from comfy_api.latest import io
 
 from ..uniavgen_core.shapes import FPS, SIZE_MULTIPLE, AVShape
 from .host.media.clip_size import LARGEST, SMALLEST
+from .host.notices import error_of
 from .host.sampling.joint_latent import empty_latent
 
 SHORTEST, LONGEST = 5 / FPS, 120.0
 
 
-def size_error(width: int, height: int, seconds: float) -> str | None:
-    """Error message for the user if a clip cannot have this size, else None."""
+def check_size(width: int, height: int, seconds: float) -> None:
+    """Refuse a size that a clip cannot have.
+
+    Raises:
+        ValueError: If a side or the length is out of range, or a side is no multiple of 32.
+    """
     for name, side in (("width", width), ("height", height)):
         if not SMALLEST <= side <= LARGEST:
-            return f"{name} is {side}; it must be between {SMALLEST} and {LARGEST} pixels."
+            raise ValueError(f"{name} is {side}; it must be between {SMALLEST} and {LARGEST} pixels.")
         if side % SIZE_MULTIPLE:
-            return f"{name} is {side}; it must be a multiple of {SIZE_MULTIPLE}, such as {round(side / 32) * 32}."
+            nearest = round(side / SIZE_MULTIPLE) * SIZE_MULTIPLE
+            raise ValueError(f"{name} is {side}; it must be a multiple of {SIZE_MULTIPLE}, such as {nearest}.")
     if not SHORTEST <= seconds <= LONGEST:
-        return f"seconds is {seconds}; it must be between {SHORTEST:.2f} and {LONGEST:.0f}."
-    return None
+        raise ValueError(f"seconds is {seconds}; it must be between {SHORTEST:.2f} and {LONGEST:.0f}.")
 
 
 class EmptyLatent(io.ComfyNode):
@@ -56,12 +61,10 @@ class EmptyLatent(io.ComfyNode):
     ) -> bool | str:
         if width is None or height is None or seconds is None:  # linked, and known only when the node runs
             return True
-        return size_error(width, height, seconds) or True
+        return error_of(check_size, width, height, seconds) or True
 
     @classmethod
     def execute(cls, width: int, height: int, seconds: float, batch_size: int = 1) -> io.NodeOutput:
-        error = size_error(width, height, seconds)  # checked again, because linked values are known only now
-        if error:
-            raise ValueError(error)
+        check_size(width, height, seconds)  # again, because linked values are known only now
         shape = AVShape.from_seconds(width, height, seconds)
         return io.NodeOutput(empty_latent(shape, batch_size, comfy.model_management.intermediate_device()))

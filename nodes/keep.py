@@ -8,20 +8,10 @@ from .host.conditioning.pass_settings import has_speech, set_pass, set_speech
 from .host.conditioning.spoken_texts import NO_SOUND_WORDS
 from .host.media.codec_sockets import links_error, require_video_codec, video_codec_input
 from .host.media.source_media import SourceMediaType
-from .host.notices import with_notices
-from .host.tasks.keep_spans import SpansToKeep, directions_of, keep_spans
+from .host.notices import error_of, with_notices
+from .host.tasks.keep_spans import directions_of, keep_spans
 
 SPANS = 'Seconds, such as "0-1.5, 3-4", "2-" (to the end) or "all"; empty for nothing.'
-
-
-def spans_error(*spans: str) -> str | None:
-    """Error message about spans that a user typed; None if they are right."""
-    try:
-        for text in spans:
-            parse_spans(text)
-    except ValueError as error:
-        return str(error)
-    return None
 
 
 class Keep(io.ComfyNode):
@@ -71,8 +61,8 @@ class Keep(io.ComfyNode):
     def validate_inputs(
         cls, video_spans: str | None = None, audio_spans: str | None = None, input_types: dict | None = None
     ) -> bool | str:
-        spans = [spans for spans in (video_spans, audio_spans) if spans is not None]
-        return links_error(cls, input_types or {}) or spans_error(*spans) or True
+        faults = [error_of(parse_spans, spans) for spans in (video_spans, audio_spans) if spans is not None]
+        return links_error(cls, input_types or {}) or next(filter(None, faults), True)
 
     @classmethod
     def execute(
@@ -80,8 +70,8 @@ class Keep(io.ComfyNode):
         video=None, sound=None, speech_start=0.0,
     ) -> io.NodeOutput:  # fmt: skip
         require_video_codec(video_codec)
-        kept = SpansToKeep(video, sound, parse_spans(video_spans), parse_spans(audio_spans))
-        latent, given, notices = keep_spans(latent, video_codec, kept)
+        spans = (parse_spans(video_spans), parse_spans(audio_spans))
+        latent, given, notices = keep_spans(latent, video_codec, video, sound, *spans)
         interaction = directions_of(latent)
         if interaction is Interaction.AUDIO_TO_VIDEO and not has_speech(positive):
             notices = [*notices, NO_SOUND_WORDS]

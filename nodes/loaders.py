@@ -4,7 +4,6 @@ import torch
 from comfy_api.latest import io
 
 from ..uniavgen_core.bundled.bundled_files import BUNDLED_MODEL, BUNDLED_VIDEO_CODEC
-from ..uniavgen_core.checkpoint.bigvgan_files import VocoderError
 from ..uniavgen_core.checkpoint.umt5_files import COMFYUI_FILE, RELEASED_FILE
 from .host.conditioning.bundled_text_encoder import bundled_clip
 from .host.conditioning.umt5_clip import load_text_encoder
@@ -13,7 +12,7 @@ from .host.media.codecs import WAN_FILES, AudioCodec, load_video_codec
 from .host.media.vocoder_loader import find_vocoder, load_vocoder, vocoder_choices
 from .host.model.load_model import load_uniavgen
 from .host.model.model_choices import BUNDLED, model_choices, path_of_choice
-from .host.notices import with_notices
+from .host.notices import error_of, with_notices
 
 GRIFFIN_LIM = "Griffin-Lim (no file)"
 DTYPES = {
@@ -141,12 +140,7 @@ class LoadAudioCodec(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, vocoder: str | None = None) -> bool | str:
         """Report a missing vocoder, and where to get it, before the workflow runs."""
-        try:
-            if vocoder not in (None, GRIFFIN_LIM):
-                find_vocoder(vocoder)
-        except VocoderError as error:
-            return str(error)
-        return True
+        return vocoder in (None, GRIFFIN_LIM) or error_of(find_vocoder, vocoder) or True
 
     @classmethod
     def execute(cls, vocoder: str) -> io.NodeOutput:

@@ -14,12 +14,10 @@ from torch import Tensor
 
 from ..uniavgen_core.config import GuidanceConfig, TextConfig
 from ..uniavgen_core.shapes import FPS, SAMPLE_RATE
-from ..uniavgen_core.text.transcript import PreparedText, prepare_transcript
 from .empty_latent import LONGEST, SHORTEST
-from .host.conditioning.spoken_texts import VOICE_TEXT, field_error, prepare_voice_text, transcript_error
+from .host.conditioning.spoken_texts import VOICE_TEXT, prepare_field, prepare_voice_text, require_transcript
 from .host.long_video.segment_store import Segment, SegmentStore, key_of
 from .host.long_video.segments import LongPlan, LongVideo, Voice, join, plan_segments
-from .host.media.batch_notices import batch_notices
 from .host.media.codec_sockets import (
     audio_codec_input,
     links_error,
@@ -28,9 +26,10 @@ from .host.media.codec_sockets import (
     video_codec_input,
 )
 from .host.media.drawn_pictures import photograph_notices
+from .host.media.footage import batch_notices
 from .host.model.load_model import model_identity, require_uniavgen
 from .host.model.training_range import SEGMENTS, training_range_notices, without_notices
-from .host.notices import announce, show_progress, with_notices
+from .host.notices import announce, error_of, show_progress, with_notices
 from .host.sampling.guided_sampling import make_guider
 from .host.sampling.live_preview import DEFAULT_EVERY, PreviewSettings
 from .host.sampling.run_sampler import run_sampler
@@ -84,17 +83,6 @@ class LongVideoInputs:
     voice: dict | None = None
     voice_text: str = ""
     preset: str = CUSTOM
-
-    def prepared_script(self) -> PreparedText:
-        """The script as the model reads it, and notices.
-
-        Raises:
-            ValueError: If it cannot be said; a linked script is known only when the node runs.
-        """
-        fault = transcript_error(self.script, field="script")
-        if fault:
-            raise ValueError(fault)
-        return prepare_transcript(self.script)
 
     def plan_of(self, script: str, text: TextConfig) -> LongPlan:
         """Segments of a prepared script."""
@@ -183,8 +171,9 @@ class LongVideoNode(io.ComfyNode):
         voice_text: str | None = None,
     ) -> bool | str:
         del size  # ComfyUI hands over what a group's name stands for
-        fault = None if script is None else transcript_error(script, field="script")
-        return links_error(cls, input_types or {}) or fault or field_error(VOICE_TEXT, voice_text) or True
+        fault = None if script is None else error_of(require_transcript, script, True, "script")
+        fault = links_error(cls, input_types or {}) or fault
+        return fault or error_of(prepare_field, VOICE_TEXT, voice_text) or True
 
     @classmethod
     def execute(cls, model, positive, negative, video_codec, audio_codec, **values) -> io.NodeOutput:
@@ -193,7 +182,7 @@ class LongVideoNode(io.ComfyNode):
         require_audio_codec(audio_codec)
         guidance = guidance_config(**{widget.id: values.pop(widget.id) for widget in guidance_inputs()})
         inputs = LongVideoInputs(**values)
-        script, text = inputs.prepared_script(), model.model.diffusion_model.config.text
+        script, text = require_transcript(inputs.script, field="script"), model.model.diffusion_model.config.text
         scene = Scene(positive, negative, video_codec, chosen_size(inputs.size, inputs.segment_seconds))
         scene, cropped = scene.sized_for(inputs.image, IMAGE)
         voice, about_voice = inputs.reference_voice()
@@ -202,13 +191,13 @@ class LongVideoNode(io.ComfyNode):
         about_image = [*batch_notices(inputs.image, IMAGE), *photograph_notices(video_codec, inputs.image)]
         for notice in (*cropped, *about_image, *untrained(model, video)):
             announce(notice)
-        maker = NodeSegmentMaker(without_notices(model), guidance, sampling, video.plan.texts, video_codec, audio_codec)
+        maker = SegmentMaker(without_notices(model), guidance, sampling, video.plan, video_codec, audio_codec)
         key = key_of(
             model_identity(model), positive, negative, *inputs.made_from(scene, sampling), repr(guidance),
             audio_codec.identity, CONTENT,
         )  # fmt: skip
         store = SegmentStore(Path(folder_paths.get_output_directory()) / FOLDER, key)
-        segments, notices = video.make(maker, store)
+        segments, notices = video.make(maker.make, store)
         frames, waveform = join(segments, video.plan.kept_frames)
         show_progress(f"{len(segments)} segments, {len(frames) / FPS:.1f} s")
         sound = {"waveform": waveform[None, None], "sample_rate": SAMPLE_RATE}
@@ -217,14 +206,14 @@ class LongVideoNode(io.ComfyNode):
 
 
 @dataclass(frozen=True)
-class NodeSegmentMaker:
+class SegmentMaker:
     """Samples and decodes segments; progress counts over all of them, and the node says which one it is at.
 
     Attributes:
         model: MODEL.
         guidance: Scales and switches.
         sampling: Sampler and noise levels of each segment.
-        texts: What each segment says.
+        plan: Texts and seed of the segments.
         video_codec: VAE object for pictures.
         audio_codec: VAE object for sound.
     """
@@ -232,21 +221,18 @@ class NodeSegmentMaker:
     model: ModelPatcher
     guidance: GuidanceConfig
     sampling: SamplerSettings
-    texts: Sequence[str]
+    plan: LongPlan
     video_codec: Any
     audio_codec: Any
 
-    def sample(self, task: PreparedTask, seed: int, number: int) -> dict:
-        """LATENT of segment ``number``, from 0."""
+    def make(self, task: PreparedTask, number: int) -> Segment:
+        """Pictures and sound of segment ``number``, from 0."""
         guider = make_guider(self.model, task.scene.positive, task.scene.negative, self.guidance)
-        steps, count = len(self.sampling.sigmas) - 1, len(self.texts)
+        steps, count = len(self.sampling.sigmas) - 1, len(self.plan.texts)
         show = PreviewSettings(DEFAULT_EVERY, number * steps, count * steps, number + 1, count)
-        show_progress(f"Segment {number + 1} of {count}: {self.texts[number]}")
+        show_progress(f"Segment {number + 1} of {count}: {self.plan.texts[number]}")
         sampler = comfy.samplers.sampler_object(self.sampling.sampler_name)
-        return run_sampler(guider, sampler, self.sampling.sigmas, task.latent, seed, show)
-
-    def decode(self, latent: dict) -> Segment:
-        """Pictures and sound of a LATENT."""
+        latent = run_sampler(guider, sampler, self.sampling.sigmas, task.latent, self.plan.seed + number, show)
         video, audio = latent["samples"].unbind()
         frames = self.video_codec.decode(video).flatten(0, 1)
         waveform = self.audio_codec.synthesize(audio).flatten()

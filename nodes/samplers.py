@@ -12,8 +12,7 @@ from ..uniavgen_core.diffusion.schedule import release_sigmas
 from .host.notices import with_notices
 from .host.sampling.guided_sampling import make_guider, patch_guidance
 from .host.sampling.live_preview import DEFAULT_EVERY, PreviewSettings
-from .host.sampling.preset_sigmas import preset_sigmas
-from .host.sampling.run_sampler import run_sampler
+from .host.sampling.run_sampler import preset_sigmas, run_sampler
 
 CUSTOM = "custom"
 AFTER_SHARE = {"text guidance (release)": AfterShare.TEXT_CFG, "no guidance (paper)": AfterShare.NONE}

@@ -5,7 +5,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..uniavgen_core.shapes import SIZE_MULTIPLE
-from .empty_latent import LARGEST, SHORTEST, SMALLEST, size_error
+from .empty_latent import LARGEST, SHORTEST, SMALLEST, check_size
 from .host.media.clip_size import AS_THE_PICTURE, CROP, FREE, PROPORTIONS, STRETCH, ClipSize
 
 
@@ -56,7 +56,5 @@ def chosen_size(size: dict, seconds: float = SHORTEST) -> ClipSize:
     values = {"kind" if name == "size" else name: value for name, value in size.items()}
     chosen = ClipSize(**values)
     width, height = chosen.pixels if chosen.kind == FREE else (SMALLEST, SMALLEST)
-    error = size_error(width, height, seconds)
-    if error:
-        raise ValueError(error)
+    check_size(width, height, seconds)
     return chosen

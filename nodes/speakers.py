@@ -5,11 +5,10 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..uniavgen_core.model.face_mask import SteeringMode
-from ..uniavgen_core.text.transcript import prepare_transcript
 from .host.conditioning.pass_settings import FACE_MASK_KEY, Steering, set_pass, set_values
 from .host.conditioning.speaker_tracks import Speaker, SpeakerType, latent_mask, set_speakers
-from .host.conditioning.spoken_texts import VOICE_TEXT, field_error, prepare_voice_text, transcript_error
-from .host.notices import with_notices
+from .host.conditioning.spoken_texts import VOICE_TEXT, prepare_field, prepare_voice_text, require_transcript
+from .host.notices import error_of, with_notices
 from .host.sampling.joint_latent import split
 from .host.tasks.reference_voice_setup import voice_mel
 
@@ -120,15 +119,12 @@ class OneSpeaker(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, transcript: str | None = None, voice_text: str | None = None) -> bool | str:
-        fault = None if transcript is None else transcript_error(transcript)
-        return fault or field_error(VOICE_TEXT, voice_text) or True
+        fault = None if transcript is None else error_of(require_transcript, transcript)
+        return fault or error_of(prepare_field, VOICE_TEXT, voice_text) or True
 
     @classmethod
     def execute(cls, transcript, start, stop, mask=None, voice=None, voice_text="") -> io.NodeOutput:
-        fault = transcript_error(transcript)
-        if fault:
-            raise ValueError(fault)
-        prepared, notices, mel, words = prepare_transcript(transcript), [], None, ""
+        prepared, notices, mel, words = require_transcript(transcript), [], None, ""
         if voice is not None:
             said = prepare_voice_text(voice_text)
             mel, notices = voice_mel(voice)

@@ -3,15 +3,14 @@
 from comfy_api.latest import io
 
 from ..uniavgen_core.shapes import SPATIAL_FACTOR
-from ..uniavgen_core.text.transcript import prepare_transcript
 from .host.conditioning.pass_settings import REFERENCE_IMAGE_KEY, set_speech, set_values
-from .host.conditioning.spoken_texts import transcript_error
-from .host.media.batch_notices import batch_notices
+from .host.conditioning.spoken_texts import require_transcript
 from .host.media.clip_size import CROP, STRETCH, crop_notices, picture_size
 from .host.media.codec_sockets import links_error, require_video_codec, video_codec_input
 from .host.media.drawn_pictures import photograph_notices
+from .host.media.footage import batch_notices
 from .host.media.picture_latents import encode_pictures
-from .host.notices import with_notices
+from .host.notices import error_of, with_notices
 from .host.sampling.joint_latent import keep_first_latent, split
 
 
@@ -48,14 +47,11 @@ class SpeechText(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, transcript: str | None = None, spell_out: bool | None = True) -> bool | str:
         linked = transcript is None
-        return linked or transcript_error(transcript, spell_out is True) or True
+        return linked or error_of(require_transcript, transcript, spell_out is True) or True
 
     @classmethod
     def execute(cls, conditioning: list, transcript: str, spell_out: bool = True) -> io.NodeOutput:
-        error = transcript_error(transcript, spell_out)  # checked again, because a linked transcript is known only now
-        if error:
-            raise ValueError(error)
-        prepared = prepare_transcript(transcript, spell_out)
+        prepared = require_transcript(transcript, spell_out)
         return with_notices(prepared.notices, set_speech(conditioning, text=prepared.text, as_written=transcript))
 
 

@@ -5,9 +5,9 @@ from comfy_api.latest import io
 from ..uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, REFERENCE_VOICE, TASKS
 from .empty_latent import SHORTEST
 from .host.conditioning.pass_settings import with_original_transcripts
-from .host.media.batch_notices import batch_notices
 from .host.media.codec_sockets import links_error, require_video_codec, video_codec_input
 from .host.media.drawn_pictures import photograph_notices
+from .host.media.footage import batch_notices
 from .host.media.source_media import SourceMediaType
 from .host.notices import with_notices
 from .host.tasks.audio_driven_setup import prepare_audio_driven

@@ -4,8 +4,8 @@ from comfy_api.latest import io
 
 from ..uniavgen_core.tasks import REFERENCE_VOICE
 from .host.conditioning.pass_settings import with_original_transcripts
-from .host.conditioning.spoken_texts import VOICE_TEXT, field_error
-from .host.notices import with_notices
+from .host.conditioning.spoken_texts import VOICE_TEXT, prepare_field
+from .host.notices import error_of, with_notices
 from .host.tasks.reference_voice_setup import NO_VOICE, refer_to_voice
 from .host.tasks.task_scene import with_directions
 
@@ -48,7 +48,7 @@ class ReferenceVoice(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, voice_text: str | None = None) -> bool | str:
-        return field_error(VOICE_TEXT, voice_text) or True
+        return error_of(prepare_field, VOICE_TEXT, voice_text) or True
 
     @classmethod
     def execute(cls, positive, negative, voice=None, voice_text: str = "", as_released: bool = False) -> io.NodeOutput:

@@ -1,8 +1,8 @@
-"""Notices for the user, which are logged and shown as messages in the editor."""
+"""Notices for the user, which are logged and shown as messages in the editor, and errors before a workflow runs."""
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from comfy_api.latest import io
@@ -15,28 +15,28 @@ EVENT = "uniavgen.notice"
 
 
 def with_notices(notices: Sequence[str], *values: Any) -> io.NodeOutput:
-    """Output of a node, with notices for the user.
-
-    Args:
-        notices: Whole sentences, possibly none.
-        values: Outputs of the node.
-    """
+    """Output of a node, with notices for the user, which are whole sentences."""
     for notice in notices:
         logging.info("UniAVGen: %s", notice)
     return io.NodeOutput(*values, ui={UI_KEY: list(notices)}) if notices else io.NodeOutput(*values)
 
 
 def announce(notice: str) -> None:
-    """Send a notice to the user during the execution of any node.
-
-    Args:
-        notice: A whole sentence.
-    """
+    """Send a notice, a whole sentence, to the user during the execution of any node."""
     logging.info("UniAVGen: %s", notice)
     server, context = running_server(), get_executing_context()
     if server is not None:
         source = {} if context is None else {"node": context.node_id, "prompt_id": context.prompt_id}
         server.send_sync(EVENT, {"notice": notice, **source}, server.client_id)
+
+
+def error_of(check: Callable[..., Any], *args: Any) -> str | None:
+    """Message of the ``ValueError`` that a call raises, for ``validate_inputs``; None if it raises none."""
+    try:
+        check(*args)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def show_progress(text: str) -> None:

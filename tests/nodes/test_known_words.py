@@ -25,7 +25,7 @@ def told(studio, monkeypatch):
     monkeypatch.setattr(
         studio.nodes.host.sampling.sampling_checks, "notices_before_sampling", lambda *_: []
     )  # of length and size
-    for module in (studio.nodes.host.sampling.sampling_checks, studio.nodes.host.conditioning.silence_after):
+    for module in (studio.nodes.host.sampling.sampling_checks, studio.nodes.host.conditioning.track_masks):
         monkeypatch.setattr(module, "announce", notices.append)
     return notices
 
@@ -158,7 +158,7 @@ def test_each_speakers_track_is_silent_after_its_own_transcript(studio):
 def test_a_model_that_places_words_by_itself_speaks_to_the_end(studio, golden_model):
     speech = studio.nodes.host.conditioning.pass_settings.Speech("hi")
     config = golden_model.model.diffusion_model.config.text
-    assert studio.nodes.host.conditioning.silence_after.end_of_speech(speech, config) is None
+    assert studio.nodes.host.conditioning.track_masks.end_of_speech(speech, config) is None
 
 
 def test_in_a_real_run_the_sampler_tells_of_unknown_words(server):

@@ -224,7 +224,7 @@ def test_a_preset_samples_every_segment_its_own_way(studio, monkeypatch):
     calls = count_samples(studio, monkeypatch)
     long_video(studio, "hello happy robot\nred moon", preset="fast")
     preset = PRESETS["fast"]
-    levels = studio.nodes.host.sampling.preset_sigmas.preset_sigmas(studio.nodes.samplers.PRESETS["fast"])
+    levels = studio.nodes.host.sampling.run_sampler.preset_sigmas(studio.nodes.samplers.PRESETS["fast"])
     assert [len(call[2]) for call in calls] == [preset.steps + 1] * 2
     assert all(torch.equal(call[2], levels) for call in calls)
     assert all(preset.sampler in call[1].sampler_function.__name__ for call in calls)

@@ -42,7 +42,7 @@ def test_custom_is_what_the_widgets_say_and_says_nothing(studio, clip):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_noise_levels_fall_from_noise_to_data_in_as_many_steps_as_the_preset_says(studio, name):
-    sigmas = studio.nodes.host.sampling.preset_sigmas.preset_sigmas(studio.nodes.samplers.PRESETS[name])
+    sigmas = studio.nodes.host.sampling.run_sampler.preset_sigmas(studio.nodes.samplers.PRESETS[name])
     assert len(sigmas) == PRESETS[name].steps + 1
     assert float(sigmas[0]) == pytest.approx(1.0)
     assert float(sigmas[-1]) == 0
@@ -54,7 +54,7 @@ def test_the_null_pass_changes_where_the_release_changes_it(studio, name):
     def change(sigmas):
         return boundary_sigma(sigmas, (len(sigmas) - 1) // 2)
 
-    own = change(studio.nodes.host.sampling.preset_sigmas.preset_sigmas(studio.nodes.samplers.PRESETS[name]))
+    own = change(studio.nodes.host.sampling.run_sampler.preset_sigmas(studio.nodes.samplers.PRESETS[name]))
     assert own == pytest.approx(change(release_sigmas(50)), abs=0.04)
 
 

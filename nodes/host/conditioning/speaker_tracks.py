@@ -12,12 +12,11 @@ from comfy.nested_tensor import NestedTensor
 from comfy_api.latest import io
 from torch import Tensor
 
-from ....uniavgen_core.media.audio.mel import silent_mel
 from ....uniavgen_core.media.video.latent_masks import to_latent_mask
 from ....uniavgen_core.shapes import MEL_RATE
 from ..sampling.joint_latent import keep_audio, masks_of, split
 from .pass_settings import FACE_MASK_KEY, REFERENCE_VOICE_KEY, Speech, Steering, set_pass, set_values
-from .track_masks import spoken_mask
+from .track_masks import silence, spoken_mask
 
 SpeakerType = io.Custom("UNIAVGEN_SPEAKER")
 
@@ -75,7 +74,7 @@ def set_speakers(positive: list, negative: list, latent: dict, speakers: Sequenc
     latent = _with_tracks(latent, len(speakers))
     for track, speaker in enumerate(speakers):
         _check_time(speaker, track, seconds)
-        latent = _silent_outside(latent, track, speaker)
+        latent = keep_audio(latent, silence(audio.shape[2]), spoken_mask(speaker.speech, audio.shape[2]), track)
     speeches = tuple(speaker.speech for speaker in speakers)
     positive = set_pass(set_values(positive, values), speeches=speeches, steering=steering)
     negative = set_pass(set_values(negative, values), speeches=(Speech(),) * len(speakers))
@@ -100,22 +99,11 @@ def join_voices(voices: Sequence[Tensor | None]) -> Tensor:
     return torch.stack(rows)
 
 
-def silence(mel_frames: int) -> Tensor:
-    """Normalised mel of digital silence, (mel_frames, 80)."""
-    return silent_mel().repeat(mel_frames, 1)
-
-
 def _with_tracks(latent: dict, tracks: int) -> dict:
     """LATENT whose audio track and its mask are repeated ``tracks`` times."""
     (video, audio), (video_mask, audio_mask) = split(latent), masks_of(latent)
     samples = NestedTensor((video, audio.repeat(1, tracks, 1, 1)))
     return {**latent, "samples": samples, "noise_mask": NestedTensor((video_mask, audio_mask.repeat(1, tracks, 1, 1)))}
-
-
-def _silent_outside(latent: dict, track: int, speaker: Speaker) -> dict:
-    """LATENT with one track kept silent before and after its speaker's time."""
-    mel_frames = split(latent)[1].shape[2]
-    return keep_audio(latent, silence(mel_frames), spoken_mask(speaker.speech, mel_frames), track)
 
 
 def _check_time(speaker: Speaker, track: int, seconds: float) -> None:

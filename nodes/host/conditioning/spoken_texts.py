@@ -22,12 +22,12 @@ TRANSCRIPT_UNUSED = (
 )
 
 
-def prepare_field(field: str, text: str, as_released: bool = False) -> PreparedText:
+def prepare_field(field: str, text: str | None, as_released: bool = False) -> PreparedText:
     """Prepare the text of one widget in the same way as a transcript.
 
     Args:
         field: Name of the widget, for messages.
-        text: Text of the user; may be blank.
+        text: Text of the user; may be blank, or None.
         as_released: Leave the text as it is, without preparation and with its white space.
 
     Returns:
@@ -36,7 +36,7 @@ def prepare_field(field: str, text: str, as_released: bool = False) -> PreparedT
     Raises:
         ValueError: If the text needs a package that is missing; names the widget and the package.
     """
-    if not text.strip():
+    if not text or not text.strip():
         return PreparedText("")
     if as_released:
         return PreparedText(text)
@@ -79,23 +79,19 @@ def set_sound_text(
     return set_speech(positive, text=prepared.text, as_written=text), (*notices, *unused)
 
 
-def field_error(field: str, text: str | None) -> str | None:
-    """Error message for the user if the text of a widget cannot be prepared, else None."""
-    try:
-        prepare_field(field, text or "")
-    except ValueError as error:
-        return str(error)
-    return None
+def require_transcript(transcript: str, spell_out: bool = True, field: str = "transcript") -> PreparedText:
+    """Prepare the transcript of a clip.
 
-
-def transcript_error(transcript: str, spell_out: bool = True, field: str = "transcript") -> str | None:
-    """Error message for the user if a transcript cannot be used, else None."""
+    Raises:
+        ValueError: If it is empty, the model knows none of its characters, or a package is missing; names the field.
+    """
     if not transcript.strip():
-        return f"The {field} is empty. Write what the person says; the caption goes into the text encoder."
+        raise ValueError(f"The {field} is empty. Write what the person says; the caption goes into the text encoder.")
     try:
         prepared = prepare_transcript(transcript, spell_out)
     except ImportError as error:
-        return f"{field}: {error}"
+        raise ValueError(f"{field}: {error}") from error
     if not prepared.text.strip():
-        return f"The model knows none of the {field}'s characters: {transcript.strip()[:20]}. Write words in letters."
-    return None
+        start = transcript.strip()[:20]
+        raise ValueError(f"The model knows none of the {field}'s characters: {start}. Write words in letters.")
+    return prepared

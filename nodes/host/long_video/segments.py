@@ -4,12 +4,11 @@ Dimension key: F video frames, H and W pixel rows and columns, N samples.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import accumulate
 from pathlib import Path
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -22,9 +21,8 @@ from ....uniavgen_core.media.segment_joins import join_frames, join_sounds, soft
 from ....uniavgen_core.shapes import FPS, MEL_RATE, SAMPLE_RATE, video_frames_covering, video_frames_in
 from ....uniavgen_core.text.script import plan_script
 from ....uniavgen_core.text.speech_tensors import cached_speech_ids
-from ..media.digital_source import GENERATED
 from ..media.footage import Footage
-from ..media.mux import with_source_type, write_video
+from ..media.mux import GENERATED, with_source_type, write_video
 from ..media.stream_encoders import EncodedPictures, EncodedSound
 from ..tasks.continuation_setup import Continuation, continue_footage
 from ..tasks.joint_setup import prepare_joint
@@ -98,18 +96,6 @@ def plan_segments(script: str, segment_seconds: float, keep_seconds: float, conf
     return plan_script(script, lambda text: seconds_to_say(text, config) <= room)
 
 
-class SegmentMaker(Protocol):
-    """Samples and decodes segments."""
-
-    def sample(self, task: PreparedTask, seed: int, number: int) -> dict:
-        """LATENT of segment ``number``, from 0."""
-        ...
-
-    def decode(self, latent: dict) -> Segment:
-        """Pictures and sound of a LATENT."""
-        ...
-
-
 @dataclass(frozen=True)
 class Voice:
     """A reference voice.
@@ -141,18 +127,20 @@ class LongVideo:
     image: Tensor | None = None
     voice: Voice | None = None
 
-    def make(self, maker: SegmentMaker, store: SegmentStore) -> tuple[list[Segment], list[str]]:
+    def make(
+        self, make_segment: Callable[[PreparedTask, int], Segment], store: SegmentStore
+    ) -> tuple[list[Segment], list[str]]:
         """Make all segments that are not finished yet.
 
         Args:
-            maker: Samples and decodes a segment.
+            make_segment: Samples and decodes a segment; its number counts from 0.
             store: Keeps finished segments.
 
         Returns:
             The segments, and notices.
 
         Raises:
-            BaseException: What the maker raises, an interrupt too; what is finished is kept and saved as a video.
+            BaseException: From ``make_segment``, an interrupt too; what is finished is kept and saved as a video.
         """
         done: list[Segment] = []
         notices: list[str] = []
@@ -163,7 +151,7 @@ class LongVideo:
                 segment = store.load(number, key)
                 if segment is None:
                     prepared = self._prepare(number, voice, done[-1] if done else None)
-                    segment = maker.decode(maker.sample(prepared, self.plan.seed + number, number))
+                    segment = make_segment(prepared, number)
                     segment = replace(segment, waveform=segment.waveform / prepared.source_media.gain)
                     store.save(number, key, segment)
                 if number == 0 and voice is None:

@@ -15,7 +15,6 @@ from torch import Tensor
 from ....uniavgen_core.media.audio.sound import Sound, cut
 from ....uniavgen_core.media.audio.sound_checks import check_user_sound
 from ....uniavgen_core.media.video.frames import check_frames, to_rgb
-from .batch_notices import batch_notices
 
 HALF = Fraction(1, 2)
 BYTES_PER_PIXEL = 12
@@ -42,6 +41,13 @@ class Footage:
     def seconds(self) -> float:
         """Duration of the pictures, seconds."""
         return float(len(self.frames) / self.fps)
+
+
+def batch_notices(batch: Tensor | None, name: str) -> list[str]:
+    """Notice about a batch of more than one picture or sound, of which a node uses only the first; None is none."""
+    if batch is None or len(batch) <= 1:
+        return []
+    return [f"{_capitalise(name)} is a batch of {len(batch)}, of which only the first is used."]
 
 
 def first_sound(audio: Any, name: str) -> tuple[Sound, list[str]]:

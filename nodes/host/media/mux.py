@@ -1,22 +1,44 @@
-"""Muxing of pictures and sound into one file, which appears only when it is complete."""
+"""Muxing of pictures and sound into one file, which appears only when it is complete, and its mark as made by AI.
+
+Source of the mark: IPTC Photo Metadata Standard, 'Digital Source Type', and its vocabulary
+cv.iptc.org/newscodes/digitalsourcetype; for its place in an mp4 file, Adobe's XMP Specification, part 3, 'MPEG-4'.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
 from heapq import merge
 from pathlib import Path
+from uuid import UUID
 
 import av
 from av.container import OutputContainer
 
 from ....uniavgen_core.atomic_write import atomic_write
-from .digital_source import KEY, append_xmp, source_type_tags
 from .stream_copy import OriginalVideo
 from .stream_encoders import EncodedPictures, EncodedSound
 
 FORMATS = {".mp4": "mp4", ".mkv": "matroska", ".flac": "flac"}
 OPTIONS = {".mp4": {"movflags": "use_metadata_tags+faststart"}}
 """Muxer options: tags of any name, and all tags at the start of the file, where ComfyUI's editor reads the workflow."""
+VOCABULARY = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+GENERATED = f"{VOCABULARY}trainedAlgorithmicMedia"
+COMPOSITE = f"{VOCABULARY}compositeWithTrainedAlgorithmicMedia"
+"""Digital source type of generated media combined with a user's own."""
+SOURCE_TYPE_KEY = "digital_source_type"
+XMP_UUID = UUID("be7acfcb-97a9-42e8-9c71-999491e3afac")
+XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/">
+ <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+  <rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+    xmlns:xmp="http://ns.adobe.com/xap/1.0/">
+   <Iptc4xmpExt:DigitalSourceType>{source_type}</Iptc4xmpExt:DigitalSourceType>
+   <xmp:CreatorTool>ComfyUI-UniAVGen</xmp:CreatorTool>
+  </rdf:Description>
+ </rdf:RDF>
+</x:xmpmeta>
+<?xpacket end="r"?>
+"""
 
 
 def write_video(
@@ -50,8 +72,9 @@ def write_sound(path: Path, sound: EncodedSound, tags: Mapping[str, str]) -> Non
 
 
 def with_source_type(tags: Mapping[str, str], source_type: str) -> dict[str, str]:
-    """Copy of ``tags`` with a digital source type."""
-    return {**tags, **source_type_tags(source_type)}
+    """Copy of ``tags`` with a digital source type, ``GENERATED`` or ``COMPOSITE``."""
+    verb = "partly generated" if source_type == COMPOSITE else "generated"
+    return {**tags, SOURCE_TYPE_KEY: source_type, "comment": f"This clip was {verb} by AI (UniAVGen in ComfyUI)."}
 
 
 def _seconds(packet: av.Packet) -> Fraction:
@@ -67,4 +90,11 @@ def _output_file(path: Path, tags: Mapping[str, str]) -> Iterator[OutputContaine
             container.metadata.update(tags)
             yield container
         if path.suffix == ".mp4":
-            append_xmp(unfinished, tags[KEY])
+            _append_xmp(unfinished, tags[SOURCE_TYPE_KEY])
+
+
+def _append_xmp(path: Path, source_type: str) -> None:
+    """Append a digital source type to an mp4 file as XMP, in a box that players skip."""
+    payload = XMP_UUID.bytes + XMP.format(source_type=source_type).encode()
+    with path.open("ab") as file:
+        file.write((8 + len(payload)).to_bytes(4, "big") + b"uuid" + payload)

@@ -15,8 +15,7 @@ from torch import Tensor
 
 from ....uniavgen_core.media.audio.sound import Sound
 from ....uniavgen_core.shapes import FPS
-from .digital_source import digital_source_type
-from .mux import with_source_type, write_sound, write_video
+from .mux import COMPOSITE, GENERATED, with_source_type, write_sound, write_video
 from .source_media import SourceMedia
 from .stream_copy import CannotCopyError, OriginalVideo, find_original
 from .stream_encoders import AAC_RATES, LAYOUTS, EncodedPictures, EncodedSound, crop_to_even, exact_bits
@@ -128,7 +127,7 @@ def plan_files(clip: Clip, sound: str, picture: str) -> SavePlan:
     sound_file = None
     if clip.sound is not None and track is not None and clip.given.keeps_sound and track.codec == "aac":
         sound_file = EncodedSound(clip.sound, "flac")
-    source_type = digital_source_type(clip.given.keeps_any)
+    source_type = COMPOSITE if clip.given.keeps_any else GENERATED
     return SavePlan(pictures, track, sound_file, source_type, (*picture_notices, *sound_notices))
 
 

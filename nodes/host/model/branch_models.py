@@ -20,8 +20,8 @@ from ....uniavgen_core.model.branch import Stream
 from ....uniavgen_core.model.conditions import Conditions
 from ....uniavgen_core.model.video_branch import VideoModel
 from ..conditioning.pass_settings import PassSettings
-from ..conditioning.speaker_tracks import silence
 from ..conditioning.speech_fields import speech_fields
+from ..conditioning.track_masks import silence
 from ..sampling.joint_latent import VideoLatentFormat
 from .hosted_network import HostedNetwork
 from .joint_model import UniAVGen, UniAVGenConfig, time_mask

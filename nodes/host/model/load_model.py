@@ -19,7 +19,6 @@ from ....uniavgen_core.checkpoint.weight_files import CheckpointError, files_of,
 from ....uniavgen_core.shapes import LATENT_CHANNELS
 from ..conditioning.known_words import known_text_of
 from ..conditioning.pass_settings import KEY
-from ..conditioning.silence_after import silence_after_speech
 from ..conditioning.track_masks import mask_tracks
 from ..notices import announce
 from ..sampling.sampling_checks import check_sampling
@@ -68,7 +67,6 @@ def load_uniavgen(
     patcher.add_wrapper_with_key(OUTER_SAMPLE, KEY, check_sampling)
     if model.has_audio:
         patcher.add_wrapper_with_key(OUTER_SAMPLE, KEY, mask_tracks)
-        patcher.add_wrapper_with_key(OUTER_SAMPLE, KEY, silence_after_speech)
     return patcher
 
 

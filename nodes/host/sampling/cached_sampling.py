@@ -1,6 +1,7 @@
 """The step cache under ComfyUI's samplers: a wrapper around the network that skips calls."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import comfy.model_patcher
@@ -34,27 +35,22 @@ def patch_step_cache(
     start_sigma, end_sigma = (float(sampling.percent_to_sigma(percent)) for percent in (start_percent, end_percent))
     config = StepCacheConfig(thresholds, start_sigma, end_sigma)
     patched = model.clone()
-    for kind, wrapper in ((WRAPPERS.OUTER_SAMPLE, _CachedSampling(config)), (WRAPPERS.DIFFUSION_MODEL, cached_call)):
+    sample = partial(_sample_cached, config)
+    for kind, wrapper in ((WRAPPERS.OUTER_SAMPLE, sample), (WRAPPERS.DIFFUSION_MODEL, cached_call)):
         patched.remove_wrappers_with_key(kind, KEY)
         patched.add_wrapper_with_key(kind, KEY, wrapper)
     return patched
 
 
-class _CachedSampling:
+def _sample_cached(config: StepCacheConfig, execute: Any, *args: Any, **kw: Any) -> Tensor:
     """Wrapper of a sampling run that gives it a cache of its own and announces the saved calls."""
-
-    def __init__(self, config: StepCacheConfig) -> None:
-        self.config = config
-
-    def __call__(self, execute: Any, *args: Any, **kw: Any) -> Tensor:
-        guider = execute.class_obj
-        cache = StepCache(self.config)
-        options = comfy.model_patcher.create_model_options_clone(guider.model_options)
-        options.setdefault("transformer_options", {})[KEY] = cache
-        guider.model_options = options
-        result = execute(*args, **kw)
-        announce(f"The step cache saved {cache.skipped} of {cache.calls} calls of the network.")
-        return result
+    guider, cache = execute.class_obj, StepCache(config)
+    options = comfy.model_patcher.create_model_options_clone(guider.model_options)
+    options.setdefault("transformer_options", {})[KEY] = cache
+    guider.model_options = options
+    result = execute(*args, **kw)
+    announce(f"The step cache saved {cache.skipped} of {cache.calls} calls of the network.")
+    return result
 
 
 def cached_call(execute: Callable, x: list[Tensor], timestep: Any, *args: Any, **kw: Any) -> list[Tensor]:

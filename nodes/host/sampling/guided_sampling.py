@@ -5,6 +5,7 @@ one null conditioning, with the interactions off, covers the modality-aware shar
 are plain conditionings with a range of noise levels, so samplers, batching and the multi-GPU split see nothing unusual.
 """
 
+from functools import partial
 from math import prod
 from typing import Any
 from uuid import uuid4
@@ -33,7 +34,7 @@ def patch_guidance(model: comfy.model_patcher.ModelPatcher, config: GuidanceConf
     require_uniavgen(model)
     patched = model.clone()
     patched.remove_wrappers_with_key(OUTER_SAMPLE, WRAPPER)
-    patched.add_wrapper_with_key(OUTER_SAMPLE, WRAPPER, _GuidedSampling(config))
+    patched.add_wrapper_with_key(OUTER_SAMPLE, WRAPPER, partial(_sample_guided, config))
     return patched
 
 
@@ -74,18 +75,14 @@ def null_conditionings(positive: dict, negative: dict, plan: GuidancePlan) -> li
     return conditionings
 
 
-class _GuidedSampling:
+def _sample_guided(
+    config: GuidanceConfig, execute: Any, noise: Tensor, latent: Tensor, sampler: Any, sigmas: Tensor, *args, **kw
+) -> Tensor:
     """Wrapper of ComfyUI's OUTER_SAMPLE kind that puts the null conditionings and the scales in place for one run."""
-
-    def __init__(self, config: GuidanceConfig) -> None:
-        self.config = config
-
-    def __call__(self, execute: Any, noise: Tensor, latent_image: Tensor, sampler: Any, sigmas: Tensor, *args, **kw):
-        guider = execute.class_obj
-        plan = GuidancePlan.of(self.config, sigmas)
-        _set_conditions(guider, plan)
-        _set_scales(guider, kw["latent_shapes"], plan)
-        return execute(noise, latent_image, sampler, sigmas, *args, **kw)
+    plan = GuidancePlan.of(config, sigmas)
+    _set_conditions(execute.class_obj, plan)
+    _set_scales(execute.class_obj, kw["latent_shapes"], plan)
+    return execute(noise, latent, sampler, sigmas, *args, **kw)
 
 
 def _set_conditions(guider: comfy.samplers.CFGGuider, plan: GuidancePlan) -> None:

@@ -1,8 +1,10 @@
-"""Sampling with a guider as in ComfyUI's custom sampler node: seeded noise, progress, previews, interruption."""
+"""Sampling with a guider as in ComfyUI's custom sampler node, and the noise levels of the sampling presets."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import comfy.model_management
+import comfy.model_sampling
 import comfy.sample
 import comfy.samplers
 import comfy.utils
@@ -10,8 +12,19 @@ import torch
 from comfy.nested_tensor import NestedTensor
 from torch import Tensor
 
+from ....uniavgen_core.diffusion.sampling_presets import SamplingPreset, Schedule
+from ....uniavgen_core.diffusion.schedule import TIMESTEPS, release_sigmas
 from .joint_latent import masks_of, split
 from .live_preview import PICTURES_ONLY, PreviewSettings, live_previews
+
+
+def preset_sigmas(preset: SamplingPreset) -> Tensor:
+    """Falling noise levels of a preset, (steps + 1,)."""
+    if preset.schedule is Schedule.RELEASE:
+        return release_sigmas(preset.steps, preset.shift)
+    settings = SimpleNamespace(sampling_settings={"shift": preset.shift, "multiplier": TIMESTEPS})
+    flow = comfy.model_sampling.ModelSamplingDiscreteFlow(settings)
+    return comfy.samplers.calculate_sigmas(flow, preset.schedule.value, preset.steps)
 
 
 def run_sampler(

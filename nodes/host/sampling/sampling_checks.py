@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ....uniavgen_core.config import TextConfig
 from ....uniavgen_core.shapes import MEL_RATE
@@ -16,8 +17,7 @@ from ..conditioning.pass_settings import (
     Speech,
     pass_settings_of,
 )
-from ..conditioning.silence_after import audio_mask_of
-from ..conditioning.track_masks import MASK
+from ..conditioning.track_masks import unpacked_mask
 from ..model.training_range import notices_before_sampling
 from ..notices import announce
 from .joint_latent import shapes_error
@@ -25,18 +25,20 @@ from .joint_latent import shapes_error
 FASTEST_CHARACTERS_PER_SECOND = 30
 
 
-def check_sampling(execute: Any, noise: torch.Tensor, *args: Any, latent_shapes: list | None = None, **kwargs: Any):
+def check_sampling(
+    execute: Any, noise: Tensor, latent: Tensor, sampler: Any, sigmas: Tensor, mask: Tensor | None, *args, **kw
+) -> Tensor:
     """Check latent and conditionings, then sample; a wrapper of ComfyUI's OUTER_SAMPLE type.
 
     Raises:
         ValueError: If the model cannot sample them; says what to do.
     """
-    shapes = [tuple(shape) for shape in latent_shapes or [noise.shape]]
+    shapes = [tuple(shape) for shape in kw.get("latent_shapes") or [noise.shape]]
     model = execute.class_obj.model_patcher.model
     error = shapes_error(shapes, plain_too=not model.has_audio)
     if error:
         raise ValueError(error)
-    speaks = len(shapes) > 1 and model.has_audio and bool((audio_mask_of(args[MASK - 1], noise, shapes) > 0).any())
+    speaks = len(shapes) > 1 and model.has_audio and bool((unpacked_mask(mask, noise, shapes)[1] > 0).any())
     if model.has_audio:
         execute.class_obj.conds = _with_known_texts(execute.class_obj.conds, model, speaks)
     conditionings = [entry for entries in execute.class_obj.conds.values() for entry in entries or ()]
@@ -47,9 +49,9 @@ def check_sampling(execute: Any, noise: torch.Tensor, *args: Any, latent_shapes:
         announce(f"This MODEL is {model.title}: {other}.")
     if shapes[0][0] > 1:
         announce(f"{shapes[0][0]} clips are sampled at once; previews show the first of them.")
-    for notice in notices_before_sampling(execute.class_obj, shapes, args[MASK - 1]):
+    for notice in notices_before_sampling(execute.class_obj, shapes, mask):
         announce(notice)
-    return execute(noise, *args, latent_shapes=latent_shapes, **kwargs)
+    return execute(noise, latent, sampler, sigmas, mask, *args, **kw)
 
 
 def longest_transcript(mel_frames: int, text: TextConfig) -> int:

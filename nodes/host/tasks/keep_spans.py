@@ -3,7 +3,7 @@
 Dimension key: F video frames, H and W pixel rows and columns, T video latents, S mel frames.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -23,30 +23,18 @@ from ..media.source_media import SourceMedia
 from ..sampling.joint_latent import keep_audio, keep_video, masks_of, split
 
 
-@dataclass(frozen=True)
-class SpansToKeep:
-    """A user's clip, and the spans of it that are kept.
-
-    Attributes:
-        video: VIDEO, or None.
-        sound: AUDIO in place of the video's own sound, or None.
-        video_spans: Spans of the pictures.
-        audio_spans: Spans of the sound.
-    """
-
-    video: Any
-    sound: dict | None
-    video_spans: Spans
-    audio_spans: Spans
-
-
-def keep_spans(latent: dict, video_codec: Any, to_keep: SpansToKeep) -> tuple[dict, SourceMedia, list[str]]:
-    """Write the kept spans into a latent.
+def keep_spans(
+    latent: dict, video_codec: Any, video: Any, audio: dict | None, video_spans: Spans, audio_spans: Spans
+) -> tuple[dict, SourceMedia, list[str]]:
+    """Write the kept spans of a user's clip into a latent.
 
     Args:
         latent: Joint LATENT of one clip.
         video_codec: VAE object for pictures.
-        to_keep: What is kept. Pictures of other proportions are stretched, and what is generated is stretched back.
+        video: VIDEO, or None. Pictures of other proportions are stretched, and what is generated is stretched back.
+        audio: AUDIO in place of the video's own sound, or None.
+        video_spans: Spans of the pictures to keep.
+        audio_spans: Spans of the sound to keep.
 
     Returns:
         LATENT with masks, the media to restore, and notices.
@@ -54,38 +42,37 @@ def keep_spans(latent: dict, video_codec: Any, to_keep: SpansToKeep) -> tuple[di
     Raises:
         ValueError: If spans are kept of what is not there or lie outside it.
     """
-    footage, sound, notices = _footage_and_sound(to_keep)
-    seconds = video_frames_of(split(latent)[0].shape[2]) / FPS
-    source = Source()
-    gain = 1.0
-    if to_keep.video_spans and footage is not None:
-        to_keep.video_spans.check_within(footage.seconds, "the video")
-        spans = to_keep.video_spans.clipped(min(seconds, footage.seconds))
-        latent = _keep_pictures(latent, video_codec, footage, spans)
-        source = replace(source, frames=footage.frames, fps=footage.fps, video_kept=spans)
-    if to_keep.audio_spans and sound is not None:
-        to_keep.audio_spans.check_within(sound.seconds, "the sound")
-        spans = to_keep.audio_spans.clipped(min(seconds, sound.seconds))
-        notices = [*notices, *quiet_notices(cut(sound, 0.0, seconds), "the sound")]
-        latent, gain = _keep_sound(latent, sound, spans)
-        source = replace(source, sound=sound, audio_kept=spans)
-    return latent, SourceMedia(source, gain, to_keep.video), notices
-
-
-def _footage_and_sound(to_keep: SpansToKeep) -> tuple[Footage | None, Sound | None, list[str]]:
-    """Decode the media that spans are kept of."""
-    footage, sound, notices = None, None, []
-    if to_keep.video is not None:
-        footage, notices = decode_video(to_keep.video, "the video")
-        sound = footage.sound
-    if to_keep.sound is not None:
-        sound, notices = first_sound(to_keep.sound, "the sound")
-    for spans, media, what in ((to_keep.video_spans, footage, "video"), (to_keep.audio_spans, sound, "sound")):
+    footage, sound, notices = _footage_and_sound(video, audio)
+    for spans, media, what in ((video_spans, footage, "video"), (audio_spans, sound, "sound")):
         if spans and media is None:
             raise ValueError(
                 f"Spans of the {what} are to be kept ({spans}), but no {what} is connected. Connect one, or leave the "
                 "spans empty."
             )
+    seconds = video_frames_of(split(latent)[0].shape[2]) / FPS
+    source, gain = Source(), 1.0
+    if video_spans and footage is not None:
+        video_spans.check_within(footage.seconds, "the video")
+        spans = video_spans.clipped(min(seconds, footage.seconds))
+        latent = _keep_pictures(latent, video_codec, footage, spans)
+        source = replace(source, frames=footage.frames, fps=footage.fps, video_kept=spans)
+    if audio_spans and sound is not None:
+        audio_spans.check_within(sound.seconds, "the sound")
+        spans = audio_spans.clipped(min(seconds, sound.seconds))
+        notices = [*notices, *quiet_notices(cut(sound, 0.0, seconds), "the sound")]
+        latent, gain = _keep_sound(latent, sound, spans)
+        source = replace(source, sound=sound, audio_kept=spans)
+    return latent, SourceMedia(source, gain, video), notices
+
+
+def _footage_and_sound(video: Any, audio: dict | None) -> tuple[Footage | None, Sound | None, list[str]]:
+    """Decode the media that spans are kept of."""
+    footage, sound, notices = None, None, []
+    if video is not None:
+        footage, notices = decode_video(video, "the video")
+        sound = footage.sound
+    if audio is not None:
+        sound, notices = first_sound(audio, "the sound")
     return footage, sound, notices
 
 
