@@ -3,7 +3,6 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .decode import Decode
-from .emotion_caption import Emotion
 from .empty_latent import EmptyLatent
 from .face_overlay import MaskOverlay, ShowFaceMask
 from .find_faces import FindFaces
@@ -14,11 +13,10 @@ from .long_video import LongVideoNode
 from .samplers import Guidance, Guider, Sampler, Sigmas
 from .save_video import SaveVideo
 from .speakers import OneSpeaker, Speakers, SteerFace
-from .speech_and_reference import ReferenceImage, SpeechText
+from .speech_and_reference import Emotion, ReferenceImage, ReferenceVoice, SpeechText
 from .step_cache_node import StepCacheNode
 from .task import Task
 from .toon_examples import ToonClip, ToonPortrait
-from .voice import ReferenceVoice
 
 NODES: list[type[io.ComfyNode]] = [
     LoadModel,

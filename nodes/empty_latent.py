@@ -3,28 +3,11 @@
 import comfy.model_management
 from comfy_api.latest import io
 
-from ..uniavgen_core.shapes import FPS, SIZE_MULTIPLE, AVShape
+from ..uniavgen_core.shapes import SIZE_MULTIPLE, AVShape
 from .host.media.clip_size import LARGEST, SMALLEST
 from .host.notices import error_of
 from .host.sampling.joint_latent import empty_latent
-
-SHORTEST, LONGEST = 5 / FPS, 120.0
-
-
-def check_size(width: int, height: int, seconds: float) -> None:
-    """Refuse a size that a clip cannot have.
-
-    Raises:
-        ValueError: If a side or the length is out of range, or a side is no multiple of 32.
-    """
-    for name, side in (("width", width), ("height", height)):
-        if not SMALLEST <= side <= LARGEST:
-            raise ValueError(f"{name} is {side}; it must be between {SMALLEST} and {LARGEST} pixels.")
-        if side % SIZE_MULTIPLE:
-            nearest = round(side / SIZE_MULTIPLE) * SIZE_MULTIPLE
-            raise ValueError(f"{name} is {side}; it must be a multiple of {SIZE_MULTIPLE}, such as {nearest}.")
-    if not SHORTEST <= seconds <= LONGEST:
-        raise ValueError(f"seconds is {seconds}; it must be between {SHORTEST:.2f} and {LONGEST:.0f}.")
+from .sockets import check_size, seconds_input
 
 
 class EmptyLatent(io.ComfyNode):
@@ -41,15 +24,7 @@ class EmptyLatent(io.ComfyNode):
             inputs=[
                 io.Int.Input("width", default=128, min=SMALLEST, max=LARGEST, step=SIZE_MULTIPLE, tooltip="Pixels."),
                 io.Int.Input("height", default=128, min=SMALLEST, max=LARGEST, step=SIZE_MULTIPLE, tooltip="Pixels."),
-                io.Float.Input(
-                    "seconds",
-                    default=2.0625,
-                    min=SHORTEST,
-                    max=LONGEST,
-                    step=0.0625,
-                    round=0.0001,
-                    tooltip="Length; rounded to 4n + 1 frames at 16 frames a second.",
-                ),
+                seconds_input("seconds", 2.0625, "Length; rounded to 4n + 1 frames at 16 frames a second."),
                 io.Int.Input("batch_size", default=1, min=1, max=64, tooltip="Clips made at once.", advanced=True),
             ],
             outputs=[io.Latent.Output()],

@@ -7,9 +7,9 @@ from ..uniavgen_core.media.time_spans import parse_spans
 from .host.conditioning.pass_settings import has_speech, set_pass, set_speech
 from .host.conditioning.spoken_texts import NO_SOUND_WORDS
 from .host.media.codec_sockets import links_error, require_video_codec, video_codec_input
-from .host.media.source_media import SourceMediaType
 from .host.notices import error_of, with_notices
 from .host.tasks.keep_spans import directions_of, keep_spans
+from .sockets import prepared_outputs
 
 SPANS = 'Seconds, such as "0-1.5, 3-4", "2-" (to the end) or "all"; empty for nothing.'
 
@@ -45,16 +45,7 @@ class Keep(io.ComfyNode):
                     "bundled one. The released model places words by itself: give it the whole transcript.",
                 ),
             ],
-            outputs=[
-                io.Conditioning.Output(display_name="positive"),
-                io.Conditioning.Output(display_name="negative"),
-                io.Latent.Output(display_name="latent"),
-                SourceMediaType.Output(
-                    display_name="given",
-                    tooltip="For 'UniAVGen Decode', which restores it untouched, and for 'UniAVGen Save Video', which "
-                    "keeps it in the file.",
-                ),
-            ],
+            outputs=prepared_outputs(),
         )
 
     @classmethod

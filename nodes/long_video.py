@@ -14,7 +14,6 @@ from torch import Tensor
 
 from ..uniavgen_core.config import GuidanceConfig, TextConfig
 from ..uniavgen_core.shapes import FPS, SAMPLE_RATE
-from .empty_latent import LONGEST, SHORTEST
 from .host.conditioning.spoken_texts import VOICE_TEXT, prepare_field, prepare_voice_text, require_transcript
 from .host.long_video.segment_store import Segment, SegmentStore, key_of
 from .host.long_video.segments import LongPlan, LongVideo, Voice, join, plan_segments
@@ -43,7 +42,7 @@ from .samplers import (
     preset_input,
     schedule_inputs,
 )
-from .size_input import chosen_size, size_input
+from .sockets import chosen_size, seconds_input, seed_input, size_input, text_input
 
 AS_NEEDED, FULL = "as the text needs", "full segments"
 FOLDER = "uniavgen"
@@ -109,7 +108,6 @@ class LongVideoNode(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        seconds: dict[str, Any] = {"min": SHORTEST, "max": LONGEST, "step": 0.0625, "round": 0.0001}
         return io.Schema(
             node_id="UniAVGenLongVideo",
             display_name="UniAVGen Long Video",
@@ -126,9 +124,7 @@ class LongVideoNode(io.ComfyNode):
                 io.Audio.Input(
                     "voice", optional=True, tooltip="1 to 10 s of the voice; without one, that of the first segment."
                 ),
-                io.String.Input(
-                    "voice_text", default="", multiline=True, optional=True, tooltip="What the reference voice says."
-                ),
+                text_input("voice_text", "What the reference voice says."),
                 io.String.Input(
                     "script",
                     multiline=True,
@@ -136,20 +132,14 @@ class LongVideoNode(io.ComfyNode):
                     tooltip="One transcript a line; what is too long for a segment is cut at ends of sentences.",
                 ),
                 size_input(),
-                io.Float.Input(
-                    "segment_seconds",
-                    default=2.0625,
-                    **seconds,
-                    tooltip="Longest segment: what the model was trained at, 5.0625 for the release.",
+                seconds_input(
+                    "segment_seconds", 2.0625, "Longest segment: what the model was trained at, 5.0625 for the release."
                 ),
-                io.Float.Input(
-                    "keep_seconds",
-                    default=0.5625,
-                    **seconds,
-                    tooltip="How much of a segment the next one goes on from; 2.3125 for the release.",
+                seconds_input(
+                    "keep_seconds", 0.5625, "How much of a segment the next one goes on from; 2.3125 for the release."
                 ),
                 io.Combo.Input("length", options=[FULL, AS_NEEDED], tooltip="How long the segments are."),
-                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True),
+                seed_input(),
                 *schedule_inputs(),
                 *guidance_inputs(),
                 preset_input("steps and shift"),

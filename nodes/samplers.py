@@ -13,6 +13,7 @@ from .host.notices import with_notices
 from .host.sampling.guided_sampling import make_guider, patch_guidance
 from .host.sampling.live_preview import DEFAULT_EVERY, PreviewSettings
 from .host.sampling.run_sampler import preset_sigmas, run_sampler
+from .sockets import seed_input, share_input
 
 CUSTOM = "custom"
 AFTER_SHARE = {"text guidance (release)": AfterShare.TEXT_CFG, "no guidance (paper)": AfterShare.NONE}
@@ -37,14 +38,10 @@ def guidance_inputs() -> list[io.Input]:
             step=0.1,
             tooltip="How strongly sound follows text and picture.",
         ),
-        io.Float.Input(
+        share_input(
             "share",
-            default=0.5,
-            min=0.0,
-            max=1.0,
-            step=0.01,
-            advanced=True,
-            tooltip="Share of the steps, from the start, guided by switching the interaction of picture and sound off.",
+            0.5,
+            "Share of the steps, from the start, guided by switching the interaction of picture and sound off.",
         ),
         io.Combo.Input(
             "afterwards", options=list(AFTER_SHARE), advanced=True, tooltip="What guides the steps after that share."
@@ -140,7 +137,7 @@ class Sampler(io.ComfyNode):
                 io.Conditioning.Input("positive"),
                 io.Conditioning.Input("negative"),
                 io.Latent.Input("latent"),
-                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True),
+                seed_input(),
                 *schedule_inputs(),
                 *guidance_inputs(),
                 io.Combo.Input(

@@ -11,6 +11,7 @@ from .host.conditioning.spoken_texts import VOICE_TEXT, prepare_field, prepare_v
 from .host.notices import error_of, with_notices
 from .host.sampling.joint_latent import split
 from .host.tasks.reference_voice_setup import voice_mel
+from .sockets import conditioning_outputs, share_input, text_input
 
 MOST_SPEAKERS = 4
 
@@ -26,24 +27,8 @@ def steering_inputs() -> list[io.Input]:
         io.Float.Input(
             "strength", default=1.0, min=0.0, max=1.0, step=0.05, tooltip="Share of the way to the combined mask."
         ),
-        io.Float.Input(
-            "start_sigma",
-            default=1.0,
-            min=0.0,
-            max=1.0,
-            step=0.01,
-            advanced=True,
-            tooltip="Noise level at which steering begins; 1 is the first step.",
-        ),
-        io.Float.Input(
-            "stop_sigma",
-            default=0.0,
-            min=0.0,
-            max=1.0,
-            step=0.01,
-            advanced=True,
-            tooltip="Noise level at which it ends; 0 is the last step.",
-        ),
+        share_input("start_sigma", 1.0, "Noise level at which steering begins; 1 is the first step."),
+        share_input("stop_sigma", 0.0, "Noise level at which it ends; 0 is the last step."),
     ]
 
 
@@ -78,10 +63,7 @@ class SteerFace(io.ComfyNode):
                 io.Mask.Input("mask", optional=True, tooltip="One, or one a frame; without one the whole picture."),
                 *steering_inputs(),
             ],
-            outputs=[
-                io.Conditioning.Output(display_name="positive"),
-                io.Conditioning.Output(display_name="negative"),
-            ],
+            outputs=conditioning_outputs(),
         )
 
     @classmethod
@@ -110,9 +92,7 @@ class OneSpeaker(io.ComfyNode):
                 ),
                 io.Mask.Input("mask", optional=True, tooltip="Where this person is; without one the whole picture."),
                 io.Audio.Input("voice", optional=True, tooltip="1 to 10 seconds of this person's voice."),
-                io.String.Input(
-                    "voice_text", default="", multiline=True, optional=True, tooltip="What the voice says there."
-                ),
+                text_input("voice_text", "What the voice says there."),
             ],
             outputs=[SpeakerType.Output(display_name="speaker")],
         )
@@ -154,11 +134,7 @@ class Speakers(io.ComfyNode):
                 io.Autogrow.Input("speakers", template=template, tooltip="Up to four."),
                 *steering_inputs(),
             ],
-            outputs=[
-                io.Conditioning.Output(display_name="positive"),
-                io.Conditioning.Output(display_name="negative"),
-                io.Latent.Output(display_name="latent"),
-            ],
+            outputs=[*conditioning_outputs(), io.Latent.Output(display_name="latent")],
         )
 
     @classmethod

@@ -1,10 +1,12 @@
-"""The transcript and the reference image of a clip."""
+"""The emotion, the transcript, the reference image and the reference voice of a clip."""
 
 from comfy_api.latest import io
 
 from ..uniavgen_core.shapes import SPATIAL_FACTOR
-from .host.conditioning.pass_settings import REFERENCE_IMAGE_KEY, set_speech, set_values
-from .host.conditioning.spoken_texts import require_transcript
+from ..uniavgen_core.tasks import REFERENCE_VOICE
+from ..uniavgen_core.text.emotion import EMOTIONS, STRENGTHS, write_emotion
+from .host.conditioning.pass_settings import REFERENCE_IMAGE_KEY, set_speech, set_values, with_original_transcripts
+from .host.conditioning.spoken_texts import VOICE_TEXT, prepare_field, require_transcript
 from .host.media.clip_size import CROP, STRETCH, crop_notices, picture_size
 from .host.media.codec_sockets import links_error, require_video_codec, video_codec_input
 from .host.media.drawn_pictures import photograph_notices
@@ -12,6 +14,48 @@ from .host.media.footage import batch_notices
 from .host.media.picture_latents import encode_pictures
 from .host.notices import error_of, with_notices
 from .host.sampling.joint_latent import keep_first_latent, split
+from .host.tasks.reference_voice_setup import NO_VOICE, refer_to_voice
+from .host.tasks.task_scene import with_directions
+from .sockets import conditioning_outputs, text_input
+
+
+class Emotion(io.ComfyNode):
+    """Writes the person's emotion into a caption."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniAVGenEmotion",
+            display_name="UniAVGen Emotion",
+            category="UniAVGen/conditioning",
+            description="Writes into the caption how the person feels; picture and voice both follow it.",
+            inputs=[
+                io.String.Input(
+                    "caption",
+                    multiline=True,
+                    default="A toon with red hair nods while talking to the camera.",
+                    tooltip="How the scene looks. An emotion it names already is replaced.",
+                ),
+                io.Combo.Input(
+                    "emotion",
+                    options=list(EMOTIONS),
+                    default="happy",
+                    tooltip="How the person feels. The bundled model knows calm, happy and angry.",
+                ),
+                io.Combo.Input(
+                    "strength",
+                    options=list(STRENGTHS),
+                    default="normal",
+                    tooltip="Slightly happy, happy, or very happy. The bundled model knows only 'normal'.",
+                ),
+            ],
+            outputs=[io.String.Output(display_name="caption", tooltip="For the text encoder.")],
+        )
+
+    @classmethod
+    def execute(cls, caption: str, emotion: str, strength: str) -> io.NodeOutput:
+        written, notices = write_emotion(caption, emotion, strength)
+        return with_notices(notices, written)
 
 
 class SpeechText(io.ComfyNode):
@@ -78,11 +122,7 @@ class ReferenceImage(io.ComfyNode):
                     tooltip="What to do where the image has other proportions than the clip.",
                 ),
             ],
-            outputs=[
-                io.Conditioning.Output(display_name="positive"),
-                io.Conditioning.Output(display_name="negative"),
-                io.Latent.Output(display_name="latent"),
-            ],
+            outputs=[*conditioning_outputs(), io.Latent.Output(display_name="latent")],
         )
 
     @classmethod
@@ -105,3 +145,45 @@ class ReferenceImage(io.ComfyNode):
         return with_notices(
             notices, set_values(positive, values), set_values(negative, values), keep_first_latent(latent, clean)
         )
+
+
+class ReferenceVoice(io.ComfyNode):
+    """Lets the clip speak in the voice of a recording."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniAVGenReferenceVoice",
+            display_name="UniAVGen Reference Voice",
+            category="UniAVGen/conditioning",
+            description="Lets the clip speak in the voice of a recording of 1 to 10 seconds.",
+            inputs=[
+                io.Conditioning.Input("positive"),
+                io.Conditioning.Input("negative"),
+                io.Audio.Input("voice", optional=True, tooltip="Someone speaking; without it nothing changes."),
+                text_input(
+                    "voice_text", "What the voice says, word for word. Without it the voice is copied less well."
+                ),
+                io.Boolean.Input(
+                    "as_released",
+                    default=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="As the release: texts reach the model exactly as they are written, and the later null "
+                    "passes run both directions, which looks like a slip. For repeating the release's own examples.",
+                ),
+            ],
+            outputs=conditioning_outputs(),
+        )
+
+    @classmethod
+    def validate_inputs(cls, voice_text: str | None = None) -> bool | str:
+        return error_of(prepare_field, VOICE_TEXT, voice_text) or True
+
+    @classmethod
+    def execute(cls, positive, negative, voice=None, voice_text: str = "", as_released: bool = False) -> io.NodeOutput:
+        positive = with_original_transcripts(positive) if as_released else positive
+        if voice is None:
+            return with_notices([NO_VOICE], positive, negative)
+        positive, negative, notices = refer_to_voice((positive, negative), voice, voice_text, as_released)
+        return with_notices(notices, with_directions(positive, REFERENCE_VOICE, as_released), negative)

@@ -3,6 +3,7 @@
 from comfy_api.latest import io
 
 from .host.sampling.cached_sampling import patch_step_cache
+from .sockets import share_input
 
 
 def _threshold_input(name: str, modality: str) -> io.Input:
@@ -32,24 +33,8 @@ class StepCacheNode(io.ComfyNode):
                 io.Model.Input("model", tooltip="A UniAVGen model."),
                 _threshold_input("video_threshold", "picture"),
                 _threshold_input("audio_threshold", "sound"),
-                io.Float.Input(
-                    "start_percent",
-                    default=0.1,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    advanced=True,
-                    tooltip="Share of the sampling after which calls may be left out.",
-                ),
-                io.Float.Input(
-                    "end_percent",
-                    default=0.95,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    advanced=True,
-                    tooltip="Share of the sampling at which every call is run again.",
-                ),
+                share_input("start_percent", 0.1, "Share of the sampling after which calls may be left out."),
+                share_input("end_percent", 0.95, "Share of the sampling at which every call is run again."),
             ],
             outputs=[io.Model.Output()],
         )

@@ -3,12 +3,10 @@
 from comfy_api.latest import io
 
 from ..uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, REFERENCE_VOICE, TASKS
-from .empty_latent import SHORTEST
 from .host.conditioning.pass_settings import with_original_transcripts
 from .host.media.codec_sockets import links_error, require_video_codec, video_codec_input
 from .host.media.drawn_pictures import photograph_notices
 from .host.media.footage import batch_notices
-from .host.media.source_media import SourceMediaType
 from .host.notices import with_notices
 from .host.tasks.audio_driven_setup import prepare_audio_driven
 from .host.tasks.continuation_setup import prepare_continuation
@@ -16,7 +14,7 @@ from .host.tasks.dubbing_setup import prepare_dubbing
 from .host.tasks.joint_setup import prepare_joint
 from .host.tasks.reference_voice_setup import prepare_reference_voice
 from .host.tasks.task_scene import Scene
-from .size_input import chosen_size, size_input
+from .sockets import SHORTEST, chosen_size, prepared_outputs, size_input
 from .task_sockets import (
     audio_driven_sockets,
     continuation_sockets,
@@ -73,16 +71,7 @@ class Task(io.ComfyNode):
                     "the release's own examples.",
                 ),
             ],
-            outputs=[
-                io.Conditioning.Output(display_name="positive"),
-                io.Conditioning.Output(display_name="negative"),
-                io.Latent.Output(display_name="latent"),
-                SourceMediaType.Output(
-                    display_name="given",
-                    tooltip="For 'UniAVGen Decode', which restores it untouched, and for 'UniAVGen Save Video', which "
-                    "keeps it in the file.",
-                ),
-            ],
+            outputs=prepared_outputs(),
         )
 
     @classmethod

@@ -2,10 +2,10 @@
 
 from comfy_api.latest import io
 
-from .empty_latent import LONGEST, SHORTEST
 from .host.conditioning.spoken_texts import WITHOUT_WORDS
 from .host.tasks.audio_driven_setup import SET_LENGTH, SOUND_LENGTH
 from .host.tasks.continuation_setup import NEW, WHOLE
+from .sockets import seconds_input, text_input
 
 DUBBED = "The video to dub. Decode returns its frames bit for bit, and 'UniAVGen Save Video' copies its video stream."
 CONTINUED = "The clip to continue. Decode returns it bit for bit; the saved file encodes it again."
@@ -14,7 +14,7 @@ PERSON = "The person, and the first frame. Without one, the caption alone says w
 
 def joint_sockets() -> list[io.Input]:
     """Sockets of joint generation."""
-    return [_image(PERSON), _seconds("Length of the clip.")]
+    return [_image(PERSON), seconds_input("seconds", 2.0625, "Length of the clip.")]
 
 
 def reference_voice_sockets() -> list[io.Input]:
@@ -33,8 +33,10 @@ def audio_driven_sockets() -> list[io.Input]:
             "Video' stores it without loss. Write down what is said in it: see sound_text.",
         ),
         io.Combo.Input("length", options=[SOUND_LENGTH, SET_LENGTH], tooltip="How long the clip becomes."),
-        _seconds("Length where it is set: a longer sound is cut, after a shorter one more is generated."),
-        _text(
+        seconds_input(
+            "seconds", 2.0625, "Length where it is set: a longer sound is cut, after a shorter one more is generated."
+        ),
+        text_input(
             "sound_text",
             "The words of the sound, as they are spoken; needed also when nothing is generated after it, "
             "unless 'UniAVGen Speech Text' has them. Of a sound that is cut, only the words that are left. "
@@ -52,10 +54,10 @@ def continuation_sockets() -> list[io.Input]:
     """Sockets of continuation."""
     return [
         io.Video.Input("video", tooltip=CONTINUED),
-        _seconds("How much of its end the model sees.", "keep_seconds", 0.5625),
-        _seconds("How much is generated after it.", default=1.5),
+        seconds_input("keep_seconds", 0.5625, "How much of its end the model sees."),
+        seconds_input("seconds", 1.5, "How much is generated after it."),
         io.Combo.Input("result", options=[WHOLE, NEW], tooltip="What the result holds."),
-        _text("kept_text", "What the kept part says, if anything."),
+        text_input("kept_text", "What the kept part says, if anything."),
         _image("The person; without one, the clip's first frame."),
         *_voice(),
     ]
@@ -65,18 +67,12 @@ def _image(tooltip: str) -> io.Input:
     return io.Image.Input("image", optional=True, tooltip=tooltip)
 
 
-def _seconds(tooltip: str, name: str = "seconds", default: float = 2.0625) -> io.Input:
-    return io.Float.Input(name, default=default, min=SHORTEST, max=LONGEST, step=0.0625, round=0.0001, tooltip=tooltip)
-
-
-def _text(name: str, tooltip: str) -> io.Input:
-    return io.String.Input(name, default="", multiline=True, optional=True, tooltip=tooltip)
-
-
 def _voice() -> list[io.Input]:
     return [
         io.Audio.Input(
             "voice", optional=True, tooltip="1 to 10 seconds of someone speaking; any rate, mono or stereo."
         ),
-        _text("voice_text", "What the reference voice says, word for word. Without it the voice is copied less well."),
+        text_input(
+            "voice_text", "What the reference voice says, word for word. Without it the voice is copied less well."
+        ),
     ]

@@ -57,7 +57,7 @@ def test_every_other_text_is_refused_by_its_name(studio, without, text):
     without("wetext", "jieba")
     nodes = studio.nodes
     for node, field in (
-        (nodes.voice.ReferenceVoice, "voice_text"),
+        (nodes.speech_and_reference.ReferenceVoice, "voice_text"),
         (nodes.speakers.OneSpeaker, "voice_text"),
         (nodes.speakers.OneSpeaker, "transcript"),
         (nodes.long_video.LongVideoNode, "script"),

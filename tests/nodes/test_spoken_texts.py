@@ -87,7 +87,7 @@ def said_of(studio, sound, case):
         output = studio.task("continuation", video=studio.example()[0], **plan)
         return speech_of(studio, output).kept_text, output
     if case == "Reference Voice":
-        output = studio.nodes.voice.ReferenceVoice.execute(*studio.texts(), sound, WRITTEN)
+        output = studio.nodes.speech_and_reference.ReferenceVoice.execute(*studio.texts(), sound, WRITTEN)
         return speech_of(studio, output).voice_text, output
     output = studio.nodes.speakers.OneSpeaker.execute("hello", 0, 0, voice=sound, voice_text=WRITTEN)
     return output.args[0].voice_text, output
@@ -145,7 +145,9 @@ def sample_voice(studio, sound, node, as_released):
         studio.sample(*output.args[:3], steps=2)
         return
     latent = studio.nodes.empty_latent.EmptyLatent.execute(64, 64, 0.5625).args[0]
-    both = studio.nodes.voice.ReferenceVoice.execute(*studio.texts(RAW), sound, RAW_VOICE, as_released).args
+    both = studio.nodes.speech_and_reference.ReferenceVoice.execute(
+        *studio.texts(RAW), sound, RAW_VOICE, as_released
+    ).args
     studio.sample(*both, latent, steps=2)
 
 

@@ -1,0 +1,122 @@
+"""Inputs and outputs that several nodes share."""
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..uniavgen_core.shapes import FPS, SIZE_MULTIPLE
+from .host.media.clip_size import (
+    AS_THE_PICTURE,
+    CROP,
+    FREE,
+    LARGEST,
+    PROPORTIONS,
+    SMALLEST,
+    STRETCH,
+    ClipSize,
+)
+from .host.media.source_media import SourceMediaType
+
+SHORTEST, LONGEST = 5 / FPS, 120.0
+
+
+def seconds_input(name: str, default: float, tooltip: str) -> io.Input:
+    """Widget for the length of a clip or of a part of it."""
+    return io.Float.Input(name, default=default, min=SHORTEST, max=LONGEST, step=0.0625, round=0.0001, tooltip=tooltip)
+
+
+def share_input(name: str, default: float, tooltip: str) -> io.Input:
+    """Advanced widget for a share or a noise level, 0 to 1."""
+    return io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.01, advanced=True, tooltip=tooltip)
+
+
+def text_input(name: str, tooltip: str) -> io.Input:
+    """Widget for what is said in a sound; may stay empty."""
+    return io.String.Input(name, default="", multiline=True, optional=True, tooltip=tooltip)
+
+
+def seed_input() -> io.Input:
+    """Widget for the seed of the noise."""
+    return io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True)
+
+
+def conditioning_outputs() -> list[io.Output]:
+    """Outputs for both conditionings."""
+    return [io.Conditioning.Output(display_name=name) for name in ("positive", "negative")]
+
+
+def prepared_outputs() -> list[io.Output]:
+    """Outputs of a node that prepares a clip from the user's own media."""
+    given = SourceMediaType.Output(
+        display_name="given",
+        tooltip="For 'UniAVGen Decode', which restores it untouched, and for 'UniAVGen Save Video', which keeps it in "
+        "the file.",
+    )
+    return [*conditioning_outputs(), io.Latent.Output(display_name="latent"), given]
+
+
+def check_size(width: int, height: int, seconds: float) -> None:
+    """Refuse a size that a clip cannot have.
+
+    Raises:
+        ValueError: If a side or the length is out of range, or a side is no multiple of 32.
+    """
+    for name, side in (("width", width), ("height", height)):
+        if not SMALLEST <= side <= LARGEST:
+            raise ValueError(f"{name} is {side}; it must be between {SMALLEST} and {LARGEST} pixels.")
+        if side % SIZE_MULTIPLE:
+            nearest = round(side / SIZE_MULTIPLE) * SIZE_MULTIPLE
+            raise ValueError(f"{name} is {side}; it must be a multiple of {SIZE_MULTIPLE}, such as {nearest}.")
+    if not SHORTEST <= seconds <= LONGEST:
+        raise ValueError(f"seconds is {seconds}; it must be between {SHORTEST:.2f} and {LONGEST:.0f}.")
+
+
+def size_input() -> io.Input:
+    """Input for the size of a clip; each kind of size has its own widgets."""
+    side: dict[str, Any] = {"default": 128, "min": SMALLEST, "max": LARGEST, "step": SIZE_MULTIPLE}
+    fit = io.Combo.Input(
+        "fit",
+        options=[CROP, STRETCH],
+        default=CROP,
+        advanced=True,
+        tooltip="What to do where a picture has other proportions than the clip: crop its sides, or stretch it.",
+    )
+    short_side = io.Int.Input(
+        "short_side",
+        default=0,
+        min=0,
+        max=LARGEST,
+        step=SIZE_MULTIPLE,
+        advanced=True,
+        tooltip="Shorter side in pixels, a multiple of 32. 0 is what the model was trained at: 736 for the released "
+        "model, 128 for the bundled one.",
+    )
+    width, height = (io.Int.Input(name, **side, tooltip="Pixels, a multiple of 32.") for name in ("width", "height"))
+    options = [
+        io.DynamicCombo.Option(AS_THE_PICTURE, [short_side]),
+        *(io.DynamicCombo.Option(name, [short_side, fit]) for name in PROPORTIONS),
+        io.DynamicCombo.Option(FREE, [width, height, fit]),
+    ]
+    return io.DynamicCombo.Input(
+        "size",
+        options=options,
+        tooltip="Size of the clip. 'as the picture' keeps the whole image or video, as the release does; the bundled "
+        "model takes the nearer of 128x128 and 256x128, to which an image is cropped.",
+    )
+
+
+def chosen_size(size: dict, seconds: float = SHORTEST) -> ClipSize:
+    """Read the value of ``size_input``.
+
+    Args:
+        size: Kind of size and the values of its widgets.
+        seconds: Length of the clip.
+
+    Raises:
+        ValueError: If the size or the length is invalid.
+    """
+    values = {"kind" if name == "size" else name: value for name, value in size.items()}
+    chosen = ClipSize(**values)
+    width, height = chosen.pixels if chosen.kind == FREE else (SMALLEST, SMALLEST)
+    check_size(width, height, seconds)
+    return chosen
