@@ -54,14 +54,7 @@ class ShowFaceMask(io.ComfyNode):
 
 
 def masks_of_module(masks: torch.Tensor, layer: int) -> torch.Tensor:
-    """Select the face masks of one interaction module.
-
-    Args:
-        masks: Masks of all modules, (B, M, T, H, W).
-        layer: Number of the module, from 1; 0 for the average of all.
-
-    Returns:
-        Masks, (B, T, H, W).
+    """Face masks (B, T, H, W) of one interaction module from those of all, (B, M, T, H, W); 0 is their average.
 
     Raises:
         ValueError: If there are fewer modules.

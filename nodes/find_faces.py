@@ -176,11 +176,7 @@ class FindFaces(io.ComfyNode):
 
 
 def find_faces(pictures: torch.Tensor, source: dict) -> FacesPerFrame:
-    """Find the faces in every picture (F, H, W, 3).
-
-    Args:
-        pictures: RGB in [0, 1].
-        source: Value of ``source_input``.
+    """Find the faces in every picture (F, H, W, 3) as ``source_input`` says.
 
     Raises:
         ValueError: If the source belongs to other pictures.
@@ -201,11 +197,7 @@ def find_faces(pictures: torch.Tensor, source: dict) -> FacesPerFrame:
 
 
 def select_faces(tracks: list[Track], number: int) -> list[Track]:
-    """All faces for 0, else only the face with that number.
-
-    Raises:
-        ValueError: If there is no such face.
-    """
+    """All faces for 0, else only the face with that number; raises a ``ValueError`` if there is none."""
     if not tracks:
         raise ValueError(
             "There is no face in the images. Lower 'confidence' or 'fewest_frames', feed a larger image, or draw a "

@@ -65,11 +65,7 @@ def describe_reading(reading: SyncReading) -> str:
 
 
 def _first_sound(audio: dict | None) -> torch.Tensor:
-    """Waveform of the first sound of an AUDIO, (channels, N).
-
-    Raises:
-        ValueError: If the AUDIO is empty.
-    """
+    """Waveform of the first sound of an AUDIO, (channels, N); an empty one is refused."""
     waveform = None if audio is None else audio["waveform"]
     if waveform is None or waveform.ndim != 3 or not len(waveform):
         raise ValueError("There is no sound to compare: the audio is empty. Does the video have a sound track?")

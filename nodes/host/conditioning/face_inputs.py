@@ -55,13 +55,9 @@ def find_faces_in_images(images: Tensor, find: Callable[[np.ndarray], list[Face]
 
 
 def find_faces_with_mediapipe(images: Tensor, model: Any, confidence: float, reach: str) -> FacesPerFrame:
-    """Find the faces in every image (F, H, W, 3) with a model from 'Load Face Detection Model (MediaPipe)'.
+    """Find the faces in every image (F, H, W, 3) with ComfyUI's FACE_DETECTION_MODEL.
 
-    Args:
-        images: RGB in [0, 1].
-        model: ComfyUI's FACE_DETECTION_MODEL.
-        confidence: Lowest confidence of a face, in [0, 1].
-        reach: MediaPipe's detector range: "short" for faces near the camera, "full" for smaller ones too.
+    Its ``reach`` is "short" for faces near the camera, "full" for smaller ones too.
     """
     return find_faces_in_images(
         images, lambda picture: _read_faces(model.detect_batch([picture], 0, confidence, reach)[0])
@@ -157,11 +153,7 @@ def resize_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def masks_for_frames(masks: Tensor, num_frames: int) -> Tensor:
-    """Expand masks to one (H, W) for every video frame.
-
-    Args:
-        masks: One mask for all frames, one for every video frame, or one for every latent frame.
-        num_frames: Number of video frames.
+    """Expand masks to one (H, W) for every video frame, from one for all, one a video frame, or one a latent frame.
 
     Raises:
         ValueError: If the number of masks is none of these.
@@ -186,14 +178,9 @@ def _repeat_over_video_frames(masks: Tensor) -> Tensor:
 def predicted_face_masks(
     model: comfy.model_patcher.ModelPatcher, positive: list, latent: dict, sigma: float, seed: int
 ) -> Tensor:
-    """Predict the face masks of a clip with one step of a UniAVGen model.
+    """Predict the face masks of a sampled joint LATENT with one step, from noise level ``sigma``, of a MODEL.
 
-    Args:
-        model: MODEL. Its guidance is ignored, because only the conditional pass matters.
-        positive: CONDITIONING, of which the first entry is used.
-        latent: Sampled joint LATENT.
-        sigma: Noise level of the step; noise is added to the latent up to it.
-        seed: Seed of that noise.
+    Its guidance is ignored, because only the conditional pass matters; of the CONDITIONING, the first entry is used.
 
     Returns:
         Predicted face weight of every video token by each interaction module, (B, M, T, rows, columns) float32.
@@ -223,11 +210,6 @@ def predicted_face_masks(
 
 
 def pixels_of_face_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
-    """MASK (B * F, H, W) from face weights of tokens (B, T, rows, columns).
-
-    Args:
-        masks: Face weights.
-        size: Rows and columns of the video latent.
-    """
+    """MASK (B * F, H, W) from face weights of tokens (B, T, ...) of a video latent with this many rows and columns."""
     pixels = (size[0] * SPATIAL_FACTOR, size[1] * SPATIAL_FACTOR)
     return torch.cat([_repeat_over_video_frames(resize_masks(clip, pixels)) for clip in masks])

@@ -1,5 +1,6 @@
 """Entries that the pack's nodes write into a CONDITIONING and the model reads from it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -109,20 +110,18 @@ def set_pass(conditioning: list, **changes: Any) -> list:
 
 def set_speech(conditioning: list, **changes: Any) -> list:
     """Copy of a CONDITIONING with some fields of every speech changed."""
-    changed = []
-    for entry in conditioning:
-        speeches = tuple(replace(speech, **changes) for speech in pass_settings_of(entry[1]).speeches)
-        changed += set_pass([entry], speeches=speeches)
-    return changed
+    return _map_speeches(conditioning, lambda speech: replace(speech, **changes))
 
 
 def with_original_transcripts(conditioning: list) -> list:
     """Copy of a CONDITIONING with its transcripts as the user wrote them, without preparation."""
-    written = []
+    return _map_speeches(
+        conditioning, lambda speech: speech if speech.as_written is None else replace(speech, text=speech.as_written)
+    )
+
+
+def _map_speeches(conditioning: list, change: Callable[[Speech], Speech]) -> list:
+    changed = []
     for entry in conditioning:
-        speeches = tuple(
-            speech if speech.as_written is None else replace(speech, text=speech.as_written)
-            for speech in pass_settings_of(entry[1]).speeches
-        )
-        written += set_pass([entry], speeches=speeches)
-    return written
+        changed += set_pass([entry], speeches=tuple(map(change, pass_settings_of(entry[1]).speeches)))
+    return changed

@@ -9,27 +9,23 @@ from ....uniavgen_core.config import TextConfig
 from ....uniavgen_core.layers.compiling import never_compiled
 from ....uniavgen_core.shapes import MEL_RATE
 from ....uniavgen_core.text.speech_tensors import SpeechFields, SpokenText, speech_tensors
-from .pass_settings import PassSettings, Speech
+from .pass_settings import PassSettings
 
 
 @never_compiled
 def speech_fields(
     settings: PassSettings, config: TextConfig, voice_frames: int, batch: int, device: torch.device
 ) -> SpeechFields:
-    """Speech fields of ``Conditions``; excluded from compilation because it processes strings.
-
-    Args:
-        settings: Pass settings with the texts of each track.
-        config: Text settings of the model.
-        voice_frames: Mel frames of the reference voice before the clip.
-        batch: Number of clips; all have the same speech.
-        device: Device of the tensors.
+    """Speech fields of ``Conditions`` for a batch of clips with the same speech; never compiled: it processes strings.
 
     Returns:
         ``speech_ids`` and ``speech_positions``, (B * K, L), and ``speech_lengths``, (B * K,), or None for one track,
         whose characters all count.
     """
-    texts = [spoken_text(speech) for speech in settings.speeches]
+    texts = [
+        SpokenText(speech.text, MEL_RATE * speech.start, speech.voice_text, speech.kept_text)
+        for speech in settings.speeches
+    ]
     fields, lengths = speech_tensors(texts, config, voice_frames), None
     if len(texts) > 1 and fields["speech_lengths"] is not None:
         lengths = fields["speech_lengths"].to(device).repeat(batch)
@@ -38,8 +34,3 @@ def speech_fields(
         "speech_positions": fields["speech_positions"].to(device).repeat(batch, 1),
         "speech_lengths": lengths,
     }
-
-
-def spoken_text(speech: Speech) -> SpokenText:
-    """Speech of a track with its times in mel frames."""
-    return SpokenText(speech.text, MEL_RATE * speech.start, speech.voice_text, speech.kept_text)

@@ -23,15 +23,7 @@ TRANSCRIPT_UNUSED = (
 
 
 def prepare_field(field: str, text: str | None, as_released: bool = False) -> PreparedText:
-    """Prepare the text of one widget in the same way as a transcript.
-
-    Args:
-        field: Name of the widget, for messages.
-        text: Text of the user; may be blank, or None.
-        as_released: Leave the text as it is, without preparation and with its white space.
-
-    Returns:
-        The text, and notices that name the widget.
+    """Prepare the text of one widget like a transcript, or leave it as it is with ``as_released``; it may be blank.
 
     Raises:
         ValueError: If the text needs a package that is missing; names the widget and the package.

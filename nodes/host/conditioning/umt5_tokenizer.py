@@ -20,11 +20,7 @@ END = 1
 
 
 class SentencePieceTokenizer:
-    """Tokenizer that turns text into piece ids and appends the end-of-text id.
-
-    Attributes:
-        source: File the tokenizer was read from.
-    """
+    """Tokenizer that turns text into piece ids and appends the end-of-text id."""
 
     def __init__(self, source: Path, spiece: Tensor | None = None) -> None:
         """Read a tokenizer.
@@ -33,7 +29,6 @@ class SentencePieceTokenizer:
             source: A spiece.model, a tokenizer.json, or the file that ``spiece`` is in.
             spiece: The bytes of a spiece.model, uint8.
         """
-        self.source = source
         if spiece is None and source.name == JSON:
             import tokenizers
 
@@ -57,11 +52,6 @@ class SentencePieceTokenizer:
         """Id of each piece."""
         return self._processor.get_vocab() if self._spiece is None else self._spiece.get_vocab()
 
-    def decode(self, ids: list[int], skip_special_tokens: bool = True) -> str:
-        """Turn ids into text."""
-        decoder = self._processor if self._spiece is None else self._spiece
-        return decoder.decode(ids, skip_special_tokens=skip_special_tokens)
-
     def state_dict(self) -> dict[str, Tensor]:
         """Tokenizer in the form in which ComfyUI's text encoder files hold it; empty for a tokenizer.json."""
         return {} if self._spiece is None else {SPIECE: self._spiece.serialize_model()}
@@ -72,12 +62,7 @@ class SentencePieceTokenizer:
 
 
 def find_tokenizer(file: Path, spiece: Tensor | None, rows: int) -> SentencePieceTokenizer:
-    """Find the tokenizer of an encoder.
-
-    Args:
-        file: The encoder's file.
-        spiece: Bytes of the tokenizer inside that file, or None.
-        rows: Rows of the encoder's embedding.
+    """Find the tokenizer of an encoder's file with ``rows`` rows of embeddings; ``spiece`` is one inside that file.
 
     Raises:
         CheckpointError: If there is no tokenizer; the message says which file belongs where.
@@ -99,11 +84,7 @@ def find_tokenizer(file: Path, spiece: Tensor | None, rows: int) -> SentencePiec
 
 
 def _read_tokenizer(path: Path, spiece: Tensor | None, rows: int) -> SentencePieceTokenizer:
-    """Read a tokenizer for an embedding with ``rows`` rows.
-
-    Raises:
-        CheckpointError: If the tokenizer is damaged, or does not fit the embedding.
-    """
+    """Read a tokenizer, and refuse a damaged one or one that does not fit an embedding with ``rows`` rows."""
     try:
         tokenizer = SentencePieceTokenizer(path, spiece)
         fits = tokenizer.fits(rows)

@@ -57,7 +57,7 @@ class ClipSize:
 
         Args:
             video_codec: VAE object, which knows the sizes its model was trained at.
-            picture: Width and height of the clip's picture, pixels; None if there is none.
+            picture: Width and height of the clip's picture, pixels; None without one.
 
         Raises:
             ValueError: If the size would be too large, or ``short_side`` is not a multiple of 32.
@@ -80,13 +80,7 @@ class ClipSize:
         return ClipSize(FREE, *size, fit)
 
     def notices(self, video_codec: Any, picture: tuple[int, int] | None, name: str) -> list[str]:
-        """Notices about this size for a picture.
-
-        Args:
-            video_codec: VAE object.
-            picture: Width and height of the picture, pixels; None if there is none.
-            name: Name of the picture in messages, such as ``the image``.
-        """
+        """Notices about this size for a picture of some width and height, called ``name``; see ``resolved``."""
         size = self.resolved(video_codec, picture)
         if picture is None:
             return [_no_picture(size)] if self.kind == AS_THE_PICTURE else []
@@ -123,10 +117,10 @@ def crop_notices(name: str, picture: tuple[int, int], size: tuple[int, int], fit
 
     Args:
         name: Name of the picture in messages, such as ``the image``.
-        picture: Width and height of the picture, pixels.
+        picture: Its width and height, pixels.
         size: Width and height after resizing, pixels.
         fit: ``crop`` or ``stretch``.
-        remedy: Advice on how to keep the whole picture, a whole sentence.
+        remedy: Advice on how to keep the whole picture, a sentence.
     """
     left, top, columns, rows = crop_box(picture, size)
     share = 1 - columns * rows / (picture[0] * picture[1])

@@ -36,27 +36,21 @@ def codec_output(codec_type: Any, name: str) -> io.Output:
 
 
 def require_video_codec(codec: Any) -> None:
-    """Refuse an object that is not one of the pack's video codecs.
-
-    Raises:
-        ValueError: If it is not; describes the object and names the right loader.
-    """
+    """Raise a ``ValueError`` that names the right loader if an object is not one of the pack's video codecs."""
     if not isinstance(codec, TiledVideoCodec):
         raise ValueError(_wrong_codec("video_codec", VideoCodecType.io_type, _describe(codec)))
 
 
 def require_audio_codec(codec: Any) -> None:
-    """Refuse an object that is not the pack's audio codec; see ``require_video_codec``."""
+    """Raise a ``ValueError`` that names the right loader if an object is not the pack's audio codec."""
     if not isinstance(codec, AudioCodec):
         raise ValueError(_wrong_codec("audio_codec", AudioCodecType.io_type, _describe(codec)))
 
 
 def links_error(node: type[io.ComfyNode], linked: Mapping[str, str]) -> str | None:
-    """Error message if a link to a node has the wrong type, else None; found before the workflow runs.
+    """Error message if a link to a node has the wrong type, else None; ``linked`` has types by names of inputs.
 
-    Args:
-        node: The node. ComfyUI checks no types itself for a node whose ``validate_inputs`` takes ``input_types``.
-        linked: Type of the connected output, by name of the input.
+    ComfyUI checks no types itself for a node whose ``validate_inputs`` takes ``input_types``.
     """
     for name, wanted in _types_of(node.define_schema().inputs):
         connected = linked.get(name)

@@ -51,14 +51,7 @@ def batch_notices(batch: Tensor | None, name: str) -> list[str]:
 
 
 def first_sound(audio: Any, name: str) -> tuple[Sound, list[str]]:
-    """First sound of an AUDIO.
-
-    Args:
-        audio: ComfyUI's AUDIO: a mapping with ``waveform`` (B, C, N) and ``sample_rate``.
-        name: Name of the sound in messages, such as ``the sound``.
-
-    Returns:
-        The sound, and notices for the user.
+    """First sound of an AUDIO called ``name``, and notices for the user.
 
     Raises:
         ValueError: If the sound cannot be used; says why.
@@ -74,15 +67,7 @@ def first_sound(audio: Any, name: str) -> tuple[Sound, list[str]]:
 
 
 def decode_video(video: Any, name: str, last_seconds: float | None = None) -> tuple[Footage, list[str]]:
-    """Decode a VIDEO.
-
-    Args:
-        video: ComfyUI's VIDEO.
-        name: Name of the video in messages, such as ``the video``.
-        last_seconds: Duration to decode at the end of the video; None for all of it.
-
-    Returns:
-        The video, and notices for the user.
+    """Decode a VIDEO called ``name``, or only its last seconds; returns notices for the user, too.
 
     Raises:
         ValueError: If the video cannot be decoded, or has no frames or too many for the memory; says what to do.

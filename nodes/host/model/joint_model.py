@@ -140,8 +140,8 @@ class UniAVGen(comfy.model_base.BaseModel):
     """Feeds the network from ComfyUI's conditionings and masks.
 
     Attributes:
-        sees: Whether there is a video branch.
-        hears: Whether there is an audio branch.
+        has_video: Whether there is a video branch.
+        has_audio: Whether there is an audio branch.
         title: Name of the model in messages.
         known_text: Texts that it can say, where it knows few; None for any text.
     """

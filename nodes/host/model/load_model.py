@@ -94,31 +94,16 @@ def model_identity(model: comfy.model_patcher.ModelPatcher) -> tuple:
 
 
 def require_uniavgen(model: comfy.model_patcher.ModelPatcher) -> None:
-    """Refuse a MODEL of another family.
-
-    Raises:
-        ValueError: If it is; names the model and the node that loads the right one.
-    """
+    """Raise a ``ValueError`` that names the right loader if a MODEL is of another family."""
     if not isinstance(model.model, UniAVGen):
         family = type(model.model).__name__
-        hint = (
-            " The stock loader takes a UniAVGen file for Wan and drops its audio half."
-            if "WAN" in family.upper()
-            else ""
-        )
+        is_wan = "WAN" in family.upper()
+        hint = " The stock loader takes a UniAVGen file for Wan and drops its audio half." if is_wan else ""
         raise ValueError(f"This MODEL is {family}, not UniAVGen.{hint} Load it with the node 'UniAVGen Load Model'.")
 
 
 def require_both_branches(model: comfy.model_patcher.ModelPatcher, node: str) -> None:
-    """Refuse a MODEL that is not the joint model of UniAVGen, on behalf of a node.
-
-    Args:
-        model: MODEL.
-        node: Display name of the node.
-
-    Raises:
-        ValueError: If it is another; names the model and what to load.
-    """
+    """Raise a ``ValueError`` on behalf of a node if a MODEL is not the joint model of UniAVGen."""
     require_uniavgen(model)
     if not (model.model.has_video and model.model.has_audio):
         raise ValueError(

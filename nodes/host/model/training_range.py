@@ -53,16 +53,13 @@ SEGMENTS = LengthAdvice(
 def training_range_notices(
     trained_on: TrainedOn | None, frames: int, size: tuple[int, int], advice: LengthAdvice
 ) -> list[str]:
-    """Notices about the length and the size of a clip.
+    """Notices about a clip that is unlike those of the training, if these are known.
 
     Args:
-        trained_on: Clips that the model was trained on; None if they are not known.
+        trained_on: Clips that the model was trained on, or None.
         frames: Video frames that are sampled at once.
         size: Width and height, pixels.
         advice: Remedies for the length.
-
-    Returns:
-        Whole sentences for the user; none if the clip is like those of the training.
     """
     if trained_on is None:
         return []
@@ -81,13 +78,7 @@ def training_range_notices(
 
 
 def notices_before_sampling(guider: Any, shapes: Sequence[tuple[int, ...]], mask: Tensor | None) -> list[str]:
-    """Notices about a latent that is about to be sampled, unless its node has already sent them.
-
-    Args:
-        guider: ComfyUI's guider.
-        shapes: Shapes of the video and the audio latent.
-        mask: Noise mask, packed like the latent, 1 where generated; None for none.
-    """
+    """Notices about a latent that is about to be sampled, unless its node has already sent them; ``mask`` is packed."""
     model, options = guider.model_patcher.model, guider.model_options
     if options.get("transformer_options", {}).get(NOTICES_GIVEN) or not model.has_video or len(shapes[0]) != VIDEO_DIMS:
         return []

@@ -64,12 +64,7 @@ PICTURES_ONLY = PreviewSettings()
 def live_previews(
     model: comfy.model_patcher.ModelPatcher, steps: int, settings: PreviewSettings
 ) -> Iterator[tuple[Callable[[int, NestedTensor, NestedTensor, int], None], Callable[[NestedTensor], None]]]:
-    """Show progress, pictures and sound of one sampling run.
-
-    Args:
-        model: MODEL that is sampled.
-        steps: Steps of the run.
-        settings: Settings of the previews.
+    """Show progress, pictures and sound of a sampling run of some steps.
 
     Yields:
         A callback for the sampler (step, denoised, noisy, number of steps), and a callback for the result.
@@ -153,8 +148,8 @@ def preview_message(
     Args:
         video: Video latent, (1, 48, T, H, W) float32.
         audio: Normalised mel of K tracks, which are mixed, (1, K, S, 80) float32.
-        latent_format: Latent format with the RGB factors of the latent's channels.
-        vocoder: Vocoder of the sound.
+        latent_format: Has the RGB factors of the latent's channels.
+        vocoder: Makes the sound.
 
     Returns:
         ``wav``: base64 of a WAV file, 16 bit, N = 240 S samples. ``pictures``: base64 of a PNG, the T latents side by

@@ -42,16 +42,9 @@ def with_voice(scene: Scene, voice: dict, text: str) -> tuple[Scene, list[str]]:
 def refer_to_voice(
     conditionings: tuple[list, list], voice: dict, text: str, as_released: bool
 ) -> tuple[list, list, list[str]]:
-    """Let conditionings speak in the voice of a recording.
+    """Positive and negative CONDITIONING that speak in the voice of an AUDIO, and notices.
 
-    Args:
-        conditionings: Positive and negative CONDITIONING.
-        voice: AUDIO of someone speaking.
-        text: What the voice says; blank where it is not known.
-        as_released: Leave the text as it is written.
-
-    Returns:
-        Positive and negative CONDITIONING, and notices.
+    ``text`` is what the voice says, blank where it is not known; ``as_released`` leaves it as it is written.
     """
     mel, notices = voice_mel(voice)
     said = prepare_voice_text(text, as_released)
