@@ -1,6 +1,5 @@
 """A video as long as its script."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,10 @@ import folder_paths
 import torch
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
-from torch import Tensor
 
-from ..uniavgen_core.config import GuidanceConfig, TextConfig
+from ..uniavgen_core.config import GuidanceConfig
 from ..uniavgen_core.shapes import FPS, SAMPLE_RATE
+from ..uniavgen_core.text.transcript import PreparedText
 from .host.conditioning.spoken_texts import VOICE_TEXT, prepare_field, prepare_voice_text, require_transcript
 from .host.long_video.segment_store import Segment, SegmentStore, key_of
 from .host.long_video.segments import LongPlan, LongVideo, Voice, join, plan_segments
@@ -49,58 +48,6 @@ FOLDER = "uniavgen"
 """Within ComfyUI's output folder."""
 CONTENT = "sound at the mel's level"
 """Version of the content of stored segments, a part of their key: earlier ones have clipped sound."""
-
-
-@dataclass(frozen=True)
-class LongVideoInputs:
-    """The user's inputs for a long video, besides models, conditionings and guidance.
-
-    Attributes:
-        script: What is said, one transcript a line.
-        size: What ``size_input`` gives.
-        segment_seconds: Longest segment.
-        keep_seconds: How much of a segment the next one goes on from.
-        length: ``FULL`` or ``AS_NEEDED``.
-        seed: Seed of the first segment.
-        steps: Sampling steps.
-        shift: Shift of the noise levels.
-        image: The person, (B, H, W, 3), or None.
-        voice: AUDIO of someone speaking; None for the voice of the first segment.
-        voice_text: What the voice says.
-        preset: Name of a sampling preset, or ``CUSTOM``.
-    """
-
-    script: str
-    size: dict
-    segment_seconds: float
-    keep_seconds: float
-    length: str
-    seed: int
-    steps: int
-    shift: float
-    image: Tensor | None = None
-    voice: dict | None = None
-    voice_text: str = ""
-    preset: str = CUSTOM
-
-    def plan_of(self, script: str, text: TextConfig) -> LongPlan:
-        """Segments of a prepared script."""
-        texts = plan_segments(script, self.segment_seconds, self.keep_seconds, text)
-        return LongPlan(texts, self.segment_seconds, self.keep_seconds, self.length == AS_NEEDED, self.seed)
-
-    def reference_voice(self) -> tuple[Voice | None, Sequence[str]]:
-        """The reference voice if there is one, and notices."""
-        if self.voice is None:
-            return None, ()
-        said = prepare_voice_text(self.voice_text)
-        return Voice(self.voice, said.text), said.notices
-
-    def made_from(self, scene: Scene, sampling: SamplerSettings) -> tuple[Any, ...]:
-        """Everything here that the segments are made from, besides their texts."""
-        return (
-            self.image, self.voice, self.voice_text, *scene.size.pixels, scene.size.fit, self.segment_seconds,
-            self.keep_seconds, self.length, self.seed, sampling.sampler_name, sampling.sigmas,
-        )  # fmt: skip
 
 
 class LongVideoNode(io.ComfyNode):
@@ -166,33 +113,38 @@ class LongVideoNode(io.ComfyNode):
         return fault or error_of(prepare_field, VOICE_TEXT, voice_text) or True
 
     @classmethod
-    def execute(cls, model, positive, negative, video_codec, audio_codec, **values) -> io.NodeOutput:
+    def execute(
+        cls, model, positive, negative, video_codec, audio_codec, script, size, segment_seconds, keep_seconds, length,
+        seed, steps, shift, image=None, voice=None, voice_text="", preset=CUSTOM, **guidance,
+    ) -> io.NodeOutput:  # fmt: skip
         require_uniavgen(model)
         require_video_codec(video_codec)
         require_audio_codec(audio_codec)
-        guidance = guidance_config(**{widget.id: values.pop(widget.id) for widget in guidance_inputs()})
-        inputs = LongVideoInputs(**values)
-        script, text = require_transcript(inputs.script, field="script"), model.model.diffusion_model.config.text
-        scene = Scene(positive, negative, video_codec, chosen_size(inputs.size, inputs.segment_seconds))
-        scene, cropped = scene.sized_for(inputs.image, IMAGE)
-        voice, about_voice = inputs.reference_voice()
-        sampling = choose_sampler(inputs.preset, inputs.steps, inputs.shift, "euler")
-        video = LongVideo(scene, inputs.plan_of(script.text, text), text, inputs.image, voice)
-        about_image = [*batch_notices(inputs.image, IMAGE), *photograph_notices(video_codec, inputs.image)]
-        for notice in (*cropped, *about_image, *untrained(model, video)):
+        config, text = guidance_config(**guidance), model.model.diffusion_model.config.text
+        said = require_transcript(script, field="script")
+        scene = Scene(positive, negative, video_codec, chosen_size(size, segment_seconds))
+        scene, cropped = scene.sized_for(image, IMAGE)
+        words = PreparedText("") if voice is None else prepare_voice_text(voice_text)
+        sampling = choose_sampler(preset, steps, shift, "euler")
+        texts = plan_segments(said.text, segment_seconds, keep_seconds, text)
+        plan = LongPlan(texts, segment_seconds, keep_seconds, length == AS_NEEDED, seed, text)
+        about_image = [*batch_notices(image, IMAGE), *photograph_notices(video_codec, image)]
+        for notice in (*cropped, *about_image, *untrained(model, plan, scene)):
             announce(notice)
-        maker = SegmentMaker(without_notices(model), guidance, sampling, video.plan, video_codec, audio_codec)
+        maker = SegmentMaker(without_notices(model), config, sampling, plan, audio_codec)
         key = key_of(
-            model_identity(model), positive, negative, *inputs.made_from(scene, sampling), repr(guidance),
+            model_identity(model), positive, negative, image, voice, voice_text, *scene.size.pixels, scene.size.fit,
+            segment_seconds, keep_seconds, length, seed, sampling.sampler_name, sampling.sigmas, repr(config),
             audio_codec.identity, CONTENT,
         )  # fmt: skip
         store = SegmentStore(Path(folder_paths.get_output_directory()) / FOLDER, key)
+        video = LongVideo(scene, plan, image, None if voice is None else Voice(voice, words.text))
         segments, notices = video.make(maker.make, store)
-        frames, waveform = join(segments, video.plan.kept_frames)
+        frames, waveform = join(segments, plan.kept_frames)
         show_progress(f"{len(segments)} segments, {len(frames) / FPS:.1f} s")
         sound = {"waveform": waveform[None, None], "sample_rate": SAMPLE_RATE}
-        notices = [*script.notices, *about_voice, *sampling.notices, *notices]
-        return with_notices(notices, frames.float() / 255, sound, float(FPS), "\n".join(video.plan.texts))
+        notices = [*said.notices, *words.notices, *sampling.notices, *notices]
+        return with_notices(notices, frames.float() / 255, sound, float(FPS), "\n".join(texts))
 
 
 @dataclass(frozen=True)
@@ -204,7 +156,6 @@ class SegmentMaker:
         guidance: Scales and switches.
         sampling: Sampler and noise levels of each segment.
         plan: Texts and seed of the segments.
-        video_codec: VAE object for pictures.
         audio_codec: VAE object for sound.
     """
 
@@ -212,7 +163,6 @@ class SegmentMaker:
     guidance: GuidanceConfig
     sampling: SamplerSettings
     plan: LongPlan
-    video_codec: Any
     audio_codec: Any
 
     def make(self, task: PreparedTask, number: int) -> Segment:
@@ -224,14 +174,14 @@ class SegmentMaker:
         sampler = comfy.samplers.sampler_object(self.sampling.sampler_name)
         latent = run_sampler(guider, sampler, self.sampling.sigmas, task.latent, self.plan.seed + number, show)
         video, audio = latent["samples"].unbind()
-        frames = self.video_codec.decode(video).flatten(0, 1)
+        frames = task.scene.video_codec.decode(video).flatten(0, 1)
         waveform = self.audio_codec.synthesize(audio).flatten()
         return Segment((frames * 255).round().clamp(0, 255).to(torch.uint8).cpu(), waveform.cpu())
 
 
-def untrained(model: ModelPatcher, video: LongVideo) -> list[str]:
+def untrained(model: ModelPatcher, plan: LongPlan, scene: Scene) -> list[str]:
     """Notices about segments that the model was not trained for, once for all of them."""
-    frames = [video.plan.video_frames(number, video.text) for number in range(len(video.plan.texts))]
-    clips, size = model.model.model_config.clips, video.scene.size.pixels
+    frames = [plan.video_frames(number) for number in range(len(plan.texts))]
+    clips, size = model.model.model_config.clips, scene.size.pixels
     notices = [training_range_notices(clips, length, size, SEGMENTS) for length in (max(frames), min(frames))]
     return list(dict.fromkeys(notice for both in notices for notice in both))

@@ -5,12 +5,12 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..uniavgen_core.model.face_mask import SteeringMode
-from .host.conditioning.pass_settings import FACE_MASK_KEY, Steering, set_pass, set_values
+from .host.conditioning.pass_settings import FACE_MASK_KEY, Speech, Steering, set_pass, set_values
 from .host.conditioning.speaker_tracks import Speaker, SpeakerType, latent_mask, set_speakers
 from .host.conditioning.spoken_texts import VOICE_TEXT, prepare_field, prepare_voice_text, require_transcript
 from .host.notices import error_of, with_notices
 from .host.sampling.joint_latent import split
-from .host.tasks.reference_voice_setup import voice_mel
+from .host.tasks.joint_setup import voice_mel
 from .sockets import conditioning_outputs, share_input, text_input
 
 MOST_SPEAKERS = 4
@@ -109,8 +109,8 @@ class OneSpeaker(io.ComfyNode):
             said = prepare_voice_text(voice_text)
             mel, notices = voice_mel(voice)
             notices, words = [*notices, *said.notices], said.text
-        speaker = Speaker(prepared.text, start, stop or None, mask, mel, words)
-        return with_notices([*prepared.notices, *notices], speaker)
+        speech = Speech(prepared.text, words, start=start, stop=stop or None)
+        return with_notices([*prepared.notices, *notices], Speaker(speech, mask, mel))
 
 
 class Speakers(io.ComfyNode):

@@ -14,7 +14,7 @@ from .host.media.footage import batch_notices
 from .host.media.picture_latents import encode_pictures
 from .host.notices import error_of, with_notices
 from .host.sampling.joint_latent import keep_first_latent, split
-from .host.tasks.reference_voice_setup import NO_VOICE, refer_to_voice
+from .host.tasks.joint_setup import NO_VOICE, refer_to_voice
 from .host.tasks.task_scene import with_directions
 from .sockets import conditioning_outputs, text_input
 

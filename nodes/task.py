@@ -11,8 +11,7 @@ from .host.notices import with_notices
 from .host.tasks.audio_driven_setup import prepare_audio_driven
 from .host.tasks.continuation_setup import prepare_continuation
 from .host.tasks.dubbing_setup import prepare_dubbing
-from .host.tasks.joint_setup import prepare_joint
-from .host.tasks.reference_voice_setup import prepare_reference_voice
+from .host.tasks.joint_setup import prepare_joint, prepare_reference_voice
 from .host.tasks.task_scene import Scene
 from .sockets import SHORTEST, chosen_size, prepared_outputs, size_input
 from .task_sockets import (

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import comfy.model_management
+import comfy.utils
 from comfy_api.latest import io
 from comfy_execution.utils import get_executing_context
 
@@ -44,6 +46,17 @@ def show_progress(text: str) -> None:
     server, context = running_server(), get_executing_context()
     if server is not None and context is not None:
         server.send_progress_text(text, context.node_id, server.client_id)
+
+
+def interruptible_progress(total: int) -> Callable[[], None]:
+    """Callback for every step of some work: advances the progress bar, and raises if the user cancelled the run."""
+    bar = comfy.utils.ProgressBar(total)
+
+    def step() -> None:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        bar.update(1)
+
+    return step
 
 
 def running_server() -> Any:

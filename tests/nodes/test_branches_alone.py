@@ -195,7 +195,8 @@ def two_speakers(studio):
     positive, negative, latent, _ = studio.task("joint", **voiced(studio, voice=False)).args
     host = studio.nodes.host
     speakers = [
-        host.conditioning.speaker_tracks.Speaker(text, start) for text, start in (("hello", 0.0), ("moon", 0.5))
+        host.conditioning.speaker_tracks.Speaker(host.conditioning.pass_settings.Speech(text, start=start))
+        for text, start in (("hello", 0.0), ("moon", 0.5))
     ]
     return host.conditioning.speaker_tracks.set_speakers(
         positive, negative, latent, speakers, host.conditioning.pass_settings.Steering()

@@ -36,7 +36,7 @@ def voiced(pack, studio, monkeypatch):
     )
 
     def prepare(scene, video, voice, voice_text=""):
-        scene, notices = tasks.reference_voice_setup.with_voice(scene, voice, voice_text)
+        scene, notices = tasks.joint_setup.with_voice(scene, voice, voice_text)
         prepared = tasks.dubbing_setup.prepare_dubbing(scene, video)
         return replace(prepared, scene=prepared.scene.with_directions(task), notices=(*notices, *prepared.notices))
 

@@ -90,7 +90,7 @@ def said_of(studio, sound, case):
         output = studio.nodes.speech_and_reference.ReferenceVoice.execute(*studio.texts(), sound, WRITTEN)
         return speech_of(studio, output).voice_text, output
     output = studio.nodes.speakers.OneSpeaker.execute("hello", 0, 0, voice=sound, voice_text=WRITTEN)
-    return output.args[0].voice_text, output
+    return output.args[0].speech.voice_text, output
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,9 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
-import comfy.model_management
 import comfy.model_patcher
 import comfy.sample
 import comfy.samplers
-import comfy.utils
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -25,6 +23,7 @@ from ....uniavgen_core.shapes import SPATIAL_FACTOR, TEMPORAL_FACTOR, latent_fra
 from ..model.joint_model import ON_FACE_MASKS
 from ..model.load_model import require_both_branches
 from ..model.training_range import without_notices
+from ..notices import interruptible_progress
 from ..sampling.guided_sampling import OUTER_SAMPLE, WRAPPER
 from ..sampling.joint_latent import split
 
@@ -45,12 +44,10 @@ def rgb_pictures(images: Tensor) -> Tensor:
 
 def find_faces_in_images(images: Tensor, find: Callable[[np.ndarray], list[Face]]) -> FacesPerFrame:
     """Find the faces in every image (F, H, W, 3), with a progress bar; the user can interrupt it."""
-    progress = comfy.utils.ProgressBar(len(images))
-    frames = []
+    step, frames = interruptible_progress(len(images)), []
     for image in images:
-        comfy.model_management.throw_exception_if_processing_interrupted()
         frames.append(find(_to_uint8(image)))
-        progress.update(1)
+        step()
     return frames
 
 

@@ -26,25 +26,14 @@ class Speaker:
     """One speaker of a clip.
 
     Attributes:
-        text: Transcript.
-        start: Start of the speech, seconds.
-        stop: End of the speech, seconds; None for the clip's end.
+        speech: Speech of the speaker's track.
         mask: Mask of the speaker, (F, H, W) in [0, 1]; None for the whole picture.
         voice: Normalised mel of the reference voice, (R, 80), or None.
-        voice_text: Transcript of the reference voice.
     """
 
-    text: str
-    start: float = 0.0
-    stop: float | None = None
+    speech: Speech
     mask: Tensor | None = None
     voice: Tensor | None = None
-    voice_text: str = ""
-
-    @property
-    def speech(self) -> Speech:
-        """Speech of the speaker's track."""
-        return Speech(self.text, self.voice_text, start=self.start, stop=self.stop)
 
 
 def set_speakers(positive: list, negative: list, latent: dict, speakers: Sequence[Speaker], steering: Steering):
@@ -66,7 +55,7 @@ def set_speakers(positive: list, negative: list, latent: dict, speakers: Sequenc
         values[REFERENCE_VOICE_KEY] = join_voices(voices)[None]
     latent = _with_tracks(latent, len(speakers))
     for track, speaker in enumerate(speakers):
-        _check_time(speaker, track, seconds)
+        _check_time(speaker.speech, track, seconds)
         latent = keep_audio(latent, silence(audio.shape[2]), spoken_mask(speaker.speech, audio.shape[2]), track)
     speeches = tuple(speaker.speech for speaker in speakers)
     positive = set_pass(set_values(positive, values), speeches=speeches, steering=steering)
@@ -99,10 +88,10 @@ def _with_tracks(latent: dict, tracks: int) -> dict:
     return {**latent, "samples": samples, "noise_mask": NestedTensor((video_mask, audio_mask.repeat(1, tracks, 1, 1)))}
 
 
-def _check_time(speaker: Speaker, track: int, seconds: float) -> None:
-    stop = seconds if speaker.stop is None else speaker.stop
-    if not 0 <= speaker.start < stop or speaker.start >= seconds:
+def _check_time(speech: Speech, track: int, seconds: float) -> None:
+    stop = seconds if speech.stop is None else speech.stop
+    if not 0 <= speech.start < stop or speech.start >= seconds:
         raise ValueError(
-            f"Speaker {track + 1} speaks from {speaker.start:g} to {stop:g} s, but the clip lasts from 0 to "
+            f"Speaker {track + 1} speaks from {speech.start:g} to {stop:g} s, but the clip lasts from 0 to "
             f"{seconds:g} s. Let the start lie before the end, both within the clip."
         )

@@ -25,8 +25,7 @@ from ..media.footage import Footage
 from ..media.mux import GENERATED, with_source_type, write_video
 from ..media.stream_encoders import EncodedPictures, EncodedSound
 from ..tasks.continuation_setup import Continuation, continue_footage
-from ..tasks.joint_setup import prepare_joint
-from ..tasks.reference_voice_setup import prepare_reference_voice, with_voice
+from ..tasks.joint_setup import prepare_joint, prepare_reference_voice, with_voice
 from ..tasks.task_scene import PreparedTask, Scene
 from .segment_store import Segment, SegmentStore, key_of
 
@@ -49,27 +48,29 @@ class LongPlan:
         keep_seconds: The shared part.
         as_needed: Whether a segment is only as long as its text needs.
         seed: Seed of the first segment; the others follow.
+        text: How the model counts the characters of a text.
     """
 
     texts: tuple[str, ...]
     segment_seconds: float
     keep_seconds: float
-    as_needed: bool = False
-    seed: int = 0
+    as_needed: bool
+    seed: int
+    text: TextConfig
 
     @property
     def kept_frames(self) -> int:
         """Frames that two neighbouring segments share."""
         return video_frames_in(self.keep_seconds)
 
-    def new_seconds(self, number: int, text: TextConfig) -> float:
+    def new_seconds(self, number: int) -> float:
         """Length of what a segment adds."""
         longest = self.segment_seconds - (self.kept_frames / FPS if number else 0.0)
-        return min(longest, seconds_to_say(self.texts[number], text)) if self.as_needed else longest
+        return min(longest, seconds_to_say(self.texts[number], self.text)) if self.as_needed else longest
 
-    def video_frames(self, number: int, text: TextConfig) -> int:
+    def video_frames(self, number: int) -> int:
         """Length of a segment, with the part it shares with the one before."""
-        seconds = self.new_seconds(number, text)
+        seconds = self.new_seconds(number)
         return video_frames_covering(self.kept_frames / FPS + seconds) if number else video_frames_in(seconds)
 
 
@@ -116,16 +117,14 @@ class LongVideo:
     Attributes:
         scene: What all segments start from.
         plan: Texts and lengths of the segments.
-        text: How the model counts the characters of a text.
         image: The person, (B, H, W, 3), or None.
         voice: The reference voice; None for that of the first segment.
     """
 
     scene: Scene
     plan: LongPlan
-    text: TextConfig
-    image: Tensor | None = None
-    voice: Voice | None = None
+    image: Tensor | None
+    voice: Voice | None
 
     def make(
         self, make_segment: Callable[[PreparedTask, int], Segment], store: SegmentStore
@@ -166,7 +165,7 @@ class LongVideo:
 
     def _prepare(self, number: int, voice: Voice | None, before: Segment | None) -> PreparedTask:
         """Prepare one segment: the first by itself, every other as the continuation of the one before."""
-        seconds = self.plan.new_seconds(number, self.text)
+        seconds = self.plan.new_seconds(number)
         scene = self.scene.with_speech(text=self.plan.texts[number])
         if before is None:
             if voice is None:

@@ -4,17 +4,16 @@ Dimension key: F video frames, H and W pixel rows and columns, C channels, N sam
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import comfy.model_management
-import comfy.utils
 from torch import Tensor
 
 from ....uniavgen_core.media.audio.sound import Sound
 from ....uniavgen_core.shapes import FPS
+from ..notices import interruptible_progress
 from .mux import COMPOSITE, GENERATED, with_source_type, write_sound, write_video
 from .source_media import SourceMedia
 from .stream_copy import CannotCopyError, OriginalVideo, find_original
@@ -105,7 +104,7 @@ class SavePlan:
 
 
 def plan_files(clip: Clip, sound: str, picture: str) -> SavePlan:
-    """Plan the files of a clip; ``sound`` is ``AUTO``, ``FLAC`` or ``AAC``, and ``picture`` ``AUTO`` or ``LOSSLESS``."""
+    """Plan the files of a clip; ``sound`` is ``AUTO``, ``FLAC`` or ``AAC``, ``picture`` is ``AUTO`` or ``LOSSLESS``."""
     pictures, picture_notices = _plan_pictures(clip, picture)
     track, sound_notices = _plan_sound(clip, sound)
     sound_file = None
@@ -162,20 +161,9 @@ def save_clip(plan: SavePlan, path: Path, tags: Mapping[str, str]) -> list[str]:
     """Write the files of a clip, the video to ``path``; gives notices. It shows progress and can be cancelled."""
     tags = with_source_type(tags, plan.source_type)
     notices = list(plan.notices)
-    write_video(path, plan.pictures, plan.sound, tags, _progress_callback(len(plan.pictures)))
+    write_video(path, plan.pictures, plan.sound, tags, interruptible_progress(len(plan.pictures)))
     if plan.sound_file is not None:
         sound_path = path.with_suffix(".flac")
         write_sound(sound_path, plan.sound_file, tags)
         notices.append(f"AAC loses a little of the sound you gave; without loss it is in {sound_path.name}.")
     return notices
-
-
-def _progress_callback(frames: int) -> Callable[[], None]:
-    """Callback for every frame, which advances the progress bar and raises if the user cancelled the run."""
-    bar = comfy.utils.ProgressBar(frames)
-
-    def step() -> None:
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        bar.update(1)
-
-    return step

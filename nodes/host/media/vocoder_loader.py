@@ -9,7 +9,6 @@ from pathlib import Path, PurePath
 
 import comfy.model_management
 import comfy.model_patcher
-import comfy.utils
 import folder_paths
 from comfy.k_diffusion.utils import tf32_mode
 from torch import Tensor
@@ -26,6 +25,7 @@ from ....uniavgen_core.checkpoint.vocos_files import VOCOS_CONFIG, is_vocos, loa
 from ....uniavgen_core.media.audio.bigvgan import BigVGAN
 from ....uniavgen_core.media.audio.vocoder_chunks import ChunkedVocoder, chunk_spans
 from ....uniavgen_core.media.audio.vocos import Vocos
+from ..notices import interruptible_progress
 
 KEY = "vocoders"
 VOCODER_FILES = (CONFIG_FILE, VOCOS_CONFIG, PICKLED_WEIGHTS)
@@ -70,12 +70,7 @@ class HostedVocoder:
         )
         # The mel goes to the device of the weights, because with --novram ComfyUI does not move them.
         device = next(self.vocoder.parameters()).device
-        progress = comfy.utils.ProgressBar(len(log_mel) * len(chunk_spans(num_frames, chunk_frames)))
-
-        def after_chunk() -> None:
-            comfy.model_management.throw_exception_if_processing_interrupted()
-            progress.update(1)
-
+        after_chunk = interruptible_progress(len(log_mel) * len(chunk_spans(num_frames, chunk_frames)))
         with tf32_mode(cudnn=False, matmul=False):  # with TF32, NVIDIA cards keep only ten bits of every mantissa
             return self.vocoder.decode(log_mel.to(device), after_chunk)
 

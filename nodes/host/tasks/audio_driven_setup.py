@@ -14,7 +14,7 @@ from ....uniavgen_core.media.audio.sound import Sound, cut, mel_of
 from ....uniavgen_core.media.restore import Source
 from ....uniavgen_core.media.time_spans import Spans
 from ....uniavgen_core.shapes import FPS, MEL_RATE, video_frames_covering, video_frames_in
-from ....uniavgen_core.tasks import AUDIO_DRIVEN, interaction_for
+from ....uniavgen_core.tasks import AUDIO_DRIVEN, JOINT
 from ..conditioning.spoken_texts import set_sound_text
 from ..media.footage import first_sound
 from ..media.source_media import SourceMedia
@@ -68,10 +68,8 @@ def prepare_audio_driven(
 def _with_words(scene: Scene, text: str, end: float | None) -> tuple[Scene, tuple[str, ...]]:
     """Scene with the words and the directions of a sound that ends at ``end`` seconds, None for the clip's end."""
     positive, notices = set_sound_text(scene.positive, text, end, scene.as_released)
-    scene = replace(scene, positive=positive).with_directions(AUDIO_DRIVEN)
-    if end is not None:
-        scene = scene.with_interaction(interaction_for(video_kept=False, audio_kept=False))
-    return scene, notices
+    scene = replace(scene, positive=positive)
+    return scene.with_directions(AUDIO_DRIVEN if end is None else JOINT), notices  # after its end, sound is made too
 
 
 def _at_most(sound: Sound, seconds: float) -> tuple[Sound, list[str]]:

@@ -32,7 +32,7 @@ from ..media.clip_size import CROP, STRETCH, crop_notices, picture_size
 from ..media.footage import Footage, decode_video
 from ..media.source_media import SourceMedia
 from ..sampling.joint_latent import keep_audio, keep_video
-from .reference_voice_setup import with_voice
+from .joint_setup import with_voice
 from .task_scene import IMAGE, PreparedTask, Scene
 
 WHOLE, NEW = "the whole clip", "from the kept part on"

@@ -9,7 +9,6 @@ from typing import Any
 import comfy.model_management
 from torch import Tensor
 
-from ....uniavgen_core.config import Interaction
 from ....uniavgen_core.shapes import AVShape
 from ....uniavgen_core.tasks import Task
 from ..conditioning.pass_settings import REFERENCE_IMAGE_KEY, set_pass, set_speech, set_values
@@ -55,10 +54,6 @@ class Scene:
     def with_directions(self, task: Task) -> "Scene":
         """The scene with the directions of a task on."""
         return replace(self, positive=with_directions(self.positive, task, self.as_released))
-
-    def with_interaction(self, interaction: Interaction) -> "Scene":
-        """The scene with these directions on."""
-        return replace(self, positive=set_pass(self.positive, interaction=interaction))
 
     def with_reference(self, key: str, value: Tensor) -> "Scene":
         """The scene with a reference in both conditionings."""
