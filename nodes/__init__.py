@@ -10,11 +10,10 @@ from .keep import Keep
 from .lip_sync_meter import SyncMeter
 from .loaders import LoadAudioCodec, LoadModel, LoadTextEncoder, LoadVideoCodec
 from .long_video import LongVideoNode
-from .samplers import Guidance, Guider, Sampler, Sigmas
+from .samplers import Guidance, Guider, Sampler, Sigmas, StepCacheNode
 from .save_video import SaveVideo
 from .speakers import OneSpeaker, Speakers, SteerFace
 from .speech_and_reference import Emotion, ReferenceImage, ReferenceVoice, SpeechText
-from .step_cache_node import StepCacheNode
 from .task import Task
 from .toon_examples import ToonClip, ToonPortrait
 

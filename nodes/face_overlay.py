@@ -50,18 +50,10 @@ class ShowFaceMask(io.ComfyNode):
         masks = predicted_face_masks(model, positive, latent, sigma, SEED)
         video, _ = split(latent)
         height, width = video.shape[-2:]
-        return io.NodeOutput(pixels_of_face_masks(masks_of_module(masks, layer), (height, width)).cpu())
-
-
-def masks_of_module(masks: torch.Tensor, layer: int) -> torch.Tensor:
-    """Face masks (B, T, H, W) of one interaction module from those of all, (B, M, T, H, W); 0 is their average.
-
-    Raises:
-        ValueError: If there are fewer modules.
-    """
-    if layer > masks.shape[1]:
-        raise ValueError(f"layer is {layer}, but the model has {masks.shape[1]} interaction modules.")
-    return masks.mean(dim=1) if layer == 0 else masks[:, layer - 1]
+        if layer > masks.shape[1]:
+            raise ValueError(f"layer is {layer}, but the model has {masks.shape[1]} interaction modules.")
+        chosen = masks[:, layer - 1] if layer else masks.mean(dim=1)
+        return io.NodeOutput(pixels_of_face_masks(chosen, (height, width)).cpu())
 
 
 class MaskOverlay(io.ComfyNode):

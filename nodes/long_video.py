@@ -149,15 +149,7 @@ class LongVideoNode(io.ComfyNode):
 
 @dataclass(frozen=True)
 class SegmentMaker:
-    """Samples and decodes segments; progress counts over all of them, and the node says which one it is at.
-
-    Attributes:
-        model: MODEL.
-        guidance: Scales and switches.
-        sampling: Sampler and noise levels of each segment.
-        plan: Texts and seed of the segments.
-        audio_codec: VAE object for sound.
-    """
+    """Samples and decodes segments; progress counts over all of them, and the node says which one it is at."""
 
     model: ModelPatcher
     guidance: GuidanceConfig
@@ -168,8 +160,8 @@ class SegmentMaker:
     def make(self, task: PreparedTask, number: int) -> Segment:
         """Pictures and sound of segment ``number``, from 0."""
         guider = make_guider(self.model, task.scene.positive, task.scene.negative, self.guidance)
-        steps, count = len(self.sampling.sigmas) - 1, len(self.plan.texts)
-        show = PreviewSettings(DEFAULT_EVERY, number * steps, count * steps, number + 1, count)
+        count = len(self.plan.texts)
+        show = PreviewSettings(DEFAULT_EVERY, number + 1, count)
         show_progress(f"Segment {number + 1} of {count}: {self.plan.texts[number]}")
         sampler = comfy.samplers.sampler_object(self.sampling.sampler_name)
         latent = run_sampler(guider, sampler, self.sampling.sigmas, task.latent, self.plan.seed + number, show)

@@ -1,4 +1,4 @@
-"""Sampling with modality-aware guidance: one node for all of it, or a node for each part."""
+"""Sampling with modality-aware guidance: one node for all of it, or a node for each part; and the step cache."""
 
 from dataclasses import dataclass
 
@@ -10,6 +10,7 @@ from ..uniavgen_core.config import AfterShare, GuidanceConfig
 from ..uniavgen_core.diffusion.sampling_presets import PRESETS
 from ..uniavgen_core.diffusion.schedule import release_sigmas
 from .host.notices import with_notices
+from .host.sampling.cached_sampling import patch_step_cache
 from .host.sampling.guided_sampling import make_guider, patch_guidance
 from .host.sampling.live_preview import DEFAULT_EVERY, PreviewSettings
 from .host.sampling.run_sampler import preset_sigmas, run_sampler
@@ -22,22 +23,8 @@ AFTER_SHARE = {"text guidance (release)": AfterShare.TEXT_CFG, "no guidance (pap
 def guidance_inputs() -> list[io.Input]:
     """Widgets of ``GuidanceConfig``, one per field."""
     return [
-        io.Float.Input(
-            "video_guidance",
-            default=3.0,
-            min=0.0,
-            max=20.0,
-            step=0.1,
-            tooltip="How strongly picture follows text and sound.",
-        ),
-        io.Float.Input(
-            "audio_guidance",
-            default=2.0,
-            min=0.0,
-            max=20.0,
-            step=0.1,
-            tooltip="How strongly sound follows text and picture.",
-        ),
+        _scale_input("video_guidance", 3.0, "How strongly picture follows text and sound."),
+        _scale_input("audio_guidance", 2.0, "How strongly sound follows text and picture."),
         share_input(
             "share",
             0.5,
@@ -55,6 +42,10 @@ def guidance_inputs() -> list[io.Input]:
             tooltip="Layer left out of the null pass; 0 for none. Without effect on models with fewer layers.",
         ),
     ]
+
+
+def _scale_input(name: str, default: float, tooltip: str) -> io.Input:
+    return io.Float.Input(name, default=default, min=0.0, max=20.0, step=0.1, tooltip=tooltip)
 
 
 def guidance_config(
@@ -83,10 +74,8 @@ def schedule_inputs() -> list[io.Input]:
 def preset_input(replaces: str) -> io.Input:
     """Widget for the preset.
 
-    It must be the last widget of its node, because saved graphs hold the values of widgets by their order.
-
-    Args:
-        replaces: Names of the widgets that a preset overrides, for the tooltip.
+    It must be the last widget of its node, because saved graphs hold the values of widgets by their order. ``replaces``
+    names the widgets that a preset overrides, for the tooltip.
     """
     presets = "; ".join(f"{name}, {preset.in_words}" for name, preset in PRESETS.items())
     return io.Combo.Input(
@@ -100,13 +89,7 @@ def preset_input(replaces: str) -> io.Input:
 
 @dataclass(frozen=True)
 class SamplerSettings:
-    """Sampler and noise levels of a node.
-
-    Attributes:
-        sampler_name: ComfyUI's name of the sampler.
-        sigmas: Falling noise levels, (steps + 1,).
-        notices: Notices for the user.
-    """
+    """ComfyUI's name of a sampler, falling noise levels (steps + 1,), and notices for the user."""
 
     sampler_name: str
     sigmas: Tensor
@@ -243,3 +226,44 @@ class Sigmas(io.ComfyNode):
     @classmethod
     def execute(cls, steps: int, shift: float) -> io.NodeOutput:
         return io.NodeOutput(release_sigmas(steps, shift))
+
+
+class StepCacheNode(io.ComfyNode):
+    """Skips calls of the network while neither picture nor sound changes much."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniAVGenStepCache",
+            display_name="UniAVGen Step Cache",
+            category="UniAVGen/sampling",
+            description="Makes sampling faster by leaving out calls of the network where neither picture nor sound is "
+            "about to change by more than its own threshold.",
+            inputs=[
+                io.Model.Input("model", tooltip="A UniAVGen model."),
+                _threshold_input("video_threshold", "picture"),
+                _threshold_input("audio_threshold", "sound"),
+                share_input("start_percent", 0.1, "Share of the sampling after which calls may be left out."),
+                share_input("end_percent", 0.95, "Share of the sampling at which every call is run again."),
+            ],
+            outputs=[io.Model.Output()],
+        )
+
+    @classmethod
+    def execute(
+        cls, model, video_threshold: float, audio_threshold: float, start_percent: float, end_percent: float
+    ) -> io.NodeOutput:
+        thresholds = (video_threshold, audio_threshold)
+        return io.NodeOutput(patch_step_cache(model, thresholds, start_percent, end_percent))
+
+
+def _threshold_input(name: str, modality: str) -> io.Input:
+    return io.Float.Input(
+        name,
+        default=0.05,
+        min=0.0,
+        max=3.0,
+        step=0.01,
+        tooltip=f"A call of the network is skipped while the expected relative change of the {modality} since the last "
+        "call is below this threshold, and that of the other is below its own. 0 skips nothing.",
+    )

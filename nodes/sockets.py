@@ -5,16 +5,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..uniavgen_core.shapes import FPS, SIZE_MULTIPLE
-from .host.media.clip_size import (
-    AS_THE_PICTURE,
-    CROP,
-    FREE,
-    LARGEST,
-    PROPORTIONS,
-    SMALLEST,
-    STRETCH,
-    ClipSize,
-)
+from .host.media.clip_size import AS_THE_PICTURE, CROP, FREE, LARGEST, PROPORTIONS, SMALLEST, STRETCH, ClipSize
 from .host.media.source_media import SourceMediaType
 
 SHORTEST, LONGEST = 5 / FPS, 120.0

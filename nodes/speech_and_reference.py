@@ -9,13 +9,13 @@ from .host.conditioning.pass_settings import REFERENCE_IMAGE_KEY, set_speech, se
 from .host.conditioning.spoken_texts import VOICE_TEXT, prepare_field, require_transcript
 from .host.media.clip_size import CROP, STRETCH, crop_notices, picture_size
 from .host.media.codec_sockets import links_error, require_video_codec, video_codec_input
+from .host.media.codecs import encode_pictures
 from .host.media.drawn_pictures import photograph_notices
 from .host.media.footage import batch_notices
-from .host.media.picture_latents import encode_pictures
 from .host.notices import error_of, with_notices
 from .host.sampling.joint_latent import keep_first_latent, split
-from .host.tasks.joint_setup import NO_VOICE, refer_to_voice
-from .host.tasks.task_scene import with_directions
+from .host.tasks.joint_setup import NO_VOICE, with_voice
+from .host.tasks.task_scene import Scene
 from .sockets import conditioning_outputs, text_input
 
 
@@ -185,5 +185,5 @@ class ReferenceVoice(io.ComfyNode):
         positive = with_original_transcripts(positive) if as_released else positive
         if voice is None:
             return with_notices([NO_VOICE], positive, negative)
-        positive, negative, notices = refer_to_voice((positive, negative), voice, voice_text, as_released)
-        return with_notices(notices, with_directions(positive, REFERENCE_VOICE, as_released), negative)
+        scene, notices = with_voice(Scene(positive, negative, as_released=as_released), voice, voice_text)
+        return with_notices(notices, scene.with_directions(REFERENCE_VOICE).positive, scene.negative)

@@ -222,7 +222,7 @@ def test_the_shown_picture_moves_on_at_every_step_and_is_never_the_reference(pre
         lambda *_: lambda step, x0, _, total: shown.append((step, x0.unbind()[0].unique().tolist(), total)),
     )
     model = types.SimpleNamespace(model=types.SimpleNamespace(latent_format=None))
-    with preview.module.live_previews(model, 4, preview.module.PreviewSettings(0, 10, 20)) as (on_step, _):
+    with preview.module.live_previews(model, 4, preview.module.PreviewSettings(0, 3, 5)) as (on_step, _):
         for step in range(4):
             on_step(step, denoised, denoised, 4)
-    assert shown == [(10, [1.0], 20), (11, [2.0], 20), (12, [3.0], 20), (13, [1.0], 20)]
+    assert shown == [(8, [1.0], 20), (9, [2.0], 20), (10, [3.0], 20), (11, [1.0], 20)]

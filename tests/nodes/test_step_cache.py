@@ -43,7 +43,7 @@ def passes(studio):
 
 
 def patched(studio, thresholds=ALWAYS, start=0.0, end=1.0, model=None):
-    return studio.nodes.step_cache_node.StepCacheNode.execute(model or studio.model, *thresholds, start, end).args[0]
+    return studio.nodes.samplers.StepCacheNode.execute(model or studio.model, *thresholds, start, end).args[0]
 
 
 def sample(studio, model, clip, seed=0, guidance=GUIDANCE):

@@ -51,7 +51,6 @@ class WordTokenizer:
         return {"words": [[token]]}
 
     def state_dict(self) -> dict:
-        """Return an empty state: there is nothing to save."""
         return {}
 
 

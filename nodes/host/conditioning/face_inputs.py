@@ -1,7 +1,6 @@
 """Faces in ComfyUI's formats: bounding boxes, landmarks and masks, and the face masks that a UniAVGen model predicts.
 
-Dimension key: F video frames, H rows, W columns, B batch, T latent frames, M interaction modules, K audio tracks,
-N tokens per latent frame.
+Dimension key: F video frames, H rows, W columns, B batch, T latent frames, M interaction modules.
 """
 
 from collections.abc import Callable, Sequence

@@ -77,17 +77,13 @@ def without_long_voice_texts(known: KnownText | None, conditioning: Sequence[dic
     """A conditioning without transcripts of reference voices that are too long for the model, and a notice of it."""
     if known is None:
         return list(conditioning), None
-    lengths = [
-        len(speech_ids(speech.voice_text))
-        for options in conditioning
-        for speech in pass_settings_of(options).speeches
-        if speech.voice_text
-    ]
-    if max(lengths, default=0) <= known.longest_voice_text:
+    texts = [speech.voice_text for options in conditioning for speech in pass_settings_of(options).speeches]
+    longest = max((len(speech_ids(text)) for text in texts if text), default=0)
+    if longest <= known.longest_voice_text:
         return list(conditioning), None
     changed = [{**options, KEY: _without_long_voice_text(pass_settings_of(options), known)} for options in conditioning]
     return changed, (
-        f"The transcript of the reference voice has {max(lengths)} characters; this model was trained on at most "
+        f"The transcript of the reference voice has {longest} characters; this model was trained on at most "
         f"{known.longest_voice_text} and would say wrong words, so it gets the voice without its transcript. A voice "
         "of one short sentence, with its transcript, is copied best."
     )

@@ -1,7 +1,7 @@
 """Several speakers in one clip, each with an audio track, a transcript and its time, a mask and a voice.
 
 Dimension key: B batch, K speakers, F video frames, H and W pixel rows and columns, T video latents, h and w latent rows
-and columns, S mel frames, R mel frames of a reference voice.
+and columns, R mel frames of a reference voice.
 """
 
 from collections.abc import Sequence
@@ -73,12 +73,9 @@ def latent_mask(mask: Tensor | None, video: Tensor) -> Tensor:
 
 def join_voices(voices: Sequence[Tensor | None]) -> Tensor:
     """Reference voices of all speakers as one tensor (K, R, 80); shorter and missing ones start with silence."""
-    longest = max(len(voice) for voice in voices if voice is not None)
-    rows = []
-    for voice in voices:
-        missing = longest - (0 if voice is None else len(voice))
-        rows.append(silence(missing) if voice is None else torch.cat((silence(missing), voice)))
-    return torch.stack(rows)
+    given = [silence(0) if voice is None else voice for voice in voices]
+    longest = max(map(len, given))
+    return torch.stack([torch.cat((silence(longest - len(voice)), voice)) for voice in given])
 
 
 def _with_tracks(latent: dict, tracks: int) -> dict:

@@ -48,16 +48,10 @@ def prepare_voice_text(text: str, as_released: bool = False) -> PreparedText:
 def set_sound_text(
     positive: list, text: str, end: float | None, as_released: bool = False
 ) -> tuple[list, tuple[str, ...]]:
-    """Set the transcript of a sound that the user gave.
+    """Set the transcript of a user's sound that ends at ``end`` seconds, None if it fills the clip; gives notices, too.
 
-    Args:
-        positive: CONDITIONING. Its transcript is spoken after the sound, or in it if the sound fills the clip.
-        text: Transcript of the sound; blank if it is not known, or is already the conditioning's.
-        end: End of the sound, seconds; None if it fills the clip.
-        as_released: Leave ``text`` as it is written.
-
-    Returns:
-        The CONDITIONING, and notices.
+    The transcript of the CONDITIONING is spoken after the sound, or in it if the sound fills the clip. ``text`` is
+    blank if it is not known, or is already the conditioning's; ``as_released`` leaves it as it is written.
     """
     prepared = prepare_field(SOUND_TEXT, text, as_released)
     transcripts = {speech.text for _, options in positive for speech in pass_settings_of(options).speeches} - {None}

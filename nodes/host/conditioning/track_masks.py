@@ -7,7 +7,7 @@ A model that gives each character a fixed time goes on with words of its own aft
 than those of its training. Therefore the sound after the transcript is set to silence and kept, by the same noise mask
 that keeps a user's sound. Models that place words by themselves, such as the released one, are not changed.
 
-Dimension key: B batch, K audio tracks, S mel frames.
+Dimension key: S mel frames.
 """
 
 from collections.abc import Sequence

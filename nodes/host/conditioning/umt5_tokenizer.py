@@ -20,15 +20,12 @@ END = 1
 
 
 class SentencePieceTokenizer:
-    """Tokenizer that turns text into piece ids and appends the end-of-text id."""
+    """Tokenizer that turns text into piece ids and appends the end-of-text id.
+
+    Its source is a spiece.model, a tokenizer.json, or a file that holds a spiece.model, whose bytes are ``spiece``.
+    """
 
     def __init__(self, source: Path, spiece: Tensor | None = None) -> None:
-        """Read a tokenizer.
-
-        Args:
-            source: A spiece.model, a tokenizer.json, or the file that ``spiece`` is in.
-            spiece: The bytes of a spiece.model, uint8.
-        """
         if spiece is None and source.name == JSON:
             import tokenizers
 
@@ -42,7 +39,6 @@ class SentencePieceTokenizer:
         return tokenizer
 
     def __call__(self, text: str) -> dict[str, list[int]]:
-        """Tokenize a text."""
         if self._spiece is not None:
             return self._spiece(text)
         ids = self._processor.encode(text, add_special_tokens=False).ids

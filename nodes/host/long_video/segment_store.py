@@ -33,20 +33,16 @@ class Segment:
 
 
 class SegmentStore:
-    """Segments of one run, each under a key that names all it was made from."""
+    """Segments of one run, each under a key that names all it was made from.
+
+    The first key names all but the texts; ``folder`` is for the stores of all runs.
+    """
 
     def __init__(self, folder: Path, first_key: str) -> None:
-        """Make the store of one run.
-
-        Args:
-            folder: Folder for the stores of all runs.
-            first_key: Names all that the segments are made from but their texts.
-        """
         self.first_key = first_key
         self.folder = folder / f"long_{first_key[:12]}"
 
     def path(self, number: int) -> Path:
-        """File of a segment."""
         return self.folder / f"segment_{number + 1:03}.safetensors"
 
     def load(self, number: int, key: str) -> Segment | None:
@@ -78,7 +74,6 @@ def key_of(*parts: Any) -> str:
 
 
 def _flat(value: Any) -> Iterator[bytes]:
-    """The bytes of a value."""
     if isinstance(value, Tensor):
         yield f"{value.dtype}{tuple(value.shape)}".encode()
         yield value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if value.numel() else b""

@@ -99,12 +99,7 @@ def plan_segments(script: str, segment_seconds: float, keep_seconds: float, conf
 
 @dataclass(frozen=True)
 class Voice:
-    """A reference voice.
-
-    Attributes:
-        audio: AUDIO of someone speaking.
-        text: What the voice says.
-    """
+    """A reference voice: an AUDIO of someone speaking, and what is said."""
 
     audio: dict
     text: str

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ....uniavgen_core.media.video.frames import SHORT_SIDE, Fit, crop_box, fit_size
+from ....uniavgen_core.media.video.frames import Fit, crop_box, fit_size
 
 SMALLEST, LARGEST = 32, 4096
 CROP, STRETCH = Fit.CROP.value, Fit.STRETCH.value
@@ -64,8 +64,8 @@ class ClipSize:
         """
         if self.kind == FREE:
             return self
-        short_side, trained = self.short_side or short_side_of(video_codec), trained_sizes_of(video_codec)
-        fit = self.fit
+        trained: tuple[tuple[int, int], ...] = video_codec.trained_sizes
+        short_side, fit = self.short_side or video_codec.short_side, self.fit
         if self.kind in PROPORTIONS or picture is None:
             size = fit_size(*PROPORTIONS.get(self.kind, (1, 1)), short_side)
         elif trained and not self.short_side:
@@ -84,27 +84,17 @@ class ClipSize:
         size = self.resolved(video_codec, picture)
         if picture is None:
             return [_no_picture(size)] if self.kind == AS_THE_PICTURE else []
-        trained = " and ".join(map(_by, trained_sizes_of(video_codec)))
+        trained = " and ".join(map(_by, video_codec.trained_sizes))
         if self.kind == AS_THE_PICTURE:
             remedy = (
                 f"The bundled model was trained at {trained} only. To keep all of it, at a size that the model was not "
-                f"trained at, set short_side to {short_side_of(video_codec)}."
+                f"trained at, set short_side to {video_codec.short_side}."
             )
         elif trained:
             remedy = f"To keep all of it, choose the fit '{STRETCH}'."
         else:
             remedy = f"To keep all of it, choose the size '{AS_THE_PICTURE}'."
         return crop_notices(name, picture, size.pixels, size.fit, remedy)
-
-
-def short_side_of(video_codec: Any) -> int:
-    """Shorter side of the clips that a codec's model was trained on, pixels."""
-    return getattr(video_codec, "short_side", SHORT_SIDE)  # stock VAEs lack it; they are refused before they encode
-
-
-def trained_sizes_of(video_codec: Any) -> tuple[tuple[int, int], ...]:
-    """Width and height of the clips that a codec's model was trained on, pixels; empty for any aspect ratio."""
-    return getattr(video_codec, "trained_sizes", ())
 
 
 def picture_size(pictures: Tensor) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Codecs as ComfyUI's VAE objects: the bundled video codec, Wan2.2's, and the audio codec.
+"""Codecs as ComfyUI's VAE objects: the bundled video codec, Wan2.2's, and the audio codec; encoding of pictures.
 
 Their latents are always normalised, as the joint model expects them.
 Dimension key: B batch, F video frames, T video latents, H and W pixel rows and columns, K audio tracks, S mel frames,
@@ -6,6 +6,7 @@ N samples.
 """
 
 from pathlib import Path
+from typing import Any
 
 import comfy.latent_formats
 import comfy.model_management
@@ -20,7 +21,7 @@ from ....uniavgen_core.media.audio.griffin_lim import GriffinLim
 from ....uniavgen_core.media.audio.loudness import under_ceiling
 from ....uniavgen_core.media.audio.mel import denormalize_mel, log_mel, normalize_mel, rescale_volume
 from ....uniavgen_core.media.audio.sound import mix_down
-from ....uniavgen_core.media.video.frames import SHORT_SIDE
+from ....uniavgen_core.media.video.frames import SHORT_SIDE, Fit, resize_frames
 from ....uniavgen_core.shapes import (
     HOP_LENGTH,
     LATENT_CHANNELS,
@@ -39,6 +40,7 @@ DECODE_BYTES_PER_PIXEL = 900
 ENCODE_BYTES_PER_PIXEL = 500
 BUNDLED_MARK = "latent_std"
 WAN_FILES = "the release's Wan2.2_VAE.pth, or ComfyUI's wan2.2_vae.safetensors"
+RGB = 3
 TILES = (48, 32, 24, 16)
 """Sides of the tiles for decoding, latent rows and columns, largest first; neighbours overlap by a quarter."""
 
@@ -132,7 +134,6 @@ class NormalisedVideoCodec(TiledVideoCodec):
         return self.statistics.process_in(super().encode(pixel_samples))
 
     def encode_tiled(self, *args, **kwargs) -> Tensor:
-        """Encode in tiles; see ``encode``."""
         return self.statistics.process_in(super().encode_tiled(*args, **kwargs))
 
     def decode(self, samples_in: Tensor, *args, **kwargs) -> Tensor:
@@ -140,7 +141,6 @@ class NormalisedVideoCodec(TiledVideoCodec):
         return super().decode(self.statistics.process_out(samples_in), *args, **kwargs)
 
     def decode_tiled(self, samples: Tensor, *args, **kwargs) -> Tensor:
-        """Decode in tiles; see ``decode``."""
         return super().decode_tiled(self.statistics.process_out(samples), *args, **kwargs)
 
 
@@ -221,3 +221,21 @@ def load_video_codec(path: str) -> comfy.sd.VAE:
     if codec.latent_channels != LATENT_CHANNELS or codec.latent_dim != 3:
         raise ValueError(f"The VAE {name} has {codec.latent_channels} latent channels, not {LATENT_CHANNELS}. {needed}")
     return codec
+
+
+def encode_pictures(video_codec: Any, pictures: Tensor, size: tuple[int, int], fit: str) -> Tensor:
+    """Encode pictures (F, H, W, 3) in [0, 1] as consecutive frames of a clip of some width and height.
+
+    Returns:
+        Normalised latents, (1, 48, T, H/16, W/16) of the clip's size.
+
+    Raises:
+        ValueError: If the pictures do not have three channels.
+    """
+    if pictures.ndim != 4 or pictures.shape[-1] != RGB:
+        channels = pictures.shape[-1] if pictures.ndim else 0
+        raise ValueError(
+            f"The image has {channels} channels; it must have {RGB} (RGB). Remove its alpha channel, for example "
+            "with the node 'Split Image with Alpha', or convert a grey one to RGB."
+        )
+    return video_codec.encode(resize_frames(pictures, *size, Fit(fit)))

@@ -1,6 +1,6 @@
 """A user's VIDEO and AUDIO as plain tensors, checked before any long computation starts.
 
-Dimension key: F video frames, H and W pixel rows and columns, C channels, N samples.
+Dimension key: F video frames, H and W pixel rows and columns.
 """
 
 from dataclasses import dataclass

@@ -1,9 +1,9 @@
 """A user's own frames and sound, which are restored untouched in what was generated.
 
-Dimension key: F and G video frames, H and W pixel rows and columns, C channels, N samples.
+Dimension key: F and G video frames, H and W pixel rows and columns.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -11,11 +11,9 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ....uniavgen_core.media.audio.loudness import under_ceiling
 from ....uniavgen_core.media.audio.sound import Sound
 from ....uniavgen_core.media.restore import Source, restore_frames, restore_sound
 from ....uniavgen_core.media.time_spans import NOTHING, Spans
-from ....uniavgen_core.shapes import FPS
 
 SourceMediaType = io.Custom("UNIAVGEN_GIVEN")  # the name in saved graphs
 
@@ -25,33 +23,33 @@ class SourceMedia:
     """The user's own frames and sound of one clip.
 
     Attributes:
-        source: Frames and sound with the spans that are kept; None for none.
+        source: Frames and sound with the spans that are kept.
         gain: Factor from the level of the user's sound to the model's.
         video: The VIDEO that the source's frames come from, or None.
     """
 
-    source: Source | None = None
+    source: Source = field(default_factory=Source)
     gain: float = 1.0
     video: Any = None
 
     @property
     def fps(self) -> Fraction | None:
         """Exact rate of the source's frames, None without frames."""
-        return None if self.source is None or self.source.frames is None else Fraction(self.source.fps)
+        return None if self.source.frames is None else Fraction(self.source.fps)
 
     @property
     def keeps_sound(self) -> bool:
         """Whether any of the user's sound is kept."""
-        return self.source is not None and self.source.sound is not None and bool(self.source.audio_kept)
+        return self.source.sound is not None and bool(self.source.audio_kept)
 
     @property
     def keeps_any(self) -> bool:
         """Whether any of the user's frames or sound is kept."""
-        return self.keeps_sound or (self.source is not None and self.fps is not None and bool(self.source.video_kept))
+        return self.keeps_sound or (self.source.frames is not None and bool(self.source.video_kept))
 
     def is_whole_video(self, images: Tensor) -> bool:
         """Whether pictures (F, H, W, 3) are the frames of the source, all of them and no others."""
-        own = None if self.source is None else self.source.frames
+        own = self.source.frames
         return own is not None and (images is own or (images.shape == own.shape and torch.equal(images, own)))
 
     def restore(self, images: Tensor, sound: Sound, vocoded: bool = False) -> tuple[Tensor, float, Sound]:
@@ -66,14 +64,10 @@ class SourceMedia:
             Pictures (F, H, W, 3), their frames a second, and the sound at the original's rate, whose generated
             parts are not clipped.
         """
-        if self.source is None:
-            return images, float(FPS), Sound(under_ceiling(sound.waveform[None])[0], sound.sample_rate)
-        source = replace(self.source, audio_kept=self._before_the_clip()) if vocoded else self.source
+        source = self.source
+        if vocoded:  # of the original, only the sound before the clip stays, which the model never had
+            kept = Spans(((0.0, source.lead_seconds),)) if source.lead_seconds else NOTHING
+            source = replace(source, audio_kept=kept)
         frames, fps = restore_frames(images, source)
         sound = restore_sound(Sound(sound.waveform / self.gain, sound.sample_rate), source)
         return frames, float(fps), sound
-
-    def _before_the_clip(self) -> Spans:
-        """The part of the source that the model never had."""
-        lead = self.source.lead_seconds if self.source is not None else 0.0
-        return Spans(((0.0, lead),)) if lead else NOTHING

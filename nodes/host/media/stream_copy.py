@@ -39,7 +39,6 @@ class OriginalVideo:
     suffix: str
 
     def __len__(self) -> int:
-        """Number of packets."""
         return self.stop - self.first
 
     def add_to(self, container: OutputContainer, step: Callable[[], None]) -> Iterator[av.Packet]:
@@ -114,7 +113,6 @@ def _decode_times(presentation_times: list[int]) -> list[int]:
 
 
 def _suffix_for(codec: str) -> str:
-    """Suffix of a file that can hold a codec."""
     if codec in MP4_CODECS:
         return ".mp4"
     if codec in MKV_CODECS:

@@ -48,7 +48,6 @@ class EncodedPictures:
     suffix = ".mp4"
 
     def __len__(self) -> int:
-        """Number of frames."""
         return len(self.frames)
 
     def add_to(self, container: OutputContainer, step: Callable[[], None]) -> Iterator[av.Packet]:
@@ -82,12 +81,7 @@ def crop_to_even(frames: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class EncodedSound:
-    """Sound to encode.
-
-    Attributes:
-        sound: 1 to 8 channels.
-        codec: ``flac``, which is lossless, or ``aac``.
-    """
+    """Sound of 1 to 8 channels to encode as ``flac``, which is lossless, or ``aac``."""
 
     sound: Sound
     codec: str

@@ -1,7 +1,4 @@
-"""ComfyUI's layers and attention, in the form the network asks for.
-
-Dimension key: B batch, N queries, M keys, D width of all heads together.
-"""
+"""ComfyUI's layers and attention, in the form the network asks for."""
 
 from functools import partial
 from types import SimpleNamespace
@@ -24,18 +21,9 @@ LAYERS = ("Linear", "Conv1d", "Conv2d", "Conv3d", "LayerNorm", "RMSNorm", "Group
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, options: Any = None) -> Tensor:
-    """Multi-head attention by whichever kernel ComfyUI was started with.
+    """Multi-head attention, as ``layers.backend.attend``, by whichever kernel ComfyUI was started with.
 
-    Args:
-        q: Queries, (B, N, D).
-        k: Keys, (B, M, D).
-        v: Values, (B, M, D).
-        heads: Number of heads.
-        mask: True for keys that count, bool, (B, M).
-        options: ComfyUI's ``transformer_options``; patches may override attention there.
-
-    Returns:
-        Attended values, (B, N, D).
+    Patches may override it in ``options``, ComfyUI's ``transformer_options``.
     """
     if mask is not None:
         mask = mask[:, None, None, :].expand(-1, -1, q.shape[1], -1)

@@ -42,18 +42,15 @@ class GgufLayout(QuantizedLayout):
 
     @classmethod
     def get_plain_tensors(cls, qtensor: QuantizedTensor) -> tuple[Tensor, ...]:
-        """Packed bytes."""
         return (qtensor._qdata,)
 
     @classmethod
     def state_dict_tensors(cls, qdata: Tensor, params: Params) -> dict[str, Tensor]:
-        """Packed bytes under the weight's own name."""
         del params
         return {"": qdata}
 
     @classmethod
     def requantize_kwargs(cls, qtensor: QuantizedTensor) -> dict[str, Any]:
-        """Arguments of ``quantize`` that repeat the format of a tensor."""
         return {"kind": qtensor._params.kind}
 
 
@@ -61,11 +58,7 @@ register_layout_class(LAYOUT, GgufLayout)
 
 
 def read_gguf(path: Path, dtype: torch.dtype) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Map the tensors of a GGUF file, packed ones as quantised tensors, and read its metadata.
-
-    Args:
-        path: The file.
-        dtype: Nominal dtype of packed weights until the network's is known.
+    """Map the tensors of a GGUF file, packed ones as quantised tensors of nominal dtype, and read its metadata.
 
     Raises:
         CheckpointError: If the file is damaged or has an unknown format.

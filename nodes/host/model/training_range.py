@@ -18,12 +18,7 @@ NOTICES_GIVEN = "uniavgen_said"
 
 @dataclass(frozen=True)
 class LengthAdvice:
-    """Remedies for a clip of an untrained length, one sentence each.
-
-    Attributes:
-        longer: Remedy for a clip longer than those of the training.
-        shorter: Remedy for a shorter one.
-    """
+    """Remedies for a clip longer than those of the training and for a shorter one, one sentence each."""
 
     longer: str
     shorter: str

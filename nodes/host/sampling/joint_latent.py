@@ -29,11 +29,9 @@ class JointLatentFormat(comfy.latent_formats.LatentFormat):
         self.latent_rgb_factors, self.latent_rgb_factors_bias = factors, bias
 
     def process_in(self, latent: Tensor) -> Tensor:
-        """Return ``latent`` as it is."""
         return latent
 
     def process_out(self, latent: Tensor) -> Tensor:
-        """Return ``latent`` as it is."""
         return latent
 
 

@@ -4,14 +4,13 @@ A separate thread vocodes the sound with few iterations and never delays the sam
 another is being made is postponed to a later step. The last preview is of the result, with the full number of
 iterations. ``web/audio_preview.js`` plays the sound.
 
-Dimension key: B batch, K audio tracks, T video latents, H and W latent rows and columns, S mel frames, N samples.
+Dimension key: K audio tracks, T video latents, H and W latent rows and columns, S mel frames, N samples.
 """
 
 import base64
 import io
 import logging
 import threading
-import wave
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ import torch
 from comfy.nested_tensor import NestedTensor
 from comfy_execution.utils import get_executing_context
 from PIL import Image
+from scipy.io import wavfile
 from torch import Tensor
 
 from ....uniavgen_core.media.audio.griffin_lim import FEWEST_FRAMES, GriffinLim
@@ -44,17 +44,13 @@ class PreviewSettings:
 
     Attributes:
         sound_every: Number of steps between sound previews; 0 for none.
-        done: Steps of earlier runs that count towards the same progress bar.
-        total: Steps of all these runs together; None for a single run.
-        segment: Number of this segment of a long video, from 1; 0 for a single clip.
+        segment: Number of this segment of a long video, from 1; the progress bar counts over all of them.
         segments: Number of segments.
     """
 
     sound_every: int = 0
-    done: int = 0
-    total: int | None = None
-    segment: int = 0
-    segments: int = 0
+    segment: int = 1
+    segments: int = 1
 
 
 PICTURES_ONLY = PreviewSettings()
@@ -69,13 +65,13 @@ def live_previews(
     Yields:
         A callback for the sampler (step, denoised, noisy, number of steps), and a callback for the result.
     """
-    total = settings.total or steps
+    done, total = steps * (settings.segment - 1), steps * settings.segments
     show = latent_preview.prepare_callback(model, total)
     sound_previews = SoundPreviews(settings, model.model.latent_format)
 
     def on_step(step: int, denoised: NestedTensor, noisy: NestedTensor, total_steps: int) -> None:
         sound_previews.step(step, denoised, total_steps)
-        show(settings.done + step, _one_picture(denoised, step), noisy, total)
+        show(done + step, _one_picture(denoised, step), noisy, total)
 
     try:
         yield on_step, lambda result: sound_previews.finish(result, steps)
@@ -162,24 +158,14 @@ def preview_message(
         raise ValueError(f"{audio.shape[2]} mel frames are too few to hear.")
     mel = denormalize_mel(audio[0]).transpose(1, 2)
     waveform = under_ceiling(vocoder.decode(mel).sum(dim=0)[None, None])[0, 0]
-    pictures = io.BytesIO()
+    sound, pictures = io.BytesIO(), io.BytesIO()
+    wavfile.write(sound, SAMPLE_RATE, (waveform * 32767).round().to(torch.int16).numpy())
     _latent_image(video[0], latent_format).save(pictures, "PNG")
     return {
-        "wav": base64.b64encode(wav_file(waveform)).decode(),
+        "wav": base64.b64encode(sound.getvalue()).decode(),
         "pictures": base64.b64encode(pictures.getvalue()).decode(),
         "count": video.shape[2],
     }
-
-
-def wav_file(waveform: Tensor) -> bytes:
-    """Encode mono sound (N,) in [-1, 1] at 24 kHz as a 16-bit WAV file."""
-    target = io.BytesIO()
-    with wave.open(target, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes((waveform * 32767).round().to(torch.int16).numpy().astype("<i2").tobytes())
-    return target.getvalue()
 
 
 def _latent_image(video: Tensor, latent_format: comfy.latent_formats.LatentFormat) -> Image.Image:

@@ -59,12 +59,8 @@ def run_sampler(
 
 
 def _with_kept_parts(sampled: NestedTensor, latent: dict) -> NestedTensor:
-    """Sampled video and audio with the kept parts of a LATENT in their places."""
-    parts = zip(sampled.unbind(), split(latent), masks_of(latent), strict=True)
-    return NestedTensor([_restore_kept(*part) for part in parts])
-
-
-def _restore_kept(sampled: Tensor, original: Tensor, mask: Tensor) -> Tensor:
     """Restore kept parts bit for bit, because the sampler's arithmetic changes their last bits."""
-    original, mask = original.to(sampled), mask.to(sampled.device)
-    return torch.where(mask == 0, original, sampled)
+    parts = zip(sampled.unbind(), split(latent), masks_of(latent), strict=True)
+    return NestedTensor(
+        [torch.where(mask.to(part.device) == 0, original.to(part), part) for part, original, mask in parts]
+    )

@@ -54,13 +54,6 @@ def check_sampling(
     return execute(noise, latent, sampler, sigmas, mask, *args, **kw)
 
 
-def longest_transcript(mel_frames: int, text: TextConfig) -> int:
-    """Number of characters that can be spoken in ``mel_frames``."""
-    if text.position_scale != 1.0:
-        return int((mel_frames - text.position_offset) / text.position_scale)
-    return mel_frames * FASTEST_CHARACTERS_PER_SECOND // MEL_RATE
-
-
 def _with_known_texts(conds: dict, model: Any, speaks: bool) -> dict:
     """Drop texts that are too long for the model, and send notices about unknown or missing text."""
     checked = {name: without_long_voice_texts(model.known_text, entries or ()) for name, entries in conds.items()}
@@ -126,7 +119,9 @@ def check_transcript_length(speech: Speech, mel_frames: int, text: TextConfig) -
     if speech.text is None:
         return
     left = mel_frames - round(MEL_RATE * speech.start)
-    characters, longest = len(cached_speech_ids(speech.text)), longest_transcript(left, text)
+    characters, longest = len(cached_speech_ids(speech.text)), left * FASTEST_CHARACTERS_PER_SECOND // MEL_RATE
+    if text.position_scale != 1.0:
+        longest = int((left - text.position_offset) / text.position_scale)
     if characters > longest:
         raise ValueError(
             f"The transcript has {characters} characters, but {left / MEL_RATE:.1f} seconds can hold about "

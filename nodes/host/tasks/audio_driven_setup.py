@@ -1,7 +1,7 @@
 """Setup of audio-driven generation: the picture for a given sound, lip-synced to it.
 
 Source: UniAVGen (arXiv:2511.03334), section 3.5, and its inference release.
-Dimension key: B batch, H and W pixel rows and columns, S mel frames.
+Dimension key: B batch, H and W pixel rows and columns.
 """
 
 from dataclasses import replace
@@ -35,16 +35,10 @@ def prepare_audio_driven(
     sound: dict | None = None,
     sound_text: str = "",
 ) -> PreparedTask:
-    """Prepare the picture of a sound to be generated, and sound after one that is shorter than the clip.
+    """Prepare the picture of an AUDIO to be generated, and sound after one that is shorter than the clip.
 
-    Args:
-        scene: What the task starts from.
-        length: ``SOUND_LENGTH`` or ``SET_LENGTH``.
-        seconds: Length of the clip where it is set.
-        image: The person and the first frame, (B, H, W, 3), or None.
-        sound: The AUDIO that drives the lips; without one, sound is generated too.
-        sound_text: What the sound says. Of a sound as long as the clip it is the speech text; without it the scene's
-            transcript is.
+    The clip is as long as its sound (``SOUND_LENGTH``), or lasts ``seconds`` (``SET_LENGTH``). An image (B, H, W, 3) is
+    the person and the first frame. The text of a sound as long as the clip takes the place of the scene's transcript.
     """
     wanted = seconds if length == SET_LENGTH else None
     if sound is None:

@@ -1,7 +1,7 @@
 """Setup of continuation: what comes after a clip and its sound.
 
 Source: UniAVGen (arXiv:2511.03334), section 3.5; it is not in the inference release.
-Dimension key: F video frames, H and W pixel rows and columns, T video latents, S mel frames.
+Dimension key: B batch, H and W pixel rows and columns.
 """
 
 from dataclasses import dataclass, replace
@@ -67,16 +67,10 @@ def prepare_continuation(
     voice_text: str = "",
     **settings: Any,
 ) -> PreparedTask:
-    """Prepare what comes after a video and its sound to be generated.
+    """Prepare what comes after a VIDEO to be generated, in the voice of an AUDIO if there is one.
 
-    Args:
-        scene: What the task starts from.
-        video: The VIDEO to continue.
-        result: ``WHOLE`` or ``NEW``: whether the result begins with the clip, or with its kept part.
-        image: The person, (B, H, W, 3); None for the clip's first frame.
-        voice: AUDIO of someone speaking, or None.
-        voice_text: What the voice says.
-        settings: Fields of ``Continuation``.
+    The result begins with the clip (``WHOLE``) or with its kept part (``NEW``). The person is that of an image
+    (B, H, W, 3), or of the clip's first frame. ``settings`` are fields of ``Continuation``.
 
     Raises:
         ValueError: If the video cannot be read, or is too short.
@@ -108,7 +102,8 @@ def continue_footage(scene: Scene, footage: Footage, plan: Continuation, image: 
     sound, gain, about_sound = _sound_of(footage, plan.gain)
     lead = max(0.0, footage.seconds - kept / FPS)
     mel, _ = mel_of(cut(sound, min(lead, sound.seconds - 0.1), footage.seconds), kept, gain)
-    latent = keep_audio(latent, mel, _weights(len(mel), plan.ramp_seconds))
+    ramp = min(round(plan.ramp_seconds * MEL_RATE), len(mel))
+    latent = keep_audio(latent, mel, trailing_ramp(len(mel), ramp))
     said = prepare_field(KEPT_TEXT, plan.kept_text, scene.as_released)
     scene = scene.with_reference(REFERENCE_IMAGE_KEY, reference).with_directions(CONTINUATION)
     scene = scene.with_speech(start=len(mel) / MEL_RATE, kept_text=said.text)
@@ -136,12 +131,6 @@ def _sound_of(footage: Footage, gain: float | None) -> tuple[Sound, float, list[
     if gain is not None:
         return sound, gain, notices
     return sound, gain_to_peak(peak_of(sound)), [*notices, *quiet_notices(sound, "the sound of the clip")]
-
-
-def _weights(mel_frames: int, ramp_seconds: float) -> Tensor:
-    """Noise mask of the kept mel frames, 0 where they stay and 1 where they are generated, (S,)."""
-    ramp = min(round(ramp_seconds * MEL_RATE), mel_frames)
-    return trailing_ramp(mel_frames, ramp) if ramp else torch.zeros(mel_frames)
 
 
 def _last_frames(footage: Footage, count: int) -> Tensor:

@@ -12,7 +12,7 @@ from ....uniavgen_core.media.audio.reference_voice import prepare_reference_voic
 from ....uniavgen_core.media.audio.reference_voice import reference_mel
 from ....uniavgen_core.shapes import video_frames_in
 from ....uniavgen_core.tasks import JOINT, REFERENCE_VOICE
-from ..conditioning.pass_settings import REFERENCE_VOICE_KEY, set_speech, set_values
+from ..conditioning.pass_settings import REFERENCE_VOICE_KEY
 from ..conditioning.spoken_texts import prepare_voice_text
 from ..media.footage import first_sound
 from .task_scene import IMAGE, PreparedTask, Scene
@@ -41,22 +41,11 @@ def prepare_reference_voice(
 
 
 def with_voice(scene: Scene, voice: dict, text: str) -> tuple[Scene, list[str]]:
-    """Scene that speaks in the voice of an AUDIO, and notices."""
-    positive, negative, notices = refer_to_voice((scene.positive, scene.negative), voice, text, scene.as_released)
-    return replace(scene, positive=positive, negative=negative), notices
-
-
-def refer_to_voice(
-    conditionings: tuple[list, list], voice: dict, text: str, as_released: bool
-) -> tuple[list, list, list[str]]:
-    """Positive and negative CONDITIONING that speak in the voice of an AUDIO, and notices.
-
-    ``text`` is what the voice says, blank where it is not known; ``as_released`` leaves it as it is written.
-    """
+    """Scene that speaks in the voice of an AUDIO, and notices; ``text`` is what the voice says, blank if not known."""
     mel, notices = voice_mel(voice)
-    said = prepare_voice_text(text, as_released)
-    positive, negative = (set_values(one, {REFERENCE_VOICE_KEY: mel[None, None]}) for one in conditionings)
-    return set_speech(positive, voice_text=said.text), negative, [*notices, *said.notices]
+    said = prepare_voice_text(text, scene.as_released)
+    scene = scene.with_reference(REFERENCE_VOICE_KEY, mel[None, None]).with_speech(voice_text=said.text)
+    return scene, [*notices, *said.notices]
 
 
 def voice_mel(voice: dict) -> tuple[Tensor, list[str]]:

@@ -1,7 +1,4 @@
-"""In-painting in time: any spans of a user's clip are kept, and the rest is generated.
-
-Dimension key: F video frames, H and W pixel rows and columns, T video latents, S mel frames.
-"""
+"""In-painting in time: any spans of a user's clip are kept, and the rest is generated."""
 
 from dataclasses import replace
 from typing import Any
@@ -17,8 +14,8 @@ from ....uniavgen_core.media.video.frames import fit_frame_count, resample_frame
 from ....uniavgen_core.shapes import FPS, SPATIAL_FACTOR, video_frames_of
 from ....uniavgen_core.tasks import interaction_for
 from ..media.clip_size import STRETCH
+from ..media.codecs import encode_pictures
 from ..media.footage import Footage, decode_video, first_sound
-from ..media.picture_latents import encode_pictures
 from ..media.source_media import SourceMedia
 from ..sampling.joint_latent import keep_audio, keep_video, masks_of, split
 
@@ -26,15 +23,9 @@ from ..sampling.joint_latent import keep_audio, keep_video, masks_of, split
 def keep_spans(
     latent: dict, video_codec: Any, video: Any, audio: dict | None, video_spans: Spans, audio_spans: Spans
 ) -> tuple[dict, SourceMedia, list[str]]:
-    """Write the kept spans of a user's clip into a latent.
+    """Write the kept spans of a VIDEO, and of an AUDIO in place of its own sound, into a joint LATENT.
 
-    Args:
-        latent: Joint LATENT of one clip.
-        video_codec: VAE object for pictures.
-        video: VIDEO, or None. Pictures of other proportions are stretched, and what is generated is stretched back.
-        audio: AUDIO in place of the video's own sound, or None.
-        video_spans: Spans of the pictures to keep.
-        audio_spans: Spans of the sound to keep.
+    Pictures of other proportions are stretched, and what is generated is stretched back.
 
     Returns:
         LATENT with masks, the media to restore, and notices.

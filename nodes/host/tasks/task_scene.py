@@ -13,18 +13,12 @@ from ....uniavgen_core.shapes import AVShape
 from ....uniavgen_core.tasks import Task
 from ..conditioning.pass_settings import REFERENCE_IMAGE_KEY, set_pass, set_speech, set_values
 from ..media.clip_size import STRETCH, ClipSize, picture_size
-from ..media.picture_latents import encode_pictures
+from ..media.codecs import encode_pictures
 from ..media.source_media import SourceMedia
 from ..sampling.joint_latent import empty_latent, keep_first_latent
 
 IMAGE = "the image"
 LONGEST_SECONDS = 120.0
-
-
-def with_directions(positive: list, task: Task, as_released: bool) -> list:
-    """CONDITIONING whose pass runs the directions of a task."""
-    late_null = task.late_null_as_released if as_released else None
-    return set_pass(positive, interaction=task.interaction, late_null=late_null)
 
 
 @dataclass(frozen=True)
@@ -34,15 +28,15 @@ class Scene:
     Attributes:
         positive: CONDITIONING with caption and transcript.
         negative: CONDITIONING with the null caption.
-        video_codec: VAE object for pictures.
+        video_codec: VAE object for pictures; None where none is encoded.
         size: Size the clip is generated at; until ``sized_for``, perhaps one that its picture decides.
         as_released: Whether texts stay as they are written, and late null passes run as in the release.
     """
 
     positive: list
     negative: list
-    video_codec: Any
-    size: ClipSize
+    video_codec: Any = None
+    size: ClipSize = field(default_factory=ClipSize)
     as_released: bool = False
 
     def sized_for(self, pictures: Tensor | None, what: str) -> tuple["Scene", list[str]]:
@@ -53,7 +47,8 @@ class Scene:
 
     def with_directions(self, task: Task) -> "Scene":
         """The scene with the directions of a task on."""
-        return replace(self, positive=with_directions(self.positive, task, self.as_released))
+        late_null = task.late_null_as_released if self.as_released else None
+        return replace(self, positive=set_pass(self.positive, interaction=task.interaction, late_null=late_null))
 
     def with_reference(self, key: str, value: Tensor) -> "Scene":
         """The scene with a reference in both conditionings."""
