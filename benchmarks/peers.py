@@ -11,8 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tools.comfyui_modules import comfyui_arguments
-from tools.pack import load_pack
+from tools.pack import comfyui_arguments, load_pack
 from uniavgen_core.checkpoint.quantize_weights import FORMATS, QuantizeConfig
 from uniavgen_core.config import ModelConfig
 from uniavgen_core.layers.backend import Backend

@@ -12,7 +12,6 @@ from .console import Console
 from .environment import ROOT, current
 
 CHECKED_TYPES = ("uniavgen_core", "nodes")
-RUFF = {"rules": ("check", "."), "formatting": ("format", "--check", ".")}
 
 
 def main(arguments: Sequence[str], console: Console) -> int:
@@ -27,23 +26,23 @@ def main(arguments: Sequence[str], console: Console) -> int:
     """
     started = time.monotonic()
     failed = []
-    for name, command in {**RUFF, "types": None}.items():
-        console.line(f"Checking {name}")
-        if (check_types() if command is None else _run("ruff", *command)) != 0:
-            failed.append(name)
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "pyrightconfig.json"
+        config.write_text(json.dumps(type_config(current().comfyui)), encoding="utf-8")
+        checks = {
+            "rules": ("ruff", "check", "."),
+            "formatting": ("ruff", "format", "--check", "."),
+            "types": ("basedpyright", "--project", str(config), "--pythonpath", sys.executable),
+        }
+        for name, command in checks.items():
+            console.line(f"Checking {name}")
+            if subprocess.run([sys.executable, "-m", *command], cwd=ROOT, check=False).returncode:
+                failed.append(name)
     console.line(f"Failed: {', '.join(failed)}." if failed else "All checks pass.")
     if "--json" in arguments:
         seconds = {**console.seconds, "check": round(time.monotonic() - started, 2)}
         print(json.dumps({"status": int(bool(failed)), "failed": failed, "seconds": seconds}), flush=True)
     return int(bool(failed))
-
-
-def check_types() -> int:
-    """Run pyright on the method and the nodes; returns its exit status."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "pyrightconfig.json"
-        path.write_text(json.dumps(type_config(current().comfyui)), encoding="utf-8")
-        return _run("basedpyright", "--project", str(path), "--pythonpath", sys.executable)
 
 
 def type_config(comfyui: Path) -> dict:
@@ -61,7 +60,3 @@ def type_config(comfyui: Path) -> dict:
         "include": [str(ROOT / folder) for folder in CHECKED_TYPES],
         "executionEnvironments": environments,
     }
-
-
-def _run(module: str, *arguments: str) -> int:
-    return subprocess.run([sys.executable, "-m", module, *arguments], cwd=ROOT, check=False).returncode

@@ -6,21 +6,23 @@ training need are added to the same environment when a command needs them.
 """
 
 import hashlib
+import json
 import os
 import platform
 import re
 import shutil
 import subprocess
 import sys
+import time
 import venv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from . import archive
 from .console import Console, DevError
-from .existing import check_existing
-from .lock import only_one
 from .pip import Pip
 from .processes import IS_WINDOWS
 
@@ -29,6 +31,11 @@ TORCH = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
 TORCH_LINE = re.compile(r"(torch|torchvision|torchaudio)\s*([<>=!~;\[].*)?$")
 PURPOSE = {"runtime": "PyTorch and what ComfyUI needs", "dev": "what tests and training need"}
 INSTALL = ("install", "--no-compile", "--prefer-binary", "--no-warn-script-location")
+LIST_PACKAGES = """
+import importlib.metadata, json
+names = [distribution.metadata["Name"] for distribution in importlib.metadata.distributions()]
+print(json.dumps([name for name in names if name]))
+"""
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,7 @@ def prepare(cache: Path, with_dev: bool, console: Console) -> Environment:
         check_existing(comfyui, python, [*TORCH, "aiohttp", "av", *pack, *dev])
         return Environment(python, comfyui)
     cache.mkdir(parents=True, exist_ok=True)
-    with only_one(cache, console):
+    with _only_one(cache, console):
         python = _make_venv(cache)
         pip = Pip(python, cache, console)
         comfyui = archive.fetch_comfyui(cache, pip)
@@ -91,6 +98,65 @@ def current() -> Environment:
     if not os.environ.get("COMFYUI_PATH"):
         raise DevError("COMFYUI_PATH is not set. Run this with dev.py, which sets it, or set it to a ComfyUI.")
     return Environment(Path(os.environ.get("COMFYUI_PYTHON") or sys.executable), Path(os.environ["COMFYUI_PATH"]))
+
+
+def check_existing(comfyui: Path, python: Path, requirements: Sequence[str]) -> None:
+    """Check that a user's folder contains ComfyUI and that their Python has the required packages, in any version.
+
+    Args:
+        comfyui: Folder of ComfyUI's main.py.
+        python: The Python that runs it.
+        requirements: Requirement lines of the packages.
+
+    Raises:
+        DevError: One of them is not usable.
+    """
+    if not (comfyui / "main.py").is_file() or not (comfyui / "comfy").is_dir():
+        raise DevError(
+            f"COMFYUI_PATH names {comfyui}, which is not a ComfyUI. Set it to the folder of ComfyUI's main.py."
+        )
+    try:
+        answer = subprocess.run([str(python), "-c", LIST_PACKAGES], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise DevError(f"{python} does not run ({error}). Set COMFYUI_PYTHON to the Python of your ComfyUI.") from error
+    installed = {_normal(name) for name in json.loads(answer.stdout)}
+    missing = [line for line in requirements if _normal(re.split(r"[\s<>=!~;\[]", line)[0]) not in installed]
+    if missing:
+        raise DevError(
+            f"{python} lacks {', '.join(missing)}. Set COMFYUI_PYTHON to the Python of your ComfyUI, and install there "
+            f"what is missing: {python} -m pip install {' '.join(missing)}"
+        )
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@contextmanager
+def _only_one(cache: Path, console: Console) -> Iterator[None]:
+    """Hold the cache's lock; the system releases it when this process ends in any way."""
+    with (cache / "lock").open("a+b") as file:
+        if not _try_lock(file):
+            console.line(f"Another dev.py is working in {cache}; waiting for it ...")
+            while not _try_lock(file):
+                time.sleep(1)
+        yield
+
+
+def _try_lock(file: IO[bytes]) -> bool:
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # as Unix and Windows say that another process holds it
+        return False
+    return True
 
 
 def _make_venv(cache: Path) -> Path:

@@ -2,11 +2,13 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+import signal
+import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 from .console import Console, DevError
-from .processes import run_and_log
+from .processes import spawn, stop
 
 LOG_TAIL = 12  # Lines of pip's output that are shown if it fails.
 
@@ -17,18 +19,17 @@ def clean_environ() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in leading_astray}
 
 
+@dataclass(frozen=True)
 class Pip:
-    """The pip of one Python."""
+    """The pip of one Python, with its log and its temporary files in ``folder``.
 
-    def __init__(self, python: Path, folder: Path, console: Console) -> None:
-        """Prepare to run pip with its log and its temporary files in ``folder``.
+    The system's folder for temporary files may be smaller than PyTorch, and files there could not be removed after an
+    interruption.
+    """
 
-        The system's folder for temporary files may be smaller than PyTorch, and files there could not be removed after
-        an interruption.
-        """
-        self.python = python
-        self.folder = folder
-        self.console = console
+    python: Path
+    folder: Path
+    console: Console
 
     def run(self, *arguments: str) -> None:
         """Run pip, with its latest line as the status.
@@ -36,21 +37,20 @@ class Pip:
         Raises:
             DevError: It failed; the message contains its last lines.
         """
-        command: Sequence[str] = [
-            str(self.python),
-            "-m",
-            "pip",
-            "--disable-pip-version-check",
-            "--no-input",
-            *arguments,
-        ]
+        command = [str(self.python), "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
         log, scratch = self.folder / "pip.log", self.folder / "scratch"
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
         environ = {**clean_environ(), "TMPDIR": str(scratch), "TMP": str(scratch), "TEMP": str(scratch)}
+        process = spawn(command, subprocess.PIPE, env=environ)
         try:
-            status = run_and_log(command, log, self.console.status, environ)
+            with log.open("ab") as file:
+                for line in process.stdout:
+                    file.write(line)
+                    self.console.status(line.decode("utf-8", "replace").strip())
+            status = process.wait()
         finally:
+            stop(process, first=signal.SIGINT)  # Pip cleans up only after Ctrl-C.
             shutil.rmtree(scratch, ignore_errors=True)
         if status:
             tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_TAIL:])

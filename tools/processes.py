@@ -5,12 +5,13 @@ import signal
 import subprocess
 import sys
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 IS_WINDOWS = sys.platform == "win32"
+GRACE = 5.0  # Seconds that a process has to end before it is killed.
 # Waiting threads must not spin: next to other busy programs, that made a sampling step twenty times slower.
 CALM = {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
 
@@ -32,14 +33,8 @@ def spawn(
     )
 
 
-def stop(process: subprocess.Popen, first: int = signal.SIGTERM, grace: float = 5.0) -> None:
-    """End a process started by `spawn` and all its children.
-
-    Args:
-        process: The process, which may have ended.
-        first: First signal.
-        grace: Seconds until it is killed.
-    """
+def stop(process: subprocess.Popen, first: int = signal.SIGTERM) -> None:
+    """End a process started by `spawn`, which may have ended, and all its children: by a signal, then by force."""
     if IS_WINDOWS:
         subprocess.run(
             ["taskkill", "/F", "/T", "/PID", str(process.pid)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -49,27 +44,10 @@ def stop(process: subprocess.Popen, first: int = signal.SIGTERM, grace: float = 
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, first)
         with suppress(subprocess.TimeoutExpired):
-            process.wait(grace)
+            process.wait(GRACE)
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-def run_and_log(command: Sequence[str], log: Path, on_line: Callable[[str], None], env: Mapping[str, str]) -> int:
-    """Run a command, append its output to a file, and report each line.
-
-    Returns:
-        The exit status.
-    """
-    process = spawn(command, subprocess.PIPE, env=env)
-    try:
-        with log.open("ab") as file:
-            for line in process.stdout:
-                file.write(line)
-                on_line(line.decode("utf-8", "replace").strip())
-        return process.wait()
-    finally:
-        stop(process, first=signal.SIGINT)  # Pip cleans up only after Ctrl-C.
 
 
 @contextmanager

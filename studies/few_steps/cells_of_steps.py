@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tools.comfyui_modules import comfyui_arguments
+from tools.pack import comfyui_arguments
 from toon.evaluation.bundle_report import EVALUATION_SEED
 from toon.evaluation.cases import Case, cases_of
 from toon.evaluation.generate_cases import Made, Store, decode, set_up

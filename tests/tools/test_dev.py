@@ -18,7 +18,7 @@ from tools.contact_sheet import spectrogram, waveform
 from tools.demo import Progress, free_name
 from tools.demo_options import parse
 from tools.door import VERBS, take_cache
-from tools.existing import check_existing
+from tools.environment import check_existing
 from tools.processes import spawn, stop
 from tools.workflow import Slot, read_workflow, replace_node, set_value, value_of
 
