@@ -6,11 +6,9 @@ decoded from the AAC of the saved video. The user's own sound that is kept is no
 Dimension key: N samples.
 """
 
-import copy
 import sys
 import tempfile
 from argparse import ArgumentParser, Namespace
-from dataclasses import asdict, dataclass
 from math import log10
 from pathlib import Path
 
@@ -18,11 +16,10 @@ import torch
 import torchaudio
 from torch import Tensor
 
-from tools.comfy_client import Prompt
 from tools.comfy_server import ComfyServer
 from tools.environment import ROOT, current
 from tools.template_graphs import TEMPLATES
-from tools.workflow import Workflow, read_workflow
+from tools.workflow import Workflow, read_workflow, set_value
 from uniavgen_core.evaluation.clip_file import read_sound
 from uniavgen_core.media.audio.loudness import CEILING_DB
 
@@ -39,29 +36,6 @@ GIVER = "UniAVGenToonClip"
 """Node whose second output is a sound that a template keeps."""
 
 
-@dataclass(frozen=True)
-class Levels:
-    """Levels of one clip's generated sound.
-
-    Attributes:
-        template: Name of the workflow.
-        seed: Seed of the noise.
-        seconds: Length of the generated sound.
-        peak_db: Peak, dB of full scale; None if all sound is kept, as for the two below.
-        clipped: Number of samples at full scale.
-        aac_peak_db: True peak after AAC, four times oversampled, dB of full scale.
-        loudness: Integrated loudness, LUFS (ITU-R BS.1770).
-    """
-
-    template: str
-    seed: int
-    seconds: float
-    peak_db: float | None = None
-    clipped: int = 0
-    aac_peak_db: float | None = None
-    loudness: float | None = None
-
-
 def add_options(parser: ArgumentParser) -> None:
     """Add the options that choose templates, takes and steps."""
     parser.add_argument("--templates", nargs="+", default=list(TEMPLATES), choices=list(TEMPLATES), metavar="NAME")
@@ -76,26 +50,26 @@ def measure(options: Namespace) -> dict:
         for name in options.templates:
             for seed in range(1, options.takes + 1):
                 workflow = read_workflow(ROOT / "workflows" / "api" / f"{name}.json")
-                rows.append(levels_of(server, prepared(workflow, seed, options.steps), (name, seed), Path(folder)))
+                levels = levels_of(server, prepared(workflow, seed, options.steps), Path(folder))
+                rows.append({"template": name, "seed": seed, **levels})
                 sys.stderr.write(f"{rows[-1]}\n")
-    peaks = [row.aac_peak_db for row in rows if row.aac_peak_db is not None]
-    loudness = [row.loudness for row in rows if row.loudness is not None]
+    peaks = [row["aac_peak_db"] for row in rows if row["aac_peak_db"] is not None]
+    loudness = [row["loudness"] for row in rows if row["loudness"] is not None]
     return {
         "steps": options.steps or "the templates' own",
         "ceiling_db": CEILING_DB,
-        "clips": [asdict(row) for row in rows],
-        "clipped": sum(row.clipped for row in rows),
+        "clips": rows,
+        "clipped": sum(row["clipped"] for row in rows),
         "highest_aac_peak_db": max(peaks, default=None),
         "loudness_range": round(max(loudness) - min(loudness), 1) if loudness else None,
     }
 
 
-def prepared(workflow: Workflow, seed: int, steps: int | None) -> Prompt:
+def prepared(workflow: Workflow, seed: int, steps: int | None) -> Workflow:
     """Set the seed and steps of a template, and save its sounds losslessly and its video with AAC."""
-    nodes = copy.deepcopy(workflow)
+    nodes = set_value(workflow, "seed", seed)
+    nodes = set_value(nodes, "steps", steps) if steps else nodes
     for number, node in workflow.items():
-        changes = {"seed": seed} | ({"steps": steps} if steps else {})
-        nodes[number]["inputs"] |= {name: value for name, value in changes.items() if name in node["inputs"]}
         if node["class_type"] == SAVER:
             nodes[number]["inputs"]["sound"] = "AAC"
         kind = "made" if node["class_type"] in MAKERS else "given"
@@ -105,8 +79,14 @@ def prepared(workflow: Workflow, seed: int, steps: int | None) -> Prompt:
     return nodes
 
 
-def levels_of(server: ComfyServer, workflow: Prompt, about: tuple[str, int], folder: Path) -> Levels:
-    """Run one workflow and measure its sound."""
+def levels_of(server: ComfyServer, workflow: Workflow, folder: Path) -> dict[str, float | None]:
+    """Run one workflow and measure its sound.
+
+    Returns:
+        Of the generated sound, its length in ``seconds``, its peak as ``peak_db`` and its true peak after AAC, four
+        times oversampled, as ``aac_peak_db``, dB of full scale, the samples at full scale as ``clipped``, and the
+        integrated ``loudness``, LUFS (ITU-R BS.1770). Peaks and loudness are None if all sound is kept.
+    """
     files = {"given": [], "made": [], "mp4": []}
     for number, file in enumerate(server.run(workflow, timeout=3600).files()):
         path = server.download(file, folder / f"{number}_{file['filename']}")
@@ -115,18 +95,17 @@ def levels_of(server: ComfyServer, workflow: Prompt, about: tuple[str, int], fol
     (sound, rate), (decoded, decoded_rate) = files["made"][0], files["mp4"][0]
     made = ~is_given(sound, [given for given, its_rate in files["given"] if its_rate == rate])
     if not made.any():
-        return Levels(*about, 0.0)
+        return {"seconds": 0.0, "peak_db": None, "clipped": 0, "aac_peak_db": None, "loudness": None}
     generated, start = sound[made], int(made.nonzero()[0])
     start = round((start + AAC_FRAME) * decoded_rate / rate) if start else 0
     wave = torchaudio.functional.resample(decoded[start:], decoded_rate, OVERSAMPLING * decoded_rate)
-    return Levels(
-        *about,
-        seconds=round(len(generated) / rate, 3),
-        peak_db=decibels(generated),
-        clipped=int((generated.abs() >= FULL_SCALE).sum()),
-        aac_peak_db=decibels(wave),
-        loudness=round(float(torchaudio.functional.loudness(generated[None], rate)), 1),
-    )
+    return {
+        "seconds": round(len(generated) / rate, 3),
+        "peak_db": decibels(generated),
+        "clipped": int((generated.abs() >= FULL_SCALE).sum()),
+        "aac_peak_db": decibels(wave),
+        "loudness": round(float(torchaudio.functional.loudness(generated[None], rate)), 1),
+    }
 
 
 def is_given(sound: Tensor, givens: list[Tensor]) -> Tensor:

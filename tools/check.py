@@ -15,15 +15,7 @@ CHECKED_TYPES = ("uniavgen_core", "nodes")
 
 
 def main(arguments: Sequence[str], console: Console) -> int:
-    """Run every check, whether or not the ones before it passed.
-
-    Args:
-        arguments: ``--json`` or nothing.
-        console: Where progress is shown.
-
-    Returns:
-        0 if all pass, else 1.
-    """
+    """Run every check, whether or not the ones before it passed; returns 0 if all pass, else 1."""
     started = time.monotonic()
     failed = []
     with tempfile.TemporaryDirectory() as folder:

@@ -15,8 +15,8 @@ from urllib.parse import urlencode
 import aiohttp
 
 from .console import DevError
+from .workflow import Workflow
 
-Prompt = dict[str, dict[str, Any]]  # node id -> {"class_type", "inputs", "_meta"}
 OnEvent = Callable[[str, Any], None]  # event name and its data; previews come as ("preview", bytes)
 SECONDS_TO_CONNECT = 10.0
 # After Ctrl-C nobody waits long for the goodbye of a server that is busy.
@@ -49,9 +49,8 @@ class PromptInterruptedError(DevError):
 
 @dataclass(frozen=True)
 class Result:
-    """Result of a finished workflow: its id, and each output node's entry in the server's history."""
+    """Result of a finished workflow: each output node's entry in the server's history."""
 
-    prompt_id: str
     outputs: dict[str, Any]
 
     def files(self) -> list[dict[str, str]]:
@@ -96,20 +95,8 @@ class ComfyClient:
         """Entry of a workflow in the server's history; empty while it runs or waits."""
         return self.get(f"/history/{prompt_id}").get(prompt_id, {})
 
-    def post_prompt(self, prompt: Prompt, client_id: str = "", extra_data: dict[str, Any] | None = None) -> str:
-        """Queue a workflow.
-
-        Args:
-            prompt: The workflow in API format.
-            client_id: Who hears its events.
-            extra_data: More for the server, for example ``{"preview_method": "latent2rgb"}``.
-
-        Returns:
-            Its id.
-
-        Raises:
-            PromptRejectedError: The server found an error in it.
-        """
+    def _post_prompt(self, prompt: Workflow, client_id: str, extra_data: dict[str, Any] | None) -> str:
+        """Queue a workflow whose events ``client_id`` hears, and return its id."""
         body = {"prompt": prompt, "client_id": client_id, "extra_data": extra_data or {}}
         try:
             return self.post("/prompt", body)["prompt_id"]
@@ -120,8 +107,8 @@ class ComfyClient:
 
     def run(
         self,
-        prompt: Prompt,
-        on_event: OnEvent | None = None,
+        prompt: Workflow,
+        on_event: OnEvent = lambda *_: None,
         timeout: float = 600.0,
         extra_data: dict[str, Any] | None = None,
     ) -> Result:
@@ -131,19 +118,19 @@ class ComfyClient:
             prompt: The workflow in API format.
             on_event: Called with every event of this workflow.
             timeout: Seconds after which it is interrupted.
-            extra_data: As for `post_prompt`.
+            extra_data: More for the server, for example ``{"preview_method": "latent2rgb"}``.
 
         Raises:
             PromptRejectedError, PromptFailedError, PromptInterruptedError: It did not end well.
             DevError: It took too long, or the server ended.
         """
         try:
-            prompt_id = asyncio.run(self._run(prompt, on_event or _ignore, timeout, extra_data))
+            prompt_id = asyncio.run(self._run(prompt, on_event, timeout, extra_data))
         except (ConnectionError, urllib.error.URLError, aiohttp.ClientError) as error:
             raise DevError(f"The ComfyUI server ended while it worked ({error}). Its log says why.") from error
-        return Result(prompt_id, self._outputs(prompt_id))
+        return Result(self._outputs(prompt_id))
 
-    async def _run(self, prompt: Prompt, on_event: OnEvent, timeout: float, extra_data: dict[str, Any] | None) -> str:
+    async def _run(self, prompt: Workflow, on_event: OnEvent, timeout: float, extra_data: dict[str, Any] | None) -> str:
         """Queue a workflow when its events can be heard, and follow it; its id."""
         client_id = uuid.uuid4().hex
         url = f"{self.base_url}/ws?clientId={client_id}"
@@ -151,7 +138,7 @@ class ComfyClient:
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(SECONDS_TO_CONNECT)) as session,
             session.ws_connect(url, timeout=SECONDS_TO_CLOSE, max_msg_size=0) as socket,  # previews may be large
         ):
-            prompt_id = self.post_prompt(prompt, client_id, extra_data)
+            prompt_id = self._post_prompt(prompt, client_id, extra_data)
             try:
                 await asyncio.wait_for(_follow(socket, prompt_id, on_event), timeout)
             except asyncio.TimeoutError as error:
@@ -187,10 +174,6 @@ async def _follow(socket: aiohttp.ClientWebSocketResponse, prompt_id: str, on_ev
                 if _is_end(event):
                     return
     raise ConnectionError("it closed the WebSocket")
-
-
-def _ignore(_kind: str, _data: Any) -> None:
-    pass
 
 
 def _is_end(event: dict[str, Any]) -> bool:

@@ -11,7 +11,6 @@ import time
 import types
 import urllib.error
 import uuid
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from .environment import ROOT, Environment
 from .processes import CALM, IS_WINDOWS, spawn, stop
 
 PACK_NAME = "ComfyUI-UniAVGen"
+SECONDS_TO_START = 240  # Within which the server must answer.
 LOG_TAIL = 30  # Lines of the server's log that are shown if it does not start.
 
 
@@ -31,19 +31,10 @@ class ComfyServer(ComfyClient):
     models, inputs and outputs are not changed.
     """
 
-    def __init__(self, environment: Environment, arguments: Sequence[str] = (), timeout: float = 240.0) -> None:
-        """Prepare a server, which starts when the context is entered.
-
-        Args:
-            environment: The Python and ComfyUI to use.
-            arguments: Additional arguments for ComfyUI's main.py.
-            timeout: Seconds within which it must answer.
-        """
+    def __init__(self, environment: Environment) -> None:
         self.port = free_port()
         super().__init__(f"http://127.0.0.1:{self.port}")
         self.environment = environment
-        self.arguments = list(arguments)
-        self.timeout = timeout
         self.folder = Path()
         self._process: subprocess.Popen | None = None
 
@@ -112,27 +103,22 @@ class ComfyServer(ComfyClient):
         return [
             str(self.environment.python), str(self.environment.comfyui / "main.py"), "--listen", "127.0.0.1",
             "--port", str(self.port), "--base-directory", str(self.folder), "--disable-auto-launch",
-            "--disable-api-nodes", "--database-url", "sqlite:///:memory:", *device, *self.arguments,
+            "--disable-api-nodes", "--database-url", "sqlite:///:memory:", *device,
         ]  # fmt: skip
 
     def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + self.timeout
-        while not self._answers():
+        deadline = time.monotonic() + SECONDS_TO_START
+        while time.monotonic() < deadline:
+            with suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+                self.get("/system_stats")
+                return
             if not self.is_running:
-                raise DevError(f"ComfyUI ended while starting. The end of its log:\n{self._tail()}")
-            if time.monotonic() > deadline:
-                raise DevError(f"ComfyUI was silent for {self.timeout:.0f} s. The end of its log:\n{self._tail()}")
+                raise DevError(f"ComfyUI ended while starting. {self._end_of_log()}")
             time.sleep(0.2)
+        raise DevError(f"ComfyUI was silent for {SECONDS_TO_START} s. {self._end_of_log()}")
 
-    def _answers(self) -> bool:
-        try:
-            self.get("/system_stats")
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            return False
-        return True
-
-    def _tail(self) -> str:
-        return "\n".join(self.log.splitlines()[-LOG_TAIL:])
+    def _end_of_log(self) -> str:
+        return "\n".join(["The end of its log:", *self.log.splitlines()[-LOG_TAIL:]])
 
 
 def free_port() -> int:

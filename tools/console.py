@@ -41,12 +41,7 @@ class Console:
             self.line("  " + text)
 
     def bar(self, fraction: float, text: str) -> None:
-        """Show a progress bar.
-
-        Args:
-            fraction: Share of the work that is done, in [0, 1].
-            text: Description of the work.
-        """
+        """Show a progress bar for the share of the work that is done, in [0, 1]."""
         filled = round(24 * min(max(fraction, 0.0), 1.0))
         self.status(f"[{'#' * filled}{'.' * (24 - filled)}] {fraction:4.0%}  {text}")
 

@@ -8,20 +8,19 @@ import shutil
 import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from . import demo_options
-from .comfy_client import ComfyClient, Prompt, Result
+from .comfy_client import ComfyClient
 from .comfy_server import ComfyServer
 from .console import Console, DevError
-from .contact_sheet import Clip, read_clip, write_contact_sheet
+from .contact_sheet import read_clip, write_contact_sheet
 from .demo_files import check_files, with_readable_sound
-from .demo_tasks import SEED, lacks_words, prepare, template_of
+from .demo_tasks import lacks_words, prepare, template_of
 from .environment import current
-from .workflow import read_workflow, value_of
+from .workflow import Workflow, read_workflow, value_of
 
 LONGEST_RUN = 24 * 3600  # seconds
 NOTICE_EVENT = "uniavgen.notice"  # what the pack says while a node runs
@@ -34,35 +33,8 @@ VIDEOS = (".mp4", ".mkv")
 FINISHED = "output/uniavgen/**/finished_so_far.mp4"  # what a stopped long video leaves in the server's folder
 
 
-@dataclass(frozen=True)
-class Made:
-    """Results of the demo.
-
-    Attributes:
-        task: The task.
-        video: Path of the video.
-        contact_sheet: Path of the PNG.
-        seed: Seed of the noise.
-        clip: The video's ``duration`` in seconds, ``fps``, ``frames``, ``width``, ``height`` and ``sample_rate``.
-    """
-
-    task: str
-    video: str
-    contact_sheet: str
-    seed: int | None
-    clip: dict[str, float]
-
-
 def main(arguments: Sequence[str], console: Console) -> int:
-    """Run the demo.
-
-    Args:
-        arguments: As `demo_options.parse` reads them.
-        console: Where progress is shown; its ``seconds`` go into the JSON.
-
-    Returns:
-        The exit status.
-    """
+    """Run the demo with arguments of `demo_options.parse`, and return the exit status."""
     options = demo_options.parse(arguments)
     check_files(options)
     workflow = read_workflow(template_of(options))
@@ -72,18 +44,18 @@ def main(arguments: Sequence[str], console: Console) -> int:
         with console.phase("start_server", f"Starting ComfyUI on port {server.port}"):
             stack.enter_context(server)
         made = make(server, workflow, options, console)
-    report(made, console, options.json)
+    print(f"video:         {made['video']}\ncontact sheet: {made['contact_sheet']}", flush=True)
+    if options.json:
+        print(json.dumps({**made, "seconds": console.seconds}), flush=True)
     return 0
 
 
-def make(server: ComfyServer, workflow: Prompt, options: Namespace, console: Console) -> Made:
-    """Run a task on a server, and draw the contact sheet of what it made.
+def make(server: ComfyServer, workflow: Workflow, options: Namespace, console: Console) -> dict[str, Any]:
+    """Run a task's template on a running server, and draw the contact sheet of what it made.
 
-    Args:
-        server: Runs.
-        workflow: The task's template.
-        options: As `demo_options.parse` reads them.
-        console: Where progress is shown.
+    Returns:
+        The ``task``, the paths of ``video`` and ``contact_sheet``, the ``seed`` of the noise, and as ``clip`` the
+        video's ``duration`` in seconds, ``fps``, ``frames``, ``width``, ``height`` and ``sample_rate``.
 
     Raises:
         DevError: A node failed, in its own words, or the server did.
@@ -91,32 +63,24 @@ def make(server: ComfyServer, workflow: Prompt, options: Namespace, console: Con
     if lacks_words(options):
         console.line(f"Note: {NO_WORDS}")
     workflow = prepare(workflow, with_readable_sound(options, server.folder), server.offer)
-    with ExitStack() as stack:
-        if options.script is not None:
-            stack.enter_context(finished_kept(server, options.output, console))
+    with nullcontext() if options.script is None else finished_kept(server, options.output, console):
         video = render(server, workflow, options.output, console)
     with console.phase("contact_sheet", "Drawing the contact sheet"):
         sheet, clip = video.with_suffix(".png"), read_clip(video)
         write_contact_sheet(clip, sheet)
-    paths = (str(video.resolve()), str(sheet.resolve()))
-    return Made(options.task, *paths, value_of(workflow, SEED), measures(clip))
-
-
-def measures(clip: Clip) -> dict[str, float]:
-    """A clip's length and sizes."""
     frames, height, width = clip.frames.shape[:3]
-    size = {"frames": frames, "width": width, "height": height}
-    return {"duration": round(clip.seconds, 4), "fps": round(clip.fps, 4), **size, "sample_rate": clip.sample_rate}
+    size = {"frames": frames, "width": width, "height": height, "sample_rate": clip.sample_rate}
+    return {
+        "task": options.task,
+        "video": str(video.resolve()),
+        "contact_sheet": str(sheet.resolve()),
+        "seed": value_of(workflow, "seed"),
+        "clip": {"duration": round(clip.seconds, 4), "fps": round(clip.fps, 4), **size},
+    }
 
 
-def render(client: ComfyClient, workflow: Prompt, folder: Path, console: Console) -> Path:
-    """Run a workflow and fetch the video it made.
-
-    Args:
-        client: The server.
-        workflow: In API format, with one node that saves a video.
-        folder: Where the video goes.
-        console: Where the progress bar is shown.
+def render(client: ComfyClient, workflow: Workflow, folder: Path, console: Console) -> Path:
+    """Run a workflow, of which one node saves a video, and fetch that into a folder.
 
     Returns:
         Path of the video, mp4 or mkv; a number is added to its name where a file of that name exists.
@@ -126,7 +90,8 @@ def render(client: ComfyClient, workflow: Prompt, folder: Path, console: Console
     """
     with console.phase("generate", "Generating"):
         result = client.run(workflow, Progress(workflow, console), timeout=LONGEST_RUN)
-    for notice in notices_of(result):
+    notices = [notice for output in result.outputs.values() for notice in output.get("uniavgen_notices", [])]
+    for notice in dict.fromkeys(notices):
         console.line(f"Note: {notice}")
     videos = [file for file in result.files() if file["filename"].endswith(VIDEOS)]
     if not videos:
@@ -154,12 +119,6 @@ def finished_kept(server: ComfyServer, folder: Path, console: Console) -> Iterat
         raise
 
 
-def notices_of(result: Result) -> list[str]:
-    """Notices of the pack's nodes, each once."""
-    told = [notice for output in result.outputs.values() for notice in output.get("uniavgen_notices", [])]
-    return list(dict.fromkeys(told))
-
-
 def free_name(path: Path) -> Path:
     """The path, with a number added to its stem if a video or sheet of that name exists."""
     number, free = 1, path
@@ -172,7 +131,7 @@ def free_name(path: Path) -> Path:
 class Progress:
     """Turns a server's events into a progress bar."""
 
-    def __init__(self, workflow: Prompt, console: Console) -> None:
+    def __init__(self, workflow: Workflow, console: Console) -> None:
         self.workflow = workflow
         self.console = console
         self.done: set[str] = set()
@@ -196,10 +155,3 @@ class Progress:
         steps = f" {value:g}/{maximum:g}" if maximum > 1 else ""
         share = (len(self.done) + value / max(maximum, 1)) / max(len(self.workflow), 1)
         self.console.bar(share, title + steps)
-
-
-def report(made: Made, console: Console, as_json: bool) -> None:
-    """Print where the results are, and as the last line the JSON object if it was asked for."""
-    print(f"video:         {made.video}\ncontact sheet: {made.contact_sheet}", flush=True)
-    if as_json:
-        print(json.dumps({**asdict(made), "seconds": console.seconds}), flush=True)

@@ -16,10 +16,7 @@ UNREADABLE = (av.FFmpegError, IndexError, OSError, ValueError)
 
 
 def check_files(options: Namespace) -> None:
-    """Refuse a file that holds nothing of its kind.
-
-    Args:
-        options: The demo's, with ``image``, ``audio`` and ``video``; each a path or None.
+    """Refuse a file of the demo's options that holds nothing of its kind.
 
     Raises:
         DevError: One does; names it.
@@ -33,12 +30,7 @@ def check_files(options: Namespace) -> None:
 
 
 def with_readable_sound(options: Namespace, folder: Path) -> Namespace:
-    """Options whose ``audio`` is one that ComfyUI's Load Audio reads: 8-bit samples become 16-bit ones in a copy.
-
-    Args:
-        options: The demo's.
-        folder: Where a copy goes.
-    """
+    """Options whose ``audio`` ComfyUI's Load Audio reads: 8-bit samples become 16-bit ones in a copy in ``folder``."""
     if options.audio is None or not _is_eight_bit(options.audio):
         return options
     copy = folder / f"{options.audio.stem}.wav"

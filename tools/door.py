@@ -52,11 +52,7 @@ VERBS = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run ``dev.py``.
-
-    Returns:
-        The exit status.
-    """
+    """Run ``dev.py`` and return its exit status."""
     console = Console()
     as_json = "--json" in arguments
     try:
@@ -81,7 +77,7 @@ def _failed(status: int, message: str, as_json: bool) -> int:
 
 def _start(arguments: Sequence[str], console: Console) -> int:
     """Read the command line, make the environment, and hand over to ``dev.py`` inside it."""
-    overview = "\n".join(f"  {name:8}{verb.summary}" for name, verb in VERBS.items())
+    overview = "\n".join(f"  {name:9}{verb.summary}" for name, verb in VERBS.items())
     usage = f"usage: python dev.py VERB [--cache DIR] [options]\n\nverbs:\n{overview}\n\nMore: dev.py VERB --help\n"
     if not arguments or arguments[0] in ("-h", "--help"):
         console.line(usage)
@@ -103,11 +99,7 @@ def _start(arguments: Sequence[str], console: Console) -> int:
 
 
 def take_cache(arguments: Sequence[str]) -> tuple[Path, list[str]]:
-    """Split ``--cache DIR`` from a verb's arguments.
-
-    Returns:
-        The cache folder, and the other arguments.
-    """
+    """Split a verb's arguments into the folder that ``--cache`` gives, by default the usual one, and the others."""
     parser = ArgumentParser(prog="dev.py", add_help=False, allow_abbrev=False)
     parser.add_argument("--cache", type=Path)
     known, rest = parser.parse_known_args(list(arguments))

@@ -10,7 +10,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections import defaultdict
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -67,18 +67,14 @@ READ = """async () => {
 
 def columns_of(workflow: Workflow) -> list[list[int]]:
     """Nodes in columns: each stands right of all it depends on."""
-    depth: dict[str, int] = {}
-
-    def depth_of(number: str) -> int:
-        if number not in depth:
-            links = (value for value in workflow[number]["inputs"].values() if isinstance(value, list))
-            depth[number] = 1 + max((depth_of(source) for source, _ in links), default=-1)
-        return depth[number]
-
-    columns = defaultdict(list)
-    for number in workflow:
-        columns[depth_of(number)].append(int(number))
-    return [columns[column] for column in sorted(columns)]
+    inputs = {number: node["inputs"].values() for number, node in workflow.items()}
+    links = {number: [value[0] for value in values if isinstance(value, list)] for number, values in inputs.items()}
+    sorter, columns = TopologicalSorter(links), []
+    sorter.prepare()
+    while ready := sorter.get_ready():
+        columns.append(sorted(map(int, ready)))
+        sorter.done(*ready)
+    return columns
 
 
 def through_the_editor(page: Page, workflow: Workflow) -> tuple[dict[str, Any], Workflow]:
@@ -103,7 +99,7 @@ def run_in_editor(page: Page, server: ComfyServer, folder: Path, name: str) -> P
     while not (new := set(server.get("/history")) - before):
         page.wait_for_timeout(500)
     entry = server.history(new.pop())
-    (video,) = [file for file in Result("", entry["outputs"]).files() if file["filename"].endswith(".mp4")]
+    (video,) = [file for file in Result(entry["outputs"]).files() if file["filename"].endswith(".mp4")]
     path = server.download(video, folder / f"{name}.mp4")
     write_contact_sheet(read_clip(path), path.with_suffix(".png"))
     page.wait_for_timeout(MESSAGE_MS)
@@ -116,18 +112,6 @@ def photograph(page: Page, path: Path, columns: int = 99) -> None:
     height = page.evaluate(FIT, columns * (COLUMN_WIDTH + COLUMN_GAP))
     page.wait_for_timeout(1000)
     page.screenshot(path=str(path), clip=CANVAS | {"height": height + 60})
-
-
-def middle_frame(video: Path) -> Image.Image:
-    """The middle frame of a video."""
-    frames = read_clip(video).frames
-    return Image.fromarray(frames[len(frames) // 2])
-
-
-def write_thumbnail(picture: Image.Image, path: Path) -> None:
-    """A small JPEG of a picture."""
-    height = round(THUMBNAIL_WIDTH * picture.height / picture.width)
-    picture.resize((THUMBNAIL_WIDTH, height), Image.Resampling.LANCZOS).save(path, quality=88)
 
 
 def open_editor(browser: Browser, server: ComfyServer) -> Page:
@@ -143,8 +127,8 @@ def open_editor(browser: Browser, server: ComfyServer) -> Page:
 
 def pretend_files(folder: Path) -> None:
     """Give the server empty files of the released weights' names, else the editor marks what lacks them in red."""
-    for file in FILES:
-        path = folder / "models" / file.directory / file.name
+    for file in FILES.values():
+        path = folder / "models" / file["directory"] / file["name"]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     (folder / "input").mkdir(exist_ok=True)
@@ -164,8 +148,10 @@ def remake(page: Page, server: ComfyServer, name: str, made: tuple[dict[str, Any
         picture = Image.open(sheets / f"{name}_graph.png").convert("RGB")
     else:
         page.evaluate("graph => window.app.loadGraphData(graph)", graph)
-        picture = middle_frame(run_in_editor(page, server, sheets, name))
-    write_thumbnail(picture, WORKFLOWS / f"{name}.jpg")
+        frames = read_clip(run_in_editor(page, server, sheets, name)).frames
+        picture = Image.fromarray(frames[len(frames) // 2])
+    size = (THUMBNAIL_WIDTH, round(THUMBNAIL_WIDTH * picture.height / picture.width))
+    picture.resize(size, Image.Resampling.LANCZOS).save(WORKFLOWS / f"{name}.jpg", quality=88)
     if name == "quick_start":
         shutil.copy(sheets / f"{name}_graph.png", ROOT / "docs" / "graph.png")
         shutil.copy(sheets / f"{name}.png", ROOT / "docs" / "result.png")

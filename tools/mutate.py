@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from argparse import ArgumentParser, Namespace
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -53,20 +54,12 @@ class Mutant:
     def describe(self) -> dict[str, str | int]:
         """Place, source line and change, for a report."""
         source = self.path.read_text(encoding="utf-8").splitlines()[self.line - 1].strip()
-        return {
-            "file": _name(self.path),
-            "line": self.line,
-            "source": source,
-            "change": f"{self.before} -> {self.after}",
-        }
+        change = f"{self.before} -> {self.after}"
+        return {"file": _name(self.path), "line": self.line, "source": source, "change": change}
 
 
 def main(arguments: Sequence[str], console: Console) -> int:
-    """Run the tests against mutants and print which of them survive.
-
-    Returns:
-        The exit status: 0 where the mutants ran, whatever their score.
-    """
+    """Run the tests against mutants and print which of them survive; returns 0 whatever their score."""
     options = _parse(arguments)
     chosen = choose(options.paths, options.count, options.seed)
     tests = {mutant.path: options.tests or find_tests(mutant.path) for mutant in chosen}
@@ -123,10 +116,7 @@ def mutants_of(path: Path) -> list[Mutant]:
 
 
 def find_tests(path: Path) -> list[Path]:
-    """Choose the tests that a reader would expect to cover a module.
-
-    Args:
-        path: Source file in the repository.
+    """Choose the tests that a reader would expect to cover a source file of the repository.
 
     Returns:
         Test files that bear its name, then those beside them and parity tests that import it; where there are none,
@@ -254,19 +244,21 @@ def _run(mutant: Mutant | None, tests: Sequence[str]) -> None:
 
 
 def _report(chosen: Sequence[Mutant], survivors: Sequence[Mutant], options: Namespace) -> None:
-    files = {}
-    for path in dict.fromkeys(mutant.path for mutant in chosen):
-        tried = sum(mutant.path == path for mutant in chosen)
-        killed = tried - sum(mutant.path == path for mutant in survivors)
-        files[_name(path)] = {"mutants": tried, "killed": killed, "score": round(killed / tried, 3)}
-        print(f"{_name(path):52}{killed:4} of {tried:3} killed  {killed / tried:4.0%}")
+    tried, missed = (Counter(_name(mutant.path) for mutant in some) for some in (chosen, survivors))
+    files = {name: _score(count, missed[name]) for name, count in tried.items()}
+    for name, one in files.items():
+        print(f"{name:52}{one['killed']:4} of {one['mutants']:3} killed  {one['score']:4.0%}")
     for mutant in survivors:
         print(_sentence(mutant))
-    tried, killed = len(chosen), len(chosen) - len(survivors)
-    total = {"mutants": tried, "killed": killed, "score": round(killed / max(tried, 1), 3), "seed": options.seed}
-    print(f"score {total['score']:.1%}: {killed} of {tried} mutants killed, seed {options.seed}", flush=True)
+    total = {**_score(len(chosen), len(survivors)), "seed": options.seed}
+    print("score {score:.1%}: {killed} of {mutants} mutants killed, seed {seed}".format(**total), flush=True)
     if options.json:
         print(json.dumps({**total, "files": files, "survivors": [m.describe() for m in survivors]}), flush=True)
+
+
+def _score(tried: int, survived: int) -> dict[str, float]:
+    killed = tried - survived
+    return {"mutants": tried, "killed": killed, "score": round(killed / tried, 3)}
 
 
 def _sentence(mutant: Mutant) -> str:

@@ -5,7 +5,6 @@ where ComfyUI's editor looks for what it offers to download.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -33,35 +32,25 @@ DOWNLOADS = tuple(
 """Commands that put what is needed of the release where the loaders look."""
 
 
-@dataclass(frozen=True)
-class File:
-    """A file that a loader's widget names, and where it comes from.
-
-    Attributes:
-        kind: Class of the loader.
-        name: Its name, which the widget holds.
-        url: Where it can be downloaded.
-        directory: ComfyUI's model folder for it.
-    """
-
-    kind: str
-    name: str
-    url: str
-    directory: str
-
-
-FILES = (
-    File(
-        "UniAVGenLoadTextEncoder", RELEASE.text_encoder,
-        f"{HUB}/Comfy-Org/Wan_2.1_ComfyUI_repackaged/resolve/main/split_files/text_encoders/{RELEASE.text_encoder}",
-        "text_encoders",
-    ),
-    File(
-        "UniAVGenLoadVideoCodec", RELEASE.video_codec,
-        f"{HUB}/Comfy-Org/Wan_2.2_ComfyUI_Repackaged/resolve/main/split_files/vae/{RELEASE.video_codec}", "vae",
-    ),
-    File("LoraLoaderModelOnly", LORA, f"{HUB}/Kijai/WanVideo_comfy/resolve/main/FastWan/{LORA}", "loras"),
-)  # fmt: skip
+FILES = {
+    "UniAVGenLoadTextEncoder": {
+        "name": RELEASE.text_encoder,
+        "url": f"{HUB}/Comfy-Org/Wan_2.1_ComfyUI_repackaged/resolve/main/split_files/text_encoders/"
+        f"{RELEASE.text_encoder}",
+        "directory": "text_encoders",
+    },
+    "UniAVGenLoadVideoCodec": {
+        "name": RELEASE.video_codec,
+        "url": f"{HUB}/Comfy-Org/Wan_2.2_ComfyUI_Repackaged/resolve/main/split_files/vae/{RELEASE.video_codec}",
+        "directory": "vae",
+    },
+    "LoraLoaderModelOnly": {
+        "name": LORA,
+        "url": f"{HUB}/Kijai/WanVideo_comfy/resolve/main/FastWan/{LORA}",
+        "directory": "loras",
+    },
+}
+"""By the class of the loader whose widget names a file: the file, where it can be downloaded, and ComfyUI's folder."""
 
 
 class ReleasedStudio(Studio):
@@ -112,7 +101,7 @@ def note(kinds: set[str]) -> str:
     lines = [
         f"**Files**\n\n- The folder of [UniAVGen]({WEIGHTS}) with its `{SHARDS}.safetensors` and their index, as "
         "`models/diffusion_models/UniAVGen`",
-        *(f"- [{file.name}]({file.url}) in `models/{file.directory}`" for file in FILES if file.kind in kinds),
+        *("- [{name}]({url}) in `models/{directory}`".format(**FILES[kind]) for kind in FILES if kind in kinds),
         f"- UniAVGen's folder `{RELEASE.vocoder}` in `models/vocoders`; without it, choose Griffin-Lim",
         "\nThe two folders, from a terminal in ComfyUI's folder (`hf` comes with the package `huggingface_hub`):\n",
         *(f"    {command}" for command in DOWNLOADS),
@@ -130,11 +119,8 @@ def with_files(graph: dict[str, Any]) -> dict[str, Any]:
     """Put the list of files into a saved graph's loaders, and a note beside them. Changes and returns the graph."""
     nodes = graph["nodes"]
     for node in nodes:
-        files = [file for file in FILES if file.kind == node["type"]]
-        if files:
-            node["properties"]["models"] = [
-                {"name": file.name, "url": file.url, "directory": file.directory} for file in files
-            ]
+        if node["type"] in FILES:
+            node["properties"]["models"] = [FILES[node["type"]]]
     graph["last_node_id"] += 1
     left = min(node["pos"][0] for node in nodes)
     text = note({node["type"] for node in nodes})

@@ -34,15 +34,7 @@ class Tally:
 
 
 def main(arguments: Sequence[str], console: Console) -> int:
-    """Run the tests.
-
-    Args:
-        arguments: Arguments for pytest, and ``--json``.
-        console: Console for progress.
-
-    Returns:
-        pytest's exit status.
-    """
+    """Run the tests with arguments for pytest, and ``--json``; returns pytest's exit status."""
     started = time.monotonic()
     os.chdir(ROOT)
     as_json = "--json" in arguments

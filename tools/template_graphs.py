@@ -19,11 +19,39 @@ GUIDANCE = MappingProxyType({"video_guidance": 1.5, "audio_guidance": 2.0})
 Link = list[Any]
 
 
-class Builder:
-    """A graph under construction; every node's outputs can be linked."""
+@dataclass(frozen=True)
+class Files:
+    """Files that the loaders of a template load."""
 
-    def __init__(self) -> None:
+    model: str = BUNDLED
+    text_encoder: str = BUNDLED
+    video_codec: str = BUNDLED
+    vocoder: str = "Griffin-Lim (no file)"
+
+
+TOON = Files()
+
+
+class Studio:
+    """A graph under construction: loaders and texts, which all templates share, a task, and the nodes after it.
+
+    Attributes:
+        sampling: Widgets of the sampler.
+    """
+
+    sampling: Mapping[str, Any] = MappingProxyType({"steps": 25, **GUIDANCE})
+
+    def __init__(self, caption: str, transcript: str | None, files: Files = TOON) -> None:
         self.nodes: Workflow = {}
+        self.model = self.add("UniAVGenLoadModel", "Load the model", model_name=files.model)()
+        clip = self.add("UniAVGenLoadTextEncoder", "Load the text encoder", text_encoder=files.text_encoder)()
+        self.video_codec = self.add("UniAVGenLoadVideoCodec", "Load the video codec", video_codec=files.video_codec)()
+        self.audio_codec = self.add("UniAVGenLoadAudioCodec", "Load the audio codec", vocoder=files.vocoder)()
+        self.positive = self.add("CLIPTextEncode", "Caption", text=caption, clip=clip)()
+        if transcript is not None:
+            said = self.add("UniAVGenSpeechText", "Speech", conditioning=self.positive, transcript=transcript)
+            self.positive = said()
+        self.negative = self.add("CLIPTextEncode", "Negative caption", text="", clip=clip)()
 
     def add(self, kind: str, title: str, **inputs: Any) -> Callable[[int], Link]:
         """Add a node.
@@ -40,41 +68,6 @@ class Builder:
         named = {name.replace("__", "."): value for name, value in inputs.items()}
         self.nodes[number] = {"class_type": kind, "inputs": named, "_meta": {"title": title}}
         return lambda output=0: [number, output]
-
-
-@dataclass(frozen=True)
-class Files:
-    """Files that the loaders of a template load."""
-
-    model: str = BUNDLED
-    text_encoder: str = BUNDLED
-    video_codec: str = BUNDLED
-    vocoder: str = "Griffin-Lim (no file)"
-
-
-TOON = Files()
-
-
-class Studio(Builder):
-    """Parts that all templates share: loaders, texts, and the nodes after the task.
-
-    Attributes:
-        sampling: Widgets of the sampler.
-    """
-
-    sampling: Mapping[str, Any] = MappingProxyType({"steps": 25, **GUIDANCE})
-
-    def __init__(self, caption: str, transcript: str | None, files: Files = TOON) -> None:
-        super().__init__()
-        self.model = self.add("UniAVGenLoadModel", "Load the model", model_name=files.model)()
-        clip = self.add("UniAVGenLoadTextEncoder", "Load the text encoder", text_encoder=files.text_encoder)()
-        self.video_codec = self.add("UniAVGenLoadVideoCodec", "Load the video codec", video_codec=files.video_codec)()
-        self.audio_codec = self.add("UniAVGenLoadAudioCodec", "Load the audio codec", vocoder=files.vocoder)()
-        self.positive = self.add("CLIPTextEncode", "Caption", text=caption, clip=clip)()
-        if transcript is not None:
-            said = self.add("UniAVGenSpeechText", "Speech", conditioning=self.positive, transcript=transcript)
-            self.positive = said()
-        self.negative = self.add("CLIPTextEncode", "Negative caption", text="", clip=clip)()
 
     def task(self, task: Task, **inputs: Any) -> Callable[[int], Link]:
         """Add the task node, at the size its picture decides; its outputs are positive, negative, latent, given."""

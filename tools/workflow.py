@@ -2,27 +2,12 @@
 
 import copy
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .console import DevError
 
 Workflow = dict[str, dict[str, Any]]  # node id -> {"class_type", "inputs", "_meta"}
-
-
-@dataclass(frozen=True)
-class Slot:
-    """Widget that takes the value of an option.
-
-    Attributes:
-        inputs: Possible names of the input, most likely first.
-        title: Title of the node in the editor, case-insensitive; None for any node.
-    """
-
-    inputs: tuple[str, ...]
-    title: str | None = None
 
 
 def read_workflow(path: Path) -> Workflow:
@@ -39,30 +24,23 @@ def read_workflow(path: Path) -> Workflow:
     return workflow
 
 
-def set_value(workflow: Workflow, slots: Sequence[Slot], value: Any) -> Workflow:
-    """Copy a workflow with one value changed in the first matching slot.
-
-    Args:
-        workflow: Workflow in API format, which is not changed.
-        slots: Slots in order of preference; the first that matches is used, on all nodes that it matches.
-        value: The new value.
+def set_value(workflow: Workflow, name: str, value: Any) -> Workflow:
+    """Copy a workflow with one value changed, on every node that has a widget of this name.
 
     Raises:
-        DevError: No slot matches.
+        DevError: No node has.
     """
     changed = copy.deepcopy(workflow)
-    for slot in slots:
-        places = list(_places(changed, slot))
-        for inputs, name in places:
-            inputs[name] = value
-        if places:
-            return changed
-    wanted = " or ".join(f"{'/'.join(slot.inputs)} ({slot.title or 'any node'})" for slot in slots)
-    raise DevError(f"The workflow has no widget for {value!r}; looked for {wanted}. Leave that option away.")
+    places = _with_widget(changed, name)
+    if not places:
+        raise DevError(f"The workflow has no widget {name} for {value!r}. Leave that option away.")
+    for inputs in places:
+        inputs[name] = value
+    return changed
 
 
 def set_input(workflow: Workflow, title: str, name: str, value: Any) -> Workflow:
-    """Copy a workflow with one input of a node set, whether or not it existed.
+    """Copy a workflow with one input set, whether or not it existed, of the node with this title in any case.
 
     Raises:
         DevError: There is no such node.
@@ -120,19 +98,15 @@ def has_node(workflow: Workflow, title: str) -> bool:
     return any(_has_title(node, title) for node in workflow.values())
 
 
-def value_of(workflow: Workflow, slots: Sequence[Slot]) -> Any:
-    """Value of the first matching slot; None if none matches."""
-    return next((inputs[name] for slot in slots for inputs, name in _places(workflow, slot)), None)
+def value_of(workflow: Workflow, name: str) -> Any:
+    """Value of the first widget of a name; None if there is none."""
+    return next((inputs[name] for inputs in _with_widget(workflow, name)), None)
 
 
-def _places(workflow: Workflow, slot: Slot) -> list[tuple[dict[str, Any], str]]:
-    """Every (inputs, name) of a widget that a slot matches; an input linked to another node has no widget."""
-    found = []
-    for node in workflow.values():
-        if slot.title is None or _has_title(node, slot.title):
-            names = [name for name in slot.inputs if name in node["inputs"]]
-            found += [(node["inputs"], name) for name in names[:1] if not isinstance(node["inputs"][name], list)]
-    return found
+def _with_widget(workflow: Workflow, name: str) -> list[dict[str, Any]]:
+    """Inputs of every node with a widget of a name; an input linked to another node has no widget."""
+    found = [node["inputs"] for node in workflow.values() if name in node["inputs"]]
+    return [inputs for inputs in found if not isinstance(inputs[name], list)]
 
 
 def _number_of(workflow: Workflow, title: str) -> str:

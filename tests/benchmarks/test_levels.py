@@ -17,10 +17,15 @@ def test_only_the_beginning_that_was_given_is_left_out():
 
 def test_the_quick_start_has_no_clipped_sample_in_a_real_server(server, tmp_path):
     workflow = read_workflow(ROOT / "workflows" / "api" / "quick_start.json")
-    row = levels.levels_of(server, levels.prepared(workflow, 1, 2), ("quick_start", 1), tmp_path)
-    assert row.clipped == 0
-    assert CEILING_DB - 1 < row.peak_db <= CEILING_DB + 0.01
-    assert row.aac_peak_db < 0  # noise, as two steps make it, peaks higher after AAC than speech does
-    assert row.seconds > 2
-    results = {"clips": [vars(row)], "clipped": 0, "highest_aac_peak_db": row.aac_peak_db, "loudness_range": 0.0}
+    row = levels.levels_of(server, levels.prepared(workflow, 1, 2), tmp_path)
+    assert row["clipped"] == 0
+    assert CEILING_DB - 1 < row["peak_db"] <= CEILING_DB + 0.01
+    assert row["aac_peak_db"] < 0  # noise, as two steps make it, peaks higher after AAC than speech does
+    assert row["seconds"] > 2
+    results = {
+        "clips": [{"template": "quick_start", "seed": 1, **row}],
+        "clipped": 0,
+        "highest_aac_peak_db": row["aac_peak_db"],
+        "loudness_range": 0.0,
+    }
     assert "quick_start" in levels.table(results)

@@ -65,7 +65,7 @@ class Graph:
         return self.set("UniAVGenDecode", latent=latent)
 
     def sampler_links(self):
-        """Links into the joint sampler: positive, negative, latent."""
+        """Texts that are linked into the joint sampler: positive and negative."""
         return {name: self.get("UniAVGenSampler", name) for name in ("positive", "negative")}
 
     def patch_model(self, kind, **inputs):

@@ -18,7 +18,7 @@ from uniavgen_core.tasks import DUBBING, JOINT, TASKS
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
 TEMPLATE = "quick_start"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
-MAY_LACK = {"LoadImage", *(file.kind for file in FILES)}
+MAY_LACK = {"LoadImage", *FILES}
 """Nodes that the editor marks where the files of the released weights are not there."""
 SETTINGS = {
     "Comfy.TutorialCompleted": True,  # else the template browser opens by itself, some time

@@ -103,8 +103,8 @@ def test_the_editor_offers_to_download_what_is_missing(page):  # noqa: F811 - fi
     graph = json.loads((WORKFLOWS / "released_few_steps.json").read_text())
     page.evaluate("graph => window.app.loadGraphData(graph)", graph)
     page.get_by_role("button", name="View details").click()
-    for file in FILES:
-        page.get_by_text(file.name, exact=True).first.wait_for(timeout=10_000)
+    for file in FILES.values():
+        page.get_by_text(file["name"], exact=True).first.wait_for(timeout=10_000)
     assert page.get_by_role("button", name="Download").count() >= len(FILES)
 
 
@@ -151,7 +151,7 @@ def test_every_file_that_a_loader_names_is_in_its_list_for_the_editor(name):
     nodes = nodes_of(name)
     listed = {(node["type"], *entry.values()) for node in nodes for entry in node["properties"].get("models", ())}
     used = {node["type"] for node in nodes}
-    assert listed == {(f.kind, f.name, f.url, f.directory) for f in FILES if f.kind in used}
+    assert listed == {(kind, *file.values()) for kind, file in FILES.items() if kind in used}
     for kind, file, url, _ in listed:
         assert url.startswith("https://huggingface.co/")
         assert url.endswith(f"/{file}")

@@ -19,10 +19,6 @@ def component_names(folder, part, depth):
     return sorted({"/".join(parts[1 : 1 + depth]) for parts in split if parts[0] == part})
 
 
-def switch_tasks(folder):
-    return case_names(folder, "components", "schedule", "switches")
-
-
 def schedules(folder):
     return [name for name in case_names(folder, "components", "schedule") if name != "switches"]
 
@@ -42,7 +38,7 @@ PARAMETERS = {
     "sinusoid_dim": lambda folder: component_names(folder, "time_sinusoid", 1),
     "speech_text": lambda folder: component_names(folder, "text_encoder", 1),
     "schedule": schedules,
-    "switch_task": switch_tasks,
+    "switch_task": lambda folder: case_names(folder, "components", "schedule", "switches"),
     "seed": seeds,
 }
 
