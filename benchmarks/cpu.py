@@ -23,8 +23,7 @@ from uniavgen_core.model.joint import Conditions, JointModel
 from uniavgen_core.model.video_branch import VideoModel
 from uniavgen_core.shapes import AVShape
 
-from .flops import TERA, naive_model, pass_flops
-from .flops import Pass as FlopPass
+from .flops import TERA, Pass, naive_model, pass_flops, run_pass
 from .peers import VideoPass, comfyui_wan, diffusers_wan
 from .train import matrix_peak
 
@@ -36,7 +35,6 @@ EIGHTH = replace(
     num_layers=4,
     num_interactions=2,
 )
-CHARACTERS = 80
 TARGETS = {"step_against_naive": 0.70, "joint_against_branches": 1.12}
 RATIOS = {
     "step_against_naive": ("step", "naive_step"),
@@ -66,20 +64,6 @@ def networks(config: ModelConfig) -> tuple[JointModel, JointModel]:
     return model.eval(), naive.eval()
 
 
-def run_pass(model: JointModel, shape: AVShape, interaction: Interaction) -> None:
-    """Run one pass over a clip of zeros; the arithmetic does not depend on the values."""
-    text = model.config.text
-    conditions = Conditions(
-        caption=torch.zeros(1, text.caption_length, text.caption_dim),
-        speech_ids=torch.zeros(1, CHARACTERS, dtype=torch.long),
-        reference_image=torch.zeros(shape.video)[:, :, :1],
-        interaction=interaction,
-    )
-    times = tuple(torch.full((1, n), 500.0) for n in (shape.latent_frames, shape.mel_frames))
-    audio = torch.zeros(1, shape.mel_frames, model.config.mel_bins)
-    model(torch.zeros(shape.video), audio, times, conditions, tuple(one == 0 for one in times))
-
-
 def video_passes(
     model: JointModel, device: str = "cpu", backend: Backend = TORCH, with_diffusers: bool = True
 ) -> dict[str, VideoPass]:
@@ -105,10 +89,9 @@ def run_video(video_pass: VideoPass, model: JointModel, shape: AVShape) -> None:
 
 
 def least_seconds(
-    subjects: dict[str, Callable[[], None]], rounds: int, clock: Callable[[], float] | None = None
+    subjects: dict[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.perf_counter
 ) -> dict[str, float]:
     """Run all subjects in turn for several rounds, and return the shortest time of each, by default wall time."""
-    clock = clock or time.perf_counter
     least = dict.fromkeys(subjects, float("inf"))
     for _ in range(rounds):
         for name, subject in subjects.items():
@@ -123,7 +106,7 @@ def measure(options: Namespace) -> dict:
     torch.set_num_threads(options.threads)
     shape = AVShape(options.side, options.side, options.frames)
     model, naive = networks(EIGHTH)
-    step = (Interaction.BOTH, Interaction.OFF)
+    step = (Pass(), Pass(Interaction.OFF))
     passes = {
         "step": (model, step),
         "naive_step": (naive, step),
@@ -137,9 +120,11 @@ def measure(options: Namespace) -> dict:
     for name, video_pass in video_passes(model).items():
         subjects[name] = partial(run_video, video_pass, model, shape)
     with torch.no_grad():
-        seconds = least_seconds(subjects, options.rounds, time.process_time if options.threads == 1 else None)
+        seconds = least_seconds(
+            subjects, options.rounds, time.process_time if options.threads == 1 else time.perf_counter
+        )
     peak = matrix_peak(torch.float32, torch.device("cpu"))
-    operations = sum(pass_flops(model, shape, FlopPass(one)) for one in step)
+    operations = sum(pass_flops(model, shape, one) for one in step)
     return {
         "size": f"{shape.width}x{shape.height}x{shape.video_frames}",
         "threads": options.threads,

@@ -23,11 +23,10 @@ from uniavgen_core.model.joint import JointModel
 from uniavgen_core.shapes import AVShape
 
 from .cpu import least_seconds, run_video, video_passes
-from .flops import TERA, VIDEO_FRAMES, pass_flops_by_parts, run_pass, step_passes
+from .flops import SIZES, TERA, VIDEO_FRAMES, pass_flops_by_parts, run_pass, step_of, step_passes
 from .peers import ATTENTIONS, comfy_ops, in_fp8, plain_backend
 from .train import matrix_peak, peak_memory
 
-SIZES = ((1280, 736), (736, 736))
 STEPS = 50
 PASSES = ("cond", "early null", "late null")
 TARGETS = {
@@ -71,7 +70,7 @@ def report(config: ModelConfig, shape: AVShape, device: str, rounds: int, dtype:
     """
     model = network(config, device, dtype)
     peak = matrix_peak(dtype, torch.device(device))
-    flop = step_of([pass_flops_by_parts(config, shape, one) for one in step_passes()])
+    flop = step_of(*(pass_flops_by_parts(config, shape, one) for one in step_passes()))
     floor = flop / peak
     plain = speed(model, shape, device, rounds) | {"step_flop": flop}
     seconds = plain["seconds"]
@@ -111,16 +110,10 @@ def speed(model: JointModel, shape: AVShape, device: str, rounds: int, with_vide
         seconds = least_seconds({name: settled(run, device) for name, run in runs.items()}, rounds)
         busy = busy_seconds(runs["cond"], device)
     return {
-        "seconds": {"step": step_of([seconds[name] for name in PASSES])} | seconds,
+        "seconds": {"step": step_of(*(seconds[name] for name in PASSES))} | seconds,
         "host_overhead_seconds": max(0.0, seconds["cond"] - busy),
         "peak_memory_gb": round(peak_memory(torch.device(device)) / 1e9, 2),
     }
-
-
-def step_of(passes: list[float]) -> float:
-    """Cost of a step, from the costs of its pass with conditions and both null passes."""
-    cond, early, late = passes
-    return cond + (early + late) / 2
 
 
 def settled(run: Callable[[], object], device: str) -> Callable[[], None]:

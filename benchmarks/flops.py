@@ -8,7 +8,7 @@ directions even when they are off, as in the inference release.
 
 import importlib.util
 from argparse import ArgumentParser, Namespace
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -39,28 +39,14 @@ def naive_model() -> type[JointModel]:
 
 @dataclass(frozen=True)
 class Pass:
-    """One pass of the network.
-
-    Attributes:
-        interaction: Directions that are on.
-        skip_layer: Layer left out, or None.
-    """
+    """One pass of the network: the directions that are on, and the layer that is left out."""
 
     interaction: Interaction = Interaction.BOTH
     skip_layer: int | None = None
 
 
 def pass_flops(model: JointModel, shape: AVShape, one: Pass) -> int:
-    """Count the FLOPs of one pass on the device of the weights; the meta device computes nothing.
-
-    Args:
-        model: The network.
-        shape: Size of the clip.
-        one: The pass.
-
-    Returns:
-        Floating point operations; a multiply-add counts as two.
-    """
+    """Count the FLOPs of one pass on the device of the weights; a multiply-add counts as two."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         run_pass(model, shape, one)
     return counter.get_total_flops()
@@ -117,34 +103,24 @@ def step_passes() -> tuple[Pass, Pass, Pass]:
     return Pass(), Pass(Interaction.OFF, SKIP_LAYER), Pass(Interaction.BOTH, SKIP_LAYER)
 
 
+def step_of(cond: float, early: float, late: float) -> float:
+    """Cost of a step, from the costs of its pass with conditions and both null passes."""
+    return cond + (early + late) / 2
+
+
 def step_tflop(width: int, height: int, form: type[JointModel] = JointModel) -> float:
     """Teraflop of one sampling step of an 81-frame clip, ``width`` x ``height`` pixels, at the released size."""
     shape = AVShape(width, height, VIDEO_FRAMES)
-    cond, early, late = (pass_flops_by_parts(RELEASED, shape, one, form) for one in step_passes())
-    return (cond + (early + late) / 2) / TERA
+    return step_of(*(pass_flops_by_parts(RELEASED, shape, one, form) for one in step_passes())) / TERA
 
 
-@dataclass(frozen=True)
-class Growth:
-    """FLOPs of one pass with both directions at one length.
+def growth(config: ModelConfig, seconds: int, width: int, height: int, device: str = "meta") -> dict[str, int]:
+    """Count the FLOPs of one pass with both directions and a reference image at a length.
 
-    Attributes:
-        seconds: Length of the clip.
-        latents: Its latent frames.
-        interaction: FLOPs of all interactions.
-        attention: FLOPs of the video branch's self-attention without projections, which grow quadratically.
-        total: FLOPs of the pass.
+    Returns:
+        ``seconds``, the clip's ``latents``, and the FLOPs of all interactions as ``interaction``, of the video branch's
+        self-attention without projections, which grow quadratically, as ``attention``, and of the pass as ``total``.
     """
-
-    seconds: int
-    latents: int
-    interaction: int
-    attention: int
-    total: int
-
-
-def growth(config: ModelConfig, seconds: int, width: int, height: int, device: str = "meta") -> Growth:
-    """Count the FLOPs of one pass at a length, with a reference image."""
     shape = AVShape(width, height, 4 * (FPS * seconds // 4) + 1)
     total, apart = (
         pass_flops_by_parts(config, shape, Pass(interaction), device=device)
@@ -153,7 +129,10 @@ def growth(config: ModelConfig, seconds: int, width: int, height: int, device: s
     _, _, latents, rows, columns = shape.video
     tokens = (latents + 1) * (rows // config.patch_size) * (columns // config.patch_size)
     attention = config.num_layers * 4 * tokens**2 * config.video.dim
-    return Growth(seconds, latents, total - apart, attention, total)
+    interaction = total - apart
+    return {
+        "seconds": seconds, "latents": latents, "interaction": interaction, "attention": attention, "total": total,
+    }  # fmt: skip
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -164,7 +143,7 @@ def add_options(parser: ArgumentParser) -> None:
 def measure(options: Namespace) -> dict:
     """Count one step at every size, in the network's and in the naive form, or passes by length."""
     if options.growth:
-        return {"growth": [asdict(growth(RELEASED, seconds, *SIZES[-1])) for seconds in LENGTHS]}
+        return {"growth": [growth(RELEASED, seconds, *SIZES[-1]) for seconds in LENGTHS]}
     forms = (("step_tflop", JointModel), ("naive_step_tflop", naive_model()))
     return {
         f"{key}_{width}x{height}": round(step_tflop(width, height, form), 3)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache
+from math import prod
 
 import torch
 from torch import nn
@@ -77,7 +78,7 @@ def weights_of(config: ModelConfig, kind: str) -> Weights:
     units, around = [0] * config.num_layers, 0
     layers = {config.interaction_of(layer): layer for layer in range(config.num_layers)}
     for name, shape in shapes.items():
-        size = _bytes(name, shape, kind, config.num_layers) if name in packed else _count(shape) * HALF
+        size = _bytes(name, shape, kind, config.num_layers) if name in packed else prod(shape) * HALF
         first, number = (*name.split("."), "", "")[:2]
         if first in ("blocks", "audio_blocks"):
             units[int(number)] += size
@@ -85,7 +86,7 @@ def weights_of(config: ModelConfig, kind: str) -> Weights:
             units[layers[int(number)]] += size
         else:
             around += size
-    unpacked = max((_count(shapes[name]) * HALF for name in packed), default=0)
+    unpacked = max((prod(shapes[name]) * HALF for name in packed), default=0)
     return Weights(tuple(units), around, unpacked)
 
 
@@ -95,39 +96,24 @@ def quantised_layers(model: JointModel) -> list[str]:
     return [name for name in linear if not any(fnmatchcase(name, pattern) for pattern in KEPT)]
 
 
-def _count(shape: tuple[int, ...]) -> int:
-    return torch.Size(shape).numel()
-
-
 def _bytes(name: str, shape: tuple[int, ...], kind: str, blocks: int) -> int:
     if kind == "fp8 scaled":
-        return _count(shape)
+        return prod(shape)
     block = MIXES[kind].kind_of(name.removesuffix(".weight"), blocks, shape[-1])
-    return _count(shape) * HALF if block is None else _count(shape) * block.value.size // block.value.weights
+    return prod(shape) * HALF if block is None else prod(shape) * block.value.size // block.value.weights
 
 
-@dataclass(frozen=True)
-class Fit:
-    """Memory of one card while a step runs.
+def fit(weights: Weights, activations: float, limit: float) -> tuple[float, float, bool]:
+    """Compute what stays of the weights on a card of ``limit`` bytes; see the module.
 
-    Attributes:
-        resident: Weights that stay, bytes.
-        streamed: Weights that come in during every step, bytes.
-        fits: Whether a step can run at all.
+    Returns:
+        Bytes of weights that stay, bytes that come in during every step, and whether a step can run at all.
     """
-
-    resident: float
-    streamed: float
-    fits: bool
-
-
-def fit(weights: Weights, activations: float, limit: float) -> Fit:
-    """Compute what stays of the weights on a card of ``limit`` bytes; see the module."""
     room = limit - CONTEXT - RESERVE - max(LEAST, activations + weights.unpacked)
     if weights.total <= room:
-        return Fit(weights.total, 0.0, True)
+        return weights.total, 0.0, True
     resident = max(0.0, room - BUFFERED * max(weights.units))
-    return Fit(resident, PASSES * (weights.total - resident), room >= BUFFERED * max(weights.units))
+    return resident, PASSES * (weights.total - resident), room >= BUFFERED * max(weights.units)
 
 
 def decode_bytes(width: int, height: int) -> tuple[int, int]:
@@ -157,7 +143,7 @@ def _seam(kind: str) -> dict:
 def measured(shape: AVShape, share: float, kind: str, config: ModelConfig = RELEASED, device: str = "cuda") -> int:
     """Activations of one pass of the first layers on a CUDA device that may use a share of its memory, bytes."""
     torch.cuda.set_per_process_memory_fraction(share, device)
-    model = cut(config, device, torch.bfloat16, replace(TORCH, **_seam(kind)))
+    model = cut(config, device, replace(TORCH, **_seam(kind)))
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
     with torch.no_grad():
@@ -209,14 +195,14 @@ def _on_cards(shape: AVShape, kind: str) -> dict[int, int]:
 
 
 def _card(kind: str, limit: int, weights: Weights, activations: int) -> dict:
-    held = fit(weights, activations, limit * GIB)
+    resident, streamed, fits = fit(weights, activations, limit * GIB)
     return {
         "format": kind,
         "limit_gib": limit,
         "activations_gb": round(activations / 1e9, 3),
-        "fits": held.fits,
-        "resident_gb": round(held.resident / 1e9, 2),
-        "streamed_gb": round(held.streamed / 1e9, 2),
+        "fits": fits,
+        "resident_gb": round(resident / 1e9, 2),
+        "streamed_gb": round(streamed / 1e9, 2),
     }
 
 

@@ -13,7 +13,7 @@ from uniavgen_core.config import ModelConfig
 from uniavgen_core.layers.backend import Backend
 from uniavgen_core.model.joint import JointModel
 from uniavgen_core.shapes import AVShape
-from uniavgen_core.training.memory_trace import COUNTED
+from uniavgen_core.training.memory_trace import COUNTED, storage_of
 
 from .flops import Pass, run_pass
 
@@ -40,15 +40,14 @@ class Allocations(TorchDispatchMode):
     def __torch_dispatch__(self, operator: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         """Run an operator and note what it made."""
         result = operator(*args, **(kwargs or {}))
-        before = {_key(value) for value in tree_leaves((args, kwargs)) if torch.is_tensor(value)}
+        before = {storage_of(value) for value in tree_leaves((args, kwargs)) if torch.is_tensor(value)}
         for value in tree_leaves(result):
-            if torch.is_tensor(value) and _key(value) not in before:
+            if torch.is_tensor(value) and storage_of(value) not in before:
                 self._note(value)
         return result
 
     def _note(self, tensor: torch.Tensor) -> None:
-        storage = tensor.untyped_storage()
-        key = storage._cdata
+        key, storage = storage_of(tensor), tensor.untyped_storage()
         if key in self._seen:
             return
         self._seen[key] = weakref.finalize(storage, self._free, key, storage.nbytes())
@@ -60,10 +59,6 @@ class Allocations(TorchDispatchMode):
         self.now -= size
 
 
-def _key(tensor: torch.Tensor) -> int:
-    return tensor.untyped_storage()._cdata
-
-
 def peak_of(run: Callable[[], Any]) -> int:
     """Bytes that tensors take at most at once which ``run`` makes, its results included; not what it is given."""
     with Allocations() as allocations:
@@ -72,26 +67,23 @@ def peak_of(run: Callable[[], Any]) -> int:
     return allocations.peak
 
 
-def pass_peak(
-    config: ModelConfig, shape: AVShape, dtype: torch.dtype = torch.bfloat16, backend: Backend = COUNTED
-) -> int:
-    """Bytes of activations that one pass takes at most at once, counted without memory.
+def pass_peak(config: ModelConfig, shape: AVShape, backend: Backend = COUNTED) -> int:
+    """Bytes of activations that one pass takes at most at once in bfloat16, counted without memory.
 
     Args:
         config: The network's; only its first layers run, since layers take the same memory in turn.
         shape: Size of the clip.
-        dtype: Of weights and activations.
         backend: Where layers and attention come from; attention must be a fused kernel's.
     """
-    model = cut(config, "meta", dtype, backend)
+    model = cut(config, "meta", backend)
     with torch.no_grad():
         return peak_of(lambda: run_pass(model, shape, Pass()))
 
 
-def cut(config: ModelConfig, device: str, dtype: torch.dtype, backend: Backend = COUNTED) -> JointModel:
-    """Make a network of the first layers, with weights as they happen to be."""
+def cut(config: ModelConfig, device: str, backend: Backend) -> JointModel:
+    """Make a network of the first layers in bfloat16, with weights as they happen to be."""
     layers = min(LAYERS, config.num_layers)
     modules = min((layers + 1) // 2, config.num_interactions)
     with torch.device("meta"):
-        model = JointModel(replace(config, num_layers=layers, num_interactions=modules), backend).to(dtype)
+        model = JointModel(replace(config, num_layers=layers, num_interactions=modules), backend).bfloat16()
     return model.to_empty(device=device)

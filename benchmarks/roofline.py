@@ -30,8 +30,8 @@ from uniavgen_core.shapes import AVShape
 from uniavgen_core.training.memory_trace import COUNTED
 
 from .cpu import run_video
-from .cuda import PASSES, STEPS, step_of
-from .flops import SIZES, TERA, VIDEO_FRAMES, run_pass, step_passes
+from .cuda import PASSES, STEPS
+from .flops import SIZES, TERA, VIDEO_FRAMES, run_pass, step_of, step_passes
 from .peers import comfy_backend, comfy_ops, comfyui_wan
 from .train import default_dtype
 
@@ -130,7 +130,7 @@ def report(config: ModelConfig, shape: AVShape, teraflop: float, terabyte: float
     video = counted["comfyui_video_pass"]
 
     def step(of: Callable[[Roofline], float]) -> float:
-        return round(step_of([of(counted[name]) for name in PASSES]), 6)
+        return round(step_of(*(of(counted[name]) for name in PASSES)), 6)
 
     seconds = step(lambda one: sum(one.seconds.values()))
     floor = step(lambda one: sum(one.flop.values())) / (teraflop * TERA)

@@ -27,10 +27,11 @@ from uniavgen_core.training.estimate import DEVICES, Estimate, RunSize, estimate
 from uniavgen_core.training.flow_matching import Batch, CleanClips, LossWeights, flow_matching_losses
 from uniavgen_core.training.gradient_checkpointing import RecomputedModel
 
-TERA, GIGA = 1e12, 1e9
+from .flops import CHARACTERS, TERA
+
+GIGA = 1e9
 RATE, DECAY, CLIP, SHIFT, MASK_WEIGHT = 5e-6, 0.01, 1.0, 5.0, 0.1
 """Of the paper's second stage; what it does not tell as the trainer has it."""
-CHARACTERS = 80
 PEAK_SECONDS = 2.0
 COMPUTED_SIZE = AVShape(736, 736, 81)
 
@@ -88,7 +89,7 @@ def measure(options: Namespace) -> dict:
     size = size_of(options, device)
     guess = estimate(size.run)
     peak = matrix_peak(size.dtype, device)
-    log = train(size, device)
+    log = train(size, guess.tokens, device)
     peak = max(peak, matrix_peak(size.dtype, device))
     return {
         "device": torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads",
@@ -99,7 +100,6 @@ def measure(options: Namespace) -> dict:
         "parameters": guess.trained,
         "steps": len(log),
         **speed(log, guess, peak),
-        **by_processor(log, guess, peak),
         "peak_memory_gb": round(peak_memory(device) / GIGA, 2),
         "estimated_memory_gb": round(guess.total * size.dtype.itemsize / 4 / GIGA, 2),
         "first_loss": log[0]["loss"],
@@ -110,32 +110,24 @@ def measure(options: Namespace) -> dict:
 
 
 def speed(log: list[dict], guess: Estimate, peak: float) -> dict:
-    """Speed by the wall's clock; MFU leaves out what is recomputed."""
-    seconds = median(line["seconds"] for line in log)
-    once = guess.operations - guess.recomputing
+    """Speed by the wall's clock, and by the process's where that was read; MFU leaves out what is recomputed."""
+
+    def by(clock: str) -> tuple[float, float, float, float]:
+        """Seconds of a step, teraflop a second, MFU, and the share with what is recomputed."""
+        seconds = median(line[clock] for line in log)
+        operations = guess.operations / seconds
+        once = (guess.operations - guess.recomputing) / seconds
+        return round(seconds, 3), round(operations / TERA, 4), round(once / peak, 4), round(operations / peak, 4)
+
+    wall = ("step_seconds", "tflop_per_second", "mfu", "hardware_share")
+    busy = ("step_cpu_seconds", "tflop_per_cpu_second", "mfu_of_cpu_time", "hardware_share_of_cpu_time")
     return {
         "tokens_per_step": guess.tokens,
-        "step_seconds": round(seconds, 3),
-        "tokens_per_second": round(guess.tokens / seconds, 2),
+        "tokens_per_second": round(guess.tokens / median(line["seconds"] for line in log), 2),
         "step_tflop": round(guess.operations / TERA, 4),
-        "tflop_per_second": round(guess.operations / TERA / seconds, 4),
         "peak_tflop_per_second": round(peak / TERA, 4),
-        "mfu": round(once / seconds / peak, 4),
-        "hardware_share": round(guess.operations / seconds / peak, 4),
-    }
-
-
-def by_processor(log: list[dict], guess: Estimate, peak: float) -> dict:
-    """Speed by the process's clock, where that was read."""
-    if "cpu_seconds" not in log[0]:
-        return {}
-    seconds = median(line["cpu_seconds"] for line in log)
-    once = guess.operations - guess.recomputing
-    return {
-        "step_cpu_seconds": round(seconds, 3),
-        "tflop_per_cpu_second": round(guess.operations / TERA / seconds, 4),
-        "mfu_of_cpu_time": round(once / seconds / peak, 4),
-        "hardware_share_of_cpu_time": round(guess.operations / seconds / peak, 4),
+        **dict(zip(wall, by("seconds"), strict=True)),
+        **(dict(zip(busy, by("cpu_seconds"), strict=True)) if "cpu_seconds" in log[0] else {}),
     }
 
 
@@ -157,14 +149,14 @@ def computed() -> dict:
     }
 
 
-def train(size: TrainSize, device: torch.device) -> list[dict]:
-    """Take the steps; each is logged as a line of JSON on stderr when it is done."""
+def train(size: TrainSize, tokens: int, device: torch.device) -> list[dict]:
+    """Take the steps, each of so many tokens; each is logged as a line of JSON on stderr when it is done."""
     torch.manual_seed(0)
     with default_dtype(size.dtype), device:
         model = RecomputedModel(size.run.model)
         initialize(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.999), weight_decay=DECAY, fused=True)
-    tokens, log = estimate_tokens(size), []
+    log = []
     for step in range(size.steps):
         started, busy = time.perf_counter(), time.process_time()
         weights = LossWeights(mask=MASK_WEIGHT * (1 - step / size.steps))
@@ -207,12 +199,6 @@ def synthetic_batch(size: TrainSize, device: torch.device) -> Batch:
     nothing = torch.zeros(1, shape.mel_frames, dtype=torch.bool, device=device)
     clips = CleanClips(video, audio, keep, nothing, face, torch.zeros_like(face), conditions)
     return Batch(clips, sigma[None], video_noise, audio_noise)
-
-
-def estimate_tokens(size: TrainSize) -> int:
-    """Video tokens, the reference image's included, and audio tokens of one step."""
-    shape = size.shape
-    return (shape.latent_frames + 1) * (shape.height // 32) * (shape.width // 32) + shape.mel_frames
 
 
 def matrix_peak(dtype: torch.dtype, device: torch.device) -> float:
