@@ -26,7 +26,7 @@ from uniavgen_core.training.flow_matching import (
     draw_noise,
     flow_matching_losses,
 )
-from uniavgen_core.training.sigmas import LogitNormal, sample_sigmas
+from uniavgen_core.training.task_sampling import LogitNormal, sample_sigmas
 
 from .cells import Cell, MaskLoss
 from .study_clips import Material

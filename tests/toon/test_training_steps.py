@@ -29,8 +29,7 @@ from uniavgen_core.training.flow_matching import (
     with_noise,
 )
 from uniavgen_core.training.optimizer import OptimizerConfig, make_optimizers, split_parameters
-from uniavgen_core.training.sigmas import LogitNormal, ShiftedUniform, sample_sigmas
-from uniavgen_core.training.task_sampling import task_objective
+from uniavgen_core.training.task_sampling import LogitNormal, ShiftedUniform, sample_sigmas, task_objective
 
 TINY = replace(TOON, video=BranchConfig(16, 32, 2), audio=BranchConfig(16, 32, 2), num_layers=2, num_interactions=1)
 

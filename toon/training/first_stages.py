@@ -15,8 +15,7 @@ from uniavgen_core.model.conditions import Conditions
 from uniavgen_core.shapes import LATENT_CHANNELS
 from uniavgen_core.tasks import AUDIO_DRIVEN, DUBBING, JOINT, Keep
 from uniavgen_core.training.flow_matching import CleanClips, LossWeights, without_picture
-from uniavgen_core.training.sigmas import LogitNormal
-from uniavgen_core.training.task_sampling import TaskSample
+from uniavgen_core.training.task_sampling import LogitNormal, TaskSample
 
 from .clip_shards import CAPTION_DIM, Clips
 

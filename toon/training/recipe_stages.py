@@ -17,8 +17,7 @@ from uniavgen_core.training.estimate import AUDIO_BRANCH
 from uniavgen_core.training.launch import launch
 from uniavgen_core.training.monitor import LOG
 from uniavgen_core.training.optimizer import OptimizerConfig, make_optimizers
-from uniavgen_core.training.sigmas import LogitNormal
-from uniavgen_core.training.task_sampling import task_objective
+from uniavgen_core.training.task_sampling import LogitNormal, task_objective
 
 from ..clips.scene import VIDEO_FRAMES
 from ..clips.sentence import WORDS, longest_sentence

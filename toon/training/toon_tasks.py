@@ -11,8 +11,7 @@ import numpy as np
 from uniavgen_core.config import Interaction
 from uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, REFERENCE_VOICE, Keep, Task
 from uniavgen_core.training.flow_matching import LossWeights
-from uniavgen_core.training.sigmas import LogitNormal, Sigmas
-from uniavgen_core.training.task_sampling import TaskSample, draw_task
+from uniavgen_core.training.task_sampling import LogitNormal, Sigmas, TaskSample, draw_task
 
 PAIR = Task("pair", "Two faces")
 TOON_TASKS = (JOINT, REFERENCE_VOICE, CONTINUATION, DUBBING, AUDIO_DRIVEN, PAIR)

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from ..tasks import TASKS as FIVE_TASKS
 from .data.example_draws import SourceConfig
-from .sigmas import ShiftedUniform
-from .task_sampling import TaskConfig
+from .task_sampling import ShiftedUniform, TaskConfig
 
 
 @dataclass(frozen=True)

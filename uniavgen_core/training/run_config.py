@@ -11,7 +11,7 @@ from .engine import EngineConfig
 from .lora import LoraPlan
 from .paper_stages import STAGES, Stage
 from .plugins import model_config_of
-from .sigmas import LogitNormal, ShiftedUniform, Sigmas
+from .task_sampling import LogitNormal, ShiftedUniform, Sigmas
 from .trainer_config import TrainerConfig
 
 SET_BY_STAGE = ("batch", "steps", "warmup", "fall", "average", "clip")

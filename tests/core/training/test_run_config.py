@@ -23,12 +23,11 @@ from uniavgen_core.training.cli import export_command as export
 from uniavgen_core.training.estimate import AUDIO_BRANCH
 from uniavgen_core.training.flow_matching import CleanClips, without_picture
 from uniavgen_core.training.gradient_checkpointing import RecomputedModel
-from uniavgen_core.training.paper_stages import STAGES
+from uniavgen_core.training.paper_stages import STAGES, AdamConfig
 from uniavgen_core.training.plugins import model_config_of
 from uniavgen_core.training.prepare_run import build_model, load_audio_branch, read_note, write_note
 from uniavgen_core.training.run_config import RunConfig, parse_sigmas, read_run
-from uniavgen_core.training.sigmas import LogitNormal, ShiftedUniform
-from uniavgen_core.training.task_sampling import task_objective
+from uniavgen_core.training.task_sampling import LogitNormal, ShiftedUniform, task_objective
 from uniavgen_core.training.trainer import Trainer
 from uniavgen_core.training.trainer_config import TrainerConfig
 
@@ -204,6 +203,20 @@ def test_the_first_stage_trains_the_audio_branch_alone_and_loras_only_adapters()
     }
     adapted = build_model(RunConfig("joint", "", model="toon", lora={"rank": 2}), CPU)
     assert all("lora" in name for name, value in adapted.named_parameters() if value.requires_grad)
+
+
+def test_adam_decays_every_trained_weight_and_no_frozen_one():
+    model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Linear(2, 3))
+    model[0].requires_grad_(False)
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    optimizer = prepare.make_adam(model, AdamConfig(rate=0.1, decay=0.5))
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)  # without a gradient's pull, decay alone moves a weight
+    optimizer.step()
+    for parameter, start in zip(model[0].parameters(), before[:2], strict=True):
+        assert torch.equal(parameter, start)
+    for parameter, start in zip(model[1].parameters(), before[2:], strict=True):
+        torch.testing.assert_close(parameter.detach(), start * (1 - 0.1 * 0.5))
 
 
 class NoiseSource:
