@@ -1,15 +1,14 @@
-"""The optimizers and their weights: Muon trains the matrices of the blocks, AdamW everything else.
+"""The optimizers and their weights: Muon trains the matrices of the blocks, AdamW all other weights.
 
 Source: Muon (Jordan et al., 2024) as in ``torch.optim.Muon``; on two CPU cores it halved the word error at equal time.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
-
-from .muon import Muon
 
 BLOCKS = ("blocks.", "audio_blocks.", "a2v_blocks.", "v2a_blocks.")
 MASK_HEAD = "mask_head"
@@ -36,6 +35,54 @@ class OptimizerConfig:
     rate: float = 1.5e-3
     betas: tuple[float, float] = (0.9, 0.98)
     decay: float = 0.0
+
+
+class Muon(torch.optim.Muon):
+    """``torch.optim.Muon``, orthogonalising in its matrices' dtype; state and rate adjustment are PyTorch's.
+
+    PyTorch's runs in bfloat16, which CPUs without instructions for it multiply twenty-five times slower: there it took
+    most of a training step.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+        """Take one step; matrices without a gradient stay as they are."""
+        with torch.enable_grad():
+            loss = None if closure is None else closure()
+        for group in self.param_groups:
+            rate, momentum = group["lr"], group["momentum"]
+            for matrix in group["params"]:
+                if matrix.grad is None:
+                    continue
+                state = self.state[matrix]
+                if not state:
+                    state["momentum_buffer"] = torch.zeros_like(matrix)
+                average = state["momentum_buffer"]
+                average.lerp_(matrix.grad, 1 - momentum)
+                update = matrix.grad.lerp(average, momentum) if group["nesterov"] else average
+                rows, columns = matrix.shape
+                matrix.mul_(1 - rate * group["weight_decay"])
+                direction = orthogonalized(update, group["ns_coefficients"], group["ns_steps"], group["eps"])
+                matrix.add_(direction, alpha=-rate * max(1.0, rows / columns) ** 0.5)
+        return loss
+
+
+def orthogonalized(matrix: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
+    """Bring all singular values of a matrix near 1 by Newton and Schulz's iteration, (rows, columns).
+
+    Args:
+        matrix: (rows, columns), any scale.
+        coefficients: Of the odd polynomial of degree five that each step applies to the singular values.
+        steps: Number of steps.
+        eps: Least norm that is divided by.
+    """
+    linear, cubic, quintic = coefficients
+    result = matrix / matrix.norm().clamp(min=eps)
+    wide = result if len(matrix) <= matrix.shape[1] else result.mT
+    for _ in range(steps):
+        gram = wide @ wide.mT
+        wide = torch.addmm(wide, torch.addmm(gram, gram, gram, beta=cubic, alpha=quintic), wide, beta=linear)
+    return wide if len(matrix) <= matrix.shape[1] else wide.mT
 
 
 def split_parameters(model: nn.Module) -> tuple[list[str], list[str]]:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from uniavgen_core.training.engine import EngineConfig
-from uniavgen_core.training.muon import Muon, orthogonalized
+from uniavgen_core.training.optimizer import Muon, orthogonalized
 
 COEFFICIENTS = (3.4445, -4.775, 2.0315)
 
