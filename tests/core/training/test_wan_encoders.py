@@ -5,8 +5,7 @@ import shutil
 import pytest
 import torch
 
-from uniavgen_core.training.data.clip_encoders import open_encoders
-from uniavgen_core.training.data.wan_encoders import MOST_TOKENS, WanEncoders, clean_caption
+from uniavgen_core.training.data.clip_encoders import MOST_TOKENS, WanEncoders, clean_caption, open_encoders
 
 CHANNELS = 48
 WORDS = ["a", "woman", "is", "talking", "."]
