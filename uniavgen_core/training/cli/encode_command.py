@@ -3,19 +3,18 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
+from tqdm import tqdm
 
 from ..data.clip_form import ClipForm, Faces, parse_size
 from ..data.clip_sources import open_source
 from ..data.encode_clips import EncodeConfig, encode_source
+from ..launch import INTERRUPTED
 
 SUMMARY = "encode clips once: latents, mels, caption features, face masks"
-INTERRUPTED = 130
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -55,8 +54,9 @@ def main(arguments: list[str]) -> int:
             options.part,
         )  # fmt: skip
         source = open_source(options.source)
-        with _progress(source.part(options.part[0] - 1, options.part[1]).count) as advance:
-            report = encode_source(source, config, advance)
+        total = source.part(options.part[0] - 1, options.part[1]).count
+        with tqdm(total=total, unit="clip", file=sys.stderr) as bar:
+            report = encode_source(source, config, bar.update)
     except (ImportError, RuntimeError, ValueError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - a command line talks
         return 2
@@ -86,28 +86,6 @@ def _part(text: str) -> tuple[int, int]:
     if not (index.isdecimal() and count.isdecimal()):
         raise argparse.ArgumentTypeError(f"{text!r} is no part; write 1/4 for the first of four.")
     return int(index), int(count)
-
-
-class _Bar:
-    """A progress bar on the standard error stream that is entered to get the function that advances it."""
-
-    def __init__(self, total: int | None, bar: Callable[..., Any]) -> None:
-        self.bar = bar(total=total, unit="clip", file=sys.stderr)
-
-    def __enter__(self) -> Callable[[], object]:
-        return self.bar.update
-
-    def __exit__(self, *error: object) -> None:
-        self.bar.close()
-
-
-def _progress(total: int | None) -> Any:
-    """A progress bar if there is a package for it."""
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return nullcontext(lambda: None)
-    return _Bar(total, tqdm)
 
 
 def _sentences(summary: dict[str, Any]) -> str:
