@@ -9,8 +9,9 @@ import folder_paths
 import torch
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
+from torch import Tensor
 
-from ..uniavgen_core.config import GuidanceConfig
+from ..uniavgen_core.config import GuidanceConfig, TextConfig
 from ..uniavgen_core.shapes import FPS, SAMPLE_RATE
 from ..uniavgen_core.text.transcript import PreparedText
 from .host.conditioning.spoken_texts import VOICE_TEXT, prepare_field, prepare_voice_text, require_transcript
@@ -48,6 +49,40 @@ FOLDER = "uniavgen"
 """Within ComfyUI's output folder."""
 CONTENT = "sound at the mel's level"
 """Version of the content of stored segments, a part of their key: earlier ones have clipped sound."""
+
+
+@dataclass(frozen=True)
+class LongVideoInputs:
+    """The node's inputs besides models, conditionings and guidance; the schema says what each is."""
+
+    script: str
+    size: dict
+    segment_seconds: float
+    keep_seconds: float
+    length: str
+    seed: int
+    steps: int
+    shift: float
+    image: Tensor | None = None
+    voice: dict | None = None
+    voice_text: str = ""
+    preset: str = CUSTOM
+
+    def prepared_voice_text(self) -> PreparedText:
+        """The voice's text as the model reads it; empty without a voice."""
+        return PreparedText("") if self.voice is None else prepare_voice_text(self.voice_text)
+
+    def plan_of(self, script: str, text: TextConfig) -> LongPlan:
+        """Segments of a prepared script."""
+        texts = plan_segments(script, self.segment_seconds, self.keep_seconds, text)
+        return LongPlan(texts, self.segment_seconds, self.keep_seconds, self.length == AS_NEEDED, self.seed, text)
+
+    def made_from(self, scene: Scene, sampling: SamplerSettings) -> tuple[Any, ...]:
+        """All that segments are made from here, besides their texts; stored ones are found by values and order."""
+        return (
+            self.image, self.voice, self.voice_text, *scene.size.pixels, scene.size.fit, self.segment_seconds,
+            self.keep_seconds, self.length, self.seed, sampling.sampler_name, sampling.sigmas,
+        )  # fmt: skip
 
 
 class LongVideoNode(io.ComfyNode):
@@ -113,38 +148,33 @@ class LongVideoNode(io.ComfyNode):
         return fault or error_of(prepare_field, VOICE_TEXT, voice_text) or True
 
     @classmethod
-    def execute(
-        cls, model, positive, negative, video_codec, audio_codec, script, size, segment_seconds, keep_seconds, length,
-        seed, steps, shift, image=None, voice=None, voice_text="", preset=CUSTOM, **guidance,
-    ) -> io.NodeOutput:  # fmt: skip
+    def execute(cls, model, positive, negative, video_codec, audio_codec, **values) -> io.NodeOutput:
         require_uniavgen(model)
         require_video_codec(video_codec)
         require_audio_codec(audio_codec)
-        config, text = guidance_config(**guidance), model.model.diffusion_model.config.text
-        said = require_transcript(script, field="script")
-        scene = Scene(positive, negative, video_codec, chosen_size(size, segment_seconds))
-        scene, cropped = scene.sized_for(image, IMAGE)
-        words = PreparedText("") if voice is None else prepare_voice_text(voice_text)
-        sampling = choose_sampler(preset, steps, shift, "euler")
-        texts = plan_segments(said.text, segment_seconds, keep_seconds, text)
-        plan = LongPlan(texts, segment_seconds, keep_seconds, length == AS_NEEDED, seed, text)
-        about_image = [*batch_notices(image, IMAGE), *photograph_notices(video_codec, image)]
+        guidance = guidance_config(**{widget.id: values.pop(widget.id) for widget in guidance_inputs()})
+        inputs = LongVideoInputs(**values)
+        said, voice_text = require_transcript(inputs.script, field="script"), inputs.prepared_voice_text()
+        scene = Scene(positive, negative, video_codec, chosen_size(inputs.size, inputs.segment_seconds))
+        scene, cropped = scene.sized_for(inputs.image, IMAGE)
+        sampling = choose_sampler(inputs.preset, inputs.steps, inputs.shift, "euler")
+        plan = inputs.plan_of(said.text, model.model.diffusion_model.config.text)
+        about_image = [*batch_notices(inputs.image, IMAGE), *photograph_notices(video_codec, inputs.image)]
         for notice in (*cropped, *about_image, *untrained(model, plan, scene)):
             announce(notice)
-        maker = SegmentMaker(without_notices(model), config, sampling, plan, audio_codec)
+        maker = SegmentMaker(without_notices(model), guidance, sampling, plan, audio_codec)
         key = key_of(
-            model_identity(model), positive, negative, image, voice, voice_text, *scene.size.pixels, scene.size.fit,
-            segment_seconds, keep_seconds, length, seed, sampling.sampler_name, sampling.sigmas, repr(config),
+            model_identity(model), positive, negative, *inputs.made_from(scene, sampling), repr(guidance),
             audio_codec.identity, CONTENT,
         )  # fmt: skip
         store = SegmentStore(Path(folder_paths.get_output_directory()) / FOLDER, key)
-        video = LongVideo(scene, plan, image, None if voice is None else Voice(voice, words.text))
-        segments, notices = video.make(maker.make, store)
+        voice = None if inputs.voice is None else Voice(inputs.voice, voice_text.text)
+        segments, notices = LongVideo(scene, plan, inputs.image, voice).make(maker.make, store)
         frames, waveform = join(segments, plan.kept_frames)
         show_progress(f"{len(segments)} segments, {len(frames) / FPS:.1f} s")
         sound = {"waveform": waveform[None, None], "sample_rate": SAMPLE_RATE}
-        notices = [*said.notices, *words.notices, *sampling.notices, *notices]
-        return with_notices(notices, frames.float() / 255, sound, float(FPS), "\n".join(texts))
+        notices = [*said.notices, *voice_text.notices, *sampling.notices, *notices]
+        return with_notices(notices, frames.float() / 255, sound, float(FPS), "\n".join(plan.texts))
 
 
 @dataclass(frozen=True)

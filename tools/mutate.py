@@ -119,21 +119,22 @@ def find_tests(path: Path) -> list[Path]:
     """Choose the tests that a reader would expect to cover a source file of the repository.
 
     Returns:
-        Test files that bear its name, then those beside them and parity tests that import it; where there are none,
-        those elsewhere that import it, or that mention what it defines, or those of its package.
+        Test files that bear its name, the other ones beside them, and parity tests that import it; where there are
+        none, those elsewhere that import it, or that mention what it defines.
     """
     parts, names = path.relative_to(ROOT).with_suffix("").parts, "|".join(_public_names(path)) or "$^"
     module, package = re.escape(".".join(parts)), re.escape(".".join(parts[:-1]))
     imports = re.compile(rf"\b{module}\b|from {package} import [^\n]*\b{parts[-1]}\b")
     texts = {file: file.read_text(encoding="utf-8") for folder in TESTS for file in (ROOT / folder).rglob("test_*.py")}
-    near = (ROOT.joinpath("tests", "core", *parts[1:-1]), ROOT / "tests" / "parity")
-    importing = [file for file, text in texts.items() if parts[-1] in file.stem or imports.search(text)]
-    found = [file for file in importing if parts[-1] in file.stem or file.parent in near] or importing
+    beside, parity = ROOT.joinpath("tests", "core", *parts[1:-1]), ROOT / "tests" / "parity"
+    importing = [file for file, text in texts.items() if imports.search(text)]
+    named = [file for file in texts if parts[-1] in file.stem]
+    near = [file for file in texts if file.parent == beside] if parts[1:-1] else []
+    found = {*named, *near, *(file for file in importing if file.parent == parity)} or importing
     found = found or [file for file, text in texts.items() if re.search(rf"\b({names})\b", text)]
-    found = found or [file for file in texts if near[0] == file.parent]
     if not found:
         raise DevError(f"No test imports {'.'.join(parts)}. Name the tests to run with --tests.")
-    return sorted(found, key=lambda file: (parts[-1] not in file.stem, file.parent != near[0], file))
+    return sorted(found, key=lambda file: (file not in named, file not in importing, file.parent != beside, file))
 
 
 def _public_names(path: Path) -> list[str]:
