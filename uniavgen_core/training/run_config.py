@@ -114,7 +114,8 @@ def read_run(path: Path) -> RunConfig:
         raise ValueError(f"{path} must be an object that names at least stage and data.")
     values = {"start" if name == "from" else name: value for name, value in values.items()}
     config = changed(RunConfig("joint", ""), values, path.name)
-    config.preset, config.engine_config, config.plan, config.trainer_config  # noqa: B018 - each checks its part
+    for part in ("preset", "engine_config", "plan", "trainer_config"):
+        getattr(config, part)  # Each is checked as it is made.
     return config
 
 

@@ -20,7 +20,7 @@ _NAME_HASH = 10
 
 
 class BadClipError(ValueError):
-    """A clip cannot be used.
+    """The fault of a clip that cannot be used.
 
     Attributes:
         reason: Two words or three, the same for all clips with the same fault; what is counted.
