@@ -55,17 +55,9 @@ def jobs_of(cells: Sequence[str], seeds: Sequence[int]) -> list[Job]:
 
 
 def run_all(jobs: Sequence[Job], study: Study, work: Path, workers: int, tell: Callable[[Job, str], None]) -> list[Job]:
-    """Run the unfinished jobs in parallel, each when its dependencies are done.
+    """Run the unfinished jobs, by falling priority, in parallel processes, each when its dependencies are done.
 
-    Args:
-        jobs: Jobs by falling priority.
-        study: Sizes.
-        work: The work folder.
-        workers: Number of processes.
-        tell: Called with a job and its new state.
-
-    Returns:
-        Jobs that failed, and jobs that depend on them.
+    ``tell`` is called with a job and its new state. Returns the jobs that failed, and those that depend on them.
     """
     place = Place(work)
     waiting = [job for job in jobs if not job.output(place).exists()]

@@ -27,14 +27,7 @@ SIGNS = {-1: "worse", 1: "better"}
 
 @dataclass(frozen=True)
 class Line:
-    """One row of a table.
-
-    Attributes:
-        label: Label of the row.
-        run: Name of the run in the results.
-        paper: The paper's numbers by its measures.
-        kind: Kind of guidance, if the run sampled several.
-    """
+    """One row of a table: a run, the paper's numbers for it, and the kind of guidance if the run sampled several."""
 
     label: str
     run: str = BASE.name

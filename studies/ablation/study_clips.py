@@ -31,8 +31,6 @@ class Material:
         mel: Normalised mel, (clips, S, 80).
         face: Share of face in each latent pixel, (clips, T, H, W).
         mouth: Share of mouth, (clips, T, H, W).
-        transcripts: What is said.
-        captions: How it looks.
         voices: Who speaks, (clips,).
     """
 

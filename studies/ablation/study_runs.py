@@ -55,17 +55,8 @@ class Job:
         return (*base, Job(PRETRAIN, self.seed), Job(JUDGES, 0))
 
 
-def run(job: Job, study: Study, work: Path) -> Job:
-    """Run a job, on one thread because jobs run in parallel.
-
-    Args:
-        job: The job; its dependencies are done.
-        study: Sizes.
-        work: The work folder, with the clips in it.
-
-    Returns:
-        The job.
-    """
+def run(job: Job, study: Study, work: Path) -> None:
+    """Run a job whose dependencies are done, on one thread because jobs run in parallel."""
     torch.set_num_threads(1)
     place = Place(work)
     output = job.output(place)
@@ -81,7 +72,6 @@ def run(job: Job, study: Study, work: Path) -> Job:
         content = {"name": job.name, "seed": job.seed, **content, "cpu_seconds": round(time.process_time() - started)}
         with atomic_write(output) as partial:
             partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    return job
 
 
 def new_model(study: Study, cell: Cell, seed: int) -> JointModel:

@@ -22,11 +22,7 @@ from tools.pack import comfyui_arguments
 from toon.evaluation.bundle_report import EVALUATION_SEED
 from toon.evaluation.cases import Case, cases_of
 from toon.evaluation.generate_cases import Made, Store, decode, set_up
-from uniavgen_core.bundled.bundled_files import (
-    BUNDLED_MODEL,
-    BUNDLED_VIDEO_CODEC,
-    load_codec,
-)
+from uniavgen_core.bundled.bundled_files import BUNDLED_MODEL, BUNDLED_VIDEO_CODEC, load_codec
 from uniavgen_core.checkpoint.load_weights import load_model
 from uniavgen_core.config import TOON_GUIDANCE
 from uniavgen_core.diffusion.guidance import GuidancePlan
@@ -46,14 +42,7 @@ PLAN = GuidancePlan.of(TOON_GUIDANCE, release_sigmas(REFERENCE_STEPS))
 
 @dataclass(frozen=True)
 class Cell:
-    """One sampling configuration.
-
-    Attributes:
-        sampler: ComfyUI's name of the sampler.
-        schedule: ``shift N`` for the release's schedule with a shift, or ComfyUI's name of a scheduler.
-        steps: Number of steps.
-        cache: Step cache; None for no cache.
-    """
+    """One sampling configuration, with ComfyUI's names; ``shift N`` is the release's schedule with a shift."""
 
     sampler: str
     schedule: str

@@ -35,14 +35,11 @@ class Appearance:
     Attributes:
         hair_name: Key of ``HAIR_COLOURS``.
         hair_style: One of ``LONG_HAIR`` or ``SHORT_HAIR``.
-        hair, skin, background, shirt, iris: Colours.
         center: Middle of the head, (x, y).
         radius: Half the width of the head.
         tall: Height of the head over its width.
         jaw: Narrowing of the head towards the chin.
         eyes: Size of the eyes; 1 is average.
-        lashes: Whether the eyes have lashes.
-        glasses: Whether it wears glasses.
     """
 
     hair_name: str
@@ -68,20 +65,11 @@ def shade(colour: Colour, amount: float) -> Colour:
 
 
 def _pick(rng: np.random.Generator, colours: tuple[Colour, ...]) -> Colour:
-    """Random one of the colours."""
     return colours[rng.integers(len(colours))]
 
 
 def draw_appearance(rng: np.random.Generator, voice: int) -> Appearance:
-    """Sample a toon that fits a voice: the female voices have long hair, lashes and a narrower jaw.
-
-    Args:
-        rng: Source of randomness.
-        voice: Index into ``VOICES``.
-
-    Returns:
-        The toon.
-    """
+    """Sample a toon that fits one of ``VOICES``: the female voices have long hair, lashes and a narrower jaw."""
     female = voice in FEMALE_VOICES
     hair_name = list(HAIR_COLOURS)[rng.integers(len(HAIR_COLOURS))]
     styles = LONG_HAIR if female else SHORT_HAIR

@@ -32,11 +32,9 @@ class ToonClip:
         mouth_center: Middle of the closed mouth, pixels (x, y), (F, 2) float32.
         face_radius: Half the width of the head, pixels.
         mouth_open: Opening of the mouth, 0 to 1, (F,) float32.
-        transcript: Transcript of the speech.
         caption: Caption of appearance, emotion and movement.
         voice: Index into ``VOICES``.
         emotion: One of ``Emotion``.
-        seed: Seed of the clip.
         hair: Name of the hair colour.
         movement: One of ``MOVEMENTS``.
     """
@@ -68,16 +66,9 @@ class ToonClip:
 
 
 def make_clip(seed: int, video_frames: int = 33, size: int = 128, split: str = "train") -> ToonClip:
-    """Generate a clip. The same arguments always give the same clip.
+    """Generate a clip of some frames at 16 fps, ``size`` pixels square, with a sentence of a split.
 
-    Args:
-        seed: Seed of the clip.
-        video_frames: Frames at 16 fps.
-        size: Side of the square picture, pixels, a multiple of 32.
-        split: Split of the sentences, ``train`` or ``held_out``.
-
-    Returns:
-        The clip. ``make_speech`` with the same seed, frames and split gives the same sound.
+    The same arguments always give the same clip, and ``make_speech`` with the same seed, frames and split its sound.
 
     Raises:
         ValueError: If the size is not a positive multiple of 32, the split is unknown, or the clip is too short.
@@ -98,9 +89,6 @@ def film(
         size: Side of the square picture, pixels, a multiple of 32.
         looks: Voice that the appearance fits; by default the speaking one.
         background: Colour behind the toon; random by default.
-
-    Returns:
-        The clip.
     """
     rng = np.random.default_rng((seed, _LOOK_STREAM))
     toon = draw_appearance(rng, speech.voice if looks is None else looks)

@@ -72,15 +72,12 @@ class ToonPair:
 
 
 def make_pair(seed: int, split: str = "train", size: int = 128) -> ToonPair:
-    """Generate a pair of 33 frames. The same arguments always give the same pair.
+    """Generate a pair of 33 frames with two voices. The same arguments always give the same pair.
 
     Args:
         seed: Seed of the pair.
         split: Split of the sentences, ``train`` or ``held_out``.
         size: Height of the picture and half its width, pixels, a multiple of 32.
-
-    Returns:
-        The pair; its voices differ.
     """
     rng = np.random.default_rng((seed, _PAIR_STREAM))
     voices = rng.choice(len(VOICES), 2, replace=False)

@@ -15,20 +15,10 @@ from .speech import VOICES, Emotion, ToonSpeech
 FIRST_SEED = 900_000  # Beyond all seeds of training.
 
 
-def portrait(seed: int, voice: int, emotion: int, size: int = 128) -> np.ndarray:
-    """Draw a toon that looks straight ahead with its mouth shut.
-
-    Args:
-        seed: Seed of its appearance.
-        voice: Index into ``VOICES``; the appearance fits the voice.
-        emotion: One of ``Emotion``.
-        size: Side of the picture, pixels, a multiple of 32.
-
-    Returns:
-        RGB picture, (H, W, 3) uint8.
-    """
+def portrait(seed: int, voice: int, emotion: int) -> np.ndarray:
+    """Draw a toon that fits a voice, looks straight ahead and has its mouth shut, RGB, (H, W, 3) uint8."""
     shut, empty = np.zeros(33, np.float32), np.zeros(0, np.float32)
-    return film(ToonSpeech(empty, shut, shut + 0.5, empty, "", voice, emotion), seed, size).frames[0]
+    return film(ToonSpeech(empty, shut, shut + 0.5, empty, "", voice, emotion), seed).frames[0]
 
 
 def write_portraits(folder: Path) -> list[Path]:

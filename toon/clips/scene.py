@@ -53,20 +53,11 @@ def kept_frames(latents: int) -> int:
 
 
 def make_scene(seed: int, split: str = "train", size: int = 128) -> ToonScene:
-    """Generate a scene of 33 frames. The same arguments always give the same scene.
-
-    Args:
-        seed: Seed of the scene.
-        split: Split of the sentences, ``train`` or ``held_out``.
-        size: Side of the square picture, pixels, a multiple of 32.
-
-    Returns:
-        The scene.
-    """
+    """Generate a scene of 33 frames, ``size`` pixels square. The same arguments always give the same scene."""
     rng = np.random.default_rng((seed, _SCENE_STREAM))
     kind = rng.random()
     if kind < _CONTINUED:
-        return continued_scene(rng, seed, split, size)
+        return _continued_scene(rng, seed, split, size)
     start = float(rng.uniform(0, _LATEST_SECONDS)) if kind < _CONTINUED + _LATER else 0.0
     room = VIDEO_FRAMES - int(start * FPS)
     lines = [Line(draw_sentence(rng, room, split), start)]
@@ -75,18 +66,8 @@ def make_scene(seed: int, split: str = "train", size: int = 128) -> ToonScene:
     return ToonScene(clip, start, speech.end, clip.frames[0], 0, looks is None)
 
 
-def continued_scene(rng: np.random.Generator, seed: int, split: str, size: int = 128) -> ToonScene:
-    """Generate a continued scene, whose first latent frames hold the end of an earlier sentence, or silence.
-
-    Args:
-        rng: Source of randomness, for times and sentences.
-        seed: Seed of appearance, movement and noise floor.
-        split: ``train`` or ``held_out``.
-        size: Side of the square picture, pixels.
-
-    Returns:
-        The scene; its sentence begins after the kept latent frames.
-    """
+def _continued_scene(rng: np.random.Generator, seed: int, split: str, size: int) -> ToonScene:
+    """Generate a scene whose first latent frames hold the end of an earlier sentence, or silence."""
     latents = int(rng.integers(_KEPT_LATENTS[0], _KEPT_LATENTS[1] + 1))
     frames = kept_frames(latents)
     sentence, lines = draw_sentence(rng, VIDEO_FRAMES - frames, split), []

@@ -67,7 +67,6 @@ class ToonSpeech:
         mouth_open: Opening of the mouth in every video frame, float32 in [0, 1], (F,).
         mouth_spread: Spread of the mouth, 0 round to 1 wide, float32, (F,).
         letter_seconds: Time of the middle of every character of the transcript, seconds, float32, (characters,).
-        transcript: Transcript of the speech.
         voice: Index into ``VOICES``.
         emotion: One of ``Emotion``.
         end: End of the speech, seconds; 0 without speech.
@@ -85,33 +84,14 @@ class ToonSpeech:
 
 @dataclass(frozen=True)
 class Line:
-    """A sentence and its time.
-
-    Attributes:
-        transcript: The sentence.
-        start: Start, seconds; the first sound comes ``LEAD_SECONDS`` later.
-    """
+    """A sentence and its start in seconds; the first sound comes ``LEAD_SECONDS`` later."""
 
     transcript: str
     start: float = 0.0
 
 
 def speak(transcript: str, voice: int, emotion: int, video_frames: int = 33, seed: int = 0) -> ToonSpeech:
-    """Speak a transcript.
-
-    Args:
-        transcript: The sentence.
-        voice: Index into ``VOICES``.
-        emotion: One of ``Emotion``.
-        video_frames: Length of the clip at 16 fps.
-        seed: Seed of the noise floor.
-
-    Returns:
-        The clip's sound and mouth movement.
-
-    Raises:
-        ValueError: If the clip is too short for the transcript, or voice or emotion are unknown.
-    """
+    """Speak one sentence at the start of a clip; see ``recite``."""
     return recite([Line(transcript)], voice, emotion, video_frames, seed)
 
 
@@ -180,16 +160,7 @@ def _delayed(utterance: Utterance, seconds: float) -> Utterance:
 
 
 def make_speech(seed: int, video_frames: int = 33, split: str = "train", voice: int | None = None) -> ToonSpeech:
-    """Generate the sound of a clip; ``make_clip`` with the same arguments has the same sound.
-
-    Args:
-        seed: Seed of the clip.
-        video_frames: Length of the clip at 16 fps.
-        split: Split of the sentences, ``train`` or ``held_out``.
-        voice: Index into ``VOICES``; random by default.
-
-    Returns:
-        The clip's sound and mouth movement.
+    """Generate the sound of a clip, in a random voice by default; ``make_clip`` has the same sound for the same seed.
 
     Raises:
         ValueError: If the split or voice is unknown, or the clip is too short for two words.

@@ -41,19 +41,7 @@ _SHEET_ROWS, _SHEET_EVERY = 10, 4
 
 @dataclass(frozen=True)
 class ToonOptions:
-    """Options of an evaluation.
-
-    Attributes:
-        work: Folder for judges, generated latents and the report.
-        model: Weights of the network.
-        count: Clips of each task with a criterion.
-        others: Clips of each other task.
-        seed: Seed of the held-out toons.
-        steps: Euler steps.
-        video_guidance: Guidance scale of the picture.
-        audio_guidance: Guidance scale of the sound.
-        tasks: Names of the tasks.
-    """
+    """Options of an evaluation: ``count`` clips of each task with a criterion, ``others`` of each other task."""
 
     work: Path
     model: Path = BUNDLED_MODEL

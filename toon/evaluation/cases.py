@@ -37,9 +37,6 @@ class Case:
         latents_kept: Latents kept from the start.
         sound_kept: Mel frames that are kept, bool, (S,).
         reference: Reference picture, (H, W, 3) uint8.
-        caption: What is seen.
-        words: What is said and when.
-        interaction: Directions that run.
         voice: Index of the expected voice.
         emotion: The one the caption asks for, of ``Emotion``.
         movement: The head's, one of ``MOVEMENTS``.
@@ -138,16 +135,7 @@ def lone_pairs(count: int, first_seed: int) -> list[ToonPair]:
 
 
 def cases_of(kind: str, count: int, first_seed: int = 0) -> list[Case]:
-    """Held-out cases of one kind; fewer are the beginning of more.
-
-    Args:
-        kind: One of ``CASES``.
-        count: How many.
-        first_seed: Where the search for fitting scenes begins.
-
-    Returns:
-        The cases.
-    """
+    """Held-out cases of one of ``CASES``, searched for from a seed on; fewer are the beginning of more."""
     if kind == PAIR:
         return [paired(pair) for pair in lone_pairs(count + count % 2, first_seed)][:count]
     task = TASKS[kind.split(",")[0]]

@@ -12,14 +12,7 @@ TRUTH = "ground truth"
 
 @dataclass(frozen=True)
 class Criterion:
-    """One acceptance criterion.
-
-    Attributes:
-        name: Description.
-        value: Measured value.
-        bound: Smallest value that passes.
-        clips: Number of measured clips.
-    """
+    """One acceptance criterion: a value measured on some clips, and the smallest that passes."""
 
     name: str
     value: float
@@ -33,14 +26,7 @@ class Criterion:
 
 
 def criteria_of(rows: Mapping[str, Row]) -> list[Criterion]:
-    """Evaluate the criteria; one whose rows were not measured is skipped.
-
-    Args:
-        rows: Rows by task, and ground truth under ``TRUTH``.
-
-    Returns:
-        The criteria.
-    """
+    """Evaluate the criteria on rows by task, with ground truth under ``TRUTH``; one without its rows is skipped."""
     found = []
     joint, truth = rows.get(JOINT.name), rows.get(TRUTH)
     if joint and truth:

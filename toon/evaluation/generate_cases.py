@@ -54,17 +54,9 @@ def conditions_of(cases: Sequence[Case], reference: Tensor, model: JointModel, t
 def set_up(
     model: JointModel, codec: VideoCodec, cases: Sequence[Case], plan: GuidancePlan, first: int = 0
 ) -> tuple[Denoiser, Latents]:
-    """Denoiser and noise of one batch.
+    """Denoiser of one batch, and noise for video (B, 48, T, H, W) and audio (B, S, 80).
 
-    Args:
-        model: The network.
-        codec: The video codec.
-        cases: Cases of one task.
-        plan: Guidance of the run.
-        first: Number of the first case within its task: noise is drawn from a case's number.
-
-    Returns:
-        The denoiser, and noise for video (B, 48, T, H, W) and audio (B, S, 80).
+    Noise is drawn from a case's number within its task, that of the first case being ``first``.
     """
     video = torch.cat([codec.encode(codec_pixels(case.frames)) for case in cases])
     reference = torch.cat([codec.encode(codec_pixels(case.reference[None])) for case in cases])
@@ -109,12 +101,7 @@ def coded(codec: VideoCodec, frames: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Store:
-    """Finished batches on disk.
-
-    Attributes:
-        folder: Where they lie.
-        key: A hash of all that decides what is generated: weights and settings.
-    """
+    """Finished batches on disk, under a hash of all that decides what is generated: weights and settings."""
 
     folder: Path
     key: str

@@ -17,15 +17,7 @@ _EYES = ((-0.4, -0.68, 0.34, 0.36), (0.4, -0.68, 0.34, 0.36))
 
 
 def kept_pixels(case: Case, eyes: bool) -> np.ndarray:
-    """Mask of the pixels outside all mouths, and outside the eyes unless they are included.
-
-    Args:
-        case: Case with the positions.
-        eyes: Whether the eyes are included.
-
-    Returns:
-        Mask, (F, H, W) bool.
-    """
+    """Mask of the pixels outside all mouths, and outside the eyes unless they are included, (F, H, W) bool."""
     rows, columns = np.ogrid[: case.frames.shape[1], : case.frames.shape[2]]
     kept = np.ones(case.frames.shape[:3], bool)
     for centers, radius in case.mouths:
@@ -42,26 +34,16 @@ def still_pixels(case: Case) -> np.ndarray:
 
 
 def psnr(frames: np.ndarray, truth: np.ndarray, kept: np.ndarray) -> float:
-    """Peak signal-to-noise ratio over the masked pixels of all generated frames.
+    """Peak signal-to-noise ratio of frames (F, H, W, 3) uint8 over the pixels of a mask (F, H, W), dB, at most 99.
 
-    Args:
-        frames: Generated frames, (F, H, W, 3) uint8. The first is ignored, because it is given.
-        truth: True frames, of the same shape.
-        kept: Mask of the pixels to compare, (F, H, W) bool.
-
-    Returns:
-        Decibels, at most 99.
+    The first frame is ignored, because it is given.
     """
     difference = frames[1:][kept[1:]].astype(np.float32) - truth[1:][kept[1:]]
     return float(min(MOST_DB, 10 * np.log10(255**2 / max(float(np.mean(difference**2)), 1e-9))))
 
 
 def picture_measures(frames: np.ndarray, case: Case) -> dict[str, float]:
-    """Measure one clip.
-
-    Returns:
-        ``psnr`` outside mouth and eyes, ``psnr_eyes`` with the eyes, ``psnr_background`` where nothing moves; decibels.
-    """
+    """``psnr`` outside mouth and eyes, ``psnr_eyes`` with the eyes, ``psnr_background`` where nothing moves; dB."""
     still = np.broadcast_to(still_pixels(case), case.frames.shape[:3])
     parts = {"psnr": kept_pixels(case, False), "psnr_eyes": kept_pixels(case, True), "psnr_background": still}
     return {name: psnr(frames, case.frames, kept) for name, kept in parts.items()}

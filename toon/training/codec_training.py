@@ -71,14 +71,9 @@ class CodecClips:
 
 
 def chunk_weights(mouth_open: np.ndarray, still_share: float) -> np.ndarray:
-    """Chance of drawing each chunk: more where the mouth moves.
+    """Chance of drawing each chunk, (C*T,), more where a mouth (C, F), F = 4n + 1, moves.
 
-    Args:
-        mouth_open: (C, F), F = 4n + 1.
-        still_share: Weight of a chunk without movement, the full range being 1.
-
-    Returns:
-        Probabilities over (clip, chunk), flattened, (C*T,).
+    A chunk without movement has the weight ``still_share``, the full range being 1.
     """
     grouped = mouth_open[:, 1:].reshape(len(mouth_open), -1, TEMPORAL_FACTOR)
     weights = np.concatenate([np.zeros((len(mouth_open), 1)), np.ptp(grouped, axis=2)], 1) + still_share
@@ -86,16 +81,7 @@ def chunk_weights(mouth_open: np.ndarray, still_share: float) -> np.ndarray:
 
 
 def crop_chunks(clips: CodecClips, config: CodecTraining, own: Sequence[np.random.Generator]) -> Tensor:
-    """Cut a square from a chunk for each example, many of them at moving mouths.
-
-    Args:
-        clips: Pictures to draw from.
-        config: Size and shares.
-        own: Source of each example's choice.
-
-    Returns:
-        Crops, (N, P, 3, crop, crop) in [-1, 1].
-    """
+    """Cut a square from a chunk for each example, many at moving mouths, (N, P, 3, crop, crop) in [-1, 1]."""
     count, video_frames, height, width, _ = clips.frames.shape
     latent_frames = (video_frames - 1) // TEMPORAL_FACTOR + 1
     chances = np.cumsum(chunk_weights(clips.mouth_open, config.still_share))
@@ -116,16 +102,7 @@ def crop_chunks(clips: CodecClips, config: CodecTraining, own: Sequence[np.rando
 
 
 def codec_loss(decoded: Tensor, chunks: Tensor, config: CodecTraining) -> Tensor:
-    """Error of decoded chunks, weighted by how much each pixel moves.
-
-    Args:
-        decoded: (N, P, 3, H, W), not clamped.
-        chunks: The true chunks, same shape, in [-1, 1].
-        config: Weights.
-
-    Returns:
-        Scalar.
-    """
+    """Error of decoded chunks (N, P, 3, H, W) against true ones in [-1, 1], weighted by how much each pixel moves."""
     error = decoded - chunks
     movement = (chunks - chunks.mean(1, keepdim=True)).abs().amax((1, 2))
     near = F.max_pool2d(movement[:, None], 5, 1, 2)[:, None]
@@ -140,12 +117,7 @@ def codec_loss(decoded: Tensor, chunks: Tensor, config: CodecTraining) -> Tensor
 
 @dataclass(frozen=True)
 class CodecBatch:
-    """Crops and the noise of their latents.
-
-    Attributes:
-        chunks: (N, P, 3, H, W) in [-1, 1].
-        noise: Noise of random strength, (N, 48, H / 16, W / 16).
-    """
+    """Crops (N, P, 3, H, W) in [-1, 1], and noise of random strength for their latents, (N, 48, H / 16, W / 16)."""
 
     chunks: Tensor
     noise: Tensor
@@ -170,14 +142,7 @@ def codec_loss_of(
 ) -> Tensor:
     """Loss of one batch; also moves the codec's latent statistics towards the batch's.
 
-    Args:
-        codec: The codec in training.
-        batch: Crops and noise, on the codec's device.
-        config: Weights.
-        earlier: The codec as it was, near whose latents those of ``codec`` are held; statistics then stay.
-
-    Returns:
-        Scalar loss.
+    With ``earlier``, the codec as it was, latents are held near its own, and statistics stay.
     """
     chunks = batch.chunks
     if config.decoder_only:

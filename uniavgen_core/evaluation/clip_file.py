@@ -19,16 +19,7 @@ LONGEST_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Entry:
-    """One clip with its fields in the manifest.
-
-    Attributes:
-        path: The video file.
-        caption: Caption, or empty.
-        transcript: Expected transcript, or empty.
-        speaker: Name of the speaker, or empty.
-        reference_image: Picture of the person, or None.
-        reference_voice: Audio or video with the person's voice, or None.
-    """
+    """One clip with its fields in the manifest; the reference voice may be an audio or a video file."""
 
     path: Path
     caption: str = ""
@@ -40,13 +31,9 @@ class Entry:
 
 @dataclass(frozen=True)
 class ClipFile:
-    """A decoded clip.
+    """A decoded clip: RGB frames (F, H, W, 3) uint8 and a mono waveform (N,) float32.
 
-    Attributes:
-        frames: RGB, (F, H, W, 3) uint8.
-        fps: Frames per second.
-        waveform: Mono, (N,) float32; empty without an audio track.
-        sample_rate: Hz; 0 without an audio track.
+    Without an audio track, the waveform is empty and the sample rate 0.
     """
 
     frames: np.ndarray
@@ -96,11 +83,7 @@ def _read_manifest(folder: Path, skipped: dict[str, str]) -> list[Entry]:
 
 
 def _entry(folder: Path, fields: dict) -> Entry:
-    """Entry of one line of a manifest.
-
-    Raises:
-        ValueError: If it is not an object with a path, or a field has the wrong type.
-    """
+    """Entry of one line of a manifest."""
     if not isinstance(fields, dict) or not isinstance(fields.get("path"), str):
         raise ValueError('It is not a JSON object with a text "path".')
     texts: dict[str, Any] = {name: fields.get(name) or "" for name in ("caption", "transcript", "speaker")}

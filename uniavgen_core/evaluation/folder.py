@@ -31,16 +31,7 @@ _FEATURE_FRAMES = 48
 
 @dataclass(frozen=True)
 class PaperJudges:
-    """The paper's judges; None for one that is replaced by a stand-in.
-
-    Attributes:
-        whisper: Speech recognition.
-        audiobox: Audio quality.
-        dino: Image features.
-        raft: Optical flow.
-        musiq: Image quality.
-        syncnet: Lip-sync.
-    """
+    """The paper's judges; None for one that is replaced by a stand-in."""
 
     whisper: Any = None
     audiobox: Any = None
@@ -64,14 +55,10 @@ class WordStandIn(Protocol):
 
 @dataclass(frozen=True)
 class ClipResult:
-    """Measurements of one clip.
+    """Measurements of one clip, named by its file: values by measure, and the reason for each that failed.
 
-    Attributes:
-        name: The file, relative to the folder.
-        values: Values by measure; failed measures are missing.
-        reasons: Reason for each failed measure.
-        words: Number of words in the transcript, the denominator of the word error rate.
-        by_standin: Whether the words were recognised by ``WordStandIn``.
+    ``words`` counts those of the transcript, the denominator of the word error rate; ``by_standin`` says whether they
+    were recognised by ``WordStandIn``.
     """
 
     name: str
@@ -82,15 +69,9 @@ class ClipResult:
 
 
 class FolderMeter:
-    """Evaluator of single clips."""
+    """Evaluator of single clips, by the paper's judges and a word recogniser in place of Whisper, if any."""
 
     def __init__(self, papers: PaperJudges, words: WordStandIn | None = None) -> None:
-        """Store the judges.
-
-        Args:
-            papers: The paper's judges.
-            words: Word recogniser in place of Whisper, if any.
-        """
         self.papers = papers
         self._words = words
 
@@ -185,22 +166,14 @@ class FolderMeter:
 
 
 def _sound_of(clip: ClipFile) -> Tensor:
-    """Waveform of a clip.
-
-    Raises:
-        ValueError: If the clip has no audio.
-    """
+    """Waveform of a clip that has one."""
     if not clip.sample_rate:
         raise ValueError("It has no sound.")
     return clip.waveform
 
 
 def _picture_at(path: Path) -> np.ndarray:
-    """Read an image file as one frame, (1, H, W, 3) uint8.
-
-    Raises:
-        ValueError: If it cannot be read.
-    """
+    """Read an image file as one frame, (1, H, W, 3) uint8."""
     try:
         data = np.frombuffer(path.read_bytes(), np.uint8)
     except OSError as error:
@@ -240,14 +213,7 @@ def measure_folder(
 
 
 def summary(results: Sequence[ClipResult]) -> dict[str, float]:
-    """Mean of each measure over the clips that have it; ``wer`` is all errors over all words.
-
-    Args:
-        results: Results of ``measure_folder``.
-
-    Returns:
-        Mean by measure.
-    """
+    """Mean of each measure over the clips that have it; ``wer`` is all errors over all words."""
     names = sorted({name for result in results for name in result.values} - {"word_errors"})
     values = {name: float(np.mean([r.values[name] for r in results if name in r.values])) for name in names}
     scored = [result for result in results if "word_errors" in result.values]

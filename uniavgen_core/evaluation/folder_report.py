@@ -15,15 +15,7 @@ _MOST_BARS = 12
 
 
 def judged_by(papers: PaperJudges, results: Sequence[ClipResult]) -> dict[str, str]:
-    """Description of the judge of each measure, for the table.
-
-    Args:
-        papers: The paper's judges.
-        results: Results of the clips.
-
-    Returns:
-        Description by measure.
-    """
+    """Description of the judge of each measure, for the table."""
     toon = _STAND_IN + "the toons' own word judge, on clips whose transcripts have toon words alone (paper: Whisper)"
     dino = "DINO as in VBench" if papers.dino else _STAND_IN + "gradients and colours, in VBench's form (paper: DINO)"
     raft = "RAFT as in VBench" if papers.raft else _STAND_IN + "Farneback's flow, in VBench's form (paper: RAFT)"

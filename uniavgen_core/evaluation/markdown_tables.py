@@ -19,15 +19,7 @@ _ABOUT_PUBLISHED = (
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str | float | int | None]]) -> str:
-    """Format a table as Markdown.
-
-    Args:
-        columns: Headings; the first is that of the row names.
-        rows: Cells; floats get three decimals, None is empty.
-
-    Returns:
-        Markdown that ends with a line break.
-    """
+    """Format a table as Markdown that ends with a line break; floats get three decimals, None is empty."""
     lines = [columns, ["---"] * len(columns), *([_cell(value) for value in row] for row in rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 

@@ -76,7 +76,7 @@ def darkness(frames: Pictures, boxes: np.ndarray) -> np.ndarray:
     """Darkness of the downscaled pictures in green and blue.
 
     Args:
-        frames: Pictures, RGB, uint8 or floats in [0, 1], (F, H, W, 3).
+        frames: RGB, uint8 or floats in [0, 1], (F, H, W, 3).
         boxes: Part of each picture to use, all of one size, pixels, (F, 4).
 
     Returns:
@@ -112,14 +112,9 @@ def _shrink(frame: Pictures, box: np.ndarray, size: tuple[int, int]) -> np.ndarr
 
 
 class MouthFinder:
-    """Search over squares of all sizes and positions for the one that follows a sound best."""
+    """Search over squares of all sizes and positions of a darkness (F, h, w) for the one that follows a sound best."""
 
     def __init__(self, cells: np.ndarray) -> None:
-        """Compute the mean darkness of every square.
-
-        Args:
-            cells: Darkness over time, (F, h, w).
-        """
         self.sides = [side for side in _SQUARES if side <= min(cells.shape[1:])] or [1]
         self.squares: list[np.ndarray] = [
             uniform_filter(cells, side, mode="nearest", axes=(1, 2)) for side in self.sides
@@ -152,15 +147,7 @@ class MouthFinder:
         return self.squares[size][:, row, column].astype(np.float64)
 
     def box(self, place: Sequence[int], boxes: np.ndarray) -> np.ndarray:
-        """Bounding box of a square in the pictures.
-
-        Args:
-            place: Result of ``find``.
-            boxes: Part of each picture that was searched, pixels, (F, 4).
-
-        Returns:
-            Left, top, right and bottom, pixels, (F, 4).
-        """
+        """Left, top, right and bottom of a square in the searched boxes (F, 4) of the pictures, pixels, (F, 4)."""
         size, row, column = place
         rows, columns = self.squares[0].shape[1:]
         cell = (boxes[:, 2:] - boxes[:, :2]) / (columns, rows)

@@ -15,7 +15,7 @@ import numpy as np
 
 _SIDE = 128
 _COLOURS = 8
-_QUALITY_SIDE = 512
+_QUALITY_SIDE, _QUALITY_FRAMES = 512, 8
 _NOISE_SCALE = 12.0
 FLOW_FPS = 8.0
 _FASTEST_SHARE, _LEAST_FLOW, _MOVING_SHARE = 0.05, 6.0, 0.25
@@ -23,14 +23,7 @@ _LAPLACIANS = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 
 
 def features(frames: np.ndarray) -> np.ndarray:
-    """Features of shape and colour: histograms of gradients, and of colours in a grid of four by four.
-
-    Args:
-        frames: RGB, (F, H, W, 3) uint8.
-
-    Returns:
-        Unit vectors, (F, D).
-    """
+    """Unit vectors (F, D) of RGB frames (F, H, W, 3) uint8: histograms of gradients, and of colours in a grid."""
     small = [cv2.resize(frame, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA) for frame in frames]
     hog = cv2.HOGDescriptor((_SIDE, _SIDE), (32, 32), (16, 16), (16, 16), 9)
     rows = []
@@ -79,12 +72,7 @@ def farneback(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def flow_strengths(frames: np.ndarray, fps: float, flow: Flow = farneback) -> np.ndarray:
-    """Strength of the optical flow between the pictures of a clip, at 8 pictures per second.
-
-    Args:
-        frames: RGB, (F, H, W, 3) uint8.
-        fps: Frames per second.
-        flow: Optical flow method.
+    """Strength of the optical flow between frames (F, H, W, 3) uint8, at 8 pictures per second.
 
     Returns:
         Mean length of the fastest 5 % of the vectors for each pair of pictures, as a multiple of VBench's threshold: 6
@@ -116,15 +104,10 @@ def movement(frames: np.ndarray) -> np.ndarray:
     return np.abs(np.diff(small, axis=0)).mean((1, 2, 3))
 
 
-def image_quality(frames: np.ndarray, most: int = 8) -> float:
-    """Image quality from sharpness and noise.
+def image_quality(frames: np.ndarray) -> float:
+    """Quality in [0, 1] of up to eight frames of (F, H, W, 3) uint8: 1 minus the perceptual blur, lowered by noise.
 
-    Args:
-        frames: RGB, (F, H, W, 3) uint8.
-        most: Largest number of frames to evaluate, evenly spaced.
-
-    Returns:
-        Quality in [0, 1]: 1 minus the perceptual blur (Crete et al., 2007), lowered by noise.
+    Source: the blur of Crete et al. (2007).
 
     Raises:
         ImportError: If scikit-image is missing.
@@ -134,7 +117,7 @@ def image_quality(frames: np.ndarray, most: int = 8) -> float:
     except ImportError as error:
         message = "Measuring sharpness needs the package scikit-image: pip install scikit-image."
         raise ImportError(message, name=error.name) from error
-    chosen = frames[np.unique(np.linspace(0, len(frames) - 1, most).round().astype(int))]
+    chosen = frames[np.unique(np.linspace(0, len(frames) - 1, _QUALITY_FRAMES).round().astype(int))]
     scores = []
     for frame in chosen:
         scale = min(1.0, _QUALITY_SIDE / max(frame.shape[:2]))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..media.audio.mel import log_mel
 from ..media.audio.sound import resample
-from ..shapes import FPS, MEL_RATE, SAMPLE_RATE
+from ..shapes import MEL_RATE, SAMPLE_RATE
 from .lip_sync import correlation
 
 COEFFICIENTS = 20
@@ -35,14 +35,7 @@ def _loud(mel: Tensor) -> Tensor:
 
 
 def cepstra(waveform: Tensor, sample_rate: int) -> Tensor:
-    """Mel cepstra of the loud frames, without the zeroth coefficient, the loudness.
-
-    Args:
-        waveform: Mono, (N,).
-        sample_rate: Hz.
-
-    Returns:
-        Cepstra, (loud frames, 20).
+    """Mel cepstra (loud frames, 20) of a mono waveform (N,), without the zeroth coefficient, the loudness.
 
     Raises:
         ValueError: If less than a fifth of a second is loud.
@@ -58,15 +51,7 @@ def cepstra(waveform: Tensor, sample_rate: int) -> Tensor:
 
 
 def voice_distance(first: Tensor, second: Tensor) -> float:
-    """Distance of two voices: symmetric divergence of Gaussians with diagonal covariance, per coefficient.
-
-    Args:
-        first: Cepstra of one voice, (loud frames, 20).
-        second: Cepstra of the other.
-
-    Returns:
-        Distance, at least 0.
-    """
+    """Distance of two voices' cepstra: symmetric divergence of Gaussians with diagonal covariance, per coefficient."""
     means, spreads = zip(*((x.mean(0), x.var(0) + 1e-2) for x in (first, second)), strict=True)
     apart = (means[0] - means[1]) ** 2
     ratio = (spreads[0] + apart) / spreads[1] + (spreads[1] + apart) / spreads[0]
@@ -75,11 +60,6 @@ def voice_distance(first: Tensor, second: Tensor) -> float:
 
 def timbre_consistency(waveform: Tensor, sample_rate: int, reference: tuple[Tensor, int] | None = None) -> float:
     """Timbre consistency: the first half of the loud frames against the second, or all against a reference.
-
-    Args:
-        waveform: Mono, (N,).
-        sample_rate: Hz.
-        reference: Waveform and sample rate of a reference.
 
     Returns:
         Consistency in (0, 1], 1 for equal statistics: the exponential of the negative distance.
@@ -98,30 +78,14 @@ def timbre_consistency(waveform: Tensor, sample_rate: int, reference: tuple[Tens
 
 
 def sound_quality(waveform: Tensor, sample_rate: int) -> float:
-    """Level of the loud frames over that of the quiet ones, a measure of background noise, dB.
-
-    Args:
-        waveform: Mono, (N,).
-        sample_rate: Hz.
-
-    Returns:
-        Difference of the 95th and the 5th percentile of the level, at most 60.
-    """
+    """Level of the loud frames over that of the quiet ones: 95th less 5th percentile, at most 60 dB."""
     level = 20 / np.log(10) * _mel(waveform, sample_rate).exp().mean(0).log()
     high, low = torch.quantile(level, torch.tensor([0.95, 0.05]))
     return min(60.0, float(high - low))
 
 
 def vocal_arousal(waveform: Tensor, sample_rate: int) -> np.ndarray:
-    """Vocal arousal over time: mean of the standardised loudness, brightness and pitch.
-
-    Args:
-        waveform: Mono, (N,).
-        sample_rate: Hz.
-
-    Returns:
-        Arousal at 100 values per second, with mean 0 over the clip, (T,).
-    """
+    """Mean of the standardised loudness, brightness and pitch of a mono waveform (N,), 100 values a second, (T,)."""
     mel = _mel(waveform, sample_rate)
     level = mel.exp().mean(0).log().numpy()
     tilt = (mel[40:].mean(0) - mel[:20].mean(0)).numpy()
@@ -141,7 +105,7 @@ def _pitch(samples: np.ndarray, moments: int) -> np.ndarray:
     return np.log(SAMPLE_RATE / (SAMPLE_RATE // _HIGHEST_HZ + repeats.argmax(1)))
 
 
-def emotion_agreement(arousal: np.ndarray, movement: np.ndarray, fps: float = FPS) -> float:
+def emotion_agreement(arousal: np.ndarray, movement: np.ndarray, fps: float) -> float:
     """Correlation of vocal arousal and movement of the picture over windows of a quarter second.
 
     Args:

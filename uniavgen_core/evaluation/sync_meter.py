@@ -120,14 +120,9 @@ def _compare(frames: Pictures, fps: float, mono: np.ndarray, sample_rate: int, b
 
 
 def sound_loudness(mono: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Loudness over time: root mean square in windows of 25 ms, 200 times a second, relative to the maximum.
+    """Loudness (E,) of samples (N,): root mean square in windows of 25 ms, 200 times a second, relative to the maximum.
 
-    Args:
-        mono: Samples, (N,).
-        sample_rate: Hz.
-
-    Returns:
-        Loudness in [0, 1], (E,); value i is centred on (i + 0.5) / 200 s. Zeros for silence.
+    Value i is centred on (i + 0.5) / 200 s; silence gives zeros.
     """
     energy = np.concatenate([[0.0], np.cumsum(mono**2)])
     middles = (np.arange(max(1, ceil(len(mono) / sample_rate * ENVELOPE_RATE))) + 0.5) / ENVELOPE_RATE
@@ -140,17 +135,7 @@ def sound_loudness(mono: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def loudness_at(loudness: np.ndarray, fps: float, video_frames: int, lags: np.ndarray) -> np.ndarray:
-    """Mean loudness during each frame, for a sound that is late by each lag.
-
-    Args:
-        loudness: Result of ``sound_loudness``, (E,).
-        fps: Frames per second.
-        video_frames: Number of frames F.
-        lags: Seconds, (L,).
-
-    Returns:
-        Loudness, (L, F); NaN where there is no sound.
-    """
+    """Mean loudness during each frame for a sound that is late by each lag in seconds, (L, F); NaN without sound."""
     sums, edges = np.concatenate([[0.0], np.cumsum(loudness)]), np.arange(len(loudness) + 1) / ENVELOPE_RATE
     start = np.arange(video_frames) / fps + lags[:, None]
     stop = start + 1 / fps
@@ -172,11 +157,7 @@ def _check(frames: Pictures, fps: float, waveform: Tensor, sample_rate: int) -> 
 
 
 def _shared_frames(video_frames: int, fps: float, sound_seconds: float) -> int:
-    """Number of frames with sound.
-
-    Raises:
-        ValueError: If they are too few to compare.
-    """
+    """Number of frames with sound; too few to compare are refused."""
     shared = min(video_frames, int(sound_seconds * fps + 1e-6))
     if shared < FEWEST_FRAMES:
         raise ValueError(
