@@ -56,17 +56,9 @@ def measure(options: Namespace) -> dict:
 
 
 def report(config: ModelConfig, shape: AVShape, device: str, rounds: int, dtype: torch.dtype = torch.bfloat16) -> dict:
-    """Measure one size.
+    """Measure one size: its peak in teraflop per second, and the speed of each format, the best of ``rounds``.
 
-    Args:
-        config: Configuration of the network.
-        shape: Size of a clip.
-        device: Device of the network.
-        rounds: Runs of every pass; the shortest time is reported.
-        dtype: Dtype of weights and activations, and of the matmul that measures the device's peak.
-
-    Returns:
-        The size, the peak in teraflop per second, and the speed of each format.
+    ``dtype`` is that of weights, activations and the matmul that measures the device's peak.
     """
     model = network(config, device, dtype)
     peak = matrix_peak(dtype, torch.device(device))

@@ -104,11 +104,7 @@ def _bytes(name: str, shape: tuple[int, ...], kind: str, blocks: int) -> int:
 
 
 def fit(weights: Weights, activations: float, limit: float) -> tuple[float, float, bool]:
-    """Compute what stays of the weights on a card of ``limit`` bytes; see the module.
-
-    Returns:
-        Bytes of weights that stay, bytes that come in during every step, and whether a step can run at all.
-    """
+    """Bytes of weights that stay on a card of ``limit`` bytes, bytes coming in each step, and whether it can run."""
     room = limit - CONTEXT - RESERVE - max(LEAST, activations + weights.unpacked)
     if weights.total <= room:
         return weights.total, 0.0, True

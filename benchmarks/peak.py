@@ -70,10 +70,7 @@ def peak_of(run: Callable[[], Any]) -> int:
 def pass_peak(config: ModelConfig, shape: AVShape, backend: Backend = COUNTED) -> int:
     """Bytes of activations that one pass takes at most at once in bfloat16, counted without memory.
 
-    Args:
-        config: The network's; only its first layers run, since layers take the same memory in turn.
-        shape: Size of the clip.
-        backend: Where layers and attention come from; attention must be a fused kernel's.
+    Only the first layers run, since layers take the same memory in turn; attention must be a fused kernel's.
     """
     model = cut(config, "meta", backend)
     with torch.no_grad():

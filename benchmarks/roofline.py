@@ -44,14 +44,7 @@ GATHERS = ("index", "index_select", "embedding")
 
 # torch's RuntimeEstimator asks for a CUDA device and takes the speeds of that one; here any card can be asked about.
 class Roofline(TorchDispatchMode):
-    """Adds up what operators calculate and move, by kind of operator.
-
-    Attributes:
-        flop: Floating point operations.
-        moved: Bytes read and written.
-        seconds: Least time.
-        operators: How many moved something.
-    """
+    """Adds up floating point operations, bytes moved and least seconds of operators, by their kind."""
 
     def __init__(self, teraflop: float, terabyte: float) -> None:
         super().__init__()

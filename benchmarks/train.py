@@ -38,14 +38,7 @@ COMPUTED_SIZE = AVShape(736, 736, 81)
 
 @dataclass(frozen=True)
 class TrainSize:
-    """Part of the released network that is trained, and the clip.
-
-    Attributes:
-        layers: Layers of both branches; every second one interacts.
-        shape: Size of a clip; one clip is a step.
-        steps: Number of steps.
-        dtype: Of weights and optimiser.
-    """
+    """Part of the released network that is trained, every second layer with interaction, and the clip of a step."""
 
     layers: int
     shape: AVShape

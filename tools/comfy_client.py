@@ -112,13 +112,10 @@ class ComfyClient:
         timeout: float = 600.0,
         extra_data: dict[str, Any] | None = None,
     ) -> Result:
-        """Queue a workflow and follow it to its end.
+        """Queue a workflow in API format and follow it to its end; interrupt it after ``timeout`` seconds.
 
-        Args:
-            prompt: The workflow in API format.
-            on_event: Called with every event of this workflow.
-            timeout: Seconds after which it is interrupted.
-            extra_data: More for the server, for example ``{"preview_method": "latent2rgb"}``.
+        ``on_event`` is called with each of its events; ``extra_data`` is for the server, as ``{"preview_method":
+        "latent2rgb"}``.
 
         Raises:
             PromptRejectedError, PromptFailedError, PromptInterruptedError: It did not end well.
@@ -177,11 +174,7 @@ async def _follow(socket: aiohttp.ClientWebSocketResponse, prompt_id: str, on_ev
 
 
 def _is_end(event: dict[str, Any]) -> bool:
-    """Whether an event is a workflow's last one.
-
-    Raises:
-        PromptFailedError, PromptInterruptedError: It is, and it is a bad one.
-    """
+    """Whether an event is a workflow's last one; raises if that is a bad one."""
     if event["type"] == "execution_error":
         raise PromptFailedError(event["data"])
     if event["type"] == "execution_interrupted":

@@ -64,14 +64,7 @@ class ComfyServer(ComfyClient):
         return self._process is not None and self._process.poll() is None
 
     def offer(self, path: Path, folder: str = "input") -> str:
-        """Copy or link a user's file to a folder of the server, under a unique name.
-
-        Args:
-            path: The file, which is not changed.
-            folder: ``input``, or one of the folders in ``models``.
-
-        Returns:
-            Its name in that folder.
+        """Copy or link a user's file to ``input`` or a folder in ``models``; returns its unique name there.
 
         Raises:
             DevError: It cannot be read, or the disk is full.

@@ -61,12 +61,7 @@ def cache_folder() -> Path:
 
 
 def prepare(cache: Path, with_dev: bool, console: Console) -> Environment:
-    """Find or create the environment.
-
-    Args:
-        cache: Its cache folder; unused if ``COMFYUI_PATH`` names a ComfyUI.
-        with_dev: Whether to install requirements-dev.txt too.
-        console: Console for progress.
+    """Find or create the environment; ``cache`` is unused if ``COMFYUI_PATH`` names a ComfyUI.
 
     Raises:
         DevError: Something is missing or an installation failed.
@@ -101,12 +96,7 @@ def current() -> Environment:
 
 
 def check_existing(comfyui: Path, python: Path, requirements: Sequence[str]) -> None:
-    """Check that a user's folder contains ComfyUI and that their Python has the required packages, in any version.
-
-    Args:
-        comfyui: Folder of ComfyUI's main.py.
-        python: The Python that runs it.
-        requirements: Requirement lines of the packages.
+    """Check that a folder contains ComfyUI and that its Python has the required packages, in any version.
 
     Raises:
         DevError: One of them is not usable.

@@ -91,10 +91,7 @@ def _parse(arguments: Sequence[str]) -> Namespace:
 
 
 def choose(paths: Sequence[Path], count: int, seed: int) -> list[Mutant]:
-    """Draw mutants of source files and of all files in folders.
-
-    Returns:
-        At most ``count`` mutants, in the order of files and lines; the same ones for the same seed.
+    """Draw at most ``count`` mutants of source files and of all files in folders, in order; the same for the same seed.
 
     Raises:
         DevError: A path does not exist, or there is nothing to change.

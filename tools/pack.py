@@ -14,11 +14,8 @@ NAME = "uniavgen_pack"
 def comfyui_arguments(command: str) -> Any:
     """Import ComfyUI's start-up arguments, which must be set before anything else of it is imported.
 
-    Args:
-        command: Command of ``dev.py`` for the message.
-
     Raises:
-        ImportError: If ``COMFYUI_PATH`` does not lead to ComfyUI; ``dev.py bench`` sets it.
+        ImportError: If ``COMFYUI_PATH`` does not lead to ComfyUI; ``dev.py`` with ``command`` sets it.
     """
     folder = os.environ.get("COMFYUI_PATH", "")
     if folder not in sys.path:

@@ -21,11 +21,7 @@ def spawn(
 ) -> subprocess.Popen:
     """Start a process in its own group, so that Ctrl-C in a terminal reaches only this process.
 
-    Args:
-        command: Program and arguments.
-        output: Target of stdout and stderr: a file, or ``subprocess.PIPE``.
-        cwd: Working folder.
-        env: Environment variables; by default those of this process.
+    ``output`` is the target of stdout and stderr: a file, or ``subprocess.PIPE``.
     """
     group = {"creationflags": 0x00000200} if IS_WINDOWS else {"start_new_session": True}  # CREATE_NEW_PROCESS_GROUP
     return subprocess.Popen(

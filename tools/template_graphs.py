@@ -33,10 +33,9 @@ TOON = Files()
 
 
 class Studio:
-    """A graph under construction: loaders and texts, which all templates share, a task, and the nodes after it.
+    """A graph under construction: shared loaders and texts, a task, and the nodes after it.
 
-    Attributes:
-        sampling: Widgets of the sampler.
+    ``sampling`` holds the widgets of the sampler.
     """
 
     sampling: Mapping[str, Any] = MappingProxyType({"steps": 25, **GUIDANCE})
@@ -54,15 +53,9 @@ class Studio:
         self.negative = self.add("CLIPTextEncode", "Negative caption", text="", clip=clip)()
 
     def add(self, kind: str, title: str, **inputs: Any) -> Callable[[int], Link]:
-        """Add a node.
+        """Add a node of a class and title; returns a function from the number of an output to a link to it.
 
-        Args:
-            kind: Its class.
-            title: Its title in the editor.
-            inputs: Values, or links of other nodes; a name of a task's own input is written with two underscores.
-
-        Returns:
-            Function from the number of an output to a link to it.
+        ``inputs`` are values or links of other nodes; a name of a task's own input is written with two underscores.
         """
         number = str(len(self.nodes) + 1)
         named = {name.replace("__", "."): value for name, value in inputs.items()}

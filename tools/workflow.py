@@ -51,14 +51,9 @@ def set_input(workflow: Workflow, title: str, name: str, value: Any) -> Workflow
 
 
 def replace_node(workflow: Workflow, title: str, class_type: str, inputs: dict[str, Any], output: int = 0) -> Workflow:
-    """Copy a workflow with one node replaced.
+    """Copy a workflow with the node of a title replaced by one of another class.
 
-    Args:
-        workflow: Workflow in API format, which is not changed.
-        title: Title of the old and the new node.
-        class_type: Class of the new node.
-        inputs: Inputs of the new node.
-        output: Output of the old node that the first output of the new one replaces.
+    ``output`` is the output of the old node that the first output of the new one replaces.
 
     Raises:
         DevError: There is no such node, or another of its outputs is used too.

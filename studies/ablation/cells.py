@@ -39,9 +39,6 @@ class Cell:
     """One way to build and train a model; the defaults are the base cell, which is the paper's own choice.
 
     Attributes:
-        name: Name in files and tables.
-        variant: Variant of the network.
-        placement: Layers that interact.
         dense: Whether the placement uses every layer instead of half of them.
         mask_loss: Weight of the face-mask loss.
         tasks_from: Progress from which the five tasks are sampled instead of joint generation alone; 1 for never.
@@ -97,15 +94,9 @@ class Study:
     """Settings that all cells share.
 
     Attributes:
-        dim: Width of both branches.
-        num_layers: Layers of both branches.
         patch_size: Latent pixels per token side.
-        video_frames: Length of a clip.
-        clips: Number of training clips.
         held_out: Number of held-out clips, with sentences that are not in the training clips.
-        batch: Batch size.
         pretrain_steps: Steps of both branches without interaction, once per seed, from which every cell starts.
-        steps: Training steps of each cell.
         sample_steps: Euler steps of generated clips.
         scale: Guidance scale of both modalities in the cells' measurements.
         judges: Clips and training steps of this study's judges, as a share of those of the evaluation's judges.
@@ -170,11 +161,7 @@ class Study:
 
 @dataclass(frozen=True)
 class Place:
-    """Paths of a study's files.
-
-    Attributes:
-        work: The work folder.
-    """
+    """Paths of a study's files in its work folder."""
 
     work: Path
 

@@ -148,15 +148,10 @@ class Verdict(Enum):
 
 
 def verdict(differences: Sequence[float], expected: int) -> Verdict:
-    """Decide the outcome of a comparison.
+    """Decide the outcome from other minus chosen for each seed, positive where the other is better.
 
-    Args:
-        differences: Other minus chosen for each seed, positive where the other is better.
-        expected: Sign of the paper's difference, -1 or 1.
-
-    Returns:
-        ``REPRODUCED`` if all seeds have the paper's sign and the mean exceeds two standard errors, ``NOT_REPRODUCED``
-        if they have the opposite sign, ``NOISY`` otherwise; ``FEW`` below three seeds.
+    ``REPRODUCED`` if all seeds have the sign ``expected`` from the paper, -1 or 1, and the mean exceeds two standard
+    errors, ``NOT_REPRODUCED`` if they have the opposite sign, ``NOISY`` otherwise; ``FEW`` below three seeds.
     """
     if len(differences) < FEWEST_SEEDS:
         return Verdict.FEW

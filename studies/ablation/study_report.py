@@ -45,13 +45,9 @@ chance.
 
 
 def write_report(results: Path) -> dict[str, dict]:
-    """Write REPORT.md and its plots next to the runs.
+    """Write REPORT.md and its plots next to the folder ``runs``.
 
-    Args:
-        results: Folder that contains ``runs``.
-
-    Returns:
-        Means, spreads and seeds by measure, and verdicts, by table and line.
+    Returns means, spreads and seeds by measure, and verdicts, by table and line.
 
     Raises:
         ValueError: If there are no runs.

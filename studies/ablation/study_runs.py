@@ -28,12 +28,7 @@ INTERACTIONS = ("a2v_blocks.", "v2a_blocks.")
 
 @dataclass(frozen=True)
 class Job:
-    """One run.
-
-    Attributes:
-        name: A cell's name, or one of ``PRETRAIN``, ``GUIDANCE``, ``TRUTH`` and ``JUDGES``.
-        seed: Seed of initial weights, clips and noise.
-    """
+    """One run: of a cell by its name, or one of ``PRETRAIN``, ``GUIDANCE``, ``TRUTH`` and ``JUDGES``."""
 
     name: str
     seed: int

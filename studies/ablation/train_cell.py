@@ -22,29 +22,14 @@ CHECKPOINT_STEPS = 100
 
 @dataclass(frozen=True)
 class Fitted:
-    """Result of a training run.
-
-    Attributes:
-        average: Averaged weights by name.
-        curve: Entries of the log: ``step``, and means of the losses since the previous entry.
-    """
+    """Averaged weights by name, and the log's curve: ``step``, and means of the losses since the previous entry."""
 
     average: dict[str, Tensor]
     curve: list[dict[str, float]]
 
 
 def fit(model: JointModel, objective: Objective, folder: Path, steps: int, batch: int) -> Fitted:
-    """Train a model for some steps; a run found in the folder goes on.
-
-    Args:
-        model: With its starting weights.
-        objective: Batches and losses.
-        folder: For checkpoints and log.
-        steps: Length of the run.
-        batch: Examples in a step.
-
-    Returns:
-        The averaged weights and the loss curve.
+    """Train a model for some steps; a run found in the folder, which holds checkpoints and log, goes on.
 
     Raises:
         Stopped: If training was interrupted.

@@ -106,11 +106,7 @@ def cache_config(video: float, audio: float) -> StepCacheConfig:
 
 
 class FlatDenoiser:
-    """Denoiser of joint latents in the flat form (B, 1, N) of ComfyUI's samplers.
-
-    Attributes:
-        passes: Number of forward passes of the network.
-    """
+    """Denoiser of joint latents in the flat form (B, 1, N) of ComfyUI's samplers; counts the network's ``passes``."""
 
     def __init__(self, denoiser: Denoiser, noise: Latents, config: StepCacheConfig | None) -> None:
         self.denoiser = denoiser

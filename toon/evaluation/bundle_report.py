@@ -67,16 +67,9 @@ class ToonOptions:
 def evaluate_toons(
     options: ToonOptions, recipe: JudgeRecipe, tell: Callable[[str], None], on_batch: Callable[[str, int], None]
 ) -> dict:
-    """Generate, measure and write the report.
+    """Generate, measure and write the report; returns its content, with the written ``files``.
 
-    Args:
-        options: Options of the evaluation.
-        recipe: Training recipe of the judges.
-        tell: Called with a line of progress before each long step.
-        on_batch: Called after each batch with its task and the number of its clips.
-
-    Returns:
-        Content of the report, with the written ``files``.
+    ``tell`` is called before each long step, ``on_batch`` after each batch with its task and the number of its clips.
     """
     new_figure(1, 1)  # A missing package must fail before hours of work.
     started = time.monotonic()

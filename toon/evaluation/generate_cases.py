@@ -76,8 +76,7 @@ def generate(
 ) -> tuple[Tensor, Tensor]:
     """Generate one batch with the release's noise levels; see ``set_up``.
 
-    Returns:
-        Video latents (B, 48, T, H, W) and normalised mels (B, S, 80).
+    Returns video latents (B, 48, T, H, W) and normalised mels (B, S, 80).
     """
     plan = GuidancePlan.of(config.guidance, config.sigmas)
     denoiser, noise = set_up(model, codec, cases, plan, first)
@@ -126,17 +125,10 @@ def generate_all(
     store: Store,
     on_batch: Callable[[str, int], None] = lambda *_: None,
 ) -> dict[str, list[Made]]:
-    """Generate all cases, batch by batch; batches in the store are read from it.
+    """Generate all cases by task, batch by batch; batches in the store are read from it.
 
-    Args:
-        parts: Network and codec.
-        cases: By task.
-        config: How to sample.
-        store: Where batches are kept.
-        on_batch: Called after each batch with the task and the number of its clips.
-
-    Returns:
-        Generated clips by task, in the order of the cases.
+    ``on_batch`` is called after each batch with the task and the number of its clips. Returns clips by task, in the
+    order of the cases.
     """
     model, codec = parts
     made: dict[str, list[Made]] = {}

@@ -56,8 +56,6 @@ class Row:
     """Measurements of a set of clips.
 
     Attributes:
-        name: What the clips are.
-        clips: How many.
         values: By name of ``MEASURES``; what was not measured is missing.
         lags: Best lag of each clip, video frames, positive when the mouth is late.
         movements: ``psnr`` by the head's movement.
@@ -71,7 +69,7 @@ class Row:
 
 
 def measure_cases(name: str, made: Sequence[Made], cases: Sequence[Case], judges: Judges) -> Row:
-    """Measure generated clips against their cases.
+    """Measure frames and log-mel of generated clips against their cases, in the same order.
 
     Words, voice and the sound's emotion are of new sound only; pictures count where no more than the first is given.
 
