@@ -102,7 +102,7 @@ def test_a_driven_clip_plays_the_users_sound_as_it_is(demo, speech):
 
 def test_a_driven_clip_is_as_long_as_the_seconds_say(demo, speech):
     made, clip = demo("--task", "audio_driven", "--audio", speech, "--seconds", "0.8125", *SMALL)
-    _, rate, heard = sound_of(made.video)
+    _, rate, heard = sound_of(made["video"])
     assert len(clip.frames) == 13
     assert np.array_equal(heard[0], first_channel(speech)[: heard.shape[1]])
     assert heard.shape[1] == pytest.approx(0.8125 * rate, abs=rate / 16)
