@@ -18,7 +18,6 @@ from toon.evaluation.judge_data import small_faces
 from toon.evaluation.judges import JudgeRecipe, Judges, judges_of
 from toon.evaluation.voice_judge import heard_classes
 from toon.evaluation.word_recogniser import recognise
-from uniavgen_core.bundled.bundled_files import load_codec
 from uniavgen_core.bundled.video_codec import VideoCodec
 from uniavgen_core.config import GuidanceConfig, Interaction
 from uniavgen_core.evaluation.lip_sync import (
@@ -37,7 +36,7 @@ from uniavgen_core.training.flow_matching import Batch
 
 from .cell_losses import clips_of_task, study_losses
 from .cells import Study
-from .study_clips import Material, held_out_clips, load_material
+from .study_clips import Material, codec, held_out_clips, load_material
 
 LEVELS = (0.3, 0.6, 0.8, 0.95)
 """Noise levels of the held-out losses."""
@@ -84,9 +83,7 @@ class Meter:
     @classmethod
     def of(cls, study: Study, work: Path) -> "Meter":
         """Make the evaluator of a work folder."""
-        return cls(
-            study, load_material(study, work, True), held_out_clips(study), load_codec(), make_judges(study, work)
-        )
+        return cls(study, load_material(study, work, True), held_out_clips(study), codec(), make_judges(study, work))
 
     def measure(self, model: JointModel) -> dict[str, float]:
         """Compute all measures of a cell."""

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from toon.clips import ToonClip, make_clip, make_speech
 from toon.training.clip_shards import Clips, ShardPlan, caption_tensor, write_shards
-from uniavgen_core.bundled.bundled_files import BUNDLED_VIDEO_CODEC
+from uniavgen_core.bundled.bundled_files import BUNDLED_VIDEO_CODEC, load_codec
+from uniavgen_core.bundled.video_codec import VideoCodec
 from uniavgen_core.config import TextConfig
 from uniavgen_core.model.joint import Conditions
 from uniavgen_core.text.speech_tensors import SpokenText, speech_tensors
@@ -89,3 +90,8 @@ def held_out_clips(study: Study) -> list[ToonClip]:
     """The clips that are measured, as pictures and sounds."""
     seeds = range(HELD_OUT_SEED, HELD_OUT_SEED + study.held_out)
     return [make_clip(seed, study.video_frames, split="held_out") for seed in seeds]
+
+
+def codec() -> VideoCodec:
+    """The bundled video codec."""
+    return load_codec()

@@ -20,7 +20,7 @@ from .cell_losses import cell_objective
 from .cell_measures import Meter, make_judges
 from .cells import BASE, Cell, Place, Study, cell_named
 from .study_clips import load_material
-from .train_cell import Curve, fit
+from .train_cell import fit
 
 PRETRAIN, GUIDANCE, TRUTH, JUDGES = "pretrain", "guidance", "truth", "judges"
 INTERACTIONS = ("a2v_blocks.", "v2a_blocks.")
@@ -83,8 +83,8 @@ def _pretrain(study: Study, place: Place, seed: int) -> None:
     """Train both branches side by side, and keep them."""
     objective = cell_objective(load_material(study, place.work, False), study.model_config(BASE).text, seed, None)
     folder = place.work / "training" / f"{PRETRAIN}-seed-{seed}"
-    average, _ = fit(new_model(study, BASE, seed), objective, folder, study.pretrain_steps, study.batch)
-    branches = {name: value for name, value in average.items() if not name.startswith(INTERACTIONS)}
+    fitted = fit(new_model(study, BASE, seed), objective, folder, study.pretrain_steps, study.batch)
+    branches = {name: value for name, value in fitted.average.items() if not name.startswith(INTERACTIONS)}
     _keep(branches, place.pretrained(seed))
 
 
@@ -98,16 +98,16 @@ def _cell(study: Study, place: Place, job: Job) -> dict:
     return {"steps": study.steps, "values": values, "curve": curve}
 
 
-def _train(study: Study, place: Place, job: Job) -> Curve:
+def _train(study: Study, place: Place, job: Job) -> list[dict[str, float]]:
     """Train a cell from the branches of its seed, save its averaged weights, and return the loss curve."""
     cell = cell_named(job.name)
     model = new_model(study, cell, job.seed)
     model.load_state_dict(load_file(place.pretrained(job.seed)), strict=False)
     objective = cell_objective(load_material(study, place.work, False), model.config.text, job.seed + 1000, cell)
     folder = place.work / "training" / f"{job.name}-seed-{job.seed}"
-    average, curve = fit(model, objective, folder, study.steps, study.batch)
-    _keep(average, place.weights(job.name, job.seed))
-    return curve
+    fitted = fit(model, objective, folder, study.steps, study.batch)
+    _keep(fitted.average, place.weights(job.name, job.seed))
+    return fitted.curve
 
 
 def _guidance(study: Study, place: Place, job: Job) -> dict:

@@ -1,6 +1,7 @@
 """Training of a cell with the trainer: averaged weights, resuming, and the loss curve."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
@@ -17,14 +18,18 @@ from uniavgen_core.training.trainer import Trainer
 from uniavgen_core.training.trainer_config import TrainerConfig
 
 CHECKPOINT_STEPS = 100
-Curve = list[dict[str, float]]
-"""Entries of a run's log: ``step``, and means of the losses since the previous entry."""
 
 
-def fit(
-    model: JointModel, objective: Objective, folder: Path, steps: int, batch: int
-) -> tuple[dict[str, Tensor], Curve]:
-    """Train a model, or go on with the run found in the folder; returns averaged weights by name, and the curve.
+@dataclass(frozen=True)
+class Fitted:
+    """Averaged weights by name, and the log's curve: ``step``, and means of the losses since the previous entry."""
+
+    average: dict[str, Tensor]
+    curve: list[dict[str, float]]
+
+
+def fit(model: JointModel, objective: Objective, folder: Path, steps: int, batch: int) -> Fitted:
+    """Train a model for some steps; a run found in the folder, which holds checkpoints and log, goes on.
 
     Raises:
         Stopped: If training was interrupted.
@@ -40,4 +45,4 @@ def fit(
     average = averaged_weights(Checkpoints(config.home, config.keep).newest())
     lines = [json.loads(line) for line in (config.home / LOG).read_text(encoding="utf-8").splitlines()]
     shown = ("step", "video", "audio", "mask")
-    return average, [{name: round(line[name], 4) for name in shown} for line in lines]
+    return Fitted(average, [{name: round(line[name], 4) for name in shown} for line in lines])

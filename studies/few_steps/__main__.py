@@ -9,7 +9,6 @@ the report, so an interrupted run continues with the same command.
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -55,7 +54,7 @@ def measure(options: Namespace) -> dict:
     few = rows(Cell(sampler, name, steps) for steps in FEW for sampler in SAMPLERS for name in (RELEASE, best))
     many = rows(Cell("euler", RELEASE, steps) for steps in MANY)
     many += rows(Cell(sampler, best, steps) for steps in MANY for sampler in SAMPLERS)
-    cells = [CACHED, *(replace(CACHED, cache=cache_config(*pair)) for pair in THRESHOLDS)]
+    cells = [CACHED, *(Cell(*CACHED.way, cache_config(*pair)) for pair in THRESHOLDS)]
     results = {
         "clips": options.clips,
         "reference": REFERENCE.name,

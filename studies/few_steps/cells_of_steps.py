@@ -50,6 +50,11 @@ class Cell:
     cache: StepCacheConfig | None = None
 
     @property
+    def way(self) -> tuple[str, str, int]:
+        """Sampler, schedule and steps."""
+        return self.sampler, self.schedule, self.steps
+
+    @property
     def name(self) -> str:
         """Name of the cell in tables and on disk."""
         plain = f"{self.sampler}, {self.schedule}, {self.steps}"

@@ -239,7 +239,7 @@ def test_a_killed_run_ends_as_if_it_had_not_been(tmp_path, material, monkeypatch
                 raise MemoryError
             return objective.losses(model, batch, progress)
 
-        return fit_module.fit(new_model(SMALL, BASE, 0), replace(objective, losses=mortal), folder, 4, 2)[0]
+        return fit_module.fit(new_model(SMALL, BASE, 0), replace(objective, losses=mortal), folder, 4, 2).average
 
     whole = ended(tmp_path / "whole", None)
     with pytest.raises(MemoryError):

@@ -62,8 +62,9 @@ class Judges:
     accuracy: dict[str, float]
 
 
-def judges_of(folder: Path, recipe: JudgeRecipe, tell: Callable[[str], None] = lambda _: None) -> Judges:
+def judges_of(folder: Path, recipe: JudgeRecipe | None = None, tell: Callable[[str], None] = lambda _: None) -> Judges:
     """Load the judges from a folder, or train them and save them there; ``tell`` is called before each long step."""
+    recipe = recipe or JudgeRecipe()
     path = folder / f"judges-{recipe.key}.pt"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
