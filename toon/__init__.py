@@ -4,12 +4,17 @@ The training commands of ``uniavgen_core`` find the names below by this package'
 the model ``toon`` has the bundled model's sizes.
 """
 
+from dataclasses import replace
+
+from uniavgen_core.config import TOON
 from uniavgen_core.training.data.clip_form import ClipForm
 from uniavgen_core.training.data.clip_record import ClipSource
 
-from .model_config import MODEL
+from .clips.speech import TEXT_POSITION_OFFSET, TEXT_POSITION_SCALE
 
 CLIP_FORM = ClipForm((128, 128))
+MODEL = replace(TOON, text=replace(TOON.text, position_offset=TEXT_POSITION_OFFSET, position_scale=TEXT_POSITION_SCALE))
+"""Sizes of the bundled model, with characters placed where toons speak them."""
 
 __all__ = ["CLIP_FORM", "MODEL", "open_clips"]
 

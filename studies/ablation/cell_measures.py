@@ -14,10 +14,12 @@ from torch import Tensor
 from toon.clips import ToonClip
 from toon.clips.speech import FEMALE_VOICES
 from toon.evaluation.face_judge import seen_emotions
+from toon.evaluation.generate_cases import Made, decode
 from toon.evaluation.judge_data import small_faces
 from toon.evaluation.judges import JudgeRecipe, Judges, judges_of
 from toon.evaluation.voice_judge import heard_classes
 from toon.evaluation.word_recogniser import recognise
+from uniavgen_core.bundled.bundled_files import load_codec
 from uniavgen_core.bundled.video_codec import VideoCodec
 from uniavgen_core.config import GuidanceConfig, Interaction
 from uniavgen_core.evaluation.lip_sync import (
@@ -28,7 +30,7 @@ from uniavgen_core.evaluation.lip_sync import (
     sound_envelope,
 )
 from uniavgen_core.evaluation.word_errors import word_error_rate
-from uniavgen_core.media.audio.mel import denormalize_mel, log_mel
+from uniavgen_core.media.audio.mel import log_mel
 from uniavgen_core.model.joint import JointModel
 from uniavgen_core.pipeline import SampleConfig, keep_first_frame, sample
 from uniavgen_core.tasks import JOINT
@@ -36,14 +38,12 @@ from uniavgen_core.training.flow_matching import Batch
 
 from .cell_losses import clips_of_task, study_losses
 from .cells import Study
-from .study_clips import Material, codec, held_out_clips, load_material
+from .study_clips import Material, held_out_clips, load_material
 
 LEVELS = (0.3, 0.6, 0.8, 0.95)
 """Noise levels of the held-out losses."""
 CHOICES = 8
 BATCH = 16
-Made = tuple[np.ndarray, Tensor]
-"""A clip's frames, (F, rows, columns, 3) uint8, and its log-mel, natural logarithm, (80, S)."""
 
 MEASURES = {
     "corr": "mouth opening, read from pixels, against loudness: correlation at lag 0",
@@ -83,7 +83,9 @@ class Meter:
     @classmethod
     def of(cls, study: Study, work: Path) -> "Meter":
         """Make the evaluator of a work folder."""
-        return cls(study, load_material(study, work, True), held_out_clips(study), codec(), make_judges(study, work))
+        return cls(
+            study, load_material(study, work, True), held_out_clips(study), load_codec(), make_judges(study, work)
+        )
 
     def measure(self, model: JointModel) -> dict[str, float]:
         """Compute all measures of a cell."""
@@ -127,7 +129,7 @@ class Meter:
             kept = keep_first_frame(cond.reference_image, *noise)
             config = SampleConfig(self.study.sample_steps, guidance=guidance)
             video, audio = sample(model, cond, uncond, kept, noise, config)
-            made += [self._decoded(*pair) for pair in zip(video, audio, strict=True)]
+            made += decode(self.codec, video, audio)
         return made
 
     def _batches(self) -> list[range]:
@@ -143,10 +145,6 @@ class Meter:
             torch.from_numpy(np.stack([random.standard_normal(shape, np.float32) for random in randoms]))
             for shape in shapes
         )
-
-    def _decoded(self, video: Tensor, audio: Tensor) -> Made:
-        picture = ((self.codec.decode(video[None])[0] + 1) * 127.5).round().clamp(0, 255).byte()
-        return picture.permute(1, 2, 3, 0).numpy(), denormalize_mel(audio).mT
 
     def judge(self, made: Sequence[Made]) -> dict[str, float]:
         """Measures of generated clips."""

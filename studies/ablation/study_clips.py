@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from toon.clips import ToonClip, make_clip, make_speech
-from toon.training.clip_shards import Clips, ShardPlan, caption_tensor, write_shards
-from uniavgen_core.bundled.bundled_files import BUNDLED_VIDEO_CODEC, load_codec
-from uniavgen_core.bundled.video_codec import VideoCodec
+from toon.training.clip_shards import ShardPlan, caption_tensor, clip_row, read_shards, tensor_of, write_shards
+from uniavgen_core.bundled.bundled_files import BUNDLED_VIDEO_CODEC
 from uniavgen_core.config import TextConfig
 from uniavgen_core.model.joint import Conditions
 from uniavgen_core.text.speech_tensors import SpokenText, speech_tensors
@@ -47,7 +45,7 @@ class Material:
 
     def tensor(self, name: str, chosen: Sequence[int]) -> Tensor:
         """Some clips' arrays, float32."""
-        return torch.from_numpy(getattr(self, name)[list(chosen)].astype(np.float32))
+        return tensor_of(getattr(self, name), np.array(chosen))
 
     def conditions(self, chosen: Sequence[int], textless: Sequence[bool], text: TextConfig) -> Conditions:
         """Texts, or their nulls, and reference images of some clips."""
@@ -71,7 +69,7 @@ def make_material(study: Study, work: Path, workers: int) -> None:
     """Make the clips that are missing."""
     for held_out in (True, False):
         wanted = plan(study, work, held_out)
-        write_shards(wanted, BUNDLED_VIDEO_CODEC, workers)
+        write_shards(wanted, clip_row, BUNDLED_VIDEO_CODEC, workers)
         voices = wanted.folder / "voices.npy"
         if not voices.exists():
             seeds = range(wanted.first_seed, wanted.first_seed + wanted.count)
@@ -81,7 +79,7 @@ def make_material(study: Study, work: Path, workers: int) -> None:
 def load_material(study: Study, work: Path, held_out: bool) -> Material:
     """Read the clips that ``make_material`` made."""
     wanted = plan(study, work, held_out)
-    arrays = Clips(wanted).arrays
+    arrays = read_shards(wanted)
     names = ("video", "mel", "face", "mouth", "transcript", "caption")
     return Material(*(arrays[name] for name in names), np.load(wanted.folder / "voices.npy"))
 
@@ -90,8 +88,3 @@ def held_out_clips(study: Study) -> list[ToonClip]:
     """The clips that are measured, as pictures and sounds."""
     seeds = range(HELD_OUT_SEED, HELD_OUT_SEED + study.held_out)
     return [make_clip(seed, study.video_frames, split="held_out") for seed in seeds]
-
-
-def codec() -> VideoCodec:
-    """The bundled video codec."""
-    return load_codec()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from toon.model_config import MODEL
+from toon import MODEL
 from uniavgen_core.model.initialize import initialize
 from uniavgen_core.model.joint import JointModel
 from uniavgen_core.training.data.clip_form import ClipForm

@@ -10,15 +10,15 @@ from safetensors.torch import load_file
 
 from studies.ablation import __main__ as command
 from studies.ablation import study_runs as runs
-from studies.ablation import train_cell as fit_module
 from studies.ablation.cell_losses import STUDY_TASKS, cell_objective, clips_of_task, keep_masks, study_losses
 from studies.ablation.cell_measures import MEASURES, Meter, still_psnr
 from studies.ablation.cells import BASE, CELLS, Cell, MaskLoss, Place, Study, cell_named
 from studies.ablation.comparisons import TABLES, Results, Verdict, verdict
 from studies.ablation.study_clips import Material
 from studies.ablation.study_report import last_fall, write_report
-from studies.ablation.study_runs import GUIDANCE, JUDGES, PRETRAIN, TRUTH, Job, new_model
+from studies.ablation.study_runs import GUIDANCE, JUDGES, PRETRAIN, TRUTH, Job
 from toon.clips import make_clip
+from toon.training.diagonal_start import new_model
 from uniavgen_core.config import RELEASE, Interaction
 from uniavgen_core.tasks import AUDIO_DRIVEN, JOINT
 from uniavgen_core.training.batch_part import Part
@@ -218,7 +218,7 @@ def test_cells_start_from_the_branches_of_their_seed_with_untrained_interactions
     assert not any(name.startswith(("a2v", "v2a")) for name in branches)
     runs.run(Job("layers-all", 1), replace(SMALL, steps=1), place.work)
     trained = load_file(place.weights("layers-all", 1))
-    fresh = new_model(SMALL, cell_named("layers-all"), 1).state_dict()
+    fresh = new_model(SMALL.model_config(cell_named("layers-all")), 1).state_dict()
     moved = [(trained[name] - branches[name]).abs().max() for name in branches]
     from_scratch = [(trained[name] - fresh[name]).abs().max() for name in branches]
     assert max(moved) < 0.1 * max(from_scratch)
@@ -229,7 +229,7 @@ def test_cells_start_from_the_branches_of_their_seed_with_untrained_interactions
 
 
 def test_a_killed_run_ends_as_if_it_had_not_been(tmp_path, material, monkeypatch):
-    monkeypatch.setattr(fit_module, "CHECKPOINT_STEPS", 2)
+    monkeypatch.setattr(runs, "CHECKPOINT_STEPS", 2)
 
     def ended(folder, killed_at):
         objective = cell_objective(material, SMALL.model_config(BASE).text, 0, BASE)
@@ -239,7 +239,8 @@ def test_a_killed_run_ends_as_if_it_had_not_been(tmp_path, material, monkeypatch
                 raise MemoryError
             return objective.losses(model, batch, progress)
 
-        return fit_module.fit(new_model(SMALL, BASE, 0), replace(objective, losses=mortal), folder, 4, 2).average
+        model = new_model(SMALL.model_config(BASE), 0)
+        return runs.fit(model, replace(objective, losses=mortal), folder, 4, 2)[0]
 
     whole = ended(tmp_path / "whole", None)
     with pytest.raises(MemoryError):
@@ -250,13 +251,13 @@ def test_a_killed_run_ends_as_if_it_had_not_been(tmp_path, material, monkeypatch
 
 def test_untrained_interactions_gain_nothing_and_trained_ones_something(material):
     meter = Meter(SMALL, material, [], None, None)
-    model = new_model(SMALL, BASE, 0).eval()
+    model = new_model(SMALL.model_config(BASE), 0).eval()
     assert meter.losses(model)["video_gain"] == pytest.approx(0, abs=1e-6)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
     assert abs(meter.losses(model)["video_gain"]) > 1e-6
-    assert "mask_error" not in meter.losses(new_model(SMALL, cell_named("mask-absent"), 0))
+    assert "mask_error" not in meter.losses(new_model(SMALL.model_config(cell_named("mask-absent")), 0))
 
 
 def test_what_a_run_needs_begins_before_it():

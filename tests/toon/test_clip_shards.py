@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from toon.training.clip_shards import Clips, ShardPlan, write_shards
+from toon.clips import make_speech
+from toon.training.clip_shards import ShardPlan, mel_of, read_shards, speech_row, write_shards
 from toon.training.codec_training import (
     CodecBatch,
     CodecClips,
@@ -15,9 +16,12 @@ from toon.training.codec_training import (
     crop_chunks,
     latent_noise,
 )
+from toon.training.first_stages import WholeClips
 from uniavgen_core.bundled.video_codec import VideoCodec
 from uniavgen_core.media.video.latent_masks import latent_shares
+from uniavgen_core.tasks import JOINT
 from uniavgen_core.training.batch_part import Part
+from uniavgen_core.training.task_sampling import TaskSample
 
 
 def test_moving_chunks_are_drawn_more_often():
@@ -48,18 +52,22 @@ def test_a_token_counts_as_face_if_any_of_its_frames_shows_one():
 
 def test_shards_hold_what_their_seeds_say_and_are_made_once(tmp_path):
     plan = ShardPlan(tmp_path, count=3, shard=2, first_seed=5)
-    write_shards(plan)
+    write_shards(plan, speech_row)
     made = [path.stat().st_mtime_ns for path, _ in plan.shards()]
-    write_shards(plan)
+    write_shards(plan, speech_row)
     assert [path.stat().st_mtime_ns for path, _ in plan.shards()] == made
     assert [list(seeds) for _, seeds in plan.shards()] == [[5, 6], [7]]
-    clips = Clips(plan)
-    batch = clips.batch(np.array([2, 0]), np.array([False, True]), np.array([False, False]))
-    assert batch.audio.shape == (2, 206, 80)
-    assert batch.speech_lengths.tolist()[1] == 10
-    assert batch.speech_ids[1].tolist()[:10] == [0, *[-1] * 9]
-    alone = clips.batch(np.array([0]), np.array([True]), np.array([False]))
-    assert torch.equal(alone.speech_ids[0], batch.speech_ids[1])
+    rows = read_shards(plan)
+    speeches = [make_speech(seed) for seed in (5, 6, 7)]
+    assert rows["transcript"].tolist() == [speech.transcript for speech in speeches]
+    np.testing.assert_array_equal(rows["mel"], [mel_of(speech.waveform) for speech in speeches])
+
+
+def test_a_clip_without_text_has_the_null_text_padded_as_in_any_other_part():
+    rows = {"mel": np.zeros((1, 24, 80)), "transcript": np.array(["red moon"])}
+    clips = WholeClips(rows).draw_clips(TaskSample(JOINT, JOINT.interaction, 1.0), None, Part(0, 0, 2).own(0))
+    assert clips.conditions.speech_lengths.tolist() == [10, 10]
+    assert clips.conditions.speech_ids[1].tolist()[:10] == [0, *[-1] * 9]
 
 
 def test_chunks_are_drawn_by_their_chances_whatever_the_part():

@@ -20,5 +20,5 @@ def test_a_linear_codec_is_recovered():
     codec = LinearCodec()
     latents = torch.randn(64, 48, 2, 4, 4, generator=torch.Generator().manual_seed(1))
     colours = fit_preview(codec, latents)
-    assert torch.allclose(torch.tensor(colours.factors), codec.map, atol=0.02)
-    assert torch.allclose(torch.tensor(colours.bias), torch.full((3,), 0.25), atol=0.02)
+    assert torch.allclose(torch.tensor(colours["factors"]), codec.map, atol=0.02)
+    assert torch.allclose(torch.tensor(colours["bias"]), torch.full((3,), 0.25), atol=0.02)

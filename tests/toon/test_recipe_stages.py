@@ -5,7 +5,9 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
-from toon.training.recipe import Recipe, new_model, train
+from toon import MODEL
+from toon.training.diagonal_start import new_model
+from toon.training.recipe import Recipe, train
 from toon.training.recipe_stages import SOUND, all_but_sound, sound_alone, starting_model
 from uniavgen_core.bundled.bundled_files import CODEC_FILE, MODEL_FILE
 from uniavgen_core.checkpoint.load_weights import read_tensors
@@ -47,7 +49,7 @@ def test_a_stage_starts_from_what_the_one_before_has_left_and_else_from_the_ship
     shipped = {name: value.float() for name, value in read_tensors(SHIPPED)[0].items()}
     torch.testing.assert_close(dict(starting_model(recipe, "sight").state_dict()), shipped, rtol=0, atol=0)
 
-    model = new_model(1)
+    model = new_model(MODEL, 1)
     train(recipe, model, make_optimizers(model, OptimizerConfig()), OBJECTIVE, replace(recipe.run("sight"), steps=1))
     left = dict(starting_model(recipe, "sight").state_dict())
     torch.testing.assert_close(left, recipe.trained("sight"), rtol=0, atol=0)
@@ -64,7 +66,7 @@ def test_the_codec_to_go_on_with_is_the_last_that_a_stage_has_left_and_else_the_
 
 
 def test_every_weight_belongs_to_the_sound_or_to_the_picture():
-    model = new_model(0)
+    model = new_model(MODEL, 0)
     parts = [
         {name for name, parameter in chosen(model).named_parameters() if parameter.requires_grad}
         for chosen in (sound_alone, all_but_sound)

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from toon.model_config import MODEL
-from toon.training.clip_shards import ShardPlan, save_arrays
-from toon.training.scene_shards import SILENCE_FRAMES, VOICE_FRAMES
+from toon import MODEL
+from toon.training.clip_shards import VOICE_FRAMES, ShardPlan, save_arrays
 from toon.training.task_clips import TaskClips
 from toon.training.toon_tasks import PAIR, TOON_TASKS, ToonSample, ToonTaskConfig
 from uniavgen_core.config import TOON, BranchConfig, Interaction
 from uniavgen_core.media.audio.mel import silent_mel
+from uniavgen_core.media.audio.reference_voice import SILENCE_FRAMES
 from uniavgen_core.model.initialize import initialize
 from uniavgen_core.model.joint import Conditions, JointModel, JointOutput
 from uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, REFERENCE_VOICE, Keep

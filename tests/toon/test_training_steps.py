@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from toon import MODEL
 from toon.training.__main__ import main, parse, recipe_of
-from toon.training.clip_shards import ClipBatch
-from toon.training.diagonal_start import start_on_the_diagonal
+from toon.training.diagonal_start import new_model, start_on_the_diagonal
 from toon.training.first_stages import FirstStageConfig, WholeClips
-from toon.training.recipe import Recipe, new_model
+from toon.training.recipe import Recipe
 from uniavgen_core.config import TOON, BranchConfig, Interaction
 from uniavgen_core.layers.rope import frequencies
 from uniavgen_core.model.initialize import initialize
@@ -242,28 +242,25 @@ def test_the_diagonal_start_makes_equal_positions_agree_most():
     assert torch.equal(model.audio_blocks[1].cross_attn.k.bias, bias.flatten())
 
 
-class FakeClips:
+def fake_clips():
     """Five clips of noise."""
-
-    def __init__(self):
-        torch.manual_seed(7)
-        self.audio, self.video = torch.randn(5, 24, 80), torch.randn(5, 48, 3, 2, 2)
-        self.face = torch.rand(5, 3, 2, 2)
-
-    def __len__(self):
-        return 5
-
-    def batch(self, chosen, textless, captionless):
-        texts = speech_id_tensors([SpokenText(None if drop else "red moon over") for drop in textless], 16)
-        caption = torch.ones(len(chosen), 4, 64) * torch.from_numpy(~captionless)[:, None, None]
-        return ClipBatch(self.audio[chosen], *texts, self.video[chosen], caption, self.face[chosen], self.face[chosen])
+    random = np.random.default_rng(7)
+    face = random.random((5, 3, 2, 2))
+    return WholeClips(
+        {
+            "mel": random.normal(size=(5, 24, 80)),
+            "video": random.normal(size=(5, 48, 3, 2, 2)),
+            "face": face,
+            "mouth": face,
+            "transcript": np.array(["red moon over"] * 5),
+            "caption": np.array(["a toon"] * 5),
+        }
+    )
 
 
 def losses_by_part(audio_alone, seed):
     """A first stage's losses of a part, of the tiny network."""
-    objective = task_objective(
-        WholeClips(FakeClips()), FirstStageConfig(text_dropout=0.5, audio_alone=audio_alone), seed
-    )
+    objective = task_objective(fake_clips(), FirstStageConfig(text_dropout=0.5, audio_alone=audio_alone), seed)
     model = tiny_model()
     return lambda part: objective.losses(model, objective.data[part], part.progress)
 
@@ -291,7 +288,7 @@ def test_another_seed_or_step_draws_other_examples(audio_alone):
 
 
 def test_the_audio_branch_alone_leaves_the_pictures_weights_without_gradients():
-    objective = task_objective(WholeClips(FakeClips()), FirstStageConfig(audio_alone=True), 0)
+    objective = task_objective(fake_clips(), FirstStageConfig(audio_alone=True), 0)
     model = tiny_model()
     objective.losses(model, objective.data[Part(0, 0, 3)], 0.0)["loss"].backward()
     moved = {name.split(".")[0] for name, value in model.named_parameters() if value.grad is not None}
@@ -329,7 +326,7 @@ def test_a_stage_of_the_bundle_trains_and_leaves_averaged_weights(tmp_path, monk
     assert checkpoint.name == "step-00000002"
     lines = (tmp_path / "audio" / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [2]
-    weights, fresh = small.trained("audio"), new_model(0).state_dict()
+    weights, fresh = small.trained("audio"), new_model(MODEL, 0).state_dict()
     assert set(weights) == set(fresh)
     assert not torch.equal(weights["audio_blocks.0.ffn.0.weight"], fresh["audio_blocks.0.ffn.0.weight"])
     with pytest.raises(ValueError, match="stage joint has left nothing"):

@@ -1,8 +1,8 @@
-"""Seeded toons as training arrays on disk, and batches of them.
+"""Seeded toons as training arrays on disk: sounds, clips, scenes, pairs and reference voices.
 
 Every shard is made from its seeds alone, so a broken run goes on with the shards that are missing.
-Dimension key: C clips in a shard, B batch, T latent frames, H and W latent rows and columns, S mel frames, K
-characters.
+Dimension key: B batch, T latent frames, H and W latent rows and columns, S mel frames, R mel frames of a reference
+voice.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,18 +21,26 @@ from torch import Tensor
 from uniavgen_core.atomic_write import atomic_write
 from uniavgen_core.bundled.bundled_files import load_codec
 from uniavgen_core.bundled.hashed_captions import hashed_features
+from uniavgen_core.bundled.video_codec import VideoCodec
 from uniavgen_core.media.audio.mel import normalized_mel
+from uniavgen_core.media.audio.reference_voice import SILENCE_FRAMES
 from uniavgen_core.media.video.frames import codec_pixels
 from uniavgen_core.media.video.latent_masks import latent_shares
-from uniavgen_core.text.speech_tensors import SpokenText, speech_id_tensors
+from uniavgen_core.shapes import HOP_LENGTH, MEL_RATE, SAMPLE_RATE
 from uniavgen_core.text.tokenize import pad_speech_ids, speech_ids
 
-from ..clips.clip import ToonClip, make_clip
-from ..clips.speech import make_speech
-from .codec_training import CodecClips
+from ..clips.clip import make_clip
+from ..clips.pair import make_pair
+from ..clips.scene import make_scene
+from ..clips.sentence import draw_sentence
+from ..clips.speech import VOICES, Emotion, make_speech, speak
 
 CAPTION_DIM = 64
 CAPTION_LENGTH = 32
+VOICE_FRAMES = (120, 160, 206)
+"""Mel frames of a reference voice, silence not counted: each holds one sentence of a toon."""
+_VOICE_STREAM = 4
+Row = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -56,8 +65,8 @@ class ShardPlan:
 
     def shards(self) -> list[tuple[Path, range]]:
         """Path and seeds of every shard."""
-        starts = range(self.first_seed, self.first_seed + self.count, self.shard)
         end = self.first_seed + self.count
+        starts = range(self.first_seed, end, self.shard)
         return [(self.folder / f"{start:07d}.npz", range(start, min(start + self.shard, end))) for start in starts]
 
 
@@ -66,66 +75,97 @@ def mel_of(waveform: np.ndarray) -> np.ndarray:
     return normalized_mel(torch.from_numpy(waveform)).numpy().astype(np.float16)
 
 
-def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write a shard in one move."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as partial_path, partial_path.open("wb") as file:  # a name would get the ending .npz
-        np.savez(file, **arrays)
+def speech_row(codec: VideoCodec | None, plan: ShardPlan, seed: int) -> Row:
+    """One sound with its transcript."""
+    del codec  # A sound has no picture.
+    speech = make_speech(seed, plan.video_frames, plan.split)
+    return {"mel": mel_of(speech.waveform), "transcript": np.array(speech.transcript)}
 
 
-def save_rows(path: Path, rows: Sequence[Mapping[str, np.ndarray]]) -> None:
-    """Write a shard of rows that have the same arrays."""
-    save_arrays(path, {name: np.stack([row[name] for row in rows]) for name in rows[0]})
+def clip_row(codec: VideoCodec, plan: ShardPlan, seed: int) -> Row:
+    """One clip: latents, sound, masks and texts."""
+    clip = make_clip(seed, plan.video_frames, split=plan.split)
+    return {
+        "video": _encode(codec, clip.frames),
+        "mel": mel_of(clip.waveform),
+        "face": latent_shares(clip.face_mask),
+        "mouth": latent_shares(clip.mouth_mask),
+        "transcript": np.array(clip.transcript),
+        "caption": np.array(clip.caption),
+    }
 
 
-def write_speech_shard(plan: ShardPlan, shard: tuple[Path, range]) -> None:
-    """Make one shard of sound and transcript only."""
-    path, seeds = shard
-    speeches = [make_speech(seed, plan.video_frames, plan.split) for seed in seeds]
-    save_arrays(
-        path,
-        {
-            "mel": np.stack([mel_of(speech.waveform) for speech in speeches]),
-            "transcript": np.array([speech.transcript for speech in speeches]),
-        },
-    )
+def scene_row(codec: VideoCodec, plan: ShardPlan, seed: int) -> Row:
+    """One scene: one toon, its sentence at a time of its own."""
+    scene = make_scene(seed, plan.split)
+    clip = scene.clip
+    return {
+        "video": _encode(codec, clip.frames),
+        "reference": _encode(codec, scene.earlier[None]),
+        "mel": mel_of(clip.waveform),
+        "face": latent_shares(clip.face_mask),
+        "mouth": latent_shares(clip.mouth_mask),
+        "transcript": np.array(clip.transcript),
+        "caption": np.array(clip.caption),
+        "voice": np.array(len(Emotion) * clip.voice + clip.emotion),
+        "start": np.array(MEL_RATE * scene.start),
+        "end": np.array(MEL_RATE * scene.end),
+        "kept_latents": np.array(scene.kept_latents),
+        "fits": np.array(scene.fits),
+    }
+
+
+def pair_row(codec: VideoCodec, plan: ShardPlan, seed: int) -> Row:
+    """One pair: two toons side by side, arrays of both with the left one first."""
+    pair = make_pair(seed, plan.split)
+    sides = (0, 1)
+    return {
+        "video": _encode(codec, pair.frames),
+        "mel": np.stack([mel_of(clip.waveform) for clip in pair.clips]),
+        "face": np.stack([latent_shares(pair.face_mask(side)) for side in sides]),
+        "mouth": np.stack([latent_shares(pair.mouth_mask(side)) for side in sides]),
+        "transcript": np.array([clip.transcript for clip in pair.clips]),
+        "caption": np.array([pair.caption, pair.clips[pair.speakers[0]].caption]),
+        "voice": np.array([len(Emotion) * clip.voice + clip.emotion for clip in pair.clips]),
+        "start": MEL_RATE * np.array(pair.starts),
+        "end": MEL_RATE * np.array(pair.ends),
+    }
+
+
+def voice_row(codec: VideoCodec | None, plan: ShardPlan, seed: int) -> Row:
+    """One reference voice with its silence, filled with zeros to the longest; voices and emotions take turns."""
+    del codec  # A voice has no picture.
+    voice, emotion = seed % len(VOICES), seed // len(VOICES) % len(Emotion)
+    rng = np.random.default_rng((seed, _VOICE_STREAM))
+    speech = speak(draw_sentence(rng, 33, plan.split), voice, emotion, seed=seed)
+    frames = int(rng.choice([frames for frames in VOICE_FRAMES if frames >= MEL_RATE * speech.end]))
+    sound = np.concatenate([speech.waveform, np.zeros(SAMPLE_RATE, np.float32)])[: frames * HOP_LENGTH]
+    mel = mel_of(np.concatenate([sound, np.zeros(SILENCE_FRAMES * HOP_LENGTH, np.float32)]))
+    return {
+        "mel": np.pad(mel, ((0, VOICE_FRAMES[-1] + SILENCE_FRAMES - len(mel)), (0, 0))),
+        "frames": np.array(len(mel)),
+        "transcript": np.array(speech.transcript),
+        "voice": np.array(len(Emotion) * voice + emotion),
+    }
 
 
 @torch.no_grad()
-def write_clip_shard(plan: ShardPlan, codec_path: Path, shard: tuple[Path, range]) -> None:
-    """Make one shard of latents, sound, masks and texts."""
-    path, seeds = shard
-    codec = load_codec(codec_path)
-    rows: list[dict[str, np.ndarray]] = []
-    for seed in seeds:
-        clip: ToonClip = make_clip(seed, plan.video_frames, split=plan.split)
-        rows.append(
-            {
-                "video": codec.encode(codec_pixels(clip.frames))[0].numpy().astype(np.float16),
-                "mel": mel_of(clip.waveform),
-                "face": latent_shares(clip.face_mask),
-                "mouth": latent_shares(clip.mouth_mask),
-                "transcript": np.array(clip.transcript),
-                "caption": np.array(clip.caption),
-            }
-        )
-    save_rows(path, rows)
+def _encode(codec: VideoCodec, frames: np.ndarray) -> np.ndarray:
+    return codec.encode(codec_pixels(frames))[0].numpy().astype(np.float16)
 
 
-def write_shards(plan: ShardPlan, codec_path: Path | None = None, workers: int = 1) -> None:
-    """Make the shards that are missing: with a codec whole clips, without one sound and transcripts only."""
-    write = partial(write_speech_shard, plan) if codec_path is None else partial(write_clip_shard, plan, codec_path)
-    write_missing(plan, write, workers)
-
-
-def write_missing(plan: ShardPlan, write: Callable[[tuple[Path, range]], None], workers: int) -> None:
+def write_shards(
+    plan: ShardPlan, row_of: Callable[[Any, ShardPlan, int], Row], codec_path: Path | None = None, workers: int = 1
+) -> None:
     """Make the shards of a plan that are missing.
 
     Args:
         plan: Folder and seeds.
-        write: Makes one shard from its path and seeds; a module's function, so that processes can have it.
+        row_of: Makes one row from a codec, the plan and a seed; a module's function, so that processes can have it.
+        codec_path: The trained codec; None for rows without pictures.
         workers: Processes that share the work.
     """
+    write = partial(_write_shard, plan, row_of, codec_path)
     missing = [shard for shard in plan.shards() if not shard[0].exists()]
     if workers == 1:
         for shard in missing:
@@ -136,84 +176,42 @@ def write_missing(plan: ShardPlan, write: Callable[[tuple[Path, range]], None], 
         list(pool.map(write, missing))
 
 
-def codec_clips(count: int, first_seed: int) -> CodecClips:
-    """Pictures to train the codec on, from consecutive seeds."""
-    clips = [make_clip(seed) for seed in range(first_seed, first_seed + count)]
-    return CodecClips(
-        frames=np.stack([clip.frames for clip in clips]),
-        mouth_open=np.stack([clip.mouth_open for clip in clips]),
-        mouth_center=np.stack([clip.mouth_center for clip in clips]),
-    )
+def _write_shard(
+    plan: ShardPlan,
+    row_of: Callable[[Any, ShardPlan, int], Row],
+    codec_path: Path | None,
+    shard: tuple[Path, range],
+) -> None:
+    path, seeds = shard
+    codec = None if codec_path is None else load_codec(codec_path)
+    rows = [row_of(codec, plan, seed) for seed in seeds]
+    save_arrays(path, {name: np.stack([row[name] for row in rows]) for name in rows[0]})
 
 
-@dataclass(frozen=True)
-class ClipBatch:
-    """One batch of clean examples.
+def save_arrays(path: Path, arrays: Row) -> None:
+    """Write a shard in one move."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as partial_path, partial_path.open("wb") as file:  # a name would get the ending .npz
+        np.savez(file, **arrays)
 
-    Attributes:
-        audio: Normalised mel, (B, S, 80).
-        speech_ids: Characters, -1 for filler, long, (B, K).
-        speech_lengths: Characters the network sees, long, (B,).
-        video: Clean latents, (B, 48, T, H, W); None for sound alone, as are the following.
-        caption: Caption features, (B, L, 64).
-        face: Share of face in each latent cell, (B, T, H, W).
-        mouth: Share of mouth, (B, T, H, W).
-    """
 
-    audio: Tensor
-    speech_ids: Tensor
-    speech_lengths: Tensor
-    video: Tensor | None = None
-    caption: Tensor | None = None
-    face: Tensor | None = None
-    mouth: Tensor | None = None
+def read_shards(plan: ShardPlan) -> dict[str, np.ndarray]:
+    """All rows of a plan in memory, by name."""
+    shards = [np.load(path) for path, _ in plan.shards()]
+    return {name: np.concatenate([shard[name] for shard in shards]) for name in shards[0].files}
+
+
+def tensor_of(rows: np.ndarray, *index: np.ndarray) -> Tensor:
+    """Some rows, float32."""
+    return torch.from_numpy(rows[index].astype(np.float32))
+
+
+def longest_text(texts: np.ndarray) -> int:
+    """Characters of the longest of some texts, as the network reads them."""
+    return max(len(pad_speech_ids(speech_ids(text))) for text in set(texts.ravel().tolist()))
 
 
 def caption_tensor(captions: Sequence[str | None]) -> Tensor:
     """Caption features filled with zeros to one length, (B, 32, 64); None is the empty caption."""
     features = [hashed_features(caption or "", dim=CAPTION_DIM)[:CAPTION_LENGTH] for caption in captions]
     return torch.stack([F.pad(rows, (0, 0, 0, CAPTION_LENGTH - len(rows))) for rows in features])
-
-
-class Clips:
-    """All shards of a folder in memory."""
-
-    def __init__(self, plan: ShardPlan) -> None:
-        shards = [np.load(path) for path, _ in plan.shards()]
-        self.arrays = {name: np.concatenate([shard[name] for shard in shards]) for name in shards[0].files}
-        texts = set(self.arrays["transcript"].ravel().tolist())
-        self.longest = max(len(pad_speech_ids(speech_ids(text))) for text in texts)
-
-    def __len__(self) -> int:
-        return len(self.arrays["mel"])
-
-    def batch(self, chosen: np.ndarray, textless: np.ndarray, captionless: np.ndarray) -> ClipBatch:
-        """Assemble a batch.
-
-        Args:
-            chosen: Indices of the clips, (B,).
-            textless: Whose speech text is replaced by the null text, bool, (B,).
-            captionless: Whose caption is replaced by the empty one, bool, (B,).
-
-        Returns:
-            The batch, float32.
-        """
-        texts = self._texts("transcript", chosen, textless)
-        audio = self._tensor("mel", chosen)
-        if "video" not in self.arrays:
-            return ClipBatch(audio, *speech_id_tensors([SpokenText(text) for text in texts], self.longest))
-        captions = self._texts("caption", chosen, captionless)
-        return ClipBatch(
-            audio,
-            *speech_id_tensors([SpokenText(text) for text in texts], self.longest),
-            video=self._tensor("video", chosen),
-            caption=caption_tensor(captions),
-            face=self._tensor("face", chosen),
-            mouth=self._tensor("mouth", chosen),
-        )
-
-    def _texts(self, name: str, chosen: np.ndarray, dropped: np.ndarray) -> list[str | None]:
-        return [None if drop else str(self.arrays[name][i]) for i, drop in zip(chosen, dropped, strict=True)]
-
-    def _tensor(self, name: str, chosen: np.ndarray) -> Tensor:
-        return torch.from_numpy(self.arrays[name][chosen].astype(np.float32))

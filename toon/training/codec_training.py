@@ -7,7 +7,7 @@ Dimension key: C clips, F video frames, T latent frames, N chunks in a batch, P 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ from torch.utils.data import Dataset
 from uniavgen_core.bundled.video_codec import VideoCodec
 from uniavgen_core.shapes import LATENT_CHANNELS, SPATIAL_FACTOR, TEMPORAL_FACTOR
 from uniavgen_core.training.batch_part import Objective, Part
+
+from ..clips.clip import make_clip
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,12 @@ class CodecClips:
     frames: np.ndarray
     mouth_open: np.ndarray
     mouth_center: np.ndarray
+
+
+def codec_clips(count: int, first_seed: int) -> CodecClips:
+    """Pictures of consecutive seeds."""
+    clips = [make_clip(seed) for seed in range(first_seed, first_seed + count)]
+    return CodecClips(*(np.stack([getattr(clip, field.name) for clip in clips]) for field in fields(CodecClips)))
 
 
 def chunk_weights(mouth_open: np.ndarray, still_share: float) -> np.ndarray:
@@ -174,15 +182,15 @@ def _fixed_latent(codec: VideoCodec, chunks: Tensor) -> Tensor:
     return (codec.encoder(chunks).float() - codec.latent_mean[:, None, None]) / codec.latent_std[:, None, None]
 
 
-class CodecBatches(Dataset["CodecBatch"]):
+@dataclass(frozen=True)
+class CodecBatches(Dataset[CodecBatch]):
     """Crops by ``Part``. Latent statistics are those of a part, so its batches are best left whole."""
 
-    def __init__(self, clips: CodecClips, config: CodecTraining, seed: int) -> None:
-        self.clips = clips
-        self.config = config
-        self.seed = seed
+    clips: CodecClips
+    config: CodecTraining
+    seed: int
 
-    def __getitem__(self, part: Part) -> "CodecBatch":
+    def __getitem__(self, part: Part) -> CodecBatch:
         """Cut the crops of one part of a step, and draw the noise of their latents."""
         own = part.own(self.seed)
         chunks = crop_chunks(self.clips, self.config, own)

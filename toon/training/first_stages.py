@@ -4,7 +4,7 @@ Three kinds of batch teach the network what its guided and conditional passes ne
 (dubbing) or sound kept (audio-driven video); and interactions off, half of it without texts, for the null pass.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,10 +14,11 @@ from uniavgen_core.config import Interaction
 from uniavgen_core.model.conditions import Conditions
 from uniavgen_core.shapes import LATENT_CHANNELS
 from uniavgen_core.tasks import AUDIO_DRIVEN, DUBBING, JOINT, Keep
+from uniavgen_core.text.speech_tensors import SpokenText, speech_id_tensors
 from uniavgen_core.training.flow_matching import CleanClips, LossWeights, without_picture
 from uniavgen_core.training.task_sampling import LogitNormal, TaskSample
 
-from .clip_shards import CAPTION_DIM, Clips
+from .clip_shards import CAPTION_DIM, caption_tensor, longest_text, tensor_of
 
 
 @dataclass(frozen=True)
@@ -70,34 +71,41 @@ class FirstStageConfig:
 
 
 class WholeClips:
-    """Whole clips of toons, or their sounds, drawn from memory; a ``TrainingClips``."""
+    """Whole clips of toons, or their sounds, drawn from the arrays of their shards; a ``TrainingClips``."""
 
-    def __init__(self, clips: Clips) -> None:
-        self.clips = clips
+    def __init__(self, rows: Mapping[str, np.ndarray]) -> None:
+        self.rows = rows
+        self.longest = longest_text(rows["transcript"])
 
     def draw_clips(
         self, sample: TaskSample, shared: np.random.Generator, own: Sequence[np.random.Generator]
     ) -> CleanClips:
         """Draw a clip of a task for each generator in ``own``, a share of them without texts."""
         del shared  # Toons are all of one size.
-        chosen = np.array([random.integers(len(self.clips)) for random in own])
+        rows, count = self.rows, len(own)
+        chosen = np.array([random.integers(len(rows["mel"])) for random in own])
         textless = np.array([random.random() < sample.text_dropout for random in own])
-        batch = self.clips.batch(chosen, textless, textless)
-        count = len(batch.audio)
-        video = torch.zeros(count, LATENT_CHANNELS, 1, 2, 2) if batch.video is None else batch.video
-        blank = torch.zeros(count, *video.shape[2:])
+        audio = tensor_of(rows["mel"], chosen)
+        texts = np.where(textless, None, rows["transcript"][chosen].astype(object))
+        ids, lengths = speech_id_tensors([SpokenText(text) for text in texts], self.longest)
+        if "video" in rows:
+            video, face, mouth = (tensor_of(rows[name], chosen) for name in ("video", "face", "mouth"))
+            caption = caption_tensor(list(np.where(textless, None, rows["caption"][chosen].astype(object))))
+        else:
+            video, caption = torch.zeros(count, LATENT_CHANNELS, 1, 2, 2), torch.zeros(count, 1, CAPTION_DIM)
+            face = mouth = torch.zeros(count, *video.shape[2:])
         first = torch.arange(video.shape[2]).expand(count, -1) == 0
         clips = CleanClips(
             video=video,
-            audio=batch.audio,
+            audio=audio,
             video_keep_mask=first | (sample.task.video is Keep.ALL),
-            audio_keep_mask=torch.full(batch.audio.shape[:2], sample.task.audio is Keep.ALL),
-            face=blank if batch.face is None else batch.face,
-            mouth=blank if batch.mouth is None else batch.mouth,
+            audio_keep_mask=torch.full(audio.shape[:2], sample.task.audio is Keep.ALL),
+            face=face,
+            mouth=mouth,
             conditions=Conditions(
-                caption=torch.zeros(count, 1, CAPTION_DIM) if batch.caption is None else batch.caption,
-                speech_ids=batch.speech_ids,
-                speech_lengths=batch.speech_lengths,
+                caption=caption,
+                speech_ids=ids,
+                speech_lengths=lengths,
                 reference_image=video[:, :, :1],
                 interaction=sample.interaction,
             ),

@@ -3,8 +3,6 @@
 Dimension key: B batch, C latent channels, T latent frames, h and w latent rows and columns.
 """
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -20,28 +18,12 @@ RIDGE = 1e-2
 TOONS = 32
 
 
-@dataclass(frozen=True)
-class PreviewColours:
-    """Linear map from latent channels to RGB in [-1, 1], as ComfyUI's latent formats hold it.
-
-    Attributes:
-        factors: Red, green and blue of each channel, C rows of three.
-        bias: Red, green and blue of a latent of zeros.
-    """
-
-    factors: list[list[float]]
-    bias: list[float]
-
-
-def fit_preview(codec: VideoCodec, latents: Tensor) -> PreviewColours:
-    """Fit the colours to what the codec makes of some first frames.
-
-    Args:
-        codec: The video codec.
-        latents: Normalised latents, (B, C, T, h, w); their first frames are used.
+def fit_preview(codec: VideoCodec, latents: Tensor) -> dict[str, list]:
+    """Fit the colours to what the codec makes of the first frames of normalised latents (B, C, T, h, w).
 
     Returns:
-        The least-squares map, with a little ridge because neighbouring latents overlap.
+        The map to RGB in [-1, 1] as ComfyUI's latent formats hold it: ``factors`` of each channel, C rows of three, and
+        ``bias``, the colour of zeros. Least squares with a little ridge, because neighbouring latents overlap.
     """
     with torch.no_grad():
         frames = codec.decode(latents[:, :, :1])[:, :, 0]
@@ -51,10 +33,10 @@ def fit_preview(codec: VideoCodec, latents: Tensor) -> PreviewColours:
     ridge = RIDGE * len(inputs) * torch.eye(inputs.shape[1], dtype=torch.float64)
     fitted = torch.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ colours)
     rounded = [[round(value, 5) for value in row] for row in fitted.tolist()]
-    return PreviewColours(rounded[:-1], rounded[-1])
+    return {"factors": rounded[:-1], "bias": rounded[-1]}
 
 
-def preview_of_toons(codec: VideoCodec) -> PreviewColours:
+def preview_of_toons(codec: VideoCodec) -> dict[str, list]:
     """Fit the colours to the first frames of some toons."""
     pictures = torch.cat([codec_pixels(make_clip(seed).frames[:1]) for seed in range(TOONS)])
     with torch.no_grad():

@@ -4,7 +4,6 @@ Codec, sounds, the audio branch alone, whole clips, both branches together, and 
 leaves its result in the work folder and is skipped or resumed when it is found there.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,23 +13,20 @@ from torch.optim import AdamW, Optimizer
 
 from uniavgen_core.bundled.bundled_files import CODEC_FILE, load_codec
 from uniavgen_core.bundled.video_codec import VideoCodec
-from uniavgen_core.model.initialize import initialize
 from uniavgen_core.model.joint import JointModel
 from uniavgen_core.training.batch_part import Objective
 from uniavgen_core.training.checkpoint_weights import averaged_weights
 from uniavgen_core.training.checkpoints import Checkpoints
 from uniavgen_core.training.engine import EngineConfig, make_accelerator
-from uniavgen_core.training.launch import launch
 from uniavgen_core.training.optimizer import OptimizerConfig, make_optimizers
 from uniavgen_core.training.task_sampling import task_objective
 from uniavgen_core.training.trainer import Trainer
 from uniavgen_core.training.trainer_config import TrainerConfig
-from uniavgen_core.training.training_attention import TRAINING
 
-from ..model_config import MODEL
-from .clip_shards import Clips, ShardPlan, codec_clips, write_shards
-from .codec_training import CodecTraining, codec_objective
-from .diagonal_start import start_on_the_diagonal
+from .. import MODEL
+from .clip_shards import ShardPlan, clip_row, read_shards, speech_row, write_shards
+from .codec_training import CodecTraining, codec_clips, codec_objective
+from .diagonal_start import new_model
 from .first_stages import FirstStageConfig, WholeClips
 
 SPEECH_SEED, CODEC_SEED, CLIP_SEED = 1_000_000, 2_000_000, 3_000_000
@@ -52,15 +48,7 @@ class Recipe:
     Attributes:
         work: Folder for shards, checkpoints and logs.
         seed: Seed of starting weights, batches and noise.
-        codec_steps: Steps of codec training.
-        refine_steps: Steps of further training of the codec on whole pictures.
-        decoder_steps: Steps of further training of the codec's decoder alone.
-        audio_steps: Steps of training the audio branch alone.
-        joint_steps: Steps of joint training.
-        tasks_steps: Steps of training for the five tasks and two faces.
-        picture_steps: Steps of training the picture alone.
-        sight_steps: Steps of training what the voice sees of faces.
-        settle_steps: Steps of training picture and sound together again.
+        codec_steps: Steps of codec training; the others are of the stage of their name.
         codec_clips: Clips the codec is trained on.
         speeches: Sounds the audio branch is trained on.
         clips: Clips for joint training.
@@ -178,16 +166,6 @@ class Recipe:
         return averaged_weights(newest)
 
 
-def new_model(seed: int) -> JointModel:
-    """The bundled model with its starting weights; the global generator is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = JointModel(MODEL, TRAINING)
-        initialize(model)
-    start_on_the_diagonal(model)
-    return model
-
-
 def train(
     recipe: Recipe, model: nn.Module, optimizers: list[Optimizer], objective: Objective, config: TrainerConfig
 ) -> bool:
@@ -198,96 +176,69 @@ def train(
     return finished
 
 
-def train_codec(recipe: Recipe) -> None:
-    """Train the video codec and leave its averaged weights in the work folder."""
-    launch(_train_codec, recipe, 1, recipe.threads)
-    torch.save(recipe.trained("codec"), recipe.codec_path)
-
-
-def _train_codec(recipe: Recipe) -> bool:
+def train_codec(recipe: Recipe) -> bool:
+    """Train the video codec."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         codec = VideoCodec()
-    return _train_codec_part(recipe, "codec", codec, codec.parameters(), CodecTraining(clips=recipe.codec_clips))
+    return _train_codec_part(recipe, "codec", codec, CodecTraining(clips=recipe.codec_clips))
 
 
-def train_refine(recipe: Recipe) -> None:
+def train_refine(recipe: Recipe) -> bool:
     """Train the codec further on all of the picture, with latents held near where they were."""
-    launch(_train_refine, recipe, 1, recipe.threads)
-    torch.save(recipe.trained("refine"), recipe.refined_path)
-
-
-def _train_refine(recipe: Recipe) -> bool:
     path = recipe.unrefined_codec
     codec, earlier = load_codec(path).train(), load_codec(path).requires_grad_(False)
     config, seeded = replace(REFINED, clips=recipe.codec_clips), replace(recipe, seed=recipe.seed + 3)
-    return _train_codec_part(seeded, "refine", codec, codec.parameters(), config, earlier)
+    return _train_codec_part(seeded, "refine", codec, config, earlier)
 
 
-def train_decoder(recipe: Recipe) -> None:
+def train_decoder(recipe: Recipe) -> bool:
     """Train the codec's decoder further, for latents as far off as the network's; they stay as they are."""
-    launch(_train_decoder, recipe, 1, recipe.threads)
-    torch.save(recipe.trained("decoder"), recipe.decoder_path)
-
-
-def _train_decoder(recipe: Recipe) -> bool:
     codec = load_codec(recipe.known_codec).train()
     codec.encoder.requires_grad_(False)
     config = replace(REFINED, clips=recipe.codec_clips, decoder_only=True, latent_noise=0.35)
     seeded = replace(recipe, seed=recipe.seed + 1)
-    return _train_codec_part(seeded, "decoder", codec, codec.decoder.parameters(), config)
+    return _train_codec_part(seeded, "decoder", codec, config)
 
 
 def _train_codec_part(
-    recipe: Recipe,
-    name: str,
-    codec: VideoCodec,
-    parameters: Iterable[nn.Parameter],
-    config: CodecTraining,
-    earlier: VideoCodec | None = None,
+    recipe: Recipe, name: str, codec: VideoCodec, config: CodecTraining, earlier: VideoCodec | None = None
 ) -> bool:
-    """Train some of the codec's parameters."""
+    """Train all of the codec, or its decoder alone."""
     codec.to(memory_format=torch.channels_last)
-    adam = AdamW(parameters, config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3)
+    trained = codec.decoder if config.decoder_only else codec
+    adam = AdamW(trained.parameters(), config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3)
     objective = codec_objective(codec_clips(config.clips, CODEC_SEED), config, recipe.seed, earlier)
     return train(recipe, codec, [adam], objective, replace(recipe.run(name, recipe.codec_batch), average=0.998))
 
 
 def make_speech(recipe: Recipe) -> None:
     """Make the sounds the audio branch is trained on."""
-    write_shards(recipe.speech_plan, workers=recipe.workers)
+    write_shards(recipe.speech_plan, speech_row, workers=recipe.workers)
 
 
-def train_audio(recipe: Recipe) -> None:
+def train_audio(recipe: Recipe) -> bool:
     """Train the audio branch alone."""
-    launch(_train_audio, recipe, 1, recipe.threads)
-
-
-def _train_audio(recipe: Recipe) -> bool:
-    model = new_model(recipe.seed)
-    clips = Clips(recipe.speech_plan)
-    clips.arrays["mel"] = clips.arrays["mel"][:, :SPOKEN_MEL_FRAMES]
+    model = new_model(MODEL, recipe.seed)
+    sounds = read_shards(recipe.speech_plan)
+    sounds["mel"] = sounds["mel"][:, :SPOKEN_MEL_FRAMES]
     config = FirstStageConfig(audio_alone=True, text_dropout_from=0.5)
-    objective = task_objective(WholeClips(clips), config, recipe.seed)
+    objective = task_objective(WholeClips(sounds), config, recipe.seed)
     return train(recipe, model, make_optimizers(model, OptimizerConfig()), objective, recipe.run("audio"))
 
 
 def make_clips(recipe: Recipe) -> None:
     """Make the clips for joint training, coded by the trained codec."""
-    write_shards(recipe.clip_plan, recipe.known_codec, recipe.workers)
+    write_shards(recipe.clip_plan, clip_row, recipe.known_codec, recipe.workers)
 
 
-def train_joint(recipe: Recipe) -> None:
+def train_joint(recipe: Recipe) -> bool:
     """Train both branches together, from the averaged weights of the audio stage."""
-    launch(_train_joint, recipe, recipe.processes, recipe.threads)
-
-
-def _train_joint(recipe: Recipe) -> bool:
-    model = new_model(recipe.seed)
+    model = new_model(MODEL, recipe.seed)
     model.load_state_dict(recipe.trained("audio"))
     if recipe.compiled:
         compile_parts(model)
-    objective = task_objective(WholeClips(Clips(recipe.clip_plan)), FirstStageConfig(), recipe.seed + 1)
+    objective = task_objective(WholeClips(read_shards(recipe.clip_plan)), FirstStageConfig(), recipe.seed + 1)
     return train(recipe, model, make_optimizers(model, OptimizerConfig()), objective, recipe.run("joint"))
 
 

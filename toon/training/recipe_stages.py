@@ -19,15 +19,16 @@ from uniavgen_core.training.monitor import LOG
 from uniavgen_core.training.optimizer import OptimizerConfig, make_optimizers
 from uniavgen_core.training.task_sampling import LogitNormal, task_objective
 
+from .. import MODEL
 from ..clips.scene import VIDEO_FRAMES
 from ..clips.sentence import WORDS, longest_sentence
-from ..model_config import MODEL
+from .clip_shards import pair_row, scene_row, voice_row, write_shards
+from .diagonal_start import new_model
 from .preview_colours import preview_of_toons
 from .recipe import (
     Recipe,
     make_clips,
     make_speech,
-    new_model,
     train,
     train_audio,
     train_codec,
@@ -35,7 +36,6 @@ from .recipe import (
     train_joint,
     train_refine,
 )
-from .scene_shards import write_rows
 from .task_clips import TaskClips
 from .toon_tasks import ToonTaskConfig
 
@@ -71,44 +71,27 @@ TASK_FALL = 1.2
 
 def make_scenes(recipe: Recipe) -> None:
     """Make voices, scenes and pairs, coded by the codec that will ship."""
-    for kind, plan in recipe.task_plans.items():
-        write_rows(plan, kind, recipe.known_codec, recipe.workers)
+    for kind, row_of in {"voices": voice_row, "scenes": scene_row, "pairs": pair_row}.items():
+        write_shards(recipe.task_plans[kind], row_of, recipe.known_codec, recipe.workers)
 
 
-def train_tasks(recipe: Recipe) -> None:
+def train_tasks(recipe: Recipe) -> bool:
     """Train for the five tasks and two faces, from the averaged weights of the joint stage or from a shipped file."""
-    launch(_train_tasks, recipe, recipe.processes, recipe.threads)
+    return _train_further(recipe, "tasks", starting_model(recipe, "joint"), ToonTaskConfig())
 
 
-def _train_tasks(recipe: Recipe) -> bool:
-    model = starting_model(recipe, "joint")
-    return _train_further(recipe, "tasks", model, ToonTaskConfig())
-
-
-def train_picture(recipe: Recipe) -> None:
+def train_picture(recipe: Recipe) -> bool:
     """Train the picture alone; what makes the sound stays as it is."""
-    launch(_train_picture, recipe, recipe.processes, recipe.threads)
-
-
-def _train_picture(recipe: Recipe) -> bool:
     return _train_further(recipe, "picture", all_but_sound(starting_model(recipe, "tasks")), PICTURE)
 
 
-def train_sight(recipe: Recipe) -> None:
+def train_sight(recipe: Recipe) -> bool:
     """Teach the voice to follow the face; the picture's branch stays as it is."""
-    launch(_train_sight, recipe, recipe.processes, recipe.threads)
-
-
-def _train_sight(recipe: Recipe) -> bool:
     return _train_further(recipe, "sight", sound_alone(starting_model(recipe, "picture")), SIGHT)
 
 
-def train_settle(recipe: Recipe) -> None:
+def train_settle(recipe: Recipe) -> bool:
     """Train picture and sound together again, at all levels of noise."""
-    launch(_train_settle, recipe, recipe.processes, recipe.threads)
-
-
-def _train_settle(recipe: Recipe) -> bool:
     return _train_further(recipe, "settle", starting_model(recipe, "sight"), SETTLE)
 
 
@@ -128,7 +111,7 @@ def all_but_sound(model: JointModel) -> JointModel:
 
 def starting_model(recipe: Recipe, earlier: str) -> JointModel:
     """The network with the weights that an earlier stage has left, or those of a shipped file if it has left none."""
-    model = new_model(recipe.seed)
+    model = new_model(MODEL, recipe.seed)
     if recipe.shipped is None or Checkpoints(recipe.work / earlier, 1).newest() is not None:
         weights = recipe.trained(earlier)
     else:
@@ -149,7 +132,7 @@ def pack(recipe: Recipe) -> None:
     output = recipe.work / "assets"
     output.mkdir(exist_ok=True)
     codec = torch.load(recipe.decoder_path, weights_only=True)
-    preview = {PREVIEW_KEY: json.dumps(asdict(preview_of_toons(load_codec(recipe.decoder_path))))}
+    preview = {PREVIEW_KEY: json.dumps(preview_of_toons(load_codec(recipe.decoder_path)))}
     knows = {KNOWN_TEXT_KEY: json.dumps({"words": WORDS, "longest_voice_text": longest_sentence(VIDEO_FRAMES)})}
     more = preview | knows | metadata_of_clips(BUNDLED_CLIPS)
     save_weights(recipe.trained("settle"), MODEL, output / MODEL_FILE, torch.float16, more)
@@ -162,18 +145,39 @@ def pack(recipe: Recipe) -> None:
                 file.write(json.dumps({"stage": stage, **values}) + "\n")
 
 
+def _alone(work: Callable[[Recipe], bool]) -> Callable[[Recipe], None]:
+    """Stage that trains in a process of its own."""
+    return lambda recipe: launch(work, recipe, 1, recipe.threads)
+
+
+def _shared(work: Callable[[Recipe], bool]) -> Callable[[Recipe], None]:
+    """Stage whose training is shared by the recipe's processes."""
+    return lambda recipe: launch(work, recipe, recipe.processes, recipe.threads)
+
+
+def _codec(work: Callable[[Recipe], bool], name: str) -> Callable[[Recipe], None]:
+    """Stage that trains the codec, and leaves its averaged weights in the work folder."""
+
+    def stage(recipe: Recipe) -> None:
+        launch(work, recipe, 1, recipe.threads)
+        paths = {"codec": recipe.codec_path, "refine": recipe.refined_path, "decoder": recipe.decoder_path}
+        torch.save(recipe.trained(name), paths[name])
+
+    return stage
+
+
 STAGES: dict[str, Callable[[Recipe], None]] = {
-    "codec": train_codec,
-    "refine": train_refine,
+    "codec": _codec(train_codec, "codec"),
+    "refine": _codec(train_refine, "refine"),
     "speech": make_speech,
-    "audio": train_audio,
+    "audio": _alone(train_audio),
     "clips": make_clips,
-    "decoder": train_decoder,
-    "joint": train_joint,
+    "decoder": _codec(train_decoder, "decoder"),
+    "joint": _shared(train_joint),
     "scenes": make_scenes,
-    "tasks": train_tasks,
-    "picture": train_picture,
-    "sight": train_sight,
-    "settle": train_settle,
+    "tasks": _shared(train_tasks),
+    "picture": _shared(train_picture),
+    "sight": _shared(train_sight),
+    "settle": _shared(train_settle),
     "pack": pack,
 }

@@ -13,16 +13,16 @@ from torch import Tensor
 
 from uniavgen_core.config import TextConfig
 from uniavgen_core.media.audio.mel import silent_mel
+from uniavgen_core.media.audio.reference_voice import SILENCE_FRAMES
 from uniavgen_core.model.face_mask import FaceSteering
 from uniavgen_core.model.joint import Conditions
 from uniavgen_core.tasks import Keep
 from uniavgen_core.text.speech_tensors import SpokenText, speech_tensors
-from uniavgen_core.text.tokenize import join_reference, pad_speech_ids, speech_ids
+from uniavgen_core.text.tokenize import join_reference
 from uniavgen_core.training.flow_matching import CleanClips, without_picture
 
 from ..clips.speech import Emotion
-from .clip_shards import Clips, ShardPlan, caption_tensor
-from .scene_shards import SILENCE_FRAMES, VOICE_FRAMES
+from .clip_shards import VOICE_FRAMES, ShardPlan, caption_tensor, longest_text, read_shards, tensor_of
 from .toon_tasks import PAIR, ToonSample, ToonTaskConfig
 
 LEAD, TAIL = 8, 4
@@ -54,14 +54,16 @@ class TaskClips:
     """Scenes, pairs and voices of three folders, and clips drawn from them; a ``TrainingClips``."""
 
     def __init__(self, plans: dict[str, ShardPlan], config: ToonTaskConfig, text: TextConfig) -> None:
-        self.scenes, self.pairs, self.voices = (Clips(plans[kind]).arrays for kind in ("scenes", "pairs", "voices"))
+        self.scenes, self.pairs, self.voices = (read_shards(plans[kind]) for kind in ("scenes", "pairs", "voices"))
         self.config = config
         self.text = text
         self.silence = silent_mel().numpy()
         self.lone = (self.pairs["transcript"] != "").sum(1) == 1
         spoken = np.concatenate([self.scenes["transcript"], self.pairs["transcript"].ravel()])
-        self.longest = _longest(spoken)
-        self.longest_with_voice = self.longest + _longest(self.voices["transcript"]) + len(join_reference("a", "")) - 1
+        self.longest = longest_text(spoken)
+        self.longest_with_voice = (
+            self.longest + longest_text(self.voices["transcript"]) + len(join_reference("a", "")) - 1
+        )
 
     def draw_clips(
         self, sample: ToonSample, shared: np.random.Generator, own: Sequence[np.random.Generator]
@@ -77,7 +79,7 @@ class TaskClips:
         chosen = each.choice(np.flatnonzero(((rows["kept_latents"] > 0) == continued) & known))
         start, end = rows["start"][chosen], rows["end"][chosen]
         mel, kept = self._kept_sound(sample, rows["mel"][chosen].astype(np.float32), (start, end), each)
-        video = _tensor(rows["video"], chosen)
+        video = tensor_of(rows["video"], chosen)
         latents = np.where(continued, rows["kept_latents"][chosen], 1)
         if sample.task.video is Keep.ALL:
             latents[:] = video.shape[2]
@@ -90,12 +92,12 @@ class TaskClips:
             audio=torch.from_numpy(mel),
             video_keep_mask=torch.arange(video.shape[2]) < torch.from_numpy(latents)[:, None],
             audio_keep_mask=torch.from_numpy(kept),
-            face=_tensor(rows["face"], chosen),
-            mouth=_tensor(rows["mouth"], chosen),
+            face=tensor_of(rows["face"], chosen),
+            mouth=tensor_of(rows["mouth"], chosen),
             conditions=Conditions(
                 caption=caption_tensor(list(captions)),
                 **speech,
-                reference_image=_tensor(rows["reference"], chosen) if continued else video[:, :, :1],
+                reference_image=tensor_of(rows["reference"], chosen) if continued else video[:, :, :1],
                 interaction=sample.interaction,
             ),
         )
@@ -108,7 +110,7 @@ class TaskClips:
         first = speaker.astype(int) if tracks == 1 else each.choice(np.arange(2))
         sides = np.stack([first, 1 - first], 1)[:, :tracks]
         clip, side = np.repeat(chosen, tracks), sides.ravel()
-        video, start, end = _tensor(rows["video"], chosen), rows["start"][clip, side], rows["end"][clip, side]
+        video, start, end = tensor_of(rows["video"], chosen), rows["start"][clip, side], rows["end"][clip, side]
         mel, kept = self._kept_sound(sample, rows["mel"][clip, side].astype(np.float32), (start, end), track)
         textless = each.random() < sample.text_dropout
         texts = rows["transcript"][clip, side].astype(object)
@@ -116,14 +118,14 @@ class TaskClips:
         speech = self._speech(sample, texts, start, rows["voice"][clip, side], track)
         one_sided = self.lone[chosen] & (each.random() < self.config.one_sided_caption)
         captions = np.where(textless, "", rows["caption"][chosen, one_sided.astype(int)].astype(object))
-        mask = _tensor(rows["face"], clip, side).unflatten(0, (count, tracks))
+        mask = tensor_of(rows["face"], clip, side).unflatten(0, (count, tracks))
         return CleanClips(
             video=video,
             audio=torch.from_numpy(mel),
             video_keep_mask=(torch.arange(video.shape[2]) == 0).repeat(count, 1),
             audio_keep_mask=torch.from_numpy(kept),
-            face=_tensor(rows["face"], chosen).amax(1),
-            mouth=_tensor(rows["mouth"], chosen).amax(1),
+            face=tensor_of(rows["face"], chosen).amax(1),
+            mouth=tensor_of(rows["mouth"], chosen).amax(1),
             conditions=Conditions(
                 caption=caption_tensor(list(captions)),
                 **speech,
@@ -177,7 +179,7 @@ class TaskClips:
         told = points[:, 1] >= self.config.voice_without_text
         spoken = np.where(told, rows["transcript"][picked].astype(object), "")
         words = [SpokenText(*triple) for triple in zip(texts, start, spoken, strict=True)]
-        mel = _tensor(rows["mel"], picked)[:, :length]
+        mel = tensor_of(rows["mel"], picked)[:, :length]
         return {**speech_tensors(words, self.text, length, self.longest_with_voice), "reference_audio": mel}
 
     def _drawn_by_hand(self, mask: Tensor, sides: np.ndarray, kind: np.ndarray) -> Tensor:
@@ -187,12 +189,3 @@ class TaskClips:
         right = torch.arange(mask.shape[-1]) >= mask.shape[-1] // 2
         half = (right == torch.from_numpy(sides)[:, :, None, None, None].bool()).float().expand_as(mask)
         return torch.where(torch.from_numpy(kind > 1 - self.config.half_mask)[:, None, None, None, None], half, mask)
-
-
-def _longest(texts: np.ndarray) -> int:
-    """Characters of the longest of some texts, as the network reads them."""
-    return max(len(pad_speech_ids(speech_ids(text))) for text in set(texts.tolist()))
-
-
-def _tensor(rows: np.ndarray, *index: np.ndarray) -> Tensor:
-    return torch.from_numpy(rows[index].astype(np.float32))
