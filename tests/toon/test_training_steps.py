@@ -15,21 +15,18 @@ from toon.training.recipe import Recipe
 from uniavgen_core.config import TOON, BranchConfig, Interaction
 from uniavgen_core.layers.rope import frequencies
 from uniavgen_core.model.initialize import initialize
-from uniavgen_core.model.joint import Conditions, JointModel, JointOutput
+from uniavgen_core.model.joint import Conditions, JointModel
 from uniavgen_core.tasks import AUDIO_DRIVEN, DUBBING, JOINT, Keep
 from uniavgen_core.text.speech_tensors import SpokenText, speech_id_tensors
 from uniavgen_core.training.batch_part import Part
 from uniavgen_core.training.checkpoints import Checkpoints
 from uniavgen_core.training.flow_matching import (
     CleanClips,
-    batch_error,
-    example_errors,
-    face_mask_loss,
     flow_matching_losses,
     with_noise,
 )
 from uniavgen_core.training.optimizer import OptimizerConfig, make_optimizers, split_parameters
-from uniavgen_core.training.task_sampling import LogitNormal, ShiftedUniform, sample_sigmas, task_objective
+from uniavgen_core.training.task_sampling import LogitNormal, sample_sigmas, task_objective
 
 TINY = replace(TOON, video=BranchConfig(16, 32, 2), audio=BranchConfig(16, 32, 2), num_layers=2, num_interactions=1)
 
@@ -72,115 +69,6 @@ def losses_of(clips, model=None, progress=0.5, **config):
     return flow_matching_losses(model or tiny_model(), batch, FirstStageConfig(**config).loss_weights(progress))
 
 
-def test_the_velocity_loss_does_not_see_kept_places():
-    predicted, velocity = torch.randn(2, 5, 3), torch.randn(2, 5, 3)
-    weight = torch.tensor([0.0, 1.0, 1.0, 0.0, 2.0])[None, :, None]
-    changed = predicted.clone()
-    changed[:, [0, 3]] += 100
-    assert batch_error(changed, velocity, weight) == batch_error(predicted, velocity, weight)
-    assert batch_error(predicted, velocity, 0 * weight) == 0
-
-
-def test_the_velocity_loss_is_the_mean_squared_error_when_weights_are_equal():
-    predicted, velocity = torch.randn(2, 5, 3), torch.randn(2, 5, 3)
-    expected = torch.nn.functional.mse_loss(predicted, velocity)
-    torch.testing.assert_close(batch_error(predicted, velocity, torch.full((1, 5, 1), 7.0)), expected)
-
-
-def test_the_errors_of_parts_are_those_of_the_batch():
-    predicted, velocity, weight = torch.randn(4, 5, 3), torch.randn(4, 5, 3), torch.rand(4, 5, 1)
-    whole = example_errors(predicted, velocity, weight)
-    parts = [example_errors(predicted[i : i + 2], velocity[i : i + 2], weight[i : i + 2]) for i in (0, 2)]
-    torch.testing.assert_close(torch.cat(parts), whole)
-    alone = [batch_error(*(x[i : i + 1] for x in (predicted, velocity, weight))) for i in range(4)]
-    torch.testing.assert_close(whole, torch.stack(alone))
-    assert example_errors(predicted, velocity, 0 * weight).abs().max() == 0
-
-
-def test_a_perfect_face_mask_costs_nothing_and_its_inverse_costs_one():
-    face = torch.tensor([[[0.0, 1.0], [1.0, 0.0]]])
-    both = torch.stack([face, 1 - face], 1)
-    assert face_mask_loss(both[:, :1], face) == 0
-    assert face_mask_loss(both[:, 1:], face) == 1
-    assert face_mask_loss(both, face) == 0.5
-
-
-def test_dubbing_learns_sound_only_and_audio_driven_learns_video_only():
-    model = tiny_model()
-    dubbing, driven = (losses_of(clips_of(task), model) for task in (DUBBING, AUDIO_DRIVEN))
-    assert dubbing["video"] == 0
-    assert dubbing["audio"] > 0
-    assert driven["audio"] == 0
-    assert driven["video"] > 0
-
-
-def test_sound_counts_by_the_share_of_it_that_is_generated():
-    torch.manual_seed(4)
-    clips, model = clips_of(), Zeros(tiny_model())
-    half = torch.arange(36) < torch.tensor([[18], [27]])
-    whole = losses_of(replace(clips, audio=0 * clips.audio), model)["audio"]
-    part = losses_of(replace(clips, audio=0 * clips.audio, audio_keep_mask=half), model)["audio"]
-    # The error of zeros against noise is about 1 for every clip, whatever is kept of it.
-    assert whole.item() == pytest.approx(1, abs=0.05)
-    assert part.item() == pytest.approx((1 / 2 + 1 / 4) / 2, abs=0.03)
-
-
-class Zeros(torch.nn.Module):
-    """Predicts nothing, and notes what it was given."""
-
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    @property
-    def config(self):
-        return self.model.config
-
-    def forward(self, video, audio, timesteps, conditions, kept):
-        self.given = (video, timesteps[0], kept[0])
-        output = self.model(video, audio, timesteps, conditions, kept)
-        return replace(output, video=0 * output.video, audio=0 * output.audio)
-
-
-def test_the_first_latent_is_a_condition_and_never_a_target():
-    torch.manual_seed(3)
-    clips, model = clips_of(), Zeros(tiny_model())
-    model.requires_grad_(False)
-    clips.video.requires_grad_()
-    losses = losses_of(clips, model)
-    video, times, kept = model.given
-    assert torch.equal(video[:, :, 0], clips.video[:, :, 0])
-    assert (times[:, 0] == 0).all()
-    assert (times[:, 1:] > 0).all()
-    assert kept[:, 0].all()
-    assert not kept[:, 1:].any()
-    (gradient,) = torch.autograd.grad(losses["video"], clips.video)
-    assert gradient[:, :, 0].abs().max() == 0
-    assert gradient[:, :, 1:].abs().min() > 0
-
-
-def test_the_network_sees_the_mix_of_clean_data_and_noise_and_predicts_their_difference():
-    clips = clips_of()
-    batch = with_noise(clips, torch.tensor([0.25, 0.75]), own())
-
-    class Knows(torch.nn.Module):
-        config = TINY
-
-        def forward(self, video, audio, timesteps, *_):
-            for noisy, clean, noise, sigma in (
-                (video[:, :, 1:], clips.video[:, :, 1:], batch.video_noise[:, :, 1:], batch.sigma.view(2, 1, 1, 1, 1)),
-                (audio, clips.audio, batch.audio_noise, batch.sigma.view(2, 1, 1)),
-            ):
-                torch.testing.assert_close(noisy, (1 - sigma) * clean + sigma * noise)
-            assert timesteps[1][:, 0].tolist() == [250, 750]
-            return JointOutput(
-                batch.video_noise - clips.video, batch.audio_noise - clips.audio, torch.zeros(2, 1, 3, 4)
-            )
-
-    losses = flow_matching_losses(Knows(), batch, FirstStageConfig().loss_weights(1.0))
-    assert losses["video"] == losses["audio"] == losses["loss"] == 0
-
-
 def test_the_face_mask_loss_fades_out():
     torch.manual_seed(0)
     clips, model = clips_of(), tiny_model()
@@ -200,21 +88,6 @@ def test_tasks_are_drawn_by_their_shares():
         found = [sample for sample in drawn if sample.task is task and sample not in off]
         assert len(found) / 4000 == pytest.approx(share, abs=0.03)
         assert {(sample.interaction, sample.text_dropout) for sample in found} == {(task.interaction, 0.1)}
-
-
-def test_noise_levels_have_a_normal_logit():
-    logits = torch.logit(sample_sigmas(LogitNormal(1.0, 1.2), own(8000)).double())
-    quantiles = torch.quantile(logits, torch.tensor([0.1587, 0.5, 0.8413], dtype=torch.float64))
-    torch.testing.assert_close(quantiles, torch.tensor([-0.2, 1.0, 2.2], dtype=torch.float64), atol=0.07, rtol=0)
-
-
-def test_shifted_noise_levels_are_uniform_before_the_shift():
-    shifted = sample_sigmas(ShiftedUniform(5.0), own(8000)).double()
-    back = shifted / (5 - 4 * shifted)
-    quantiles = torch.quantile(back, torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64))
-    torch.testing.assert_close(quantiles, torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64), atol=0.02, rtol=0)
-    with pytest.raises(ValueError, match="shift is 0"):
-        ShiftedUniform(0)
 
 
 def test_every_parameter_has_exactly_one_optimizer():
