@@ -190,10 +190,17 @@ def test_a_place_counts_one_more_for_each_weight_of_what_it_shows():
     torch.testing.assert_close(flow_matching_losses(model, batch, WEIGHTS)["video"], expected)
 
 
+def test_without_weights_every_place_counts_alike():
+    torch.manual_seed(8)
+    batch = with_noise(clips_of(), torch.full((2,), 0.5), own())
+    error = (batch.video_noise - batch.clips.video)[:, :, 1:].square().mean()
+    torch.testing.assert_close(flow_matching_losses(Zeros(tiny_model()), batch, LossWeights())["video"], error)
+
+
 def test_the_loss_is_the_weighted_sum_of_its_parts_and_no_mask_is_learned_without_a_picture():
     torch.manual_seed(6)
     batch, model = with_noise(clips_of(), torch.full((2,), 0.5), own()), tiny_model()
-    for weights in (WEIGHTS, LossWeights(mask=3), LossWeights(mask=3, video=0.5)):
+    for weights in (WEIGHTS, LossWeights(), LossWeights(mask=3), LossWeights(mask=3, video=0.5)):
         losses = flow_matching_losses(model, batch, weights)
         parts = weights.video * losses["video"] + losses["audio"] + weights.mask * losses["mask"]
         torch.testing.assert_close(losses["loss"], parts)
@@ -235,6 +242,7 @@ def test_a_token_has_the_mean_share_of_face_of_its_latent_pixels():
 def test_sound_without_a_picture_has_one_blank_kept_latent_and_no_interaction():
     clips = without_picture(clips_of())
     assert clips.video.shape == (2, 48, 1, 2, 2)
+    assert clips.conditions.caption.shape == (2, 1, 64)
     assert not any(x.any() for x in (clips.video, clips.face, clips.mouth, clips.conditions.caption))
     assert clips.video_keep_mask.tolist() == [[True], [True]]
     assert clips.conditions.interaction is Interaction.OFF
