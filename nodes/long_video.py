@@ -53,7 +53,22 @@ CONTENT = "sound at the mel's level"
 
 @dataclass(frozen=True)
 class LongVideoInputs:
-    """The node's inputs besides models, conditionings and guidance; the schema says what each is."""
+    """The user's inputs for a long video, besides models, conditionings and guidance.
+
+    Attributes:
+        script: Transcript of the whole video, one line or more.
+        size: Value of ``size_input``.
+        segment_seconds: Longest segment.
+        keep_seconds: Length of the end of a segment that the next one goes on from.
+        length: ``FULL`` or ``AS_NEEDED``.
+        seed: Seed of the first segment.
+        steps: Sampling steps.
+        shift: Shift of the noise levels.
+        image: The person, (B, H, W, 3), or None.
+        voice: AUDIO of someone speaking; None for the voice of the first segment.
+        voice_text: Transcript of the voice.
+        preset: Name of a sampling preset, or ``CUSTOM``.
+    """
 
     script: str
     size: dict

@@ -97,7 +97,11 @@ def size_input() -> io.Input:
 
 
 def chosen_size(size: dict, seconds: float = SHORTEST) -> ClipSize:
-    """Read the value of ``size_input`` for a clip of some length.
+    """Read the value of ``size_input``.
+
+    Args:
+        size: Kind of size and the values of its widgets.
+        seconds: Length of the clip.
 
     Raises:
         ValueError: If the size or the length is invalid.

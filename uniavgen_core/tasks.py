@@ -70,7 +70,12 @@ TASKS = {task.name: task for task in (JOINT, REFERENCE_VOICE, AUDIO_DRIVEN, DUBB
 
 
 def interaction_for(video_kept: bool, audio_kept: bool) -> Interaction:
-    """Directions that have something to update: none into a modality of which all is kept."""
+    """Directions that have something to update: none into a modality that is kept whole.
+
+    Args:
+        video_kept: Whether all of the video is kept.
+        audio_kept: Whether all of the sound is kept.
+    """
     if video_kept and audio_kept:
         return Interaction.OFF
     if audio_kept:

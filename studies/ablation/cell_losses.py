@@ -43,9 +43,13 @@ PREFIX_LATENTS = 3
 
 @dataclass(frozen=True)
 class CellBatches(Dataset[Batch]):
-    """Batches of one cell by ``Part``, or of both branches side by side without one.
+    """Batches of one cell by ``Part``; everything random comes from (seed, step, example).
 
-    Everything random comes from (seed, step, example).
+    Attributes:
+        material: Clips to draw from.
+        text: The model's text settings.
+        seed: Seed of all draws.
+        cell: The cell; None for both branches side by side.
     """
 
     material: Material

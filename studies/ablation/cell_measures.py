@@ -72,7 +72,15 @@ def make_judges(study: Study, work: Path) -> Judges:
 
 @dataclass(frozen=True)
 class Meter:
-    """Evaluator of cells on held-out clips, coded in ``held_out`` and as frames and waveforms in ``clips``."""
+    """Evaluator of cells, with everything that it needs.
+
+    Attributes:
+        study: Sizes of the study.
+        held_out: Held-out clips, coded.
+        clips: The same clips as frames and waveforms.
+        codec: The video codec.
+        judges: Trained judges.
+    """
 
     study: Study
     held_out: Material

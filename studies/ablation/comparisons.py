@@ -148,10 +148,15 @@ class Verdict(Enum):
 
 
 def verdict(differences: Sequence[float], expected: int) -> Verdict:
-    """Decide the outcome from other minus chosen for each seed, positive where the other is better.
+    """Decide the outcome of a comparison.
 
-    ``REPRODUCED`` if all seeds have the sign ``expected`` from the paper, -1 or 1, and the mean exceeds two standard
-    errors, ``NOT_REPRODUCED`` if they have the opposite sign, ``NOISY`` otherwise; ``FEW`` below three seeds.
+    Args:
+        differences: Other minus chosen for each seed, positive where the other is better.
+        expected: Sign of the paper's difference, -1 or 1.
+
+    Returns:
+        ``REPRODUCED`` if all seeds have the paper's sign and the mean exceeds two standard errors, ``NOT_REPRODUCED``
+        if they have the opposite sign, ``NOISY`` otherwise; ``FEW`` below three seeds.
     """
     if len(differences) < FEWEST_SEEDS:
         return Verdict.FEW

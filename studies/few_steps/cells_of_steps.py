@@ -42,7 +42,14 @@ PLAN = GuidancePlan.of(TOON_GUIDANCE, release_sigmas(REFERENCE_STEPS))
 
 @dataclass(frozen=True)
 class Cell:
-    """One sampling configuration, with ComfyUI's names; ``shift N`` is the release's schedule with a shift."""
+    """One sampling configuration.
+
+    Attributes:
+        sampler: ComfyUI's name of the sampler.
+        schedule: ``shift N`` for the release's schedule with a shift, or ComfyUI's name of a scheduler.
+        steps: Number of steps.
+        cache: Step cache; None for no cache.
+    """
 
     sampler: str
     schedule: str

@@ -31,9 +31,14 @@ def mouth_shape(mnemonic: str) -> tuple[float, float]:
 
 
 def loudness(waveform: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-    """Loudness of a 24 kHz waveform (N,) at given times (T,), as a share of its loud parts.
+    """Loudness of a waveform at given times, as a share of its loud parts.
 
-    It is the root mean square over 30 ms relative to the speech's 90th percentile, cut to [0, 1].
+    Args:
+        waveform: Samples at 24 kHz, (N,).
+        seconds: Times, (T,).
+
+    Returns:
+        Root mean square over 30 ms relative to the speech's 90th percentile, cut to [0, 1], (T,).
     """
     width = int(_LOUDNESS_SECONDS * SAMPLE_RATE)
     power = np.concatenate([[0.0], np.cumsum(waveform.astype(np.float64) ** 2)])

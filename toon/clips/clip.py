@@ -66,9 +66,16 @@ class ToonClip:
 
 
 def make_clip(seed: int, video_frames: int = 33, size: int = 128, split: str = "train") -> ToonClip:
-    """Generate a clip of some frames at 16 fps, ``size`` pixels square, with a sentence of a split.
+    """Generate a clip. The same arguments always give the same clip.
 
-    The same arguments always give the same clip, and ``make_speech`` with the same seed, frames and split its sound.
+    Args:
+        seed: Seed of the clip.
+        video_frames: Frames at 16 fps.
+        size: Side of the square picture, pixels, a multiple of 32.
+        split: Split of the sentences, ``train`` or ``held_out``.
+
+    Returns:
+        The clip. ``make_speech`` with the same seed, frames and split gives the same sound.
 
     Raises:
         ValueError: If the size is not a positive multiple of 32, the split is unknown, or the clip is too short.

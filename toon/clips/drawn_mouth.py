@@ -32,9 +32,17 @@ class MouthShape:
 
 
 def mouth_at(center: np.ndarray, radius: float, opening: float, spread: float, emotion: int) -> MouthShape:
-    """Shape of a mouth whose middle is at ``center`` (2,) when shut, in the units of ``radius``, half a head's width.
+    """Shape of a mouth.
 
-    Opening goes from 0 shut to 1 wide open, spread from 0 round to 1 wide; the emotion lifts or drops the corners.
+    Args:
+        center: Middle of the closed mouth, (2,).
+        radius: Half the width of the head.
+        opening: 0 shut to 1 wide open.
+        spread: 0 round to 1 wide.
+        emotion: One of ``Emotion``; it lifts or drops the corners.
+
+    Returns:
+        The edges of the opening, in the units of ``radius``.
     """
     half_width = radius * (0.37 + 0.18 * (spread - 0.5) * (0.4 + 0.6 * opening) - 0.05 * opening)
     gap = 0.62 * radius * opening

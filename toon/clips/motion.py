@@ -45,7 +45,13 @@ class Motion:
 def draw_motion(rng: np.random.Generator, movement: str, video_frames: int) -> Motion:
     """Pose of the head over time. Only the blinks are random, so that the caption determines the rest.
 
-    Frame 0 always looks straight ahead with open eyes.
+    Args:
+        rng: Source of randomness, for the blinks.
+        movement: One of ``MOVEMENTS``.
+        video_frames: Frames at 16 fps.
+
+    Returns:
+        The poses; frame 0 always looks straight ahead with open eyes.
     """
     seconds = np.arange(video_frames) / FPS
     turn = np.clip(seconds / _TURN_SECONDS, 0, 1)
@@ -64,7 +70,17 @@ def draw_motion(rng: np.random.Generator, movement: str, video_frames: int) -> M
 
 
 def write_caption(rng: np.random.Generator, emotion: int, movement: str, hair: str) -> str:
-    """Describe a toon's emotion, movement and colour of hair in a caption of random wording."""
+    """Describe a toon's appearance, emotion and movement in a caption.
+
+    Args:
+        rng: Source of randomness, for the wording.
+        emotion: One of ``Emotion``.
+        movement: One of ``MOVEMENTS``.
+        hair: Name of the hair colour.
+
+    Returns:
+        The caption.
+    """
     template = _TEMPLATES[rng.integers(len(_TEMPLATES))]
     words = template.format(emotion=Emotion(emotion).name.lower(), hair=hair, movement=PHRASES[movement])
     return words.replace("A angry", "An angry").replace(" a angry", " an angry")

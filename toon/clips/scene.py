@@ -53,7 +53,16 @@ def kept_frames(latents: int) -> int:
 
 
 def make_scene(seed: int, split: str = "train", size: int = 128) -> ToonScene:
-    """Generate a scene of 33 frames, ``size`` pixels square. The same arguments always give the same scene."""
+    """Generate a scene of 33 frames. The same arguments always give the same scene.
+
+    Args:
+        seed: Seed of the scene.
+        split: Split of the sentences, ``train`` or ``held_out``.
+        size: Side of the square picture, pixels, a multiple of 32.
+
+    Returns:
+        The scene.
+    """
     rng = np.random.default_rng((seed, _SCENE_STREAM))
     kind = rng.random()
     if kind < _CONTINUED:

@@ -34,9 +34,15 @@ def longest_sentence(video_frames: int) -> int:
 
 
 def draw_sentence(rng: np.random.Generator, video_frames: int, split: str) -> str:
-    """Sample a sentence of a split that can be spoken within a clip at 16 fps; 33 frames hold two to four words.
+    """Sample a sentence of random words that can be spoken within a clip.
 
-    More words are likelier, and no word follows itself.
+    Args:
+        rng: Source of randomness.
+        video_frames: Length of the clip at 16 fps; 33 frames hold two to four words.
+        split: ``train`` or ``held_out``.
+
+    Returns:
+        Words joined by single spaces, with a bias to more words; no word follows itself.
 
     Raises:
         ValueError: If the split is unknown, or the clip is too short for two words.

@@ -91,7 +91,21 @@ class Line:
 
 
 def speak(transcript: str, voice: int, emotion: int, video_frames: int = 33, seed: int = 0) -> ToonSpeech:
-    """Speak one sentence at the start of a clip; see ``recite``."""
+    """Speak a transcript.
+
+    Args:
+        transcript: The sentence.
+        voice: Index into ``VOICES``.
+        emotion: One of ``Emotion``.
+        video_frames: Length of the clip at 16 fps.
+        seed: Seed of the noise floor.
+
+    Returns:
+        The clip's sound and mouth movement.
+
+    Raises:
+        ValueError: If the clip is too short for the transcript, or voice or emotion are unknown.
+    """
     return recite([Line(transcript)], voice, emotion, video_frames, seed)
 
 
@@ -160,7 +174,16 @@ def _delayed(utterance: Utterance, seconds: float) -> Utterance:
 
 
 def make_speech(seed: int, video_frames: int = 33, split: str = "train", voice: int | None = None) -> ToonSpeech:
-    """Generate the sound of a clip, in a random voice by default; ``make_clip`` has the same sound for the same seed.
+    """Generate the sound of a clip; ``make_clip`` with the same arguments has the same sound.
+
+    Args:
+        seed: Seed of the clip.
+        video_frames: Length of the clip at 16 fps.
+        split: Split of the sentences, ``train`` or ``held_out``.
+        voice: Index into ``VOICES``; random by default.
+
+    Returns:
+        The clip's sound and mouth movement.
 
     Raises:
         ValueError: If the split or voice is unknown, or the clip is too short for two words.

@@ -41,7 +41,19 @@ _SHEET_ROWS, _SHEET_EVERY = 10, 4
 
 @dataclass(frozen=True)
 class ToonOptions:
-    """Options of an evaluation: ``count`` clips of each task with a criterion, ``others`` of each other task."""
+    """Options of an evaluation.
+
+    Attributes:
+        work: Folder for judges, generated latents and the report.
+        model: Weights of the network.
+        count: Clips of each task with a criterion.
+        others: Clips of each other task.
+        seed: Seed of the held-out toons.
+        steps: Euler steps.
+        video_guidance: Guidance scale of the picture.
+        audio_guidance: Guidance scale of the sound.
+        tasks: Names of the tasks.
+    """
 
     work: Path
     model: Path = BUNDLED_MODEL
@@ -67,9 +79,16 @@ class ToonOptions:
 def evaluate_toons(
     options: ToonOptions, recipe: JudgeRecipe, tell: Callable[[str], None], on_batch: Callable[[str, int], None]
 ) -> dict:
-    """Generate, measure and write the report; returns its content, with the written ``files``.
+    """Generate, measure and write the report.
 
-    ``tell`` is called before each long step, ``on_batch`` after each batch with its task and the number of its clips.
+    Args:
+        options: Options of the evaluation.
+        recipe: Training recipe of the judges.
+        tell: Called with a line of progress before each long step.
+        on_batch: Called after each batch with its task and the number of its clips.
+
+    Returns:
+        Content of the report, with the written ``files``.
     """
     new_figure(1, 1)  # A missing package must fail before hours of work.
     started = time.monotonic()

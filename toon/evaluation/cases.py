@@ -135,7 +135,16 @@ def lone_pairs(count: int, first_seed: int) -> list[ToonPair]:
 
 
 def cases_of(kind: str, count: int, first_seed: int = 0) -> list[Case]:
-    """Held-out cases of one of ``CASES``, searched for from a seed on; fewer are the beginning of more."""
+    """Held-out cases of one kind; fewer are the beginning of more.
+
+    Args:
+        kind: One of ``CASES``.
+        count: How many.
+        first_seed: Where the search for fitting scenes begins.
+
+    Returns:
+        The cases.
+    """
     if kind == PAIR:
         return [paired(pair) for pair in lone_pairs(count + count % 2, first_seed)][:count]
     task = TASKS[kind.split(",")[0]]

@@ -12,7 +12,14 @@ TRUTH = "ground truth"
 
 @dataclass(frozen=True)
 class Criterion:
-    """One acceptance criterion: a value measured on some clips, and the smallest that passes."""
+    """One acceptance criterion.
+
+    Attributes:
+        name: Description.
+        value: Measured value.
+        bound: Smallest value that passes.
+        clips: Number of measured clips.
+    """
 
     name: str
     value: float

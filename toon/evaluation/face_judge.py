@@ -39,7 +39,18 @@ class FaceJudge(nn.Module):
 
 
 def train_face_judge(pictures: Tensor, labels: Tensor, steps: int = 800, seed: int = 0, classes: int = 3) -> FaceJudge:
-    """Train on pictures in [0, 1], (B, F, 3, 64, 64), with the emotion of each clip, long, (B,); 48 pictures a step."""
+    """Train a judge.
+
+    Args:
+        pictures: Pictures in [0, 1], (B, F, 3, 64, 64).
+        labels: Emotion of each clip, long, (B,).
+        steps: Training steps of 48 pictures.
+        seed: Seed of initial weights, order and augmentation.
+        classes: Number of emotions.
+
+    Returns:
+        The trained judge.
+    """
     generator = torch.Generator().manual_seed(seed)
     model = new_judge(lambda: FaceJudge(classes), seed)
 
@@ -64,9 +75,14 @@ def _disturb(pictures: Tensor, generator: torch.Generator) -> Tensor:
 
 @torch.no_grad()
 def seen_emotions(model: FaceJudge, pictures: Tensor) -> Tensor:
-    """Emotion with the highest mean probability over a clip's pictures, long, (B,).
+    """Most probable emotion of each clip.
 
-    ``pictures`` are in [0, 1], (B, F, 3, 64, 64).
+    Args:
+        model: A trained judge.
+        pictures: Pictures in [0, 1], (B, F, 3, 64, 64).
+
+    Returns:
+        Emotion with the highest mean probability over the clip's pictures, long, (B,).
     """
     scores = model(pictures.flatten(0, 1)).softmax(-1)
     return scores.view(*pictures.shape[:2], -1).mean(1).argmax(-1)

@@ -54,9 +54,17 @@ def conditions_of(cases: Sequence[Case], reference: Tensor, model: JointModel, t
 def set_up(
     model: JointModel, codec: VideoCodec, cases: Sequence[Case], plan: GuidancePlan, first: int = 0
 ) -> tuple[Denoiser, Latents]:
-    """Denoiser of one batch, and noise for video (B, 48, T, H, W) and audio (B, S, 80).
+    """Denoiser and noise of one batch.
 
-    Noise is drawn from a case's number within its task, that of the first case being ``first``.
+    Args:
+        model: The network.
+        codec: The video codec.
+        cases: Cases of one task.
+        plan: Guidance of the run.
+        first: Number of the first case within its task: noise is drawn from a case's number.
+
+    Returns:
+        The denoiser, and noise for video (B, 48, T, H, W) and audio (B, S, 80).
     """
     video = torch.cat([codec.encode(codec_pixels(case.frames)) for case in cases])
     reference = torch.cat([codec.encode(codec_pixels(case.reference[None])) for case in cases])
@@ -125,10 +133,17 @@ def generate_all(
     store: Store,
     on_batch: Callable[[str, int], None] = lambda *_: None,
 ) -> dict[str, list[Made]]:
-    """Generate all cases by task, batch by batch; batches in the store are read from it.
+    """Generate all cases, batch by batch; batches in the store are read from it.
 
-    ``on_batch`` is called after each batch with the task and the number of its clips. Returns clips by task, in the
-    order of the cases.
+    Args:
+        parts: Network and codec.
+        cases: By task.
+        config: How to sample.
+        store: Where batches are kept.
+        on_batch: Called after each batch with the task and the number of its clips.
+
+    Returns:
+        Generated clips by task, in the order of the cases.
     """
     model, codec = parts
     made: dict[str, list[Made]] = {}

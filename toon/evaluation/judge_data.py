@@ -37,6 +37,7 @@ class Sounds:
 
     Attributes:
         mels: Log-mels, natural logarithm, not normalised, (B, 80, M).
+        transcripts: Transcripts.
         voices: Index of each voice, long, (B,).
         emotions: Each emotion, one of ``Emotion``, long, (B,).
         spans: Span of each word of each transcript, mel frames.
@@ -52,7 +53,13 @@ class Sounds:
 def draw_sounds(first_seed: int, count: int, split: str = "train") -> Sounds:
     """Generate speech of 33 frames that begins immediately, later, or after the silenced end of another sentence.
 
-    Seeds follow ``first_seed``; ``split`` of the sentences is ``train`` or ``held_out``.
+    Args:
+        first_seed: Seed of the first sound; the others follow.
+        count: Number of sounds.
+        split: Split of the sentences, ``train`` or ``held_out``.
+
+    Returns:
+        The sounds.
     """
     drawn = [_draw_sound(first_seed + i, split) for i in range(count)]
     mels, speeches, spans = zip(*drawn, strict=True)
@@ -105,9 +112,15 @@ def _mel_from(waveform: np.ndarray, silenced_seconds: float) -> Tensor:
 
 
 def draw_faces(first_seed: int, count: int, split: str = "train") -> tuple[Tensor, Tensor]:
-    """Pictures of speaking faces in [0, 1], (B, F, 3, 64, 64), and the emotion of each clip, long, (B,).
+    """Generate pictures of speaking faces.
 
-    Seeds follow ``first_seed``; ``split`` is ``train`` or ``held_out``.
+    Args:
+        first_seed: Seed of the first clip; the others follow.
+        count: Number of clips.
+        split: ``train`` or ``held_out``.
+
+    Returns:
+        Pictures in [0, 1], (B, F, 3, 64, 64), and the emotion of each clip, long, (B,).
     """
     clips = [make_clip(first_seed + i, _FACE_FRAMES, split=split) for i in range(count)]
     every = np.linspace(0, _FACE_FRAMES - 1, _FACES_A_CLIP).round().astype(int)
@@ -116,6 +129,13 @@ def draw_faces(first_seed: int, count: int, split: str = "train") -> tuple[Tenso
 
 
 def small_faces(frames: np.ndarray) -> Tensor:
-    """Downscale square pictures, RGB (F, H, W, 3) uint8, for the judge of faces: (F, 3, 64, 64) in [0, 1]."""
+    """Downscale square pictures for the judge of faces.
+
+    Args:
+        frames: RGB, (F, H, W, 3) uint8.
+
+    Returns:
+        Pictures in [0, 1], (F, 3, 64, 64).
+    """
     pictures = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255
     return torch.nn.functional.interpolate(pictures, size=(_FACE_SIDE, _FACE_SIDE), mode="area")

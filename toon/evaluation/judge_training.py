@@ -19,10 +19,18 @@ def new_judge(make: Callable[[], Judge], seed: int) -> Judge:
 def fit(
     model: Judge, loss_of: Callable[[], Tensor], steps: int, rate: float, decay: float = 0.01, clip: float | None = None
 ) -> Judge:
-    """Train a judge in place and return it in evaluation mode, without gradients.
+    """Train a judge.
 
-    ``loss_of`` samples a batch and returns its loss, a scalar; ``rate`` is the peak learning rate, and ``clip`` the
-    largest gradient norm, or None.
+    Args:
+        model: The judge, trained in place.
+        loss_of: Function that samples a batch and returns its loss, a scalar.
+        steps: Training steps.
+        rate: Peak learning rate.
+        decay: Weight decay.
+        clip: Largest gradient norm; None for no clipping.
+
+    Returns:
+        The judge in evaluation mode, without gradients.
     """
     optimizer = torch.optim.AdamW(model.parameters(), rate, weight_decay=decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.1)

@@ -29,7 +29,15 @@ _SOURCES = ("judge_training.py", "judge_data.py", "face_judge.py", "word_recogni
 
 @dataclass(frozen=True)
 class JudgeRecipe:
-    """Training recipe of the judges; ``held_out`` sounds, and half as many clips, measure the accuracy."""
+    """Training recipe of the judges.
+
+    Attributes:
+        sounds: Number of training sounds.
+        faces: Number of training clips of the face judge.
+        held_out: Number of sounds, and twice the number of clips, on which the accuracy is measured.
+        word_steps, voice_steps, emotion_steps, face_steps: Training steps.
+        seed: Seed of weights and order.
+    """
 
     sounds: int = 4500
     faces: int = 900
@@ -50,9 +58,14 @@ class JudgeRecipe:
 
 @dataclass(frozen=True)
 class Judges:
-    """Trained judges of words, voice, and the emotion of sound and face.
+    """Trained judges.
 
-    ``accuracy`` is each judge's on held-out ground truth; for words, 1 minus the word error rate.
+    Attributes:
+        words: Word recogniser.
+        voice: Voice classifier.
+        sound: Emotion classifier of the voice.
+        face: Emotion classifier of the face.
+        accuracy: Accuracy of each judge on held-out ground truth; for words, 1 minus the word error rate.
     """
 
     words: WordRecogniser
@@ -63,7 +76,16 @@ class Judges:
 
 
 def judges_of(folder: Path, recipe: JudgeRecipe | None = None, tell: Callable[[str], None] = lambda _: None) -> Judges:
-    """Load the judges from a folder, or train them and save them there; ``tell`` is called before each long step."""
+    """Load the judges from a folder, or train them and save them there.
+
+    Args:
+        folder: Folder of cached judges.
+        recipe: Training recipe.
+        tell: Called with a line of progress before each long step.
+
+    Returns:
+        The judges.
+    """
     recipe = recipe or JudgeRecipe()
     path = folder / f"judges-{recipe.key}.pt"
     if not path.exists():

@@ -69,9 +69,17 @@ class Row:
 
 
 def measure_cases(name: str, made: Sequence[Made], cases: Sequence[Case], judges: Judges) -> Row:
-    """Measure frames and log-mel of generated clips against their cases, in the same order.
+    """Measure generated clips against their cases.
 
-    Words, voice and the sound's emotion are of new sound only; pictures count where no more than the first is given.
+    Args:
+        name: What they are called in the table.
+        made: Frames and log-mel of each clip.
+        cases: In the same order.
+        judges: Trained judges.
+
+    Returns:
+        The row. Words, voice and the sound's emotion are of new sound only; pictures count where no
+        more than the first is given.
 
     Raises:
         ValueError: If the lists differ in length or are empty.

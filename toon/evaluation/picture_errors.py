@@ -34,9 +34,15 @@ def still_pixels(case: Case) -> np.ndarray:
 
 
 def psnr(frames: np.ndarray, truth: np.ndarray, kept: np.ndarray) -> float:
-    """Peak signal-to-noise ratio of frames (F, H, W, 3) uint8 over the pixels of a mask (F, H, W), dB, at most 99.
+    """Peak signal-to-noise ratio over the masked pixels of all generated frames.
 
-    The first frame is ignored, because it is given.
+    Args:
+        frames: Generated frames, (F, H, W, 3) uint8. The first is ignored, because it is given.
+        truth: True frames, of the same shape.
+        kept: Mask of the pixels to compare, (F, H, W) bool.
+
+    Returns:
+        Decibels, at most 99.
     """
     difference = frames[1:][kept[1:]].astype(np.float32) - truth[1:][kept[1:]]
     return float(min(MOST_DB, 10 * np.log10(255**2 / max(float(np.mean(difference**2)), 1e-9))))

@@ -44,7 +44,18 @@ class SoundJudge(nn.Module):
 
 
 def train_sound_judge(mels: Tensor, labels: Tensor, classes: int, steps: int = 600, seed: int = 0) -> SoundJudge:
-    """Train on log-mels (B, 80, M), natural logarithm, not normalised, and the class of each, long, (B,)."""
+    """Train a judge.
+
+    Args:
+        mels: Log-mels, natural logarithm, not normalised, (B, 80, M).
+        labels: Class of each, from 0, long, (B,).
+        classes: Number of classes.
+        steps: Training steps of 32 clips.
+        seed: Seed of initial weights, order and augmentation.
+
+    Returns:
+        The trained judge.
+    """
     generator = torch.Generator().manual_seed(seed)
     model, mels = new_judge(lambda: SoundJudge(classes), seed), normalize_mel(mels)
 

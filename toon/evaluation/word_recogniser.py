@@ -44,9 +44,13 @@ class WordRecogniser(nn.Module):
         self.head = nn.Linear(2 * dim, len(words) + 1)
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Log-probabilities (B, T, words + 1) for a normalised log-mel (B, 80, M).
+        """Log-probabilities of the classes over time.
 
-        Class 0 is the blank, class i + 1 is ``words[i]``.
+        Args:
+            mel: Normalised log-mel, (B, 80, M).
+
+        Returns:
+            Log-probabilities, (B, T, words + 1); class 0 is the blank, class i + 1 is ``words[i]``.
         """
         features = self.convolutions(mel.clamp(min=_QUIETEST)).mT
         return self.head(self.recurrence(features)[0]).log_softmax(-1)
@@ -60,9 +64,18 @@ def train_recogniser(
     words: tuple[str, ...] = WORDS,
     spans: Sequence[Spans] | None = None,
 ) -> WordRecogniser:
-    """Train on log-mels (B, 80, M), natural logarithm, not normalised, and their transcripts; 32 clips a step.
+    """Train a recogniser.
 
-    ``spans`` are of each word in each sound, mel frames; with them training is several times faster.
+    Args:
+        mels: Log-mels, natural logarithm, not normalised, (B, 80, M).
+        transcripts: Transcript of each, in words of the vocabulary.
+        steps: Training steps of 32 clips.
+        seed: Seed of initial weights, order and augmentation.
+        words: The vocabulary.
+        spans: Span of each word in each sound, mel frames; with them training is several times faster.
+
+    Returns:
+        The trained recogniser.
 
     Raises:
         ValueError: If a transcript has a word outside the vocabulary.
@@ -117,7 +130,15 @@ def _disturb(mel: Tensor, generator: torch.Generator) -> Tensor:
 
 @torch.no_grad()
 def recognise(model: WordRecogniser, mels: Tensor) -> list[str]:
-    """Words of log-mels (B, 80, M), natural logarithm, not normalised, by greedy CTC decoding, joined by spaces."""
+    """Recognise the words in log-mels by greedy CTC decoding.
+
+    Args:
+        model: A trained recogniser.
+        mels: Log-mels, natural logarithm, not normalised, (B, 80, M).
+
+    Returns:
+        Recognised words of each, joined by spaces.
+    """
     texts = []
     for classes in model(normalize_mel(mels)).argmax(-1):
         kept = [int(label) for label in torch.unique_consecutive(classes) if label != 0]

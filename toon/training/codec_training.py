@@ -79,9 +79,14 @@ def codec_clips(count: int, first_seed: int) -> CodecClips:
 
 
 def chunk_weights(mouth_open: np.ndarray, still_share: float) -> np.ndarray:
-    """Chance of drawing each chunk, (C*T,), more where a mouth (C, F), F = 4n + 1, moves.
+    """Chance of drawing each chunk: more where the mouth moves.
 
-    A chunk without movement has the weight ``still_share``, the full range being 1.
+    Args:
+        mouth_open: (C, F), F = 4n + 1.
+        still_share: Weight of a chunk without movement, the full range being 1.
+
+    Returns:
+        Probabilities over (clip, chunk), flattened, (C*T,).
     """
     grouped = mouth_open[:, 1:].reshape(len(mouth_open), -1, TEMPORAL_FACTOR)
     weights = np.concatenate([np.zeros((len(mouth_open), 1)), np.ptp(grouped, axis=2)], 1) + still_share
@@ -89,7 +94,16 @@ def chunk_weights(mouth_open: np.ndarray, still_share: float) -> np.ndarray:
 
 
 def crop_chunks(clips: CodecClips, config: CodecTraining, own: Sequence[np.random.Generator]) -> Tensor:
-    """Cut a square from a chunk for each example, many at moving mouths, (N, P, 3, crop, crop) in [-1, 1]."""
+    """Cut a square from a chunk for each example, many of them at moving mouths.
+
+    Args:
+        clips: Pictures to draw from.
+        config: Size and shares.
+        own: Source of each example's choice.
+
+    Returns:
+        Crops, (N, P, 3, crop, crop) in [-1, 1].
+    """
     count, video_frames, height, width, _ = clips.frames.shape
     latent_frames = (video_frames - 1) // TEMPORAL_FACTOR + 1
     chances = np.cumsum(chunk_weights(clips.mouth_open, config.still_share))
@@ -110,7 +124,16 @@ def crop_chunks(clips: CodecClips, config: CodecTraining, own: Sequence[np.rando
 
 
 def codec_loss(decoded: Tensor, chunks: Tensor, config: CodecTraining) -> Tensor:
-    """Error of decoded chunks (N, P, 3, H, W) against true ones in [-1, 1], weighted by how much each pixel moves."""
+    """Error of decoded chunks, weighted by how much each pixel moves.
+
+    Args:
+        decoded: (N, P, 3, H, W), not clamped.
+        chunks: The true chunks, same shape, in [-1, 1].
+        config: Weights.
+
+    Returns:
+        Scalar.
+    """
     error = decoded - chunks
     movement = (chunks - chunks.mean(1, keepdim=True)).abs().amax((1, 2))
     near = F.max_pool2d(movement[:, None], 5, 1, 2)[:, None]
@@ -125,7 +148,12 @@ def codec_loss(decoded: Tensor, chunks: Tensor, config: CodecTraining) -> Tensor
 
 @dataclass(frozen=True)
 class CodecBatch:
-    """Crops (N, P, 3, H, W) in [-1, 1], and noise of random strength for their latents, (N, 48, H / 16, W / 16)."""
+    """Crops and the noise of their latents.
+
+    Attributes:
+        chunks: (N, P, 3, H, W) in [-1, 1].
+        noise: Noise of random strength, (N, 48, H / 16, W / 16).
+    """
 
     chunks: Tensor
     noise: Tensor
@@ -150,7 +178,14 @@ def codec_loss_of(
 ) -> Tensor:
     """Loss of one batch; also moves the codec's latent statistics towards the batch's.
 
-    With ``earlier``, the codec as it was, latents are held near its own, and statistics stay.
+    Args:
+        codec: The codec in training.
+        batch: Crops and noise, on the codec's device.
+        config: Weights.
+        earlier: The codec as it was, near whose latents those of ``codec`` are held; statistics then stay.
+
+    Returns:
+        Scalar loss.
     """
     chunks = batch.chunks
     if config.decoder_only:

@@ -19,7 +19,11 @@ TOONS = 32
 
 
 def fit_preview(codec: VideoCodec, latents: Tensor) -> dict[str, list]:
-    """Fit the colours to what the codec makes of the first frames of normalised latents (B, C, T, h, w).
+    """Fit the colours to what the codec makes of some first frames.
+
+    Args:
+        codec: The video codec.
+        latents: Normalised latents, (B, C, T, h, w); their first frames are used.
 
     Returns:
         The map to RGB in [-1, 1] as ComfyUI's latent formats hold it: ``factors`` of each channel, C rows of three, and

@@ -63,7 +63,12 @@ def load_bigvgan(folder: Path, on_notice: OnNotice) -> nn.Module:
 
 
 def check_frame(folder: Path, mel_bins: int, hop_length: int) -> None:
-    """Check the mel bins of a vocoder's input, and the samples that it generates for each mel frame.
+    """Check that a vocoder fits UniAVGen's mel spectrogram.
+
+    Args:
+        folder: The vocoder's folder, for the message.
+        mel_bins: Mel bins of the vocoder's input.
+        hop_length: Samples that it generates for each mel frame.
 
     Raises:
         VocoderError: If they are not 80 and 240, those of UniAVGen's mel spectrogram.
@@ -78,7 +83,11 @@ def check_frame(folder: Path, mel_bins: int, hop_length: int) -> None:
 def fill(network: nn.Module, tensors: dict[str, Tensor], folder: Path, on_notice: OnNotice) -> None:
     """Load weights into a vocoder in float32, and set it to evaluation without gradients.
 
-    The vocoder computes its own buffers, so they need not be stored. ``folder`` is for messages.
+    Args:
+        network: The vocoder. It computes its own buffers, so they need not be stored.
+        tensors: Weights in the network's names.
+        folder: Their folder, for messages.
+        on_notice: Called with notices about tensors that the network does not have.
 
     Raises:
         VocoderError: If weights are missing or misshapen, or hold values that are not finite.

@@ -89,10 +89,14 @@ def write_gguf(
     metadata: Mapping[str, str],
     on_bytes: OnBytes,
 ) -> None:
-    """Write a GGUF file with metadata as in safetensors; it is renamed to ``path`` when it is complete.
+    """Write a GGUF file; it is renamed to ``path`` when it is complete.
 
-    The layout gives each tensor's shape in the network and the GGUF name of its type. The tensors, packed ones as
-    bytes, are consumed one at a time, in the layout's order.
+    Args:
+        path: The file to write.
+        tensors: Names and tensors in the layout's order, packed ones as bytes. They are consumed one at a time.
+        layout: Tensor name to its shape in the network and the GGUF name of its type.
+        metadata: Metadata as in a safetensors file.
+        on_bytes: Progress callback.
     """
     gguf = _load_gguf()
     writer = gguf.GGUFWriter(None, ARCHITECTURE)

@@ -183,7 +183,14 @@ class BlockKind(Enum):
 
 
 def pack(weights: Tensor, kind: BlockKind) -> Tensor:
-    """Pack a matrix, (rows, columns), to bytes, (rows, bytes of a row).
+    """Pack a matrix.
+
+    Args:
+        weights: (rows, columns), columns a multiple of the format's block.
+        kind: The format.
+
+    Returns:
+        Bytes, (rows, bytes of a row).
 
     Raises:
         ValueError: If the number of columns is not a multiple of the block.

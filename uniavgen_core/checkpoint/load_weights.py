@@ -50,6 +50,13 @@ def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
 def check_whole(shapes: Shapes, network: Network) -> Fit:
     """Compare a file's tensors, plain or quantised in ComfyUI's format, with the network's.
 
+    Args:
+        shapes: Tensor name to shape, of the file.
+        network: Contents of the file.
+
+    Returns:
+        The unused tensors, and the absent optional ones.
+
     Raises:
         CheckpointError: If tensors are missing or have the wrong shape (a quantised weight may be packed), or if extra
             layers show that the video branch is another of Wan's models.
@@ -125,7 +132,15 @@ def save_weights(
     dtype: torch.dtype,
     more: Mapping[str, str] | None = None,
 ) -> None:
-    """Save a state dict, such as averaged weights, as safetensors, with the configuration and ``more`` as metadata."""
+    """Save a state dict, such as averaged weights, with the configuration as metadata.
+
+    Args:
+        weights: Tensors in the release's names.
+        config: The model's configuration.
+        path: The safetensors file to write.
+        dtype: Dtype in the file.
+        more: Additional metadata.
+    """
     tensors = {name: tensor.detach().to(dtype).contiguous() for name, tensor in weights.items()}
     save_file(tensors, path, metadata={**metadata_of(config), **(more or {})})
 

@@ -14,7 +14,13 @@ from .write_safetensors import OnBytes, check_target, ordered, silent, write_str
 
 
 def merge(source: Path, target: Path, replace: bool = False, on_bytes: OnBytes = silent) -> dict[str, Any]:
-    """Write all tensors of a folder of shards, or the set that a shard belongs to, to one file.
+    """Write all tensors of a checkpoint, bit for bit, to one file.
+
+    Args:
+        source: A folder of shards, one of its shards, or a file.
+        target: The file to write.
+        replace: Overwrite ``target`` if it exists.
+        on_bytes: Progress callback.
 
     Returns:
         ``files`` read, number of ``tensors`` and ``bytes`` written, and the ``target``.

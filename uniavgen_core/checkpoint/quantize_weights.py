@@ -88,9 +88,13 @@ class QuantizeConfig:
 def quantize(
     source: Path, target: Path, config: QuantizeConfig = QuantizeConfig(), on_bytes: OnBytes = silent
 ) -> dict[str, Any]:
-    """Quantise the large layers of a file or a folder of shards, to safetensors for fp8 and else to GGUF.
+    """Quantise the large layers of a checkpoint to fp8.
 
-    For fp8, the progress is first that of computing the scales, then that of writing.
+    Args:
+        source: A safetensors file or a folder of shards, not quantised.
+        target: The file to write.
+        config: Options.
+        on_bytes: Progress callback, first of computing the scales, then of writing.
 
     Returns:
         ``target``, its ``bytes``, those of the source, and ``layers``: layer name to the relative L2 error of its

@@ -79,7 +79,11 @@ KNOWN = {_sizes_of(TOON): BUNDLED_CLIPS, _sizes_of(RELEASED): RELEASED_CLIPS}
 
 
 def trained_on(config: ModelConfig, metadata: Mapping[str, str] | None = None) -> TrainedOn | None:
-    """Clips that a model was trained on, from its file's metadata or else its configuration; None if unknown.
+    """Clips that a model was trained on; None if unknown.
+
+    Args:
+        config: The model's configuration.
+        metadata: The file's metadata with a ``uniavgen_trained_on`` entry.
 
     Raises:
         ValueError: If the metadata's entry ``uniavgen_trained_on`` cannot be read.

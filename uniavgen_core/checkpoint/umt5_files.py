@@ -47,7 +47,11 @@ def encoder_names(named: Mapping[str, Named]) -> dict[str, Named]:
 
 
 def sizes_of(shapes: Shapes, file: str) -> dict[str, int]:
-    """Sizes of an encoder in transformers' names, as entries of transformers' and ComfyUI's configuration.
+    """Sizes of an encoder.
+
+    Args:
+        shapes: Tensor name to shape, in transformers' names.
+        file: The file's name, for the message.
 
     Raises:
         CheckpointError: If the tensors do not belong to an umT5 encoder.

@@ -49,7 +49,12 @@ class Fit:
 
 
 def check_fit(shapes: Shapes, expected: Shapes, optional: Iterable[str] = ()) -> Fit:
-    """Compare the shapes of a file's tensors with those of a network's, of which the optional ones may be absent.
+    """Compare a file's tensors with a network's.
+
+    Args:
+        shapes: Tensor name to shape, of the file.
+        expected: Tensor name to shape, of the network.
+        optional: Names of the network's tensors that may be absent.
 
     Raises:
         CheckpointError: If tensors are missing or have the wrong shape; the message also names unexpected ones.

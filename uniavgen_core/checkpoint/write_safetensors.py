@@ -41,7 +41,12 @@ def write_stream(
 ) -> None:
     """Write a safetensors file; it is renamed to ``path`` when it is complete.
 
-    The layout is in the order of ``ordered``. The tensors are consumed one at a time, in the layout's order.
+    Args:
+        path: The file to write.
+        layout: Tensor name to dtype and shape, in the order of ``ordered``.
+        tensors: Names and tensors in the layout's order. They are consumed one at a time.
+        metadata: The file's metadata.
+        on_bytes: Progress callback.
 
     Raises:
         ValueError: If a tensor does not match the layout.

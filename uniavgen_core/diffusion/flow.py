@@ -8,18 +8,42 @@ from torch import Tensor
 
 
 def mix(clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
-    """Clean data (B, ...) mixed with Gaussian noise of its shape at noise level ``sigma`` in [0, 1], broadcastable."""
+    """Mix clean data with noise.
+
+    Args:
+        clean: Clean data, (B, ...).
+        noise: Gaussian noise, same shape.
+        sigma: Noise level in [0, 1], broadcastable to ``clean``.
+
+    Returns:
+        Data at noise level ``sigma``, shape of ``clean``.
+    """
     return clean + sigma * (noise - clean)
 
 
 def velocity_to_denoised(noisy: Tensor, velocity: Tensor, sigma: Tensor | float) -> Tensor:
-    """Clean data as estimated from data (B, ...) at noise level ``sigma`` and the model's output, all of one shape."""
+    """Estimate clean data from one model output.
+
+    Args:
+        noisy: Data at noise level ``sigma``, (B, ...).
+        velocity: Model output, same shape.
+        sigma: Noise level in [0, 1], broadcastable.
+
+    Returns:
+        Estimated clean data, same shape.
+    """
     return noisy - sigma * velocity
 
 
 def denoised_to_velocity(noisy: Tensor, denoised: Tensor, sigma: Tensor | float) -> Tensor:
-    """Velocity that leads from ``noisy`` away from ``denoised``, for ``sigma`` in (0, 1].
+    """Velocity that leads from ``noisy`` away from ``denoised``; the inverse of ``velocity_to_denoised``.
 
-    The inverse of ``velocity_to_denoised``.
+    Args:
+        noisy: Data at noise level ``sigma``, (B, ...).
+        denoised: Estimated clean data, same shape.
+        sigma: Noise level in (0, 1], broadcastable.
+
+    Returns:
+        Velocity, same shape.
     """
     return (noisy - denoised) / sigma

@@ -23,7 +23,15 @@ class NullPass(Enum):
 
 
 def guide(cond: Tensor, null: Tensor, scale: Tensor | float) -> Tensor:
-    """Lead a prediction away from the null pass's, of the same shape: ``null + scale * (cond - null)``.
+    """Lead a prediction away from the null pass: ``null + scale * (cond - null)``.
+
+    Args:
+        cond: Prediction with conditions, (B, ...).
+        null: Prediction of the null pass, same shape.
+        scale: Guidance scale, broadcastable; 1 gives ``cond``.
+
+    Returns:
+        Guided prediction, same shape.
 
     Source: classifier-free guidance (arXiv:2207.12598).
     """

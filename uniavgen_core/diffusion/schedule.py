@@ -12,7 +12,15 @@ TIMESTEPS = 1000
 
 
 def shift_sigma(sigma: Tensor, shift: float) -> Tensor:
-    """Move noise levels in [0, 1] towards noise: ``shift * sigma / (1 + (shift - 1) * sigma)``."""
+    """Move noise levels towards noise: ``shift * sigma / (1 + (shift - 1) * sigma)``.
+
+    Args:
+        sigma: Noise levels in [0, 1], any shape.
+        shift: 1 leaves them as they are.
+
+    Returns:
+        Shifted noise levels, same shape.
+    """
     return shift * sigma / (1 + (shift - 1) * sigma)
 
 
@@ -40,7 +48,11 @@ def release_sigmas(steps: int, shift: float = 5.0, dtype: torch.dtype = torch.fl
 
 
 def boundary_sigma(sigmas: Tensor, steps: int) -> float:
-    """Noise level below the first ``steps`` steps of a run over falling levels (N + 1,), and above the others.
+    """Noise level between two neighbouring steps: the first ``steps`` steps lie above it, the others below.
+
+    Args:
+        sigmas: Falling noise levels of a run, (N + 1,).
+        steps: Number of steps above, 0..N.
 
     Returns:
         Infinity for 0 steps.

@@ -93,9 +93,15 @@ class StepCache:
 
 
 def estimated_changes(known: Sequence[Known], noisy: Latents, weights: Weights) -> list[float]:
-    """Relative change of each modality's velocities since the last of two passes that were run, after EasyCache.
+    """Relative change of the velocities since the last pass that was run, as estimated by EasyCache.
 
-    It is 0 if all weights are 0, and not finite if latents or velocities did not change.
+    Args:
+        known: The last two passes that were run, in order.
+        noisy: Noisy latents now.
+        weights: Weight of each element.
+
+    Returns:
+        One number for each modality: 0 if all weights are 0, not finite if latents or velocities did not change.
     """
     before, last = known
     changes = []

@@ -32,7 +32,14 @@ def draw_bars(
     path: Path,
     bounds: Mapping[str, float] | None = None,
 ) -> None:
-    """Draw bars of named rows, a panel for each measure that any row has, with dashed lines at the bounds; as a PNG."""
+    """Draw bars and save them as a PNG.
+
+    Args:
+        rows: Name and values of each row.
+        measures: Values to plot, one panel each; a measure that no row has is skipped.
+        path: The PNG file.
+        bounds: Positions of dashed lines, by measure.
+    """
     shown = [name for name in measures if any(values.get(name) is not None for _, values in rows)]
     lines = max(1, -(-len(shown) // _COLUMNS))
     figure = new_figure(4.4 * _COLUMNS, lines * (0.9 + 0.26 * len(rows)))
@@ -55,7 +62,13 @@ def draw_bars(
 
 
 def draw_lags(lags: Mapping[str, Sequence[float]], unit: str, path: Path) -> None:
-    """Draw a histogram of each row's lags, in a unit such as ``"frames"``, and save them as a PNG."""
+    """Draw a histogram of lags for each row and save them as a PNG.
+
+    Args:
+        lags: Lags by row.
+        unit: Their unit, such as ``"frames"``.
+        path: The PNG file.
+    """
     shown = {name: values for name, values in lags.items() if len(values)}
     lines = max(1, -(-len(shown) // _COLUMNS))
     figure = new_figure(4.4 * _COLUMNS, 2.2 * lines)

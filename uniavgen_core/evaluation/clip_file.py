@@ -31,9 +31,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class ClipFile:
-    """A decoded clip: RGB frames (F, H, W, 3) uint8 and a mono waveform (N,) float32.
+    """A decoded clip.
 
-    Without an audio track, the waveform is empty and the sample rate 0.
+    Attributes:
+        frames: RGB, (F, H, W, 3) uint8.
+        fps: Frames per second.
+        waveform: Mono, (N,) float32; empty without an audio track.
+        sample_rate: Hz; 0 without an audio track.
     """
 
     frames: np.ndarray

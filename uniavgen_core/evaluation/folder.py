@@ -55,10 +55,14 @@ class WordStandIn(Protocol):
 
 @dataclass(frozen=True)
 class ClipResult:
-    """Measurements of one clip, named by its file: values by measure, and the reason for each that failed.
+    """Measurements of one clip.
 
-    ``words`` counts those of the transcript, the denominator of the word error rate; ``by_standin`` says whether they
-    were recognised by ``WordStandIn``.
+    Attributes:
+        name: The file, relative to the folder.
+        values: Values by measure; failed measures are missing.
+        reasons: Reason for each failed measure.
+        words: Number of words in the transcript, the denominator of the word error rate.
+        by_standin: Whether the words were recognised by ``WordStandIn``.
     """
 
     name: str

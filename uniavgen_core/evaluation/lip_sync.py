@@ -81,7 +81,12 @@ def correlation(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def best_lag(opening: np.ndarray, envelope: np.ndarray, largest: int = 4) -> tuple[float, int]:
-    """Highest correlation of mouth and loudness, both (F,), over lags of up to ``largest`` video frames either way.
+    """Find the lag with the highest correlation of mouth and sound.
+
+    Args:
+        opening: Mouth opening, (F,).
+        envelope: Loudness of the sound, (F,).
+        largest: Largest lag in either direction, video frames.
 
     Returns:
         The correlation, and its lag in video frames, positive when the mouth comes after the sound.
@@ -108,7 +113,15 @@ def shuffled_correlation(openings: np.ndarray, envelopes: np.ndarray, shifts: in
 
 
 def first_of(openings: np.ndarray, envelopes: np.ndarray, choices: int = 8) -> float:
-    """Share of clips whose own sound fits the mouth best of ``choices``, its own and the next clips'; both (B, F).
+    """Share of clips whose own sound fits the mouth best.
+
+    Args:
+        openings: Mouth openings, (B, F).
+        envelopes: Loudness of the sounds, (B, F).
+        choices: Number of sounds to compare: the clip's own and those of the next clips. At most B.
+
+    Returns:
+        Share in [0, 1]; chance is ``1 / choices``.
 
     Raises:
         ValueError: If there are fewer clips than choices.

@@ -147,7 +147,15 @@ class MouthFinder:
         return self.squares[size][:, row, column].astype(np.float64)
 
     def box(self, place: Sequence[int], boxes: np.ndarray) -> np.ndarray:
-        """Left, top, right and bottom of a square in the searched boxes (F, 4) of the pictures, pixels, (F, 4)."""
+        """Bounding box of a square in the pictures.
+
+        Args:
+            place: Result of ``find``.
+            boxes: Part of each picture that was searched, pixels, (F, 4).
+
+        Returns:
+            Left, top, right and bottom, pixels, (F, 4).
+        """
         size, row, column = place
         rows, columns = self.squares[0].shape[1:]
         cell = (boxes[:, 2:] - boxes[:, :2]) / (columns, rows)

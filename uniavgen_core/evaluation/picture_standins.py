@@ -72,7 +72,12 @@ def farneback(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def flow_strengths(frames: np.ndarray, fps: float, flow: Flow = farneback) -> np.ndarray:
-    """Strength of the optical flow between frames (F, H, W, 3) uint8, at 8 pictures per second.
+    """Strength of the optical flow between the pictures of a clip, at 8 pictures per second.
+
+    Args:
+        frames: RGB, (F, H, W, 3) uint8.
+        fps: Frames per second.
+        flow: Optical flow method.
 
     Returns:
         Mean length of the fastest 5 % of the vectors for each pair of pictures, as a multiple of VBench's threshold: 6

@@ -35,7 +35,14 @@ def _loud(mel: Tensor) -> Tensor:
 
 
 def cepstra(waveform: Tensor, sample_rate: int) -> Tensor:
-    """Mel cepstra (loud frames, 20) of a mono waveform (N,), without the zeroth coefficient, the loudness.
+    """Mel cepstra of the loud frames, without the zeroth coefficient, the loudness.
+
+    Args:
+        waveform: Mono, (N,).
+        sample_rate: Hz.
+
+    Returns:
+        Cepstra, (loud frames, 20).
 
     Raises:
         ValueError: If less than a fifth of a second is loud.
@@ -51,7 +58,15 @@ def cepstra(waveform: Tensor, sample_rate: int) -> Tensor:
 
 
 def voice_distance(first: Tensor, second: Tensor) -> float:
-    """Distance of two voices' cepstra: symmetric divergence of Gaussians with diagonal covariance, per coefficient."""
+    """Distance of two voices: symmetric divergence of Gaussians with diagonal covariance, per coefficient.
+
+    Args:
+        first: Cepstra of one voice, (loud frames, 20).
+        second: Cepstra of the other.
+
+    Returns:
+        Distance, at least 0.
+    """
     means, spreads = zip(*((x.mean(0), x.var(0) + 1e-2) for x in (first, second)), strict=True)
     apart = (means[0] - means[1]) ** 2
     ratio = (spreads[0] + apart) / spreads[1] + (spreads[1] + apart) / spreads[0]
@@ -60,6 +75,11 @@ def voice_distance(first: Tensor, second: Tensor) -> float:
 
 def timbre_consistency(waveform: Tensor, sample_rate: int, reference: tuple[Tensor, int] | None = None) -> float:
     """Timbre consistency: the first half of the loud frames against the second, or all against a reference.
+
+    Args:
+        waveform: Mono, (N,).
+        sample_rate: Hz.
+        reference: Waveform and sample rate of a reference.
 
     Returns:
         Consistency in (0, 1], 1 for equal statistics: the exponential of the negative distance.
@@ -78,14 +98,30 @@ def timbre_consistency(waveform: Tensor, sample_rate: int, reference: tuple[Tens
 
 
 def sound_quality(waveform: Tensor, sample_rate: int) -> float:
-    """Level of the loud frames over that of the quiet ones: 95th less 5th percentile, at most 60 dB."""
+    """Level of the loud frames over that of the quiet ones, a measure of background noise, dB.
+
+    Args:
+        waveform: Mono, (N,).
+        sample_rate: Hz.
+
+    Returns:
+        Difference of the 95th and the 5th percentile of the level, at most 60.
+    """
     level = 20 / np.log(10) * _mel(waveform, sample_rate).exp().mean(0).log()
     high, low = torch.quantile(level, torch.tensor([0.95, 0.05]))
     return min(60.0, float(high - low))
 
 
 def vocal_arousal(waveform: Tensor, sample_rate: int) -> np.ndarray:
-    """Mean of the standardised loudness, brightness and pitch of a mono waveform (N,), 100 values a second, (T,)."""
+    """Vocal arousal over time: mean of the standardised loudness, brightness and pitch.
+
+    Args:
+        waveform: Mono, (N,).
+        sample_rate: Hz.
+
+    Returns:
+        Arousal at 100 values per second, with mean 0 over the clip, (T,).
+    """
     mel = _mel(waveform, sample_rate)
     level = mel.exp().mean(0).log().numpy()
     tilt = (mel[40:].mean(0) - mel[:20].mean(0)).numpy()

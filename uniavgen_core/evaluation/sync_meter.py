@@ -120,9 +120,14 @@ def _compare(frames: Pictures, fps: float, mono: np.ndarray, sample_rate: int, b
 
 
 def sound_loudness(mono: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Loudness (E,) of samples (N,): root mean square in windows of 25 ms, 200 times a second, relative to the maximum.
+    """Loudness over time: root mean square in windows of 25 ms, 200 times a second, relative to the maximum.
 
-    Value i is centred on (i + 0.5) / 200 s; silence gives zeros.
+    Args:
+        mono: Samples, (N,).
+        sample_rate: Hz.
+
+    Returns:
+        Loudness in [0, 1], (E,); value i is centred on (i + 0.5) / 200 s. Zeros for silence.
     """
     energy = np.concatenate([[0.0], np.cumsum(mono**2)])
     middles = (np.arange(max(1, ceil(len(mono) / sample_rate * ENVELOPE_RATE))) + 0.5) / ENVELOPE_RATE
@@ -135,7 +140,17 @@ def sound_loudness(mono: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def loudness_at(loudness: np.ndarray, fps: float, video_frames: int, lags: np.ndarray) -> np.ndarray:
-    """Mean loudness during each frame for a sound that is late by each lag in seconds, (L, F); NaN without sound."""
+    """Mean loudness during each frame, for a sound that is late by each lag.
+
+    Args:
+        loudness: Result of ``sound_loudness``, (E,).
+        fps: Frames per second.
+        video_frames: Number of frames F.
+        lags: Seconds, (L,).
+
+    Returns:
+        Loudness, (L, F); NaN where there is no sound.
+    """
     sums, edges = np.concatenate([[0.0], np.cumsum(loudness)]), np.arange(len(loudness) + 1) / ENVELOPE_RATE
     start = np.arange(video_frames) / fps + lags[:, None]
     stop = start + 1 / fps

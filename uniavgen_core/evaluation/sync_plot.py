@@ -44,7 +44,15 @@ class _Axes:
 
 
 def draw_sync(reading: SyncReading, frames: Pictures) -> np.ndarray:
-    """Plot of a reading, RGB, (540, 960, 3) uint8; the frames are the measured ones, (F, H, W, 3)."""
+    """Draw a reading.
+
+    Args:
+        reading: Result of the meter.
+        frames: The measured pictures, RGB, uint8 or floats in [0, 1], (F, H, W, 3).
+
+    Returns:
+        The plot, RGB, (540, 960, 3) uint8.
+    """
     sheet = Image.new("RGB", (WIDTH * _FINE, HEIGHT * _FINE), _PAPER)
     pen = ImageDraw.Draw(sheet)
     _draw_title(pen, reading)

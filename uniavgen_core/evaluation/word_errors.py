@@ -16,7 +16,14 @@ def word_errors(reference: str, recognised: str) -> int:
 
 
 def word_error_rate(references: list[str], recognised: list[str]) -> float:
-    """Word errors over all clips as a share of the references' words; may exceed 1.
+    """Word error rate over all clips; may exceed 1.
+
+    Args:
+        references: Expected transcripts.
+        recognised: Recognised texts, in the same order.
+
+    Returns:
+        Word errors as a share of the references' words.
 
     Raises:
         ValueError: If the lists differ in length or the references have no words.

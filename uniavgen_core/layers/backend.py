@@ -17,9 +17,18 @@ from .token_chunks import chunk_size, in_chunks, records_gradients
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, options: Any = None) -> Tensor:
-    """Multi-head attention of queries (B, N, D) over keys and values (B, M, D), to (B, N, D).
+    """Multi-head attention.
 
-    ``mask`` is True for keys that count, bool, (B, M); ``options`` are a host's.
+    Args:
+        q: Queries, (B, N, D).
+        k: Keys, (B, M, D).
+        v: Values, (B, M, D).
+        heads: Number of heads H that D splits into.
+        mask: True for keys that count, bool, (B, M); None for all.
+        options: Options of the host for this call; unused here.
+
+    Returns:
+        Attended values, (B, N, D).
     """
     del options
     q, k, v = (rearrange(x, "b n (h d) -> b h n d", h=heads) for x in (q, k, v))
@@ -29,7 +38,17 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = No
 
 
 def norm_modulate(tokens: Tensor, norm: nn.Module, shift: Tensor, scale: Tensor) -> Tensor:
-    """Normalise tokens (B, T * N, D) and modulate them (adaLN) by a shift and a scale (B, T, D); see ``modulate``."""
+    """Normalise tokens and modulate them (adaLN).
+
+    Args:
+        tokens: Tokens of T time steps, (B, T * N, D).
+        norm: Their norm, without weights of its own.
+        shift: Added last, (B, T, D).
+        scale: One is added to it, (B, T, D).
+
+    Returns:
+        Modulated tokens, (B, T * N, D).
+    """
     return modulate(norm(tokens), shift, scale)
 
 

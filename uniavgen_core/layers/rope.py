@@ -21,7 +21,14 @@ def exact(device: torch.device) -> torch.dtype:
 
 
 def sinusoid(positions: Tensor, dim: int) -> Tensor:
-    """Cosines, then sines, of times (0..1000) or positions of any shape: float32, (..., dim), ``dim`` even.
+    """Sinusoidal features, cosines first.
+
+    Args:
+        positions: Times (0..1000) or positions, any shape.
+        dim: Feature width 2 P, even.
+
+    Returns:
+        Features, float32, (..., dim): P cosines, then P sines.
 
     Source: Attention Is All You Need (arXiv:1706.03762), with the halves in Wan's order.
     """
@@ -41,13 +48,27 @@ def frequencies(pairs: int, device: torch.device) -> Tensor:
 
 
 def rope_1d(positions: Tensor, head_dim: int) -> Tensor:
-    """Rotary table of one axis, on all pairs, float32, for positions (N,) or (B, N)."""
+    """Rotary table of one axis, on all pairs.
+
+    Args:
+        positions: Position of each token, (N,), or (B, N) where every sequence of a batch has its own.
+        head_dim: Channels per head.
+
+    Returns:
+        Rotary table, float32, (1, N, 1, P, 2, 2) or (B, N, 1, P, 2, 2).
+    """
     positions = torch.atleast_2d(positions).to(exact(positions.device))
     return _table(positions[..., None] * frequencies(head_dim // 2, positions.device))
 
 
 def rope_3d(times: Tensor, rows: int, columns: int, head_dim: int) -> Tensor:
-    """Rotary table of a (time, row, column) grid, tokens in that order, for times (T,).
+    """Rotary table of a (time, row, column) grid, tokens in that order.
+
+    Args:
+        times: Time position of each frame, (T,).
+        rows: Rows of the grid.
+        columns: Columns of the grid.
+        head_dim: Channels per head.
 
     Returns:
         Rotary table, float32, (1, T * rows * columns, 1, P, 2, 2).
@@ -61,14 +82,30 @@ def rope_3d(times: Tensor, rows: int, columns: int, head_dim: int) -> Tensor:
 
 
 def rope_time_only(times: Tensor, head_dim: int) -> Tensor:
-    """Rotary table for times (N,) that leaves row and column pairs as they are; frequencies as in ``rope_1d``."""
+    """Rotary table of the time pairs alone, with the frequencies that ``rope_1d`` gives those pairs.
+
+    Args:
+        times: Time position of each token, (N,).
+        head_dim: Channels per head.
+
+    Returns:
+        Rotary table, float32, (1, N, 1, P, 2, 2); it leaves row and column pairs as they are.
+    """
     is_time = torch.arange(head_dim // 2, device=times.device) < axis_pairs(head_dim)[0]
     times = times.to(exact(times.device))
     return _table((times[:, None] * frequencies(head_dim // 2, times.device) * is_time)[None])
 
 
 def apply_rope(x: Tensor, rope: Tensor) -> Tensor:
-    """Rotate every head of queries or keys (B, N, H, 2 P) by a rotary table; shape and dtype stay."""
+    """Rotate every head of every token.
+
+    Args:
+        x: Queries or keys, (B, N, H, 2 P).
+        rope: Rotary table, (1 or B, N, 1, P, 2, 2).
+
+    Returns:
+        Rotated tokens, shape and dtype of ``x``.
+    """
     if x.device.type not in COMPLEX:
         first, second = rope.unbind(-1)
         even, odd = x.unflatten(-1, (-1, 1, 2)).unbind(-1)

@@ -65,11 +65,15 @@ class Source:
 
 
 def restore_sound(generated: Sound, source: Source) -> Sound:
-    """Restore the kept sound of a source in the whole generated clip, which has its own version of the kept parts.
+    """Restore the kept sound of a source in generated sound.
 
     Generated sound takes the level of the kept sound next to it. Within the generated part, it crossfades with that
     sound mirrored at the border, so that neither the waveform nor the loudness jumps. Its peaks are brought under the
     ceiling.
+
+    Args:
+        generated: The whole generated clip, with its own version of the kept parts.
+        source: The source.
 
     Returns:
         Sound at the source's rate with the source's channels; for a source without sound, the generated sound after
@@ -96,9 +100,13 @@ def restore_sound(generated: Sound, source: Source) -> Sound:
 
 
 def restore_frames(generated: Tensor, source: Source) -> tuple[Tensor, float | Fraction]:
-    """Restore the kept frames of a source in the whole generated clip at 16 fps, (G, h, w, 3).
+    """Restore the kept frames of a source in a generated video.
 
     The codec's error in a kept frame is compensated in the generated frames next to it, see ``codec_error``.
+
+    Args:
+        generated: The whole generated clip at 16 fps, (G, h, w, 3).
+        source: The source.
 
     Returns:
         Frames at the source's rate and size, and that rate; for a source without frames, the generated ones at 16 fps.

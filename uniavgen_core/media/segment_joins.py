@@ -46,9 +46,14 @@ def join_sounds(parts: list[Tensor], overlap: int, fade: int | None = None) -> T
 
 
 def join_frames(parts: list[Tensor], overlap: int) -> Tensor:
-    """Join the frames of segments, floating point, (F_i, H, W, 3) each, as ``join_sounds`` joins their waveforms.
+    """Join the frames of segments, each of which begins with its own version of the end of the previous one.
 
-    Neighbours crossfade linearly over all ``overlap`` frames that they share.
+    Args:
+        parts: Frames, floating point, (F_i, H, W, 3) each.
+        overlap: Frames that neighbours share and crossfade over; 0 to put them end to end.
+
+    Returns:
+        The joined frames, (sum of F_i - overlap * (parts - 1), H, W, 3).
 
     Raises:
         ValueError: If a part is not longer than the overlap.
@@ -79,9 +84,14 @@ def soften_seams(frames: Tensor, seams: Sequence[int]) -> Tensor:
 
 
 def trailing_ramp(length: int, ramp: int) -> Tensor:
-    """Noise mask of a kept prefix of ``length`` mel frames whose last ``ramp`` frames are partly generated, (S,).
+    """Noise mask of a kept prefix with a soft end, so that the next segment does not begin at a hard edge.
 
-    It rises smoothly from 0, kept, towards 1, so that the next segment does not begin at a hard edge.
+    Args:
+        length: Mel frames of the prefix.
+        ramp: Number of its last frames that are partly generated.
+
+    Returns:
+        Noise mask, 0 (kept) and rising smoothly towards 1 over the last ``ramp`` frames, (S,).
     """
     rise = torch.sin(torch.linspace(0, pi / 2, ramp + 2)[1:-1]).square()
     return torch.cat([torch.zeros(length - ramp), rise])

@@ -62,7 +62,15 @@ class Spans:
         return ", ".join(_text(*pair) for pair in self.pairs)
 
     def check_within(self, seconds: float, label: str) -> None:
-        """Raise a ValueError if a span begins after the end of a clip, labelled such as ``"the video"``."""
+        """Reject spans that begin at or after the end of a clip.
+
+        Args:
+            seconds: Length of the clip.
+            label: Name of the clip in the message, such as ``"the video"``.
+
+        Raises:
+            ValueError: If a span begins at or after the end.
+        """
         for start, stop in self.pairs:
             if start >= seconds:
                 raise ValueError(

@@ -93,9 +93,15 @@ def frame_positions(num_tokens: int, frames: int, variant: Variant) -> torch.Ten
 
 
 def interpolate(positions: torch.Tensor, count: int) -> tuple[list[int], list[int], list[float], list[float]]:
-    """Lower and upper neighbours of real positions (S,) among 0..count - 1, and the weights of both, in their dtype.
+    """Neighbours of every position among 0..count - 1 and their weights.
 
-    From position ``count - 1`` on both neighbours are the last one and the weights add up to two, as in the release.
+    Args:
+        positions: Real positions, (S,); weights are computed in their dtype.
+        count: Number of neighbours.
+
+    Returns:
+        Lower neighbours, upper neighbours, and the weights of both. From position ``count - 1`` on both neighbours are
+        the last one and the weights add up to two, as in the release.
     """
     low = positions.floor().clamp(0, count - 1)
     high = (low + 1).clamp(0, count - 1)

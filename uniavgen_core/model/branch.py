@@ -173,7 +173,18 @@ def time_projection(dim: int, backend: Backend) -> nn.Sequential:
 def embed_times(
     timestep: Tensor, time_dim: int, embedding: nn.Module, projection: nn.Module, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Time embedding, (B, T, D), and modulation vectors, (B, T, 6, D), of times 0..1000, (B, T)."""
+    """Embed one time per time step.
+
+    Args:
+        timestep: Times, 0..1000, (B, T).
+        time_dim: Width of the sinusoidal features.
+        embedding: Layers of ``time_embedding``.
+        projection: Layers of ``time_projection``.
+        dtype: Dtype of the residual stream.
+
+    Returns:
+        The time embedding, (B, T, D), and the modulation vectors, (B, T, 6, D).
+    """
     temb = embedding(sinusoid(timestep, time_dim).to(dtype))
     return temb, projection(temb).unflatten(-1, (6, temb.shape[-1]))
 

@@ -78,9 +78,17 @@ class VideoToAudioAttention(AttentionLayers):
     def forward(
         self, audio: Tensor, video: Tensor, face_mask: Tensor, geometry: Geometry, options: Any = None
     ) -> Tensor:
-        """Compute the update of the audio tokens, (B * K, S, audio_dim); every track attends to its own faces.
+        """Compute the update of the audio tokens.
 
-        The arguments are those of ``AudioToVideoAttention``.
+        Args:
+            audio: Audio tokens without the reference, (B * K, S, audio_dim).
+            video: Video tokens without the reference, (B, T * N, video_dim).
+            face_mask: Face weight of each video token for each track, (B, T * N, K).
+            geometry: Tables of the clip.
+            options: Options of the host, passed to its attention function.
+
+        Returns:
+            Update, (B * K, S, audio_dim); every track attends to its own faces.
         """
         query = self.norm_rope(self.q(audio), self.norm_q, geometry.v2a_query_rope, self.heads)
         attended = self.attend_video(query, video, face_mask, geometry, options)

@@ -65,9 +65,14 @@ class FaceSteering:
     strength: float = 1.0
 
     def steer(self, predicted: Tensor, patch_size: int) -> Tensor:
-        """Combine the predicted weights of video tokens (B, T * N, 1) with the user's, for each track, (B, T * N, K).
+        """Combine the predicted mask with the user's.
 
-        A token's weight is the mean over its ``patch_size`` by ``patch_size`` latent pixels.
+        Args:
+            predicted: Face weight of each video token, (B, T * N, 1).
+            patch_size: Latent pixels per token side; a token's weight is the mean over its pixels.
+
+        Returns:
+            Face weight of each video token for each track, (B, T * N, K).
         """
         pooled = F.avg_pool2d(self.mask.flatten(0, 1).to(predicted), patch_size)
         mask = pooled.unflatten(0, self.mask.shape[:2]).flatten(2).transpose(1, 2)

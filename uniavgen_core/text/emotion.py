@@ -46,6 +46,11 @@ def write_emotion(caption: str, emotion: str, strength: str = "normal") -> tuple
     Emotions in the caption are replaced. If it names none, the word is put before the first noun for a person. Without
     such a noun, a sentence is put before the caption, where the token limit does not cut it off.
 
+    Args:
+        caption: Description of the scene; may be empty.
+        emotion: One of ``EMOTIONS``.
+        strength: One of ``STRENGTHS``.
+
     Returns:
         The caption with the emotion, and sentences for the user about replaced words and possible contradictions.
 

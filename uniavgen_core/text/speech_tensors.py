@@ -75,7 +75,11 @@ class SpokenText:
 
 
 def speech_id_tensors(texts: Sequence[SpokenText], length: int = 0) -> tuple[Tensor, Tensor]:
-    """Token ids padded to at least ``length`` characters.
+    """Token ids padded to one length.
+
+    Args:
+        texts: The texts.
+        length: Smallest padded length, characters.
 
     Returns:
         Token ids, (N, L), with -1 as filler, and the number of ids of each text that the network sees, (N,).
@@ -89,9 +93,16 @@ def speech_id_tensors(texts: Sequence[SpokenText], length: int = 0) -> tuple[Ten
 def speech_tensors(
     texts: Sequence[SpokenText], config: TextConfig, voice_frames: int = 0, length: int = 0
 ) -> SpeechFields:
-    """Speech fields of ``Conditions``, padded to at least ``length`` characters.
+    """Speech fields of ``Conditions``.
 
-    A reference voice before the clip has ``voice_frames`` mel frames, its silence included.
+    Args:
+        texts: The texts.
+        config: The model's text settings.
+        voice_frames: Mel frames of the reference voice before the clip, its silence included; 0 for none.
+        length: Smallest padded length, characters.
+
+    Returns:
+        ``speech_ids`` and ``speech_positions``, (N, L), and ``speech_lengths``, (N,).
     """
     ids, lengths = speech_id_tensors(texts, length)
     positions = torch.zeros(ids.shape)

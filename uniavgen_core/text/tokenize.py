@@ -110,7 +110,15 @@ NULL_SPEECH = pad_speech_ids((UNKNOWN,))
 
 
 def join_reference(reference_text: str, text: str) -> str:
-    """Prepend the transcript of a reference voice, if there is one, to a speech text, with a space between them."""
+    """Prepend the transcript of a reference voice to a speech text, with a space between them.
+
+    Args:
+        reference_text: Transcript of the reference voice; empty if there is none.
+        text: Speech text; empty for the null text.
+
+    Returns:
+        The text to tokenize.
+    """
     return f"{reference_text} {text}" if reference_text else text
 
 

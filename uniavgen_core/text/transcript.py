@@ -37,9 +37,14 @@ class PreparedText:
 
 
 def prepare_transcript(text: str, spell_out: bool = True) -> PreparedText:
-    """Write numbers, dates, units and abbreviations as words, and replace characters that are not in the vocabulary.
+    """Spell out numbers and abbreviations, and replace characters that are not in the vocabulary.
 
-    The text is in English or Chinese; line breaks are kept. Without ``spell_out``, only characters are replaced.
+    Args:
+        text: Speech text, in English or Chinese; line breaks are kept.
+        spell_out: Whether to write numbers, dates, units and abbreviations as words.
+
+    Returns:
+        The transcript and its changes.
 
     Raises:
         ImportError: If the text needs a package that is not installed: wetext for numbers, jieba and pypinyin for

@@ -51,9 +51,13 @@ def find_faces_in_images(images: Tensor, find: Callable[[np.ndarray], list[Face]
 
 
 def find_faces_with_mediapipe(images: Tensor, model: Any, confidence: float, reach: str) -> FacesPerFrame:
-    """Find the faces in every image (F, H, W, 3) with ComfyUI's FACE_DETECTION_MODEL.
+    """Find the faces in every image (F, H, W, 3) with a model from 'Load Face Detection Model (MediaPipe)'.
 
-    Its ``reach`` is "short" for faces near the camera, "full" for smaller ones too.
+    Args:
+        images: RGB in [0, 1].
+        model: ComfyUI's FACE_DETECTION_MODEL.
+        confidence: Lowest confidence of a face, in [0, 1].
+        reach: MediaPipe's detector range: "short" for faces near the camera, "full" for smaller ones too.
     """
     return find_faces_in_images(
         images, lambda picture: _read_faces(model.detect_batch([picture], 0, confidence, reach)[0])
@@ -174,9 +178,14 @@ def _repeat_over_video_frames(masks: Tensor) -> Tensor:
 def predicted_face_masks(
     model: comfy.model_patcher.ModelPatcher, positive: list, latent: dict, sigma: float, seed: int
 ) -> Tensor:
-    """Predict the face masks of a sampled joint LATENT with one step, from noise level ``sigma``, of a MODEL.
+    """Predict the face masks of a clip with one step of a UniAVGen model.
 
-    Its guidance is ignored, because only the conditional pass matters; of the CONDITIONING, the first entry is used.
+    Args:
+        model: MODEL. Its guidance is ignored, because only the conditional pass matters.
+        positive: CONDITIONING, of which the first entry is used.
+        latent: Sampled joint LATENT.
+        sigma: Noise level of the step; noise is added to the latent up to it.
+        seed: Seed of that noise.
 
     Returns:
         Predicted face weight of every video token by each interaction module, (B, M, T, rows, columns) float32.
@@ -206,6 +215,11 @@ def predicted_face_masks(
 
 
 def pixels_of_face_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
-    """MASK (B * F, H, W) from face weights of tokens (B, T, ...) of a video latent with this many rows and columns."""
+    """MASK (B * F, H, W) from face weights of tokens (B, T, rows, columns).
+
+    Args:
+        masks: Face weights.
+        size: Rows and columns of the video latent.
+    """
     pixels = (size[0] * SPATIAL_FACTOR, size[1] * SPATIAL_FACTOR)
     return torch.cat([_repeat_over_video_frames(resize_masks(clip, pixels)) for clip in masks])

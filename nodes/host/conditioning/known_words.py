@@ -45,10 +45,15 @@ TOON_KNOWN_TEXT = KnownText(
 
 
 def known_text_of(config: TextConfig, metadata: Mapping[str, str]) -> KnownText | None:
-    """Known text of a model, None for one without limits, from the metadata of its checkpoint.
+    """Read a model's known text from the metadata of its checkpoint.
 
-    The entry ``uniavgen_known_text`` is JSON of ``KnownText``, ``{}`` for no limits. The bundled model has none, and is
-    recognised by its text settings.
+    Args:
+        config: Text settings of the model, by which the bundled model is recognised.
+        metadata: Metadata of the checkpoint. The entry ``uniavgen_known_text`` is JSON of ``KnownText``, ``{}`` for no
+            limits.
+
+    Returns:
+        The known text, or None for a model without limits.
     """
     if KNOWN_TEXT_KEY in metadata:
         limits = json.loads(metadata[KNOWN_TEXT_KEY])
@@ -57,7 +62,12 @@ def known_text_of(config: TextConfig, metadata: Mapping[str, str]) -> KnownText 
 
 
 def unknown_words_notice(known: KnownText | None, conditioning: Sequence[Mapping]) -> str | None:
-    """Notice about words in the transcripts of a conditioning that the model was not trained on, or None."""
+    """Notice about words of the transcripts that the model was not trained on; None if there are none.
+
+    Args:
+        known: Limits of the model; None for any text.
+        conditioning: Entries of a CONDITIONING, as dictionaries.
+    """
     if known is None:
         return None
     texts = [speech.text or "" for options in conditioning for speech in pass_settings_of(dict(options)).speeches]
@@ -74,7 +84,15 @@ def unknown_words_notice(known: KnownText | None, conditioning: Sequence[Mapping
 
 
 def without_long_voice_texts(known: KnownText | None, conditioning: Sequence[dict]) -> tuple[list[dict], str | None]:
-    """A conditioning without transcripts of reference voices that are too long for the model, and a notice of it."""
+    """Drop transcripts of reference voices that are longer than any the model was trained on.
+
+    Args:
+        known: Limits of the model; None for any text.
+        conditioning: Entries of a CONDITIONING, as dictionaries.
+
+    Returns:
+        The entries, and a notice if one was changed.
+    """
     if known is None:
         return list(conditioning), None
     texts = [speech.voice_text for options in conditioning for speech in pass_settings_of(options).speeches]

@@ -39,6 +39,13 @@ class Speaker:
 def set_speakers(positive: list, negative: list, latent: dict, speakers: Sequence[Speaker], steering: Steering):
     """Give every speaker an audio track.
 
+    Args:
+        positive: CONDITIONING.
+        negative: CONDITIONING.
+        latent: Joint LATENT of one track.
+        speakers: The speakers.
+        steering: Combination of their masks with the predicted one.
+
     Returns:
         Both conditionings, and the LATENT with one audio track per speaker, silent outside the speaker's time.
 

@@ -16,7 +16,14 @@ from .pass_settings import PassSettings
 def speech_fields(
     settings: PassSettings, config: TextConfig, voice_frames: int, batch: int, device: torch.device
 ) -> SpeechFields:
-    """Speech fields of ``Conditions`` for a batch of clips with the same speech; never compiled: it processes strings.
+    """Speech fields of ``Conditions``; excluded from compilation because it processes strings.
+
+    Args:
+        settings: Pass settings with the texts of each track.
+        config: Text settings of the model.
+        voice_frames: Mel frames of the reference voice before the clip.
+        batch: Number of clips; all have the same speech.
+        device: Device of the tensors.
 
     Returns:
         ``speech_ids`` and ``speech_positions``, (B * K, L), and ``speech_lengths``, (B * K,), or None for one track,

@@ -23,7 +23,15 @@ TRANSCRIPT_UNUSED = (
 
 
 def prepare_field(field: str, text: str | None, as_released: bool = False) -> PreparedText:
-    """Prepare the text of one widget like a transcript, or leave it as it is with ``as_released``; it may be blank.
+    """Prepare the text of one widget in the same way as a transcript.
+
+    Args:
+        field: Name of the widget, for messages.
+        text: Text of the user; may be blank.
+        as_released: Leave the text as it is, without preparation and with its white space.
+
+    Returns:
+        The text, and notices that name the widget.
 
     Raises:
         ValueError: If the text needs a package that is missing; names the widget and the package.
@@ -48,10 +56,16 @@ def prepare_voice_text(text: str, as_released: bool = False) -> PreparedText:
 def set_sound_text(
     positive: list, text: str, end: float | None, as_released: bool = False
 ) -> tuple[list, tuple[str, ...]]:
-    """Set the transcript of a user's sound that ends at ``end`` seconds, None if it fills the clip; gives notices, too.
+    """Set the transcript of a sound that the user gave.
 
-    The transcript of the CONDITIONING is spoken after the sound, or in it if the sound fills the clip. ``text`` is
-    blank if it is not known, or is already the conditioning's; ``as_released`` leaves it as it is written.
+    Args:
+        positive: CONDITIONING. Its transcript is spoken after the sound, or in it if the sound fills the clip.
+        text: Transcript of the sound; blank if it is not known, or is already the conditioning's.
+        end: End of the sound, seconds; None if it fills the clip.
+        as_released: Leave ``text`` as it is written.
+
+    Returns:
+        The CONDITIONING, and notices.
     """
     prepared = prepare_field(SOUND_TEXT, text, as_released)
     transcripts = {speech.text for _, options in positive for speech in pass_settings_of(options).speeches} - {None}

@@ -58,7 +58,12 @@ class SentencePieceTokenizer:
 
 
 def find_tokenizer(file: Path, spiece: Tensor | None, rows: int) -> SentencePieceTokenizer:
-    """Find the tokenizer of an encoder's file with ``rows`` rows of embeddings; ``spiece`` is one inside that file.
+    """Find the tokenizer of an encoder.
+
+    Args:
+        file: The encoder's file.
+        spiece: Bytes of the tokenizer inside that file, or None.
+        rows: Rows of the encoder's embedding.
 
     Raises:
         CheckpointError: If there is no tokenizer; the message says which file belongs where.

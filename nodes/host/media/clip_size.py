@@ -80,7 +80,13 @@ class ClipSize:
         return ClipSize(FREE, *size, fit)
 
     def notices(self, video_codec: Any, picture: tuple[int, int] | None, name: str) -> list[str]:
-        """Notices about this size for a picture of some width and height, called ``name``; see ``resolved``."""
+        """Notices about this size for a picture.
+
+        Args:
+            video_codec: VAE object.
+            picture: Width and height of the picture, pixels; None if there is none.
+            name: Name of the picture in messages, such as ``the image``.
+        """
         size = self.resolved(video_codec, picture)
         if picture is None:
             return [_no_picture(size)] if self.kind == AS_THE_PICTURE else []

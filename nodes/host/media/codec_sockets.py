@@ -48,9 +48,11 @@ def require_audio_codec(codec: Any) -> None:
 
 
 def links_error(node: type[io.ComfyNode], linked: Mapping[str, str]) -> str | None:
-    """Error message if a link to a node has the wrong type, else None; ``linked`` has types by names of inputs.
+    """Error message if a link to a node has the wrong type, else None; found before the workflow runs.
 
-    ComfyUI checks no types itself for a node whose ``validate_inputs`` takes ``input_types``.
+    Args:
+        node: The node. ComfyUI checks no types itself for a node whose ``validate_inputs`` takes ``input_types``.
+        linked: Type of the connected output, by name of the input.
     """
     for name, wanted in _types_of(node.define_schema().inputs):
         connected = linked.get(name)

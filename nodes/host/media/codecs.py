@@ -224,7 +224,13 @@ def load_video_codec(path: str) -> comfy.sd.VAE:
 
 
 def encode_pictures(video_codec: Any, pictures: Tensor, size: tuple[int, int], fit: str) -> Tensor:
-    """Encode pictures (F, H, W, 3) in [0, 1] as consecutive frames of a clip of some width and height.
+    """Encode pictures as consecutive frames of a clip.
+
+    Args:
+        video_codec: VAE object from 'UniAVGen Load Video Codec'.
+        pictures: RGB in [0, 1], (F, H, W, 3).
+        size: Width and height of the clip, pixels.
+        fit: ``crop`` crops pictures to the clip's aspect ratio before resizing, ``stretch`` resizes them whole.
 
     Returns:
         Normalised latents, (1, 48, T, H/16, W/16) of the clip's size.

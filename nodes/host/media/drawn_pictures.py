@@ -28,7 +28,12 @@ PHOTOGRAPH = (
 
 
 def photograph_notices(video_codec: Any, pictures: Tensor | None) -> list[str]:
-    """Notice if the first of some pictures (F, H, W, 3) is unlike those that the bundled model was trained on."""
+    """Notice about a picture that the bundled model was not trained on; none for other models.
+
+    Args:
+        video_codec: VAE object from 'UniAVGen Load Video Codec'.
+        pictures: RGB in [0, 1], (F, H, W, 3), of which the first is checked; None for none.
+    """
     if pictures is None or not isinstance(video_codec, BundledVideoCodec):
         return []
     return [PHOTOGRAPH] if photograph_score(video_codec, pictures[:1]) > 1 else []

@@ -44,14 +44,26 @@ class Footage:
 
 
 def batch_notices(batch: Tensor | None, name: str) -> list[str]:
-    """Notice about a batch of more than one picture or sound, of which a node uses only the first; None is none."""
+    """Notice about a batch of more than one picture or sound.
+
+    Args:
+        batch: Pictures or sounds along the first axis; None for none.
+        name: Name of the batch in the notice, such as ``the image``.
+    """
     if batch is None or len(batch) <= 1:
         return []
     return [f"{_capitalise(name)} is a batch of {len(batch)}, of which only the first is used."]
 
 
 def first_sound(audio: Any, name: str) -> tuple[Sound, list[str]]:
-    """First sound of an AUDIO called ``name``, and notices for the user.
+    """First sound of an AUDIO.
+
+    Args:
+        audio: ComfyUI's AUDIO: a mapping with ``waveform`` (B, C, N) and ``sample_rate``.
+        name: Name of the sound in messages, such as ``the sound``.
+
+    Returns:
+        The sound, and notices for the user.
 
     Raises:
         ValueError: If the sound cannot be used; says why.
@@ -67,7 +79,15 @@ def first_sound(audio: Any, name: str) -> tuple[Sound, list[str]]:
 
 
 def decode_video(video: Any, name: str, last_seconds: float | None = None) -> tuple[Footage, list[str]]:
-    """Decode a VIDEO called ``name``, or only its last seconds; returns notices for the user, too.
+    """Decode a VIDEO.
+
+    Args:
+        video: ComfyUI's VIDEO.
+        name: Name of the video in messages, such as ``the video``.
+        last_seconds: Duration to decode at the end of the video; None for all of it.
+
+    Returns:
+        The video, and notices for the user.
 
     Raises:
         ValueError: If the video cannot be decoded, or has no frames or too many for the memory; says what to do.

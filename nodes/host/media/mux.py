@@ -48,9 +48,14 @@ def write_video(
     tags: Mapping[str, str],
     step: Callable[[], None],
 ) -> None:
-    """Write a video file, whose path has the suffix that ``pictures`` needs.
+    """Write a video file.
 
-    The tags include the digital source type. ``step`` is called once per frame; if it raises, no file is left behind.
+    Args:
+        path: Path with the suffix that ``pictures`` needs.
+        pictures: Frames to encode, or packets to copy.
+        sound: Sound to encode, or None.
+        tags: Metadata, including the digital source type.
+        step: Called once per frame; if it raises, no file is left behind.
     """
     with _output_file(path, tags) as container:
         frames = pictures.add_to(container, step)

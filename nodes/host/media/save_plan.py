@@ -46,6 +46,12 @@ class Clip:
     def of(cls, images: Tensor, audio: Mapping | None, given: SourceMedia, fps: float) -> "Clip":
         """Build a clip from the inputs of the node.
 
+        Args:
+            images: IMAGE.
+            audio: AUDIO, or None.
+            given: The user's own parts of the clip.
+            fps: Frames per second; 0 for the rate of ``given``.
+
         Raises:
             ValueError: If these are not the pictures and the sound of one clip.
         """
@@ -70,7 +76,11 @@ def _one_sound(waveform: Tensor) -> Tensor:
 
 
 def exact_rate(fps: float, given: Fraction | None) -> Fraction:
-    """Exact frame rate: ``given``, that of the user's video, if ``fps`` is 0 or rounded from it.
+    """Exact frame rate as a fraction.
+
+    Args:
+        fps: Frames per second as ComfyUI passes them on, a float; 0 for the rate of the user's video.
+        given: Exact rate of the user's video, or None.
 
     Raises:
         ValueError: If ``fps`` is negative.
@@ -104,7 +114,13 @@ class SavePlan:
 
 
 def plan_files(clip: Clip, sound: str, picture: str) -> SavePlan:
-    """Plan the files of a clip; ``sound`` is ``AUTO``, ``FLAC`` or ``AAC``, ``picture`` is ``AUTO`` or ``LOSSLESS``."""
+    """Plan the files of a clip.
+
+    Args:
+        clip: The clip.
+        sound: ``AUTO``, ``FLAC`` or ``AAC``.
+        picture: ``AUTO`` or ``LOSSLESS``.
+    """
     pictures, picture_notices = _plan_pictures(clip, picture)
     track, sound_notices = _plan_sound(clip, sound)
     sound_file = None
@@ -158,7 +174,16 @@ def _plan_sound(clip: Clip, choice: str) -> tuple[EncodedSound | None, list[str]
 
 
 def save_clip(plan: SavePlan, path: Path, tags: Mapping[str, str]) -> list[str]:
-    """Write the files of a clip, the video to ``path``; gives notices. It shows progress and can be cancelled."""
+    """Write the files of a clip, with a progress bar; the user can cancel it.
+
+    Args:
+        plan: Plan of the files.
+        path: Path of the video.
+        tags: Metadata.
+
+    Returns:
+        Notices for the user.
+    """
     tags = with_source_type(tags, plan.source_type)
     notices = list(plan.notices)
     write_video(path, plan.pictures, plan.sound, tags, interruptible_progress(len(plan.pictures)))

@@ -42,7 +42,11 @@ class OriginalVideo:
         return self.stop - self.first
 
     def add_to(self, container: OutputContainer, step: Callable[[], None]) -> Iterator[av.Packet]:
-        """Add a stream with the original's codec, time base, rotation and colours to a file; calls ``step`` per packet.
+        """Add a stream with the original's codec, time base, rotation and colours to a file.
+
+        Args:
+            container: The file to write.
+            step: Called once per packet.
 
         Returns:
             The packets, shifted in time so that the first picture is shown at 0.
@@ -69,7 +73,11 @@ class OriginalVideo:
 
 
 def find_original(video: Any, num_frames: int) -> OriginalVideo:
-    """Find the packets that hold exactly the pictures of a VIDEO, possibly trimmed, that decodes to ``num_frames``.
+    """Find the packets that hold exactly the pictures of a video.
+
+    Args:
+        video: ComfyUI's VIDEO, possibly trimmed.
+        num_frames: Number of pictures it decodes to.
 
     Raises:
         CannotCopyError: If the video is not from a file, or no consecutive packets hold exactly these pictures.

@@ -21,9 +21,18 @@ LAYERS = ("Linear", "Conv1d", "Conv2d", "Conv3d", "LayerNorm", "RMSNorm", "Group
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, options: Any = None) -> Tensor:
-    """Multi-head attention, as ``layers.backend.attend``, by whichever kernel ComfyUI was started with.
+    """Multi-head attention by whichever kernel ComfyUI was started with.
 
-    Patches may override it in ``options``, ComfyUI's ``transformer_options``.
+    Args:
+        q: Queries, (B, N, D).
+        k: Keys, (B, M, D).
+        v: Values, (B, M, D).
+        heads: Number of heads.
+        mask: True for keys that count, bool, (B, M).
+        options: ComfyUI's ``transformer_options``; patches may override attention there.
+
+    Returns:
+        Attended values, (B, N, D).
     """
     if mask is not None:
         mask = mask[:, None, None, :].expand(-1, -1, q.shape[1], -1)

@@ -58,7 +58,11 @@ register_layout_class(LAYOUT, GgufLayout)
 
 
 def read_gguf(path: Path, dtype: torch.dtype) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Map the tensors of a GGUF file, packed ones as quantised tensors of nominal dtype, and read its metadata.
+    """Map the tensors of a GGUF file, packed ones as quantised tensors, and read its metadata.
+
+    Args:
+        path: The file.
+        dtype: Nominal dtype of packed weights until the network's is known.
 
     Raises:
         CheckpointError: If the file is damaged or has an unknown format.

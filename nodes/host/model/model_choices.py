@@ -19,9 +19,13 @@ FOLDER = "/ (folder)"
 
 
 def model_choices(folder: str, gguf: bool = False) -> list[str]:
-    """Names that a loader offers for a ComfyUI model folder: the bundled file, folders of shards, and single files.
+    """Names that a loader offers: the bundled file, folders of shards, and single files.
 
     Files of the release are also offered if they lie beside its model, where a download of the whole leaves them.
+
+    Args:
+        folder: ComfyUI model folder.
+        gguf: Whether to offer GGUF files too.
     """
     names = [*folder_paths.get_filename_list(folder), *(_gguf_files(folder) if gguf else ())]
     names += [name for name in _released_beside_model(folder) if name not in names]
@@ -30,7 +34,12 @@ def model_choices(folder: str, gguf: bool = False) -> list[str]:
 
 
 def path_of_choice(folder: str, name: str, bundled: Path | str = "") -> str:
-    """Path of a file or a folder of shards that ``model_choices`` offers; ``bundled`` is that of the bundled file.
+    """Path of a file or a folder of shards that ``model_choices`` offers.
+
+    Args:
+        folder: ComfyUI model folder.
+        name: Name from ``model_choices``.
+        bundled: Path of the bundled file.
 
     Raises:
         FileNotFoundError: If the file has been removed since the list was made.

@@ -73,7 +73,13 @@ def training_range_notices(
 
 
 def notices_before_sampling(guider: Any, shapes: Sequence[tuple[int, ...]], mask: Tensor | None) -> list[str]:
-    """Notices about a latent that is about to be sampled, unless its node has already sent them; ``mask`` is packed."""
+    """Notices about a latent that is about to be sampled, unless its node has already sent them.
+
+    Args:
+        guider: ComfyUI's guider.
+        shapes: Shapes of the video and the audio latent.
+        mask: Noise mask, packed like the latent, 1 where generated; None for none.
+    """
     model, options = guider.model_patcher.model, guider.model_options
     if options.get("transformer_options", {}).get(NOTICES_GIVEN) or not model.has_video or len(shapes[0]) != VIDEO_DIMS:
         return []

@@ -19,7 +19,13 @@ WRAPPERS = comfy.patcher_extension.WrappersMP
 def patch_step_cache(
     model: comfy.model_patcher.ModelPatcher, thresholds: tuple[float, float], start_percent: float, end_percent: float
 ) -> comfy.model_patcher.ModelPatcher:
-    """Copy of a MODEL with a step cache, which replaces an earlier one and works between two shares of the schedule.
+    """Copy of a MODEL with a step cache, which replaces an earlier one.
+
+    Args:
+        model: The MODEL.
+        thresholds: See ``StepCacheConfig``.
+        start_percent: Share of the schedule after which reuse begins.
+        end_percent: Share of the schedule at which it ends.
 
     Raises:
         ValueError: If the MODEL is not UniAVGen, a threshold is negative, or the end lies before the start.

@@ -48,7 +48,12 @@ def make_guider(
 
 
 def null_conditionings(positive: dict, negative: dict, plan: GuidancePlan) -> list[dict]:
-    """Null conditionings of a run, with the null caption of ``negative`` and the references of ``positive``.
+    """Null conditionings of a run, each for the noise levels at which ``plan`` compares with it.
+
+    Args:
+        positive: Conditioning whose references and null speech the null passes keep.
+        negative: Conditioning with the null caption.
+        plan: Guidance of the run.
 
     Returns:
         Conditionings for noise levels above and below the plan's boundary; only the first if later steps are not

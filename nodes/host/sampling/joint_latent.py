@@ -75,7 +75,12 @@ def split(latent: dict) -> tuple[Tensor, Tensor]:
 
 
 def shapes_error(shapes: list[tuple[int, ...]], plain_too: bool = False) -> str | None:
-    """Error message about the shapes of a latent's parts, None if they are right; ``plain_too`` allows video alone."""
+    """Error message about the shapes of a latent's parts; None if they are right.
+
+    Args:
+        shapes: Shapes of the parts.
+        plain_too: Whether a video latent without sound is good too.
+    """
     use = "Use the node 'UniAVGen Empty Latent'."
     if plain_too and len(shapes) == 1:
         if len(shapes[0]) == VIDEO_DIMS and shapes[0][1] == LATENT_CHANNELS:
@@ -116,9 +121,12 @@ def keep_first_latent(latent: dict, clean: Tensor) -> dict:
 
 
 def keep_video(latent: dict, clean: Tensor, weights: Tensor) -> dict:
-    """LATENT whose first video latents are ``clean`` (B, 48, t, H, W); where earlier ones are kept more, they stay.
+    """LATENT whose first video latents are given; where earlier ones are kept more, they stay.
 
-    Weights (t,) say how far each is generated anew, 0 for kept.
+    Args:
+        latent: Joint LATENT.
+        clean: The given latents, (B, 48, t, H, W) with t <= T.
+        weights: How far each is generated anew, 0 for kept, (t,).
     """
     (video, audio), (video_mask, audio_mask) = split(latent), masks_of(latent)
     video, video_mask = _given(video, video_mask, clean, weights)
@@ -126,7 +134,14 @@ def keep_video(latent: dict, clean: Tensor, weights: Tensor) -> dict:
 
 
 def keep_audio(latent: dict, clean: Tensor, weights: Tensor, track: int = 0) -> dict:
-    """LATENT whose first mel frames of one track are ``clean`` (s, 80), of weights (s,); see ``keep_video``."""
+    """LATENT whose first mel frames of one track are given; where earlier ones are kept more, they stay.
+
+    Args:
+        latent: Joint LATENT.
+        clean: Normalised mel, (s, 80) with s <= S.
+        weights: How far each frame is generated anew, 0 for kept, (s,).
+        track: The audio track.
+    """
     (video, audio), (video_mask, audio_mask) = split(latent), masks_of(latent)
     one = slice(track, track + 1)
     audio, audio_mask = audio.clone(), audio_mask.clone()

@@ -60,7 +60,12 @@ PICTURES_ONLY = PreviewSettings()
 def live_previews(
     model: comfy.model_patcher.ModelPatcher, steps: int, settings: PreviewSettings
 ) -> Iterator[tuple[Callable[[int, NestedTensor, NestedTensor, int], None], Callable[[NestedTensor], None]]]:
-    """Show progress, pictures and sound of a sampling run of some steps.
+    """Show progress, pictures and sound of one sampling run.
+
+    Args:
+        model: MODEL that is sampled.
+        steps: Steps of the run.
+        settings: Settings of the previews.
 
     Yields:
         A callback for the sampler (step, denoised, noisy, number of steps), and a callback for the result.

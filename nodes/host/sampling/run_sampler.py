@@ -35,7 +35,18 @@ def run_sampler(
     seed: int,
     previews: PreviewSettings = PICTURES_ONLY,
 ) -> dict:
-    """Sample a joint LATENT at falling noise levels (steps + 1,); parts under a noise mask of 0 are kept.
+    """Sample a LATENT.
+
+    Args:
+        guider: GUIDER.
+        sampler: SAMPLER.
+        sigmas: Falling noise levels, (steps + 1,).
+        latent: Joint LATENT; parts under a noise mask of 0 are kept.
+        seed: Seed of the noise.
+        previews: Settings of the live previews.
+
+    Returns:
+        Sampled LATENT.
 
     Raises:
         ValueError: If the latent is not a joint one.

@@ -36,9 +36,15 @@ _HEADROOM = 0.1
 
 
 def equal_loudness_gains(parts: Sequence[Tensor], sample_rate: int) -> list[float]:
-    """Gains that bring the segments of one video, (N_i,) each, to the median of their loudness.
+    """Gains that bring the segments of one video to the median of their loudness.
 
-    The gain is 1 for a segment that is silent or shorter than 0.4 s, or if no other is audible.
+    Args:
+        parts: Waveform of each segment without what it shares with others, at any level, (N_i,) each.
+        sample_rate: Hz.
+
+    Returns:
+        A factor for each segment; 1 for one that is silent or shorter than 0.4 s, or if no other is audible.
+
     Source: ITU-R BS.1770, gated, so that pauses do not count.
     """
     levels = [_loudness(part, sample_rate) for part in parts]
@@ -67,11 +73,17 @@ def under_ceiling(clips: Tensor) -> Tensor:
 
 
 def limited(waveform: Tensor, sample_rate: int) -> Tensor:
-    """Limit a waveform (C, N) to ``CEILING`` around its peaks, so that elsewhere it matches the kept sound next to it.
+    """Limit a waveform around its peaks, so that elsewhere its level still matches the kept sound next to it.
 
     The gain is the minimum over ``LOOK_SECONDS`` on either side of the gain that each sample needs, smoothed by a Hann
-    window of the same reach. It begins to fall before a peak, and never exceeds the gain that a peak needs. All
-    channels have the same gain.
+    window of the same reach. It begins to fall before a peak, and never exceeds the gain that a peak needs.
+
+    Args:
+        waveform: Generated waveform at any level, (C, N).
+        sample_rate: Hz.
+
+    Returns:
+        The waveform with peaks of at most ``CEILING``; all channels have the same gain.
     """
     if waveform.numel() == 0 or waveform.abs().max() <= CEILING:
         return waveform

@@ -86,7 +86,14 @@ def complex_spectrum(waveform: Tensor) -> Tensor:
 
 
 def magnitudes(waveform: Tensor) -> Tensor:
-    """Magnitudes of the spectrum, (B, K, F), at least the square root of the power floor."""
+    """Magnitudes of the short-time Fourier transform of a waveform.
+
+    Args:
+        waveform: Samples at 24 kHz, (B, N) with N > 392.
+
+    Returns:
+        Magnitudes, at least the square root of the power floor, (B, K, F) with F = N // 240.
+    """
     spectrum = complex_spectrum(waveform)
     return (spectrum.real.square() + spectrum.imag.square() + POWER_FLOOR).sqrt()
 

@@ -50,7 +50,15 @@ class Sound:
 
 
 def cut(sound: Sound, start_seconds: float, stop_seconds: float) -> Sound:
-    """Take a part of a sound, a view of its samples, that ends with the sound at the latest.
+    """Take a part of a sound without copying it.
+
+    Args:
+        sound: Any sound.
+        start_seconds: Where the part begins, at least 0.
+        stop_seconds: Where it ends; beyond the end it ends with the sound.
+
+    Returns:
+        The part; its samples are a view of those given.
 
     Raises:
         ValueError: If the part holds no sample.
@@ -91,7 +99,15 @@ def to_model_sound(sound: Sound) -> Tensor:
 
 
 def at_rate(sound: Sound, sample_rate: int) -> Sound:
-    """Resample a sound, with its channels, to a rate in Hz; see ``resample``."""
+    """Resample a sound to any rate, with its channels.
+
+    Args:
+        sound: Any sound.
+        sample_rate: New rate, Hz.
+
+    Returns:
+        The sound at the new rate, ceil(N * new / old) samples long; the same one if it has that rate.
+    """
     return Sound(resample(sound.waveform, sound.sample_rate, sample_rate), sample_rate)
 
 
@@ -108,9 +124,15 @@ def mix_down(waveform: Tensor) -> Tensor:
 
 
 def resample(waveform: Tensor, sample_rate: int, target_rate: int = SAMPLE_RATE) -> Tensor:
-    """Bring samples (..., N) from one rate to another, Hz: (..., ceil(N * target_rate / sample_rate)).
+    """Bring sound to another rate, 24 kHz if none is named.
 
-    The same tensor is returned if it has that rate already.
+    Args:
+        waveform: Samples at ``sample_rate``, (..., N).
+        sample_rate: Hz, at least 1000.
+        target_rate: The new rate, Hz.
+
+    Returns:
+        Samples, (..., ceil(N * target_rate / sample_rate)), the same tensor if it has that rate already.
 
     Raises:
         ValueError: If the rate is below 1000 Hz, or the waveform is empty, not floating point or not finite.

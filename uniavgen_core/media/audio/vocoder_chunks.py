@@ -15,7 +15,15 @@ from .mel import check_log_mel
 
 
 def chunk_spans(num_frames: int, chunk_frames: int) -> list[tuple[int, int]]:
-    """Start and stop frame of the fewest spans of at most ``chunk_frames``, as equal in length as possible."""
+    """Divide a clip into the fewest spans of at most ``chunk_frames``, as equal in length as possible.
+
+    Args:
+        num_frames: Mel frames of the clip, at least 1.
+        chunk_frames: Most frames of a span, at least 1.
+
+    Returns:
+        Start and stop frame of each span.
+    """
     count = ceil(num_frames / chunk_frames)
     edges = [num_frames * number // count for number in range(count + 1)]
     return list(pairwise(edges))

@@ -53,7 +53,13 @@ class MaskShape:
 
 
 def draw_masks(tracks: Sequence[Track], num_frames: int, size: tuple[int, int], shape: MaskShape) -> np.ndarray:
-    """Draw the face masks of a clip of ``num_frames`` frames of a size (height, width), pixels.
+    """Draw the face masks of a clip.
+
+    Args:
+        tracks: Faces, each F frames long.
+        num_frames: Video frames F.
+        size: Height and width, pixels.
+        shape: Shape of the masks.
 
     Returns:
         Masks in [0, 1], 1 on the faces, float32, (F, H, W); where faces overlap, the larger value.

@@ -51,11 +51,17 @@ Track = list[Face | None]
 
 
 def track_faces(frames: Sequence[Sequence[Face]], fewest: int = 1) -> list[Track]:
-    """Connect the faces of single frames to tracks, which are returned from left to right by their mean position.
+    """Connect the faces of single frames to tracks.
 
     Each face continues the track whose last sighting, however long ago, is nearest. All faces of a frame are matched
-    together, so that two people who pass each other closely are not confused. Tracks of less than ``fewest`` frames
-    are dropped as false detections.
+    together, so that two people who pass each other closely are not confused.
+
+    Args:
+        frames: The faces of every frame, in any order.
+        fewest: Fewest frames of a track; shorter ones are dropped as false detections.
+
+    Returns:
+        One track for each face, from left to right by their mean position.
     """
     tracks: list[Track] = []
     last_seen: list[Face] = []
@@ -110,9 +116,15 @@ def _step(one: Face, other: Face) -> float:
 
 
 def fill_gaps(track: Track, longest: int) -> Track:
-    """Interpolate a face linearly over gaps of at most ``longest`` frames.
+    """Interpolate a face linearly over frames in which it is not visible.
 
-    Longer gaps stay empty, as do the frames before the first sighting and after the last.
+    Args:
+        track: One face, F frames.
+        longest: Longest gap that is filled, frames. Longer gaps stay empty, as do the frames before the first sighting
+            and after the last.
+
+    Returns:
+        The track with its short gaps filled.
     """
     filled = list(track)
     seen = [(index, face) for index, face in enumerate(track) if face is not None]
@@ -128,8 +140,12 @@ def fill_gaps(track: Track, longest: int) -> Track:
 def smooth(track: Track, window: int) -> Track:
     """Smooth a face's outline by a moving average, which leaves steady motion unchanged.
 
-    The average of ``window`` frames, rounded up to an odd number, is centred on each frame. It does not cross gaps; at
-    both ends of a run of frames a line is fitted.
+    Args:
+        track: One face, F frames.
+        window: Frames of the average, centred on each frame; rounded up to an odd number. 1 changes nothing.
+
+    Returns:
+        The smoothed track. The average does not cross gaps; at both ends of a run of frames a line is fitted.
     """
     smoothed = list(track)
     for run in _runs(track):

@@ -71,7 +71,19 @@ def frame_times(num_frames: int, fps: float) -> Tensor:
 
 
 def nearest_frames(num_frames: int, fps: float, times: Tensor) -> Tensor:
-    """Index of the frame nearest to each point in time, seconds in float64; of two equally near frames, the later."""
+    """Find the frame nearest to each point in time, clamped to the first and the last frame.
+
+    Args:
+        num_frames: Number of frames.
+        fps: Their rate.
+        times: Seconds, (any,) float64.
+
+    Returns:
+        Frame indices, (any,) long; of two equally near frames, the later.
+
+    Raises:
+        ValueError: If ``fps`` is not positive and finite.
+    """
     return (times * fps + 0.5 + _TINY).floor().long().clamp(0, num_frames - 1)
 
 
@@ -92,7 +104,15 @@ def resample_frames(frames: Tensor, fps_in: float, fps_out: float) -> Tensor:
 
 
 def fit_frame_count(frames: Tensor, count: int) -> Tensor:
-    """The first ``count`` frames of a video (F, H, W, C), the last one repeated if there are too few."""
+    """Cut a video to ``count`` frames, or pad it by repeating its last frame.
+
+    Args:
+        frames: (F, H, W, C), F at least 1.
+        count: Number of frames, at least 1.
+
+    Returns:
+        (count, H, W, C); a view if ``frames`` is long enough.
+    """
     if count <= len(frames):
         return frames[:count]
     return torch.cat([frames, frames[-1:].expand(count - len(frames), -1, -1, -1)])
@@ -123,15 +143,18 @@ def to_rgb(images: Tensor) -> tuple[Tensor, list[str]]:
 
 
 def fit_size(width: int, height: int, short_side: int = SHORT_SIDE) -> tuple[int, int]:
-    """Width and height of the video that is generated for a picture of this width and height, pixels.
+    """Size of the video that is generated for a picture.
 
-    The shorter side is ``short_side``, the other in proportion, rounded up to a multiple of 32. The release divides
-    twice in floating point, and so takes 768 instead of 736 for some short sides (740, 769, 999, ...).
+    Args:
+        width: Width of the picture, pixels.
+        height: Height of the picture, pixels.
+        short_side: Shorter side of the video, pixels, a multiple of 32.
+
+    Returns:
+        (width, height): the shorter side is ``short_side``, the other in proportion, rounded up to a multiple of 32.
 
     Raises:
         ValueError: If a side is not positive, or ``short_side`` not a positive multiple of 32.
-
-    Source: the UniAVGen release, without that error.
     """
     if width < 1 or height < 1:
         raise ValueError(f"The picture is {width} x {height} pixels; both sides must be positive.")
@@ -143,9 +166,16 @@ def fit_size(width: int, height: int, short_side: int = SHORT_SIDE) -> tuple[int
 
 
 def resize_frames(frames: Tensor, width: int, height: int, fit: Fit = Fit.CROP) -> Tensor:
-    """Crop or stretch RGB frames (F, H, W, 3) to a size; see ``resize``. Select frames first: all are converted.
+    """Resize frames. Select frames first, because all of them are converted.
 
-    ``frames`` itself is returned if it has that size.
+    Args:
+        frames: RGB in [0, 1], (F, H, W, 3).
+        width: New width, pixels.
+        height: New height, pixels.
+        fit: Centre crop or stretch, if the aspect ratio changes.
+
+    Returns:
+        RGB in [0, 1], (F, height, width, 3), through 8 bits a colour; ``frames`` itself if it has that size.
 
     Raises:
         ValueError: If the frames are not RGB and finite, or the size is not positive.
@@ -156,7 +186,15 @@ def resize_frames(frames: Tensor, width: int, height: int, fit: Fit = Fit.CROP) 
 
 
 def resize(pictures: Tensor, width: int, height: int) -> Tensor:
-    """Stretch RGB in [0, 1], (B, H, W, 3), to a size in float32, through 8 bits a colour as in the release.
+    """Stretch pictures to a size, through 8 bits a colour as in the release.
+
+    Args:
+        pictures: RGB in [0, 1], (B, H, W, 3).
+        width: New width, pixels.
+        height: New height, pixels.
+
+    Returns:
+        RGB in [0, 1], (B, height, width, 3), float32 on the device of ``pictures``.
 
     Raises:
         ValueError: If the pictures are not (B, H, W, 3) with a pixel and finite, or the size is not positive.
@@ -178,13 +216,27 @@ def resize(pictures: Tensor, width: int, height: int) -> Tensor:
 
 
 def crop_to_shape(frames: Tensor, width: int, height: int) -> Tensor:
-    """View of frames (F, H, W, C), centre-cropped to the aspect ratio of ``width`` x ``height``."""
+    """Centre-crop frames to the aspect ratio of ``width`` x ``height``.
+
+    Args:
+        frames: (F, H, W, C).
+        width: Width, any unit.
+        height: Height, the same unit.
+
+    Returns:
+        A view of ``frames``, (F, rows, columns, C), with one side unchanged.
+    """
     left, top, columns, rows = crop_box((frames.shape[2], frames.shape[1]), (width, height))
     return frames[:, top : top + rows, left : left + columns]
 
 
 def crop_box(size: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Left, top, width and height, pixels, of a picture's centre crop; both arguments are a width and a height."""
+    """Left, top, width and height of the centre crop of a picture.
+
+    Args:
+        size: Width and height of the picture, pixels.
+        shape: Width and height that give the aspect ratio, any unit.
+    """
     columns = max(1, min(size[0], round(size[1] * shape[0] / shape[1])))
     rows = max(1, min(size[1], round(size[0] * shape[1] / shape[0])))
     return (size[0] - columns) // 2, (size[1] - rows) // 2, columns, rows
