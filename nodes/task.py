@@ -10,7 +10,7 @@ from .host.media.drawn_pictures import photograph_notices
 from .host.media.footage import batch_notices
 from .host.notices import with_notices
 from .host.tasks.audio_driven_setup import SET_LENGTH, SOUND_LENGTH, prepare_audio_driven
-from .host.tasks.continuation_setup import NEW, WHOLE, prepare_continuation
+from .host.tasks.continuation_setup import NEW, WHOLE, ContinuationInputs, prepare_continuation
 from .host.tasks.dubbing_setup import prepare_dubbing
 from .host.tasks.joint_setup import prepare_joint, prepare_reference_voice
 from .host.tasks.task_scene import Scene
@@ -92,7 +92,10 @@ SETUPS = {
     REFERENCE_VOICE.name: (reference_voice_sockets, prepare_reference_voice),
     AUDIO_DRIVEN.name: (audio_driven_sockets, prepare_audio_driven),
     DUBBING.name: (dubbing_sockets, prepare_dubbing),
-    CONTINUATION.name: (continuation_sockets, prepare_continuation),
+    CONTINUATION.name: (
+        continuation_sockets,
+        lambda scene, **sockets: prepare_continuation(scene, ContinuationInputs(**sockets)),
+    ),
 }
 """Of each task in ``TASKS``: the function that makes its sockets, and the one that takes a scene and their values."""
 

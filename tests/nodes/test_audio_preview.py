@@ -184,7 +184,7 @@ def test_without_sound_previews_there_is_none_of_the_result(preview, denoised):
     assert listener.worker is None
 
 
-def test_a_preview_that_fails_is_left_out_and_the_next_one_comes(preview, denoised):
+def test_a_preview_that_fails_is_logged_and_left_out_and_the_next_one_comes(preview, denoised, caplog):
     listener = listener_of(preview, 1)
     video, audio = denoised.unbind()
     broken = type(denoised)([video, audio * torch.nan])
@@ -192,6 +192,9 @@ def test_a_preview_that_fails_is_left_out_and_the_next_one_comes(preview, denois
         listener.step(step, latent, 10)
         wait(listener)
     assert [message["step"] for _, message, _ in preview.server.sent] == [2]
+    assert [record.message for record in caplog.records if "preview" in record.message] == [
+        "The sound preview of step 1 failed; sampling goes on."
+    ]
 
 
 @pytest.mark.parametrize("missing", ["running_server", "get_executing_context"])

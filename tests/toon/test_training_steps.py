@@ -1,67 +1,27 @@
-"""What training minimises, what its steps draw, who owns which weight, and what the recipe's command line asks for."""
+"""First stages of the bundled model: what their steps draw and weigh, and what the recipe's command line asks for."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from tests.training_toys import clips_of, own, tiny_model
 from toon import MODEL
 from toon.training.__main__ import main, parse, recipe_of
 from toon.training.diagonal_start import new_model, start_on_the_diagonal
 from toon.training.first_stages import FirstStageConfig, WholeClips
 from toon.training.recipe import Recipe
-from uniavgen_core.config import TOON, BranchConfig, Interaction
+from uniavgen_core.config import Interaction
 from uniavgen_core.layers.rope import frequencies
-from uniavgen_core.model.initialize import initialize
-from uniavgen_core.model.joint import Conditions, JointModel
-from uniavgen_core.tasks import AUDIO_DRIVEN, DUBBING, JOINT, Keep
-from uniavgen_core.text.speech_tensors import SpokenText, speech_id_tensors
+from uniavgen_core.tasks import AUDIO_DRIVEN, DUBBING, JOINT
 from uniavgen_core.training.batch_part import Part
 from uniavgen_core.training.checkpoints import Checkpoints
 from uniavgen_core.training.flow_matching import (
-    CleanClips,
     flow_matching_losses,
     with_noise,
 )
-from uniavgen_core.training.optimizer import OptimizerConfig, make_optimizers, split_parameters
 from uniavgen_core.training.task_sampling import LogitNormal, sample_sigmas, task_objective
-
-TINY = replace(TOON, video=BranchConfig(16, 32, 2), audio=BranchConfig(16, 32, 2), num_layers=2, num_interactions=1)
-
-
-def tiny_model(seed=0):
-    torch.manual_seed(seed)
-    model = JointModel(TINY)
-    initialize(model)
-    for parameter in model.parameters():
-        if parameter.abs().max() == 0:
-            torch.nn.init.normal_(parameter, std=0.1)
-    return model
-
-
-def clips_of(task=JOINT, count=2, latent_frames=3, mel_frames=36):
-    """Clips of noise with the parts that a task keeps."""
-    ids, lengths = speech_id_tensors([SpokenText("hello red fish"), SpokenText(None)])
-    video = torch.randn(count, 48, latent_frames, 2, 2)
-    return CleanClips(
-        video=video,
-        audio=torch.randn(count, mel_frames, 80),
-        video_keep_mask=(torch.arange(latent_frames) < (latent_frames if task.video is Keep.ALL else 1)).repeat(
-            count, 1
-        ),
-        audio_keep_mask=torch.full((count, mel_frames), task.audio is Keep.ALL),
-        face=torch.rand(count, latent_frames, 2, 2),
-        mouth=torch.rand(count, latent_frames, 2, 2),
-        conditions=Conditions(
-            torch.randn(count, 4, 64), ids, lengths, reference_image=video[:, :, :1], interaction=task.interaction
-        ),
-    )
-
-
-def own(count=2, seed=1):
-    return Part(0, 0, count).own(seed)
 
 
 def losses_of(clips, model=None, progress=0.5, **config):
@@ -88,18 +48,6 @@ def test_tasks_are_drawn_by_their_shares():
         found = [sample for sample in drawn if sample.task is task and sample not in off]
         assert len(found) / 4000 == pytest.approx(share, abs=0.03)
         assert {(sample.interaction, sample.text_dropout) for sample in found} == {(task.interaction, 0.1)}
-
-
-def test_every_parameter_has_exactly_one_optimizer():
-    model = tiny_model()
-    matrices, others = split_parameters(model)
-    assert sorted(matrices + others) == sorted(name for name, _ in model.named_parameters())
-    owned = [p for o in make_optimizers(model, OptimizerConfig()) for g in o.param_groups for p in g["params"]]
-    assert sorted(map(id, owned)) == sorted(id(p) for p in model.parameters())
-    assert "blocks.0.ffn.0.weight" in matrices
-    assert "a2v_blocks.0.q.weight" in matrices
-    assert "a2v_blocks.0.mask_head.head.weight" in others
-    assert "text_embedding.text_embed.weight" in others
 
 
 def test_the_diagonal_start_makes_equal_positions_agree_most():

@@ -129,7 +129,7 @@ class SoundPreviews:
 
     @torch.inference_mode()
     def _make(self, parts: list[Tensor], message: dict[str, Any]) -> None:
-        """Make one preview and send it; errors are only logged, because they must not fail the run."""
+        """Make one preview and send it; an error is logged, and neither this thread nor the run ends with it."""
         vocoder = GriffinLim() if message["is_result"] else FAST_VOCODER
         try:
             video, audio = parts
@@ -138,7 +138,7 @@ class SoundPreviews:
             if server is not None and (message["is_result"] or not self._is_stopped):
                 server.send_sync(EVENT, message, server.client_id)
         except Exception:
-            logging.debug("UniAVGen: no sound preview of step %d.", message["step"], exc_info=True)
+            logging.warning("The sound preview of step %d failed; sampling goes on.", message["step"], exc_info=True)
 
 
 def preview_message(

@@ -40,14 +40,39 @@ SHORTEST_SECONDS = 5 / FPS
 
 
 @dataclass(frozen=True)
+class ContinuationInputs:
+    """Values of the task's sockets.
+
+    Attributes:
+        video: VIDEO to go on from.
+        keep_seconds: Length of its end that the model sees.
+        seconds: Length that is generated after it.
+        result: ``WHOLE`` if the result begins with the clip, ``NEW`` if with its kept part.
+        kept_text: Transcript of the kept part, if anything is said in it.
+        image: The person, (B, H, W, 3); None for the clip's first frame.
+        voice: AUDIO of someone speaking; None for the model's own voice.
+        voice_text: Transcript of that AUDIO, blank if not known.
+    """
+
+    video: Any
+    keep_seconds: float
+    seconds: float
+    result: str
+    kept_text: str = ""
+    image: Tensor | None = None
+    voice: dict | None = None
+    voice_text: str = ""
+
+
+@dataclass(frozen=True)
 class Continuation:
     """Settings of the continuation of a decoded clip.
 
     Attributes:
-        keep_seconds: How much of its end the model sees.
-        seconds: How much is generated after it.
-        kept_text: What the kept part says.
-        ramp_seconds: How much of the kept sound's end the model may change, ever more towards the end.
+        keep_seconds: Length of its end that the model sees.
+        seconds: Length that is generated after it.
+        kept_text: Transcript of the kept part.
+        ramp_seconds: Length of the kept sound's end that the model may change, ever more towards the end.
         gain: Factor from the level of the clip's sound to the model's; None for the one that its peak asks for.
     """
 
@@ -58,30 +83,19 @@ class Continuation:
     gain: float | None = None
 
 
-def prepare_continuation(
-    scene: Scene,
-    video: Any,
-    result: str,
-    image: Tensor | None = None,
-    voice: dict | None = None,
-    voice_text: str = "",
-    **settings: Any,
-) -> PreparedTask:
+def prepare_continuation(scene: Scene, inputs: ContinuationInputs) -> PreparedTask:
     """Prepare what comes after a VIDEO to be generated, in the voice of an AUDIO if there is one.
-
-    The result begins with the clip (``WHOLE``) or with its kept part (``NEW``). The person is that of an image
-    (B, H, W, 3), or of the clip's first frame. ``settings`` are fields of ``Continuation``.
 
     Raises:
         ValueError: If the video cannot be read, or is too short.
     """
     notices: list[str] = []
-    if voice is not None:
-        scene, notices = with_voice(scene, voice, voice_text)
-    plan = Continuation(**settings)
-    kept_seconds = video_frames_in(plan.keep_seconds) / FPS
-    footage, about_video = decode_video(video, "the clip", None if result == WHOLE else kept_seconds)
-    prepared = continue_footage(scene, footage, plan, image)
+    if inputs.voice is not None:
+        scene, notices = with_voice(scene, inputs.voice, inputs.voice_text)
+    kept_seconds = video_frames_in(inputs.keep_seconds) / FPS
+    footage, about_video = decode_video(inputs.video, "the clip", None if inputs.result == WHOLE else kept_seconds)
+    plan = Continuation(inputs.keep_seconds, inputs.seconds, inputs.kept_text)
+    prepared = continue_footage(scene, footage, plan, inputs.image)
     return replace(prepared, notices=(*notices, *about_video, *prepared.notices))
 
 

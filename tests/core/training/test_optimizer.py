@@ -1,8 +1,9 @@
 import pytest
 import torch
 
+from tests.training_toys import tiny_model
 from uniavgen_core.training.engine import EngineConfig
-from uniavgen_core.training.optimizer import Muon, orthogonalized
+from uniavgen_core.training.optimizer import Muon, OptimizerConfig, make_optimizers, orthogonalized, split_parameters
 
 COEFFICIENTS = (3.4445, -4.775, 2.0315)
 
@@ -57,3 +58,15 @@ def test_a_cpu_computes_in_bfloat16_only_if_it_has_instructions_for_it(monkeypat
     assert EngineConfig(cpu=True).chosen == expected
     assert EngineConfig("bf16", cpu=True).chosen == "bf16"
     assert EngineConfig("no").chosen == "no"
+
+
+def test_every_parameter_has_exactly_one_optimizer():
+    model = tiny_model()
+    matrices, others = split_parameters(model)
+    assert sorted(matrices + others) == sorted(name for name, _ in model.named_parameters())
+    owned = [p for o in make_optimizers(model, OptimizerConfig()) for g in o.param_groups for p in g["params"]]
+    assert sorted(map(id, owned)) == sorted(id(p) for p in model.parameters())
+    assert "blocks.0.ffn.0.weight" in matrices
+    assert "a2v_blocks.0.q.weight" in matrices
+    assert "a2v_blocks.0.mask_head.head.weight" in others
+    assert "text_embedding.text_embed.weight" in others
