@@ -11,6 +11,7 @@ import base64
 import io
 import logging
 import threading
+import wave
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,6 @@ import torch
 from comfy.nested_tensor import NestedTensor
 from comfy_execution.utils import get_executing_context
 from PIL import Image
-from scipy.io import wavfile
 from torch import Tensor
 
 from ....uniavgen_core.media.audio.griffin_lim import FEWEST_FRAMES, GriffinLim
@@ -164,7 +164,9 @@ def preview_message(
     mel = denormalize_mel(audio[0]).transpose(1, 2)
     waveform = under_ceiling(vocoder.decode(mel).sum(dim=0)[None, None])[0, 0]
     sound, pictures = io.BytesIO(), io.BytesIO()
-    wavfile.write(sound, SAMPLE_RATE, (waveform * 32767).round().to(torch.int16).numpy())
+    with wave.open(sound, "wb") as file:  # Not scipy's writer, whose import takes a fifth of a second at start-up.
+        file.setparams((1, 2, SAMPLE_RATE, len(waveform), "NONE", ""))
+        file.writeframes((waveform * 32767).round().to(torch.int16).numpy().astype("<i2").tobytes())
     _latent_image(video[0], latent_format).save(pictures, "PNG")
     return {
         "wav": base64.b64encode(sound.getvalue()).decode(),
