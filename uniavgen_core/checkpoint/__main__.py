@@ -148,10 +148,10 @@ def _hashes(path: Path | None) -> dict[str, str]:
 
 
 COMMANDS = {
-    "merge": lambda it: merge(it.source, it.target, it.replace, Progress()),
-    "cut": lambda it: cut(it.source, it.target, Contents(it.branch), it.replace, Progress()),
-    "inspect": lambda it: inspect(it.source),
-    "verify": lambda it: verify(it.source, _hashes(it.hashes), Progress()),
+    "merge": lambda options: merge(options.source, options.target, options.replace, Progress()),
+    "cut": lambda options: cut(options.source, options.target, Contents(options.branch), options.replace, Progress()),
+    "inspect": lambda options: inspect(options.source),
+    "verify": lambda options: verify(options.source, _hashes(options.hashes), Progress()),
     "quantize": _quantize,
 }
 
