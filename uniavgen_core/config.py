@@ -134,9 +134,8 @@ class TextConfig:
         speech_blocks: Number of its ConvNeXt blocks.
         caption_dim: Width of the caption features (umT5-xxl: 4096).
         caption_length: Caption tokens of the video branch, zeros included.
-        position_offset: Mel frame at which the first character is expected; the rotary position of character ``i`` is
-            ``position_offset + position_scale * i``.
-        position_scale: Mel frames per character; 0 and 1 as released.
+        position_offset: Mel frame, and so rotary position, at which the first character is expected.
+        position_scale: Mel frames per character; offset 0 and scale 1 as released.
     """
 
     vocabulary: int = 2546
@@ -147,6 +146,15 @@ class TextConfig:
     caption_length: int = 512
     position_offset: float = 0.0
     position_scale: float = 1.0
+
+    @property
+    def places_words(self) -> bool:
+        """Whether the network chooses when each word is said; otherwise every character has its mel frame."""
+        return self.position_scale == 1.0
+
+    def spoken_frames(self, characters: int) -> float:
+        """Mel frames that a text takes to say where every character has its mel frame."""
+        return self.position_offset + self.position_scale * characters
 
 
 @dataclass(frozen=True)

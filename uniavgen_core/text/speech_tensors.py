@@ -63,7 +63,7 @@ class SpokenText:
             voice_frames: Mel frames of the reference voice, after which the clip's begin.
         """
         offset, scale = config.position_offset, config.position_scale
-        if scale == 1.0:
+        if config.places_words:
             return tuple(offset + i for i in range(len(self.ids)))
         voice = len(cached_speech_ids(join_reference(self.voice_text, ""))) if self.voice_text else 0
         before = len(cached_speech_ids(self.before)) if self.before else 0

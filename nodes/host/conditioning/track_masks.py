@@ -45,10 +45,10 @@ def spoken_mask(speech: Speech, mel_frames: int) -> Tensor:
 
 def end_of_speech(speech: Speech, config: TextConfig) -> int | None:
     """Mel frame at which a text must have ended; None if the model places words by itself or there is no text."""
-    if speech.text is None or config.position_scale == 1.0:
+    if speech.text is None or config.places_words:
         return None
     start = round(MEL_RATE * speech.start)
-    length = config.position_offset + config.position_scale * len(cached_speech_ids(speech.text))
+    length = config.spoken_frames(len(cached_speech_ids(speech.text)))
     return start + round(length + MEL_RATE * MARGIN_SECONDS)
 
 

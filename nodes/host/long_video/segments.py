@@ -77,9 +77,9 @@ class LongPlan:
 def seconds_to_say(text: str, config: TextConfig) -> float:
     """Seconds that a text takes to say, with a short pause."""
     characters = len(cached_speech_ids(text))
-    if config.position_scale != 1.0:
-        return (config.position_offset + config.position_scale * characters) / MEL_RATE
-    return characters / CHARACTERS_PER_SECOND + PAUSE_SECONDS
+    if config.places_words:
+        return characters / CHARACTERS_PER_SECOND + PAUSE_SECONDS
+    return config.spoken_frames(characters) / MEL_RATE
 
 
 def plan_segments(script: str, segment_seconds: float, keep_seconds: float, config: TextConfig) -> tuple[str, ...]:

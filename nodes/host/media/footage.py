@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ....uniavgen_core.media.audio.sound import Sound, cut
 from ....uniavgen_core.media.audio.sound_checks import check_user_sound
+from ....uniavgen_core.media.sentence_subject import subject
 from ....uniavgen_core.media.video.frames import check_frames, to_rgb
 
 HALF = Fraction(1, 2)
@@ -52,7 +53,7 @@ def batch_notices(batch: Tensor | None, name: str) -> list[str]:
     """
     if batch is None or len(batch) <= 1:
         return []
-    return [f"{_capitalise(name)} is a batch of {len(batch)}, of which only the first is used."]
+    return [f"{subject(name)} is a batch of {len(batch)}, of which only the first is used."]
 
 
 def first_sound(audio: Any, name: str) -> tuple[Sound, list[str]]:
@@ -101,12 +102,12 @@ def decode_video(video: Any, name: str, last_seconds: float | None = None) -> tu
         components = (video.as_trimmed(start, strict_duration=False) if start else video).get_components()
     except (FFmpegError, IndexError, KeyError, OSError, RuntimeError) as error:
         raise ValueError(
-            f"{_capitalise(name)} cannot be decoded ({error}). The file may be damaged or cut short: play it to the "
+            f"{subject(name)} cannot be decoded ({error}). The file may be damaged or cut short: play it to the "
             "end in a video player, and convert it to mp4 if it plays."
         ) from error
     frames = components.images
     if frames.ndim != 4 or not frames.shape[0]:
-        raise ValueError(f"{_capitalise(name)} has no pictures. Give a video file, not a sound alone.")
+        raise ValueError(f"{subject(name)} has no pictures. Give a video file, not a sound alone.")
     notices = [*check_frames(frames, name), *_video_notices(components, name)]
     frames, rgb_notices = to_rgb(frames)
     notices += rgb_notices
@@ -125,10 +126,10 @@ def _video_notices(components: Any, name: str) -> list[str]:
     height, width = components.images.shape[1:3]
     notices = []
     if getattr(components, "alpha", None) is not None:
-        notices.append(f"{_capitalise(name)} has an alpha channel, which is left out.")
+        notices.append(f"{subject(name)} has an alpha channel, which is left out.")
     if width % 2 or height % 2:
         notices.append(
-            f"{_capitalise(name)} is {width}x{height} and comes back in that size, but H.264 needs even sides: where "
+            f"{subject(name)} is {width}x{height} and comes back in that size, but H.264 needs even sides: where "
             "'UniAVGen Save Video' has to encode it, the last odd column or row is left out."
         )
     return notices
@@ -140,10 +141,6 @@ def _check_memory(frames: int, size: tuple[int, int], name: str) -> None:
     needed, free = frames * width * height * BYTES_PER_PIXEL, psutil.virtual_memory().available
     if needed > LARGEST_SHARE * free:
         raise ValueError(
-            f"{_capitalise(name)} has {frames} frames of {width}x{height}, {needed / 2**30:.0f} GiB once decoded; "
+            f"{subject(name)} has {frames} frames of {width}x{height}, {needed / 2**30:.0f} GiB once decoded; "
             f"{free / 2**30:.0f} GiB are free. Cut it with 'Trim Video', or make it smaller first."
         )
-
-
-def _capitalise(name: str) -> str:
-    return name[:1].upper() + name[1:]

@@ -120,7 +120,7 @@ def check_transcript_length(speech: Speech, mel_frames: int, text: TextConfig) -
         return
     left = mel_frames - round(MEL_RATE * speech.start)
     characters, longest = len(cached_speech_ids(speech.text)), left * FASTEST_CHARACTERS_PER_SECOND // MEL_RATE
-    if text.position_scale != 1.0:
+    if not text.places_words:
         longest = int((left - text.position_offset) / text.position_scale)
     if characters > longest:
         raise ValueError(

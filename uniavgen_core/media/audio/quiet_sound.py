@@ -2,6 +2,7 @@
 
 from math import log10
 
+from ..sentence_subject import subject
 from .mel import SILENT_PEAK, gain_to_peak
 from .reference_voice import LONGEST_VOICE, SHORTEST_VOICE, missing_in_speech
 from .sound import Sound, cut, peak_of, to_model_sound
@@ -19,7 +20,7 @@ def quiet_notices(sound: Sound, what: str) -> list[str]:
         sound: Any sound that ``check_user_sound`` accepts.
         what: What it is called in messages, such as ``"the sound"``.
     """
-    peak, name = peak_of(sound), what[:1].upper() + what[1:]
+    peak, name = peak_of(sound), subject(what)
     if peak <= SILENT_PEAK:
         return []
     level = f"its loudest sample is at {20 * log10(peak):.0f} dB of full scale"

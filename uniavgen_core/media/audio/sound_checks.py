@@ -10,6 +10,7 @@ from math import isfinite
 import torch
 from torch import Tensor
 
+from ..sentence_subject import subject
 from .mel import SILENT_PEAK
 from .sound import LOWEST_RATE, Sound, cut
 
@@ -59,11 +60,11 @@ def check_user_sound(sound: Sound, what: str) -> list[str]:
 def _check_length(sound: Sound, what: str) -> None:
     """Refuse sound without samples, or with too few to hear anything."""
     if sound.waveform.numel() == 0:
-        raise ValueError(f"{_begin(what)} is empty: it has no samples. Check the node or the file it comes from.")
+        raise ValueError(f"{subject(what)} is empty: it has no samples. Check the node or the file it comes from.")
     if sound.seconds < SHORTEST_SECONDS:
         count = "1 sample" if sound.samples == 1 else f"{sound.samples} samples"
         raise ValueError(
-            f"{_begin(what)} has {count}, {sound.seconds:.4f} s; it must last at least {SHORTEST_SECONDS:g} s."
+            f"{subject(what)} has {count}, {sound.seconds:.4f} s; it must last at least {SHORTEST_SECONDS:g} s."
         )
 
 
@@ -87,14 +88,14 @@ def _where_not_finite(sound: Sound, what: str) -> str:
     channel = int(bad[:, sample].byte().argmax())
     value = "NaN" if sound.waveform[channel, sample].isnan() else "infinity"
     return (
-        f"{_begin(what)} holds {value} at {sample / sound.sample_rate:.3f} s in channel {channel + 1}. "
+        f"{subject(what)} holds {value} at {sample / sound.sample_rate:.3f} s in channel {channel + 1}. "
         "The node before it made samples that are not numbers; load the sound again, or leave that node out."
     )
 
 
 def _notices(sound: Sound, what: str, lowest: float, highest: float, flat: int) -> list[str]:
     """Notices about a sound that is usable but unusual."""
-    name, notices = _begin(what), []
+    name, notices = subject(what), []
     peak = max(-lowest, highest)
     silent = highest - lowest < 2 * SILENT_PEAK
     if silent:
@@ -133,8 +134,3 @@ def _share_above(waveform: Tensor, sample_rate: int) -> float:
     power = torch.fft.rfft((waveform - waveform.mean()) * window).abs().square()
     first = int(_NARROW_MARGIN * _NARROW_HZ * len(waveform) / sample_rate)
     return float(power[first:].sum() / power.sum().clamp(min=torch.finfo(power.dtype).tiny))
-
-
-def _begin(what: str) -> str:
-    """The name as the first words of a sentence."""
-    return what[:1].upper() + what[1:]

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from ...shapes import SIZE_MULTIPLE
+from ..sentence_subject import subject
 
 SHORT_SIDE = 736
 LONG_FRAMES = 5_000
@@ -43,7 +44,7 @@ def check_frames(frames: Tensor, label: str) -> list[str]:
     Raises:
         ValueError: If there is no frame or no pixel, the channels are not 1 to 4, or a value is not finite.
     """
-    name = label[:1].upper() + label[1:]
+    name = subject(label)
     if frames.ndim != 4 or frames.numel() == 0 or frames.shape[-1] not in _ALPHA_COLOURS:
         raise ValueError(
             f"{name} has shape {tuple(frames.shape)}; expected at least one picture, (frames, height, width, channels) "
