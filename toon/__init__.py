@@ -10,13 +10,23 @@ from uniavgen_core.config import TOON
 from uniavgen_core.training.data.clip_form import ClipForm
 from uniavgen_core.training.data.clip_record import ClipSource
 
-from .clips.speech import TEXT_POSITION_OFFSET, TEXT_POSITION_SCALE
+from .clips.speech import (
+    LIVELY_POSITION_OFFSET,
+    LIVELY_POSITION_SCALE,
+    TEXT_POSITION_OFFSET,
+    TEXT_POSITION_SCALE,
+)
 
 CLIP_FORM = ClipForm((128, 128))
 MODEL = replace(TOON, text=replace(TOON.text, position_offset=TEXT_POSITION_OFFSET, position_scale=TEXT_POSITION_SCALE))
 """Sizes of the bundled model, with characters placed where toons speak them."""
 
-__all__ = ["CLIP_FORM", "MODEL", "open_clips"]
+LIVELY_MODEL = replace(
+    TOON, text=replace(TOON.text, position_offset=LIVELY_POSITION_OFFSET, position_scale=LIVELY_POSITION_SCALE)
+)
+"""The same for toons whose onset and tempo are left to chance, with characters placed where they are on average."""
+
+__all__ = ["CLIP_FORM", "LIVELY_MODEL", "MODEL", "open_clips"]
 
 
 def open_clips(text: str) -> ClipSource:

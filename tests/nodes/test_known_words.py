@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 from tests.nodes.graphs import Graph
 from tests.nodes.studio import moving_frames, video_of
 from toon.clips.scene import VIDEO_FRAMES
-from toon.clips.sentence import WORDS, longest_sentence
+from toon.clips.sentence import longest_sentence
+from toon.clips.world import WORDS
 
 LONG = (
     "a quick brown fox jumps over a lazy dog and then it says all of this again because it has so much time to say so."

@@ -65,7 +65,9 @@ def test_shards_hold_what_their_seeds_say_and_are_made_once(tmp_path):
 
 def test_a_clip_without_text_has_the_null_text_padded_as_in_any_other_part():
     rows = {"mel": np.zeros((1, 24, 80)), "transcript": np.array(["red moon"])}
-    clips = WholeClips(rows).draw_clips(TaskSample(JOINT, JOINT.interaction, 1.0), None, Part(0, 0, 2).own(0))
+    clips = WholeClips(rows).draw_clips(
+        TaskSample(JOINT, JOINT.interaction, 1.0), Part(0, 0, 2).shared(0), Part(0, 0, 2).own(0)
+    )
     assert clips.conditions.speech_lengths.tolist() == [10, 10]
     assert clips.conditions.speech_ids[1].tolist()[:10] == [0, *[-1] * 9]
 

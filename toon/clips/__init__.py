@@ -3,7 +3,7 @@
 from .clip import ToonClip, film, make_clip
 from .pair import ToonPair, film_pair, make_pair
 from .scene import ToonScene, make_scene
-from .sentence import WORDS, split_of
+from .sentence import split_of
 from .speech import (
     TEXT_POSITION_OFFSET,
     TEXT_POSITION_SCALE,
@@ -15,8 +15,11 @@ from .speech import (
     recite,
     speak,
 )
+from .world import LIVELY, STEADY, WORDS, World
 
 __all__ = [
+    "LIVELY",
+    "STEADY",
     "TEXT_POSITION_OFFSET",
     "TEXT_POSITION_SCALE",
     "VOICES",
@@ -27,6 +30,7 @@ __all__ = [
     "ToonPair",
     "ToonScene",
     "ToonSpeech",
+    "World",
     "film",
     "film_pair",
     "make_clip",

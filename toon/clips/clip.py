@@ -15,9 +15,12 @@ from .drawn_face import Pose, draw_background, draw_body, draw_eyes, draw_head, 
 from .drawn_mouth import MouthShape, draw_mouth, mask_mouth, mouth_at
 from .hair import draw_back_hair, draw_front_hair
 from .motion import MOVEMENTS, Motion, draw_motion, write_caption
-from .speech import ToonSpeech, make_speech
+from .speech import Expression, ToonSpeech, make_speech
+from .world import STEADY, World
 
 _LOOK_STREAM = 1
+_BROW_RISE = 0.012
+"""Rise of the brows, head radii for each dB of emphasis."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,9 @@ class ToonClip:
         )
 
 
-def make_clip(seed: int, video_frames: int = 33, size: int = 128, split: str = "train") -> ToonClip:
+def make_clip(
+    seed: int, video_frames: int = 33, size: int = 128, split: str = "train", world: World = STEADY
+) -> ToonClip:
     """Generate a clip. The same arguments always give the same clip.
 
     Args:
@@ -73,20 +78,26 @@ def make_clip(seed: int, video_frames: int = 33, size: int = 128, split: str = "
         video_frames: Frames at 16 fps.
         size: Side of the square picture, pixels, a multiple of 32.
         split: Split of the sentences, ``train`` or ``held_out``.
+        world: Words, and what is left to chance.
 
     Returns:
-        The clip. ``make_speech`` with the same seed, frames and split gives the same sound.
+        The clip. ``make_speech`` with the same seed, frames, split and world gives the same sound.
 
     Raises:
         ValueError: If the size is not a positive multiple of 32, the split is unknown, or the clip is too short.
     """
     if size <= 0 or size % 32:
         raise ValueError(f"size is {size}; it must be a positive multiple of 32.")
-    return film(make_speech(seed, video_frames, split), seed, size)
+    return film(make_speech(seed, video_frames, split, world=world), seed, size, world=world)
 
 
 def film(
-    speech: ToonSpeech, seed: int, size: int = 128, looks: int | None = None, background: Colour | None = None
+    speech: ToonSpeech,
+    seed: int,
+    size: int = 128,
+    looks: int | None = None,
+    background: Colour | None = None,
+    world: World = STEADY,
 ) -> ToonClip:
     """Render a toon that speaks.
 
@@ -96,6 +107,7 @@ def film(
         size: Side of the square picture, pixels, a multiple of 32.
         looks: Voice that the appearance fits; by default the speaking one.
         background: Colour behind the toon; random by default.
+        world: Whether movement is left to chance as far as the caption does not tell it.
     """
     rng = np.random.default_rng((seed, _LOOK_STREAM))
     toon = draw_appearance(rng, speech.voice if looks is None else looks)
@@ -103,15 +115,13 @@ def film(
         toon = replace(toon, background=background)
     movement = MOVEMENTS[rng.integers(len(MOVEMENTS))]
     caption = write_caption(rng, speech.emotion, movement, toon.hair_name)
-    poses = _poses(toon, draw_motion(rng, movement, len(speech.mouth_open)))
+    poses = _poses(toon, draw_motion(rng, movement, len(speech.mouth_open), world), speech)
     centers = np.stack([pose.head + 1.15 * pose.face + (0, 0.5 * toon.radius * toon.tall) for pose in poses])
-    mouths = [
-        mouth_at(center, toon.radius, opening, spread, speech.emotion)
-        for center, opening, spread in zip(centers, speech.mouth_open, speech.mouth_spread, strict=True)
-    ]
+    shapes = zip(centers, speech.mouth_open, speech.mouth_spread, strict=True)
+    mouths = [mouth_at(center, toon.radius, opening, spread, speech.expression) for center, opening, spread in shapes]
     empty = draw_background(size, toon)
     pictures = [
-        _draw_frame(empty, toon, pose, mouth, speech.emotion) for pose, mouth in zip(poses, mouths, strict=True)
+        _draw_frame(empty, toon, pose, mouth, speech.expression) for pose, mouth in zip(poses, mouths, strict=True)
     ]
     frames, face_mask, mouth_mask = (np.stack(layer) for layer in zip(*pictures, strict=True))
     # The middles of canvas pixels have integer coordinates, so blocks of SUPERSAMPLING pixels begin half a pixel early.
@@ -122,23 +132,24 @@ def film(
     )  # fmt: skip
 
 
-def _poses(toon: Appearance, motion: Motion) -> list[Pose]:
-    """Pose of the head in every frame."""
+def _poses(toon: Appearance, motion: Motion, speech: ToonSpeech) -> list[Pose]:
+    """Pose of the head in every frame; brows rise with the emphasis of the voice."""
     radius, center = toon.radius, np.array(toon.center)
     head = np.stack([0.08 * motion.yaw, 0.07 * motion.pitch + 0.012 * motion.bob], 1) * radius + center
     face = np.stack([0.22 * motion.yaw, 0.13 * motion.pitch], 1) * radius
-    return [Pose(*pose) for pose in zip(head, face, motion.lids, strict=True)]
+    brows = _BROW_RISE * speech.delivery.gain_db(np.arange(len(head)) / FPS)
+    return [Pose(*pose) for pose in zip(head, face, motion.lids, motion.gaze, brows, strict=True)]
 
 
 def _draw_frame(
-    background: Canvas, toon: Appearance, pose: Pose, mouth: MouthShape, emotion: int
+    background: Canvas, toon: Appearance, pose: Pose, mouth: MouthShape, expression: Expression
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw the picture, the face mask and the mouth mask of one frame."""
     canvas, size = background.copy(), background.pixels.shape[0] // SUPERSAMPLING
     draw_back_hair(canvas, toon, *pose.head)
     draw_body(canvas, toon)
     draw_head(canvas, toon, pose)
-    draw_eyes(canvas, toon, pose, emotion)
+    draw_eyes(canvas, toon, pose, expression)
     draw_mouth(canvas, toon, mouth)
     draw_front_hair(canvas, toon, *pose.head, pose.face[0])
     face_mask, mouth_mask = Canvas.blank(size), Canvas.blank(size)

@@ -6,10 +6,13 @@ import numpy as np
 
 from .appearance import Appearance, shade
 from .canvas import Canvas, oval
-from .speech import Emotion
+from .speech import Emotion, Expression
 
-_BROWS = {Emotion.CALM: (0.0, 0.02), Emotion.HAPPY: (0.07, 0.05), Emotion.ANGRY: (-0.06, -0.13)}
+_BROW_LIFT = {Emotion.CALM: 0.0, Emotion.HAPPY: 0.07, Emotion.ANGRY: -0.06}
+_BROW_SLOPE = {Emotion.CALM: 0.02, Emotion.HAPPY: 0.05, Emotion.ANGRY: -0.13}
 """Lift of the brows, and lift of their inner ends, in head radii."""
+_GAZE_REACH = np.array([0.075, 0.04])
+"""Farthest shift of a pupil, in head radii and sizes of the eyes."""
 _SQUINT = {Emotion.CALM: 0.0, Emotion.HAPPY: 0.0, Emotion.ANGRY: 0.28}
 _INK = (58.0, 44.0, 48.0)
 
@@ -22,11 +25,15 @@ class Pose:
         head: Middle of the head, (2,).
         face: Shift of the face's features on the head, (2,).
         lids: Closure of the eyelids, 0 to 1.
+        gaze: Shift of the pupils, -1 to 1, (2,).
+        brows: Rise of the brows beyond the expression's, head radii.
     """
 
     head: np.ndarray
     face: np.ndarray
     lids: float
+    gaze: np.ndarray
+    brows: float
 
 
 def draw_background(size: int, toon: Appearance) -> Canvas:
@@ -68,15 +75,16 @@ def draw_head(canvas: Canvas, toon: Appearance, pose: Pose) -> None:
     canvas.fill(nose, shade(toon.skin, -0.17))
 
 
-def draw_eyes(canvas: Canvas, toon: Appearance, pose: Pose, emotion: int) -> None:
+def draw_eyes(canvas: Canvas, toon: Appearance, pose: Pose, expression: Expression) -> None:
     """Draw eyes and brows, and glasses if the toon wears them."""
     radius = toon.radius
     middle = pose.head + pose.face + (0, -0.1 * radius)
-    shut = max(pose.lids, _SQUINT[Emotion(emotion)])
-    lift, slope = _BROWS[Emotion(emotion)]
+    shut = max(pose.lids, expression.mix(_SQUINT))
+    lift, slope = expression.mix(_BROW_LIFT) + pose.brows, expression.mix(_BROW_SLOPE)
+    pupils = np.array([0.35 * pose.face[0], 0]) + pose.gaze * toon.eyes * radius * _GAZE_REACH
     for side in (-1, 1):
         eye = middle + np.array([side * 0.4 * radius, 0])
-        _draw_eye(canvas, toon, eye, (side, shut, pose.face[0]))
+        _draw_eye(canvas, toon, eye, (side, shut, pupils))
         brow_y = eye[1] - (0.42 + lift) * radius
         across = np.linspace(-1, 1, 7)
         tilt = slope * radius * side * across - 0.05 * radius * (1 - across**2)
@@ -89,9 +97,9 @@ def draw_eyes(canvas: Canvas, toon: Appearance, pose: Pose, emotion: int) -> Non
         canvas.stroke(bridge, _INK, 0.045 * radius)
 
 
-def _draw_eye(canvas: Canvas, toon: Appearance, eye: np.ndarray, state: tuple[int, float, float]) -> None:
-    """Draw one eye around its middle; ``state`` is its side, the closure of its lid, and the shift of the gaze."""
-    side, shut, gaze = state
+def _draw_eye(canvas: Canvas, toon: Appearance, eye: np.ndarray, state: tuple[int, float, np.ndarray]) -> None:
+    """Draw one eye around its middle; ``state`` is its side, the closure of its lid, and the shift of the pupil."""
+    side, shut, pupil_shift = state
     width, height = 0.185 * toon.radius * toon.eyes, 0.225 * toon.radius * toon.eyes
     across = np.linspace(-1, 1, 9)
     level = eye[1] + height * (1.6 * shut - 1)
@@ -100,7 +108,7 @@ def _draw_eye(canvas: Canvas, toon: Appearance, eye: np.ndarray, state: tuple[in
     )
     if shut < 0.9:
         canvas.fill(oval(*eye, width, height), (252, 252, 252))
-        pupil = eye + np.array([0.35 * gaze, 0.1 * height])
+        pupil = eye + pupil_shift + (0, 0.1 * height)
         canvas.fill(oval(*pupil, 0.62 * width, 0.62 * width), toon.iris)
         canvas.fill(oval(*pupil, 0.36 * width, 0.36 * width), (28, 22, 30))
         canvas.fill(oval(pupil[0] + 0.22 * width, pupil[1] - 0.25 * width, 0.18 * width, 0.18 * width), (255, 255, 255))

@@ -6,7 +6,7 @@ import numpy as np
 
 from .appearance import Appearance, Colour, shade
 from .canvas import Canvas
-from .speech import Emotion
+from .speech import Emotion, Expression
 
 _INSIDE: Colour = (84, 22, 34)
 _TEETH: Colour = (250, 246, 240)
@@ -31,7 +31,7 @@ class MouthShape:
         return np.concatenate([self.upper, self.lower[::-1]])
 
 
-def mouth_at(center: np.ndarray, radius: float, opening: float, spread: float, emotion: int) -> MouthShape:
+def mouth_at(center: np.ndarray, radius: float, opening: float, spread: float, expression: Expression) -> MouthShape:
     """Shape of a mouth.
 
     Args:
@@ -39,14 +39,14 @@ def mouth_at(center: np.ndarray, radius: float, opening: float, spread: float, e
         radius: Half the width of the head.
         opening: 0 shut to 1 wide open.
         spread: 0 round to 1 wide.
-        emotion: One of ``Emotion``; it lifts or drops the corners.
+        expression: It lifts or drops the corners.
 
     Returns:
         The edges of the opening, in the units of ``radius``.
     """
     half_width = radius * (0.37 + 0.18 * (spread - 0.5) * (0.4 + 0.6 * opening) - 0.05 * opening)
     gap = 0.62 * radius * opening
-    middle = center[1] - _CORNERS[Emotion(emotion)] * radius * (_ACROSS**2 - 0.4)
+    middle = center[1] - expression.mix(_CORNERS) * radius * (_ACROSS**2 - 0.4)
     x = center[0] + half_width * _ACROSS
     upper = np.stack([x, middle - 0.35 * gap * _BULGE], 1)
     lower = np.stack([x, middle + 0.65 * gap * _BULGE], 1)

@@ -11,10 +11,11 @@ from uniavgen_core.shapes import FPS
 
 from .appearance import BACKGROUNDS
 from .clip import ToonClip, film
+from .delivery import Delivery, draw_delivery
 from .motion import PHRASES
 from .scene import VIDEO_FRAMES
-from .sentence import draw_sentence
-from .speech import VOICES, Emotion, Line, ToonSpeech, recite
+from .speech import VOICES, Emotion, Line, ToonSpeech, draw_line, recite
+from .world import STEADY, World
 
 _PAIR_STREAM = 3
 _BOTH_SPEAK = 0.4
@@ -71,25 +72,29 @@ class ToonPair:
         return np.concatenate(halves, axis=2)
 
 
-def make_pair(seed: int, split: str = "train", size: int = 128) -> ToonPair:
+def make_pair(seed: int, split: str = "train", size: int = 128, world: World = STEADY) -> ToonPair:
     """Generate a pair of 33 frames with two voices. The same arguments always give the same pair.
 
     Args:
         seed: Seed of the pair.
         split: Split of the sentences, ``train`` or ``held_out``.
         size: Height of the picture and half its width, pixels, a multiple of 32.
+        world: Words, and what is left to chance.
     """
     rng = np.random.default_rng((seed, _PAIR_STREAM))
     voices = rng.choice(len(VOICES), 2, replace=False)
-    lines = _draw_lines(rng, split)
+    deliveries = [draw_delivery(rng, world) for _ in voices]
+    lines = _draw_lines(rng, split, deliveries, world)
     speeches = [
-        recite(spoken, int(voice), int(rng.integers(len(Emotion))), VIDEO_FRAMES, seed + side)
-        for side, (spoken, voice) in enumerate(zip(lines, voices, strict=True))
+        recite(spoken, int(voice), int(rng.integers(len(Emotion))), VIDEO_FRAMES, seed + side, delivery)
+        for side, (spoken, voice, delivery) in enumerate(zip(lines, voices, deliveries, strict=True))
     ]
-    return film_pair(speeches, [spoken[0].start if spoken else 0.0 for spoken in lines], seed, size)
+    return film_pair(speeches, [spoken[0].start if spoken else 0.0 for spoken in lines], seed, size, world)
 
 
-def film_pair(speeches: list[ToonSpeech], starts: list[float], seed: int, size: int = 128) -> ToonPair:
+def film_pair(
+    speeches: list[ToonSpeech], starts: list[float], seed: int, size: int = 128, world: World = STEADY
+) -> ToonPair:
     """Render two toons that speak.
 
     Args:
@@ -97,13 +102,16 @@ def film_pair(speeches: list[ToonSpeech], starts: list[float], seed: int, size: 
         starts: Start of each sentence, seconds.
         seed: Seed of appearance and movement.
         size: Height of the picture and half its width, pixels, a multiple of 32.
+        world: Whether movement is left to chance as far as the caption does not tell it.
 
     Returns:
         The pair.
     """
     rng = np.random.default_rng((seed, _PAIR_STREAM, 1))
     wall = BACKGROUNDS[rng.integers(len(BACKGROUNDS))] if rng.random() < _ONE_WALL else None
-    left, right = (film(speech, 2 * seed + side, size, background=wall) for side, speech in enumerate(speeches))
+    left, right = (
+        film(speech, 2 * seed + side, size, background=wall, world=world) for side, speech in enumerate(speeches)
+    )
     caption = f"On the left, {_describe(left)}. On the right, {_describe(right)}."
     return ToonPair((left, right), tuple(starts), tuple(speech.end for speech in speeches), caption)
 
@@ -115,7 +123,7 @@ def _describe(clip: ToonClip) -> str:
     return f"{article} {emotion} toon with {clip.hair} hair {PHRASES[clip.movement]} and {doing}"
 
 
-def _draw_lines(rng: np.random.Generator, split: str) -> list[list[Line]]:
+def _draw_lines(rng: np.random.Generator, split: str, deliveries: list[Delivery], world: World) -> list[list[Line]]:
     """Sample the lines of both toons: one speaks at any time, or one early and the other late."""
     order = (0, 1) if rng.random() < 0.5 else (1, 0)
     if rng.random() < _BOTH_SPEAK:
@@ -125,5 +133,6 @@ def _draw_lines(rng: np.random.Generator, split: str) -> list[list[Line]]:
     lines: list[list[Line]] = [[], []]
     for place, start in enumerate(starts):
         room = FPS if len(starts) == 2 else VIDEO_FRAMES - int(start * FPS)
-        lines[order[place]] = [Line(draw_sentence(rng, room, split), start)]
+        side = order[place]
+        lines[side] = [draw_line(rng, start, room, split, deliveries[side], world)]
     return lines

@@ -10,8 +10,9 @@ import numpy as np
 from uniavgen_core.shapes import FPS, TEMPORAL_FACTOR
 
 from .clip import ToonClip, film
-from .sentence import draw_sentence
-from .speech import VOICES, Emotion, Line, ToonSpeech, recite
+from .delivery import Delivery, draw_delivery
+from .speech import VOICES, Emotion, Line, ToonSpeech, draw_line, recite
+from .world import STEADY, World
 
 VIDEO_FRAMES = 33
 _SCENE_STREAM = 2
@@ -20,6 +21,8 @@ _LATER, _CONTINUED = 0.15, 0.35
 _STRANGE_LOOKS = 0.35
 """Share of toons whose appearance does not fit their voice, so that the model must use the reference voice."""
 _LATEST_SECONDS = 1.0
+_SHORTEST_ROOM = 0.8
+"""Seconds that are left for a sentence at least."""
 _KEPT_LATENTS = (2, 5)
 _SILENT = 0.25
 """Share of continued scenes without earlier speech."""
@@ -32,7 +35,7 @@ class ToonScene:
 
     Attributes:
         clip: The clip. Its transcript is the sentence that begins at ``start``, without earlier speech.
-        start: Start of that sentence, seconds from the clip's first frame.
+        start: Earliest start of that sentence, seconds from the clip's first frame.
         end: End of that sentence, seconds.
         earlier: Picture of the toon at rest, from before the clip, RGB, (H, W, 3) uint8.
         kept_latents: Latent frames before the sentence in a continued scene; 0 in others.
@@ -52,48 +55,70 @@ def kept_frames(latents: int) -> int:
     return TEMPORAL_FACTOR * (latents - 1) + 1
 
 
-def make_scene(seed: int, split: str = "train", size: int = 128) -> ToonScene:
-    """Generate a scene of 33 frames. The same arguments always give the same scene.
+def make_scene(
+    seed: int, split: str = "train", size: int = 128, world: World = STEADY, video_frames: int = VIDEO_FRAMES
+) -> ToonScene:
+    """Generate a scene. The same arguments always give the same scene.
 
     Args:
         seed: Seed of the scene.
         split: Split of the sentences, ``train`` or ``held_out``.
         size: Side of the square picture, pixels, a multiple of 32.
+        world: Words, and what is left to chance.
+        video_frames: Length at 16 fps.
 
     Returns:
         The scene.
     """
-    rng = np.random.default_rng((seed, _SCENE_STREAM))
-    kind = rng.random()
+    studio = _Studio(np.random.default_rng((seed, _SCENE_STREAM)), seed, split, size, world, video_frames)
+    kind = studio.rng.random()
     if kind < _CONTINUED:
-        return _continued_scene(rng, seed, split, size)
-    start = float(rng.uniform(0, _LATEST_SECONDS)) if kind < _CONTINUED + _LATER else 0.0
-    room = VIDEO_FRAMES - int(start * FPS)
-    lines = [Line(draw_sentence(rng, room, split), start)]
-    speech, looks = _cast(rng, lines, VIDEO_FRAMES, seed)
-    clip = film(speech, seed, size, looks)
+        return _continued_scene(studio)
+    latest = min(_LATEST_SECONDS, video_frames / FPS - _SHORTEST_ROOM)
+    start = float(studio.rng.uniform(0, latest)) if kind < _CONTINUED + _LATER else 0.0
+    delivery = draw_delivery(studio.rng, world)
+    lines = [studio.line(start, video_frames - int(start * FPS), delivery)]
+    speech, looks = studio.cast(lines, video_frames, delivery)
+    clip = film(speech, seed, size, looks, world=world)
     return ToonScene(clip, start, speech.end, clip.frames[0], 0, looks is None)
 
 
-def _continued_scene(rng: np.random.Generator, seed: int, split: str, size: int) -> ToonScene:
+@dataclass(frozen=True)
+class _Studio:
+    """Arguments and randomness of one scene."""
+
+    rng: np.random.Generator
+    seed: int
+    split: str
+    size: int
+    world: World
+    video_frames: int
+
+    def line(self, start: float, room: int, delivery: Delivery) -> Line:
+        """Sentence that is said within ``room`` frames from ``start`` on."""
+        return draw_line(self.rng, start, room, self.split, delivery, self.world)
+
+    def cast(self, lines: list[Line], frames: int, delivery: Delivery) -> tuple[ToonSpeech, int | None]:
+        """Lines in a random voice and emotion, and the voice that the appearance fits, None for the same."""
+        voice, emotion = int(self.rng.integers(len(VOICES))), int(self.rng.integers(len(Emotion)))
+        looks = int(self.rng.integers(len(VOICES))) if self.rng.random() < _STRANGE_LOOKS else None
+        return recite(lines, voice, emotion, frames, self.seed, delivery), looks
+
+
+def _continued_scene(studio: _Studio) -> ToonScene:
     """Generate a scene whose first latent frames hold the end of an earlier sentence, or silence."""
-    latents = int(rng.integers(_KEPT_LATENTS[0], _KEPT_LATENTS[1] + 1))
-    frames = kept_frames(latents)
-    sentence, lines = draw_sentence(rng, VIDEO_FRAMES - frames, split), []
-    first = int(rng.integers(VIDEO_FRAMES))
+    rng, length = studio.rng, studio.video_frames
+    most = min(_KEPT_LATENTS[1], (length - int(_SHORTEST_ROOM * FPS) - 1) // TEMPORAL_FACTOR + 1)
+    latents = int(rng.integers(_KEPT_LATENTS[0], max(_KEPT_LATENTS[0], most) + 1))
+    frames, delivery = kept_frames(latents), draw_delivery(rng, studio.world)
+    told, lines = studio.line(0.0, length - frames, delivery), []
+    first = int(rng.integers(length))
     if rng.random() >= _SILENT:
-        lines = [Line(draw_sentence(rng, VIDEO_FRAMES, split))]
-        ends = recite(lines, 0, Emotion.CALM, 2 * VIDEO_FRAMES).end + rng.uniform(*_PAUSE_SECONDS)
+        lines = [studio.line(0.0, length, delivery)]
+        ends = recite(lines, 0, Emotion.CALM, 2 * length, 0, delivery).end + rng.uniform(*_PAUSE_SECONDS)
         first = max(0, int(np.ceil(ends * FPS)) - frames)
-    lines.append(Line(sentence, (first + frames) / FPS))
-    speech, looks = _cast(rng, lines, first + VIDEO_FRAMES, seed)
-    whole = film(speech, seed, size, looks)
-    clip = replace(whole.window(first, VIDEO_FRAMES), transcript=sentence)
+    lines.append(replace(told, start=(first + frames) / FPS))
+    speech, looks = studio.cast(lines, first + length, delivery)
+    whole = film(speech, studio.seed, studio.size, looks, world=studio.world)
+    clip = replace(whole.window(first, length), transcript=told.transcript)
     return ToonScene(clip, frames / FPS, speech.end - first / FPS, whole.frames[0], latents, looks is None)
-
-
-def _cast(rng: np.random.Generator, lines: list[Line], frames: int, seed: int) -> tuple[ToonSpeech, int | None]:
-    """Speak lines in a random voice and emotion; also returns the voice that the appearance fits, None for the same."""
-    voice, emotion = int(rng.integers(len(VOICES))), int(rng.integers(len(Emotion)))
-    looks = int(rng.integers(len(VOICES))) if rng.random() < _STRANGE_LOOKS else None
-    return recite(lines, voice, emotion, frames, seed), looks

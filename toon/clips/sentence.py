@@ -1,7 +1,7 @@
-"""Sentences of the toons: a small vocabulary, and the split into training and held-out sentences.
+"""Sentences of the toons, and their split into training and held-out sentences.
 
-The words were chosen because espeak-ng speaks their letters at a nearly constant rate (most within 45 ms of 58 ms per
-letter and space), which makes letters and sound easy to align.
+The words of the steady world were chosen because espeak-ng speaks their letters at a nearly constant rate (most within
+45 ms of 58 ms per letter and space), which makes letters and sound easy to align.
 """
 
 from hashlib import sha256
@@ -11,15 +11,16 @@ import numpy as np
 
 from uniavgen_core.shapes import FPS
 
-WORDS = (
-    "hello", "bye", "yes", "no", "happy", "nice", "one", "two", "four", "five", "seven", "nine",
-    "red", "orange", "moon", "star", "sun", "fish", "bird", "tiger", "dog", "robot", "water", "cloud",
-)  # fmt: skip
+from .delivery import SLOWEST
+from .world import STEADY, World
+
 SPLITS = ("train", "held_out")
 HELD_OUT_SHARE = 0.1
 _WORDS_A_SECOND = 2
 _LETTERS_A_SECOND = 18.0
 _UNSPOKEN_SECONDS = 0.4
+_LIVELY_LETTERS_A_SECOND, _LIVELY_UNSPOKEN = 16.75 * SLOWEST, 0.25
+_PHRASE_SHARE = 0.3
 
 
 def split_of(sentence: str) -> str:
@@ -33,13 +34,14 @@ def longest_sentence(video_frames: int) -> int:
     return int((video_frames / FPS - _UNSPOKEN_SECONDS) * _LETTERS_A_SECOND)
 
 
-def draw_sentence(rng: np.random.Generator, video_frames: int, split: str) -> str:
+def draw_sentence(rng: np.random.Generator, video_frames: int, split: str, world: World = STEADY) -> str:
     """Sample a sentence of random words that can be spoken within a clip.
 
     Args:
         rng: Source of randomness.
         video_frames: Length of the clip at 16 fps; 33 frames hold two to four words.
         split: ``train`` or ``held_out``.
+        world: Its words and phrases.
 
     Returns:
         Words joined by single spaces, with a bias to more words; no word follows itself.
@@ -49,14 +51,31 @@ def draw_sentence(rng: np.random.Generator, video_frames: int, split: str) -> st
     """
     if split not in SPLITS:
         raise ValueError(f"split is {split!r}; it must be one of {', '.join(SPLITS)}.")
+    if world.lively:
+        return _draw_lively_sentence(rng, video_frames, split, world)
     most_words = int(_WORDS_A_SECOND * video_frames / FPS)
     if most_words < 2:
         raise ValueError(f"video_frames is {video_frames}; a toon needs at least {FPS} to say two words.")
     most_letters = longest_sentence(video_frames)
     while True:
         count = int(rng.integers(max(2, most_words // 2), most_words + 1, 2).max())
-        words = [str(word) for word in rng.choice(WORDS, count)]
+        words = [str(word) for word in rng.choice(world.words, count)]
         sentence = " ".join(words)
         repeats = any(first == second for first, second in pairwise(words))
+        if not repeats and len(sentence) <= most_letters and split_of(sentence) == split:
+            return sentence
+
+
+def _draw_lively_sentence(rng: np.random.Generator, video_frames: int, split: str, world: World) -> str:
+    """Sample one or more words and phrases, as many short sentences as long ones."""
+    most_letters = int((video_frames / FPS - _LIVELY_UNSPOKEN) * _LIVELY_LETTERS_A_SECOND)
+    most_parts = max(1, most_letters // 6)
+    while True:
+        parts: list[str] = []
+        for _ in range(int(rng.integers(1, most_parts + 1))):
+            choices = world.phrases if rng.random() < _PHRASE_SHARE else world.words
+            parts.append(choices[rng.integers(len(choices))])
+        sentence = " ".join(parts)
+        repeats = any(first == second for first, second in pairwise(sentence.split()))
         if not repeats and len(sentence) <= most_letters and split_of(sentence) == split:
             return sentence

@@ -1,15 +1,15 @@
 """Speech of the toons: eight voices, three emotions, one speaking rate.
 
-The timing is fixed (one rate for all voices and emotions, a constant leading silence, no jitter), so that the position
-of a letter in the transcript nearly determines its time: the middle of letter ``i`` lies near mel frame
-``TEXT_POSITION_OFFSET + TEXT_POSITION_SCALE * i``. Both constants are a least-squares fit over the letters of 2,000
-clips of 33 frames, letters spread evenly over their word's time; the residual is 5.3 mel frames
-(root mean square), about one letter.
+In the steady world the timing is fixed (one rate for all voices and emotions, a constant leading silence, no jitter),
+so that the position of a letter in the transcript nearly determines its time: the middle of letter ``i`` lies near mel
+frame ``TEXT_POSITION_OFFSET + TEXT_POSITION_SCALE * i``. Both constants are a least-squares fit over the letters of
+2,000 clips of 33 frames, letters spread evenly over their word's time; the residual is 5.3 mel frames (root mean
+square), about one letter. In the lively world onset, tempo, pitch, emphasis and strength differ from clip to clip.
 
 Dimension key: N samples, F video frames.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
@@ -20,16 +20,23 @@ import torchaudio.functional
 from uniavgen_core.shapes import FPS, SAMPLE_RATE
 
 from .articulation import articulate
+from .delivery import LATEST_ONSET, PLAIN, Delivery, draw_delivery
 from .espeak import Utterance, say
 from .sentence import draw_sentence
+from .world import STEADY, World
 
 VOICES = ("en-us+m1", "en-us+m2", "en-us+m7", "en-us+Michael", "en-us+f2", "en-us+f3", "en-us+f5", "en-us+Annie")
 FEMALE_VOICES = range(4, 8)
 TEXT_POSITION_OFFSET = 13.3
 TEXT_POSITION_SCALE = 5.97
+LIVELY_POSITION_OFFSET = 38.0
+LIVELY_POSITION_SCALE = 4.75
+"""The same fit for 400 lively clips of one to four seconds; the residual is 16.4 mel frames."""
 PEAK = 0.999146
 LEAD_SECONDS = 0.12
 _RATE = 180
+_TAIL_SECONDS = 0.08
+"""Room left after a sentence: other voices take up to 50 ms longer than the one it is measured with."""
 _NOISE_FLOOR = 0.001
 _SPEECH_STREAM = 0
 
@@ -59,6 +66,19 @@ _MANNERS = {
 
 
 @dataclass(frozen=True)
+class Expression:
+    """Emotion of a face, and its strength; 1 is full."""
+
+    emotion: Emotion
+    strength: float = 1.0
+
+    def mix(self, values: Mapping[Emotion, float]) -> float:
+        """Value of the emotion, mixed with that of calm as its strength says."""
+        calm = values[Emotion.CALM]
+        return calm + self.strength * (values[self.emotion] - calm)
+
+
+@dataclass(frozen=True)
 class ToonSpeech:
     """Waveform of a clip and the matching mouth movement.
 
@@ -70,6 +90,7 @@ class ToonSpeech:
         voice: Index into ``VOICES``.
         emotion: One of ``Emotion``.
         end: End of the speech, seconds; 0 without speech.
+        delivery: Tempo, pitch, emphasis and strength.
     """
 
     waveform: np.ndarray
@@ -80,14 +101,26 @@ class ToonSpeech:
     voice: int
     emotion: int
     end: float = 0.0
+    delivery: Delivery = PLAIN
+
+    @property
+    def expression(self) -> Expression:
+        """Expression of the face that speaks."""
+        return Expression(Emotion(self.emotion), self.delivery.strength)
 
 
 @dataclass(frozen=True)
 class Line:
-    """A sentence and its start in seconds; the first sound comes ``LEAD_SECONDS`` later."""
+    """A sentence, its start, and its onset, both in seconds; the first sound comes ``onset + LEAD_SECONDS`` later."""
 
     transcript: str
     start: float = 0.0
+    onset: float = 0.0
+
+    @property
+    def first_sound(self) -> float:
+        """Time of the first sound, seconds."""
+        return self.start + self.onset + LEAD_SECONDS
 
 
 def speak(transcript: str, voice: int, emotion: int, video_frames: int = 33, seed: int = 0) -> ToonSpeech:
@@ -109,7 +142,9 @@ def speak(transcript: str, voice: int, emotion: int, video_frames: int = 33, see
     return recite([Line(transcript)], voice, emotion, video_frames, seed)
 
 
-def recite(lines: Sequence[Line], voice: int, emotion: int, video_frames: int = 33, seed: int = 0) -> ToonSpeech:
+def recite(
+    lines: Sequence[Line], voice: int, emotion: int, video_frames: int = 33, seed: int = 0, delivery: Delivery = PLAIN
+) -> ToonSpeech:
     """Speak any number of sentences at given times.
 
     Args:
@@ -118,6 +153,7 @@ def recite(lines: Sequence[Line], voice: int, emotion: int, video_frames: int = 
         emotion: One of ``Emotion``.
         video_frames: Length of the clip at 16 fps.
         seed: Seed of the noise floor.
+        delivery: Tempo, pitch, emphasis and strength.
 
     Returns:
         The clip's sound and mouth movement; its transcript is all sentences, joined by spaces. Without sentences, the
@@ -128,27 +164,67 @@ def recite(lines: Sequence[Line], voice: int, emotion: int, video_frames: int = 
     """
     if not 0 <= voice < len(VOICES):
         raise ValueError(f"voice is {voice}; it must be 0 to {len(VOICES) - 1}.")
-    manner, samples = _MANNERS[Emotion(emotion)], round(video_frames / FPS * SAMPLE_RATE)
+    manner, samples = _manner(Emotion(emotion), delivery), round(video_frames / FPS * SAMPLE_RATE)
     waveform = np.random.default_rng((seed, _SPEECH_STREAM)).normal(0, _NOISE_FLOOR, samples)
     utterances = []
     for line in lines:
-        utterance = say(line.transcript, VOICES[voice], _RATE, manner.pitch, manner.pitch_range)
-        lead = round((line.start + LEAD_SECONDS) * SAMPLE_RATE)
+        utterance = _say(line.transcript, voice, manner, delivery)
+        lead = round(line.first_sound * SAMPLE_RATE)
         _check_fits(line, lead + round(utterance.end * SAMPLE_RATE), video_frames, samples)
-        speech = _resampled(utterance)[: samples - lead]
-        waveform[lead : lead + len(speech)] += _driven(speech, manner.drive)
-        utterances.append(_delayed(utterance, line.start + LEAD_SECONDS))
+        speech = _driven(_resampled(utterance)[: samples - lead], manner.drive)
+        waveform[lead : lead + len(speech)] += speech * _gains(delivery, lead, len(speech))
+        utterances.append(_delayed(utterance, line.first_sound))
     peak = np.abs(waveform).max() if lines else PEAK
     waveform = (waveform * (PEAK / peak)).astype(np.float32)
+    phonemes = [phoneme for utterance in utterances for phoneme in utterance.phonemes]
+    transcript, end = " ".join(line.transcript for line in lines), max((one.end for one in utterances), default=0.0)
     return ToonSpeech(
-        waveform,
-        *articulate([phoneme for utterance in utterances for phoneme in utterance.phonemes], waveform),
-        _letters(lines, utterances),
-        " ".join(line.transcript for line in lines),
-        voice,
-        int(emotion),
-        max((utterance.end for utterance in utterances), default=0.0),
+        waveform, *articulate(phonemes, waveform), _letters(lines, utterances), transcript, voice, int(emotion), end,
+        delivery,
+    )  # fmt: skip
+
+
+def draw_line(
+    rng: np.random.Generator, start: float, room: int, split: str, delivery: Delivery = PLAIN, world: World = STEADY
+) -> Line:
+    """Draw a sentence that can be said from ``start`` on, and its onset in a lively world.
+
+    Args:
+        rng: Source of randomness.
+        start: Start, seconds.
+        room: Video frames in which the sentence must end.
+        split: ``train`` or ``held_out``.
+        delivery: Its tempo tells how long a sentence takes.
+        world: Its words, and whether its onset is left to chance.
+    """
+    while True:
+        sentence = draw_sentence(rng, room, split, world)
+        if not world.lively:
+            return Line(sentence, start)
+        utterance = _say(sentence, 0, _MANNERS[Emotion.CALM], delivery)
+        slack = room / FPS - LEAD_SECONDS - utterance.end - _TAIL_SECONDS
+        if slack > 0:
+            return Line(sentence, start, float(rng.uniform(0, min(LATEST_ONSET, slack))))
+
+
+def _manner(emotion: Emotion, delivery: Delivery) -> _Manner:
+    """Sound of an emotion as it is delivered."""
+    mix = Expression(emotion, delivery.strength).mix
+    pitch, pitch_range, drive = (
+        mix({emotion: getattr(manner, name) for emotion, manner in _MANNERS.items()})
+        for name in ("pitch", "pitch_range", "drive")
     )
+    return _Manner(round(pitch + delivery.pitch), min(99, round(pitch_range * delivery.pitch_range)), drive)
+
+
+def _say(transcript: str, voice: int, manner: _Manner, delivery: Delivery) -> Utterance:
+    text, rate = transcript + delivery.ending, round(_RATE * delivery.tempo)
+    return say(text, VOICES[voice], rate, manner.pitch, manner.pitch_range)
+
+
+def _gains(delivery: Delivery, first: int, count: int) -> np.ndarray:
+    """Factors of ``count`` samples from sample ``first`` on, (count,)."""
+    return 10 ** (delivery.gain_db(np.arange(first, first + count) / SAMPLE_RATE) / 20)
 
 
 def _driven(speech: np.ndarray, drive: float) -> np.ndarray:
@@ -173,7 +249,9 @@ def _delayed(utterance: Utterance, seconds: float) -> Utterance:
     )
 
 
-def make_speech(seed: int, video_frames: int = 33, split: str = "train", voice: int | None = None) -> ToonSpeech:
+def make_speech(
+    seed: int, video_frames: int = 33, split: str = "train", voice: int | None = None, world: World = STEADY
+) -> ToonSpeech:
     """Generate the sound of a clip; ``make_clip`` with the same arguments has the same sound.
 
     Args:
@@ -181,6 +259,7 @@ def make_speech(seed: int, video_frames: int = 33, split: str = "train", voice: 
         video_frames: Length of the clip at 16 fps.
         split: Split of the sentences, ``train`` or ``held_out``.
         voice: Index into ``VOICES``; random by default.
+        world: Words, and whether chance decides how they are said.
 
     Returns:
         The clip's sound and mouth movement.
@@ -190,8 +269,9 @@ def make_speech(seed: int, video_frames: int = 33, split: str = "train", voice: 
     """
     rng = np.random.default_rng((seed, _SPEECH_STREAM))
     drawn_voice, emotion = int(rng.integers(len(VOICES))), int(rng.integers(len(Emotion)))
-    transcript = draw_sentence(rng, video_frames, split)
-    return speak(transcript, drawn_voice if voice is None else voice, emotion, video_frames, seed)
+    delivery = draw_delivery(rng, world)
+    line = draw_line(rng, 0.0, video_frames, split, delivery, world)
+    return recite([line], drawn_voice if voice is None else voice, emotion, video_frames, seed, delivery)
 
 
 def _resampled(utterance: Utterance) -> np.ndarray:

@@ -23,6 +23,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--stage", choices=list(STAGES), help="only this one")
     parser.add_argument("--work", type=Path, default=WORK, help="folder for clips, checkpoints, logs; resumed if there")
     parser.add_argument("--from", type=Path, dest="shipped", help="model file to start from, if no stage has run")
+    parser.add_argument("--lively", action="store_true", help="toons whose seed decides what conditions leave open")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, batches and noise")
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the steps of every stage")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads and clip-making processes")
@@ -50,6 +51,7 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
         compiled=not options.eager,
         accelerated=options.gpu,
         shipped=options.shipped,
+        lively=options.lively,
     )
     return recipe.scaled(options.scale)
 

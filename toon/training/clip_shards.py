@@ -34,6 +34,7 @@ from ..clips.pair import make_pair
 from ..clips.scene import make_scene
 from ..clips.sentence import draw_sentence
 from ..clips.speech import VOICES, Emotion, make_speech, speak
+from ..clips.world import STEADY, World
 
 CAPTION_DIM = 64
 CAPTION_LENGTH = 32
@@ -54,6 +55,7 @@ class ShardPlan:
         video_frames: Length of a clip.
         first_seed: Seed of the first clip; the others follow.
         shard: Clips in one file.
+        world: Words of the clips, and what is left to chance.
     """
 
     folder: Path
@@ -62,6 +64,7 @@ class ShardPlan:
     video_frames: int = 33
     first_seed: int = 0
     shard: int = 250
+    world: World = STEADY
 
     def shards(self) -> list[tuple[Path, range]]:
         """Path and seeds of every shard."""
@@ -78,13 +81,13 @@ def mel_of(waveform: np.ndarray) -> np.ndarray:
 def speech_row(codec: VideoCodec | None, plan: ShardPlan, seed: int) -> Row:
     """One sound with its transcript."""
     del codec  # A sound has no picture.
-    speech = make_speech(seed, plan.video_frames, plan.split)
+    speech = make_speech(seed, plan.video_frames, plan.split, world=plan.world)
     return {"mel": mel_of(speech.waveform), "transcript": np.array(speech.transcript)}
 
 
 def clip_row(codec: VideoCodec, plan: ShardPlan, seed: int) -> Row:
     """One clip: latents, sound, masks and texts."""
-    clip = make_clip(seed, plan.video_frames, split=plan.split)
+    clip = make_clip(seed, plan.video_frames, split=plan.split, world=plan.world)
     return {
         "video": _encode(codec, clip.frames),
         "mel": mel_of(clip.waveform),
@@ -97,7 +100,7 @@ def clip_row(codec: VideoCodec, plan: ShardPlan, seed: int) -> Row:
 
 def scene_row(codec: VideoCodec, plan: ShardPlan, seed: int) -> Row:
     """One scene: one toon, its sentence at a time of its own."""
-    scene = make_scene(seed, plan.split)
+    scene = make_scene(seed, plan.split, world=plan.world, video_frames=plan.video_frames)
     clip = scene.clip
     return {
         "video": _encode(codec, clip.frames),
@@ -117,7 +120,7 @@ def scene_row(codec: VideoCodec, plan: ShardPlan, seed: int) -> Row:
 
 def pair_row(codec: VideoCodec, plan: ShardPlan, seed: int) -> Row:
     """One pair: two toons side by side, arrays of both with the left one first."""
-    pair = make_pair(seed, plan.split)
+    pair = make_pair(seed, plan.split, world=plan.world)
     sides = (0, 1)
     return {
         "video": _encode(codec, pair.frames),

@@ -71,18 +71,23 @@ class FirstStageConfig:
 
 
 class WholeClips:
-    """Whole clips of toons, or their sounds, drawn from the arrays of their shards; a ``TrainingClips``."""
+    """Whole clips of toons, or their sounds, drawn from the arrays of their shards; a ``TrainingClips``.
 
-    def __init__(self, rows: Mapping[str, np.ndarray]) -> None:
-        self.rows = rows
-        self.longest = longest_text(rows["transcript"])
+    Args:
+        lengths: Arrays of clips by name, one mapping for each length; all clips of a step have one length.
+    """
+
+    def __init__(self, *lengths: Mapping[str, np.ndarray]) -> None:
+        self.lengths = lengths
+        counts = np.array([len(rows["mel"]) for rows in lengths])
+        self.shares = counts / counts.sum()
+        self.longest = max(longest_text(rows["transcript"]) for rows in lengths)
 
     def draw_clips(
         self, sample: TaskSample, shared: np.random.Generator, own: Sequence[np.random.Generator]
     ) -> CleanClips:
         """Draw a clip of a task for each generator in ``own``, a share of them without texts."""
-        del shared  # Toons are all of one size.
-        rows, count = self.rows, len(own)
+        rows, count = self.lengths[shared.choice(len(self.lengths), p=self.shares)], len(own)
         chosen = np.array([random.integers(len(rows["mel"])) for random in own])
         textless = np.array([random.random() < sample.text_dropout for random in own])
         audio = tensor_of(rows["mel"], chosen)

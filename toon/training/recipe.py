@@ -13,6 +13,7 @@ from torch.optim import AdamW, Optimizer
 
 from uniavgen_core.bundled.bundled_files import CODEC_FILE, load_codec
 from uniavgen_core.bundled.video_codec import VideoCodec
+from uniavgen_core.config import ModelConfig
 from uniavgen_core.model.joint import JointModel
 from uniavgen_core.training.batch_part import Objective
 from uniavgen_core.training.checkpoint_weights import averaged_weights
@@ -23,7 +24,8 @@ from uniavgen_core.training.task_sampling import task_objective
 from uniavgen_core.training.trainer import Trainer
 from uniavgen_core.training.trainer_config import TrainerConfig
 
-from .. import MODEL
+from .. import LIVELY_MODEL, MODEL
+from ..clips.world import LIVELY, STEADY, World
 from .clip_shards import ShardPlan, clip_row, read_shards, speech_row, write_shards
 from .codec_training import CodecTraining, codec_clips, codec_objective
 from .diagonal_start import new_model
@@ -32,6 +34,9 @@ from .first_stages import FirstStageConfig, WholeClips
 SPEECH_SEED, CODEC_SEED, CLIP_SEED = 1_000_000, 2_000_000, 3_000_000
 VOICE_SEED, SCENE_SEED, PAIR_SEED = 6_000_000, 7_000_000, 8_000_000
 """First seeds of everything that is drawn; 0 upwards is left to evaluation, 5,000,000 to its judges."""
+LENGTHS = {17: 0.125, 25: 0.2, 33: 0.35, 49: 0.2, 65: 0.125}
+"""Share of lively clips of each length, video frames: one to four seconds."""
+SEEDS_OF_A_LENGTH = 100_000
 SPOKEN_MEL_FRAMES = 160
 """Mel frames the audio branch is first trained on: after 1.6 s of a 2 s clip there is only silence."""
 REFINED = CodecTraining(
@@ -63,6 +68,7 @@ class Recipe:
         compiled: Compile parts of the network for joint training; needs a C++ compiler.
         accelerated: Train on a GPU, in one process.
         shipped: Model file to start the tasks from, its codec beside it; None for what the stages before have left.
+        lively: Whether chance decides what conditions leave open; clips then have five lengths and many words.
     """
 
     work: Path
@@ -90,6 +96,17 @@ class Recipe:
     compiled: bool = True
     accelerated: bool = False
     shipped: Path | None = None
+    lively: bool = False
+
+    @property
+    def world(self) -> World:
+        """World of the clips."""
+        return LIVELY if self.lively else STEADY
+
+    @property
+    def model(self) -> ModelConfig:
+        """Sizes of the network, with characters placed where toons of this world speak them."""
+        return LIVELY_MODEL if self.lively else MODEL
 
     def scaled(self, scale: float) -> "Recipe":
         """The same recipe with all its training shortened or lengthened; at least one step remains of each.
@@ -130,14 +147,26 @@ class Recipe:
         return self.work / "decoder_weights.pt"
 
     @property
-    def speech_plan(self) -> ShardPlan:
+    def speech_plans(self) -> tuple[ShardPlan, ...]:
         """Sounds for the audio branch."""
-        return ShardPlan(self.work / "speech", self.speeches, first_seed=SPEECH_SEED)
+        return self._plans("speech", self.speeches, SPEECH_SEED)
 
     @property
-    def clip_plan(self) -> ShardPlan:
+    def clip_plans(self) -> tuple[ShardPlan, ...]:
         """Clips for joint training."""
-        return ShardPlan(self.work / "clips", self.clips, first_seed=CLIP_SEED)
+        return self._plans("clips", self.clips, CLIP_SEED)
+
+    def _plans(self, name: str, count: int, first_seed: int) -> tuple[ShardPlan, ...]:
+        """Plans of one kind of clips, one for each length."""
+        if not self.lively:
+            return (ShardPlan(self.work / name, count, first_seed=first_seed),)
+        return tuple(
+            ShardPlan(
+                self.work / name / f"{frames}", round(share * count), video_frames=frames, world=self.world,
+                first_seed=first_seed + SEEDS_OF_A_LENGTH * number,
+            )
+            for number, (frames, share) in enumerate(LENGTHS.items())
+        )  # fmt: skip
 
     @property
     def task_plans(self) -> dict[str, ShardPlan]:
@@ -214,31 +243,36 @@ def _train_codec_part(
 
 def make_speech(recipe: Recipe) -> None:
     """Make the sounds the audio branch is trained on."""
-    write_shards(recipe.speech_plan, speech_row, workers=recipe.workers)
+    for plan in recipe.speech_plans:
+        write_shards(plan, speech_row, workers=recipe.workers)
 
 
 def train_audio(recipe: Recipe) -> bool:
     """Train the audio branch alone."""
-    model = new_model(MODEL, recipe.seed)
-    sounds = read_shards(recipe.speech_plan)
-    sounds["mel"] = sounds["mel"][:, :SPOKEN_MEL_FRAMES]
+    model = new_model(recipe.model, recipe.seed)
+    sounds = [read_shards(plan) for plan in recipe.speech_plans]
+    if not recipe.lively:
+        sounds[0]["mel"] = sounds[0]["mel"][:, :SPOKEN_MEL_FRAMES]
     config = FirstStageConfig(audio_alone=True, text_dropout_from=0.5)
-    objective = task_objective(WholeClips(sounds), config, recipe.seed)
+    objective = task_objective(WholeClips(*sounds), config, recipe.seed)
     return train(recipe, model, make_optimizers(model, OptimizerConfig()), objective, recipe.run("audio"))
 
 
 def make_clips(recipe: Recipe) -> None:
     """Make the clips for joint training, coded by the trained codec."""
-    write_shards(recipe.clip_plan, clip_row, recipe.known_codec, recipe.workers)
+    for plan in recipe.clip_plans:
+        write_shards(plan, clip_row, recipe.known_codec, recipe.workers)
 
 
 def train_joint(recipe: Recipe) -> bool:
     """Train both branches together, from the averaged weights of the audio stage."""
-    model = new_model(MODEL, recipe.seed)
+    model = new_model(recipe.model, recipe.seed)
     model.load_state_dict(recipe.trained("audio"))
     if recipe.compiled:
         compile_parts(model)
-    objective = task_objective(WholeClips(read_shards(recipe.clip_plan)), FirstStageConfig(), recipe.seed + 1)
+    objective = task_objective(
+        WholeClips(*(read_shards(plan) for plan in recipe.clip_plans)), FirstStageConfig(), recipe.seed + 1
+    )
     return train(recipe, model, make_optimizers(model, OptimizerConfig()), objective, recipe.run("joint"))
 
 

@@ -21,7 +21,8 @@ from uniavgen_core.training.task_sampling import LogitNormal, task_objective
 
 from .. import MODEL
 from ..clips.scene import VIDEO_FRAMES
-from ..clips.sentence import WORDS, longest_sentence
+from ..clips.sentence import longest_sentence
+from ..clips.world import WORDS
 from .clip_shards import pair_row, scene_row, voice_row, write_shards
 from .diagonal_start import new_model
 from .preview_colours import preview_of_toons
