@@ -30,7 +30,6 @@ from uniavgen_core.evaluation.lip_sync import (
     sound_envelope,
 )
 from uniavgen_core.evaluation.word_errors import word_error_rate
-from uniavgen_core.media.audio.mel import log_mel
 from uniavgen_core.model.joint import JointModel
 from uniavgen_core.pipeline import SampleConfig, keep_first_frame, sample
 from uniavgen_core.tasks import JOINT
@@ -159,19 +158,19 @@ class Meter:
         clips = self.clips
         openings = np.stack(
             [
-                mouth_opening(frames, clip.mouth_center, clip.face_radius)
-                for (frames, _), clip in zip(made, clips, strict=True)
+                mouth_opening(one.frames, clip.mouth_center, clip.face_radius)
+                for one, clip in zip(made, clips, strict=True)
             ]
         )
-        envelopes = np.stack([sound_envelope(mel.numpy(), len(frames)) for frames, mel in made])
-        mels = torch.stack([mel for _, mel in made])
+        envelopes = np.stack([sound_envelope(one.log_mel.numpy(), len(one.frames)) for one in made])
+        mels = torch.stack([one.log_mel for one in made])
         voices = heard_classes(self.judges.voice, mels).tolist()
         corr = own_correlation(openings, envelopes)
         sexes = [(a in FEMALE_VOICES) == (clip.voice in FEMALE_VOICES) for a, clip in zip(voices, clips, strict=True)]
-        every = np.linspace(1, len(made[0][0]) - 1, CHOICES).round().astype(int)
-        pictures = torch.stack([small_faces(frames[every]) for frames, _ in made])
+        every = np.linspace(1, len(made[0].frames) - 1, CHOICES).round().astype(int)
+        pictures = torch.stack([small_faces(one.frames[every]) for one in made])
         emotions = heard_classes(self.judges.sound, mels) == seen_emotions(self.judges.face, pictures)
-        stills = [still_psnr(frames, clip) for (frames, _), clip in zip(made, clips, strict=True)]
+        stills = [still_psnr(one.frames, clip) for one, clip in zip(made, clips, strict=True)]
         return {
             "corr": corr,
             "sync": corr - shuffled_correlation(openings, envelopes, CHOICES - 1),
@@ -184,7 +183,7 @@ class Meter:
 
     def truth(self) -> dict[str, float]:
         """Measures of the held-out clips themselves."""
-        return self.judge([(clip.frames, log_mel(torch.from_numpy(clip.waveform))) for clip in self.clips])
+        return self.judge([Made.of(clip.frames, torch.from_numpy(clip.waveform)) for clip in self.clips])
 
 
 def still_psnr(frames: np.ndarray, clip: ToonClip) -> float:

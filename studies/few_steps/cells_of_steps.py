@@ -202,7 +202,7 @@ class Clips:
         }
 
     def decoded(self, cell: Cell) -> Sequence[Made]:
-        """Frames and log-mels of all cases."""
+        """All cases as they are seen and heard."""
         (video, audio), _ = self.latents(cell, len(self.cases))
         return decode(self.codec, video, audio)
 

@@ -28,8 +28,9 @@ def fits():
     model, codec = load_model(ASSETS / MODEL_FILE, dtype=torch.float32), load_codec(ASSETS / CODEC_FILE)
     made = decode(codec, *generate(model, codec, cases, SampleConfig(STEPS, guidance=TOON_GUIDANCE)))
     return np.array([
-        [correlation(mouth_opening(frames, *mouth), sound_envelope(mel.numpy(), 33)) for mouth in case.mouths]
-        for (frames, mel), case in zip(made, cases, strict=True)
+        [correlation(mouth_opening(clip.frames, *mouth), sound) for mouth in case.mouths]
+        for clip, case in zip(made, cases, strict=True)
+        for sound in [sound_envelope(clip.log_mel.numpy(), 33)]
     ])  # fmt: skip
 
 

@@ -13,11 +13,10 @@ from toon.evaluation import generate_cases as generating
 from toon.evaluation import measures as toon_measures
 from toon.evaluation.cases import CASES, cases_of
 from toon.evaluation.criteria import TRUTH, criteria_of
-from toon.evaluation.generate_cases import Store, generate_all
+from toon.evaluation.generate_cases import Made, Store, generate_all
 from toon.evaluation.measures import Row, measure_cases, shuffled
 from toon.evaluation.picture_errors import kept_pixels, picture_measures, psnr, still_pixels
 from uniavgen_core.bundled.bundled_files import BUNDLED_VIDEO_CODEC, CODEC_FILE, MODEL_FILE
-from uniavgen_core.media.audio.mel import denormalize_mel
 from uniavgen_core.pipeline import SampleConfig
 
 FIRST = 10_000_000
@@ -30,7 +29,7 @@ def cases():
 
 @pytest.fixture(scope="module")
 def truth(cases):
-    return [(case.frames, denormalize_mel(case.mel).T) for case in cases]
+    return [Made.of(case.frames, case.waveform) for case in cases]
 
 
 @pytest.fixture
@@ -82,7 +81,7 @@ def test_shuffled_sounds_lose_the_sync_and_keep_the_pictures(cases, truth, judge
 
 
 def test_a_frozen_picture_has_no_amplitude_and_loses_decibels_where_the_head_moves(cases, truth, judges):
-    frozen = [(np.repeat(frames[:1], len(frames), 0), mel) for frames, mel in truth]
+    frozen = [replace(clip, frames=np.repeat(clip.frames[:1], len(clip.frames), 0)) for clip in truth]
     row = measure_cases("x", frozen, cases, all_right(judges, cases))
     assert row.values["amplitude"] < 1.5
     assert row.values["psnr"] < 60
@@ -164,19 +163,18 @@ def test_finished_batches_are_kept_and_a_stopped_run_goes_on(tmp_path, monkeypat
             raise KeyboardInterrupt
         return torch.full((len(part), 48, 2, 1, 1), float(first)), torch.zeros(len(part), 4, 80)
 
+    def decoded(_, video, audio):
+        return [Made(float(seen.mean()), torch.zeros(9), mel.T) for seen, mel in zip(video, audio, strict=True)]
+
     monkeypatch.setattr(generating, "generate", fake)
     monkeypatch.setattr(generating, "BATCH", 4)
-    monkeypatch.setattr(
-        generating,
-        "decode",
-        lambda _, video, audio: [(float(v.mean()), a) for v, a in zip(video, audio, strict=True)],
-    )
+    monkeypatch.setattr(generating, "decode", decoded)
     store = Store(tmp_path, "key")
     with pytest.raises(KeyboardInterrupt):
         generate_all((None, None), {"joint": cases}, SampleConfig(2), store)
     made = generate_all((None, None), {"joint": cases}, SampleConfig(2), store)
     assert calls == [0, 4, 4, 8]
-    assert [value for value, _ in made["joint"]] == [0, 0, 0, 0, 4, 4, 4, 4, 8]
+    assert [clip.frames for clip in made["joint"]] == [0, 0, 0, 0, 4, 4, 4, 4, 8]
     assert not list(tmp_path.rglob("*.partial"))
 
 
@@ -203,7 +201,7 @@ def test_the_report_names_every_criterion_the_judges_and_the_papers_numbers(
     tmp_path, cases, truth, judges, monkeypatch
 ):
     all_right(judges, cases)
-    monkeypatch.setattr(toons, "coded", lambda _, frames: frames)
+    monkeypatch.setattr(toons, "coded", lambda _, case: Made.of(case.frames, case.waveform))
     rows = toons.measure_all({"joint": truth}, {"joint": cases}, judges, None)
     options = toons.ToonOptions(tmp_path, count=9, others=1)
     content = toons._report(options, (rows, criteria_of(rows), {"words": 0.97}), [], 1.0)

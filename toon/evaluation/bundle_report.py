@@ -16,7 +16,6 @@ from uniavgen_core.checkpoint.load_weights import load_model
 from uniavgen_core.config import TOON_GUIDANCE
 from uniavgen_core.evaluation.bar_plots import draw_bars, draw_lags, new_figure
 from uniavgen_core.evaluation.markdown_tables import legend, markdown_table, published
-from uniavgen_core.media.audio.mel import denormalize_mel
 from uniavgen_core.pipeline import SampleConfig
 from uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, REFERENCE_VOICE
 
@@ -121,10 +120,10 @@ def measure_all(
     rows: dict[str, Row] = {}
     for task, name in TRUTH_OF.items():
         if task in cases and name not in rows:
-            true = [(case.frames, denormalize_mel(case.mel).T) for case in cases[task]]
+            true = [Made.of(case.frames, case.waveform) for case in cases[task]]
             rows[name] = measure_cases(name, true, cases[task], judges)
             if task == JOINT.name:
-                through = [(coded(codec, frames), mel) for frames, mel in true]
+                through = [coded(codec, case) for case in cases[task]]
                 rows[f"{name}, coded"] = measure_cases(f"{name}, coded", through, cases[task], judges)
                 rows[f"{name}, shuffled"] = measure_cases(f"{name}, shuffled", shuffled(true), cases[task], judges)
     for task, clips in made.items():
@@ -137,7 +136,7 @@ def measure_all(
 
 def _sheet(made: Sequence[Made], path: Path) -> Path:
     """Write a contact sheet of the first clips, one row each."""
-    rows = [np.concatenate(list(frames[::_SHEET_EVERY]), 1) for frames, _ in made[:_SHEET_ROWS]]
+    rows = [np.concatenate(list(clip.frames[::_SHEET_EVERY]), 1) for clip in made[:_SHEET_ROWS]]
     Image.fromarray(np.concatenate(rows)).save(path)
     return path
 

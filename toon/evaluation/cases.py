@@ -33,7 +33,8 @@ class Case:
 
     Attributes:
         frames: True pictures, (F, H, W, 3) uint8.
-        mel: True normalised mel, (S, 80).
+        waveform: True sound at 24 kHz, (N,).
+        mel: Its normalised mel, (S, 80).
         latents_kept: Latents kept from the start.
         sound_kept: Mel frames that are kept, bool, (S,).
         reference: Reference picture, (H, W, 3) uint8.
@@ -46,6 +47,7 @@ class Case:
     """
 
     frames: np.ndarray
+    waveform: Tensor
     mel: Tensor
     latents_kept: int
     sound_kept: Tensor
@@ -70,7 +72,8 @@ def voice_mel(speech: ToonSpeech) -> Tensor:
 def case_of(scene: ToonScene, task: Task = JOINT) -> Case:
     """A scene for a task, which says what of it is kept and which directions run; for a voice see ``with_voice``."""
     clip = scene.clip
-    mel = normalized_mel(torch.from_numpy(clip.waveform))
+    waveform = torch.from_numpy(clip.waveform)
+    mel = normalized_mel(waveform)
     words = SpokenText(clip.transcript, MEL_RATE * scene.start)
     latents = {
         Keep.NOTHING: 0,
@@ -81,6 +84,7 @@ def case_of(scene: ToonScene, task: Task = JOINT) -> Case:
     mel_frames = {Keep.NOTHING: 0, Keep.START: int(words.start), Keep.ALL: len(mel)}
     return Case(
         frames=clip.frames,
+        waveform=waveform,
         mel=mel,
         latents_kept=latents[task.video],
         sound_kept=torch.arange(len(mel)) < mel_frames[task.audio],

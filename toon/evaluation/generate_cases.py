@@ -18,7 +18,7 @@ from uniavgen_core.atomic_write import atomic_write
 from uniavgen_core.bundled.video_codec import VideoCodec
 from uniavgen_core.diffusion.guidance import GuidancePlan
 from uniavgen_core.diffusion.sampler import Latents
-from uniavgen_core.media.audio.mel import denormalize_mel
+from uniavgen_core.media.audio.mel import log_mel
 from uniavgen_core.media.video.frames import codec_pixels
 from uniavgen_core.media.video.latent_masks import latent_shares
 from uniavgen_core.model.face_mask import FaceSteering
@@ -29,10 +29,29 @@ from uniavgen_core.text.speech_tensors import speech_tensors
 
 from ..training.clip_shards import caption_tensor
 from .cases import Case, voice_mel
+from .played_sound import played_sounds
 
 BATCH = 16
-Made = tuple[np.ndarray, Tensor]
-"""A clip's frames, (F, rows, columns, 3) uint8, and its log-mel, natural logarithm, not normalised, (80, S)."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A generated clip as a user gets it, but for the compression of its pictures.
+
+    Attributes:
+        frames: (F, rows, columns, 3) uint8.
+        waveform: Sound at 24 kHz, (N,).
+        log_mel: Log-mel of that sound, natural logarithm, not normalised, (80, S).
+    """
+
+    frames: np.ndarray
+    waveform: Tensor
+    log_mel: Tensor
+
+    @classmethod
+    def of(cls, frames: np.ndarray, waveform: Tensor) -> "Made":
+        """Clip of frames and a sound."""
+        return cls(frames, waveform, log_mel(waveform))
 
 
 def conditions_of(cases: Sequence[Case], reference: Tensor, model: JointModel, texts: bool) -> Conditions:
@@ -93,17 +112,16 @@ def generate(
 
 @torch.no_grad()
 def decode(codec: VideoCodec, video: Tensor, audio: Tensor) -> list[Made]:
-    """Decode latents (B, 48, T, H, W) and normalised mels (B, S, 80) to frames and log-mels, clip by clip."""
+    """Decode latents (B, 48, T, H, W) and normalised mels (B, S, 80), clip by clip, to what is seen and heard."""
     pictures = [((codec.decode(latent[None])[0] + 1) * 127.5).round().clamp(0, 255).byte() for latent in video]
-    frames = [picture.permute(1, 2, 3, 0).numpy() for picture in pictures]
-    return list(zip(frames, denormalize_mel(audio).mT, strict=True))
+    sounds = played_sounds(audio)
+    return [Made.of(seen.permute(1, 2, 3, 0).numpy(), sound) for seen, sound in zip(pictures, sounds, strict=True)]
 
 
 @torch.no_grad()
-def coded(codec: VideoCodec, frames: np.ndarray) -> np.ndarray:
-    """Encode and decode frames (F, rows, columns, 3) uint8, the upper bound for a generator with this codec."""
-    latents = codec.encode(codec_pixels(frames))
-    return decode(codec, latents, torch.zeros(1, 1, 1))[0][0]
+def coded(codec: VideoCodec, case: Case) -> Made:
+    """Encode and decode a true clip, the upper bound for a generator with these codecs of picture and sound."""
+    return decode(codec, codec.encode(codec_pixels(case.frames)), case.mel[None])[0]
 
 
 @dataclass(frozen=True)
@@ -155,9 +173,15 @@ def generate_all(
             if not path.exists():
                 _keep(path, generate(model, codec, part, config, first))
             latents = load_file(path)
-            made[task] += decode(codec, latents["video"], latents["audio"])
+            made[task] += map(with_kept_sound, decode(codec, latents["video"], latents["audio"]), part)
             on_batch(task, len(part))
     return made
+
+
+def with_kept_sound(clip: Made, case: Case) -> Made:
+    """A clip with the user's own sound where it is kept."""
+    kept = torch.nn.functional.interpolate(case.sound_kept[None, None].float(), len(clip.waveform))[0, 0].bool()
+    return Made.of(clip.frames, torch.where(kept, case.waveform[: len(kept)], clip.waveform)) if kept.any() else clip
 
 
 def _keep(path: Path, latents: tuple[Tensor, Tensor]) -> None:

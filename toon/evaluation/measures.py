@@ -73,7 +73,7 @@ def measure_cases(name: str, made: Sequence[Made], cases: Sequence[Case], judges
 
     Args:
         name: What they are called in the table.
-        made: Frames and log-mel of each clip.
+        made: The clips, as a user gets them.
         cases: In the same order.
         judges: Trained judges.
 
@@ -98,16 +98,17 @@ def measure_cases(name: str, made: Sequence[Made], cases: Sequence[Case], judges
     return Row(name, len(made), {key: values[key] for key in MEASURES if key in values}, lags, movements)
 
 
-def shuffled(made: Sequence[Made]) -> list[Made]:
+def shuffled(made: list[Made]) -> list[Made]:
     """The same pictures, each with the sound of the next clip."""
-    return [(frames, made[(i + 1) % len(made)][1]) for i, (frames, _) in enumerate(made)]
+    pairs = zip(made, made[1:] + made[:1], strict=True)
+    return [Made(one.frames, other.waveform, other.log_mel) for one, other in pairs]
 
 
 def _sync(made: Sequence[Made], cases: Sequence[Case]) -> tuple[dict[str, float], tuple[int, ...]]:
     """Measures of mouth and sound, and the best lag of each clip."""
-    sounds = np.stack([sound_envelope(mel.numpy(), len(frames)) for frames, mel in made])
+    sounds = np.stack([sound_envelope(clip.log_mel.numpy(), len(clip.frames)) for clip in made])
     openings = [
-        np.stack([mouth_opening(frames, *case.mouths[who]) for (frames, _), case in zip(made, cases, strict=True)])
+        np.stack([mouth_opening(clip.frames, *case.mouths[who]) for clip, case in zip(made, cases, strict=True)])
         for who in range(len(cases[0].mouths))
     ]
     fits = [np.mean([correlation(*pair) for pair in zip(mouths, sounds, strict=True)]) for mouths in openings]
@@ -128,7 +129,9 @@ def _sync(made: Sequence[Made], cases: Sequence[Case]) -> tuple[dict[str, float]
 
 def _sound(made: Sequence[Made], cases: Sequence[Case], judges: Judges) -> dict[str, float]:
     """Measures of the sound by the judges; kept sound is silenced."""
-    new = torch.stack([mel.masked_fill(case.sound_kept, SILENT) for (_, mel), case in zip(made, cases, strict=True)])
+    new = torch.stack(
+        [clip.log_mel.masked_fill(case.sound_kept, SILENT) for clip, case in zip(made, cases, strict=True)]
+    )
     return {
         "words": 1 - word_error_rate([case.words.text for case in cases], recognise(judges.words, new)),
         "voice": _share(heard_classes(judges.voice, new), [case.voice for case in cases]),
@@ -138,14 +141,14 @@ def _sound(made: Sequence[Made], cases: Sequence[Case], judges: Judges) -> dict[
 
 def _face(made: Sequence[Made], cases: Sequence[Case], judges: Judges) -> float:
     """Share of clips whose face shows the requested emotion."""
-    every = np.linspace(1, len(made[0][0]) - 1, _FACE_FRAMES).round().astype(int)
-    pictures = torch.stack([small_faces(frames[every]) for frames, _ in made])
+    every = np.linspace(1, len(made[0].frames) - 1, _FACE_FRAMES).round().astype(int)
+    pictures = torch.stack([small_faces(clip.frames[every]) for clip in made])
     return _share(seen_emotions(judges.face, pictures), [case.emotion for case in cases])
 
 
 def _pictures(made: Sequence[Made], cases: Sequence[Case]) -> tuple[dict[str, float], dict[str, float]]:
     """Means over the clips, and by the head's movement."""
-    rows = [picture_measures(frames, case) for (frames, _), case in zip(made, cases, strict=True)]
+    rows = [picture_measures(clip.frames, case) for clip, case in zip(made, cases, strict=True)]
     by_movement = {
         movement: [row["psnr"] for row, case in zip(rows, cases, strict=True) if case.movement == movement]
         for movement in MOVEMENTS

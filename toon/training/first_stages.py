@@ -20,6 +20,9 @@ from uniavgen_core.training.task_sampling import LogitNormal, TaskSample
 
 from .clip_shards import CAPTION_DIM, caption_tensor, longest_text, tensor_of
 
+_AUDIBLE = 0.3
+_STEP, _SILENCE_AFTER = 40, 24
+
 
 @dataclass(frozen=True)
 class FirstStageConfig:
@@ -68,6 +71,27 @@ class FirstStageConfig:
     def loss_weights(self, progress: float) -> LossWeights:
         """Weights of the loss at some progress in [0, 1); the picture has none where the audio branch is alone."""
         return LossWeights(self.face_weight, self.mask_weight * (1 - progress), video=float(not self.audio_alone))
+
+
+def spoken_parts(rows: Mapping[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
+    """Sounds without most of the silence after their speech, grouped by length.
+
+    Args:
+        rows: Sounds of one length, ``mel`` (N, S, 80) among them.
+
+    Returns:
+        Rows of each length; speech ends 24 to 64 mel frames before the end, or less where the sound ends sooner.
+    """
+    mels = rows["mel"]
+    level = mels.mean(2, dtype=np.float32)
+    is_loud = level > level.min(1, keepdims=True) + _AUDIBLE
+    ends = mels.shape[1] - is_loud[:, ::-1].argmax(1)
+    lengths = np.minimum(mels.shape[1], -(-ends // _STEP) * _STEP + _SILENCE_AFTER)
+    groups = []
+    for length in np.unique(lengths):
+        chosen = lengths == length
+        groups.append({name: values[chosen] for name, values in rows.items()} | {"mel": mels[chosen, :length]})
+    return groups
 
 
 class WholeClips:

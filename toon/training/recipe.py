@@ -29,7 +29,7 @@ from ..clips.world import LIVELY, STEADY, World
 from .clip_shards import ShardPlan, clip_row, read_shards, speech_row, write_shards
 from .codec_training import CodecTraining, codec_clips, codec_objective
 from .diagonal_start import new_model
-from .first_stages import FirstStageConfig, WholeClips
+from .first_stages import FirstStageConfig, WholeClips, spoken_parts
 
 SPEECH_SEED, CODEC_SEED, CLIP_SEED = 1_000_000, 2_000_000, 3_000_000
 VOICE_SEED, SCENE_SEED, PAIR_SEED = 6_000_000, 7_000_000, 8_000_000
@@ -251,7 +251,9 @@ def train_audio(recipe: Recipe) -> bool:
     """Train the audio branch alone."""
     model = new_model(recipe.model, recipe.seed)
     sounds = [read_shards(plan) for plan in recipe.speech_plans]
-    if not recipe.lively:
+    if recipe.lively:
+        sounds = [part for rows in sounds for part in spoken_parts(rows)]
+    else:
         sounds[0]["mel"] = sounds[0]["mel"][:, :SPOKEN_MEL_FRAMES]
     config = FirstStageConfig(audio_alone=True, text_dropout_from=0.5)
     objective = task_objective(WholeClips(*sounds), config, recipe.seed)

@@ -6,7 +6,7 @@ Dimension key: F video frames, H picture height, W picture width, N samples.
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -132,11 +132,11 @@ def read_clip(path: Path) -> ClipFile:
     return ClipFile(np.stack(frames), fps, *read_sound(path, first))
 
 
-def read_sound(path: Path, begin: float = 0.0) -> tuple[Tensor, int]:
+def read_sound(file: Path | BinaryIO, begin: float = 0.0) -> tuple[Tensor, int]:
     """Decode the audio of a file, mixed down to mono, at most the first minute.
 
     Args:
-        path: An audio or a video file.
+        file: An audio or a video file: its path, or its content.
         begin: Time at which to begin, seconds, such as that of the first video frame: encoders prepend a delay.
 
     Returns:
@@ -149,7 +149,7 @@ def read_sound(path: Path, begin: float = 0.0) -> tuple[Tensor, int]:
     from av.error import FFmpegError
 
     try:
-        with av.open(str(path)) as container:
+        with av.open(file, "r") as container:
             if not container.streams.audio:
                 return torch.zeros(0), 0
             stream = container.streams.audio[0]

@@ -12,6 +12,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.container import OutputContainer
 from PIL import Image
 from torch import nn
 
@@ -45,15 +46,20 @@ def write_mp4(path: Path, sample: Sample) -> None:
     with av.open(str(path), "w") as file:
         video = file.add_stream("libx264", rate=FPS, options={"crf": "18"})
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
-        sound = file.add_stream("aac", rate=sample.sample_rate, layout="mono")
+        sound: Any = file.add_stream("aac", rate=sample.sample_rate, layout="mono")
         for picture in sample.frames:
             file.mux(video.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")))
         file.mux(video.encode(None))
-        samples = np.ascontiguousarray(sample.waveform, dtype=np.float32).reshape(1, -1)
-        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
-        frame.sample_rate, frame.time_base, frame.pts = sample.sample_rate, Fraction(1, sample.sample_rate), 0
-        file.mux(sound.encode(frame))
-        file.mux(sound.encode(None))
+        mux_sound(file, sound, sample.waveform, sample.sample_rate)
+
+
+def mux_sound(file: OutputContainer, stream: Any, waveform: np.ndarray, sample_rate: int) -> None:
+    """Encode a mono waveform (N,) into the audio stream of an open file."""
+    samples = np.ascontiguousarray(waveform, dtype=np.float32).reshape(1, -1)
+    frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+    frame.sample_rate, frame.time_base, frame.pts = sample_rate, Fraction(1, sample_rate), 0
+    file.mux(stream.encode(frame))
+    file.mux(stream.encode(None))
 
 
 def gif_of(frames: np.ndarray) -> bytes:
