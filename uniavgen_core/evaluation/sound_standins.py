@@ -4,6 +4,7 @@ Dimension key: N samples, T mel frames, F video frames.
 """
 
 from itertools import pairwise
+from math import log10
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from ..media.audio.mel import log_mel
 from ..media.audio.sound import resample
 from ..shapes import MEL_RATE, SAMPLE_RATE
 from .lip_sync import correlation
+from .sound_damage import clipped_share
 
 COEFFICIENTS = 20
 _LOUD_DB = 25.0
@@ -21,6 +23,7 @@ _LOWEST_HZ, _HIGHEST_HZ = 60, 500
 _WINDOW = 1024
 _AROUSAL_SECONDS = 0.25
 _STILL = 1e-9
+_CLIPPED_SHARE = 1e-3
 
 
 def _mel(waveform: Tensor, sample_rate: int) -> Tensor:
@@ -98,18 +101,19 @@ def timbre_consistency(waveform: Tensor, sample_rate: int, reference: tuple[Tens
 
 
 def sound_quality(waveform: Tensor, sample_rate: int) -> float:
-    """Level of the loud frames over that of the quiet ones, a measure of background noise, dB.
+    """Level of the loud frames over that of the quiet ones, a measure of background noise, less clipping, dB.
 
     Args:
         waveform: Mono, (N,).
         sample_rate: Hz.
 
     Returns:
-        Difference of the 95th and the 5th percentile of the level, at most 60.
+        Difference of the 95th and the 5th percentile of the level, at most 60, less 3 dB if a thousandth of the samples
+        is clipped, 10 if a hundredth is, and 20 if a tenth is.
     """
     level = 20 / np.log(10) * _mel(waveform, sample_rate).exp().mean(0).log()
     high, low = torch.quantile(level, torch.tensor([0.95, 0.05]))
-    return min(60.0, float(high - low))
+    return min(60.0, float(high - low)) - 10 * log10(1 + clipped_share(waveform) / _CLIPPED_SHARE)
 
 
 def vocal_arousal(waveform: Tensor, sample_rate: int) -> np.ndarray:
