@@ -15,7 +15,7 @@ from toon.evaluation.cases import CASES, cases_of
 from toon.evaluation.criteria import TRUTH, criteria_of
 from toon.evaluation.generate_cases import Made, Store, generate_all
 from toon.evaluation.measures import Row, measure_cases, shuffled
-from toon.evaluation.picture_errors import kept_pixels, picture_measures, psnr, still_pixels
+from toon.evaluation.picture_errors import EYES, MOUTH, part_pixels, picture_measures, psnr, still_pixels
 from uniavgen_core.bundled.bundled_files import BUNDLED_VIDEO_CODEC, CODEC_FILE, MODEL_FILE
 from uniavgen_core.pipeline import SampleConfig
 
@@ -35,10 +35,11 @@ def truth(cases):
 @pytest.fixture
 def judges(monkeypatch):
     """Judges that answer by what they are handed: the words, voices and emotions of this list, in order."""
-    answers = SimpleNamespace(words=[], voice=[], sound=[], face=[])
+    answers = SimpleNamespace(words=[], voice=[], sound=[], face=[], eyes=[], mouth=[])
     monkeypatch.setattr(toon_measures, "recognise", lambda _, mels: answers.words[: len(mels)])
     monkeypatch.setattr(toon_measures, "heard_classes", lambda judge, mels: torch.tensor(judge[: len(mels)]))
     monkeypatch.setattr(toon_measures, "seen_emotions", lambda judge, _: torch.tensor(judge))
+    monkeypatch.setattr(toon_measures, "are_broken", lambda judge, crops: torch.arange(len(crops)) < len(judge))
     return answers
 
 
@@ -57,6 +58,16 @@ def test_truth_is_in_sync_right_and_without_error(cases, truth, judges):
     assert values["emotion_sound"] == values["emotion_face"] == 1
     assert values["psnr"] == values["psnr_background"] == 99
     assert "other_corr" not in values
+    assert values["psnr_eyes"] == values["psnr_mouth"] == 99
+    assert values["sharpness"] == pytest.approx(1)
+    assert values["broken"] == 0
+    assert values["babble"] < 0.05
+
+
+def test_a_frame_is_broken_if_its_eyes_or_its_mouth_are(cases, truth, judges):
+    all_right(judges, cases)
+    judges.eyes, judges.mouth = [1] * 8, [1] * 4
+    assert measure_cases("x", truth, cases, judges).values["broken"] == pytest.approx(8 / 32)
 
 
 def test_each_wrong_answer_of_a_judge_counts_once(cases, truth, judges):
@@ -92,7 +103,7 @@ def test_a_frozen_picture_has_no_amplitude_and_loses_decibels_where_the_head_mov
 
 def test_mouth_and_eyes_do_not_count_and_all_else_does(cases):
     case = cases[0]
-    kept, with_eyes = kept_pixels(case, False), kept_pixels(case, True)
+    kept, with_eyes = ~part_pixels(case, MOUTH + EYES), ~part_pixels(case, MOUTH)
     x, y = case.mouths[0][0][5].round().astype(int)
     radius = case.mouths[0][1]
     assert not kept[5, y, x]
@@ -101,14 +112,18 @@ def test_mouth_and_eyes_do_not_count_and_all_else_does(cases):
     assert kept[5, 2, 2]
     assert 0.7 < kept.mean() < with_eyes.mean() < 0.97
     spoiled = np.where(kept[..., None], case.frames, 0)
-    assert picture_measures(spoiled, case)["psnr"] == 99
-    assert picture_measures(spoiled, case)["psnr_eyes"] < 40
+    values = picture_measures(spoiled, case)
+    assert values["psnr"] == 99
+    assert max(values["psnr_eyes"], values["psnr_mouth"]) < 20
+    blinking = np.where((case.lids > 0)[:, None, None, None], 0, case.frames)
+    assert (case.lids > 0).any()
+    assert picture_measures(blinking, case)["psnr_eyes"] == picture_measures(blinking, case)["psnr_mouth"] == 99
 
 
 def test_blinks_and_speech_alone_leave_the_measured_pixels_as_they_are():
     """A toon that holds still changes only where it is left out, but for its slow bob."""
     case = next(case for case in cases_of("joint", 8, FIRST + 400) if case.movement == "still")
-    changed = (np.abs(case.frames.astype(int) - case.frames[:1]).max(-1) > 60) & kept_pixels(case, False)
+    changed = (np.abs(case.frames.astype(int) - case.frames[:1]).max(-1) > 60) & ~part_pixels(case, MOUTH + EYES)
     assert changed.mean() < 0.02
 
 

@@ -35,6 +35,7 @@ class ToonClip:
         mouth_center: Middle of the closed mouth, pixels (x, y), (F, 2) float32.
         face_radius: Half the width of the head, pixels.
         mouth_open: Opening of the mouth, 0 to 1, (F,) float32.
+        lids: Closure of the eyelids, 0 to 1, (F,) float32.
         caption: Caption of appearance, emotion and movement.
         voice: Index into ``VOICES``.
         emotion: One of ``Emotion``.
@@ -49,6 +50,7 @@ class ToonClip:
     mouth_center: np.ndarray
     face_radius: float
     mouth_open: np.ndarray
+    lids: np.ndarray
     transcript: str
     caption: str
     voice: int
@@ -60,7 +62,7 @@ class ToonClip:
     def window(self, first: int, count: int) -> "ToonClip":
         """Take ``count`` frames from frame ``first``, with their sound."""
         frames, samples = slice(first, first + count), SAMPLE_RATE // FPS
-        names = ("frames", "face_mask", "mouth_mask", "mouth_center", "mouth_open")
+        names = ("frames", "face_mask", "mouth_mask", "mouth_center", "mouth_open", "lids")
         return replace(
             self,
             waveform=self.waveform[first * samples : (first + count) * samples],
@@ -128,7 +130,8 @@ def film(
     mouth_center = (centers * size - 0.5 * (1 - 1 / SUPERSAMPLING)).astype(np.float32)
     return ToonClip(
         frames, speech.waveform, face_mask, mouth_mask, mouth_center, float(toon.radius * size), speech.mouth_open,
-        speech.transcript, caption, speech.voice, speech.emotion, seed, toon.hair_name, movement,
+        np.float32([pose.lids for pose in poses]), speech.transcript, caption, speech.voice, speech.emotion, seed,
+        toon.hair_name, movement,
     )  # fmt: skip
 
 

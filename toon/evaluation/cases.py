@@ -41,6 +41,7 @@ class Case:
         voice: Index of the expected voice.
         emotion: The one the caption asks for, of ``Emotion``.
         movement: The head's, one of ``MOVEMENTS``.
+        lids: Closure of the eyelids in the true clip, 0 to 1, (F,).
         mouths: Centre, pixels (F, 2), and head radius of the mouth that speaks, then of the one that does not.
         spoken: Reference voice, or None.
         mask: Face mask of the speaker, (F, H, W), or None.
@@ -58,6 +59,7 @@ class Case:
     voice: int
     emotion: int
     movement: str
+    lids: np.ndarray
     mouths: tuple[tuple[np.ndarray, float], ...]
     spoken: ToonSpeech | None = None
     mask: np.ndarray | None = None
@@ -95,6 +97,7 @@ def case_of(scene: ToonScene, task: Task = JOINT) -> Case:
         voice=clip.voice,
         emotion=clip.emotion,
         movement=clip.movement,
+        lids=clip.lids,
         mouths=((clip.mouth_center, clip.face_radius),),
     )
 

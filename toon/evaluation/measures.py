@@ -19,9 +19,14 @@ from uniavgen_core.evaluation.lip_sync import (
     shuffled_correlation,
     sound_envelope,
 )
+from uniavgen_core.evaluation.picture_damage import flicker, sharpness
+from uniavgen_core.evaluation.sound_damage import speaking
 from uniavgen_core.evaluation.word_errors import word_error_rate
+from uniavgen_core.shapes import MEL_RATE, SAMPLE_RATE
 
+from .. import MODEL
 from ..clips.motion import MOVEMENTS
+from .broken_parts import are_broken, part_crops
 from .cases import Case
 from .face_judge import seen_emotions
 from .generate_cases import Made
@@ -33,6 +38,8 @@ from .word_recogniser import recognise
 
 CHOICES = 8
 _FACE_FRAMES = 8
+_MARGIN_SECONDS = 0.4
+"""Longer than any toon speaks after its transcript's end by position."""
 
 MEASURES = {
     "corr": "mouth opening, read from pixels, against loudness: correlation at lag 0",
@@ -46,8 +53,13 @@ MEASURES = {
     "emotion_sound": "share heard in the emotion asked for (of 3)",
     "emotion_face": "share seen in the emotion asked for (of 3)",
     "psnr": "dB against the true frames outside mouths and eyes",
-    "psnr_eyes": "dB with the eyes, which blink at random",
+    "psnr_eyes": "dB in the eyes of the speaker, in frames in which the true one does not blink",
+    "psnr_mouth": "dB in the mouth of the speaker, in the same frames",
     "psnr_background": "dB where the true clip does not change",
+    "broken": "share of frames whose eyes or mouth are broken, by the judges of both",
+    "sharpness": "fine detail as a share of the truth's: ratio of the variances of the Laplacian",
+    "flicker": "trembling of the stillest half of the picture, levels of 255",
+    "babble": "seconds of sound after the transcript must have ended",
 }
 
 
@@ -91,7 +103,7 @@ def measure_cases(name: str, made: Sequence[Made], cases: Sequence[Case], judges
         values |= _sound(made, cases, judges)
     movements: dict[str, float] = {}
     if any(case.latents_kept < 2 for case in cases):
-        pictures, movements = _pictures(made, cases)
+        pictures, movements = _pictures(made, cases, judges)
         values |= pictures
         if len(cases[0].mouths) == 1:
             values["emotion_face"] = _face(made, cases, judges)
@@ -136,6 +148,7 @@ def _sound(made: Sequence[Made], cases: Sequence[Case], judges: Judges) -> dict[
         "words": 1 - word_error_rate([case.words.text for case in cases], recognise(judges.words, new)),
         "voice": _share(heard_classes(judges.voice, new), [case.voice for case in cases]),
         "emotion_sound": _share(heard_classes(judges.sound, new), [case.emotion for case in cases]),
+        "babble": float(np.mean([_babble(*pair) for pair in zip(made, cases, strict=True)])),
     }
 
 
@@ -146,15 +159,40 @@ def _face(made: Sequence[Made], cases: Sequence[Case], judges: Judges) -> float:
     return _share(seen_emotions(judges.face, pictures), [case.emotion for case in cases])
 
 
-def _pictures(made: Sequence[Made], cases: Sequence[Case]) -> tuple[dict[str, float], dict[str, float]]:
+def _pictures(made: Sequence[Made], cases: Sequence[Case], judges: Judges) -> tuple[dict[str, float], dict[str, float]]:
     """Means over the clips, and by the head's movement."""
-    rows = [picture_measures(clip.frames, case) for clip, case in zip(made, cases, strict=True)]
+    rows = [
+        picture_measures(clip.frames, case)
+        | {
+            "broken": _broken(clip.frames, case, judges),
+            "sharpness": sharpness(clip.frames[1:], case.frames[1:]),
+            "flicker": flicker(clip.frames),
+        }
+        for clip, case in zip(made, cases, strict=True)
+    ]
     by_movement = {
         movement: [row["psnr"] for row, case in zip(rows, cases, strict=True) if case.movement == movement]
         for movement in MOVEMENTS
     }
     means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
     return means, {movement: float(np.mean(some)) for movement, some in by_movement.items() if some}
+
+
+def _broken(frames: np.ndarray, case: Case, judges: Judges) -> float:
+    """Share of the generated frames whose eyes or mouth are broken, at the places in the true clip."""
+    centers, radius = case.mouths[0]
+    found = [
+        are_broken(judge, part_crops(frames[1:], centers[1:], radius, part))
+        for part, judge in (("eyes", judges.eyes), ("mouth", judges.mouth))
+    ]
+    return float((found[0] | found[1]).float().mean())
+
+
+def _babble(clip: Made, case: Case) -> float:
+    """Seconds of sound after the transcript must have ended."""
+    text = case.words.text or ""
+    end = (case.words.start + MODEL.text.spoken_frames(len(text))) / MEL_RATE + _MARGIN_SECONDS
+    return speaking(clip.waveform, SAMPLE_RATE, len(text), end).babble
 
 
 def _share(found: Tensor, wanted: Sequence[int]) -> float:

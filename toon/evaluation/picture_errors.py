@@ -1,31 +1,44 @@
 """PSNR of generated toons against the rendered ones, where both should show the same.
 
-The caption determines the movement of the head, so the frames can be compared, except for the mouth, which depends on
-the sound, and the eyes, which blink at random. Both are masked out by ellipses at their positions in the true clip.
+The caption determines the movement of the head, so the frames can be compared. Mouth and eyes are measured apart, in
+ellipses at their positions in the true clip: the mouth depends on the sound, and the eyes blink at random, so that
+frames in which they do are left out.
 
 Dimension key: F video frames, H picture height, W picture width.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from .cases import Case
 
 MOST_DB = 99.0
-_MOUTH = (0.0, 0.1, 0.5, 0.36)
-_EYES = ((-0.4, -0.68, 0.34, 0.36), (0.4, -0.68, 0.34, 0.36))
+Ellipse = tuple[float, float, float, float]
+MOUTH: tuple[Ellipse, ...] = ((0.0, 0.1, 0.5, 0.36),)
+EYES: tuple[Ellipse, ...] = ((-0.4, -0.68, 0.34, 0.36), (0.4, -0.68, 0.34, 0.36))
 """Ellipses relative to the middle of the closed mouth: x, y, half width and half height, in head radii."""
 
 
-def kept_pixels(case: Case, eyes: bool) -> np.ndarray:
-    """Mask of the pixels outside all mouths, and outside the eyes unless they are included, (F, H, W) bool."""
+def part_pixels(case: Case, ellipses: Sequence[Ellipse], faces: int | None = None) -> np.ndarray:
+    """Mask of the pixels in some ellipses.
+
+    Args:
+        case: The true clip.
+        ellipses: Relative to the middle of the closed mouth.
+        faces: Number of faces, the speaker's first; None for all.
+
+    Returns:
+        True inside, (F, H, W) bool.
+    """
     rows, columns = np.ogrid[: case.frames.shape[1], : case.frames.shape[2]]
-    kept = np.ones(case.frames.shape[:3], bool)
-    for centers, radius in case.mouths:
-        for across, down, wide, high in (_MOUTH,) if eyes else (_MOUTH, *_EYES):
+    inside = np.zeros(case.frames.shape[:3], bool)
+    for centers, radius in case.mouths[:faces]:
+        for across, down, wide, high in ellipses:
             for frame, (x, y) in enumerate(centers):
                 off = ((columns - x) / radius - across) / wide, ((rows - y) / radius - down) / high
-                kept[frame] &= off[0] ** 2 + off[1] ** 2 > 1
-    return kept
+                inside[frame] |= off[0] ** 2 + off[1] ** 2 <= 1
+    return inside
 
 
 def still_pixels(case: Case) -> np.ndarray:
@@ -49,7 +62,21 @@ def psnr(frames: np.ndarray, truth: np.ndarray, kept: np.ndarray) -> float:
 
 
 def picture_measures(frames: np.ndarray, case: Case) -> dict[str, float]:
-    """``psnr`` outside mouth and eyes, ``psnr_eyes`` with the eyes, ``psnr_background`` where nothing moves; dB."""
-    still = np.broadcast_to(still_pixels(case), case.frames.shape[:3])
-    parts = {"psnr": kept_pixels(case, False), "psnr_eyes": kept_pixels(case, True), "psnr_background": still}
+    """Errors of a clip's parts, dB.
+
+    Args:
+        frames: Generated frames, (F, H, W, 3) uint8.
+        case: The true clip.
+
+    Returns:
+        ``psnr`` outside mouths and eyes; ``psnr_eyes`` and ``psnr_mouth`` inside those of the speaker, in frames in
+        which the true one does not blink; ``psnr_background`` where nothing moves.
+    """
+    awake = (case.lids == 0)[:, None, None]
+    parts = {
+        "psnr": ~part_pixels(case, MOUTH + EYES),
+        "psnr_eyes": part_pixels(case, EYES, 1) & awake,
+        "psnr_mouth": part_pixels(case, MOUTH, 1) & awake,
+        "psnr_background": np.broadcast_to(still_pixels(case), case.frames.shape[:3]),
+    }
     return {name: psnr(frames, case.frames, kept) for name, kept in parts.items()}
