@@ -11,8 +11,10 @@ from torch import Tensor
 
 from ..media.audio.mel import log_mel
 from ..media.audio.sound import resample
+from ..media.faces.face_detection import FaceDetector
 from .clip_file import ClipFile, Entry, list_clips, read_clip, read_sound
 from .paper_models import spoken_words
+from .picture_damage import flicker, identity, sharpness
 from .picture_standins import (
     farneback,
     features,
@@ -22,6 +24,7 @@ from .picture_standins import (
     movement,
     subject_consistency,
 )
+from .sound_damage import clipped_share, speaking
 from .sound_standins import emotion_agreement, sound_quality, timbre_consistency, vocal_arousal
 from .sync_meter import measure_sync
 from .word_errors import word_errors
@@ -78,6 +81,7 @@ class FolderMeter:
     def __init__(self, papers: PaperJudges, words: WordStandIn | None = None) -> None:
         self.papers = papers
         self._words = words
+        self._detector: FaceDetector | None = None
 
     def measure(self, entry: Entry, name: str) -> ClipResult:
         """Measure one clip.
@@ -88,7 +92,7 @@ class FolderMeter:
         clip = read_clip(entry.path)
         values: dict[str, float] = {}
         reasons: dict[str, str] = {}
-        for part in (self._sync, self._syncnet, self._sound, self._timbre, self._picture):
+        for part in (self._sync, self._syncnet, self._sound, self._timbre, self._speaking, self._picture, self._damage):
             try:
                 values |= part(clip, entry)
             except ValueError as error:
@@ -149,6 +153,25 @@ class FolderMeter:
             if reference[1]:
                 values["timbre_reference"] = timbre_consistency(waveform, clip.sample_rate, reference)
         return values | {"timbre": timbre_consistency(waveform, clip.sample_rate)}
+
+    def _speaking(self, clip: ClipFile, entry: Entry) -> dict[str, float]:
+        """Clipped samples, and with a transcript silence and babble."""
+        waveform, text = _sound_of(clip), spoken_words(entry.transcript)
+        values = {"clipped": clipped_share(waveform)}
+        if text:
+            found = speaking(waveform, clip.sample_rate, len(text))
+            values |= {"silence": found.silence, "babble": found.babble}
+        return values
+
+    def _damage(self, clip: ClipFile, entry: Entry) -> dict[str, float]:
+        """Likeness of the face, sharpness and flicker."""
+        reference = None if entry.reference_image is None else _picture_at(entry.reference_image)[0]
+        self._detector = self._detector or FaceDetector()
+        values = {
+            "identity": identity(clip.frames, self._detector, reference),
+            "sharpness": sharpness(clip.frames, reference),
+        }
+        return values | ({"flicker": flicker(clip.frames)} if len(clip.frames) > 2 else {})
 
     def _picture(self, clip: ClipFile, entry: Entry) -> dict[str, float]:
         """Subject consistency, motion and image quality."""

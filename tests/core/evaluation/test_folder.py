@@ -106,10 +106,18 @@ def test_a_good_clip_has_every_measure_and_a_mute_one_says_what_is_missing(found
     assert good.values["timbre_reference"] == pytest.approx(1, abs=1e-6)
     assert good.values["subject"] > 0.9
     assert good.values["subject_reference"] > 0.9
+    assert good.values["identity"] > 0.8
+    assert good.values["sharpness"] == pytest.approx(1, abs=0.3)
+    assert good.values["flicker"] < 2
+    assert good.values["clipped"] < 1e-3
+    assert 0 < good.values["silence"] < 0.8
+    assert good.values["babble"] < 0.1
     assert not good.reasons
     assert "sync" not in mute.values
     assert mute.reasons["sync"] == "It has no sound."
     assert mute.values["image"] > 0
+    assert mute.values["identity"] > 0.8
+    assert "babble" not in mute.values
 
 
 class Vocabulary:
