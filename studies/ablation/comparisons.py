@@ -105,7 +105,8 @@ TABLES = (
             Line("modality-aware, first half, then text", GUIDANCE, {}, "first half"),
         ),
         "All sampled from the base cell's models. The last line is what the release does and what the cells are "
-        "measured with.",
+        "measured with. Read these numbers with what is said of sampling above: they do not carry over to a model of a "
+        "world with chance.",
     ),
     Table(
         "multitask",
