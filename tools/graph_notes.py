@@ -8,7 +8,7 @@ from uniavgen_core.diffusion.sampling_presets import PRESETS
 Graph = dict[str, Any]
 """A graph as ComfyUI's editor saves it."""
 SAMPLERS = {"UniAVGenSampler", "UniAVGenLongVideo"}
-GAP, SAMPLING_HEIGHT = 60, 170  # pixels
+GAP, SAMPLING_HEIGHT = 60, 120  # pixels
 SAMPLING = (
     f"The bundled model needs {TOON_STEPS} step{'s' * (TOON_STEPS > 1)} without guidance: its toons follow from their "
     f"conditions.\n\nWith the released weights, choose the **preset** *release*: {PRESETS['release'].in_words}."
