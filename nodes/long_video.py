@@ -36,8 +36,8 @@ from .host.tasks.task_scene import IMAGE, PreparedTask, Scene
 from .samplers import (
     CUSTOM,
     SamplerSettings,
+    choose_guidance,
     choose_sampler,
-    guidance_config,
     guidance_inputs,
     preset_input,
     schedule_inputs,
@@ -167,8 +167,9 @@ class LongVideoNode(io.ComfyNode):
         require_uniavgen(model)
         require_video_codec(video_codec)
         require_audio_codec(audio_codec)
-        guidance = guidance_config(**{widget.id: values.pop(widget.id) for widget in guidance_inputs()})
+        widgets = {widget.id: values.pop(widget.id) for widget in guidance_inputs()}
         inputs = LongVideoInputs(**values)
+        guidance = choose_guidance(inputs.preset, **widgets)
         said, voice_text = require_transcript(inputs.script, field="script"), inputs.prepared_voice_text()
         scene = Scene(positive, negative, video_codec, chosen_size(inputs.size, inputs.segment_seconds))
         scene, cropped = scene.sized_for(inputs.image, IMAGE)

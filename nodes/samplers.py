@@ -1,6 +1,7 @@
 """Sampling with modality-aware guidance: one node for all of it, or a node for each part; and the step cache."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import comfy.samplers
 from comfy_api.latest import io
@@ -96,6 +97,12 @@ class SamplerSettings:
     notices: list[str]
 
 
+def choose_guidance(preset: str, **widgets: Any) -> GuidanceConfig:
+    """Guidance of a preset that has its own, else that of the widgets of ``guidance_inputs``."""
+    values = PRESETS.get(preset)
+    return guidance_config(**widgets) if values is None or values.guidance is None else values.guidance
+
+
 def choose_sampler(preset: str, steps: int, shift: float, sampler_name: str) -> SamplerSettings:
     """Sampler and noise levels of a preset, or of the widgets for ``CUSTOM``."""
     values = PRESETS.get(preset)
@@ -158,7 +165,7 @@ class Sampler(io.ComfyNode):
         preset=CUSTOM,
         **guidance,
     ) -> io.NodeOutput:
-        guider = make_guider(model, positive, negative, guidance_config(**guidance))
+        guider = make_guider(model, positive, negative, choose_guidance(preset, **guidance))
         settings = choose_sampler(preset, steps, shift, sampler_name)
         sampler = comfy.samplers.sampler_object(settings.sampler_name)
         sampled = run_sampler(guider, sampler, settings.sigmas, latent, seed, PreviewSettings(audio_preview_every))

@@ -6,6 +6,8 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from uniavgen_core.config import TOON_STEPS
+from uniavgen_core.diffusion.sampling_presets import PRESETS
 from uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, REFERENCE_VOICE, TASKS, Keep, Task
 
 MODELS = {
@@ -28,6 +30,8 @@ DETAILS = {
 """Meaning of the options for a task, by the task's name."""
 NOTES = """--script with the task {scripted} makes a video as long as its script. What is not given is an
 example of the pack's. Any picture, sound and video file is taken, and none is changed."""
+
+STEPS = f"sampling steps (default: {TOON_STEPS}; with --model {PRESETS['release'].steps}, and guidance as the release)"
 
 
 def options_of(task: Task) -> set[str]:
@@ -108,7 +112,7 @@ def _add_settings(parser: ArgumentParser) -> None:
     parser.add_argument("--keep-seconds", type=seconds, help="continuation, --script: how much of the end is kept")
     parser.add_argument("--width", type=_size, help="width, pixels, a multiple of 32 (default: as the picture)")
     parser.add_argument("--height", type=_size, help="height; with one side alone the clip is square")
-    parser.add_argument("--steps", type=_between(int, 1, 1000), help="sampling steps")
+    parser.add_argument("--steps", type=_between(int, 1, 1000), help=STEPS)
     parser.add_argument("--seed", type=_between(int, 0, 2**64 - 1), help="seed of the noise")
     name = "a file, or a name in the folder models/{} of the ComfyUI that COMFYUI_PATH names (default: bundled)"
     for option, folders in MODELS.items():

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from uniavgen_core.diffusion.sampling_presets import PRESETS
 from uniavgen_core.tasks import JOINT, TASKS, Keep
 
 from .demo_options import MODELS
@@ -38,6 +39,7 @@ LOADERS = {
 }
 """By the title of a template's example: the node that reads the user's file, its widget, and the output of the example
 that the template uses. The task's input has the title's name in small letters."""
+RELEASE = PRESETS["release"]
 Offer = Callable[[Path, str], str]
 """Makes a file known to a server, in its folder ``input`` or in one of its model folders; gives its name there."""
 
@@ -54,9 +56,8 @@ def prepare(workflow: Workflow, options: Namespace, offer: Offer) -> Workflow:
     Raises:
         DevError: A node of the template lacks the title it is found by.
     """
-    for name in ("steps", "seed"):
-        if getattr(options, name) is not None:
-            workflow = set_value(workflow, name, getattr(options, name))
+    for name, value in _sampling(options).items():
+        workflow = set_value(workflow, name, value)
     for name, widget in MODEL_WIDGETS.items():
         if getattr(options, name) is not None:
             workflow = set_value(workflow, widget, offer(getattr(options, name), MODELS[name][0]))
@@ -67,6 +68,15 @@ def prepare(workflow: Workflow, options: Namespace, offer: Offer) -> Workflow:
     for title, path in _files(options):
         workflow = _put_file(workflow, title, offer(path, "input"), options)
     return workflow
+
+
+def _sampling(options: Namespace) -> dict[str, Any]:
+    """Values for the sampler: those given, and with a model other than the bundled one the release's."""
+    given = {name: getattr(options, name) for name in ("steps", "seed") if getattr(options, name) is not None}
+    if options.model is None:
+        return given
+    guidance = {"video_guidance": RELEASE.guidance.video_scale, "audio_guidance": RELEASE.guidance.audio_scale}
+    return {"steps": RELEASE.steps, **guidance, **given}
 
 
 def lacks_words(options: Namespace) -> bool:

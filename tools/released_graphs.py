@@ -10,6 +10,7 @@ from typing import Any
 
 from uniavgen_core.tasks import JOINT
 
+from .graph_notes import add_note
 from .template_graphs import Files, Studio
 from .workflow import Workflow
 
@@ -121,14 +122,6 @@ def with_files(graph: dict[str, Any]) -> dict[str, Any]:
     for node in nodes:
         if node["type"] in FILES:
             node["properties"]["models"] = [FILES[node["type"]]]
-    graph["last_node_id"] += 1
     left = min(node["pos"][0] for node in nodes)
-    text = note({node["type"] for node in nodes})
-    nodes.append(
-        {
-            "id": graph["last_node_id"], "type": "MarkdownNote", "pos": [left - 400, 0], "size": [360, 420],
-            "flags": {}, "order": 0, "mode": 0, "inputs": [], "outputs": [], "title": "Files", "properties": {},
-            "widgets_values": [text],
-        }
-    )  # fmt: skip
+    add_note(graph, "Files", note({node["type"] for node in nodes}), (left - 400, 0), (360, 420))
     return graph

@@ -8,14 +8,21 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from uniavgen_core.config import TOON_GUIDANCE, TOON_STEPS
 from uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, REFERENCE_VOICE, Task
 
 from .workflow import Workflow
 
 BUNDLED = "bundled talking toon"
 AS_THE_PICTURE = "as the picture"
-GUIDANCE = MappingProxyType({"video_guidance": 1.5, "audio_guidance": 2.0})
-"""Guidance that suits the bundled model: ``TOON_GUIDANCE`` of the core."""
+SAMPLING = MappingProxyType(
+    {
+        "steps": TOON_STEPS,
+        "video_guidance": TOON_GUIDANCE.video_scale,
+        "audio_guidance": TOON_GUIDANCE.audio_scale,
+    }
+)
+"""Widgets of a sampler for the bundled model."""
 Link = list[Any]
 
 
@@ -38,7 +45,7 @@ class Studio:
     ``sampling`` holds the widgets of the sampler.
     """
 
-    sampling: Mapping[str, Any] = MappingProxyType({"steps": 25, **GUIDANCE})
+    sampling: Mapping[str, Any] = SAMPLING
 
     def __init__(self, caption: str, transcript: str | None, files: Files = TOON) -> None:
         self.nodes: Workflow = {}
@@ -148,7 +155,7 @@ def long_video() -> Workflow:
         "UniAVGenLongVideo", "Long video", model=studio.model, positive=studio.positive, negative=studio.negative,
         video_codec=studio.video_codec, audio_codec=studio.audio_codec, image=image,
         script="hello happy robot\nred moon\nbye bye star", size=AS_THE_PICTURE, segment_seconds=2.0625,
-        keep_seconds=0.5625, length="full segments", seed=1, steps=25, **GUIDANCE,
+        keep_seconds=0.5625, length="full segments", seed=1, **SAMPLING,
     )  # fmt: skip
     return studio.save(made)
 

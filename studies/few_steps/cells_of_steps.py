@@ -24,7 +24,7 @@ from toon.evaluation.cases import Case, cases_of
 from toon.evaluation.generate_cases import Made, Store, decode, set_up
 from uniavgen_core.bundled.bundled_files import BUNDLED_MODEL, BUNDLED_VIDEO_CODEC, load_codec
 from uniavgen_core.checkpoint.load_weights import load_model
-from uniavgen_core.config import TOON_GUIDANCE
+from uniavgen_core.config import GuidanceConfig
 from uniavgen_core.diffusion.guidance import GuidancePlan
 from uniavgen_core.diffusion.sampler import Latents
 from uniavgen_core.diffusion.schedule import release_sigmas, shift_sigma
@@ -36,7 +36,8 @@ RELEASE_SHIFT = 5.0
 RELEASE = f"shift {RELEASE_SHIFT:g}"
 REFERENCE_STEPS = 200
 CACHE_START, CACHE_END = 0.1, 0.95
-PLAN = GuidancePlan.of(TOON_GUIDANCE, release_sigmas(REFERENCE_STEPS))
+STUDY_GUIDANCE = GuidanceConfig(video_scale=1.5, audio_scale=2.0, skip_layer=None)
+PLAN = GuidancePlan.of(STUDY_GUIDANCE, release_sigmas(REFERENCE_STEPS))
 """Guidance in every cell: the null pass changes at the reference's noise level."""
 
 
@@ -159,7 +160,7 @@ class Clips:
         self.model = load_model(BUNDLED_MODEL, dtype=torch.float32)
         self.codec = load_codec(BUNDLED_VIDEO_CODEC)
         self.cases: list[Case] = cases_of("joint", count, EVALUATION_SEED)
-        config = SampleConfig(guidance=TOON_GUIDANCE)
+        config = SampleConfig(guidance=STUDY_GUIDANCE)
         self._store = Store.of(folder, [BUNDLED_MODEL, BUNDLED_VIDEO_CODEC], config, 0)
 
     def latents(self, cell: Cell, count: int) -> tuple[Latents, int]:

@@ -35,11 +35,14 @@ def in_parts(workflow):
 
 
 class Graph:
-    """That graph with changes: every method returns the graph itself or a link to a new node's output."""
+    """That graph, guided as a released model is, with changes.
+
+    Every method returns the graph itself or a link to a new node's output.
+    """
 
     def __init__(self, steps=3, **size):
         self.nodes = in_parts(QUICK_START)
-        self.set("UniAVGenSampler", steps=steps)
+        self.set("UniAVGenSampler", steps=steps, video_guidance=1.5, audio_guidance=2.0)
         self.set("UniAVGenSpeechText", transcript="hello moon")
         self.set("UniAVGenEmptyLatent", **{"seconds": 1.0625, "width": 64, "height": 64, **size})
 

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import wave
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.nodes.video_files import packets_of, sound_of
+from tools import demo_tasks
 from tools.comfy_client import PromptFailedError
 from tools.console import Console
 from tools.contact_sheet import read_clip
@@ -20,6 +22,7 @@ from tools.demo import make
 from tools.demo_options import parse
 from tools.demo_tasks import template_of
 from tools.workflow import read_workflow
+from uniavgen_core.config import TOON_GUIDANCE
 
 ROOT = Path(__file__).parents[2]
 ASSETS = ROOT / "uniavgen_core" / "assets"
@@ -167,13 +170,14 @@ def test_a_script_in_the_users_voice_is_longer_than_a_segment(demo, speech):
     assert 1.6 < clip.seconds < 2.1
 
 
-def test_a_model_file_of_the_users_is_the_model_that_runs(demo, tmp_path):
+def test_a_model_file_of_the_users_is_the_model_that_runs(demo, tmp_path, monkeypatch):
     from safetensors import safe_open
     from safetensors.torch import save_file
 
     with safe_open(str(ASSETS / "uniavgen_toon.safetensors"), "pt") as file:
         tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
     short = ["--speech", "red", "--seconds", "0.5625", *SMALL]
+    monkeypatch.setattr(demo_tasks, "RELEASE", replace(demo_tasks.RELEASE, guidance=TOON_GUIDANCE))
     _, bundled = demo(*short)
     save_file(tensors, tmp_path / "same.safetensors", metadata)
     _, same = demo("--model", tmp_path / "same.safetensors", *short)

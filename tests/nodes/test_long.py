@@ -1,6 +1,7 @@
 """Long videos: segments that continue each other, joined without a seam, kept when a run is stopped."""
 
 import types
+from dataclasses import replace
 
 import comfy.model_management
 import pytest
@@ -233,6 +234,15 @@ def test_a_preset_samples_every_segment_its_own_way(studio, monkeypatch):
     assert [len(call[2]) for call in calls] == [preset.steps + 1] * 2
     assert all(torch.equal(call[2], levels) for call in calls)
     assert all(preset.sampler in call[1].sampler_function.__name__ for call in calls)
+
+
+def test_the_releases_preset_guides_every_segment_as_the_release(studio, monkeypatch):
+    presets, guided = studio.nodes.samplers.PRESETS, []
+    monkeypatch.setitem(presets, "release", replace(presets["release"], steps=1))
+    make_guider = studio.nodes.long_video.make_guider
+    monkeypatch.setattr(studio.nodes.long_video, "make_guider", lambda *a: guided.append(a[-1]) or make_guider(*a))
+    long_video(studio, "hello happy robot\nred moon", preset="release")
+    assert guided == [presets["release"].guidance] * 2
 
 
 def test_a_line_that_is_too_long_is_cut_at_a_sentence(studio):

@@ -1,5 +1,7 @@
 """The sampler node's presets: what they stand for, and that nothing else changes."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -16,9 +18,9 @@ def clip(studio):
     return studio.task("joint", image=studio.image(), seconds=0.5625).args[:3]
 
 
-def sample(studio, clip, steps=2, shift=5.0, **choice):
+def sample(studio, clip, steps=2, shift=5.0, guidance=GUIDANCE, **choice):
     with torch.inference_mode():
-        return studio.nodes.samplers.Sampler.execute(studio.model, *clip, 0, steps, shift, **GUIDANCE, **choice)
+        return studio.nodes.samplers.Sampler.execute(studio.model, *clip, 0, steps, shift, **guidance, **choice)
 
 
 def equal(one, other):
@@ -38,6 +40,18 @@ def test_custom_is_what_the_widgets_say_and_says_nothing(studio, clip):
     custom = sample(studio, clip, 3, 2.0, sampler_name="heun", preset="custom")
     assert equal(plain, custom)
     assert notices_of(custom) == ""
+
+
+def test_the_releases_preset_brings_its_guidance_and_the_others_leave_that_to_the_widgets(studio, clip, monkeypatch):
+    presets = studio.nodes.samplers.PRESETS
+    monkeypatch.setitem(presets, "release", replace(presets["release"], steps=2))
+    release = sample(studio, clip, 1, 1.0, sampler_name="heun", preset="release")
+    its_own = {"video_guidance": 3.0, "audio_guidance": 2.0, "skipped_layer": 11}
+    assert equal(release, sample(studio, clip, guidance=GUIDANCE | its_own))
+    assert not equal(release, sample(studio, clip))
+    assert "guidance 3 and 2" in notices_of(release)
+    fast = [sample(studio, clip, preset="fast", guidance=GUIDANCE | scales) for scales in ({}, its_own)]
+    assert not equal(*fast)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -60,7 +74,7 @@ def test_the_null_pass_changes_where_the_release_changes_it(studio, name):
 
 def test_presets_are_listed_from_the_dearest_to_the_cheapest():
     steps = [preset.steps for preset in PRESETS.values()]
-    assert list(PRESETS) == ["quality", "balanced", "fast"]
+    assert list(PRESETS) == ["release", "quality", "balanced", "fast"]
     assert steps == sorted(steps, reverse=True)
 
 

@@ -6,17 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.nodes.test_released_templates import calls_told, counted, note_of
 from tools.contact_sheet import read_clip
 from tools.released_graphs import RELEASED
 from tools.template_graphs import TEMPLATES as GRAPHS
-from uniavgen_core.config import TOON_GUIDANCE
+from uniavgen_core.config import TOON_GUIDANCE, TOON_STEPS
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
 TEMPLATES = sorted(WORKFLOWS.glob("*.json"))
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COMFY_DYNAMICCOMBO_V3"}
-
-
-STEPS = 2
 
 
 def api_of(path):
@@ -25,13 +23,12 @@ def api_of(path):
 
 @pytest.mark.parametrize("path", [p for p in TEMPLATES if p.stem not in RELEASED], ids=lambda path: path.stem)
 def test_a_template_makes_a_video_with_sound(server, path, tmp_path):
-    workflow = api_of(path)
-    for node in workflow.values():
-        if "steps" in node["inputs"]:
-            node["inputs"]["steps"] = STEPS
-    shown = []
+    is_long = path.stem == "long_video"
+    workflow = counted(api_of(path), "Long video" if is_long else "Sample picture and sound", ["1", 0])
+    shown, before = [], len(server.log)
     result = server.run(workflow, lambda kind, data: shown.append(data) if kind == "preview" else None)
-    if path.stem == "long_video":  # ComfyUI shows this text on the node
+    assert calls_told(server, before) == [TOON_STEPS] * (3 if is_long else 1)
+    if is_long:  # ComfyUI shows this text on the node
         assert all(any(b"Segment %d of 3: " % number in text for text in shown) for number in (1, 2, 3))
     (video,) = [file for file in result.files() if file["filename"].endswith(".mp4")]
     clip = read_clip(server.download(video, tmp_path / "clip.mp4"))
@@ -49,10 +46,16 @@ def test_templates_and_api_workflows_come_in_pairs():
 
 
 @pytest.mark.parametrize("name", GRAPHS)
-def test_a_template_of_the_bundled_model_has_the_guidance_that_suits_it(name):
+def test_a_template_of_the_bundled_model_has_the_steps_and_the_guidance_that_suit_it(name):
     nodes = [node["inputs"] for node in api_of(WORKFLOWS / f"{name}.json").values()]
-    scales = {(inputs["video_guidance"], inputs["audio_guidance"]) for inputs in nodes if "video_guidance" in inputs}
-    assert scales == {(TOON_GUIDANCE.video_scale, TOON_GUIDANCE.audio_scale)}
+    (sampler,) = [inputs for inputs in nodes if "video_guidance" in inputs]
+    suits = (TOON_STEPS, TOON_GUIDANCE.video_scale, TOON_GUIDANCE.audio_scale)
+    assert (sampler["steps"], sampler["video_guidance"], sampler["audio_guidance"]) == suits
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_a_template_of_the_bundled_model_names_the_preset_for_the_released_weights(name):
+    assert "*release*: 50 steps" in note_of(name)
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)

@@ -5,9 +5,8 @@ import torch
 
 from studies.few_steps import __main__ as steps
 from studies.few_steps import steps_report as step_report
-from studies.few_steps.cells_of_steps import RELEASE, Cell, Clips, cache_config, sigmas_of
+from studies.few_steps.cells_of_steps import RELEASE, STUDY_GUIDANCE, Cell, Clips, cache_config, sigmas_of
 from toon.evaluation.generate_cases import generate
-from uniavgen_core.config import TOON_GUIDANCE
 from uniavgen_core.pipeline import SampleConfig
 
 STEPS = 4
@@ -25,7 +24,7 @@ def row(sampler="euler", schedule=RELEASE, count=8, video=0.1, audio=0.1, thresh
 
 def test_euler_at_the_releases_noise_levels_is_the_cores_own_loop(clips):
     (video, audio), passes = clips.latents(Cell("euler", RELEASE, STEPS), 1)
-    expected = generate(clips.model, clips.codec, clips.cases, SampleConfig(STEPS, guidance=TOON_GUIDANCE))
+    expected = generate(clips.model, clips.codec, clips.cases, SampleConfig(STEPS, guidance=STUDY_GUIDANCE))
     assert passes == 2 * STEPS
     for made, want in zip((video, audio), expected, strict=True):
         assert (made - want).norm() / want.norm() < 1e-5

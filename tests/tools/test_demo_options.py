@@ -19,7 +19,7 @@ from tools.demo_files import check_files, with_readable_sound
 from tools.demo_options import parse
 from tools.demo_tasks import prepare, template_of
 from tools.environment import Environment
-from tools.workflow import add_node, bypass_node, read_workflow, replace_node
+from tools.workflow import add_node, bypass_node, read_workflow, replace_node, value_of
 
 ROOT = Path(__file__).parents[2]
 CLIP = ROOT / "uniavgen_core" / "assets" / "clips" / "toon_1.mp4"
@@ -272,6 +272,22 @@ def test_model_files_go_to_their_loaders(tmp_path):
         )
     ]
     assert chosen == list(zip(paths.values(), ("diffusion_models", "text_encoders", "vae"), strict=True))
+
+
+@pytest.mark.parametrize("script", [[], ["--script", "hello"]], ids=["clip", "script"])
+def test_a_model_file_is_sampled_as_the_release_and_the_bundled_model_as_its_template(script, tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.touch()
+    widgets = ("steps", "video_guidance", "audio_guidance")
+
+    def sampled(*arguments):
+        template, workflow, _ = prepared(*script, *arguments)
+        return [tuple(value_of(nodes, name) for name in widgets) for nodes in (template, workflow)]
+
+    template, workflow = sampled("--seed", "4")
+    assert workflow == template
+    assert sampled("--model", path)[1] == (50, 3.0, 2.0) != template
+    assert sampled("--model", path, "--steps", "9")[1] == (9, 3.0, 2.0)
 
 
 def test_a_node_is_not_replaced_where_two_of_its_outputs_are_used():

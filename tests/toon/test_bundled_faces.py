@@ -13,12 +13,11 @@ from toon.evaluation.cases import cases_of
 from toon.evaluation.generate_cases import decode, generate
 from uniavgen_core.bundled.bundled_files import CODEC_FILE, MODEL_FILE, load_codec
 from uniavgen_core.checkpoint.load_weights import load_model
-from uniavgen_core.config import TOON_GUIDANCE
+from uniavgen_core.config import TOON_GUIDANCE, TOON_STEPS
 from uniavgen_core.evaluation.lip_sync import correlation, mouth_opening, sound_envelope
 from uniavgen_core.pipeline import SampleConfig
 
 ASSETS = Path(__file__).parents[2] / "uniavgen_core" / "assets"
-STEPS = 8
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +25,7 @@ def fits():
     """Correlation of the chosen and the other mouth with the sound, of held-out pairs, left and right in turn."""
     cases = cases_of("pair", 4)
     model, codec = load_model(ASSETS / MODEL_FILE, dtype=torch.float32), load_codec(ASSETS / CODEC_FILE)
-    made = decode(codec, *generate(model, codec, cases, SampleConfig(STEPS, guidance=TOON_GUIDANCE)))
+    made = decode(codec, *generate(model, codec, cases, SampleConfig(TOON_STEPS, guidance=TOON_GUIDANCE)))
     return np.array([
         [correlation(mouth_opening(clip.frames, *mouth), sound) for mouth in case.mouths]
         for clip, case in zip(made, cases, strict=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import Tensor
 
 from uniavgen_core.bundled.bundled_files import BUNDLED_MODEL
-from uniavgen_core.config import TOON_GUIDANCE
+from uniavgen_core.config import TOON_GUIDANCE, TOON_STEPS
 from uniavgen_core.evaluation.__main__ import add_options, evaluate_clips, progress_bar, run, tell
 
 from ..clips import WORDS
@@ -29,7 +29,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     toons.add_argument("--count", type=int, default=200, help="clips of each task that a criterion is about")
     toons.add_argument("--others", type=int, help="clips of each other task; half as many by default")
     toons.add_argument("--seed", type=int, default=0, help="seed of the held-out toons")
-    toons.add_argument("--steps", type=int, default=12, help="Euler steps")
+    toons.add_argument("--steps", type=int, default=TOON_STEPS, help="Euler steps")
     toons.add_argument("--video-guidance", type=float, default=TOON_GUIDANCE.video_scale, help="scale of the picture")
     toons.add_argument("--audio-guidance", type=float, default=TOON_GUIDANCE.audio_scale, help="scale of the sound")
     toons.add_argument("--model", type=Path, default=BUNDLED_MODEL, help="weights; a codec in the same folder is used")

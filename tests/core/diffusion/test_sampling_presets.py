@@ -10,7 +10,7 @@ from uniavgen_core.diffusion.sampling_presets import PRESETS
 STUDY = Path(__file__).parents[3] / "docs" / "few_steps" / "steps.json"
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", [name for name in PRESETS if name != "release"])
 def test_a_preset_stays_below_half_the_error_of_as_many_steps_of_the_release(name):
     preset = PRESETS[name]
     errors = {

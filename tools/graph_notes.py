@@ -1,0 +1,36 @@
+"""Notes beside the nodes of a saved graph."""
+
+from typing import Any
+
+from uniavgen_core.config import TOON_STEPS
+from uniavgen_core.diffusion.sampling_presets import PRESETS
+
+Graph = dict[str, Any]
+"""A graph as ComfyUI's editor saves it."""
+SAMPLERS = {"UniAVGenSampler", "UniAVGenLongVideo"}
+GAP, SAMPLING_HEIGHT = 60, 120  # pixels
+SAMPLING = (
+    f"The bundled model needs {TOON_STEPS} step{'s' * (TOON_STEPS > 1)} without guidance: its toons follow from their "
+    f"conditions.\n\nWith the released weights, choose the **preset** *release*: {PRESETS['release'].in_words}."
+)
+
+
+def add_note(graph: Graph, title: str, text: str, place: tuple[float, float], size: tuple[float, float]) -> None:
+    """Add a note of Markdown; ``place`` is its upper left corner and ``size`` width and height, in pixels."""
+    graph["last_node_id"] += 1
+    graph["nodes"].append(
+        {
+            "id": graph["last_node_id"], "type": "MarkdownNote", "pos": list(place), "size": list(size),
+            "flags": {}, "order": 0, "mode": 0, "inputs": [], "outputs": [], "title": title, "properties": {},
+            "widgets_values": [text],
+        }
+    )  # fmt: skip
+
+
+def with_sampling_note(graph: Graph) -> Graph:
+    """Say above the sampler how the bundled and the released model are sampled. Changes and returns the graph."""
+    (sampler,) = [node for node in graph["nodes"] if node["type"] in SAMPLERS]
+    left, width = sampler["pos"][0], sampler["size"][0]
+    top = min(node["pos"][1] for node in graph["nodes"] if node["pos"][0] == left)
+    add_note(graph, "Steps", SAMPLING, (left, top - SAMPLING_HEIGHT - GAP), (width, SAMPLING_HEIGHT))
+    return graph
