@@ -1,4 +1,4 @@
-"""A lip-sync meter for any video: correlation and lag of mouth and sound."""
+"""A lip-sync meter, reliable on toons only: correlation and lag of mouth and sound."""
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ class SyncMeter(io.ComfyNode):
             node_id="UniAVGenSyncMeter",
             display_name="UniAVGen Sync Meter",
             category="UniAVGen/evaluation",
-            description="Compares the opening of a mouth with the loudness of the sound, in any video.",
+            description="Compares the opening of a mouth with the loudness of the sound. Reliable on toons only.",
             inputs=[
                 io.Image.Input("images", tooltip="The video's frames, at least eight."),
                 io.Audio.Input("audio", tooltip="Its sound; of a batch, the first."),

@@ -30,6 +30,7 @@ from .sync_meter import measure_sync
 from .word_errors import word_errors
 
 _FEATURE_FRAMES = 48
+_IN_TIME_MS = 62.5  # One frame at 16 fps.
 
 
 @dataclass(frozen=True)
@@ -240,9 +241,17 @@ def measure_folder(
 
 
 def summary(results: Sequence[ClipResult]) -> dict[str, float]:
-    """Mean of each measure over the clips that have it; ``wer`` is all errors over all words."""
-    names = sorted({name for result in results for name in result.values} - {"word_errors"})
+    """Mean of each measure over the clips that have it.
+
+    Lags of opposite sign cancel in a mean, so ``median_lag_ms`` and ``in_time`` replace the mean of ``lag_ms``: the
+    median of its absolute values, and the share of clips within one frame at 16 fps (62.5 ms). ``wer`` is all errors
+    over all words.
+    """
+    names = sorted({name for result in results for name in result.values} - {"word_errors", "lag_ms"})
     values = {name: float(np.mean([r.values[name] for r in results if name in r.values])) for name in names}
+    lags = np.abs([result.values["lag_ms"] for result in results if "lag_ms" in result.values])
+    if len(lags):
+        values |= {"median_lag_ms": float(np.median(lags)), "in_time": float(np.mean(lags <= _IN_TIME_MS))}
     scored = [result for result in results if "word_errors" in result.values]
     if scored:
         values["wer"] = sum(result.values["word_errors"] for result in scored) / sum(result.words for result in scored)

@@ -30,6 +30,8 @@ def judged_by(papers: PaperJudges, results: Sequence[ClipResult]) -> dict[str, s
         "LS": "SyncNet, confidence, on faces found by YuNet",
         "LS_offset": "SyncNet, frames of 25 a second at the best fit, positive when the sound is early",
         "lag_ms": _STAND_IN + "lag of the best correlation, ms, positive when the sound is late",
+        "median_lag_ms": _STAND_IN + "median of the absolute lags, ms",
+        "in_time": _STAND_IN + "share of clips whose lag is at most one frame at 16 fps, 62.5 ms",
         "timbre": timbre + ", first half against second",
         "timbre_reference": timbre + ", against the reference voice",
         "emotion": _STAND_IN + "whether the picture moves more when the voice is excited, correlation over time",
@@ -97,9 +99,15 @@ def _markdown(content: dict) -> str:
     """Format the report as Markdown."""
     judges, means, results = content["judges"], content["means"], content["results"]
     counts = {name: sum(name in result["values"] for result in results) for name in judges}
+    counts["median_lag_ms"] = counts["in_time"] = counts["lag_ms"]
     counts["wer"] = sum("word_errors" in result["values"] for result in results)
-    rows = [[name, *(mean.get(name) for mean in means.values()), counts[name], by] for name, by in judges.items()]
-    shown = [name for name in judges if counts[name] and name != "wer"]
+    rows = [
+        [name, *(mean.get(name) for mean in means.values()), counts[name], by]
+        for name, by in judges.items()
+        if name != "lag_ms"
+    ]
+    of_all = {"wer", "median_lag_ms", "in_time"}
+    shown = [name for name in judges if counts[name] and name not in of_all]
     clips = [[r["name"], *(r["values"].get(name) for name in shown), _words(r)] for r in results]
     reasons = [[r["name"], part, why] for r in results for part, why in r["reasons"].items()]
     parts = [

@@ -235,3 +235,8 @@ def test_audiobox_gets_the_file_and_the_sound_and_its_scores_are_passed_on(tmp_p
     assert seen["ckpt"] == str(file)
     assert seen["batch"][0]["path"].shape == (1, 100)
     assert seen["batch"][0]["sample_rate"] == RATE
+
+
+def test_lags_of_opposite_sign_do_not_cancel_in_the_summary():
+    values = summary([folder_module.ClipResult(str(lag), {"lag_ms": lag}, {}) for lag in (-300.0, 62.5, 0.0, 300.0)])
+    assert values == {"median_lag_ms": 181.25, "in_time": 0.5}
