@@ -6,8 +6,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from uniavgen_core.config import TOON_STEPS
-from uniavgen_core.diffusion.sampling_presets import PRESETS
+from uniavgen_core.diffusion.sampling_presets import PRESETS, TOON_STEPS
 from uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, REFERENCE_VOICE, TASKS, Keep, Task
 
 MODELS = {

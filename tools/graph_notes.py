@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from uniavgen_core.config import TOON_STEPS
-from uniavgen_core.diffusion.sampling_presets import PRESETS
+from uniavgen_core.diffusion.sampling_presets import PRESETS, TOON_STEPS
 
 Graph = dict[str, Any]
 """A graph as ComfyUI's editor saves it."""

@@ -248,10 +248,6 @@ class GuidanceConfig:
             raise ValueError(f"modality_aware_share is {self.modality_aware_share}; it must be between 0 and 1.")
 
 
-TOON_STEPS, TOON_GUIDANCE = 1, GuidanceConfig(video_scale=1.0, audio_scale=1.0, skip_layer=None)
-"""Sampling that suits the bundled model, whose clips follow from their conditions: Euler steps, without guidance."""
-
-
 RENAMED = {
     Variant: {"alignment": ("a2v_alignment", "v2a_alignment")},
     GuidanceConfig: {

@@ -105,7 +105,7 @@ TABLES = (
             Line("modality-aware, first half, then text", GUIDANCE, {}, "first half"),
         ),
         "All sampled from the base cell's models. The last line is what the release does and what the cells are "
-        "measured with. Read it with what is said of sampling above.",
+        "measured with. See the note on sampling above.",
     ),
     Table(
         "multitask",

@@ -22,7 +22,7 @@ from tools.demo import make
 from tools.demo_options import parse
 from tools.demo_tasks import template_of
 from tools.workflow import read_workflow
-from uniavgen_core.config import TOON_GUIDANCE
+from uniavgen_core.diffusion.sampling_presets import TOON_GUIDANCE
 
 ROOT = Path(__file__).parents[2]
 ASSETS = ROOT / "uniavgen_core" / "assets"

@@ -10,7 +10,7 @@ from tests.nodes.test_released_templates import calls_told, counted, note_of
 from tools.contact_sheet import read_clip
 from tools.released_graphs import RELEASED
 from tools.template_graphs import TEMPLATES as GRAPHS
-from uniavgen_core.config import TOON_GUIDANCE, TOON_STEPS
+from uniavgen_core.diffusion.sampling_presets import TOON_GUIDANCE, TOON_STEPS
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
 TEMPLATES = sorted(WORKFLOWS.glob("*.json"))

@@ -13,7 +13,7 @@ from toon.evaluation.cases import cases_of
 from toon.evaluation.generate_cases import decode, generate
 from uniavgen_core.bundled.bundled_files import CODEC_FILE, MODEL_FILE, load_codec
 from uniavgen_core.checkpoint.load_weights import load_model
-from uniavgen_core.config import TOON_GUIDANCE, TOON_STEPS
+from uniavgen_core.diffusion.sampling_presets import TOON_GUIDANCE, TOON_STEPS
 from uniavgen_core.evaluation.lip_sync import correlation, mouth_opening, sound_envelope
 from uniavgen_core.pipeline import SampleConfig
 

@@ -13,8 +13,7 @@ from toon.evaluation.judge_data import SILENT, draw_faces, draw_sounds
 from toon.evaluation.judges import NAMES, JudgeRecipe, judges_of
 
 TINY = JudgeRecipe(
-    sounds=8, faces=3, parts=2, held_out=6, word_steps=2, voice_steps=2, emotion_steps=2, face_steps=2, place_steps=2,
-    part_steps=2,
+    sounds=8, faces=3, parts=2, held_out=6, word_steps=2, voice_steps=2, emotion_steps=2, face_steps=2, part_steps=2,
 )  # fmt: skip
 
 

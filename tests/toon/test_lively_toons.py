@@ -8,7 +8,7 @@ from toon.clips import LIVELY, STEADY, Emotion, film, make_clip, make_scene, mak
 from toon.clips.delivery import LATEST_ONSET, PLAIN, Delivery, draw_delivery
 from toon.clips.motion import MOVEMENTS, draw_motion
 from toon.clips.sentence import draw_sentence, split_of
-from toon.clips.speech import LEAD_SECONDS, Line
+from toon.clips.speech import LEAD_SECONDS, Line, draw_line
 from uniavgen_core.evaluation.lip_sync import correlation, mouth_opening, sound_envelope
 from uniavgen_core.media.audio.mel import log_mel
 
@@ -34,13 +34,13 @@ def clips():
 
 
 def test_the_vocabulary_has_digits_days_colours_and_twenty_phrases():
-    said = set(LIVELY.vocabulary)
+    said = {*LIVELY.words, *" ".join(LIVELY.phrases).split()}
     assert len(said) >= 100
     assert len(LIVELY.phrases) >= 20
     assert said >= {"zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"}
     assert said >= {f"{day}day" for day in ("mon", "tues", "wednes", "thurs", "fri", "satur", "sun")}
     assert said >= {"red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white"}
-    assert said >= set(STEADY.vocabulary)
+    assert said >= set(STEADY.words)
 
 
 def test_a_lively_clip_follows_from_its_seed(clips):
@@ -65,6 +65,21 @@ def test_sentences_are_of_words_and_whole_phrases_of_their_split():
             left = left.replace(phrase, "")
         assert set(left.split()) <= set(LIVELY.words)
     assert any(phrase in sentence for sentence in held_out for phrase in LIVELY.phrases)
+
+
+def test_a_sentence_fits_the_room_left_by_a_start_within_a_frame_whichever_voice_says_it():
+    start, frames = 4.99 / 16, 17
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        delivery = draw_delivery(rng, LIVELY)
+        line = draw_line(rng, start, frames - 4, "train", delivery, LIVELY)
+        recite([line], 4 + seed % 4, Emotion.CALM, frames, 0, delivery)
+
+
+def test_a_clip_too_short_for_a_word_is_refused():
+    with pytest.raises(ValueError, match="at least 13"):
+        make_speech(0, 12, world=LIVELY)
+    assert make_speech(0, 13, world=LIVELY).transcript
 
 
 def test_onset_and_tempo_are_left_to_chance():

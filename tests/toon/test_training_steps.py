@@ -152,3 +152,11 @@ def test_a_stage_of_the_bundle_trains_and_leaves_averaged_weights(tmp_path, monk
     assert not torch.equal(weights["audio_blocks.0.ffn.0.weight"], fresh["audio_blocks.0.ffn.0.weight"])
     with pytest.raises(ValueError, match="stage joint has left nothing"):
         small.trained("joint")
+
+
+@pytest.mark.parametrize("arguments", [["--lively"], ["--lively", "--stage", "tasks"]])
+def test_a_stage_that_does_not_know_the_lively_world_refuses_it(arguments, capsys):
+    with pytest.raises(SystemExit):
+        parse(arguments)
+    assert "speech, audio, clips, joint" in capsys.readouterr().err
+    assert recipe_of(parse(["--lively", "--stage", "audio"])).world.lively

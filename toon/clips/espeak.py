@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from threading import Lock
 
 import espeakng_loader
@@ -112,7 +111,6 @@ def _fresh_library() -> Iterator[ctypes.CDLL]:
         unload(library._handle)
 
 
-@lru_cache(maxsize=8)
 def say(text: str, voice: str, rate: int, pitch: int, pitch_range: int) -> Utterance:
     """Synthesise a text. The same arguments always give the same samples.
 

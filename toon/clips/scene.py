@@ -11,6 +11,7 @@ from uniavgen_core.shapes import FPS, TEMPORAL_FACTOR
 
 from .clip import ToonClip, film
 from .delivery import Delivery, draw_delivery
+from .sentence import FEWEST_FRAMES
 from .speech import VOICES, Emotion, Line, ToonSpeech, draw_line, recite
 from .world import STEADY, World
 
@@ -21,8 +22,6 @@ _LATER, _CONTINUED = 0.15, 0.35
 _STRANGE_LOOKS = 0.35
 """Share of toons whose appearance does not fit their voice, so that the model must use the reference voice."""
 _LATEST_SECONDS = 1.0
-_SHORTEST_ROOM = 0.8
-"""Seconds that are left for a sentence at least."""
 _KEPT_LATENTS = (2, 5)
 _SILENT = 0.25
 """Share of continued scenes without earlier speech."""
@@ -74,7 +73,7 @@ def make_scene(
     kind = studio.rng.random()
     if kind < _CONTINUED:
         return _continued_scene(studio)
-    latest = min(_LATEST_SECONDS, video_frames / FPS - _SHORTEST_ROOM)
+    latest = min(_LATEST_SECONDS, (video_frames - FEWEST_FRAMES) / FPS)
     start = float(studio.rng.uniform(0, latest)) if kind < _CONTINUED + _LATER else 0.0
     delivery = draw_delivery(studio.rng, world)
     lines = [studio.line(start, video_frames - int(start * FPS), delivery)]
@@ -108,7 +107,7 @@ class _Studio:
 def _continued_scene(studio: _Studio) -> ToonScene:
     """Generate a scene whose first latent frames hold the end of an earlier sentence, or silence."""
     rng, length = studio.rng, studio.video_frames
-    most = min(_KEPT_LATENTS[1], (length - int(_SHORTEST_ROOM * FPS) - 1) // TEMPORAL_FACTOR + 1)
+    most = min(_KEPT_LATENTS[1], (length - FEWEST_FRAMES - 1) // TEMPORAL_FACTOR + 1)
     latents = int(rng.integers(_KEPT_LATENTS[0], max(_KEPT_LATENTS[0], most) + 1))
     frames, delivery = kept_frames(latents), draw_delivery(rng, studio.world)
     told, lines = studio.line(0.0, length - frames, delivery), []

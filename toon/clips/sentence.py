@@ -21,6 +21,8 @@ _LETTERS_A_SECOND = 18.0
 _UNSPOKEN_SECONDS = 0.4
 _LIVELY_LETTERS_A_SECOND, _LIVELY_UNSPOKEN = 16.75 * SLOWEST, 0.25
 _PHRASE_SHARE = 0.3
+FEWEST_FRAMES = 13
+"""Shortest time in which a lively toon says a word at its slowest, video frames at 16 fps."""
 
 
 def split_of(sentence: str) -> str:
@@ -44,10 +46,10 @@ def draw_sentence(rng: np.random.Generator, video_frames: int, split: str, world
         world: Its words and phrases.
 
     Returns:
-        Words joined by single spaces, with a bias to more words; no word follows itself.
+        Words joined by single spaces, in the steady world with a bias to more words; no word follows itself.
 
     Raises:
-        ValueError: If the split is unknown, or the clip is too short for two words.
+        ValueError: If the split is unknown, or the clip is too short for two words, in a lively world for one.
     """
     if split not in SPLITS:
         raise ValueError(f"split is {split!r}; it must be one of {', '.join(SPLITS)}.")
@@ -68,6 +70,8 @@ def draw_sentence(rng: np.random.Generator, video_frames: int, split: str, world
 
 def _draw_lively_sentence(rng: np.random.Generator, video_frames: int, split: str, world: World) -> str:
     """Sample one or more words and phrases, as many short sentences as long ones."""
+    if video_frames < FEWEST_FRAMES:
+        raise ValueError(f"video_frames is {video_frames}; a lively toon needs at least {FEWEST_FRAMES} to say a word.")
     most_letters = int((video_frames / FPS - _LIVELY_UNSPOKEN) * _LIVELY_LETTERS_A_SECOND)
     most_parts = max(1, most_letters // 6)
     while True:

@@ -192,17 +192,20 @@ def draw_line(
     Args:
         rng: Source of randomness.
         start: Start, seconds.
-        room: Video frames in which the sentence must end.
+        room: Video frames in which the sentence must end, counted from the one in which ``start`` lies.
         split: ``train`` or ``held_out``.
         delivery: Its tempo tells how long a sentence takes.
         world: Its words, and whether its onset is left to chance.
+
+    Raises:
+        ValueError: If the split is unknown, or the room is too short for a sentence.
     """
     while True:
         sentence = draw_sentence(rng, room, split, world)
         if not world.lively:
             return Line(sentence, start)
         utterance = _say(sentence, 0, _MANNERS[Emotion.CALM], delivery)
-        slack = room / FPS - LEAD_SECONDS - utterance.end - _TAIL_SECONDS
+        slack = (room - start * FPS % 1) / FPS - LEAD_SECONDS - utterance.end - _TAIL_SECONDS
         if slack > 0:
             return Line(sentence, start, float(rng.uniform(0, min(LATEST_ONSET, slack))))
 

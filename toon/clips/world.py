@@ -43,11 +43,6 @@ class World:
     phrases: tuple[str, ...] = ()
     lively: bool = False
 
-    @property
-    def vocabulary(self) -> tuple[str, ...]:
-        """All words that are said, those of phrases among them."""
-        return tuple(dict.fromkeys((*self.words, *(word for phrase in self.phrases for word in phrase.split()))))
-
 
 STEADY = World()
 LIVELY = World((*WORDS, *MORE_WORDS), PHRASES, lively=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import Tensor
 
 from uniavgen_core.bundled.bundled_files import BUNDLED_MODEL
-from uniavgen_core.config import TOON_GUIDANCE, TOON_STEPS
+from uniavgen_core.diffusion.sampling_presets import TOON_GUIDANCE, TOON_STEPS
 from uniavgen_core.evaluation.__main__ import add_options, evaluate_clips, progress_bar, run, tell
 
 from ..clips import WORDS

@@ -15,10 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..clips import ToonClip
-from .face_places import EYES_ABOVE
 from .judge_training import fit, new_judge
 
-PARTS = {"eyes": (-EYES_ABOVE, 0.85, 0.45), "mouth": (0.08, 0.6, 0.42)}
+PARTS = {"eyes": (-0.68, 0.85, 0.45), "mouth": (0.08, 0.6, 0.42)}
 """Middle of each part below that of the closed mouth, half its width, and half its height, in head radii."""
 CROP = (32, 48)
 _WHOLE_DB, _BROKEN_DB = 26.0, 20.0

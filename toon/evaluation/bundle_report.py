@@ -13,7 +13,7 @@ from PIL import Image
 from uniavgen_core.bundled.bundled_files import BUNDLED_MODEL, BUNDLED_VIDEO_CODEC, CODEC_FILE, load_codec
 from uniavgen_core.bundled.video_codec import VideoCodec
 from uniavgen_core.checkpoint.load_weights import load_model
-from uniavgen_core.config import TOON_GUIDANCE, TOON_STEPS
+from uniavgen_core.diffusion.sampling_presets import TOON_GUIDANCE, TOON_STEPS
 from uniavgen_core.evaluation.bar_plots import draw_bars, draw_lags, new_figure
 from uniavgen_core.evaluation.markdown_tables import legend, markdown_table, published
 from uniavgen_core.pipeline import SampleConfig

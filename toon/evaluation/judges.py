@@ -11,28 +11,24 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from uniavgen_core.atomic_write import atomic_write
 from uniavgen_core.evaluation.word_errors import word_error_rate
 
-from ..clips import LIVELY, STEADY, VOICES, WORDS, Emotion, make_clip
+from ..clips import LIVELY, STEADY, VOICES, WORDS, Emotion, ToonClip, make_clip
 from .broken_parts import PARTS, PartJudge, are_broken, draw_parts, train_part_judge
 from .face_judge import FaceJudge, seen_emotions, train_face_judge
-from .face_places import PlaceFinder, find_mouth, train_place_finder
 from .judge_data import HELD_OUT_SEED, JUDGE_SEED, draw_faces, draw_sounds
 from .voice_judge import SoundJudge, heard_classes, train_sound_judge
 from .word_recogniser import WordRecogniser, recognise, train_recogniser
 
-NAMES = ("words", "voice", "emotion, sound", "emotion, face", "place", "eyes", "mouth")
+NAMES = ("words", "voice", "emotion, sound", "emotion, face", "eyes", "mouth")
 _SOURCES = (
-    "judge_training.py", "judge_data.py", "face_judge.py", "word_recogniser.py", "voice_judge.py", "face_places.py",
-    "broken_parts.py",
+    "judge_training.py", "judge_data.py", "face_judge.py", "word_recogniser.py", "voice_judge.py", "broken_parts.py",
 )  # fmt: skip
 _PART_FRAMES = 17
-_NEAR_PIXELS = 1.5
 
 
 @dataclass(frozen=True)
@@ -42,10 +38,9 @@ class JudgeRecipe:
     Attributes:
         sounds: Number of training sounds.
         faces: Number of training clips of the face judge.
-        parts: Number of training clips of the judges of mouths' places and of broken eyes and mouths, half of either
-            world.
+        parts: Number of training clips of the judges of broken eyes and mouths, half of either world.
         held_out: Number of sounds, and twice the number of clips, on which the accuracy is measured.
-        word_steps, voice_steps, emotion_steps, face_steps, place_steps, part_steps: Training steps.
+        word_steps, voice_steps, emotion_steps, face_steps, part_steps: Training steps.
         seed: Seed of weights and order.
     """
 
@@ -57,7 +52,6 @@ class JudgeRecipe:
     voice_steps: int = 1000
     emotion_steps: int = 400
     face_steps: int = 800
-    place_steps: int = 600
     part_steps: int = 1000
     seed: int = 0
 
@@ -78,18 +72,16 @@ class Judges:
         voice: Voice classifier.
         sound: Emotion classifier of the voice.
         face: Emotion classifier of the face.
-        place: Finder of the mouth.
         eyes: Judge of broken eyes.
         mouth: Judge of broken mouths.
-        accuracy: Accuracy of each judge on held-out ground truth; for words, 1 minus the word error rate; for places,
-            the share within a pixel and a half; for eyes and mouths, the mean over whole and broken ones.
+        accuracy: Accuracy of each judge on held-out ground truth; for words, 1 minus the word error rate; for eyes
+            and mouths, the mean over whole and broken ones.
     """
 
     words: WordRecogniser
     voice: SoundJudge
     sound: SoundJudge
     face: FaceJudge
-    place: PlaceFinder
     eyes: PartJudge
     mouth: PartJudge
     accuracy: dict[str, float]
@@ -118,8 +110,8 @@ def judges_of(folder: Path, recipe: JudgeRecipe | None = None, tell: Callable[[s
 def _restored(kept: dict[str, Any]) -> Judges:
     """Build the judges from a saved state."""
     models = (
-        WordRecogniser(), SoundJudge(len(VOICES)), SoundJudge(len(Emotion)), FaceJudge(len(Emotion)), PlaceFinder(),
-        PartJudge(), PartJudge(),
+        WordRecogniser(), SoundJudge(len(VOICES)), SoundJudge(len(Emotion)), FaceJudge(len(Emotion)), PartJudge(),
+        PartJudge(),
     )  # fmt: skip
     for model, name in zip(models, NAMES, strict=True):
         model.load_state_dict(kept[name])
@@ -154,28 +146,24 @@ def _train(recipe: JudgeRecipe, tell: Callable[[str], None]) -> dict[str, Any]:
     return kept | {"accuracy": dict(zip(NAMES, accuracy, strict=True))}
 
 
-def _train_parts(recipe: JudgeRecipe) -> tuple[list[nn.Module], list[float]]:
-    """Train the judges of places, eyes and mouths, and measure their accuracy."""
-    learnt, truth = (
-        [
-            make_clip(seed + i, _PART_FRAMES, split=split, world=LIVELY if i % 2 else STEADY)
-            for i in range(max(2, count))
-        ]
-        for seed, count, split in (
-            (JUDGE_SEED, recipe.parts, "train"),
-            (HELD_OUT_SEED, recipe.held_out // 8, "held_out"),
-        )
-    )
-    finder = train_place_finder(learnt, recipe.place_steps, recipe.seed)
-    off = [np.linalg.norm(find_mouth(finder, clip.frames) - clip.mouth_center, axis=1) for clip in truth]
-    models, accuracy = [finder], [float((np.concatenate(off) < _NEAR_PIXELS).mean())]
+def _train_parts(recipe: JudgeRecipe) -> tuple[list[PartJudge], list[float]]:
+    """Train the judges of eyes and mouths, and measure their accuracy."""
+    learnt = _part_clips(JUDGE_SEED, recipe.parts, "train")
+    truth = _part_clips(HELD_OUT_SEED, recipe.held_out // 8, "held_out")
+    judges, accuracy = [], []
     for part in PARTS:
         judge = train_part_judge(*draw_parts(learnt, part, recipe.seed), recipe.part_steps, recipe.seed)
         crops, broken = draw_parts(truth, part, recipe.seed + 1)
         found = are_broken(judge, crops)
         accuracy.append(0.5 * (_right(found[broken], broken[broken]) + _right(found[~broken], broken[~broken])))
-        models.append(judge)
-    return models, accuracy
+        judges.append(judge)
+    return judges, accuracy
+
+
+def _part_clips(first_seed: int, count: int, split: str) -> list[ToonClip]:
+    """At least two short clips, of the steady and the lively world in turn."""
+    worlds = (STEADY, LIVELY)
+    return [make_clip(first_seed + i, _PART_FRAMES, split=split, world=worlds[i % 2]) for i in range(max(2, count))]
 
 
 def _right(found: Tensor, wanted: Tensor) -> float:

@@ -20,7 +20,7 @@ from uniavgen_core.evaluation.lip_sync import (
     sound_envelope,
 )
 from uniavgen_core.evaluation.picture_damage import flicker, sharpness
-from uniavgen_core.evaluation.sound_damage import speaking
+from uniavgen_core.evaluation.sound_damage import speech_timing
 from uniavgen_core.evaluation.word_errors import word_error_rate
 from uniavgen_core.shapes import MEL_RATE, SAMPLE_RATE
 
@@ -192,7 +192,7 @@ def _babble(clip: Made, case: Case) -> float:
     """Seconds of sound after the transcript must have ended."""
     text = case.words.text or ""
     end = (case.words.start + MODEL.text.spoken_frames(len(text))) / MEL_RATE + _MARGIN_SECONDS
-    return speaking(clip.waveform, SAMPLE_RATE, len(text), end).babble
+    return speech_timing(clip.waveform, SAMPLE_RATE, len(text), end).babble
 
 
 def _share(found: Tensor, wanted: Sequence[int]) -> float:

@@ -9,18 +9,15 @@ import av
 import torch
 from torch import Tensor
 
+from uniavgen_core.bundled.bundled_sound import vocode
 from uniavgen_core.evaluation.clip_file import read_sound
-from uniavgen_core.media.audio.griffin_lim import GriffinLim
-from uniavgen_core.media.audio.loudness import under_ceiling
-from uniavgen_core.media.audio.mel import denormalize_mel
-from uniavgen_core.shapes import HOP_LENGTH, SAMPLE_RATE
+from uniavgen_core.shapes import SAMPLE_RATE
 from uniavgen_core.training.sample_clips import mux_sound
 
 
 def played_sounds(audio: Tensor) -> Tensor:
     """Vocode normalised mels (B, S, 80), and encode and decode each sound as AAC, as in an MP4: (B, N) at 24 kHz."""
-    vocoded = under_ceiling(GriffinLim().decode(denormalize_mel(audio.float()).mT)[:, None])[:, 0]
-    return torch.stack([through_aac(waveform) for waveform in vocoded])[:, : HOP_LENGTH * audio.shape[1]]
+    return torch.stack([through_aac(waveform) for waveform in vocode(audio)])
 
 
 def through_aac(waveform: Tensor) -> Tensor:

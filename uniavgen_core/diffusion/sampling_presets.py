@@ -58,3 +58,6 @@ PRESETS = {
     # Less than half the error of 12 Euler steps: 0.040 and 0.039 instead of 0.086 and 0.091.
     "fast": SamplingPreset(12, "ipndm", Schedule.BETA),
 }
+
+TOON_STEPS, TOON_GUIDANCE = 1, GuidanceConfig(video_scale=1.0, audio_scale=1.0, skip_layer=None)
+"""Sampling that suits the bundled model, whose clips follow from their conditions: Euler steps, without guidance."""

@@ -24,7 +24,7 @@ from .picture_standins import (
     movement,
     subject_consistency,
 )
-from .sound_damage import clipped_share, speaking
+from .sound_damage import clipped_share, speech_timing
 from .sound_standins import emotion_agreement, sound_quality, timbre_consistency, vocal_arousal
 from .sync_meter import measure_sync
 from .word_errors import word_errors
@@ -160,7 +160,7 @@ class FolderMeter:
         waveform, text = _sound_of(clip), spoken_words(entry.transcript)
         values = {"clipped": clipped_share(waveform)}
         if text:
-            found = speaking(waveform, clip.sample_rate, len(text))
+            found = speech_timing(waveform, clip.sample_rate, len(text))
             values |= {"silence": found.silence, "babble": found.babble}
         return values
 

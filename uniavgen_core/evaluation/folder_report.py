@@ -42,7 +42,7 @@ def judged_by(papers: PaperJudges, results: Sequence[ClipResult]) -> dict[str, s
         "clipped": "share of samples that are clipped",
         "silence": "share of the time of the transcript in which nothing is heard",
         "babble": "seconds of sound after the transcript must have ended, at 9 characters a second",
-        "identity": "likeness of the face to its first picture or the reference image, less like half of the frames",
+        "identity": "likeness of the face to the first picture or the reference image, over the least alike half of the frames",
         "sharpness": "fine detail relative to the first picture or the reference image",
         "flicker": "trembling of the stillest half of the picture, levels of 255",
         "subject": dino,

@@ -32,7 +32,8 @@ def identity(frames: np.ndarray, detector: FaceDetector, reference: np.ndarray |
         reference: RGB picture to compare with in place of the first, (H, W, 3) uint8.
 
     Returns:
-        Mean of the lower half of the cosine similarities, in [0, 1]: a face that changes for half of the clip is seen.
+        Mean cosine similarity over the half of the frames that are least alike, in [0, 1], 1 for the same face; so a
+        face that changes late in the clip counts in full.
     """
     chosen = frames[:: max(1, len(frames) // _FACE_FRAMES)]
     if reference is not None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-STEPS_A_SECOND = 100
-_FULL_SCALE = 10 ** (-0.1 / 20)
+_RATE = 100
+_FULL_SCALE, _FLAT = 10 ** (-0.1 / 20), 1e-3
 _SPEECH_DB, _QUIETEST_DB = 30.0, -60.0
 _SHORTEST_SOUND = 0.06
 _SLOWEST, _LONGEST_ONSET = 9.0, 0.6
@@ -17,8 +17,8 @@ _SLOWEST, _LONGEST_ONSET = 9.0, 0.6
 
 
 @dataclass(frozen=True)
-class Speaking:
-    """Use of the time of a clip.
+class SpeechTiming:
+    """Silence and babble of a clip that should say a transcript.
 
     Attributes:
         silence: Share of the time, before the transcript can have ended, in which nothing is heard, in [0, 1].
@@ -30,24 +30,28 @@ class Speaking:
 
 
 def clipped_share(waveform: Tensor) -> float:
-    """Share of samples in runs of two or more at full scale, or at the waveform's own highest level if that is lower.
+    """Share of clipped samples: neighbours of nearly equal value within 0.1 dB of the waveform's peak.
+
+    Unlike the check of a user's sound, it also finds clipping that was attenuated or went through a lossy codec.
 
     Args:
         waveform: Mono, (N,).
+
+    Returns:
+        Share in [0, 1].
     """
     samples = waveform.abs().numpy()
     peak = float(samples.max(initial=0.0))
     if not peak:
         return 0.0
     is_high = samples >= peak * _FULL_SCALE
-    in_run = is_high & (np.concatenate([[False], is_high[:-1]]) | np.concatenate([is_high[1:], [False]]))
-    same = np.concatenate([[False], np.abs(np.diff(samples)) < 1e-3 * peak])
-    flat = in_run & (same | np.concatenate([same[1:], [False]]))
-    return float(flat.mean())
+    same = np.abs(np.diff(samples)) < _FLAT * peak
+    flat = np.concatenate([[False], same]) | np.concatenate([same, [False]])
+    return float((is_high & flat).mean())
 
 
-def heard(waveform: Tensor, sample_rate: int) -> np.ndarray:
-    """Moments in which something is heard: within 30 dB of the loud parts, for at least 60 ms.
+def voice_activity(waveform: Tensor, sample_rate: int) -> np.ndarray:
+    """Detect sound over time: within 30 dB of the loud parts, for at least 60 ms.
 
     Args:
         waveform: Mono, (N,).
@@ -56,14 +60,14 @@ def heard(waveform: Tensor, sample_rate: int) -> np.ndarray:
     Returns:
         Booleans, 100 a second, (T,).
     """
-    hop = sample_rate / STEPS_A_SECOND
+    hop = sample_rate / _RATE
     edges = np.round(np.arange(int(len(waveform) / hop) + 1) * hop).astype(int)
     power = np.concatenate([[0.0], np.cumsum(waveform.double().numpy() ** 2)])
     level = 10 * np.log10((power[edges[1:]] - power[edges[:-1]]) / np.maximum(1, np.diff(edges)) + 1e-12)
     if not len(level):
         return np.zeros(0, bool)
     loud = level > max(np.quantile(level, 0.95) - _SPEECH_DB, _QUIETEST_DB)
-    return _without_clicks(loud, int(_SHORTEST_SOUND * STEPS_A_SECOND))
+    return _without_clicks(loud, int(_SHORTEST_SOUND * _RATE))
 
 
 def _without_clicks(loud: np.ndarray, shortest: int) -> np.ndarray:
@@ -75,7 +79,7 @@ def _without_clicks(loud: np.ndarray, shortest: int) -> np.ndarray:
     return kept
 
 
-def speaking(waveform: Tensor, sample_rate: int, characters: int, end: float | None = None) -> Speaking:
+def speech_timing(waveform: Tensor, sample_rate: int, characters: int, end: float | None = None) -> SpeechTiming:
     """Measure silence and babble of a clip that says a transcript.
 
     Args:
@@ -85,8 +89,8 @@ def speaking(waveform: Tensor, sample_rate: int, characters: int, end: float | N
         end: Time by which it must have ended, seconds; by default at nine characters a second, the slowest speech,
             after an onset of at most 0.6 s.
     """
-    loud = heard(waveform, sample_rate)
+    loud = voice_activity(waveform, sample_rate)
     last = _LONGEST_ONSET + characters / _SLOWEST if end is None else end
-    split = min(len(loud), int(last * STEPS_A_SECOND))
+    split = min(len(loud), int(last * _RATE))
     silence = float(1 - loud[:split].mean()) if split else 0.0
-    return Speaking(silence, float(loud[split:].sum() / STEPS_A_SECOND))
+    return SpeechTiming(silence, float(loud[split:].sum() / _RATE))

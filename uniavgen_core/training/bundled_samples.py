@@ -8,12 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from ..bundled.bundled_files import load_codec
+from ..bundled.bundled_sound import vocode
 from ..diffusion.flow import velocity_to_denoised
 from ..diffusion.sampler import Latents, sample_euler
 from ..diffusion.schedule import TIMESTEPS, release_sigmas
-from ..media.audio.griffin_lim import GriffinLim
-from ..media.audio.loudness import under_ceiling
-from ..media.audio.mel import denormalize_mel
 from ..shapes import SAMPLE_RATE
 from ..tasks import JOINT
 from .batch_part import Part
@@ -42,7 +40,7 @@ class BundledSampler:
         video, mel = sample_plainly(model, clips, noise, self.steps)
         with torch.autocast(device.type, enabled=False):
             pictures = self.codec.decode(video.float().cpu()).clamp(-1, 1)
-            sound = under_ceiling(GriffinLim().decode(denormalize_mel(mel.float().cpu()).mT)[:, None])[:, 0]
+            sound = vocode(mel.cpu())
         frames = ((pictures + 1) * 127.5).round().byte().permute(0, 2, 3, 4, 1).numpy()
         return [Sample(frames[i], sound[i].numpy(), SAMPLE_RATE, f"clip_{i}") for i in range(self.part.count)]
 

@@ -9,7 +9,7 @@ import torch
 
 from toon.clips import Line, make_clip, recite
 from uniavgen_core.evaluation.picture_damage import face_crops, flicker, identity, sharpness
-from uniavgen_core.evaluation.sound_damage import clipped_share, heard, speaking
+from uniavgen_core.evaluation.sound_damage import clipped_share, speech_timing, voice_activity
 from uniavgen_core.evaluation.sound_standins import sound_quality, timbre_consistency
 from uniavgen_core.evaluation.sync_meter import measure_sync
 from uniavgen_core.media.faces.face_detection import FaceDetector
@@ -133,19 +133,19 @@ def test_speech_is_heard_where_it_is_and_clicks_are_not():
     speech = recite([Line("red moon", 0.5)], 1, 0, 33)
     waveform = torch.from_numpy(speech.waveform)
     waveform[int(1.9 * RATE) : int(1.9 * RATE) + 200] = 0.9
-    loud = np.flatnonzero(heard(waveform, RATE)) / 100
+    loud = np.flatnonzero(voice_activity(waveform, RATE)) / 100
     assert loud[0] == pytest.approx(0.62, abs=0.08)
     assert loud[-1] == pytest.approx(speech.end, abs=0.12)
-    assert not heard(torch.zeros(RATE), RATE).any()
+    assert not voice_activity(torch.zeros(RATE), RATE).any()
 
 
 def test_babble_counts_the_seconds_after_the_transcript_and_silence_the_words_that_are_missing():
     word = recite([Line("yes")], 1, 0, 65)
     babbling = recite([Line("yes"), Line("happy water robot", 2.2)], 1, 0, 65)
-    quiet, loud = (speaking(torch.from_numpy(x.waveform), RATE, 3, word.end + 0.1) for x in (word, babbling))
+    quiet, loud = (speech_timing(torch.from_numpy(x.waveform), RATE, 3, word.end + 0.1) for x in (word, babbling))
     assert quiet.babble < 0.05
     assert loud.babble == pytest.approx(babbling.end - 2.32, abs=0.35)
     assert quiet.silence == pytest.approx(loud.silence, abs=0.1)
     lost = torch.from_numpy(np.where(np.arange(len(word.waveform)) < 0.3 * RATE, word.waveform, 0))
-    assert speaking(lost, RATE, 3, word.end + 0.1).silence > quiet.silence + 0.1
-    assert speaking(torch.from_numpy(babbling.waveform), RATE, 3).babble > 0.8
+    assert speech_timing(lost, RATE, 3, word.end + 0.1).silence > quiet.silence + 0.1
+    assert speech_timing(torch.from_numpy(babbling.waveform), RATE, 3).babble > 0.8
