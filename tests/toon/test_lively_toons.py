@@ -77,9 +77,9 @@ def test_a_sentence_fits_the_room_left_by_a_start_within_a_frame_whichever_voice
 
 
 def test_a_clip_too_short_for_a_word_is_refused():
-    with pytest.raises(ValueError, match="at least 13"):
-        make_speech(0, 12, world=LIVELY)
-    assert make_speech(0, 13, world=LIVELY).transcript
+    with pytest.raises(ValueError, match="at least 12"):
+        make_speech(0, 11, world=LIVELY)
+    assert make_speech(0, 12, world=LIVELY).transcript
 
 
 def test_onset_and_tempo_are_left_to_chance():

@@ -21,7 +21,7 @@ _LETTERS_A_SECOND = 18.0
 _UNSPOKEN_SECONDS = 0.4
 _LIVELY_LETTERS_A_SECOND, _LIVELY_UNSPOKEN = 16.75 * SLOWEST, 0.25
 _PHRASE_SHARE = 0.3
-FEWEST_FRAMES = 13
+FEWEST_FRAMES = 12
 """Shortest time in which a lively toon says a word at its slowest, video frames at 16 fps."""
 
 

@@ -42,7 +42,7 @@ def judged_by(papers: PaperJudges, results: Sequence[ClipResult]) -> dict[str, s
         "clipped": "share of samples that are clipped",
         "silence": "share of the time of the transcript in which nothing is heard",
         "babble": "seconds of sound after the transcript must have ended, at 9 characters a second",
-        "identity": "likeness of the face to the first picture or the reference image, over the least alike half of the frames",
+        "identity": "likeness to the face of the first picture or the reference, mean of the less like half",
         "sharpness": "fine detail relative to the first picture or the reference image",
         "flicker": "trembling of the stillest half of the picture, levels of 255",
         "subject": dino,
