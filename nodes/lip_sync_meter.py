@@ -39,7 +39,9 @@ class SyncMeter(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Float.Output(display_name="score", tooltip="Best correlation of mouth and sound, 0 to 1."),
+                io.Float.Output(
+                    display_name="score", tooltip="Chance that the sound belongs to the mouth as it is, 0 to 1."
+                ),
                 io.Float.Output(display_name="lag_ms", tooltip="How late the sound is, milliseconds; below 0, early."),
                 io.Image.Output(display_name="plot"),
             ],
@@ -58,8 +60,8 @@ class SyncMeter(io.ComfyNode):
 def describe_reading(reading: SyncReading) -> str:
     """Text with the results of a reading, one per line."""
     lines = [
-        f"score {reading.score:.2f}, lag {reading.lag_ms:+.0f} ms: {describe_lag(reading)}",
-        f"at lag 0: {reading.at_zero:.2f}; with the sound played backwards: {reading.chance:.2f}",
+        f"{reading.verdict}: score {reading.score:.2f}; with the sound played backwards up to {reading.chance:.2f}",
+        f"best lag {reading.lag_ms:+.0f} ms: {describe_lag(reading)}",
     ]
     return "\n".join((*lines, *reading.notices))
 

@@ -124,7 +124,6 @@ class FolderMeter:
             raise ValueError(" ".join(reading.notices))
         return {
             "sync": reading.score,
-            "sync_at_zero": reading.at_zero,
             "sync_by_chance": reading.chance,
             "lag_ms": reading.lag_ms,
         }

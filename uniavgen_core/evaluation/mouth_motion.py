@@ -47,7 +47,9 @@ def find_mouth_track(frames: Pictures, detector: FaceDetector) -> MouthTrack | N
         frames: RGB, uint8 or floats in [0, 1], (F, H, W, 3), F at least 8.
         detector: Face detector.
     """
-    tracks = track_faces([[face for face in detector.find(to_bytes(frame)) if face.landmarks is not None] for frame in frames])
+    tracks = track_faces(
+        [[face for face in detector.find(to_bytes(frame)) if face.landmarks is not None] for frame in frames]
+    )
     track: Track = max(tracks, key=_weight, default=[])
     if sightings(track) < _SEEN_SHARE * len(frames):
         return None
@@ -66,12 +68,19 @@ def find_mouth_track(frames: Pictures, detector: FaceDetector) -> MouthTrack | N
     return MouthTrack(middles, np.arctan2(across[:, 1], across[:, 0]), reach, boxes)
 
 
+def track_of_boxes(boxes: np.ndarray) -> MouthTrack:
+    """Track of a mouth whose surroundings are known, (F, 4), all of one size."""
+    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+    reach = np.full(len(boxes), float((boxes[0, 2:] - boxes[0, :2]).mean() / 2))
+    return MouthTrack(middles, np.zeros(len(boxes)), reach, boxes)
+
+
 def _weight(track: Track) -> float:
     return sum(face.size for face in track if face is not None)
 
 
 def mouth_crops(frames: Pictures, track: MouthTrack) -> np.ndarray:
-    """Brightness around the mouth, upright, at one size, with the frame's own mean and deviation taken out, (F, S, S)."""
+    """Brightness around the mouth, upright, of one size, with zero mean and unit deviation in each frame, (F, S, S)."""
     crops = []
     for frame, middle, angle, reach in zip(frames, track.middles, track.angles, track.reach, strict=True):
         turn = cv2.getRotationMatrix2D(middle.tolist(), float(np.degrees(angle)), SIDE / (2 * reach))

@@ -1,15 +1,15 @@
-"""Lip-sync meter for any video: correlation of mouth and sound, and the lag of the sound.
+"""Lip-sync meter: the chance that a sound belongs to a mouth as it is, and the lag at which it fits best.
 
-The opening of the mouth is measured in the pictures (``mouth_finder.py``), the loudness in the waveform, and the two
-are correlated at every lag. The score is a correlation, not a probability. A short clip reaches a high score by chance,
-because the position and the lag are fitted, so the same search is repeated with the sound played backwards, and that
-score is given too. Measured on toons of eight seconds, every matching sound exceeds it by 0.05, and so does one wrong
-sound in four; at two seconds, half of the matching sounds do, and one wrong sound in ten.
+The mouth of a detected face, or of a mask, is followed, and its motion compared with the loudness
+(``sync_agreement.py``). Where no face is found, the square of the picture that darkens with the sound is compared
+(``mouth_finder.py``). The same is done with the sound played backwards from several starting points, which tells how
+far a sound that does not belong gets with this clip by chance.
 
 Dimension key: F video frames, H picture height, W picture width, N samples, E envelope values, L lags.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import ceil, isfinite
 
 import numpy as np
@@ -17,18 +17,24 @@ from torch import Tensor
 
 from ..media.audio.mel import check_sound
 from ..media.audio.sound import LOWEST_RATE
-from .lip_sync import correlation
+from ..media.faces.face_detection import FaceDetector
 from .mouth_finder import MouthFinder, Pictures, darkness, mask_boxes
+from .mouth_motion import find_mouth_track, motion_energy, mouth_crops, track_of_boxes
+from .sound_envelope import ENVELOPE_RATE, loudness_at, sound_loudness
+from .sync_agreement import Mouth, Pairing, probability
 
 SEARCH_SECONDS = 0.5
 FEWEST_FRAMES = 8
-ENVELOPE_RATE = 200
-_WINDOW_SECONDS = 0.025
-_COARSE_STEP = 4
-_CONTROLS, _MARGIN = 7, 0.05
+VERDICTS = ("in sync: likely", "in sync: cannot tell", "in sync: unlikely")
+_LIKELY, _UNLIKELY = 0.7, 0.2
+_CONTROLS, _LAG_STEP = 10, 5
 _SILENT = 1e-4
 _STEADY = 0.02
 _STILL = 0.5 / 255
+_NO_FACE = (
+    "No face was found, so the place that darkens with the sound was looked for in the whole picture: where the camera "
+    "moves, or anything else does in time with the sound, connect a mask of the speaker's face."
+)
 
 
 @dataclass(frozen=True)
@@ -36,21 +42,23 @@ class SyncReading:
     """Result of a lip-sync measurement.
 
     Attributes:
-        score: Highest correlation of mouth and sound over all lags, 0 to 1; 0 if it cannot be measured.
-        at_zero: Correlation at lag 0.
-        lag_ms: Lag of the highest correlation, milliseconds; positive when the sound is late.
-        chance: Highest score of seven runs with the sound played backwards; a score near it is not significant.
-        opening: Mouth opening: mean darkness of the square found, 0 to 1, (F,).
+        score: Chance that the sound belongs to the picture as it is, if half of all sounds did, 0 to 1; 0 if it cannot
+            be measured.
+        verdict: One of ``VERDICTS``.
+        lag_ms: Lag of the best fit, milliseconds; positive when the sound is late.
+        chance: Score that the sound played backwards reaches in one of ten starting points; a score below it says
+            nothing.
+        opening: Motion of the mouth, or the darkness of the square found, (F,).
         envelope: Loudness of the sound during each frame, 0 to 1, NaN where there is no sound, (F,).
         fps: Frames per second.
         lags_ms: Lags, milliseconds, (L,).
-        fits: Correlation at each lag, (L,).
+        fits: Score at each lag, (L,).
         boxes: Bounding box of the mouth in every frame: left, top, right, bottom, pixels, (F, 4).
         notices: Notices for the user, whole sentences.
     """
 
     score: float
-    at_zero: float
+    verdict: str
     lag_ms: float
     chance: float
     opening: np.ndarray
@@ -72,16 +80,16 @@ def measure_sync(
 ) -> SyncReading:
     """Measure the lip-sync of a clip.
 
-    Lags of up to half a second in either direction are searched, fewer in clips under two seconds, in steps of 5 ms. If
-    sound and video differ in length, the shorter is used.
+    Lags of up to half a second in either direction are tried, fewer in clips under two seconds. If sound and video
+    differ in length, the shorter is used.
 
     Args:
         frames: Pictures, RGB, uint8 or floats in [0, 1], (F, H, W, 3). Further channels are ignored.
         fps: Frames per second.
         waveform: Waveform, (N,) or (channels, N), which is mixed down, floating point.
         sample_rate: Hz.
-        mask: Search region of the mouth, (F or 1, H, W), which may move; None for the whole picture.
-        mask_shows: ``face`` to search the lower half of the mask, ``mouth`` to search all of it.
+        mask: Place of the speaker, (F or 1, H, W), which may move; None to look for the largest face.
+        mask_shows: ``face`` to use the lower half of the mask, ``mouth`` to use all of it.
 
     Returns:
         The reading. A still picture or a silent sound has score 0 and a notice.
@@ -91,71 +99,68 @@ def measure_sync(
     """
     _check(frames, fps, waveform, sample_rate)
     mono = (waveform if waveform.ndim == 1 else waveform.mean(0)).detach().cpu().numpy().astype(np.float64)
-    height, width = frames.shape[1:3]
-    return _compare(frames, fps, mono, sample_rate, mask_boxes(mask, len(frames), height, width, mask_shows))
-
-
-def _compare(frames: Pictures, fps: float, mono: np.ndarray, sample_rate: int, boxes: np.ndarray) -> SyncReading:
-    """Compare what moves in boxes (F, 4) of the frames with a sound (N,)."""
-    video_frames, sound_seconds = len(frames), len(mono) / sample_rate
-    shared = _shared_frames(video_frames, fps, sound_seconds)
-    finder = MouthFinder(darkness(frames, boxes))
-    loudness, lags = sound_loudness(mono, sample_rate), _lags(shared / fps)
-    sounds = loudness_at(loudness, fps, video_frames, lags)
-    place, fits = _search(finder, sounds)
-    opening, envelope = finder.opening(place), sounds[len(lags) // 2]
-    chance = 0.0
-    notices = [_length_notice(video_frames / fps, sound_seconds, shared / fps)]
+    shared = _shared_frames(len(frames), fps, len(mono) / sample_rate)
+    mouth, notice = _mouth_of(frames, mask, mask_shows)
+    pair = Pairing(mouth, sound_loudness(mono, sample_rate), fps)
+    lags = _lags(shared / fps)
+    notices = [_length_notice(len(frames) / fps, len(mono) / sample_rate, shared / fps), notice]
+    place, envelope = pair.place(), loudness_at(pair.loudness, fps, len(frames), np.zeros(1))[0]
+    opening = mouth.finder.opening(place)
     fault = _fault(mono, envelope, opening)
-    if fault:
-        fits = np.zeros_like(fits)
-    else:
-        chance = _chance(finder, loudness[: ceil(shared / fps * ENVELOPE_RATE)], fps, lags)
-        fault = _doubt(fits.max(), chance)
-    best = int(fits.argmax()) if fits.any() else len(lags) // 2
+    fits = np.zeros(len(lags)) if fault else np.array([probability(pair.agreement(lag)) for lag in lags])
+    middle = len(lags) // 2
+    chance = 0.0 if fault else _chance(pair, ceil(shared / fps * ENVELOPE_RATE))
+    score = float(fits[middle])
     return SyncReading(
-        max(0.0, float(fits[best])), float(fits[len(lags) // 2]), float(1000 * lags[best]), chance, opening, envelope,
-        fps, 1000 * lags, fits, finder.box(place, boxes), tuple(notice for notice in (*notices, fault) if notice),
+        score, _verdict(score, chance), float(1000 * lags[_best(fits)]), chance,
+        opening if mouth.motion is None else np.concatenate([mouth.motion[:1], mouth.motion]), envelope, fps,
+        1000 * lags, fits, mouth.finder.box(place, mouth.boxes),
+        tuple(one for one in (*notices, fault) if one),
     )  # fmt: skip
 
 
-def sound_loudness(mono: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Loudness over time: root mean square in windows of 25 ms, 200 times a second, relative to the maximum.
-
-    Args:
-        mono: Samples, (N,).
-        sample_rate: Hz.
-
-    Returns:
-        Loudness in [0, 1], (E,); value i is centred on (i + 0.5) / 200 s. Zeros for silence.
-    """
-    energy = np.concatenate([[0.0], np.cumsum(mono**2)])
-    middles = (np.arange(max(1, ceil(len(mono) / sample_rate * ENVELOPE_RATE))) + 0.5) / ENVELOPE_RATE
-    start, stop = (
-        np.clip(np.round((middles + side * _WINDOW_SECONDS / 2) * sample_rate).astype(int), 0, len(mono))
-        for side in (-1, 1)
-    )
-    loudness = np.sqrt(np.maximum(energy[stop] - energy[start], 0) / np.maximum(stop - start, 1))
-    return loudness / max(loudness.max(), 1e-12)
+def _mouth_of(frames: Pictures, mask: Pictures | None, shows: str) -> tuple[Mouth, str | None]:
+    """The mouth in a mask, or of the largest face; without either, the whole picture and a notice."""
+    height, width = frames.shape[1:3]
+    if mask is not None:
+        track = track_of_boxes(mask_boxes(mask, len(frames), height, width, shows))
+    else:
+        detector = _detector()
+        track = None if detector is None else find_mouth_track(frames, detector)
+    if track is None:
+        boxes = mask_boxes(None, len(frames), height, width)
+        return Mouth(None, MouthFinder(darkness(frames, boxes)), boxes), _NO_FACE
+    motion = motion_energy(mouth_crops(frames, track))
+    return Mouth(motion, MouthFinder(darkness(frames, track.boxes)), track.boxes), None
 
 
-def loudness_at(loudness: np.ndarray, fps: float, video_frames: int, lags: np.ndarray) -> np.ndarray:
-    """Mean loudness during each frame, for a sound that is late by each lag.
+@lru_cache(maxsize=1)
+def _detector() -> FaceDetector | None:
+    try:
+        return FaceDetector()
+    except ImportError:
+        return None
 
-    Args:
-        loudness: Result of ``sound_loudness``, (E,).
-        fps: Frames per second.
-        video_frames: Number of frames F.
-        lags: Seconds, (L,).
 
-    Returns:
-        Loudness, (L, F); NaN where there is no sound.
-    """
-    sums, edges = np.concatenate([[0.0], np.cumsum(loudness)]), np.arange(len(loudness) + 1) / ENVELOPE_RATE
-    start = np.arange(video_frames) / fps + lags[:, None]
-    stop = start + 1 / fps
-    mean = (np.interp(stop, edges, sums) - np.interp(start, edges, sums)) * fps / ENVELOPE_RATE
-    return np.where((start > -1e-6) & (stop < edges[-1] + 0.5 / ENVELOPE_RATE), mean, np.nan)
+def _verdict(score: float, chance: float) -> str:
+    """Score in words; in between, or below what chance reaches with this clip, nothing can be told."""
+    if score >= _LIKELY and score > chance:
+        return VERDICTS[0]
+    return VERDICTS[2] if score <= _UNLIKELY else VERDICTS[1]
+
+
+def _best(fits: np.ndarray) -> int:
+    """Index of the highest fit, and of equal ones the nearest to lag 0."""
+    middle = len(fits) // 2
+    order = sorted(range(len(fits)), key=lambda at: abs(at - middle))
+    return order[int(np.argmax(fits[order]))]
+
+
+def _chance(pair: Pairing, count: int) -> float:
+    """Highest score but one of the sound played backwards, from ten starting points."""
+    backwards = pair.loudness[:count][::-1]
+    turned = [np.roll(backwards, count * turn // _CONTROLS) for turn in range(_CONTROLS)]
+    return sorted(probability(replace(pair, loudness=sound).agreement(0.0)) for sound in turned)[-2]
 
 
 def _check(frames: Pictures, fps: float, waveform: Tensor, sample_rate: int) -> None:
@@ -185,25 +190,7 @@ def _shared_frames(video_frames: int, fps: float, sound_seconds: float) -> int:
 def _lags(shared_seconds: float) -> np.ndarray:
     """Lags to search, seconds, symmetric about zero: at most half a second or a quarter of the clip."""
     most = int(min(SEARCH_SECONDS, shared_seconds / 4) * ENVELOPE_RATE)
-    return np.arange(-most, most + 1) / ENVELOPE_RATE
-
-
-def _search(finder: MouthFinder, sounds: np.ndarray) -> tuple[tuple[int, int, int], np.ndarray]:
-    """Square that follows the sounds (L, F) best, and its correlation at every lag, (L,)."""
-    middle = len(sounds) // 2
-    coarse = sounds[middle % _COARSE_STEP :: _COARSE_STEP]
-    centred = np.nan_to_num(coarse - np.nanmean(coarse, 1, keepdims=True))
-    place = finder.find(centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9))
-    opening = finder.opening(place)
-    valid = ~np.isnan(sounds)
-    return place, np.array([correlation(opening[at], sound[at]) for sound, at in zip(sounds, valid, strict=True)])
-
-
-def _chance(finder: MouthFinder, loudness: np.ndarray, fps: float, lags: np.ndarray) -> float:
-    """Highest score of the sound played backwards, from seven starting points."""
-    backwards, video_frames = loudness[::-1], len(finder.squares[0])
-    turned = [np.roll(backwards, len(backwards) * turn // _CONTROLS) for turn in range(_CONTROLS)]
-    return max(0.0, *(float(_search(finder, loudness_at(x, fps, video_frames, lags))[1].max()) for x in turned))
+    return np.arange(-(most // _LAG_STEP), most // _LAG_STEP + 1) * _LAG_STEP / ENVELOPE_RATE
 
 
 def _length_notice(video_seconds: float, sound_seconds: float, shared_seconds: float) -> str | None:
@@ -225,12 +212,3 @@ def _fault(mono: np.ndarray, envelope: np.ndarray, opening: np.ndarray) -> str |
     if np.std(opening) < _STILL:
         return "The picture does not move where it was looked at, so nothing follows the sound."
     return None
-
-
-def _doubt(score: float, chance: float) -> str | None:
-    """Notice that a score is hardly better than a wrong sound's; None if it is."""
-    if score > chance + _MARGIN:
-        return None
-    return (
-        f"The sound fits about as well backwards ({chance:.2f}): the clip is too short to tell, or no mouth follows it."
-    )

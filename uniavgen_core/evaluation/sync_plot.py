@@ -70,8 +70,8 @@ def _draw_title(pen: ImageDraw.ImageDraw, reading: SyncReading) -> None:
     lag = f"{reading.lag_ms:+.0f} ms" if reading.lag_ms else "0 ms"
     _write(pen, (230, 16), f"lag {lag}" if reading.score else "no lag", 34, _BEST)
     _write(pen, (470, 18), describe_lag(reading), 16, _DIM)
-    _write(pen, (470, 40), f"at lag 0: {reading.at_zero:.2f}     backwards: {reading.chance:.2f}", 16, _DIM)
-    for left, colour, name in ((24, _MOUTH, "mouth opening"), (170, _SOUND, "loudness, moved by the lag")):
+    _write(pen, (470, 40), f"{reading.verdict}     backwards: {reading.chance:.2f}", 16, _DIM)
+    for left, colour, name in ((24, _MOUTH, "mouth movement"), (170, _SOUND, "loudness, moved by the lag")):
         pen.line([left * _FINE, 82 * _FINE, (left + 22) * _FINE, 82 * _FINE], colour, 3 * _FINE)
         _write(pen, (left + 30, 73), name, 14, _DIM)
     _draw_dashes(pen, [(400 * _FINE, 82 * _FINE), (424 * _FINE, 82 * _FINE)], _SOUND)
@@ -101,13 +101,13 @@ def _draw_curves(pen: ImageDraw.ImageDraw, reading: SyncReading) -> None:
 def _draw_lags(pen: ImageDraw.ImageDraw, reading: SyncReading) -> None:
     """Draw the correlation at every lag, and mark the highest."""
     most = reading.lags_ms[-1]
-    axes = _Axes(_LAGS, -most, most, min(-0.2, reading.fits.min()))
-    _write(pen, (_LAGS[0], _LAGS[1] - 24), "fit at each lag of the sound", 14, _DIM)
+    axes = _Axes(_LAGS, -most, most, 0.0)
+    _write(pen, (_LAGS[0], _LAGS[1] - 24), "score at each lag of the sound", 14, _DIM)
     _draw_panel(pen, axes, _ticks(-most, most), "ms")
     for level, colour in ((0.0, _GRID), (reading.chance, _WARNING)):
         _draw_dashes(pen, axes.points(np.array([-most, most]), np.array([level, level])), colour)
     pen.line(axes.points(reading.lags_ms, reading.fits), _INK, 2 * _FINE, "curve")
-    ((x, y),) = axes.points(np.array([reading.lag_ms]), np.array([reading.score]))
+    ((x, y),) = axes.points(np.array([reading.lag_ms]), np.array([reading.fits.max()]))
     pen.line([x, _LAGS[1] * _FINE, x, _LAGS[3] * _FINE], _BEST, _FINE)
     pen.ellipse([x - 5 * _FINE, y - 5 * _FINE, x + 5 * _FINE, y + 5 * _FINE], _BEST)
 
@@ -125,7 +125,7 @@ def _draw_picture(sheet: Image.Image, pen: ImageDraw.ImageDraw, reading: SyncRea
         return
     corners = np.clip(reading.boxes[index] * scale, 0, (*size, *size)) + np.array([left, top, left, top])
     pen.rectangle([float(side) for side in corners], outline=_MOUTH, width=2 * _FINE)
-    _write(pen, (_PICTURE[0], _PICTURE[1] - 23), "measured here, where it is widest open", 14, _DIM)
+    _write(pen, (_PICTURE[0], _PICTURE[1] - 23), "measured here", 14, _DIM)
 
 
 def _draw_panel(pen: ImageDraw.ImageDraw, axes: _Axes, ticks: np.ndarray, unit: str) -> None:
