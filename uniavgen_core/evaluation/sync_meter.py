@@ -112,7 +112,7 @@ def measure_sync(
     chance = 0.0 if fault else _chance(pair, ceil(shared / fps * ENVELOPE_RATE))
     score = float(fits[middle])
     return SyncReading(
-        score, _verdict(score, chance), float(1000 * lags[_best(fits)]), chance,
+        score, VERDICTS[1] if fault else _verdict(score, chance), float(1000 * lags[_best(fits)]), chance,
         opening if mouth.motion is None else np.concatenate([mouth.motion[:1], mouth.motion]), envelope, fps,
         1000 * lags, fits, mouth.finder.box(place, mouth.boxes),
         tuple(one for one in (*notices, fault) if one),

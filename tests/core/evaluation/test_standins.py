@@ -57,7 +57,7 @@ def test_the_lag_grows_as_the_sound_is_shifted_and_the_fit_at_lag_0_is_lost(clip
             measure_sync(clip.frames, FPS, torch.nn.functional.pad(sound, (samples, 0))[: len(sound)], RATE)
             for clip, sound in zip(clips, sounds, strict=True)
         ]
-        scores.append(np.mean([reading.at_zero for reading in readings]))
+        scores.append(np.mean([reading.score for reading in readings]))
         lags.append(np.median([reading.lag_ms for reading in readings]))
     assert falls(scores[:3], 0.1)
     assert max(scores[2:]) < scores[0] - 0.25
