@@ -6,7 +6,7 @@ import sys
 
 from studies.few_steps import __main__ as steps
 
-from . import cpu, cuda, data, flops, levels, memory, roofline, train
+from . import cpu, cuda, data, flops, levels, memory, roofline, sync, train
 
 MEASUREMENTS = {
     "flops": flops,
@@ -18,6 +18,7 @@ MEASUREMENTS = {
     "data": data,
     "steps": steps,
     "levels": levels,
+    "sync": sync,
 }
 
 

@@ -1,4 +1,4 @@
-"""A lip-sync meter, reliable on toons only: correlation and lag of mouth and sound."""
+"""A lip-sync meter: the chance that a sound belongs to a mouth, and its lag."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from ..uniavgen_core.evaluation.sync_plot import describe_lag, draw_sync
 
 
 class SyncMeter(io.ComfyNode):
-    """Measures the lip-sync of a video: correlation of mouth and sound, and the lag of the sound."""
+    """Measures the lip-sync of a video: the chance that sound and mouth belong together, and the lag of the sound."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -18,7 +18,7 @@ class SyncMeter(io.ComfyNode):
             node_id="UniAVGenSyncMeter",
             display_name="UniAVGen Sync Meter",
             category="UniAVGen/evaluation",
-            description="Compares the opening of a mouth with the loudness of the sound. Reliable on toons only.",
+            description="Compares the movement of a mouth with the loudness of the sound, and says how sure it is.",
             inputs=[
                 io.Image.Input("images", tooltip="The video's frames, at least eight."),
                 io.Audio.Input("audio", tooltip="Its sound; of a batch, the first."),
@@ -29,7 +29,7 @@ class SyncMeter(io.ComfyNode):
                     "mask",
                     optional=True,
                     tooltip="Where the speaker's face or mouth is: one mask, or one for each frame. Without it, the "
-                    "place that follows the sound best is looked for in the whole picture.",
+                    "mouth of the largest face is measured.",
                 ),
                 io.Combo.Input(
                     "mask_shows",

@@ -20,9 +20,7 @@ def judged_by(papers: PaperJudges, results: Sequence[ClipResult]) -> dict[str, s
     dino = "DINO as in VBench" if papers.dino else _STAND_IN + "gradients and colours, in VBench's form (paper: DINO)"
     raft = "RAFT as in VBench" if papers.raft else _STAND_IN + "Farneback's flow, in VBench's form (paper: RAFT)"
     timbre = _STAND_IN + "statistics of mel cepstra"
-    meter = (
-        _STAND_IN + "chance that the mouth's movement and the loudness belong together (paper: SyncNet's confidence)"
-    )
+    meter = _STAND_IN + "chance that mouth and sound belong together (paper: SyncNet's confidence)"
     unmeasured = "not measured: no Whisper was given, and no transcript has the toons' words alone"
     word_standin = toon if any(result.by_standin for result in results) else unmeasured
     return {

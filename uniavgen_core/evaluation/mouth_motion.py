@@ -58,7 +58,7 @@ def find_mouth_track(frames: Pictures, detector: FaceDetector) -> MouthTrack | N
     points = np.stack([face.landmarks for face in faces if face.landmarks is not None]).astype(np.float64)
     every = np.arange(len(frames))
     points = np.stack([[np.interp(every, seen, line) for line in point] for point in points.transpose(1, 2, 0)])
-    points = savgol_filter(points.transpose(2, 0, 1), _SMOOTHED, 2, axis=0)
+    points = np.asarray(savgol_filter(points.transpose(2, 0, 1), _SMOOTHED, 2, axis=0))
     eyes, middles = points[:, _EYES], points[:, _CORNERS].mean(1)
     across = eyes[:, 1] - eyes[:, 0]
     reach = np.maximum(np.linalg.norm(middles - eyes.mean(1), axis=1), 0.6 * np.linalg.norm(across, axis=1))

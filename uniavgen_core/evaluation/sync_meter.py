@@ -21,7 +21,7 @@ from ..media.faces.face_detection import FaceDetector
 from .mouth_finder import MouthFinder, Pictures, darkness, mask_boxes
 from .mouth_motion import find_mouth_track, motion_energy, mouth_crops, track_of_boxes
 from .sound_envelope import ENVELOPE_RATE, loudness_at, sound_loudness
-from .sync_agreement import Mouth, Pairing, probability
+from .sync_agreement import Mouth, Pairing
 
 SEARCH_SECONDS = 0.5
 FEWEST_FRAMES = 8
@@ -53,7 +53,7 @@ class SyncReading:
         fps: Frames per second.
         lags_ms: Lags, milliseconds, (L,).
         fits: Score at each lag, (L,).
-        boxes: Bounding box of the mouth in every frame: left, top, right, bottom, pixels, (F, 4).
+        boxes: Part of each picture that was measured: left, top, right, bottom, pixels, (F, 4).
         notices: Notices for the user, whole sentences.
     """
 
@@ -100,26 +100,29 @@ def measure_sync(
     _check(frames, fps, waveform, sample_rate)
     mono = (waveform if waveform.ndim == 1 else waveform.mean(0)).detach().cpu().numpy().astype(np.float64)
     shared = _shared_frames(len(frames), fps, len(mono) / sample_rate)
-    mouth, notice = _mouth_of(frames, mask, mask_shows)
+    mouth, notice = find_mouth(frames, mask, mask_shows)
     pair = Pairing(mouth, sound_loudness(mono, sample_rate), fps)
-    lags = _lags(shared / fps)
     notices = [_length_notice(len(frames) / fps, len(mono) / sample_rate, shared / fps), notice]
-    place, envelope = pair.place(), loudness_at(pair.loudness, fps, len(frames), np.zeros(1))[0]
-    opening = mouth.finder.opening(place)
+    return _read(pair, mono, shared / fps, [one for one in notices if one])
+
+
+def _read(pair: Pairing, mono: np.ndarray, seconds: float, notices: list[str]) -> SyncReading:
+    """Score and lag of a pairing whose common ``seconds`` are long enough."""
+    mouth, lags = pair.mouth, search_lags(seconds)
+    place, envelope = pair.place(), loudness_at(pair.loudness, pair.fps, pair.mouth.video_frames, np.zeros(1))[0]
+    opening, drawn = mouth.finder.opening(place), pair.drawn(lags)
     fault = _fault(mono, envelope, opening)
-    fits = np.zeros(len(lags)) if fault else np.array([probability(pair.agreement(lag)) for lag in lags])
-    middle = len(lags) // 2
-    chance = 0.0 if fault else _chance(pair, ceil(shared / fps * ENVELOPE_RATE))
-    score = float(fits[middle])
+    fits, chance = (np.zeros(len(lags)), 0.0) if fault else _fits_and_chance(pair, lags, seconds, drawn)
+    score = float(fits[len(lags) // 2])
     return SyncReading(
         score, VERDICTS[1] if fault else _verdict(score, chance), float(1000 * lags[_best(fits)]), chance,
-        opening if mouth.motion is None else np.concatenate([mouth.motion[:1], mouth.motion]), envelope, fps,
-        1000 * lags, fits, mouth.finder.box(place, mouth.boxes),
-        tuple(one for one in (*notices, fault) if one),
+        opening if mouth.motion is None else np.concatenate([mouth.motion[:1], mouth.motion]), envelope, pair.fps,
+        1000 * lags, fits, mouth.boxes if drawn < 0.5 else mouth.finder.box(place, mouth.boxes),
+        (*notices, fault) if fault else tuple(notices),
     )  # fmt: skip
 
 
-def _mouth_of(frames: Pictures, mask: Pictures | None, shows: str) -> tuple[Mouth, str | None]:
+def find_mouth(frames: Pictures, mask: Pictures | None = None, shows: str = "face") -> tuple[Mouth, str | None]:
     """The mouth in a mask, or of the largest face; without either, the whole picture and a notice."""
     height, width = frames.shape[1:3]
     if mask is not None:
@@ -156,11 +159,12 @@ def _best(fits: np.ndarray) -> int:
     return order[int(np.argmax(fits[order]))]
 
 
-def _chance(pair: Pairing, count: int) -> float:
-    """Highest score but one of the sound played backwards, from ten starting points."""
-    backwards = pair.loudness[:count][::-1]
-    turned = [np.roll(backwards, count * turn // _CONTROLS) for turn in range(_CONTROLS)]
-    return sorted(probability(replace(pair, loudness=sound).agreement(0.0)) for sound in turned)[-2]
+def _fits_and_chance(pair: Pairing, lags: np.ndarray, seconds: float, drawn: float) -> tuple[np.ndarray, float]:
+    """Score at each lag, (L,), and the highest but one of the sound played backwards from ten starting points."""
+    backwards = pair.loudness[: ceil(seconds * ENVELOPE_RATE)][::-1]
+    turned = [np.roll(backwards, len(backwards) * turn // _CONTROLS) for turn in range(_CONTROLS)]
+    false = sorted(replace(pair, loudness=sound).probability(0.0, drawn) for sound in turned)
+    return np.array([pair.probability(lag, drawn) for lag in lags]), false[-2]
 
 
 def _check(frames: Pictures, fps: float, waveform: Tensor, sample_rate: int) -> None:
@@ -187,7 +191,7 @@ def _shared_frames(video_frames: int, fps: float, sound_seconds: float) -> int:
     return shared
 
 
-def _lags(shared_seconds: float) -> np.ndarray:
+def search_lags(shared_seconds: float) -> np.ndarray:
     """Lags to search, seconds, symmetric about zero: at most half a second or a quarter of the clip."""
     most = int(min(SEARCH_SECONDS, shared_seconds / 4) * ENVELOPE_RATE)
     return np.arange(-(most // _LAG_STEP), most // _LAG_STEP + 1) * _LAG_STEP / ENVELOPE_RATE

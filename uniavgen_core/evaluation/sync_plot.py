@@ -21,6 +21,7 @@ _MOUTH, _SOUND, _BEST, _WARNING = "#ffb454", "#5ab0ff", "#7ee2a8", "#ff9e8a"
 _MARGIN, _BOTTOM = 24, 484
 _CURVES, _PICTURE, _LAGS = (24, 96, 640, _BOTTOM - 8), (664, 96, 936, 290), (664, 330, 936, _BOTTOM - 8)
 _FOOT = 26  # Height of the tick labels below the curves of a panel.
+_ALIKE = 0.9
 _MOST_TICKS = 8
 
 
@@ -79,12 +80,26 @@ def _draw_title(pen: ImageDraw.ImageDraw, reading: SyncReading) -> None:
 
 
 def describe_lag(reading: SyncReading) -> str:
-    """Meaning of the lag in words."""
+    """Meaning of the lag in words, with the lags that fit about as well."""
     if not reading.score:
         return "nothing to compare"
+    first, last = _lags_as_good(reading)
     if abs(reading.lag_ms) <= 500 / reading.fps:
         return "in time, to within half a frame"
+    if first <= 0 <= last:
+        return f"may be in time: {first:+.0f} to {last:+.0f} ms fit alike"
     return f"the sound is {abs(reading.lag_ms):.0f} ms {'late' if reading.lag_ms > 0 else 'early'}"
+
+
+def _lags_as_good(reading: SyncReading) -> tuple[float, float]:
+    """First and last of the lags around the best, milliseconds, that score nine tenths of it or more."""
+    poor = np.flatnonzero(reading.fits < _ALIKE * reading.fits.max())
+    best = int(np.abs(reading.lags_ms - reading.lag_ms).argmin())
+    first, last = poor[poor < best], poor[poor > best]
+    return (
+        float(reading.lags_ms[first[-1] + 1 if len(first) else 0]),
+        float(reading.lags_ms[last[0] - 1 if len(last) else -1]),
+    )
 
 
 def _draw_curves(pen: ImageDraw.ImageDraw, reading: SyncReading) -> None:

@@ -1,9 +1,11 @@
 """The meter recovers known lags from toons whose sound was moved, and says when there is nothing to measure."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from skimage.data import astronaut
 
 from toon.clips import make_clip
 from uniavgen_core.evaluation.lip_sync import correlation
@@ -78,6 +80,30 @@ def test_the_mouth_is_found_without_a_mask(clips):
         middle = (reading.boxes[:, :2] + reading.boxes[:, 2:]) / 2
         assert np.linalg.norm(middle.mean(0) - clip.mouth_center.mean(0)) < 0.6 * clip.face_radius
         assert correlation(reading.opening, np.abs(np.diff(clip.mouth_open, prepend=0))) > 0.5
+
+
+def talking_photograph(opening):
+    """A photographed woman whose lower lip and chin drop, and who sways, (F, 300, 300, 3)."""
+    rows, columns = np.mgrid[0:300, 0:300].astype(np.float32)
+    chin = np.clip((rows - 150) / 8, 0, 1) * np.exp(-(((rows - 150) / 40) ** 2) - ((columns - 137) / 30) ** 2)
+    picture = astronaut()[:300, 90:390]
+    moved = [(columns - 4 * np.sin(frame / 9), rows - 9 * wide * chin) for frame, wide in enumerate(opening)]
+    return np.stack([cv2.remap(picture, *map(np.float32, place), cv2.INTER_LINEAR) for place in moved])
+
+
+def test_the_mouth_of_a_photographed_face_is_followed_and_fits_its_own_sound_alone(clips):
+    clip, other = clips[2:]
+    frames = talking_photograph(clip.mouth_open)
+    own, shifted, swapped = (
+        measure_sync(frames, 16, sound, RATE)
+        for sound in (torch.from_numpy(clip.waveform), late(clip.waveform, 500), torch.from_numpy(other.waveform))
+    )
+    assert own.verdict == VERDICTS[0]
+    assert own.notices == ()
+    assert abs(own.lag_ms) <= 62.5
+    assert shifted.verdict == swapped.verdict == VERDICTS[2]
+    middle = (own.boxes[:, :2] + own.boxes[:, 2:]).mean(0) / 2
+    assert np.linalg.norm(middle - (137, 150)) < 25
 
 
 def test_a_mask_decides_which_of_two_mouths_is_measured(clips):
