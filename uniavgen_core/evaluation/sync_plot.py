@@ -83,11 +83,13 @@ def describe_lag(reading: SyncReading) -> str:
     """Meaning of the lag in words, with the lags that fit about as well."""
     if not reading.score:
         return "nothing to compare"
+    if reading.fits.max() <= reading.chance:
+        return "no lag fits better than the sound played backwards"
     first, last = _lags_as_good(reading)
     if abs(reading.lag_ms) <= 500 / reading.fps:
         return "in time, to within half a frame"
     if first <= 0 <= last:
-        return f"may be in time: {first:+.0f} to {last:+.0f} ms fit alike"
+        return f"may be in time: {first:.0f} to {last:.0f} ms fit alike"
     return f"the sound is {abs(reading.lag_ms):.0f} ms {'late' if reading.lag_ms > 0 else 'early'}"
 
 
