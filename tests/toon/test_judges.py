@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from toon.clips import WORDS
 from toon.evaluation import judges as module
 from toon.evaluation.face_judge import seen_emotions, train_face_judge
 from toon.evaluation.judge_data import SILENT, draw_faces, draw_sounds
 from toon.evaluation.judges import NAMES, JudgeRecipe, judges_of
+from toon.evaluation.word_recogniser import VOCABULARY
 
 TINY = JudgeRecipe(
-    sounds=8, faces=3, parts=2, held_out=6, word_steps=2, voice_steps=2, emotion_steps=2, face_steps=2, part_steps=2,
+    sounds=8, faces=3, parts=2, held_out=6, word_steps=2, voice_steps=2, emotion_steps=2, face_steps=2, place_steps=2,
+    gaze_steps=2, part_steps=2,
 )  # fmt: skip
 
 
@@ -46,7 +47,7 @@ def test_the_same_recipe_makes_the_same_judges(folder, tmp_path):
 def test_another_recipe_or_vocabulary_has_another_key(monkeypatch):
     assert replace(TINY, face_steps=3).key != TINY.key
     key = TINY.key
-    monkeypatch.setattr(module, "WORDS", WORDS[:-1])
+    monkeypatch.setattr(module, "VOCABULARY", VOCABULARY[:-1])
     assert TINY.key != key
 
 
@@ -62,7 +63,7 @@ def test_judges_hear_begun_late_and_cut_sentences_with_silence_for_what_was_kept
     first_loud = np.array([int(row.nonzero()[0]) for row in loud])
     assert (first_loud < 30).sum() > 5
     assert (first_loud > 60).sum() > 5
-    assert all(set(text.split()) <= set(WORDS) for text in sounds.transcripts)
+    assert all(set(text.split()) <= set(VOCABULARY) for text in sounds.transcripts)
     assert all(first >= start + 3 for first, start in zip(first_loud, starts, strict=True))
 
 

@@ -1,5 +1,7 @@
 """In the lively world the seed decides what no condition tells, and what conditions do tell stays fixed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -170,3 +172,13 @@ def test_a_lively_scenes_sentence_begins_between_its_start_and_the_latest_onset(
         assert scene.start < scene.end < length / 16
         spoken = scene.clip.waveform[int((scene.start + LEAD_SECONDS - 0.02) * 24_000) :]
         assert first_loud(spoken) < LATEST_ONSET + 0.15
+
+
+def test_another_chance_changes_delivery_and_movement_and_nothing_that_conditions_tell():
+    own = next(scene for seed in range(100, 200) if (scene := make_scene(seed, world=LIVELY)).start == 0)
+    other = make_scene(own.clip.seed, world=replace(LIVELY, chance=1))
+    assert np.array_equal(own.earlier, other.earlier)
+    for name in ("transcript", "caption", "voice", "emotion", "movement", "face_radius"):
+        assert getattr(own.clip, name) == getattr(other.clip, name), name
+    assert not np.array_equal(own.clip.mouth_center, other.clip.mouth_center)
+    assert own.end != other.end

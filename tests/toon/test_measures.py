@@ -12,10 +12,11 @@ from toon.evaluation import bundle_report as toons
 from toon.evaluation import generate_cases as generating
 from toon.evaluation import measures as toon_measures
 from toon.evaluation.cases import CASES, cases_of
-from toon.evaluation.criteria import TRUTH, criteria_of
+from toon.evaluation.criteria import TRUTH, criteria_of, criteria_of_chance
+from toon.evaluation.distribution import COLUMNS
 from toon.evaluation.generate_cases import Made, Store, generate_all
 from toon.evaluation.measures import Row, measure_cases, shuffled
-from toon.evaluation.picture_errors import EYES, MOUTH, part_pixels, picture_measures, psnr, still_pixels
+from toon.evaluation.picture_errors import EYES, MOUTH, part_pixels, picture_measures, psnr
 from uniavgen_core.bundled.bundled_files import BUNDLED_VIDEO_CODEC, CODEC_FILE, MODEL_FILE
 from uniavgen_core.pipeline import SampleConfig
 
@@ -137,7 +138,7 @@ def test_decibels_of_a_known_error():
 
 
 def test_still_pixels_are_those_that_never_change(cases):
-    still = still_pixels(cases[0])
+    still = cases[0].still
     assert still[:4, :4].all()
     assert not still[30:90, 40:90].all()
 
@@ -219,15 +220,20 @@ def test_the_report_names_every_criterion_the_judges_and_the_papers_numbers(
     monkeypatch.setattr(toons, "coded", lambda _, case: Made.of(case.frames, case.waveform))
     rows = toons.measure_all({"joint": truth}, {"joint": cases}, judges, None)
     options = toons.ToonOptions(tmp_path, count=9, others=1)
-    content = toons._report(options, (rows, criteria_of(rows), {"words": 0.97}), [], 1.0)
+    chance = {"generated": {"spread, speech": 0.9, "spread, head": 0.6, "spread, eyes": 0.8}}
+    chance["generated"] |= {name: 1.0 for name in COLUMNS if name not in chance["generated"]}
+    wide = criteria_of_chance(chance, 8)
+    content = toons._report(options, (rows, [*criteria_of(rows), *wide], {"words": 0.97}, chance), [], 1.0)
     text = (tmp_path / "toons.md").read_text()
-    assert text.count("| pass |") == 6
+    assert text.count("| pass |") == 7 + 1 + 2
+    assert text.count("| FAIL |") == 1
     for part in (
         "ground truth, shuffled",
         "ground truth, coded",
         "joint, shuffled",
         "| words | 0.970 |",
         "Ovi, 10.9B",
+        "## What chance decides",
         "blink",
     ):
         assert part in text, part

@@ -36,6 +36,7 @@ class ToonClip:
         face_radius: Half the width of the head, pixels.
         mouth_open: Opening of the mouth, 0 to 1, (F,) float32.
         lids: Closure of the eyelids, 0 to 1, (F,) float32.
+        gaze: Shift of the pupils to the viewer's right and downwards, -1 to 1, (F, 2) float32.
         caption: Caption of appearance, emotion and movement.
         voice: Index into ``VOICES``.
         emotion: One of ``Emotion``.
@@ -51,6 +52,7 @@ class ToonClip:
     face_radius: float
     mouth_open: np.ndarray
     lids: np.ndarray
+    gaze: np.ndarray
     transcript: str
     caption: str
     voice: int
@@ -62,7 +64,7 @@ class ToonClip:
     def window(self, first: int, count: int) -> "ToonClip":
         """Take ``count`` frames from frame ``first``, with their sound."""
         frames, samples = slice(first, first + count), SAMPLE_RATE // FPS
-        names = ("frames", "face_mask", "mouth_mask", "mouth_center", "mouth_open", "lids")
+        names = ("frames", "face_mask", "mouth_mask", "mouth_center", "mouth_open", "lids", "gaze")
         return replace(
             self,
             waveform=self.waveform[first * samples : (first + count) * samples],
@@ -117,7 +119,8 @@ def film(
         toon = replace(toon, background=background)
     movement = MOVEMENTS[rng.integers(len(MOVEMENTS))]
     caption = write_caption(rng, speech.emotion, movement, toon.hair_name)
-    poses = _poses(toon, draw_motion(rng, movement, len(speech.mouth_open), world), speech)
+    moving = np.random.default_rng((seed, _LOOK_STREAM, world.chance)) if world.chance else rng
+    poses = _poses(toon, draw_motion(moving, movement, len(speech.mouth_open), world), speech)
     centers = np.stack([pose.head + 1.15 * pose.face + (0, 0.5 * toon.radius * toon.tall) for pose in poses])
     shapes = zip(centers, speech.mouth_open, speech.mouth_spread, strict=True)
     mouths = [mouth_at(center, toon.radius, opening, spread, speech.expression) for center, opening, spread in shapes]
@@ -130,8 +133,7 @@ def film(
     mouth_center = (centers * size - 0.5 * (1 - 1 / SUPERSAMPLING)).astype(np.float32)
     return ToonClip(
         frames, speech.waveform, face_mask, mouth_mask, mouth_center, float(toon.radius * size), speech.mouth_open,
-        np.float32([pose.lids for pose in poses]), speech.transcript, caption, speech.voice, speech.emotion, seed,
-        toon.hair_name, movement,
+        *_eyes(poses), speech.transcript, caption, speech.voice, speech.emotion, seed, toon.hair_name, movement,
     )  # fmt: skip
 
 
@@ -142,6 +144,11 @@ def _poses(toon: Appearance, motion: Motion, speech: ToonSpeech) -> list[Pose]:
     face = np.stack([0.22 * motion.yaw, 0.13 * motion.pitch], 1) * radius
     brows = _BROW_RISE * speech.delivery.gain_db(np.arange(len(head)) / FPS)
     return [Pose(*pose) for pose in zip(head, face, motion.lids, motion.gaze, brows, strict=True)]
+
+
+def _eyes(poses: list[Pose]) -> tuple[np.ndarray, np.ndarray]:
+    """Closure of the lids and gaze in every frame, (F,) and (F, 2)."""
+    return np.float32([pose.lids for pose in poses]), np.float32([pose.gaze for pose in poses])
 
 
 def _draw_frame(

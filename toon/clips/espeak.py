@@ -10,11 +10,13 @@ import ctypes
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 
 import espeakng_loader
 import numpy as np
+import torch
+import torchaudio
 
 _AUDIO_OUTPUT_SYNCHRONOUS = 2
 _PHONEME_EVENTS = 1
@@ -62,6 +64,26 @@ class Utterance:
     phonemes: tuple[tuple[float, str], ...]
     words: tuple[tuple[float, int, int], ...]
     end: float
+
+    def delayed(self, seconds: float) -> "Utterance":
+        """The same utterance with all its times later; the waveform stays."""
+        return replace(
+            self,
+            phonemes=tuple((start + seconds, name) for start, name in self.phonemes),
+            words=tuple((start + seconds, *word) for start, *word in self.words),
+            end=self.end + seconds,
+        )
+
+    def at_rate(self, sample_rate: int) -> np.ndarray:
+        """The waveform at another rate in Hz, float64."""
+        source = torch.from_numpy(self.waveform)
+        return torchaudio.functional.resample(source, self.sample_rate, sample_rate).double().numpy()
+
+    def letter_seconds(self, characters: int) -> np.ndarray:
+        """Time of the middle of every character, (characters,); a word's time is divided evenly among its letters."""
+        starts = [start for start, _, _ in self.words] + [self.end]
+        edges = [position for _, position, _ in self.words] + [characters]
+        return np.interp(np.arange(characters) + 0.5, edges, starts).astype(np.float32)
 
 
 class _Recorder:

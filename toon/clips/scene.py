@@ -12,7 +12,7 @@ from uniavgen_core.shapes import FPS, TEMPORAL_FACTOR
 from .clip import ToonClip, film
 from .delivery import Delivery, draw_delivery
 from .sentence import FEWEST_FRAMES
-from .speech import VOICES, Emotion, Line, ToonSpeech, draw_line, recite
+from .speech import VOICES, Emotion, Line, ToonSpeech, draw_line, recite, retell
 from .world import STEADY, World
 
 VIDEO_FRAMES = 33
@@ -63,7 +63,8 @@ def make_scene(
         seed: Seed of the scene.
         split: Split of the sentences, ``train`` or ``held_out``.
         size: Side of the square picture, pixels, a multiple of 32.
-        world: Words, and what is left to chance.
+        world: Words, and what is left to chance. Of a scene that continues another, ``chance`` changes the movement
+            alone.
         video_frames: Length at 16 fps.
 
     Returns:
@@ -76,8 +77,11 @@ def make_scene(
     latest = min(_LATEST_SECONDS, (video_frames - FEWEST_FRAMES) / FPS)
     start = float(studio.rng.uniform(0, latest)) if kind < _CONTINUED + _LATER else 0.0
     delivery = draw_delivery(studio.rng, world)
-    lines = [studio.line(start, video_frames - int(start * FPS), delivery)]
-    speech, looks = studio.cast(lines, video_frames, delivery)
+    room = video_frames - int(start * FPS)
+    line = studio.line(start, room, delivery)
+    if world.chance:
+        line, delivery = retell(np.random.default_rng((seed, _SCENE_STREAM, world.chance)), line, room, delivery, world)
+    speech, looks = studio.cast([line], video_frames, delivery)
     clip = film(speech, seed, size, looks, world=world)
     return ToonScene(clip, start, speech.end, clip.frames[0], 0, looks is None)
 

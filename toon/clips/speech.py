@@ -14,8 +14,6 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
-import torch
-import torchaudio.functional
 
 from uniavgen_core.shapes import FPS, SAMPLE_RATE
 
@@ -171,9 +169,9 @@ def recite(
         utterance = _say(line.transcript, voice, manner, delivery)
         lead = round(line.first_sound * SAMPLE_RATE)
         _check_fits(line, lead + round(utterance.end * SAMPLE_RATE), video_frames, samples)
-        speech = _driven(_resampled(utterance)[: samples - lead], manner.drive)
+        speech = _driven(utterance.at_rate(SAMPLE_RATE)[: samples - lead], manner.drive)
         waveform[lead : lead + len(speech)] += speech * _gains(delivery, lead, len(speech))
-        utterances.append(_delayed(utterance, line.first_sound))
+        utterances.append(utterance.delayed(line.first_sound))
     peak = np.abs(waveform).max() if lines else PEAK
     waveform = (waveform * (PEAK / peak)).astype(np.float32)
     phonemes = [phoneme for utterance in utterances for phoneme in utterance.phonemes]
@@ -201,13 +199,37 @@ def draw_line(
         ValueError: If the split is unknown, or the room is too short for a sentence.
     """
     while True:
-        sentence = draw_sentence(rng, room, split, world)
+        line = Line(draw_sentence(rng, room, split, world), start)
         if not world.lively:
-            return Line(sentence, start)
-        utterance = _say(sentence, 0, _MANNERS[Emotion.CALM], delivery)
-        slack = (room - start * FPS % 1) / FPS - LEAD_SECONDS - utterance.end - _TAIL_SECONDS
-        if slack > 0:
-            return Line(sentence, start, float(rng.uniform(0, min(LATEST_ONSET, slack))))
+            return line
+        delayed = _with_onset(rng, line, room, delivery)
+        if delayed:
+            return delayed
+
+
+def retell(rng: np.random.Generator, line: Line, room: int, told: Delivery, world: World) -> tuple[Line, Delivery]:
+    """Draw the delivery and the onset of a lively sentence again; the words stay, and what the first frame shows.
+
+    Args:
+        rng: Source of randomness.
+        line: The sentence.
+        room: As in ``draw_line``.
+        told: Its delivery so far.
+        world: A lively world.
+    """
+    while True:
+        drawn = draw_delivery(rng, world)
+        delivery = replace(drawn, strength=told.strength, emphasis=(*told.emphasis[:1], *drawn.emphasis[1:]))
+        delayed = _with_onset(rng, line, room, delivery)
+        if delayed:
+            return delayed, delivery
+
+
+def _with_onset(rng: np.random.Generator, line: Line, room: int, delivery: Delivery) -> Line | None:
+    """A sentence with an onset by chance; None if it takes too long."""
+    utterance = _say(line.transcript, 0, _MANNERS[Emotion.CALM], delivery)
+    slack = (room - line.start * FPS % 1) / FPS - LEAD_SECONDS - utterance.end - _TAIL_SECONDS
+    return Line(line.transcript, line.start, float(rng.uniform(0, min(LATEST_ONSET, slack)))) if slack > 0 else None
 
 
 def _manner(emotion: Emotion, delivery: Delivery) -> _Manner:
@@ -242,16 +264,6 @@ def _check_fits(line: Line, needed: int, video_frames: int, samples: int) -> Non
         raise ValueError(f"{line.transcript!r} takes {needed / SAMPLE_RATE:.2f} s; {length}")
 
 
-def _delayed(utterance: Utterance, seconds: float) -> Utterance:
-    """Delay an utterance."""
-    return replace(
-        utterance,
-        phonemes=tuple((start + seconds, name) for start, name in utterance.phonemes),
-        words=tuple((start + seconds, *word) for start, *word in utterance.words),
-        end=utterance.end + seconds,
-    )
-
-
 def make_speech(
     seed: int, video_frames: int = 33, split: str = "train", voice: int | None = None, world: World = STEADY
 ) -> ToonSpeech:
@@ -277,22 +289,9 @@ def make_speech(
     return recite([line], drawn_voice if voice is None else voice, emotion, video_frames, seed, delivery)
 
 
-def _resampled(utterance: Utterance) -> np.ndarray:
-    """Waveform of an utterance, resampled to 24 kHz."""
-    source = torch.from_numpy(utterance.waveform)
-    return torchaudio.functional.resample(source, utterance.sample_rate, SAMPLE_RATE).double().numpy()
-
-
 def _letters(lines: Sequence[Line], utterances: Sequence[Utterance]) -> np.ndarray:
     """Time of every character of the joined transcript; the space between two sentences is at the end of the first."""
     times = []
     for line, utterance in zip(lines, utterances, strict=True):
-        times += [_letter_seconds(utterance, len(line.transcript)), np.float32([utterance.end])]
+        times += [utterance.letter_seconds(len(line.transcript)), np.float32([utterance.end])]
     return np.concatenate(times[:-1] or [np.zeros(0, np.float32)])
-
-
-def _letter_seconds(utterance: Utterance, characters: int) -> np.ndarray:
-    """Time of the middle of every character; each word's time is divided evenly among its letters and its space."""
-    starts = [start for start, _, _ in utterance.words] + [utterance.end]
-    edges = [position for _, position, _ in utterance.words] + [characters]
-    return np.interp(np.arange(characters) + 0.5, edges, starts).astype(np.float32)

@@ -37,11 +37,18 @@ class World:
         words: Words of random sentences.
         phrases: Phrases that stand among them, each as a whole.
         lively: Whether chance decides what conditions leave open.
+        chance: Seed of another scene under the same conditions, in which chance decides otherwise; 0 for the first.
     """
 
     words: tuple[str, ...] = WORDS
     phrases: tuple[str, ...] = ()
     lively: bool = False
+    chance: int = 0
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """All words that are said, each once."""
+        return tuple(dict.fromkeys((*self.words, *" ".join(self.phrases).split())))
 
 
 STEADY = World()

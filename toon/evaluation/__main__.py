@@ -15,10 +15,9 @@ from uniavgen_core.bundled.bundled_files import BUNDLED_MODEL
 from uniavgen_core.diffusion.sampling_presets import TOON_GUIDANCE, TOON_STEPS
 from uniavgen_core.evaluation.__main__ import add_options, evaluate_clips, progress_bar, run, tell
 
-from ..clips import WORDS
-from .bundle_report import CRITERIA_TASKS, OTHER_TASKS, ToonOptions, evaluate_toons
+from .bundle_report import CRITERIA_TASKS, OTHER_TASKS, WORLDS, ToonOptions, evaluate_toons
 from .judges import JudgeRecipe, judges_of
-from .word_recogniser import recognise
+from .word_recogniser import VOCABULARY, recognise
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -34,6 +33,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     toons.add_argument("--audio-guidance", type=float, default=TOON_GUIDANCE.audio_scale, help="scale of the sound")
     toons.add_argument("--model", type=Path, default=BUNDLED_MODEL, help="weights; a codec in the same folder is used")
     toons.add_argument("--tasks", nargs="*", default=CRITERIA_TASKS + OTHER_TASKS, choices=CRITERIA_TASKS + OTHER_TASKS)
+    toons.add_argument(
+        "--world", choices=WORLDS, default="steady", help="lively: chance decides what conditions do not"
+    )
+    toons.add_argument("--takes", type=int, default=24, help="lively cases that are generated several times each")
     return parser.parse_args(arguments)
 
 
@@ -45,7 +48,7 @@ class ToonWords:
 
     def knows(self, words: Sequence[str]) -> bool:
         """Whether all of these words are in the toons' vocabulary."""
-        return set(words) <= set(WORDS)
+        return set(words) <= set(VOCABULARY)
 
     def hear(self, mel: Tensor) -> str:
         """Recognise the words of a natural log-mel, (80, S)."""
@@ -55,7 +58,7 @@ class ToonWords:
 def evaluate_bundle(options: argparse.Namespace) -> dict:
     """Evaluate a model on held-out toons."""
     others = max(1, options.count // 2) if options.others is None else options.others
-    names = ("work", "model", "count", "seed", "steps", "video_guidance", "audio_guidance", "tasks")
+    names = ("work", "model", "count", "seed", "steps", "video_guidance", "audio_guidance", "tasks", "world", "takes")
     toons = ToonOptions(others=others, **{name: getattr(options, name) for name in names})
     counts = [options.count if task in CRITERIA_TASKS else others for task in options.tasks]
     advance = None

@@ -48,9 +48,9 @@ def part_crops(frames: np.ndarray, mouths: np.ndarray, radius: float, part: str)
 
 
 class PartJudge(nn.Module):
-    """Classifier of whole and broken crops."""
+    """Network over crops: whether they are broken, or other values."""
 
-    def __init__(self, dim: int = 24) -> None:
+    def __init__(self, dim: int = 24, outputs: int = 1) -> None:
         super().__init__()
         widths = (3, dim, 2 * dim, 2 * dim)
         self.convolutions = nn.Sequential(
@@ -59,11 +59,12 @@ class PartJudge(nn.Module):
                 for a, b in pairwise(widths)
             )
         )
-        self.head = nn.Linear(2 * dim * (CROP[0] // 8) * (CROP[1] // 8), 1)
+        self.head = nn.Linear(2 * dim * (CROP[0] // 8) * (CROP[1] // 8), outputs)
 
     def forward(self, crops: Tensor) -> Tensor:
-        """Logits of being broken, (N,), for crops in [0, 1], (N, 3, 32, 48)."""
-        return self.head(self.convolutions(crops - 0.5).flatten(1))[:, 0]
+        """Outputs, (N, outputs), or of one the logits of being broken, (N,), for crops in [0, 1], (N, 3, 32, 48)."""
+        found = self.head(self.convolutions(crops - 0.5).flatten(1))
+        return found[:, 0] if found.shape[1] == 1 else found
 
 
 def _ghost(frame: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -19,8 +19,10 @@ from uniavgen_core.evaluation.markdown_tables import legend, markdown_table, pub
 from uniavgen_core.pipeline import SampleConfig
 from uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, REFERENCE_VOICE
 
+from ..clips import LIVELY, STEADY
 from .cases import CONTINUATION_IN_VOICE, PAIR, Case, cases_of
-from .criteria import TRUTH, Criterion, criteria_of
+from .criteria import TRUTH, Criterion, criteria_of, criteria_of_chance
+from .distribution import COLUMNS, Takes, compare
 from .generate_cases import Made, Store, coded, generate_all
 from .judges import JudgeRecipe, Judges, judges_of
 from .measures import MEASURES, Row, measure_cases, shuffled
@@ -35,6 +37,8 @@ TRUTH_OF = {
     CONTINUATION_IN_VOICE: f"{TRUTH}, {CONTINUATION.name}",
     PAIR: f"{TRUTH}, {PAIR}",
 }
+WORLDS = {"steady": STEADY, "lively": LIVELY}
+TAKES, TRUE_TAKES, REPEATED = 4, 8, "takes"
 _SHEET_ROWS, _SHEET_EVERY = 10, 4
 
 
@@ -52,6 +56,8 @@ class ToonOptions:
         video_guidance: Guidance scale of the picture.
         audio_guidance: Guidance scale of the sound.
         tasks: Names of the tasks.
+        world: Name of the toons' world, one of ``WORLDS``.
+        takes: In the lively world, cases that are generated several times under the same conditions.
     """
 
     work: Path
@@ -63,6 +69,8 @@ class ToonOptions:
     video_guidance: float = TOON_GUIDANCE.video_scale
     audio_guidance: float = TOON_GUIDANCE.audio_scale
     tasks: Sequence[str] = CRITERIA_TASKS + OTHER_TASKS
+    world: str = "steady"
+    takes: int = 24
 
     def __post_init__(self) -> None:
         if min(self.count, self.others, self.steps) < 1 or self.seed < 0:
@@ -70,9 +78,20 @@ class ToonOptions:
 
     def cases(self) -> dict[str, list[Case]]:
         """Held-out cases by task."""
-        first = EVALUATION_SEED + SEEDS_APART * self.seed
         counts = {task: self.count if task in CRITERIA_TASKS else self.others for task in self.tasks}
-        return {task: cases_of(task, count, first) for task, count in counts.items()}
+        return {task: cases_of(task, count, self.first_seed, WORLDS[self.world]) for task, count in counts.items()}
+
+    @property
+    def first_seed(self) -> int:
+        """First seed of the held-out toons."""
+        return EVALUATION_SEED + SEEDS_APART * self.seed
+
+    def repeated(self) -> list[Case]:
+        """Cases to generate several times, each ``TAKES`` times in a row; none in the steady world."""
+        if self.world != "lively":
+            return []
+        cases = cases_of(JOINT.name, self.takes, self.first_seed + SEEDS_APART // 2, WORLDS[self.world])
+        return [case for case in cases for _ in range(TAKES)]
 
 
 def evaluate_toons(
@@ -97,14 +116,26 @@ def evaluate_toons(
     store = Store.of(options.work / "generated", [options.model, codec_path], config, options.seed)
     codec = load_codec(codec_path)
     tell("Drawing the held-out toons")
-    cases = options.cases()
+    cases, repeated = options.cases(), options.repeated()
     model = load_model(options.model, dtype=torch.float32)
     made = generate_all((model, codec), cases, config, store, on_batch)
+    takes = generate_all((model, codec), {REPEATED: repeated}, config, store)[REPEATED]
     tell("Measuring")
     rows = measure_all(made, cases, judges, codec)
+    chance = measure_chance(takes, repeated, judges, codec) if repeated else {}
     sheets = [_sheet(made[task], options.work / f"sheet-{task.replace(', ', '-')}.png") for task in made]
     minutes = (time.monotonic() - started) / 60
-    return _report(options, (rows, criteria_of(rows), judges.accuracy), sheets, minutes)
+    criteria = [*criteria_of(rows, WORLDS[options.world]), *criteria_of_chance(chance, len(repeated))]
+    return _report(options, (rows, criteria, judges.accuracy, chance), sheets, minutes)
+
+
+def measure_chance(
+    made: Sequence[Made], cases: Sequence[Case], judges: Judges, codec: VideoCodec
+) -> dict[str, dict[str, float]]:
+    """Compare cases that were generated ``TAKES`` times with as many true takes; rows of the table of chance."""
+    firsts = range(0, len(cases), TAKES)
+    takes = [Takes.of(cases[first], TRUE_TAKES) for first in firsts]
+    return compare([made[first : first + TAKES] for first in firsts], takes, judges, codec)
 
 
 def codec_beside(model: Path) -> Path:
@@ -143,12 +174,12 @@ def _sheet(made: Sequence[Made], path: Path) -> Path:
 
 def _report(
     options: ToonOptions,
-    found: tuple[dict[str, Row], list[Criterion], dict[str, float]],
+    found: tuple[dict[str, Row], list[Criterion], dict[str, float], dict[str, dict[str, float]]],
     sheets: list[Path],
     minutes: float,
 ) -> dict:
     """Write Markdown, JSON and plots, and return the content."""
-    rows, criteria, accuracy = found
+    rows, criteria, accuracy, chance = found
     settings = asdict(options) | {"work": None, "model": options.model.name, "tasks": list(options.tasks)}
     files = {"table": options.work / "toons.md", "json": options.work / "toons.json"}
     plots = {"bars": options.work / "toons-bars.png", "lags": options.work / "toons-lags.png"}
@@ -162,6 +193,7 @@ def _report(
         "criteria": [asdict(one) | {"passed": one.passed} for one in criteria],
         "judges": accuracy,
         "rows": {name: asdict(row) for name, row in rows.items()},
+        "chance": chance,
         "files": {name: str(path) for name, path in (files | plots).items()} | {"sheets": [str(p) for p in sheets]},
     }
     files["table"].write_text(_markdown(content, criteria), encoding="utf-8")
@@ -176,6 +208,7 @@ def _markdown(content: dict, criteria: Sequence[Criterion]) -> str:
     table = [[name, row["clips"], *(row["values"].get(measure) for measure in MEASURES)] for name, row in rows.items()]
     movements = sorted({name for row in rows.values() for name in row["movements"]})
     moving = [[n, *(row["movements"].get(m) for m in movements)] for n, row in rows.items() if row["movements"]]
+    taken = [[name, *(row[column] for column in COLUMNS)] for name, row in content["chance"].items()]
     judged = [[name, right] for name, right in content["judges"].items()]
     return "\n".join(
         [
@@ -189,11 +222,20 @@ def _markdown(content: dict, criteria: Sequence[Criterion]) -> str:
             "Sound that is kept counts for the mouth alone. `psnr` leaves out the first frame; continuations, of which "
             "more is given, have none. Shuffled rows have the sound of the next clip. Looks tell only a male from a "
             "female voice, so `voice` is a demand only where a reference voice is given.\n",
-            "## Picture by movement of the head: `psnr`, dB\n",
-            markdown_table(["", *movements], moving),
+            *(
+                ["## Picture by movement of the head: `psnr`, dB\n", markdown_table(["", *movements], moving)]
+                if moving
+                else []
+            ),
+            *(["## What chance decides\n", markdown_table(["", *COLUMNS], taken), legend(COLUMNS)] if taken else []),
             "## The judges on held-out truth\n",
             "Trained on other toons of the same generator; their own errors bound what they can say.\n",
             markdown_table(["", "share right"], judged),
             published(),
         ]
     )
+
+
+def _table(title: str, head: list[str], rows: list[list]) -> list[str]:
+    """A table under its title; nothing without rows."""
+    return [f"## {title}\n", markdown_table(head, rows)] if rows else []

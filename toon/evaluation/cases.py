@@ -17,10 +17,12 @@ from uniavgen_core.shapes import MEL_RATE, SAMPLE_RATE, TEMPORAL_FACTOR
 from uniavgen_core.tasks import CONTINUATION, JOINT, REFERENCE_VOICE, TASKS, Keep, Task
 from uniavgen_core.text.speech_tensors import SpokenText
 
-from ..clips import VOICES, ToonPair, ToonScene, ToonSpeech, make_pair, make_scene, make_speech
+from ..clips import STEADY, VOICES, ToonPair, ToonScene, ToonSpeech, World, make_pair, make_scene, make_speech
+from ..clips.scene import VIDEO_FRAMES
 
 VOICE_SEED = 500_000
 SILENCE_SECONDS = 0.3
+_CHANCES = (1, 2, 3)
 CONTINUATION_IN_VOICE = f"{CONTINUATION.name}, {REFERENCE_VOICE.name}"
 PAIR = "pair"
 CASES = (*TASKS, CONTINUATION_IN_VOICE, PAIR)
@@ -43,6 +45,9 @@ class Case:
         movement: The head's, one of ``MOVEMENTS``.
         lids: Closure of the eyelids in the true clip, 0 to 1, (F,).
         mouths: Centre, pixels (F, 2), and head radius of the mouth that speaks, then of the one that does not.
+        still: Whether a pixel never changes in the true clip, whatever chance decides, (H, W) bool.
+        world: World of the true clip.
+        seed: Its seed.
         spoken: Reference voice, or None.
         mask: Face mask of the speaker, (F, H, W), or None.
     """
@@ -61,6 +66,9 @@ class Case:
     movement: str
     lids: np.ndarray
     mouths: tuple[tuple[np.ndarray, float], ...]
+    still: np.ndarray
+    world: World = STEADY
+    seed: int = 0
     spoken: ToonSpeech | None = None
     mask: np.ndarray | None = None
 
@@ -71,7 +79,7 @@ def voice_mel(speech: ToonSpeech) -> Tensor:
     return normalized_mel(torch.from_numpy(np.concatenate([speech.waveform, silence])))
 
 
-def case_of(scene: ToonScene, task: Task = JOINT) -> Case:
+def case_of(scene: ToonScene, task: Task = JOINT, world: World = STEADY) -> Case:
     """A scene for a task, which says what of it is kept and which directions run; for a voice see ``with_voice``."""
     clip = scene.clip
     waveform = torch.from_numpy(clip.waveform)
@@ -99,7 +107,21 @@ def case_of(scene: ToonScene, task: Task = JOINT) -> Case:
         movement=clip.movement,
         lids=clip.lids,
         mouths=((clip.mouth_center, clip.face_radius),),
+        still=unchanged(clip.frames),
+        world=world,
+        seed=clip.seed,
     )
+
+
+def unchanged(frames: np.ndarray) -> np.ndarray:
+    """Whether each pixel is the same in all frames (F, H, W, 3), (H, W) bool."""
+    return (frames == frames[:1]).all(axis=(0, 3))
+
+
+def retold(case: Case, chance: int) -> Case:
+    """A lively case of joint generation under the same conditions, in which chance decides otherwise."""
+    world = replace(case.world, chance=chance)
+    return case_of(make_scene(case.seed, "held_out", world=world, video_frames=len(case.frames)), JOINT, world)
 
 
 def with_voice(case: Case, speech: ToonSpeech) -> Case:
@@ -108,60 +130,74 @@ def with_voice(case: Case, speech: ToonSpeech) -> Case:
     return replace(case, spoken=speech, words=words, voice=speech.voice)
 
 
-def paired(pair: ToonPair) -> Case:
+def paired(pair: ToonPair, world: World = STEADY) -> Case:
     """Two faces: the speaker is chosen by its mask; the other one has no track."""
     side = pair.speakers[0]
     clip = pair.clips[side]
     scene = ToonScene(clip, pair.starts[side], pair.ends[side], pair.frames[0], 0, True)
     mouths = [(pair.mouth_center(one), pair.clips[one].face_radius) for one in (side, 1 - side)]
     return replace(
-        case_of(scene),
+        case_of(scene, world=world),
         frames=pair.frames,
         caption=pair.caption,
         mouths=tuple(mouths),
+        still=unchanged(pair.frames),
         mask=pair.face_mask(side),
     )
 
 
-def scenes(count: int, first_seed: int, wanted: Callable[[ToonScene], bool]) -> list[ToonScene]:
-    """The first held-out scenes that are wanted, from a seed on."""
-    found = (scene for scene in (make_scene(seed, "held_out") for seed in itertools.count(first_seed)) if wanted(scene))
-    return list(itertools.islice(found, count))
+def scenes(
+    count: int, first_seed: int, wanted: Callable[[ToonScene], bool], world: World = STEADY, frames: int = VIDEO_FRAMES
+) -> list[ToonScene]:
+    """The first held-out scenes of a length that are wanted, from a seed on."""
+    drawn = (make_scene(seed, "held_out", world=world, video_frames=frames) for seed in itertools.count(first_seed))
+    return list(itertools.islice(filter(wanted, drawn), count))
 
 
-def lone_pairs(count: int, first_seed: int) -> list[ToonPair]:
+def lone_pairs(count: int, first_seed: int, world: World = STEADY) -> list[ToonPair]:
     """The first held-out pairs of which one speaks, in turn the left one and the right one."""
     found: tuple[list[ToonPair], list[ToonPair]] = ([], [])
     for seed in itertools.count(first_seed):
         if min(map(len, found)) * 2 >= count:
             break
-        pair = make_pair(seed, "held_out")
+        pair = make_pair(seed, "held_out", world=world)
         if len(pair.speakers) == 1:
             found[pair.speakers[0]].append(pair)
     return [pair for both in zip(*found, strict=False) for pair in both][:count]
 
 
-def cases_of(kind: str, count: int, first_seed: int = 0) -> list[Case]:
+def cases_of(
+    kind: str, count: int, first_seed: int = 0, world: World = STEADY, frames: int = VIDEO_FRAMES
+) -> list[Case]:
     """Held-out cases of one kind; fewer are the beginning of more.
 
     Args:
         kind: One of ``CASES``.
         count: How many.
         first_seed: Where the search for fitting scenes begins.
+        world: World of the toons.
+        frames: Video frames of each; pairs have 33.
 
     Returns:
         The cases.
     """
     if kind == PAIR:
-        return [paired(pair) for pair in lone_pairs(count + count % 2, first_seed)][:count]
+        return [paired(pair, world) for pair in lone_pairs(count + count % 2, first_seed, world)][:count]
     task = TASKS[kind.split(",")[0]]
     is_wanted = _has_beginning if task.video is Keep.START else _speaks_at_once
-    cases = [case_of(scene, task) for scene in scenes(count, first_seed, is_wanted)]
+    cases = [_case_with_still(scene, task, world) for scene in scenes(count, first_seed, is_wanted, world, frames)]
     if kind == CONTINUATION_IN_VOICE:
-        return [with_voice(case, _speech(first_seed + i, case.voice)) for i, case in enumerate(cases)]
+        return [with_voice(case, _speech(first_seed + i, case.voice, world)) for i, case in enumerate(cases)]
     if task.reference_voice:
-        return [with_voice(case, _speech(first_seed + i, i % len(VOICES))) for i, case in enumerate(cases)]
+        return [with_voice(case, _speech(first_seed + i, i % len(VOICES), world)) for i, case in enumerate(cases)]
     return cases
+
+
+def _case_with_still(scene: ToonScene, task: Task, world: World) -> Case:
+    """A scene's case; where chance moves the head, only what it never reaches counts as still."""
+    case = case_of(scene, task, world)
+    others = [retold(case, chance) for chance in _CHANCES] if world.lively else []
+    return replace(case, still=np.logical_and.reduce([case.still, *(other.still for other in others)]))
 
 
 def _has_beginning(scene: ToonScene) -> bool:
@@ -174,6 +210,6 @@ def _speaks_at_once(scene: ToonScene) -> bool:
     return scene.kept_latents == 0 and scene.fits and scene.start <= 0
 
 
-def _speech(seed: int, voice: int) -> ToonSpeech:
+def _speech(seed: int, voice: int, world: World) -> ToonSpeech:
     """A held-out sentence in a voice, to refer to."""
-    return make_speech(VOICE_SEED + seed, split="held_out", voice=voice)
+    return make_speech(VOICE_SEED + seed, split="held_out", voice=voice, world=world)

@@ -57,20 +57,29 @@ def train_face_judge(pictures: Tensor, labels: Tensor, steps: int = 800, seed: i
     def loss() -> Tensor:
         clip = torch.randint(len(pictures), (_BATCH,), generator=generator)
         frame = torch.randint(pictures.shape[1], (_BATCH,), generator=generator)
-        return F.cross_entropy(model(_disturb(pictures[clip, frame], generator)), labels[clip])
+        return F.cross_entropy(model(disturb(pictures[clip, frame], generator)[0]), labels[clip])
 
     return fit(model, loss, steps, _LEARNING_RATE, decay=0.05)
 
 
-def _disturb(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """Augment pictures by shift, blur, brightness and noise; shift and blur are the same for the whole batch."""
+def disturb(pictures: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Augment pictures by shift, blur, brightness and noise; shift and blur are the same for the whole batch.
+
+    Args:
+        pictures: In [0, 1], (N, 3, h, w).
+        generator: Source of randomness.
+
+    Returns:
+        The pictures, and their shift (x, y) in shares of the side, (2,).
+    """
     down, across, blur = (int(x) for x in torch.randint(2 * _MOST_SHIFT + 1, (3,), generator=generator))
     padded = F.pad(pictures, [_MOST_SHIFT] * 4, mode="replicate")
     moved = padded[..., down : down + pictures.shape[-2], across : across + pictures.shape[-1]]
     if blur % 2:
         moved = F.avg_pool2d(F.pad(moved, [1] * 4, mode="replicate"), 3, stride=1)
     light, strength = torch.rand(2, len(pictures), 1, 1, 1, generator=generator)
-    return moved + 0.2 * (light - 0.5) + 0.06 * strength * torch.randn(moved.shape, generator=generator)
+    shift = torch.tensor([_MOST_SHIFT - across, _MOST_SHIFT - down]) / pictures.shape[-1]
+    return moved + 0.2 * (light - 0.5) + 0.06 * strength * torch.randn(moved.shape, generator=generator), shift
 
 
 @torch.no_grad()

@@ -9,12 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from uniavgen_core.media.audio.mel import log_mel
+from uniavgen_core.media.audio.mel import log_mel, normalized_mel
 from uniavgen_core.shapes import FPS, HOP_LENGTH, MEL_RATE, SAMPLE_RATE, TEMPORAL_FACTOR
 
-from ..clips import VOICES, Emotion, Line, ToonSpeech, make_clip, recite
+from ..clips import LIVELY, STEADY, VOICES, Emotion, Line, ToonSpeech, make_clip, recite
+from ..clips.delivery import draw_delivery
 from ..clips.scene import VIDEO_FRAMES
 from ..clips.sentence import draw_sentence
+from ..clips.speech import draw_line
+from .played_sound import played_sounds
 
 JUDGE_SEED = 5_000_000
 HELD_OUT_SEED = 5_500_000
@@ -53,6 +56,9 @@ class Sounds:
 def draw_sounds(first_seed: int, count: int, split: str = "train") -> Sounds:
     """Generate speech of 33 frames that begins immediately, later, or after the silenced end of another sentence.
 
+    Every second sound is of the lively world, and half of either world's are vocoded and from an AAC file, as a
+    generated clip's are.
+
     Args:
         first_seed: Seed of the first sound; the others follow.
         count: Number of sounds.
@@ -71,26 +77,30 @@ def _draw_sound(seed: int, split: str) -> Drawn:
     """Generate one sound."""
     rng = np.random.default_rng((seed, _STREAM))
     voice, emotion, kind = int(rng.integers(len(VOICES))), int(rng.integers(len(Emotion))), rng.random()
+    world, is_vocoded = (STEADY, LIVELY)[seed % 2], seed % 4 >= 2
     if kind >= _PLAIN + _LATER:
         return _continued(rng, (voice, emotion, seed), split)
     start = float(rng.uniform(0, _LATEST_SECONDS)) if kind >= _PLAIN else 0.0
-    sentence = draw_sentence(rng, VIDEO_FRAMES - int(start * FPS), split)
-    speech = recite([Line(sentence, start)], voice, emotion, VIDEO_FRAMES, seed)
+    delivery = draw_delivery(rng, world)
+    line = draw_line(rng, start, VIDEO_FRAMES - int(start * FPS), split, delivery, world)
+    speech = recite([line], voice, emotion, VIDEO_FRAMES, seed, delivery)
     silenced = start if rng.random() < _MASKED else 0.0
-    return _mel_from(speech.waveform, silenced), speech, _spans(speech.letter_seconds, sentence)
+    mel = _mel_from(speech.waveform, silenced, is_vocoded)
+    return mel, speech, _spans(speech.letter_seconds, line.transcript)
 
 
 def _continued(rng: np.random.Generator, speaker: tuple[int, int, int], split: str) -> Drawn:
     """Generate a sentence after the silenced end of another one, as in continuation."""
     voice, emotion, seed = speaker
+    world, is_vocoded = (STEADY, LIVELY)[seed % 2], seed % 4 >= 2
     frames = TEMPORAL_FACTOR * (int(rng.integers(_KEPT_LATENTS[0], _KEPT_LATENTS[1] + 1)) - 1) + 1
-    sentence, before = (draw_sentence(rng, room, split) for room in (VIDEO_FRAMES - frames, VIDEO_FRAMES))
+    sentence, before = (draw_sentence(rng, room, split, world) for room in (VIDEO_FRAMES - frames, VIDEO_FRAMES))
     end = recite([Line(before)], voice, emotion, 2 * VIDEO_FRAMES).end + rng.uniform(*_PAUSE_SECONDS)
     first = max(0, int(np.ceil(end * FPS)) - frames)
     lines = [Line(before), Line(sentence, (first + frames) / FPS)]
     speech = recite(lines, voice, emotion, first + VIDEO_FRAMES, seed)
     letters = speech.letter_seconds[-len(sentence) :] - first / FPS
-    mel = _mel_from(speech.waveform[first * SAMPLE_RATE // FPS :], frames / FPS)
+    mel = _mel_from(speech.waveform[first * SAMPLE_RATE // FPS :], frames / FPS, is_vocoded)
     return mel, replace(speech, transcript=sentence), _spans(letters, sentence)
 
 
@@ -104,15 +114,16 @@ def _spans(letter_seconds: np.ndarray, sentence: str) -> list[tuple[float, float
     return spans
 
 
-def _mel_from(waveform: np.ndarray, silenced_seconds: float) -> Tensor:
-    """Log-mel whose beginning is silenced, (80, M)."""
-    mel = log_mel(torch.from_numpy(waveform))
+def _mel_from(waveform: np.ndarray, silenced_seconds: float, is_vocoded: bool) -> Tensor:
+    """Log-mel of a sound or of the same vocoded, with a silenced beginning, (80, M)."""
+    sound = torch.from_numpy(waveform)
+    mel = log_mel(played_sounds(normalized_mel(sound)[None])[0] if is_vocoded else sound)
     mel[:, : int(silenced_seconds * SAMPLE_RATE / HOP_LENGTH)] = SILENT
     return mel
 
 
 def draw_faces(first_seed: int, count: int, split: str = "train") -> tuple[Tensor, Tensor]:
-    """Generate pictures of speaking faces.
+    """Generate pictures of speaking faces, of the steady and the lively world in turn.
 
     Args:
         first_seed: Seed of the first clip; the others follow.
@@ -122,7 +133,8 @@ def draw_faces(first_seed: int, count: int, split: str = "train") -> tuple[Tenso
     Returns:
         Pictures in [0, 1], (B, F, 3, 64, 64), and the emotion of each clip, long, (B,).
     """
-    clips = [make_clip(first_seed + i, _FACE_FRAMES, split=split) for i in range(count)]
+    worlds = (STEADY, LIVELY)
+    clips = [make_clip(first_seed + i, _FACE_FRAMES, split=split, world=worlds[i % 2]) for i in range(count)]
     every = np.linspace(0, _FACE_FRAMES - 1, _FACES_A_CLIP).round().astype(int)
     pictures = torch.stack([small_faces(clip.frames[every]) for clip in clips])
     return pictures, torch.tensor([clip.emotion for clip in clips])

@@ -11,24 +11,29 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from uniavgen_core.atomic_write import atomic_write
 from uniavgen_core.evaluation.word_errors import word_error_rate
 
-from ..clips import LIVELY, STEADY, VOICES, WORDS, Emotion, ToonClip, make_clip
+from ..clips import LIVELY, STEADY, VOICES, Emotion, ToonClip, make_clip
 from .broken_parts import PARTS, PartJudge, are_broken, draw_parts, train_part_judge
 from .face_judge import FaceJudge, seen_emotions, train_face_judge
+from .face_places import PlaceFinder, find_mouth, train_place_finder
+from .gaze_judge import GazeJudge, eye_crops, train_gaze_judge
 from .judge_data import HELD_OUT_SEED, JUDGE_SEED, draw_faces, draw_sounds
 from .voice_judge import SoundJudge, heard_classes, train_sound_judge
-from .word_recogniser import WordRecogniser, recognise, train_recogniser
+from .word_recogniser import VOCABULARY, WordRecogniser, recognise, train_recogniser
 
-NAMES = ("words", "voice", "emotion, sound", "emotion, face", "eyes", "mouth")
+NAMES = ("words", "voice", "emotion, sound", "emotion, face", "place", "gaze", "eyes", "mouth")
 _SOURCES = (
-    "judge_training.py", "judge_data.py", "face_judge.py", "word_recogniser.py", "voice_judge.py", "broken_parts.py",
+    "judge_training.py", "judge_data.py", "face_judge.py", "word_recogniser.py", "voice_judge.py", "face_places.py",
+    "broken_parts.py", "gaze_judge.py",
 )  # fmt: skip
-_PART_FRAMES = 17
+_PART_FRAMES = 33
+_NEAR_PIXELS, _NEAR_GAZE = 1.5, 0.25
 
 
 @dataclass(frozen=True)
@@ -38,20 +43,22 @@ class JudgeRecipe:
     Attributes:
         sounds: Number of training sounds.
         faces: Number of training clips of the face judge.
-        parts: Number of training clips of the judges of broken eyes and mouths, half of either world.
+        parts: Number of training clips of the judges of places, gaze and broken eyes and mouths, half of either world.
         held_out: Number of sounds, and twice the number of clips, on which the accuracy is measured.
-        word_steps, voice_steps, emotion_steps, face_steps, part_steps: Training steps.
+        word_steps, voice_steps, emotion_steps, face_steps, place_steps, gaze_steps, part_steps: Training steps.
         seed: Seed of weights and order.
     """
 
-    sounds: int = 4500
+    sounds: int = 5000
     faces: int = 900
-    parts: int = 300
+    parts: int = 200
     held_out: int = 400
-    word_steps: int = 1600
+    word_steps: int = 2400
     voice_steps: int = 1000
-    emotion_steps: int = 400
+    emotion_steps: int = 800
     face_steps: int = 800
+    place_steps: int = 600
+    gaze_steps: int = 1600
     part_steps: int = 1000
     seed: int = 0
 
@@ -59,7 +66,7 @@ class JudgeRecipe:
     def key(self) -> str:
         """Hash of the recipe, the vocabulary, the voices and the judges' code; a new key retrains them."""
         code = [(Path(__file__).parent / name).read_text(encoding="utf-8") for name in _SOURCES]
-        text = json.dumps([asdict(self), WORDS, VOICES, [emotion.name for emotion in Emotion], code])
+        text = json.dumps([asdict(self), VOCABULARY, VOICES, [emotion.name for emotion in Emotion], code])
         return sha256(text.encode()).hexdigest()[:12]
 
 
@@ -72,16 +79,21 @@ class Judges:
         voice: Voice classifier.
         sound: Emotion classifier of the voice.
         face: Emotion classifier of the face.
+        place: Finder of the mouth.
+        gaze: Reader of gaze and lids.
         eyes: Judge of broken eyes.
         mouth: Judge of broken mouths.
-        accuracy: Accuracy of each judge on held-out ground truth; for words, 1 minus the word error rate; for eyes
-            and mouths, the mean over whole and broken ones.
+        accuracy: Accuracy of each judge on held-out ground truth; for words, 1 minus the word error rate; for places,
+            the share within a pixel and a half; for gaze, within a quarter of the pupil's way; for eyes and mouths, the
+            mean over whole and broken ones.
     """
 
     words: WordRecogniser
     voice: SoundJudge
     sound: SoundJudge
     face: FaceJudge
+    place: PlaceFinder
+    gaze: GazeJudge
     eyes: PartJudge
     mouth: PartJudge
     accuracy: dict[str, float]
@@ -110,8 +122,8 @@ def judges_of(folder: Path, recipe: JudgeRecipe | None = None, tell: Callable[[s
 def _restored(kept: dict[str, Any]) -> Judges:
     """Build the judges from a saved state."""
     models = (
-        WordRecogniser(), SoundJudge(len(VOICES)), SoundJudge(len(Emotion)), FaceJudge(len(Emotion)), PartJudge(),
-        PartJudge(),
+        WordRecogniser(), SoundJudge(len(VOICES)), SoundJudge(len(Emotion)), FaceJudge(len(Emotion)), PlaceFinder(),
+        GazeJudge(), PartJudge(), PartJudge(),
     )  # fmt: skip
     for model, name in zip(models, NAMES, strict=True):
         model.load_state_dict(kept[name])
@@ -146,18 +158,27 @@ def _train(recipe: JudgeRecipe, tell: Callable[[str], None]) -> dict[str, Any]:
     return kept | {"accuracy": dict(zip(NAMES, accuracy, strict=True))}
 
 
-def _train_parts(recipe: JudgeRecipe) -> tuple[list[PartJudge], list[float]]:
-    """Train the judges of eyes and mouths, and measure their accuracy."""
+def _train_parts(recipe: JudgeRecipe) -> tuple[list[nn.Module], list[float]]:
+    """Train the judges of places, gaze, eyes and mouths, and measure their accuracy."""
     learnt = _part_clips(JUDGE_SEED, recipe.parts, "train")
     truth = _part_clips(HELD_OUT_SEED, recipe.held_out // 8, "held_out")
-    judges, accuracy = [], []
+    finder = train_place_finder(learnt, recipe.place_steps, recipe.seed)
+    off = [np.linalg.norm(find_mouth(finder, clip.frames) - clip.mouth_center, axis=1) for clip in truth]
+    reader = train_gaze_judge(learnt, recipe.gaze_steps, recipe.seed)
+    crops, values = eye_crops(truth, recipe.seed)
+    awake = values[:, 2] == 0
+    near = (reader(crops[awake]) - values[awake])[:, :2].abs().amax(1) < _NEAR_GAZE
+    models, accuracy = (
+        [finder, reader],
+        [float((np.concatenate(off) < _NEAR_PIXELS).mean()), float(near.float().mean())],
+    )
     for part in PARTS:
         judge = train_part_judge(*draw_parts(learnt, part, recipe.seed), recipe.part_steps, recipe.seed)
         crops, broken = draw_parts(truth, part, recipe.seed + 1)
         found = are_broken(judge, crops)
         accuracy.append(0.5 * (_right(found[broken], broken[broken]) + _right(found[~broken], broken[~broken])))
-        judges.append(judge)
-    return judges, accuracy
+        models.append(judge)
+    return models, accuracy
 
 
 def _part_clips(first_seed: int, count: int, split: str) -> list[ToonClip]:

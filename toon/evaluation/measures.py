@@ -4,7 +4,7 @@ Dimension key: B clips, F video frames, M mel frames.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -24,11 +24,12 @@ from uniavgen_core.evaluation.sound_damage import speech_timing
 from uniavgen_core.evaluation.word_errors import word_error_rate
 from uniavgen_core.shapes import MEL_RATE, SAMPLE_RATE
 
-from .. import MODEL
+from .. import LIVELY_MODEL, MODEL
 from ..clips.motion import MOVEMENTS
 from .broken_parts import are_broken, part_crops
 from .cases import Case
 from .face_judge import seen_emotions
+from .face_places import find_mouth
 from .generate_cases import Made
 from .judge_data import SILENT, small_faces
 from .judges import Judges
@@ -38,7 +39,7 @@ from .word_recogniser import recognise
 
 CHOICES = 8
 _FACE_FRAMES = 8
-_MARGIN_SECONDS = 0.4
+_MARGIN_SECONDS, _LIVELY_MARGIN_SECONDS = 0.4, 0.9
 """Longer than any toon speaks after its transcript's end by position."""
 
 MEASURES = {
@@ -98,6 +99,7 @@ def measure_cases(name: str, made: Sequence[Made], cases: Sequence[Case], judges
     """
     if len(made) != len(cases) or not made:
         raise ValueError(f"{len(made)} generated clips cannot be compared with {len(cases)} cases.")
+    cases = [located(clip, case, judges) for clip, case in zip(made, cases, strict=True)]
     values, lags = _sync(made, cases)
     if not all(case.sound_kept.all() for case in cases):
         values |= _sound(made, cases, judges)
@@ -108,6 +110,19 @@ def measure_cases(name: str, made: Sequence[Made], cases: Sequence[Case], judges
         if len(cases[0].mouths) == 1:
             values["emotion_face"] = _face(made, cases, judges)
     return Row(name, len(made), {key: values[key] for key in MEASURES if key in values}, lags, movements)
+
+
+def located(clip: Made, case: Case, judges: Judges) -> Case:
+    """The case with its mouths where they are in a clip: found in the pictures of a lively world, else as in truth."""
+    if not case.world.lively:
+        return case
+    side = clip.frames.shape[1]
+    mouths = []
+    for center, radius in case.mouths:
+        left = side * int(center[0, 0] >= side)
+        found = find_mouth(judges.place, clip.frames[:, :, left : left + side])
+        mouths.append((found + np.float32([left, 0]), radius))
+    return replace(case, mouths=tuple(mouths))
 
 
 def shuffled(made: list[Made]) -> list[Made]:
@@ -173,6 +188,7 @@ def _pictures(made: Sequence[Made], cases: Sequence[Case], judges: Judges) -> tu
     by_movement = {
         movement: [row["psnr"] for row, case in zip(rows, cases, strict=True) if case.movement == movement]
         for movement in MOVEMENTS
+        if "psnr" in rows[0]
     }
     means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
     return means, {movement: float(np.mean(some)) for movement, some in by_movement.items() if some}
@@ -191,7 +207,8 @@ def _broken(frames: np.ndarray, case: Case, judges: Judges) -> float:
 def _babble(clip: Made, case: Case) -> float:
     """Seconds of sound after the transcript must have ended."""
     text = case.words.text or ""
-    end = (case.words.start + MODEL.text.spoken_frames(len(text))) / MEL_RATE + _MARGIN_SECONDS
+    model, margin = (LIVELY_MODEL, _LIVELY_MARGIN_SECONDS) if case.world.lively else (MODEL, _MARGIN_SECONDS)
+    end = (case.words.start + model.text.spoken_frames(len(text))) / MEL_RATE + margin
     return speech_timing(clip.waveform, SAMPLE_RATE, len(text), end).babble
 
 

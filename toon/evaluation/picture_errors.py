@@ -1,8 +1,8 @@
 """PSNR of generated toons against the rendered ones, where both should show the same.
 
-The caption determines the movement of the head, so the frames can be compared. Mouth and eyes are measured apart, in
-ellipses at their positions in the true clip: the mouth depends on the sound, and the eyes blink at random, so that
-frames in which they do are left out.
+In the steady world the caption determines the movement of the head, so the frames can be compared. Mouth and eyes are
+measured apart, in ellipses at their positions in the true clip: the mouth depends on the sound, and the eyes blink at
+random, so that frames in which they do are left out.
 
 Dimension key: F video frames, H picture height, W picture width.
 """
@@ -41,11 +41,6 @@ def part_pixels(case: Case, ellipses: Sequence[Ellipse], faces: int | None = Non
     return inside
 
 
-def still_pixels(case: Case) -> np.ndarray:
-    """Mask of the pixels that are constant in the true clip, the background, (H, W) bool."""
-    return (case.frames == case.frames[:1]).all(axis=(0, 3))
-
-
 def psnr(frames: np.ndarray, truth: np.ndarray, kept: np.ndarray) -> float:
     """Peak signal-to-noise ratio over the masked pixels of all generated frames.
 
@@ -70,13 +65,16 @@ def picture_measures(frames: np.ndarray, case: Case) -> dict[str, float]:
 
     Returns:
         ``psnr`` outside mouths and eyes; ``psnr_eyes`` and ``psnr_mouth`` inside those of the speaker, in frames in
-        which the true one does not blink; ``psnr_background`` where nothing moves.
+        which the true one does not blink; ``psnr_background`` where nothing moves. The last alone in a lively world,
+        whose heads move by chance.
     """
+    background = {"psnr_background": psnr(frames, case.frames, np.broadcast_to(case.still, case.frames.shape[:3]))}
+    if case.world.lively:
+        return background
     awake = (case.lids == 0)[:, None, None]
     parts = {
         "psnr": ~part_pixels(case, MOUTH + EYES),
         "psnr_eyes": part_pixels(case, EYES, 1) & awake,
         "psnr_mouth": part_pixels(case, MOUTH, 1) & awake,
-        "psnr_background": np.broadcast_to(still_pixels(case), case.frames.shape[:3]),
     }
-    return {name: psnr(frames, case.frames, kept) for name, kept in parts.items()}
+    return {name: psnr(frames, case.frames, kept) for name, kept in parts.items()} | background

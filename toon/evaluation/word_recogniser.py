@@ -16,9 +16,11 @@ from torch import Tensor, nn
 from uniavgen_core.media.audio.mel import normalize_mel
 from uniavgen_core.shapes import MEL_BINS
 
-from ..clips import WORDS
+from ..clips import LIVELY
 from .judge_training import fit, new_judge
 
+VOCABULARY = LIVELY.vocabulary
+"""All words of toons of either world."""
 _QUIETEST = -1.2
 """Floor of the normalised mel; values below it are silence."""
 _BATCH = 32
@@ -32,7 +34,7 @@ _LEARNING_RATE = 1e-2
 class WordRecogniser(nn.Module):
     """Word recogniser with CTC output."""
 
-    def __init__(self, words: tuple[str, ...] = WORDS, dim: int = 96) -> None:
+    def __init__(self, words: tuple[str, ...] = VOCABULARY, dim: int = 96) -> None:
         super().__init__()
         self.words = words
         self.convolutions = nn.Sequential(
@@ -61,7 +63,7 @@ def train_recogniser(
     transcripts: list[str],
     steps: int = 1500,
     seed: int = 0,
-    words: tuple[str, ...] = WORDS,
+    words: tuple[str, ...] = VOCABULARY,
     spans: Sequence[Spans] | None = None,
 ) -> WordRecogniser:
     """Train a recogniser.
