@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from toon.clips import LIVELY, STEADY, Emotion, film, make_clip, make_scene, make_speech, recite
+from toon.clips import LIVELY, STEADY, Emotion, film, make_clip, make_pair, make_scene, make_speech, recite
 from toon.clips.delivery import LATEST_ONSET, PLAIN, Delivery, draw_delivery
 from toon.clips.motion import MOVEMENTS, draw_motion
 from toon.clips.sentence import draw_sentence, split_of
@@ -182,3 +182,9 @@ def test_another_chance_changes_delivery_and_movement_and_nothing_that_condition
         assert getattr(own.clip, name) == getattr(other.clip, name), name
     assert not np.array_equal(own.clip.mouth_center, other.clip.mouth_center)
     assert own.end != other.end
+
+
+def test_some_lively_pairs_speak_both_at_once():
+    pairs = [pair for seed in range(40) if len((pair := make_pair(seed, world=LIVELY, size=32)).speakers) == 2]
+    together = [pair.starts[0] == pair.starts[1] for pair in pairs]
+    assert 0.2 < np.mean(together) < 0.8

@@ -77,8 +77,8 @@ def folders(tmp_path_factory):
     }
     plans = {}
     for kind, arrays in (("scenes", scenes), ("pairs", pairs), ("voices", voices)):
-        plans[kind] = ShardPlan(folder / kind, len(arrays["mel"]))
-        save_arrays(plans[kind].shards()[0][0], arrays)
+        plans[kind] = (ShardPlan(folder / kind, len(arrays["mel"])),)
+        save_arrays(plans[kind][0].shards()[0][0], arrays)
     return plans
 
 
@@ -323,3 +323,19 @@ def test_a_mouth_counts_more_than_its_face():
         return flow_matching_losses(Model(wrong), batch, weights)["video"]
 
     torch.testing.assert_close(loss_of(wrong=0), 5 * loss_of(wrong=1))
+
+
+def test_scenes_of_several_lengths_are_drawn_by_their_numbers_and_never_mixed(folders, tmp_path):
+    (long,) = folders["scenes"]
+    arrays = dict(np.load(long.shards()[0][0]))
+    short = {name: values[:8] for name, values in arrays.items()}
+    short |= {name: short[name][:, :5] for name in ("face", "mouth")}
+    short |= {"video": short["video"][:, :, :5], "mel": short["mel"][:, :106]}
+    plan = ShardPlan(tmp_path / "short", 8)
+    save_arrays(plan.shards()[0][0], short)
+    material = TaskClips(folders | {"scenes": (long, plan)}, CERTAIN, TEXT)
+    sample = ToonSample(JOINT, Interaction.BOTH)
+    parts = [Part(step, 0, 4) for step in range(200)]
+    clips = [material.draw_clips(sample, part.shared(1), part.own(1)) for part in parts]
+    assert {(clip.video.shape[2], clip.audio.shape[1]) for clip in clips} == {(9, 206), (5, 106)}
+    assert np.mean([clip.video.shape[2] == 5 for clip in clips]) == pytest.approx(8 / 32, abs=0.1)

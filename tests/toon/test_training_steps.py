@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.training_toys import clips_of, own, tiny_model
-from toon import MODEL
+from toon import LIVELY_MODEL, MODEL
 from toon.training.__main__ import main, parse, recipe_of
 from toon.training.diagonal_start import new_model, start_on_the_diagonal
 from toon.training.first_stages import FirstStageConfig, WholeClips
@@ -154,9 +154,9 @@ def test_a_stage_of_the_bundle_trains_and_leaves_averaged_weights(tmp_path, monk
         small.trained("joint")
 
 
-@pytest.mark.parametrize("arguments", [["--lively"], ["--lively", "--stage", "tasks"]])
-def test_a_stage_that_does_not_know_the_lively_world_refuses_it(arguments, capsys):
-    with pytest.raises(SystemExit):
-        parse(arguments)
-    assert "speech, audio, clips, joint" in capsys.readouterr().err
-    assert recipe_of(parse(["--lively", "--stage", "audio"])).world.lively
+def test_a_lively_recipe_has_scenes_of_all_lengths_and_its_own_sizes():
+    recipe = recipe_of(parse(["--lively", "--stage", "tasks"]))
+    assert recipe.world.lively
+    assert [plan.video_frames for plan in recipe.task_plans["scenes"]] == [17, 25, 33, 49, 65]
+    assert all(plan.world.lively for plans in recipe.task_plans.values() for plan in plans)
+    assert recipe.model == LIVELY_MODEL

@@ -18,7 +18,7 @@ from .speech import VOICES, Emotion, Line, ToonSpeech, draw_line, recite
 from .world import STEADY, World
 
 _PAIR_STREAM = 3
-_BOTH_SPEAK = 0.4
+_BOTH_SPEAK, _TOGETHER = 0.4, 0.5
 _ONE_WALL = 0.5
 """Share of pairs with a common background."""
 _LATEST_SECONDS = 1.0
@@ -124,15 +124,17 @@ def _describe(clip: ToonClip) -> str:
 
 
 def _draw_lines(rng: np.random.Generator, split: str, deliveries: list[Delivery], world: World) -> list[list[Line]]:
-    """Sample the lines of both toons: one speaks at any time, or one early and the other late."""
+    """Sample the lines of both toons: one at any time, or one early and one late, or of lively ones both at once."""
     order = (0, 1) if rng.random() < 0.5 else (1, 0)
     if rng.random() < _BOTH_SPEAK:
         starts = (float(rng.uniform(0, 0.2)), float(rng.uniform(0.8, _LATEST_SECONDS)))
+        together = world.lively and rng.random() < _TOGETHER
+        starts = (starts[0], starts[0]) if together else starts
     else:
         starts = (0.0 if rng.random() < _EARLY else float(rng.uniform(0, _LATEST_SECONDS)),)
     lines: list[list[Line]] = [[], []]
     for place, start in enumerate(starts):
-        room = FPS if len(starts) == 2 else VIDEO_FRAMES - int(start * FPS)
+        room = FPS if len(set(starts)) == 2 else VIDEO_FRAMES - int(start * FPS)
         side = order[place]
         lines[side] = [draw_line(rng, start, room, split, deliveries[side], world)]
     return lines

@@ -31,8 +31,10 @@ def split_of(sentence: str) -> str:
     return "held_out" if share < HELD_OUT_SHARE else "train"
 
 
-def longest_sentence(video_frames: int) -> int:
+def longest_sentence(video_frames: int, world: World = STEADY) -> int:
     """Largest number of characters of a sentence for a clip of this length at 16 fps."""
+    if world.lively:
+        return int((video_frames / FPS - _LIVELY_UNSPOKEN) * _LIVELY_LETTERS_A_SECOND)
     return int((video_frames / FPS - _UNSPOKEN_SECONDS) * _LETTERS_A_SECOND)
 
 
@@ -72,7 +74,7 @@ def _draw_lively_sentence(rng: np.random.Generator, video_frames: int, split: st
     """Sample one or more words and phrases, as many short sentences as long ones."""
     if video_frames < FEWEST_FRAMES:
         raise ValueError(f"video_frames is {video_frames}; a lively toon needs at least {FEWEST_FRAMES} to say a word.")
-    most_letters = int((video_frames / FPS - _LIVELY_UNSPOKEN) * _LIVELY_LETTERS_A_SECOND)
+    most_letters = longest_sentence(video_frames, world)
     most_parts = max(1, most_letters // 6)
     while True:
         parts: list[str] = []

@@ -14,7 +14,6 @@ from .recipe import Recipe
 from .recipe_stages import STAGES
 
 WORK = Path("output/bundle")
-LIVELY_STAGES = ("speech", "audio", "clips", "joint")
 UNTRAINED = ("speech", "clips", "scenes", "pack")
 
 
@@ -24,7 +23,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--stage", choices=list(STAGES), help="only this one")
     parser.add_argument("--work", type=Path, default=WORK, help="folder for clips, checkpoints, logs; resumed if there")
     parser.add_argument("--from", type=Path, dest="shipped", help="model file to start from, if no stage has run")
-    parser.add_argument("--lively", action="store_true", help="toons of the lively world; with --stage")
+    parser.add_argument("--lively", action="store_true", help="toons of the lively world")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, batches and noise")
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the steps of every stage")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads and clip-making processes")
@@ -36,8 +35,6 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         parser.error(f"--scale is {options.scale}; it must be positive")
     if options.gpu and not torch.cuda.is_available():
         parser.error("PyTorch finds no GPU; leave --gpu out to train on the CPU")
-    if options.lively and options.stage not in LIVELY_STAGES:
-        parser.error(f"--lively is known to the stages {', '.join(LIVELY_STAGES)} so far; name one with --stage")
     if options.scale != 1 and options.stage in UNTRAINED:
         parser.error(f"{options.stage} takes no steps; --scale is for training")
     return options

@@ -30,10 +30,10 @@ from uniavgen_core.shapes import HOP_LENGTH, MEL_RATE, SAMPLE_RATE
 from uniavgen_core.text.tokenize import pad_speech_ids, speech_ids
 
 from ..clips.clip import make_clip
+from ..clips.delivery import draw_delivery
 from ..clips.pair import make_pair
 from ..clips.scene import make_scene
-from ..clips.sentence import draw_sentence
-from ..clips.speech import VOICES, Emotion, make_speech, speak
+from ..clips.speech import VOICES, Emotion, draw_line, make_speech, recite
 from ..clips.world import STEADY, World
 
 CAPTION_DIM = 64
@@ -140,7 +140,9 @@ def voice_row(codec: VideoCodec | None, plan: ShardPlan, seed: int) -> Row:
     del codec  # A voice has no picture.
     voice, emotion = seed % len(VOICES), seed // len(VOICES) % len(Emotion)
     rng = np.random.default_rng((seed, _VOICE_STREAM))
-    speech = speak(draw_sentence(rng, 33, plan.split), voice, emotion, seed=seed)
+    delivery = draw_delivery(rng, plan.world)
+    line = draw_line(rng, 0.0, plan.video_frames, plan.split, delivery, plan.world)
+    speech = recite([line], voice, emotion, plan.video_frames, seed, delivery)
     frames = int(rng.choice([frames for frames in VOICE_FRAMES if frames >= MEL_RATE * speech.end]))
     sound = np.concatenate([speech.waveform, np.zeros(SAMPLE_RATE, np.float32)])[: frames * HOP_LENGTH]
     mel = mel_of(np.concatenate([sound, np.zeros(SILENCE_FRAMES * HOP_LENGTH, np.float32)]))

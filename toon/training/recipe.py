@@ -169,10 +169,13 @@ class Recipe:
         )  # fmt: skip
 
     @property
-    def task_plans(self) -> dict[str, ShardPlan]:
-        """Scenes, pairs and voices for the tasks."""
-        seeds = {"voices": VOICE_SEED, "scenes": SCENE_SEED, "pairs": PAIR_SEED}
-        return {kind: ShardPlan(self.work / kind, getattr(self, kind), first_seed=seed) for kind, seed in seeds.items()}
+    def task_plans(self) -> dict[str, tuple[ShardPlan, ...]]:
+        """Scenes, pairs and voices for the tasks; scenes of several lengths are in several plans."""
+        alike = {
+            kind: (ShardPlan(self.work / kind, getattr(self, kind), first_seed=seed, world=self.world),)
+            for kind, seed in {"voices": VOICE_SEED, "pairs": PAIR_SEED}.items()
+        }
+        return alike | {"scenes": self._plans("scenes", self.scenes, SCENE_SEED)}
 
     def run(self, name: str, batch: int | None = None) -> TrainerConfig:
         """Length and folder of one stage; a checkpoint is written every twentieth of it."""

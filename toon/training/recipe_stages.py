@@ -19,14 +19,13 @@ from uniavgen_core.training.monitor import LOG
 from uniavgen_core.training.optimizer import OptimizerConfig, make_optimizers
 from uniavgen_core.training.task_sampling import LogitNormal, task_objective
 
-from .. import MODEL
 from ..clips.scene import VIDEO_FRAMES
 from ..clips.sentence import longest_sentence
-from ..clips.world import WORDS
 from .clip_shards import pair_row, scene_row, voice_row, write_shards
 from .diagonal_start import new_model
 from .preview_colours import preview_of_toons
 from .recipe import (
+    LENGTHS,
     Recipe,
     make_clips,
     make_speech,
@@ -73,7 +72,8 @@ TASK_FALL = 1.2
 def make_scenes(recipe: Recipe) -> None:
     """Make voices, scenes and pairs, coded by the codec that will ship."""
     for kind, row_of in {"voices": voice_row, "scenes": scene_row, "pairs": pair_row}.items():
-        write_shards(recipe.task_plans[kind], row_of, recipe.known_codec, recipe.workers)
+        for plan in recipe.task_plans[kind]:
+            write_shards(plan, row_of, recipe.known_codec, recipe.workers)
 
 
 def train_tasks(recipe: Recipe) -> bool:
@@ -112,7 +112,7 @@ def all_but_sound(model: JointModel) -> JointModel:
 
 def starting_model(recipe: Recipe, earlier: str) -> JointModel:
     """The network with the weights that an earlier stage has left, or those of a shipped file if it has left none."""
-    model = new_model(MODEL, recipe.seed)
+    model = new_model(recipe.model, recipe.seed)
     if recipe.shipped is None or Checkpoints(recipe.work / earlier, 1).newest() is not None:
         weights = recipe.trained(earlier)
     else:
@@ -123,7 +123,7 @@ def starting_model(recipe: Recipe, earlier: str) -> JointModel:
 
 def _train_further(recipe: Recipe, name: str, model: JointModel, config: ToonTaskConfig) -> bool:
     """Train in one process; uncompiled, since every task has shapes of its own."""
-    objective = task_objective(TaskClips(recipe.task_plans, config, MODEL.text), config, recipe.seed + 2)
+    objective = task_objective(TaskClips(recipe.task_plans, config, recipe.model.text), config, recipe.seed + 2)
     run = replace(recipe.run(name), warmup=TASK_WARMUP, fall=TASK_FALL)
     return train(recipe, model, make_optimizers(model, TASK_RATES), objective, run)
 
@@ -134,9 +134,12 @@ def pack(recipe: Recipe) -> None:
     output.mkdir(exist_ok=True)
     codec = torch.load(recipe.decoder_path, weights_only=True)
     preview = {PREVIEW_KEY: json.dumps(preview_of_toons(load_codec(recipe.decoder_path)))}
-    knows = {KNOWN_TEXT_KEY: json.dumps({"words": WORDS, "longest_voice_text": longest_sentence(VIDEO_FRAMES)})}
-    more = preview | knows | metadata_of_clips(BUNDLED_CLIPS)
-    save_weights(recipe.trained("settle"), MODEL, output / MODEL_FILE, torch.float16, more)
+    longest = longest_sentence(VIDEO_FRAMES, recipe.world)
+    knows = {KNOWN_TEXT_KEY: json.dumps({"words": recipe.world.vocabulary, "longest_voice_text": longest})}
+    frames = (min(LENGTHS), max(LENGTHS)) if recipe.lively else (VIDEO_FRAMES, VIDEO_FRAMES)
+    clips = replace(BUNDLED_CLIPS, fewest_frames=frames[0], most_frames=frames[1])
+    more = preview | knows | metadata_of_clips(clips)
+    save_weights(recipe.trained("settle"), recipe.model, output / MODEL_FILE, torch.float16, more)
     save_file({name: value.half().contiguous() for name, value in codec.items()}, output / CODEC_FILE)
     with (output / "training_log.jsonl").open("w", encoding="utf-8") as file:
         file.write(json.dumps({"recipe": asdict(recipe) | {"work": None, "shipped": None}}) + "\n")

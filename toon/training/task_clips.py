@@ -22,7 +22,7 @@ from uniavgen_core.text.tokenize import join_reference
 from uniavgen_core.training.flow_matching import CleanClips, without_picture
 
 from ..clips.speech import Emotion
-from .clip_shards import VOICE_FRAMES, ShardPlan, caption_tensor, longest_text, read_shards, tensor_of
+from .clip_shards import VOICE_FRAMES, Row, ShardPlan, caption_tensor, longest_text, read_shards, tensor_of
 from .toon_tasks import PAIR, ToonSample, ToonTaskConfig
 
 LEAD, TAIL = 8, 4
@@ -51,15 +51,24 @@ class Each:
 
 
 class TaskClips:
-    """Scenes, pairs and voices of three folders, and clips drawn from them; a ``TrainingClips``."""
+    """Scenes, pairs and voices, and clips drawn from them; a ``TrainingClips``.
 
-    def __init__(self, plans: dict[str, ShardPlan], config: ToonTaskConfig, text: TextConfig) -> None:
-        self.scenes, self.pairs, self.voices = (read_shards(plans[kind]) for kind in ("scenes", "pairs", "voices"))
+    Args:
+        plans: By kind, ``scenes``, ``pairs`` and ``voices``; of scenes one plan for each length, of the others one.
+        config: Tasks and losses.
+        text: Placement of characters.
+    """
+
+    def __init__(self, plans: Mapping[str, Sequence[ShardPlan]], config: ToonTaskConfig, text: TextConfig) -> None:
+        self.lengths = [read_shards(plan) for plan in plans["scenes"]]
+        (self.pairs,), (self.voices,) = ([read_shards(plan) for plan in plans[kind]] for kind in ("pairs", "voices"))
+        counts = np.array([len(rows["mel"]) for rows in self.lengths])
+        self.shares = counts / counts.sum()
         self.config = config
         self.text = text
         self.silence = silent_mel().numpy()
         self.lone = (self.pairs["transcript"] != "").sum(1) == 1
-        spoken = np.concatenate([self.scenes["transcript"], self.pairs["transcript"].ravel()])
+        spoken = np.concatenate([*(rows["transcript"] for rows in self.lengths), self.pairs["transcript"].ravel()])
         self.longest = longest_text(spoken)
         self.longest_with_voice = (
             self.longest + longest_text(self.voices["transcript"]) + len(join_reference("a", "")) - 1
@@ -69,12 +78,16 @@ class TaskClips:
         self, sample: ToonSample, shared: np.random.Generator, own: Sequence[np.random.Generator]
     ) -> CleanClips:
         """Draw a clip of a task for each generator in ``own``."""
-        del shared  # Toons are all of one size.
-        clips = self._pairs(sample, own) if sample.task.name == PAIR.name else self._scenes(sample, own)
+        if sample.task.name == PAIR.name:
+            clips = self._pairs(sample, own)
+        else:
+            several = len(self.lengths) > 1
+            length = shared.choice(len(self.lengths), p=self.shares) if several else 0
+            clips = self._scenes(self.lengths[length], sample, own)
         return without_picture(clips) if sample.audio_alone else clips
 
-    def _scenes(self, sample: ToonSample, own: Sequence[np.random.Generator]) -> CleanClips:
-        rows, continued, each = self.scenes, sample.task.video is Keep.START, Each(own)
+    def _scenes(self, rows: Row, sample: ToonSample, own: Sequence[np.random.Generator]) -> CleanClips:
+        continued, each = sample.task.video is Keep.START, Each(own)
         known = rows["fits"] | sample.has_voice | (sample.task.audio is Keep.ALL)
         chosen = each.choice(np.flatnonzero(((rows["kept_latents"] > 0) == continued) & known))
         start, end = rows["start"][chosen], rows["end"][chosen]
