@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .config import GuidanceConfig, Interaction
-from .diffusion.flow import velocity_to_denoised
+from .diffusion.flow import over_pixels, velocity_to_denoised
 from .diffusion.guidance import GuidancePlan, NullPass, guide
 from .diffusion.sampler import Latents, sample_euler
 from .diffusion.schedule import TIMESTEPS, release_sigmas
@@ -44,7 +44,8 @@ class KeptLatents:
     Attributes:
         video: Clean video latents, (B, C, T, H, W); read where the mask keeps.
         audio: Clean normalised mel, (B, S, mel_bins); read where the mask keeps.
-        video_keep: True for latents that are kept, bool, (B, T).
+        video_keep: True for latents that are kept, bool, (B, T), or for latent pixels, (B, T, H, W), whole tokens of
+            them.
         audio_keep: True for mel frames that are kept, bool, (B, S).
     """
 
@@ -57,12 +58,12 @@ class KeptLatents:
         """Video and audio latents with the kept parts in their places."""
         video, audio = latents
         return (
-            torch.where(self.video_keep[:, None, :, None, None], self.video.to(video), video),
+            torch.where(over_pixels(self.video_keep)[:, None], self.video.to(video), video),
             torch.where(self.audio_keep[:, :, None], self.audio.to(audio), audio),
         )
 
     def timesteps(self, sigma: float) -> tuple[Tensor, Tensor]:
-        """Time of every latent, (B, T), and of every mel frame, (B, S), at noise level ``sigma``; 0 where kept."""
+        """Times at noise level ``sigma``, of the shapes of the masks: 0 where kept."""
         video, audio = (TIMESTEPS * sigma * (~keep).float() for keep in (self.video_keep, self.audio_keep))
         return video, audio
 

@@ -17,6 +17,8 @@ class Keep(Enum):
     FIRST = "first"
     """The first video latent, which is the reference image."""
     START = "start"
+    AROUND = "around"
+    """All of the picture but a region, such as a mouth."""
     ALL = "all"
 
 

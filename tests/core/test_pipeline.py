@@ -124,6 +124,19 @@ def test_kept_parts_are_clean_at_time_zero_in_every_pass_and_exact_in_the_result
     assert not (states[-1][0][:, :, :2] == 7).any(), "the running state is free, as in the release"
 
 
+def test_kept_pixels_stand_in_every_call_at_time_0_and_in_the_result(clip):
+    around = torch.ones(1, 4, *clip.size, dtype=torch.bool)
+    around[:, 1:, :2, 2:] = False
+    kept = KeptLatents(torch.full_like(clip.video, 7.0), clip.audio, around, torch.zeros(1, 26, dtype=torch.bool))
+    guesser = Guesser(VELOCITIES)
+    video, _ = generate(denoiser_of(guesser, clip, GuidanceConfig(), kept), (clip.video, clip.audio), SIGMAS)
+    for seen in [call[0] for call in guesser.calls] + [video]:
+        assert torch.equal((seen == 7).all(1), around)
+    times = guesser.calls[0][2][0]
+    assert torch.equal(times == 0, around)
+    assert (times[~around] == 1000 * SIGMAS[0]).all()
+
+
 def test_a_first_frame_is_kept_alone(clip):
     latent = torch.full_like(clip.video[:, :, :1], 5.0)
     kept = keep_first_frame(latent, clip.video, clip.audio)

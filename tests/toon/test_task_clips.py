@@ -8,8 +8,8 @@ import torch
 
 from toon import MODEL
 from toon.training.clip_shards import VOICE_FRAMES, ShardPlan, save_arrays
-from toon.training.task_clips import TaskClips
-from toon.training.toon_tasks import PAIR, TOON_TASKS, ToonSample, ToonTaskConfig
+from toon.training.task_clips import TaskClips, around
+from toon.training.toon_tasks import PAIR, RELIP, TOON_TASKS, ToonSample, ToonTaskConfig
 from uniavgen_core.config import TOON, BranchConfig, Interaction
 from uniavgen_core.media.audio.mel import silent_mel
 from uniavgen_core.media.audio.reference_voice import SILENCE_FRAMES
@@ -339,3 +339,30 @@ def test_scenes_of_several_lengths_are_drawn_by_their_numbers_and_never_mixed(fo
     clips = [material.draw_clips(sample, part.shared(1), part.own(1)) for part in parts]
     assert {(clip.video.shape[2], clip.audio.shape[1]) for clip in clips} == {(9, 206), (5, 106)}
     assert np.mean([clip.video.shape[2] == 5 for clip in clips]) == pytest.approx(8 / 32, abs=0.1)
+
+
+def test_new_lips_keep_all_but_a_region_about_the_mouth_or_the_face(material):
+    mouth, face = torch.zeros(1, 2, 6, 6), torch.zeros(1, 2, 6, 6)
+    mouth[0, 0, 4, 2] = mouth[0, 1, 4, 3] = 0.1
+    face[:, :, 1:6, 1:5] = 0.5
+    yes, no = torch.ones(1, dtype=torch.bool), torch.zeros(1, dtype=torch.bool)
+    moving, still, whole = (~around(mouth, face, *flags)[0] for flags in ((no, no), (no, yes), (yes, no)))
+    expected = torch.zeros(2, 6, 6, dtype=torch.bool)
+    expected[0, 3:6, 1:4] = expected[1, 3:6, 2:5] = True
+    assert torch.equal(moving, expected)
+    assert torch.equal(still, expected.any(0).expand(2, -1, -1))
+    assert torch.equal(whole, face[0] > 0)
+    clips = drawn(material, ToonSample(RELIP, Interaction.BOTH))
+    assert clips.video_keep_mask.shape == clips.mouth.shape
+    assert not clips.audio_keep_mask[:, 60].any()
+
+
+def test_new_lips_have_given_sound_and_voices_in_their_shares():
+    config = replace(CERTAIN, joint=0, reference_voice=0, continuation=0, dubbing=0, audio_driven=0, pair=0, relip=1)
+    random = np.random.default_rng(0)
+    samples = [config.sample_task(random) for _ in range(2000)]
+    driven = [sample.task.audio is Keep.ALL for sample in samples]
+    assert np.mean(driven) == pytest.approx(config.driven_relip, abs=0.04)
+    voices = [sample.has_voice for sample, given in zip(samples, driven, strict=True) if not given]
+    assert np.mean(voices) == pytest.approx(config.voice_in_relip, abs=0.04)
+    assert not any(sample.has_voice for sample, given in zip(samples, driven, strict=True) if given)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from uniavgen_core.config import TextConfig
@@ -103,7 +104,9 @@ class TaskClips:
         return CleanClips(
             video=video,
             audio=torch.from_numpy(mel),
-            video_keep_mask=torch.arange(video.shape[2]) < torch.from_numpy(latents)[:, None],
+            video_keep_mask=self._around(rows, chosen, each)
+            if sample.task.video is Keep.AROUND
+            else torch.arange(video.shape[2]) < torch.from_numpy(latents)[:, None],
             audio_keep_mask=torch.from_numpy(kept),
             face=tensor_of(rows["face"], chosen),
             mouth=tensor_of(rows["mouth"], chosen),
@@ -114,6 +117,12 @@ class TaskClips:
                 interaction=sample.interaction,
             ),
         )
+
+    def _around(self, rows: Row, chosen: np.ndarray, each: Each) -> Tensor:
+        """Mask of the latent pixels around the mouth or the face, bool, (B, T, H, W)."""
+        draws = torch.from_numpy(each.random(2).T)
+        mouth, face = (tensor_of(rows[name], chosen) for name in ("mouth", "face"))
+        return around(mouth, face, draws[0] < self.config.whole_face, draws[1] < self.config.still_mask)
 
     def _pairs(self, sample: ToonSample, own: Sequence[np.random.Generator]) -> CleanClips:
         rows, tracks, count = self.pairs, sample.tracks, len(own)
@@ -202,3 +211,20 @@ class TaskClips:
         right = torch.arange(mask.shape[-1]) >= mask.shape[-1] // 2
         half = (right == torch.from_numpy(sides)[:, :, None, None, None].bool()).float().expand_as(mask)
         return torch.where(torch.from_numpy(kind > 1 - self.config.half_mask)[:, None, None, None, None], half, mask)
+
+
+def around(mouth: Tensor, face: Tensor, whole: Tensor, still: Tensor) -> Tensor:
+    """Mask of what is kept around a region that gets new lips.
+
+    Args:
+        mouth: Share of mouth in each latent pixel, (B, T, H, W).
+        face: Share of face.
+        whole: Whether the region is the face, bool, (B,); else it is the mouth and the latent pixels beside it.
+        still: Whether it is where the region is at any time of the clip, bool, (B,).
+
+    Returns:
+        True for latent pixels that are kept, bool, (B, T, H, W).
+    """
+    whole, still = (flags[:, None, None, None] for flags in (whole, still))
+    region = torch.where(whole, face, F.max_pool2d(mouth, 3, 1, 1)) > 0
+    return ~torch.where(still, region.any(1, keepdim=True), region)

@@ -14,7 +14,8 @@ from uniavgen_core.training.flow_matching import LossWeights
 from uniavgen_core.training.task_sampling import LogitNormal, Sigmas, TaskSample, draw_task
 
 PAIR = Task("pair", "Two faces")
-TOON_TASKS = (JOINT, REFERENCE_VOICE, CONTINUATION, DUBBING, AUDIO_DRIVEN, PAIR)
+RELIP = Task("relip", "New lips in a video", video=Keep.AROUND)
+TOON_TASKS = (JOINT, REFERENCE_VOICE, CONTINUATION, DUBBING, AUDIO_DRIVEN, PAIR, RELIP)
 """In the order in which shares are drawn from."""
 
 
@@ -49,6 +50,7 @@ class ToonTaskConfig:
         dubbing: All video kept; known from joint training.
         audio_driven: All sound kept, or the start of it; known from joint training.
         pair: Two faces with a user's masks: new.
+        relip: All of the picture kept but the mouth or the face.
         interaction_off: Of all of these, how many run without interaction, for the null pass.
         null_with_off: Share of clips without texts in those.
         text_dropout: Share of clips without texts in the others.
@@ -57,12 +59,15 @@ class ToonTaskConfig:
         any_emotion_in_dubbing: Whether dubbing's reference voices are the speaker's in any emotion, so that the face
             alone tells which one is wanted.
         voice_in_pair: How often two faces have them.
+        voice_in_relip: How often new lips with generated sound have one: a user's video has a voice.
         voice_blind: Share of steps with a reference voice that train the audio branch alone: there the sound does not
             see the picture, so it learns the same for half the work.
         voice_lengths: How often a reference voice has each length; a chain's is as long as a clip.
         voice_without_text: Share of reference voices without their transcript.
         two_tracks: How often two faces have two tracks.
         driven_pair: How often two faces are driven by kept sound.
+        driven_relip: How often new lips are.
+        whole_face: Share of clips with new lips of which the whole face is generated, not the mouth alone.
         one_sided_caption: Share of lone speakers among two faces whose caption tells of them alone.
         still_mask: Share of masks that stand still, as a user's drawing does.
         half_mask: Share of masks that cover half the picture.
@@ -87,6 +92,7 @@ class ToonTaskConfig:
     dubbing: float = 0.05
     audio_driven: float = 0.06
     pair: float = 0.34
+    relip: float = 0.0
     interaction_off: float = 0.12
     null_with_off: float = 0.5
     text_dropout: float = 0.1
@@ -94,11 +100,14 @@ class ToonTaskConfig:
     voice_in_dubbing: float = 0.2
     any_emotion_in_dubbing: bool = False
     voice_in_pair: float = 0.2
+    voice_in_relip: float = 0.6
     voice_blind: float = 0.75
     voice_lengths: tuple[float, ...] = (0.2, 0.3, 0.5)
     voice_without_text: float = 0.2
     two_tracks: float = 0.4
     driven_pair: float = 0.25
+    driven_relip: float = 0.5
+    whole_face: float = 0.4
     one_sided_caption: float = 0.3
     still_mask: float = 0.25
     half_mask: float = 0.15
@@ -126,8 +135,8 @@ class ToonTaskConfig:
         voice, driven, two, off, blind = random.random(5)
         length = int(random.choice(len(self.voice_lengths), p=self.voice_lengths))
         is_pair = task is PAIR
-        if is_pair and driven < self.driven_pair:
-            task = replace(PAIR, audio=Keep.ALL, interaction=Interaction.AUDIO_TO_VIDEO)
+        if driven < {PAIR: self.driven_pair, RELIP: self.driven_relip}.get(task, 0.0):
+            task = replace(task, audio=Keep.ALL, interaction=Interaction.AUDIO_TO_VIDEO)
         has_voice = bool(voice < self._voice_share(task))
         if is_pair and has_voice:
             task = replace(PAIR, interaction=Interaction.AUDIO_TO_VIDEO)
@@ -148,5 +157,10 @@ class ToonTaskConfig:
         """Share of a task's steps that have reference voices; none where the sound is kept."""
         if task.audio is Keep.ALL:
             return 0.0
-        shares = {CONTINUATION.name: self.voice_in_continuation, DUBBING.name: self.voice_in_dubbing}
-        return 1.0 if task.reference_voice else (shares | {PAIR.name: self.voice_in_pair}).get(task.name, 0.0)
+        shares = {
+            CONTINUATION.name: self.voice_in_continuation,
+            DUBBING.name: self.voice_in_dubbing,
+            PAIR.name: self.voice_in_pair,
+            RELIP.name: self.voice_in_relip,
+        }
+        return 1.0 if task.reference_voice else shares.get(task.name, 0.0)

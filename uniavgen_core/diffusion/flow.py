@@ -47,3 +47,8 @@ def denoised_to_velocity(noisy: Tensor, denoised: Tensor, sigma: Tensor | float)
         Velocity, same shape.
     """
     return (noisy - denoised) / sigma
+
+
+def over_pixels(values: Tensor) -> Tensor:
+    """Values of latents (B, T), or of latent pixels (B, T, H, W), in a shape that spreads over (B, T, H, W)."""
+    return values if values.ndim > 2 else values[:, :, None, None]

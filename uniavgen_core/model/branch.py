@@ -20,6 +20,8 @@ from ..layers.modulation import gated_add
 from ..layers.rope import sinusoid
 from ..layers.token_chunks import LEAST_TOKENS, in_chunks, records_gradients
 
+MANY_TIMES = 4096
+"""Time steps above which only different times are embedded: a clip's mel frames are fewer, its video tokens more."""
 HIDDEN = 1.5
 """Most that the feed-forward's hidden activations take at once, in residual streams: less than attention takes."""
 
@@ -27,6 +29,8 @@ HIDDEN = 1.5
 @dataclass(frozen=True)
 class Stream:
     """The tokens of one branch between its layers, and the conditions that they meet in every layer.
+
+    Where a part of a latent frame is kept, each of its tokens is a time step of its own: T then counts tokens.
 
     Attributes:
         tokens: The residual stream, (B, T * N, D).
@@ -52,6 +56,11 @@ class Stream:
     def clip_tokens(self) -> Tensor:
         """Tokens of the clip itself, after the reference."""
         return self.tokens[:, self.num_reference :]
+
+    @property
+    def clip_temb(self) -> Tensor:
+        """Time embedding of the clip itself, without the reference's time steps."""
+        return self.temb[:, self.num_reference * self.temb.shape[1] // self.tokens.shape[1] :]
 
     def with_tokens(self, tokens: Tensor) -> "Stream":
         """The same stream with another residual."""
@@ -173,7 +182,7 @@ def time_projection(dim: int, backend: Backend) -> nn.Sequential:
 def embed_times(
     timestep: Tensor, time_dim: int, embedding: nn.Module, projection: nn.Module, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Embed one time per time step.
+    """Embed one time per time step; where they are many, each different time once.
 
     Args:
         timestep: Times, 0..1000, (B, T).
@@ -185,8 +194,13 @@ def embed_times(
     Returns:
         The time embedding, (B, T, D), and the modulation vectors, (B, T, 6, D).
     """
+    places = None
+    if timestep.shape[1] > MANY_TIMES:
+        timestep, places = timestep.unique(return_inverse=True)
+        timestep = timestep[None]
     temb = embedding(sinusoid(timestep, time_dim).to(dtype))
-    return temb, projection(temb).unflatten(-1, (6, temb.shape[-1]))
+    modulation = projection(temb).unflatten(-1, (6, temb.shape[-1]))
+    return (temb, modulation) if places is None else (temb[0][places], modulation[0][places])
 
 
 def pad_text(features: Tensor, length: int) -> Tensor:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -73,9 +74,11 @@ class JointModel(nn.Module):
             video: Noisy video latents with kept ones written in, (B, C, T, H, W); H and W multiples of the patch size.
             audio: Noisy normalised mel with kept frames written in, (B * K, S, mel_bins); K speakers of one clip have
                 K tracks, track k of clip b in row b * K + k.
-            timesteps: Time of every latent, (B, T), and of every mel frame, (B * K, S); 0..1000, 0 for clean.
+            timesteps: Time of every latent, (B, T), or of every latent pixel, (B, T, H, W), and of every mel frame,
+                (B * K, S); 0..1000, 0 for clean.
             conditions: Texts, references, and the parts of the network that run.
-            keep_masks: True for kept latents, bool (B, T), and for kept mel frames, bool (B * K, S); None for none.
+            keep_masks: True for kept latents, bool (B, T), or kept latent pixels, bool (B, T, H, W), whole tokens of
+                them, and for kept mel frames, bool (B * K, S); None for none.
                 The other branch attends to kept ones, but they take no update from it.
             options: Options of the host, passed to every attention call.
 
@@ -104,7 +107,7 @@ class JointModel(nn.Module):
         a2v: Any = self.a2v_blocks[module]
         v2a, geometry = self.v2a_blocks[module], state.geometry
         video, audio = state.video.clip_tokens, state.audio.clip_tokens
-        predicted = a2v.mask_head(video, state.video.temb[:, -geometry.num_latents :])  # (B, T * N, 1)
+        predicted = a2v.mask_head(video, state.video.clip_temb)  # (B, T * N, 1)
         face_mask = self._face_mask(predicted, state)  # (B, T * N, K)
         new_video, new_audio = state.video, state.audio
         if interaction.video_to_audio:
@@ -142,10 +145,16 @@ class JointModel(nn.Module):
             video=video_stream,
             audio=audio_stream,
             geometry=self.geometry_of(video, audio),
-            video_noisy=_noisy(keep_masks[0], timesteps[0], video_stream),
-            audio_noisy=_noisy(keep_masks[1], timesteps[1], audio_stream),
+            video_noisy=_noisy(self._kept_tokens(keep_masks[0]), video_stream.clip_temb),
+            audio_noisy=_noisy(keep_masks[1], audio_stream.clip_temb),
             steering=conditions.steering,
         )
+
+    def _kept_tokens(self, mask: Tensor | None) -> Tensor | None:
+        """Mask of the video's time steps, from one over latents (B, T) or latent pixels (B, T, H, W)."""
+        if mask is None or mask.ndim == 2:
+            return mask
+        return F.avg_pool2d(mask.float(), self.config.patch_size).flatten(1) == 1
 
     def geometry_of(self, video: Tensor, audio: Tensor) -> Geometry:
         """Tables of the interaction for latents of these shapes."""
@@ -172,10 +181,15 @@ def blocks_then_exchange(
     return exchange(run_blocks(blocks, state, options))
 
 
-def _noisy(keep_mask: Tensor | None, times: Tensor, stream: Stream) -> Tensor:
-    """Weights of a stream's updates (B, T, 1): 0 where a mask (B, T) keeps, 1 elsewhere."""
-    noisy = torch.ones_like(times) if keep_mask is None else ~keep_mask
-    return noisy.to(stream.tokens.dtype)[..., None]
+def _noisy(keep_mask: Tensor | None, temb: Tensor) -> Tensor:
+    """Weights of a stream's updates (B, T, 1): 0 where a mask (B, T) or (B, 1) keeps, 1 elsewhere.
+
+    A mask over latents where each token has a time of its own is spread over the tokens.
+    """
+    if keep_mask is None:
+        return torch.ones_like(temb[..., :1])
+    noisy = (~keep_mask).to(temb.dtype)
+    return noisy.repeat_interleave(max(1, temb.shape[1] // noisy.shape[1]), dim=1)[..., None]
 
 
 def _add_update(stream: Stream, update: Tensor, noisy: Tensor) -> Stream:

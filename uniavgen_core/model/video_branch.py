@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -49,17 +50,19 @@ class VideoBranch:
 
         Args:
             video: Noisy latents, (B, C, T, H, W).
-            times: Time of every latent, (B, T).
+            times: Time of every latent, (B, T), or of every latent pixel, (B, T, H, W): tokens have their highest.
             text: Text tokens, (B, L, D).
             reference_image: Clean latent, (B, C, 1, H, W); None for none.
         """
+        if times.ndim > 2:
+            times = F.max_pool2d(times, self.config.patch_size)
         if reference_image is not None:
             video = torch.cat((reference_image, video), dim=2)
             times = torch.cat((torch.zeros_like(times[:, :1]), times), dim=1)
         patches = self.patch_embedding(video)  # (B, D, T, rows, columns)
         rows, columns = patches.shape[3:]
         temb, modulation = embed_times(
-            times, self.config.time_dim, self.time_embedding, self.time_projection, video.dtype
+            times.flatten(1), self.config.time_dim, self.time_embedding, self.time_projection, video.dtype
         )
         positions = torch.arange(patches.shape[2], device=video.device)
         return Stream(
@@ -115,7 +118,7 @@ class VideoModel(nn.Module):
 
         Args:
             video: Noisy latents with kept ones written in, (B, C, T, H, W); H and W multiples of the patch size.
-            timesteps: Time of every latent, (B, T); 0..1000, 0 for clean.
+            timesteps: Time of every latent, (B, T), or of every latent pixel, (B, T, H, W); 0..1000, 0 for clean.
             conditions: Caption, reference image, and the layer to leave out. A caption longer than the model's length
                 is read whole, as ComfyUI's Wan does.
             options: Options of the host, passed to every attention call.

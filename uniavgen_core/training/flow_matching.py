@@ -16,7 +16,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..config import Interaction
-from ..diffusion.flow import mix
+from ..diffusion.flow import mix, over_pixels
 from ..diffusion.schedule import TIMESTEPS
 from ..model.joint import Conditions, JointModel
 
@@ -30,7 +30,7 @@ class CleanClips:
     Attributes:
         video: Latents, (B, C, T, H, W).
         audio: Normalised mel of each track, (B * K, S, 80).
-        video_keep_mask: Latents that are kept, bool, (B, T).
+        video_keep_mask: Latents that are kept, bool, (B, T), or latent pixels, (B, T, H, W), whole tokens of them.
         audio_keep_mask: Mel frames that are kept, bool, (B * K, S).
         face: Share of face in each latent pixel, of all faces, (B, T, H, W).
         mouth: Share of mouth, of all mouths, (B, T, H, W).
@@ -148,15 +148,15 @@ def flow_matching_losses(
     """
     clips, keep = batch.clips, (batch.clips.video_keep_mask, batch.clips.audio_keep_mask)
     tracks = len(clips.audio) // len(clips.video)
-    video_sigma = batch.sigma[:, None] * ~keep[0]
+    video_sigma = batch.sigma.view(-1, *[1] * (keep[0].ndim - 1)) * ~keep[0]
     audio_sigma = batch.sigma.repeat_interleave(tracks)[:, None] * ~keep[1]
-    noisy_video = mix(clips.video, batch.video_noise, video_sigma[:, None, :, None, None]).to(clips.video)
+    noisy_video = mix(clips.video, batch.video_noise, over_pixels(video_sigma)[:, None]).to(clips.video)
     noisy_audio = mix(clips.audio, batch.audio_noise, audio_sigma[..., None]).to(clips.audio)
     timesteps = (TIMESTEPS * video_sigma, TIMESTEPS * audio_sigma)
     output = model(noisy_video, noisy_audio, timesteps, clips.conditions, keep)
 
     weight = 1 + weights.face * torch.maximum(clips.face, clips.mouth) + weights.mouth * clips.mouth
-    weight = (weight * ~keep[0][..., None, None])[:, None]
+    weight = (weight * ~over_pixels(keep[0]))[:, None]
     video_loss = error(output.video.float(), (batch.video_noise - clips.video).float(), weight).mean()
     generated = (~keep[1]).float()[..., None]
     audio_errors = error(output.audio.float(), (batch.audio_noise - clips.audio).float(), generated)

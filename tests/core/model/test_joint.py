@@ -8,6 +8,7 @@ import torch
 
 from tests.toys import TINY, Clip, random_model, with_variant
 from uniavgen_core.config import Interaction
+from uniavgen_core.model import branch
 
 
 def changed(before, after):
@@ -127,6 +128,50 @@ def test_kept_tokens_get_no_update_and_others_the_same_as_ever(model):
     assert audio[:, 4:][kept[1]].abs().max() == 0
     torch.testing.assert_close(video[:, 6:][~still], free_video[:, 6:][~still])
     torch.testing.assert_close(audio[:, 4:][~kept[1]], free_audio[:, 4:][~kept[1]])
+
+
+def pixels(values, clip):
+    """Values of latents, (B, T), repeated for every latent pixel, (B, T, H, W)."""
+    return values[:, :, None, None].expand(-1, -1, *clip.size)
+
+
+@pytest.mark.parametrize("many", [0, 10_000])
+def test_times_of_pixels_that_are_alike_within_latents_equal_times_of_latents(model, monkeypatch, many):
+    monkeypatch.setattr(branch, "MANY_TIMES", many)
+    kept = torch.tensor([[True, False, False, True], [True, True, False, False]])
+    clip = Clip(batch=2, voice=4, kept=(kept, None))
+    per_pixel = altered(
+        clip, timesteps=(pixels(clip.times[0], clip), clip.times[1]), keep_masks=(pixels(kept, clip), None)
+    )
+    for name in ("video", "audio", "face_masks"):
+        torch.testing.assert_close(getattr(per_pixel.run(model), name), getattr(clip.run(model), name))
+
+
+def test_tokens_kept_within_a_latent_get_no_update_and_others_the_same_as_ever(model):
+    kept = torch.zeros(1, 4, 4, 6, dtype=torch.bool)
+    kept[:, 1:3, :, :2] = kept[:, 2, 2:, 4:] = True
+    clip = Clip(kept=(kept, None))
+    clip.inputs["timesteps"] = (pixels(clip.times[0], clip), clip.times[1])
+    video, _ = interaction_updates(clip, model)
+    free, _ = interaction_updates(altered(clip, keep_masks=(None, None)), model)
+    still = kept[:, :, ::2, ::2].flatten(1)
+    assert video[:, 6:][still].abs().max() == 0
+    torch.testing.assert_close(video[:, 6:][~still], free[:, 6:][~still])
+
+
+def test_a_time_of_its_own_changes_a_token_and_the_modulation_of_no_other():
+    """One layer without attention between tokens: only the token whose time differs may change."""
+    alone = random_model(replace(TINY, num_layers=1, num_interactions=1))
+    for attention in (alone.blocks[0].self_attn, alone.blocks[0].cross_attn):
+        attention.o.weight.data.zero_()
+    clip = Clip(interaction=Interaction.OFF, image=False)
+    times = pixels(clip.times[0], clip).clone()
+    other = times.clone()
+    other[:, 2, 2:, 4:] = 0
+    before, after = (altered(clip, timesteps=(x, clip.times[1])).run(alone).video for x in (times, other))
+    differs = (before - after).abs().amax((0, 1)) > 1e-9
+    assert differs[2, 2:, 4:].all()
+    assert differs.sum() == 4
 
 
 def test_kept_tokens_are_seen_by_the_other_branch(model):

@@ -71,6 +71,21 @@ def test_dubbing_learns_sound_only_and_audio_driven_learns_video_only():
     assert driven["video"] > 0
 
 
+def test_kept_pixels_are_given_clean_at_time_0_and_count_for_nothing():
+    clips, model = clips_of(), Zeros(tiny_model())
+    around = torch.ones(clips.video.shape[0], *clips.video.shape[2:], dtype=torch.bool)
+    around[:, 1:, :, :1] = False
+    part = replace(clips, video_keep_mask=around)
+    loss = losses_of(part, model)["video"]
+    video, times, _ = model.given
+    kept = around[:, None].expand_as(video)
+    assert torch.equal(video[kept], clips.video[kept])
+    assert torch.equal(times == 0, around)
+    shifted = replace(part, video=torch.where(kept, clips.video + 5, clips.video))
+    torch.testing.assert_close(losses_of(shifted, model)["video"], loss)
+    assert loss > 0
+
+
 def test_sound_counts_by_the_share_of_it_that_is_generated():
     torch.manual_seed(4)
     clips, model = clips_of(), Zeros(tiny_model())
