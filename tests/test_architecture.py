@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -30,7 +31,10 @@ WORKSHOP = [path for folder in ("tools", "benchmarks") for path in sorted((ROOT 
 SOURCES = [*SHIPPED, *GUESTS, *WORKSHOP, ROOT / "dev.py"]
 
 MAX_FUNCTION_LINES, MAX_FILE_LINES, MAX_PARAMETERS = 40, 300, 6
-HOST = {"comfy", "comfy_api", "comfy_extras", "comfy_execution", "folder_paths", "nodes", "server", "node_helpers"}
+HOST = {
+    "comfy", "comfy_api", "comfy_extras", "comfy_execution", "folder_paths", "latent_preview", "nodes", "server",
+    "node_helpers",
+}  # fmt: skip
 HOST_BRINGS = {
     "torch", "torchvision", "torchaudio", "numpy", "transformers", "safetensors", "einops", "av", "pillow", "scipy",
 }  # fmt: skip
@@ -102,6 +106,43 @@ def test_floors_import_only_downwards_without_circles():
     TopologicalSorter(graph).prepare()  # raises CycleError
 
 
+def imports_at_load(path):
+    """Yield (level, dotted parts) of the imports outside of functions, with the names that ``from`` takes."""
+    for node in parse(path).body:
+        if isinstance(node, ast.Import):
+            yield from ((0, tuple(alias.name.split("."))) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = tuple(node.module.split(".")) if node.module else ()
+            yield from ((node.level, (*base, alias.name)) for alias in node.names)
+
+
+def loaded_with_the_nodes():
+    """Every file of the pack that is loaded when ComfyUI loads the nodes."""
+    found, waiting = set(), [ROOT / "nodes" / "__init__.py"]
+    while waiting:
+        path = waiting.pop()
+        if path in found:
+            continue
+        found.add(path)
+        folder = path.parent
+        for level, parts in imports_at_load(path):
+            start = folder.parents[level - 2] if level > 1 else folder
+            targets = [start.joinpath(*parts[:count]).with_suffix(".py") for count in (len(parts), len(parts) - 1)]
+            waiting += [target for target in targets if level and target.is_file()]
+    return found
+
+
+def test_loading_the_nodes_needs_only_what_comfyui_brings_and_what_the_pack_requires():
+    required = {"wetext"}
+    named_otherwise = {"PIL", "aiohttp", "comfy_kitchen", "psutil", "yaml"}  # ComfyUI requires them too
+    files = loaded_with_the_nodes()
+    assert len(files) > 100
+    for path in files:
+        roots = {parts[0] for level, parts in imports_at_load(path) if level == 0}
+        others = roots - set(sys.stdlib_module_names) - HOST - HOST_BRINGS - required - named_otherwise
+        assert not others, f"{name(path)} imports {others} when ComfyUI starts"
+
+
 def test_the_pack_imports_itself_only_relatively():
     own = {"uniavgen_core", "toon", "studies", "tools", "benchmarks", "tests"}
     for path in SHIPPED:
@@ -127,8 +168,6 @@ def test_no_two_modules_of_the_pack_have_the_same_name():
 
 
 def test_network_and_sampler_use_only_torch_einops_and_the_standard_library():
-    import sys
-
     for path, module in CORE.items():
         if module[0] in ("model", "diffusion"):
             roots = {parts[0] for level, parts in imports(path) if level == 0}

@@ -5,8 +5,9 @@ Dimension key: F video frames, H picture height, W picture width, S side of a cr
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
+from PIL import Image
+from scipy.ndimage import gaussian_filter
 from scipy.signal import savgol_filter
 
 from ..media.faces.face_detection import FaceDetector
@@ -83,10 +84,13 @@ def mouth_crops(frames: Pictures, track: MouthTrack) -> np.ndarray:
     """Brightness around the mouth, upright, of one size, with zero mean and unit deviation in each frame, (F, S, S)."""
     crops = []
     for frame, middle, angle, reach in zip(frames, track.middles, track.angles, track.reach, strict=True):
-        turn = cv2.getRotationMatrix2D(middle.tolist(), float(np.degrees(angle)), SIDE / (2 * reach))
-        turn[:, 2] += SIDE / 2 - middle
-        crop = cv2.warpAffine(to_bytes(frame), turn, (SIDE, SIDE), flags=cv2.INTER_AREA)
-        grey = cv2.GaussianBlur(crop.astype(np.float32).mean(-1), (0, 0), _BLUR)
+        across, down = np.cos(angle) * 2 * reach / SIDE, np.sin(angle) * 2 * reach / SIDE
+        turn = np.array([[across, -down], [down, across]])
+        first = middle + 0.5 - turn @ np.full(2, SIDE / 2 + 0.5)
+        rows = (*turn[0], first[0], *turn[1], first[1])
+        picture = Image.fromarray(to_bytes(frame))
+        crop = picture.transform((SIDE, SIDE), Image.Transform.AFFINE, rows, Image.Resampling.BILINEAR)
+        grey = gaussian_filter(np.asarray(crop, np.float32).mean(-1), _BLUR)
         crops.append((grey - grey.mean()) / max(float(grey.std()), 1e-6))
     return np.stack(crops)
 

