@@ -20,8 +20,6 @@ from ..layers.modulation import gated_add
 from ..layers.rope import sinusoid
 from ..layers.token_chunks import LEAST_TOKENS, in_chunks, records_gradients
 
-MANY_TIMES = 4096
-"""Time steps above which only different times are embedded: a clip's mel frames are fewer, its video tokens more."""
 HIDDEN = 1.5
 """Most that the feed-forward's hidden activations take at once, in residual streams: less than attention takes."""
 
@@ -182,7 +180,7 @@ def time_projection(dim: int, backend: Backend) -> nn.Sequential:
 def embed_times(
     timestep: Tensor, time_dim: int, embedding: nn.Module, projection: nn.Module, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Embed one time per time step; where they are many, each different time once.
+    """Embed one time per time step.
 
     Args:
         timestep: Times, 0..1000, (B, T).
@@ -194,13 +192,8 @@ def embed_times(
     Returns:
         The time embedding, (B, T, D), and the modulation vectors, (B, T, 6, D).
     """
-    places = None
-    if timestep.shape[1] > MANY_TIMES:
-        timestep, places = timestep.unique(return_inverse=True)
-        timestep = timestep[None]
     temb = embedding(sinusoid(timestep, time_dim).to(dtype))
-    modulation = projection(temb).unflatten(-1, (6, temb.shape[-1]))
-    return (temb, modulation) if places is None else (temb[0][places], modulation[0][places])
+    return temb, projection(temb).unflatten(-1, (6, temb.shape[-1]))
 
 
 def pad_text(features: Tensor, length: int) -> Tensor:

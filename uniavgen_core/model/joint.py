@@ -145,8 +145,8 @@ class JointModel(nn.Module):
             video=video_stream,
             audio=audio_stream,
             geometry=self.geometry_of(video, audio),
-            video_noisy=_noisy(self._kept_tokens(keep_masks[0]), video_stream.clip_temb),
-            audio_noisy=_noisy(keep_masks[1], audio_stream.clip_temb),
+            video_noisy=_noisy(self._kept_tokens(keep_masks[0]), (video.shape[0], video.shape[2]), video_stream),
+            audio_noisy=_noisy(keep_masks[1], audio.shape[:2], audio_stream),
             steering=conditions.steering,
         )
 
@@ -181,15 +181,14 @@ def blocks_then_exchange(
     return exchange(run_blocks(blocks, state, options))
 
 
-def _noisy(keep_mask: Tensor | None, temb: Tensor) -> Tensor:
-    """Weights of a stream's updates (B, T, 1): 0 where a mask (B, T) or (B, 1) keeps, 1 elsewhere.
+def _noisy(keep_mask: Tensor | None, shape: tuple[int, ...], stream: Stream) -> Tensor:
+    """Weights of a stream's updates: 0 where a mask (B, T), or over tokens (B, T * N), keeps, 1 elsewhere.
 
-    A mask over latents where each token has a time of its own is spread over the tokens.
+    The shape is that of the mask, or without one ``shape``, with a last axis of 1.
     """
     if keep_mask is None:
-        return torch.ones_like(temb[..., :1])
-    noisy = (~keep_mask).to(temb.dtype)
-    return noisy.repeat_interleave(max(1, temb.shape[1] // noisy.shape[1]), dim=1)[..., None]
+        return stream.tokens.new_ones(*shape, 1)
+    return (~keep_mask).to(stream.tokens.dtype)[..., None]
 
 
 def _add_update(stream: Stream, update: Tensor, noisy: Tensor) -> Stream:

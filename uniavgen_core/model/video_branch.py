@@ -61,9 +61,7 @@ class VideoBranch:
             times = torch.cat((torch.zeros_like(times[:, :1]), times), dim=1)
         patches = self.patch_embedding(video)  # (B, D, T, rows, columns)
         rows, columns = patches.shape[3:]
-        temb, modulation = embed_times(
-            times.flatten(1), self.config.time_dim, self.time_embedding, self.time_projection, video.dtype
-        )
+        temb, modulation = self._embed_times(times, video.dtype)
         positions = torch.arange(patches.shape[2], device=video.device)
         return Stream(
             tokens=rearrange(patches, "b d t h w -> b (t h w) d").contiguous(),
@@ -73,6 +71,15 @@ class VideoBranch:
             text=text,
             num_reference=0 if reference_image is None else rows * columns,
         )
+
+    def _embed_times(self, times: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Embed times (B, T), or those of all tokens (B, T, rows, columns), of which there are few different ones."""
+        layers = (self.config.time_dim, self.time_embedding, self.time_projection, dtype)
+        if times.ndim == 2:
+            return embed_times(times, *layers)
+        different, places = times.flatten(1).unique(return_inverse=True)
+        temb, modulation = embed_times(different[None], *layers)
+        return temb[0][places], modulation[0][places]
 
     def velocity(self, stream: Stream, shape: torch.Size) -> Tensor:
         """Velocities of the clip's latents, of this shape, (B, C, T, H, W)."""

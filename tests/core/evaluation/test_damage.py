@@ -11,7 +11,6 @@ from toon.clips import Line, make_clip, recite
 from uniavgen_core.evaluation.picture_damage import face_crops, flicker, identity, sharpness
 from uniavgen_core.evaluation.sound_damage import clipped_share, speech_timing, voice_activity
 from uniavgen_core.evaluation.sound_standins import sound_quality, timbre_consistency
-from uniavgen_core.evaluation.sync_meter import measure_sync
 from uniavgen_core.media.faces.face_detection import FaceDetector
 from uniavgen_core.media.faces.face_tracks import Face
 
@@ -110,7 +109,7 @@ def test_sound_quality_falls_as_more_is_clipped_however_quiet_the_pauses_are(cli
             assert rises([-sound_quality(driven(sound, gain), RATE) for gain in (1, 2, 4, 8)], 0.5)
 
 
-def test_no_stand_in_prefers_the_clipped_sound(clips):
+def test_likeness_of_the_voice_falls_as_more_is_clipped():
     def voice(number):
         return torch.from_numpy(recite([Line("hello red moon tiger")], number, 0, 40).waveform)
 
@@ -119,14 +118,6 @@ def test_no_stand_in_prefers_the_clipped_sound(clips):
         for gain in (1, 3, 9)
     ]
     assert rises([-value for value in likeness])
-    in_sync = [
-        np.mean([
-            measure_sync(clip.frames, FPS, driven(torch.from_numpy(clip.waveform), gain), RATE).score for clip in clips
-        ])
-        for gain in (1, 9, 40)
-    ]  # fmt: skip
-    assert max(in_sync) < in_sync[0] + 0.02
-    assert in_sync[-1] < in_sync[0] - 0.01
 
 
 def test_speech_is_heard_where_it_is_and_clicks_are_not():

@@ -8,7 +8,6 @@ import torch
 
 from tests.toys import TINY, Clip, random_model, with_variant
 from uniavgen_core.config import Interaction
-from uniavgen_core.model import branch
 
 
 def changed(before, after):
@@ -135,9 +134,7 @@ def pixels(values, clip):
     return values[:, :, None, None].expand(-1, -1, *clip.size)
 
 
-@pytest.mark.parametrize("many", [0, 10_000])
-def test_times_of_pixels_that_are_alike_within_latents_equal_times_of_latents(model, monkeypatch, many):
-    monkeypatch.setattr(branch, "MANY_TIMES", many)
+def test_times_of_pixels_that_are_alike_within_latents_equal_times_of_latents(model):
     kept = torch.tensor([[True, False, False, True], [True, True, False, False]])
     clip = Clip(batch=2, voice=4, kept=(kept, None))
     per_pixel = altered(
