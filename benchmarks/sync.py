@@ -36,17 +36,26 @@ def measure(options: Namespace) -> dict:
     """Score true and false sounds of the toons and of the clips."""
     results = {"toons": scores_of({f"toon {n}": _toon(FIRST_TOON + n, LENGTHS[n % 3]) for n in range(options.toons)})}
     if options.clips:
-        paths = [clip.path for clip in list_clips(options.clips)[0]]
-        results["clips"] = scores_of({path.name: read_clip(path) for path in paths})
+        clips = {clip.path.name: read_clip(clip.path) for clip in list_clips(options.clips)[0]}
+        results["clips"] = scores_of(clips)
         if options.plots:
             options.plots.mkdir(parents=True, exist_ok=True)
-            for path in paths:
-                _plot(path, options.plots)
+            for name in results["clips"]["scores"]:
+                _plot(clips[name], options.plots / f"{Path(name).stem}.png")
     return results
 
 
 def scores_of(clips: dict[str, ClipFile]) -> dict:
-    """Area under the ROC curve for each kind of false sound, and the score of every true one by name."""
+    """Score true and false sounds of some clips; those without sound are left out.
+
+    Args:
+        clips: Clips by name. A sound is swapped for those of clips of the same number of frames.
+
+    Returns:
+        The number of ``clips`` and of those ``without_face``; ``auc`` for each kind of false sound, None where there is
+        none; and ``scores`` of the true sounds by name.
+    """
+    clips = {name: clip for name, clip in clips.items() if clip.sample_rate}
     mouths = {name: find_mouth(clip.frames)[0] for name, clip in clips.items()}
     sounds = {name: clip.waveform.double().numpy() for name, clip in clips.items()}
     shift = {name: round(SHIFT_SECONDS * clip.sample_rate) for name, clip in clips.items()}
@@ -68,22 +77,22 @@ def scores_of(clips: dict[str, ClipFile]) -> dict:
     return {
         "clips": len(clips),
         "without_face": sum(mouth.motion is None for mouth in mouths.values()),
-        "auc": {kind: round(area_under_curve(list(true.values()), false[kind]), 3) for kind in FALSE_SOUNDS},
+        "auc": {kind: area_under_curve(list(true.values()), false[kind]) for kind in FALSE_SOUNDS},
         "scores": {name: round(value, 2) for name, value in true.items()},
     }
 
 
-def area_under_curve(true: list[float], false: list[float]) -> float:
-    """Share of pairs in which the true value is the higher one; equal ones count half."""
+def area_under_curve(true: list[float], false: list[float]) -> float | None:
+    """Area under the ROC curve: share of pairs in which the true value is higher, equal ones by half; None for none."""
     gaps = np.subtract.outer(true, false)
-    return float((gaps > 0).mean() + 0.5 * (gaps == 0).mean())
+    return round(float((gaps > 0).mean() + 0.5 * (gaps == 0).mean()), 3) if gaps.size else None
 
 
 def table(results: dict) -> str:
     """Format the results."""
     lines = [f"{'':8}{'clips':>7}{'no face':>9}" + "".join(f"{kind:>9}" for kind in FALSE_SOUNDS)]
     for name, row in results.items():
-        areas = "".join(f"{row['auc'][kind]:9.3f}" for kind in FALSE_SOUNDS)
+        areas = "".join(f"{'-' if row['auc'][kind] is None else row['auc'][kind]:>9}" for kind in FALSE_SOUNDS)
         lines.append(f"{name:8}{row['clips']:7}{row['without_face']:9}{areas}")
     lines += [f"  {name}: {value:.2f}" for name, value in results.get("clips", {}).get("scores", {}).items()]
     return "\n".join(lines)
@@ -97,10 +106,10 @@ def _toon(seed: int, video_frames: int) -> ClipFile:
 def _score(mouth: Mouth, sound: np.ndarray, sample_rate: int, fps: float) -> float:
     pair = Pairing(mouth, sound_loudness(sound, sample_rate), fps)
     seconds = min(mouth.video_frames / fps, len(sound) / sample_rate)
-    return pair.probability(0.0, pair.drawn(search_lags(seconds)))
+    scores, _ = pair.scores(search_lags(seconds))
+    return float(scores[len(scores) // 2])
 
 
-def _plot(path: Path, folder: Path) -> None:
-    clip = read_clip(path)
+def _plot(clip: ClipFile, path: Path) -> None:
     reading = measure_sync(clip.frames, clip.fps, clip.waveform, clip.sample_rate)
-    Image.fromarray(draw_sync(reading, clip.frames)).save(folder / f"{path.stem}.png")
+    Image.fromarray(draw_sync(reading, clip.frames)).save(path)

@@ -1,4 +1,4 @@
-"""A lip-sync meter: the chance that a sound belongs to a mouth, and its lag."""
+"""A lip-sync meter: the probability that mouth and sound are in sync, and the lag of the sound."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from ..uniavgen_core.evaluation.sync_plot import describe_lag, draw_sync
 
 
 class SyncMeter(io.ComfyNode):
-    """Measures the lip-sync of a video: the chance that sound and mouth belong together, and the lag of the sound."""
+    """Measures the lip-sync of a video: the probability that mouth and sound are in sync, and the lag of the sound."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -18,7 +18,8 @@ class SyncMeter(io.ComfyNode):
             node_id="UniAVGenSyncMeter",
             display_name="UniAVGen Sync Meter",
             category="UniAVGen/evaluation",
-            description="Compares the movement of a mouth with the loudness of the sound, and says how sure it is.",
+            description="Measures lip-sync: compares the movement of a mouth with the loudness of the sound, and says "
+            "how sure the result is.",
             inputs=[
                 io.Image.Input("images", tooltip="The video's frames, at least eight."),
                 io.Audio.Input("audio", tooltip="Its sound; of a batch, the first."),
@@ -39,9 +40,7 @@ class SyncMeter(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Float.Output(
-                    display_name="score", tooltip="Chance that the sound belongs to the mouth as it is, 0 to 1."
-                ),
+                io.Float.Output(display_name="score", tooltip="Probability that mouth and sound are in sync, 0 to 1."),
                 io.Float.Output(display_name="lag_ms", tooltip="How late the sound is, milliseconds; below 0, early."),
                 io.Image.Output(display_name="plot"),
             ],
@@ -60,7 +59,7 @@ class SyncMeter(io.ComfyNode):
 def describe_reading(reading: SyncReading) -> str:
     """Text with the results of a reading, one per line."""
     lines = [
-        f"{reading.verdict}: score {reading.score:.2f}; with the sound played backwards up to {reading.chance:.2f}",
+        f"{reading.verdict}: score {reading.score:.2f}; {reading.chance:.2f} with the sound played backwards",
         f"best lag {reading.lag_ms:+.0f} ms: {describe_lag(reading)}",
     ]
     return "\n".join((*lines, *reading.notices))

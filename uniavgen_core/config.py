@@ -19,12 +19,12 @@ class Interaction(Enum):
 
     @property
     def audio_to_video(self) -> bool:
-        """Whether audio steers video."""
+        """True if audio steers video."""
         return self in (Interaction.BOTH, Interaction.AUDIO_TO_VIDEO)
 
     @property
     def video_to_audio(self) -> bool:
-        """Whether video steers audio."""
+        """True if video steers audio."""
         return self in (Interaction.BOTH, Interaction.VIDEO_TO_AUDIO)
 
 
@@ -149,7 +149,7 @@ class TextConfig:
 
     @property
     def places_words(self) -> bool:
-        """Whether the network chooses when each word is said; otherwise every character has its mel frame."""
+        """True if the network chooses when each word is said; False if every character has its mel frame."""
         return self.position_scale == 1.0
 
     def spoken_frames(self, characters: int) -> float:

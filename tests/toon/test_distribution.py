@@ -8,7 +8,7 @@ from toon.clips import LIVELY, make_clip
 from toon.evaluation.cases import cases_of
 from toon.evaluation.chance_features import FEATURES, GROUPS, speech_features
 from toon.evaluation.distribution import Takes, distances, features_of, frechet, mean_take, spread
-from toon.evaluation.face_places import find_mouth, train_place_finder
+from toon.evaluation.face_places import mouth_places, train_place_finder
 from toon.evaluation.gaze_judge import read_gaze, train_gaze_judge
 from toon.evaluation.judges import Judges
 from toon.evaluation.played_sound import through_aac
@@ -29,7 +29,7 @@ def takes():
 
 def test_places_and_gaze_are_read_from_pictures_alone(judges):
     clips = [make_clip(5_500_000 + seed, 33, world=LIVELY) for seed in range(6)]
-    off = [np.linalg.norm(find_mouth(judges.place, clip.frames) - clip.mouth_center, axis=1) for clip in clips]
+    off = [np.linalg.norm(mouth_places(judges.place, clip.frames) - clip.mouth_center, axis=1) for clip in clips]
     assert np.median(np.concatenate(off)) < 1.5
     read = np.concatenate([read_gaze(judges.gaze, c.frames, c.mouth_center, c.face_radius) for c in clips])
     lids, gaze = (np.concatenate([getattr(clip, name) for clip in clips]) for name in ("lids", "gaze"))

@@ -47,7 +47,7 @@ class ToonWords:
         self.folder = folder
 
     def knows(self, words: Sequence[str]) -> bool:
-        """Whether all of these words are in the toons' vocabulary."""
+        """Return True if all of these words are in the toons' vocabulary."""
         return set(words) <= set(VOCABULARY)
 
     def hear(self, mel: Tensor) -> str:

@@ -47,10 +47,10 @@ def part_crops(frames: np.ndarray, mouths: np.ndarray, radius: float, part: str)
     return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 255
 
 
-class PartJudge(nn.Module):
-    """Network over crops: whether they are broken, or other values."""
+class CropNetwork(nn.Module):
+    """Small convolutional network over crops."""
 
-    def __init__(self, dim: int = 24, outputs: int = 1) -> None:
+    def __init__(self, outputs: int, dim: int = 24) -> None:
         super().__init__()
         widths = (3, dim, 2 * dim, 2 * dim)
         self.convolutions = nn.Sequential(
@@ -62,9 +62,19 @@ class PartJudge(nn.Module):
         self.head = nn.Linear(2 * dim * (CROP[0] // 8) * (CROP[1] // 8), outputs)
 
     def forward(self, crops: Tensor) -> Tensor:
-        """Outputs, (N, outputs), or of one the logits of being broken, (N,), for crops in [0, 1], (N, 3, 32, 48)."""
-        found = self.head(self.convolutions(crops - 0.5).flatten(1))
-        return found[:, 0] if found.shape[1] == 1 else found
+        """Outputs, (N, outputs), for crops in [0, 1], (N, 3, 32, 48)."""
+        return self.head(self.convolutions(crops - 0.5).flatten(1))
+
+
+class PartJudge(CropNetwork):
+    """Classifier of whole and broken crops."""
+
+    def __init__(self) -> None:
+        super().__init__(outputs=1)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """Logits of being broken, (N,), for crops in [0, 1], (N, 3, 32, 48)."""
+        return super().forward(crops)[:, 0]
 
 
 def _ghost(frame: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -153,5 +163,5 @@ def train_part_judge(crops: Tensor, broken: Tensor, steps: int = 1000, seed: int
 
 @torch.no_grad()
 def are_broken(model: PartJudge, crops: Tensor) -> Tensor:
-    """Whether each crop is broken, (N,) bool."""
+    """True for broken crops, bool, (N,), of crops (N, 3, 32, 48)."""
     return model(crops) > 0

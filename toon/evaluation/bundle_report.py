@@ -222,12 +222,9 @@ def _markdown(content: dict, criteria: Sequence[Criterion]) -> str:
             "Sound that is kept counts for the mouth alone. `psnr` leaves out the first frame; continuations, of which "
             "more is given, have none. Shuffled rows have the sound of the next clip. Looks tell only a male from a "
             "female voice, so `voice` is a demand only where a reference voice is given.\n",
-            *(
-                ["## Picture by movement of the head: `psnr`, dB\n", markdown_table(["", *movements], moving)]
-                if moving
-                else []
-            ),
-            *(["## What chance decides\n", markdown_table(["", *COLUMNS], taken), legend(COLUMNS)] if taken else []),
+            *_table("Picture by movement of the head: `psnr`, dB", ["", *movements], moving),
+            *_table("What chance decides", ["", *COLUMNS], taken),
+            *([legend(COLUMNS)] if taken else []),
             "## The judges on held-out truth\n",
             "Trained on other toons of the same generator; their own errors bound what they can say.\n",
             markdown_table(["", "share right"], judged),

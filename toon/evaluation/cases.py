@@ -45,7 +45,7 @@ class Case:
         movement: The head's, one of ``MOVEMENTS``.
         lids: Closure of the eyelids in the true clip, 0 to 1, (F,).
         mouths: Centre, pixels (F, 2), and head radius of the mouth that speaks, then of the one that does not.
-        still: Whether a pixel never changes in the true clip, whatever chance decides, (H, W) bool.
+        still: True for pixels that never change in the true clip, whatever chance decides, bool, (H, W).
         world: World of the true clip.
         seed: Its seed.
         spoken: Reference voice, or None.
@@ -114,14 +114,14 @@ def case_of(scene: ToonScene, task: Task = JOINT, world: World = STEADY) -> Case
 
 
 def unchanged(frames: np.ndarray) -> np.ndarray:
-    """Whether each pixel is the same in all frames (F, H, W, 3), (H, W) bool."""
+    """True for pixels that are the same in all frames (F, H, W, 3), bool, (H, W)."""
     return (frames == frames[:1]).all(axis=(0, 3))
 
 
-def retold(case: Case, chance: int) -> Case:
-    """A lively case of joint generation under the same conditions, in which chance decides otherwise."""
+def retold_scene(case: Case, chance: int) -> ToonScene:
+    """The scene of a lively case under the same conditions, in which chance decides otherwise; 0 for the case's own."""
     world = replace(case.world, chance=chance)
-    return case_of(make_scene(case.seed, "held_out", world=world, video_frames=len(case.frames)), JOINT, world)
+    return make_scene(case.seed, "held_out", world=world, video_frames=len(case.frames))
 
 
 def with_voice(case: Case, speech: ToonSpeech) -> Case:
@@ -185,7 +185,8 @@ def cases_of(
         return [paired(pair, world) for pair in lone_pairs(count + count % 2, first_seed, world)][:count]
     task = TASKS[kind.split(",")[0]]
     is_wanted = _has_beginning if task.video is Keep.START else _speaks_at_once
-    cases = [_case_with_still(scene, task, world) for scene in scenes(count, first_seed, is_wanted, world, frames)]
+    drawn = scenes(count, first_seed, is_wanted, world, frames)
+    cases = [_reached_by_none(case_of(scene, task, world)) for scene in drawn]
     if kind == CONTINUATION_IN_VOICE:
         return [with_voice(case, _speech(first_seed + i, case.voice, world)) for i, case in enumerate(cases)]
     if task.reference_voice:
@@ -193,20 +194,21 @@ def cases_of(
     return cases
 
 
-def _case_with_still(scene: ToonScene, task: Task, world: World) -> Case:
-    """A scene's case; where chance moves the head, only what it never reaches counts as still."""
-    case = case_of(scene, task, world)
-    others = [retold(case, chance) for chance in _CHANCES] if world.lively else []
-    return replace(case, still=np.logical_and.reduce([case.still, *(other.still for other in others)]))
+def _reached_by_none(case: Case) -> Case:
+    """The case; where chance moves the head, only what the head never reaches counts as still."""
+    if not case.world.lively or case.latents_kept > 1:
+        return case
+    others = [unchanged(retold_scene(case, chance).clip.frames) for chance in _CHANCES]
+    return replace(case, still=np.logical_and.reduce([case.still, *others]))
 
 
 def _has_beginning(scene: ToonScene) -> bool:
-    """Whether a scene begins before its sentence, so that it can be continued."""
+    """True for a scene that begins before its sentence, so that it can be continued."""
     return scene.kept_latents > 0
 
 
 def _speaks_at_once(scene: ToonScene) -> bool:
-    """Whether a scene begins with its sentence, and holds all of it."""
+    """True for a scene that begins with its sentence and holds all of it."""
     return scene.kept_latents == 0 and scene.fits and scene.start <= 0
 
 

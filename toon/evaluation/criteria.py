@@ -31,7 +31,7 @@ class Criterion:
 
     @property
     def passed(self) -> bool:
-        """Whether the bound is met."""
+        """True if the bound is met."""
         return self.value >= self.bound
 
 

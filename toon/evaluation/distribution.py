@@ -17,7 +17,7 @@ from scipy.linalg import sqrtm
 from uniavgen_core.bundled.video_codec import VideoCodec
 from uniavgen_core.media.video.frames import codec_pixels
 
-from .cases import Case, retold
+from .cases import Case, case_of, retold_scene
 from .chance_features import FEATURES, GROUPS, chance_features
 from .generate_cases import Made, decode
 from .judges import Judges
@@ -48,7 +48,8 @@ class Takes:
     @classmethod
     def of(cls, case: Case, count: int, first: int = 1) -> "Takes":
         """Draw ``count`` takes from chance number ``first`` on."""
-        cases = [retold(case, first + number) for number in range(count)]
+        scenes = [retold_scene(case, first + number) for number in range(count)]
+        cases = [case_of(scene, world=case.world) for scene in scenes]
         return cls(case, [Made.of(one.frames, one.waveform) for one in cases], cases)
 
 

@@ -16,8 +16,6 @@ from .face_judge import disturb
 from .judge_data import small_faces
 from .judge_training import fit, new_judge
 
-EYES_ABOVE = 0.68
-"""Height of the eyes above the middle of the closed mouth, head radii."""
 _BATCH, _LEARNING_RATE = 32, 3e-3
 
 
@@ -60,6 +58,6 @@ def train_place_finder(clips: Sequence[ToonClip], steps: int = 600, seed: int = 
 
 
 @torch.no_grad()
-def find_mouth(model: PlaceFinder, frames: np.ndarray) -> np.ndarray:
+def mouth_places(model: PlaceFinder, frames: np.ndarray) -> np.ndarray:
     """Middle of the closed mouth in square frames (F, H, W, 3) uint8, pixels (x, y), (F, 2)."""
     return (model(small_faces(frames)) * frames.shape[1]).numpy()

@@ -8,26 +8,20 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..clips import ToonClip
-from .broken_parts import PartJudge, part_crops
+from .broken_parts import CropNetwork, part_crops
 from .judge_training import fit, new_judge
 
 _BATCH, _LEARNING_RATE, _JITTER = 48, 3e-3, 0.7
-_VALUES = 3
 
 
-class GazeJudge(nn.Module):
-    """Reader of the pupils' shift, right and downwards, and of the lids' closure."""
+class GazeJudge(CropNetwork):
+    """Network that reads the gaze, rightwards and downwards, -1 to 1, and the closure of the lids, 0 to 1."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.layers = PartJudge(outputs=_VALUES)
-
-    def forward(self, crops: Tensor) -> Tensor:
-        """Gaze, -1 to 1 twice, and closure, 0 to 1, (N, 3), for crops in [0, 1], (N, 3, 32, 48)."""
-        return self.layers(crops)
+        super().__init__(outputs=3)
 
 
 def eye_crops(clips: Sequence[ToonClip], seed: int) -> tuple[Tensor, Tensor]:

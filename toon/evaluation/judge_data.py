@@ -12,11 +12,11 @@ from torch import Tensor
 from uniavgen_core.media.audio.mel import log_mel, normalized_mel
 from uniavgen_core.shapes import FPS, HOP_LENGTH, MEL_RATE, SAMPLE_RATE, TEMPORAL_FACTOR
 
-from ..clips import LIVELY, STEADY, VOICES, Emotion, Line, ToonSpeech, make_clip, recite
+from ..clips import LIVELY, STEADY, VOICES, Emotion, ToonSpeech, make_clip, recite
 from ..clips.delivery import draw_delivery
 from ..clips.scene import VIDEO_FRAMES
-from ..clips.sentence import draw_sentence
 from ..clips.speech import draw_line
+from ..clips.world import World
 from .played_sound import played_sounds
 
 JUDGE_SEED = 5_000_000
@@ -26,6 +26,9 @@ SILENT = -9.0
 _STREAM = 5
 _PLAIN, _LATER = 0.4, 0.3
 _MASKED = 0.5
+_WORLDS = (STEADY, LIVELY)
+_PLAYED = 8 * len(_WORLDS)
+"""Seeds of which the first of each world is played; no more, because vocoding takes twenty times as long as speech."""
 _LATEST_SECONDS = 1.0
 _KEPT_LATENTS = (2, 5)
 _PAUSE_SECONDS = (0.05, 0.5)
@@ -53,10 +56,15 @@ class Sounds:
     spans: list[list[tuple[float, float]]]
 
 
+def world_in_turn(seed: int) -> World:
+    """World of the toon with this seed, so that half of the judges' data are of either."""
+    return _WORLDS[seed % len(_WORLDS)]
+
+
 def draw_sounds(first_seed: int, count: int, split: str = "train") -> Sounds:
     """Generate speech of 33 frames that begins immediately, later, or after the silenced end of another sentence.
 
-    Every second sound is of the lively world, and half of either world's are vocoded and from an AAC file, as a
+    Every second sound is of the lively world, and an eighth of either world's are vocoded and from an AAC file, as a
     generated clip's are.
 
     Args:
@@ -77,30 +85,28 @@ def _draw_sound(seed: int, split: str) -> Drawn:
     """Generate one sound."""
     rng = np.random.default_rng((seed, _STREAM))
     voice, emotion, kind = int(rng.integers(len(VOICES))), int(rng.integers(len(Emotion))), rng.random()
-    world, is_vocoded = (STEADY, LIVELY)[seed % 2], seed % 4 >= 2
     if kind >= _PLAIN + _LATER:
         return _continued(rng, (voice, emotion, seed), split)
-    start = float(rng.uniform(0, _LATEST_SECONDS)) if kind >= _PLAIN else 0.0
+    start, world = float(rng.uniform(0, _LATEST_SECONDS)) if kind >= _PLAIN else 0.0, world_in_turn(seed)
     delivery = draw_delivery(rng, world)
     line = draw_line(rng, start, VIDEO_FRAMES - int(start * FPS), split, delivery, world)
     speech = recite([line], voice, emotion, VIDEO_FRAMES, seed, delivery)
     silenced = start if rng.random() < _MASKED else 0.0
-    mel = _mel_from(speech.waveform, silenced, is_vocoded)
-    return mel, speech, _spans(speech.letter_seconds, line.transcript)
+    return _mel_from(speech.waveform, silenced, seed), speech, _spans(speech.letter_seconds, line.transcript)
 
 
 def _continued(rng: np.random.Generator, speaker: tuple[int, int, int], split: str) -> Drawn:
     """Generate a sentence after the silenced end of another one, as in continuation."""
-    voice, emotion, seed = speaker
-    world, is_vocoded = (STEADY, LIVELY)[seed % 2], seed % 4 >= 2
+    (voice, emotion, seed), world = speaker, world_in_turn(speaker[2])
     frames = TEMPORAL_FACTOR * (int(rng.integers(_KEPT_LATENTS[0], _KEPT_LATENTS[1] + 1)) - 1) + 1
-    sentence, before = (draw_sentence(rng, room, split, world) for room in (VIDEO_FRAMES - frames, VIDEO_FRAMES))
-    end = recite([Line(before)], voice, emotion, 2 * VIDEO_FRAMES).end + rng.uniform(*_PAUSE_SECONDS)
-    first = max(0, int(np.ceil(end * FPS)) - frames)
-    lines = [Line(before), Line(sentence, (first + frames) / FPS)]
-    speech = recite(lines, voice, emotion, first + VIDEO_FRAMES, seed)
+    delivery, rooms = draw_delivery(rng, world), (VIDEO_FRAMES - frames, VIDEO_FRAMES)
+    line, before = (draw_line(rng, 0.0, room, split, delivery, world) for room in rooms)
+    end = recite([before], voice, emotion, 2 * VIDEO_FRAMES, 0, delivery).end + rng.uniform(*_PAUSE_SECONDS)
+    first, sentence = max(0, int(np.ceil(end * FPS)) - frames), line.transcript
+    lines = [before, replace(line, start=(first + frames) / FPS)]
+    speech = recite(lines, voice, emotion, first + VIDEO_FRAMES, seed, delivery)
     letters = speech.letter_seconds[-len(sentence) :] - first / FPS
-    mel = _mel_from(speech.waveform[first * SAMPLE_RATE // FPS :], frames / FPS, is_vocoded)
+    mel = _mel_from(speech.waveform[first * SAMPLE_RATE // FPS :], frames / FPS, seed)
     return mel, replace(speech, transcript=sentence), _spans(letters, sentence)
 
 
@@ -114,10 +120,10 @@ def _spans(letter_seconds: np.ndarray, sentence: str) -> list[tuple[float, float
     return spans
 
 
-def _mel_from(waveform: np.ndarray, silenced_seconds: float, is_vocoded: bool) -> Tensor:
-    """Log-mel of a sound or of the same vocoded, with a silenced beginning, (80, M)."""
+def _mel_from(waveform: np.ndarray, silenced_seconds: float, seed: int) -> Tensor:
+    """Log-mel with a silenced beginning, (80, M), of a sound, or of some seeds of what is played of its mel."""
     sound = torch.from_numpy(waveform)
-    mel = log_mel(played_sounds(normalized_mel(sound)[None])[0] if is_vocoded else sound)
+    mel = log_mel(played_sounds(normalized_mel(sound)[None])[0] if seed % _PLAYED < len(_WORLDS) else sound)
     mel[:, : int(silenced_seconds * SAMPLE_RATE / HOP_LENGTH)] = SILENT
     return mel
 
@@ -133,8 +139,8 @@ def draw_faces(first_seed: int, count: int, split: str = "train") -> tuple[Tenso
     Returns:
         Pictures in [0, 1], (B, F, 3, 64, 64), and the emotion of each clip, long, (B,).
     """
-    worlds = (STEADY, LIVELY)
-    clips = [make_clip(first_seed + i, _FACE_FRAMES, split=split, world=worlds[i % 2]) for i in range(count)]
+    seeds = range(first_seed, first_seed + count)
+    clips = [make_clip(seed, _FACE_FRAMES, split=split, world=world_in_turn(seed)) for seed in seeds]
     every = np.linspace(0, _FACE_FRAMES - 1, _FACES_A_CLIP).round().astype(int)
     pictures = torch.stack([small_faces(clip.frames[every]) for clip in clips])
     return pictures, torch.tensor([clip.emotion for clip in clips])

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from uniavgen_core.atomic_write import atomic_write
 from uniavgen_core.evaluation.word_errors import word_error_rate
 
-from ..clips import LIVELY, STEADY, VOICES, Emotion, ToonClip, make_clip
+from ..clips import VOICES, Emotion, ToonClip, make_clip
 from .broken_parts import PARTS, PartJudge, are_broken, draw_parts, train_part_judge
 from .face_judge import FaceJudge, seen_emotions, train_face_judge
-from .face_places import PlaceFinder, find_mouth, train_place_finder
+from .face_places import PlaceFinder, mouth_places, train_place_finder
 from .gaze_judge import GazeJudge, eye_crops, train_gaze_judge
-from .judge_data import HELD_OUT_SEED, JUDGE_SEED, draw_faces, draw_sounds
+from .judge_data import HELD_OUT_SEED, JUDGE_SEED, draw_faces, draw_sounds, world_in_turn
 from .voice_judge import SoundJudge, heard_classes, train_sound_judge
 from .word_recogniser import VOCABULARY, WordRecogniser, recognise, train_recogniser
 
@@ -163,15 +163,13 @@ def _train_parts(recipe: JudgeRecipe) -> tuple[list[nn.Module], list[float]]:
     learnt = _part_clips(JUDGE_SEED, recipe.parts, "train")
     truth = _part_clips(HELD_OUT_SEED, recipe.held_out // 8, "held_out")
     finder = train_place_finder(learnt, recipe.place_steps, recipe.seed)
-    off = [np.linalg.norm(find_mouth(finder, clip.frames) - clip.mouth_center, axis=1) for clip in truth]
+    off = [np.linalg.norm(mouth_places(finder, clip.frames) - clip.mouth_center, axis=1) for clip in truth]
     reader = train_gaze_judge(learnt, recipe.gaze_steps, recipe.seed)
     crops, values = eye_crops(truth, recipe.seed)
     awake = values[:, 2] == 0
     near = (reader(crops[awake]) - values[awake])[:, :2].abs().amax(1) < _NEAR_GAZE
-    models, accuracy = (
-        [finder, reader],
-        [float((np.concatenate(off) < _NEAR_PIXELS).mean()), float(near.float().mean())],
-    )
+    models: list[nn.Module] = [finder, reader]
+    accuracy = [float((np.concatenate(off) < _NEAR_PIXELS).mean()), float(near.float().mean())]
     for part in PARTS:
         judge = train_part_judge(*draw_parts(learnt, part, recipe.seed), recipe.part_steps, recipe.seed)
         crops, broken = draw_parts(truth, part, recipe.seed + 1)
@@ -183,8 +181,8 @@ def _train_parts(recipe: JudgeRecipe) -> tuple[list[nn.Module], list[float]]:
 
 def _part_clips(first_seed: int, count: int, split: str) -> list[ToonClip]:
     """At least two short clips, of the steady and the lively world in turn."""
-    worlds = (STEADY, LIVELY)
-    return [make_clip(first_seed + i, _PART_FRAMES, split=split, world=worlds[i % 2]) for i in range(max(2, count))]
+    seeds = range(first_seed, first_seed + max(2, count))
+    return [make_clip(seed, _PART_FRAMES, split=split, world=world_in_turn(seed)) for seed in seeds]
 
 
 def _right(found: Tensor, wanted: Tensor) -> float:

@@ -29,7 +29,7 @@ from ..clips.motion import MOVEMENTS
 from .broken_parts import are_broken, part_crops
 from .cases import Case
 from .face_judge import seen_emotions
-from .face_places import find_mouth
+from .face_places import mouth_places
 from .generate_cases import Made
 from .judge_data import SILENT, small_faces
 from .judges import Judges
@@ -120,7 +120,7 @@ def located(clip: Made, case: Case, judges: Judges) -> Case:
     mouths = []
     for center, radius in case.mouths:
         left = side * int(center[0, 0] >= side)
-        found = find_mouth(judges.place, clip.frames[:, :, left : left + side])
+        found = mouth_places(judges.place, clip.frames[:, :, left : left + side])
         mouths.append((found + np.float32([left, 0]), radius))
     return replace(case, mouths=tuple(mouths))
 

@@ -21,6 +21,7 @@ from uniavgen_core.shapes import LATENT_CHANNELS, SPATIAL_FACTOR, TEMPORAL_FACTO
 from uniavgen_core.training.batch_part import Objective, Part
 
 from ..clips.clip import make_clip
+from ..clips.world import World
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,9 @@ class CodecClips:
     mouth_center: np.ndarray
 
 
-def codec_clips(count: int, first_seed: int) -> CodecClips:
-    """Pictures of consecutive seeds."""
-    clips = [make_clip(seed) for seed in range(first_seed, first_seed + count)]
+def codec_clips(count: int, first_seed: int, world: World) -> CodecClips:
+    """Pictures of consecutive seeds of a world."""
+    clips = [make_clip(seed, world=world) for seed in range(first_seed, first_seed + count)]
     return CodecClips(*(np.stack([getattr(clip, field.name) for clip in clips]) for field in fields(CodecClips)))
 
 

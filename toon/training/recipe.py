@@ -240,7 +240,7 @@ def _train_codec_part(
     codec.to(memory_format=torch.channels_last)
     trained = codec.decoder if config.decoder_only else codec
     adam = AdamW(trained.parameters(), config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3)
-    objective = codec_objective(codec_clips(config.clips, CODEC_SEED), config, recipe.seed, earlier)
+    objective = codec_objective(codec_clips(config.clips, CODEC_SEED, recipe.world), config, recipe.seed, earlier)
     return train(recipe, codec, [adam], objective, replace(recipe.run(name, recipe.codec_batch), average=0.998))
 
 

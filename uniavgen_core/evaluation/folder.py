@@ -49,7 +49,7 @@ class WordStandIn(Protocol):
     """A word recogniser with a small vocabulary, in place of Whisper."""
 
     def knows(self, words: Sequence[str]) -> bool:
-        """Whether all of these words are in its vocabulary."""
+        """Return True if all of these words are in its vocabulary."""
         ...
 
     def hear(self, mel: Tensor) -> str:

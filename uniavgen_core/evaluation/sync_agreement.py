@@ -1,4 +1,4 @@
-"""Agreement of a mouth with a sound at a lag, as the chance that they belong together.
+"""Agreement of a mouth with a sound at a lag, as the probability that they are in sync.
 
 Of filmed people the motion of the mouth follows the loudness and its changes, with both sides smoothed and slow changes
 taken out. In drawings the dark inside of the open mouth follows the loudness more closely than it ever does in films:
@@ -65,25 +65,30 @@ class Pairing:
     loudness: np.ndarray
     fps: float
 
-    def drawn(self, lags: np.ndarray) -> float:
-        """Weight of the dark mouth, 0 for filmed people to 1 for drawings: from its best correlation over ``lags``."""
-        if self.mouth.motion is None:
-            return 1.0
-        best = max(self._dark_fit(lag) for lag in lags)
-        return float(np.clip((best - DRAWN_FROM) / (DRAWN_TO - DRAWN_FROM), 0, 1))
-
-    def probability(self, lag: float, drawn: float) -> float:
-        """Chance that a sound ``lag`` seconds late is in sync, if half of all sounds are, in (0, 1).
+    def scores(self, lags: np.ndarray) -> tuple[np.ndarray, float]:
+        """Probability of being in sync at each lag of the sound, if half of all sounds are.
 
         Args:
-            lag: Seconds.
-            drawn: Weight of the dark mouth beside the motion, result of ``drawn``.
+            lags: Seconds, (L,).
+
+        Returns:
+            Probabilities, (L,), and the weight of the dark mouth beside the motion: 0 for filmed people to 1 for
+            drawings, by its best correlation over the lags.
         """
-        logit = 0.0
+        fits = [self._dark_fit(lag) for lag in lags]
+        drawn = 1.0
+        if self.mouth.motion is not None:
+            drawn = float(np.clip((max(fits) - DRAWN_FROM) / (DRAWN_TO - DRAWN_FROM), 0, 1))
+        return np.array([self._probability(lag, fit, drawn) for lag, fit in zip(lags, fits, strict=True)]), drawn
+
+    def score(self, drawn: float) -> float:
+        """Probability at lag 0 for a weight of the dark mouth that is known."""
+        return self._probability(0.0, self._dark_fit(0.0) if drawn else 0.0, drawn)
+
+    def _probability(self, lag: float, dark_fit: float, drawn: float) -> float:
+        logit = drawn * _line(DARK_LOGIT, dark_fit)
         if drawn < 1 and self.mouth.motion is not None:
             logit += (1 - drawn) * _line(MOTION_LOGIT, self._motion_agreement(self.mouth.motion, lag))
-        if drawn > 0:
-            logit += drawn * _line(DARK_LOGIT, self._dark_fit(lag))
         return float(1 / (1 + np.exp(-logit)))
 
     def place(self, lag: float = 0.0) -> tuple[int, int, int]:

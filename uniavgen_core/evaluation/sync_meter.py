@@ -1,4 +1,4 @@
-"""Lip-sync meter: the chance that a sound belongs to a mouth as it is, and the lag at which it fits best.
+"""Lip-sync meter: the probability that mouth and sound are in sync, and the lag at which they fit best.
 
 The mouth of a detected face, or of a mask, is followed, and its motion compared with the loudness
 (``sync_agreement.py``). Where no face is found, the square of the picture that darkens with the sound is compared
@@ -44,17 +44,17 @@ class SyncReading:
     """Result of a lip-sync measurement.
 
     Attributes:
-        score: Chance that the sound belongs to the picture as it is, if half of all sounds did, 0 to 1; 0 if it cannot
-            be measured.
+        score: Probability that picture and sound are in sync as they are, if half of all clips were; 0 if it cannot be
+            measured.
         verdict: One of ``VERDICTS``.
         lag_ms: Lag of the best fit, milliseconds; positive when the sound is late.
-        chance: Score that the sound played backwards reaches in one of ten starting points; a score below it says
+        chance: Score that the sound played backwards exceeds from one of ten starting points; a score below it says
             nothing.
-        opening: Motion of the mouth, or the darkness of the square found, (F,).
+        movement: Motion of the mouth, or the darkness of the square found, (F,).
         envelope: Loudness of the sound during each frame, 0 to 1, NaN where there is no sound, (F,).
         fps: Frames per second.
         lags_ms: Lags, milliseconds, (L,).
-        fits: Score at each lag, (L,).
+        scores: Score at each lag, (L,).
         boxes: Part of each picture that was measured: left, top, right, bottom, pixels, (F, 4).
         notices: Notices for the user, whole sentences.
     """
@@ -63,11 +63,11 @@ class SyncReading:
     verdict: str
     lag_ms: float
     chance: float
-    opening: np.ndarray
+    movement: np.ndarray
     envelope: np.ndarray
     fps: float
     lags_ms: np.ndarray
-    fits: np.ndarray
+    scores: np.ndarray
     boxes: np.ndarray
     notices: tuple[str, ...]
 
@@ -112,20 +112,29 @@ def _read(pair: Pairing, mono: np.ndarray, seconds: float, notices: list[str]) -
     """Score and lag of a pairing whose common ``seconds`` are long enough."""
     mouth, lags = pair.mouth, search_lags(seconds)
     place, envelope = pair.place(), loudness_at(pair.loudness, pair.fps, pair.mouth.video_frames, np.zeros(1))[0]
-    opening, drawn = mouth.finder.opening(place), pair.drawn(lags)
+    opening = mouth.finder.opening(place)
     fault = _fault(mono, envelope, opening)
-    fits, chance = (np.zeros(len(lags)), 0.0) if fault else _fits_and_chance(pair, lags, seconds, drawn)
-    score = float(fits[len(lags) // 2])
+    scores, drawn, chance = (np.zeros(len(lags)), 1.0, 0.0) if fault else _scores(pair, lags, seconds)
+    score = float(scores[len(lags) // 2])
     return SyncReading(
-        score, VERDICTS[1] if fault else _verdict(score, chance), float(1000 * lags[_best(fits)]), chance,
+        score, VERDICTS[1] if fault else _verdict(score, chance), float(1000 * lags[_best(scores)]), chance,
         opening if mouth.motion is None else np.concatenate([mouth.motion[:1], mouth.motion]), envelope, pair.fps,
-        1000 * lags, fits, mouth.boxes if drawn < 0.5 else mouth.finder.box(place, mouth.boxes),
+        1000 * lags, scores, mouth.boxes if drawn < 0.5 else mouth.finder.box(place, mouth.boxes),
         (*notices, fault) if fault else tuple(notices),
     )  # fmt: skip
 
 
 def find_mouth(frames: Pictures, mask: Pictures | None = None, shows: str = "face") -> tuple[Mouth, str | None]:
-    """The mouth in a mask, or of the largest face; without either, the whole picture and a notice."""
+    """Find the mouth that is measured.
+
+    Args:
+        frames: Pictures, as in ``measure_sync``.
+        mask: Place of the speaker, (F or 1, H, W); None to look for the largest face.
+        shows: ``face`` or ``mouth``.
+
+    Returns:
+        The mouth, and None; without a mask or a face, the whole picture and a notice.
+    """
     height, width = frames.shape[1:3]
     detector = _detector() if mask is None else None
     if mask is not None:
@@ -149,25 +158,25 @@ def _detector() -> FaceDetector | None:
 
 
 def _verdict(score: float, chance: float) -> str:
-    """Score in words; in between, or below what chance reaches with this clip, nothing can be told."""
+    """Verdict on a score; nothing can be told in between, or if the sound played backwards scores as high."""
     if score >= _LIKELY and score > chance:
         return VERDICTS[0]
     return VERDICTS[2] if score <= _UNLIKELY else VERDICTS[1]
 
 
-def _best(fits: np.ndarray) -> int:
-    """Index of the highest fit, and of equal ones the nearest to lag 0."""
-    middle = len(fits) // 2
-    order = sorted(range(len(fits)), key=lambda at: abs(at - middle))
-    return order[int(np.argmax(fits[order]))]
+def _best(scores: np.ndarray) -> int:
+    """Index of the highest score, and of equal ones the nearest to lag 0."""
+    middle = len(scores) // 2
+    order = sorted(range(len(scores)), key=lambda at: abs(at - middle))
+    return order[int(np.argmax(scores[order]))]
 
 
-def _fits_and_chance(pair: Pairing, lags: np.ndarray, seconds: float, drawn: float) -> tuple[np.ndarray, float]:
-    """Score at each lag, (L,), and the highest but one of the sound played backwards from ten starting points."""
+def _scores(pair: Pairing, lags: np.ndarray, seconds: float) -> tuple[np.ndarray, float, float]:
+    """Result of ``Pairing.scores``, and the second highest score of the sound played backwards from ten points."""
+    scores, drawn = pair.scores(lags)
     backwards = pair.loudness[: ceil(seconds * ENVELOPE_RATE)][::-1]
     turned = [np.roll(backwards, len(backwards) * turn // _CONTROLS) for turn in range(_CONTROLS)]
-    false = sorted(replace(pair, loudness=sound).probability(0.0, drawn) for sound in turned)
-    return np.array([pair.probability(lag, drawn) for lag in lags]), false[-2]
+    return scores, drawn, sorted(replace(pair, loudness=sound).score(drawn) for sound in turned)[-2]
 
 
 def _check(frames: Pictures, fps: float, waveform: Tensor, sample_rate: int) -> None:
@@ -195,7 +204,7 @@ def _shared_frames(video_frames: int, fps: float, sound_seconds: float) -> int:
 
 
 def search_lags(shared_seconds: float) -> np.ndarray:
-    """Lags to search, seconds, symmetric about zero: at most half a second or a quarter of the clip."""
+    """Lags to search, symmetric about zero: at most half a second or a quarter of the clip; seconds, (L,)."""
     most = int(min(SEARCH_SECONDS, shared_seconds / 4) * ENVELOPE_RATE)
     return np.arange(-(most // _LAG_STEP), most // _LAG_STEP + 1) * _LAG_STEP / ENVELOPE_RATE
 

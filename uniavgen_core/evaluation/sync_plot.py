@@ -1,4 +1,4 @@
-"""Plot of a lip-sync reading: both curves over time, the correlation over lags, and the mouth that was found.
+"""Plot of a lip-sync reading: both curves over time, the score over lags, and the place that was measured.
 
 Dimension key: F video frames, H picture height, W picture width, P points of a curve, L lags.
 """
@@ -22,6 +22,7 @@ _MARGIN, _BOTTOM = 24, 484
 _CURVES, _PICTURE, _LAGS = (24, 96, 640, _BOTTOM - 8), (664, 96, 936, 290), (664, 330, 936, _BOTTOM - 8)
 _FOOT = 26  # Height of the tick labels below the curves of a panel.
 _ALIKE = 0.9
+"""Share of the best score from which on a lag fits as well."""
 _MOST_TICKS = 8
 
 
@@ -83,7 +84,7 @@ def describe_lag(reading: SyncReading) -> str:
     """Meaning of the lag in words, with the lags that fit about as well."""
     if not reading.score:
         return "nothing to compare"
-    if reading.fits.max() <= reading.chance:
+    if reading.scores.max() <= reading.chance:
         return "no lag fits better than the sound played backwards"
     first, last = _lags_as_good(reading)
     if abs(reading.lag_ms) <= 500 / reading.fps:
@@ -95,7 +96,7 @@ def describe_lag(reading: SyncReading) -> str:
 
 def _lags_as_good(reading: SyncReading) -> tuple[float, float]:
     """First and last of the lags around the best, milliseconds, that score nine tenths of it or more."""
-    poor = np.flatnonzero(reading.fits < _ALIKE * reading.fits.max())
+    poor = np.flatnonzero(reading.scores < _ALIKE * reading.scores.max())
     best = int(np.abs(reading.lags_ms - reading.lag_ms).argmin())
     first, last = poor[poor < best], poor[poor > best]
     return (
@@ -105,33 +106,33 @@ def _lags_as_good(reading: SyncReading) -> tuple[float, float]:
 
 
 def _draw_curves(pen: ImageDraw.ImageDraw, reading: SyncReading) -> None:
-    """Draw mouth opening and loudness over time; the loudness as it is and moved by the lag."""
-    seconds = len(reading.opening) / reading.fps
-    axes, times = _Axes(_CURVES, 0, seconds), (np.arange(len(reading.opening)) + 0.5) / reading.fps
+    """Draw mouth movement and loudness over time; the loudness as it is and moved by the lag."""
+    seconds = len(reading.movement) / reading.fps
+    axes, times = _Axes(_CURVES, 0, seconds), (np.arange(len(reading.movement)) + 0.5) / reading.fps
     _draw_panel(pen, axes, _ticks(0, seconds), "s")
     loudness = _stretch(reading.envelope)
     _draw_dashes(pen, axes.points(times, loudness), _SOUND)
     pen.line(axes.points(times - reading.lag_ms / 1000, loudness), _SOUND, 3 * _FINE, "curve")
-    pen.line(axes.points(times, _stretch(reading.opening)), _MOUTH, 3 * _FINE, "curve")
+    pen.line(axes.points(times, _stretch(reading.movement)), _MOUTH, 3 * _FINE, "curve")
 
 
 def _draw_lags(pen: ImageDraw.ImageDraw, reading: SyncReading) -> None:
-    """Draw the correlation at every lag, and mark the highest."""
+    """Draw the score at every lag, and mark the highest."""
     most = reading.lags_ms[-1]
     axes = _Axes(_LAGS, -most, most, 0.0)
     _write(pen, (_LAGS[0], _LAGS[1] - 24), "score at each lag of the sound", 14, _DIM)
     _draw_panel(pen, axes, _ticks(-most, most), "ms")
     for level, colour in ((0.0, _GRID), (reading.chance, _WARNING)):
         _draw_dashes(pen, axes.points(np.array([-most, most]), np.array([level, level])), colour)
-    pen.line(axes.points(reading.lags_ms, reading.fits), _INK, 2 * _FINE, "curve")
-    ((x, y),) = axes.points(np.array([reading.lag_ms]), np.array([reading.fits.max()]))
+    pen.line(axes.points(reading.lags_ms, reading.scores), _INK, 2 * _FINE, "curve")
+    ((x, y),) = axes.points(np.array([reading.lag_ms]), np.array([reading.scores.max()]))
     pen.line([x, _LAGS[1] * _FINE, x, _LAGS[3] * _FINE], _BEST, _FINE)
     pen.ellipse([x - 5 * _FINE, y - 5 * _FINE, x + 5 * _FINE, y + 5 * _FINE], _BEST)
 
 
 def _draw_picture(sheet: Image.Image, pen: ImageDraw.ImageDraw, reading: SyncReading, frames: Pictures) -> None:
-    """Draw the frame with the widest open mouth, and the measured square."""
-    index = int(reading.opening.argmax())
+    """Draw the frame in which the mouth moves most, and the part that was measured."""
+    index = int(reading.movement.argmax())
     picture = Image.fromarray(to_bytes(frames[index]))
     x0, y0, x1, y1 = (side * _FINE for side in _PICTURE)
     scale = min((x1 - x0) / picture.width, (y1 - y0) / picture.height)

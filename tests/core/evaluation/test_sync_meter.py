@@ -80,7 +80,7 @@ def test_the_mouth_is_found_without_a_mask(clips):
         reading = measure_sync(clip.frames, 16, torch.from_numpy(clip.waveform), RATE)
         middle = (reading.boxes[:, :2] + reading.boxes[:, 2:]) / 2
         assert np.linalg.norm(middle.mean(0) - clip.mouth_center.mean(0)) < 0.6 * clip.face_radius
-        assert correlation(reading.opening, np.abs(np.diff(clip.mouth_open, prepend=0))) > 0.5
+        assert correlation(reading.movement, np.abs(np.diff(clip.mouth_open, prepend=0))) > 0.5
 
 
 def talking_photograph(opening):
@@ -135,7 +135,7 @@ def test_the_plot_shows_the_lag_and_what_was_measured(clips, lag):
     green = np.flatnonzero((panel[..., 1] - panel[..., 0] > 30).any(0))
     assert green.mean() == pytest.approx(272 * (reading.lag_ms + 500) / 1000, abs=2)
     picture = plot[96:290, 703:897]
-    shown = clip.frames[reading.opening.argmax()].astype(int)
+    shown = clip.frames[reading.movement.argmax()].astype(int)
     small = np.asarray(Image.fromarray(picture).resize((128, 128))).astype(int)
     assert np.median(np.abs(small - shown)) < 3
     assert np.array_equal(plot, draw_sync(reading, torch.from_numpy(clip.frames) / 255))
