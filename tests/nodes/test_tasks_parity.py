@@ -7,6 +7,10 @@ from comfy.nested_tensor import NestedTensor
 
 from tests.nodes.pack_config import config_of_pack
 from tests.parity.fixtures import SamplingCase, relative_error
+from uniavgen_core.diffusion.flow import over_pixels
+from uniavgen_core.diffusion.guidance import GuidancePlan
+from uniavgen_core.model.joint import JointModel
+from uniavgen_core.pipeline import Denoiser, KeptLatents, generate
 
 TASKS = ("AVG", "RAVG", "A2V", "V2A")
 SAME = 1e-5
@@ -28,8 +32,8 @@ def conditionings(pack, runs, case):
 
 
 def masks_of(kept):
-    video, audio = ((~mask).float() for mask in (kept.video_keep, kept.audio_keep))
-    return NestedTensor((video[:, None, :, None, None], audio[:, None, :, None]))
+    video, audio = (~over_pixels(kept.video_keep)).float(), (~kept.audio_keep).float()
+    return NestedTensor((video[:, None], audio[:, None, :, None]))
 
 
 def sampled_by_comfyui(pack, runs, model, case):
@@ -62,3 +66,21 @@ def assert_ends_as_released(pack, runs, model, task):
 @pytest.mark.parametrize("task", TASKS)
 def test_a_task_sampled_by_comfyui_ends_where_the_release_ends(pack, golden_runs, golden_model, task):
     assert_ends_as_released(pack, golden_runs, golden_model, task)
+
+
+def test_a_region_of_the_picture_is_sampled_by_comfyui_as_by_the_core(pack, golden_runs, golden_model):
+    """Pixels kept around a region stand at time 0 in both; there is no number of the release for it."""
+    case = SamplingCase(golden_runs, "float32", "AVG")
+    around = torch.ones(1, *case.kept.video.shape[2:], dtype=torch.bool)
+    around[:, 1:, 2:, :2] = False
+    clean = torch.randn(case.kept.video.shape, generator=torch.Generator().manual_seed(3))
+    case.kept = KeptLatents(clean, case.kept.audio, around, case.kept.audio_keep)
+    video, audio = sampled_by_comfyui(pack, golden_runs, golden_model, case)
+    torch.testing.assert_close(video[:, around[0]], clean[0][:, around[0]], rtol=0, atol=1e-5)
+
+    network = JointModel(golden_runs.config()).eval()
+    network.load_state_dict(golden_model.model.diffusion_model.state_dict())
+    plan = GuidancePlan.of(case.config.guidance, case.sigmas)
+    expected = generate(Denoiser(network, case.cond, case.null, case.kept, plan), case.noise, case.sigmas)
+    assert relative_error(video, expected[0][0]) < SAME
+    assert relative_error(audio[0], expected[1][0]) < SAME

@@ -59,12 +59,13 @@ class HostJointModel(HostedNetwork, JointModel):
 
         Args:
             x: Noisy video (B, 48, T, H, W) and audio (B, K, S, 80).
-            timestep: Time of each latent, (B, T), and of each mel frame, (B * K, S).
+            timestep: Time of each latent, (B, T), or latent pixel, (B, T, H, W), and of each mel frame, (B * K, S).
             context: Caption features, (B, L, caption_dim).
             transformer_options: ComfyUI's options of this call.
             uniavgen: Speech, interaction and steering of this pass.
             reference_image: Latent of the reference image, (B, 48, 1, H, W).
-            others: ``denoise_mask`` (B, 1, T, H, W) and ``audio_denoise_mask`` (B, K, S, 1), 1 where generated;
+            others: ``denoise_mask`` (B, 1, T, H, W) or (B, 1, T, 1, 1) and ``audio_denoise_mask`` (B, K, S, 1), 1 where
+                generated;
                 ``reference_voice`` (B, K, R, 80); ``face_mask`` (B, K, T, H, W).
 
         Returns:
@@ -127,8 +128,20 @@ def _steering(run: PassSettings, mask: Tensor | None, timestep: tuple[Tensor, Te
 
 
 def _keep_mask(mask: Tensor | None) -> Tensor | None:
-    """True for time steps that a denoise mask (B, K, T, ...) keeps whole, bool, (B * K, T)."""
-    return None if mask is None else time_mask(mask) == 0
+    """True where a denoise mask keeps; shapes of ``over_tracks``."""
+    return None if mask is None else over_tracks(mask) == 0
+
+
+def over_tracks(mask: Tensor) -> Tensor:
+    """Mask (B, K, T, ...) of each track: over time steps, (B * K, T), or over latent pixels, (B * K, T, H, W)."""
+    mask = mask.flatten(0, 1)
+    return mask.flatten(2)[..., 0] if mask[0, 0].numel() == 1 else mask
+
+
+def without_pixels(mask: Tensor) -> Tensor:
+    """Mask (B, 1, T, H, W) with one value for each latent where it is the same all over each: (B, 1, T, 1, 1)."""
+    most, least = mask.amax((3, 4), keepdim=True), mask.amin((3, 4), keepdim=True)
+    return most if torch.equal(most, least) else mask
 
 
 def time_mask(mask: Tensor) -> Tensor:
@@ -165,7 +178,7 @@ class UniAVGen(comfy.model_base.BaseModel):
             out["latent_shapes"] = comfy.conds.CONDConstant(shapes)
             if mask is not None:
                 video_mask, audio_mask = comfy.utils.unpack_latents(mask, shapes)
-                out["denoise_mask"] = comfy.conds.CONDRegular(video_mask[:, :1])
+                out["denoise_mask"] = comfy.conds.CONDRegular(without_pixels(video_mask[:, :1]))
                 out["audio_denoise_mask"] = comfy.conds.CONDRegular(audio_mask[..., :1])
         for name, key in REFERENCES.items():
             if kwargs.get(key) is not None:
@@ -173,7 +186,7 @@ class UniAVGen(comfy.model_base.BaseModel):
         return out
 
     def process_timestep(self, timestep: Tensor, **conds: Any) -> tuple[Tensor, Tensor]:
-        """Time of every latent, (B, T), and of every mel frame, (B * K, S): 0 where a mask keeps it.
+        """Time of every latent, (B, T), or latent pixel, and of every mel frame, (B * K, S): 0 where a mask keeps it.
 
         ComfyUI calls this before it unpacks the latents, so their shapes are read from ``conds``.
         """
@@ -182,7 +195,8 @@ class UniAVGen(comfy.model_base.BaseModel):
         times = []
         for mask, shape, tracks in zip(masks, shapes, (1, shapes[1][1]), strict=True):
             each = timestep.repeat_interleave(tracks)[:, None]
-            times.append(each.expand(-1, shape[2]) if mask is None else each * time_mask(mask).float())
+            weights = each.new_ones(1, shape[2]) if mask is None else over_tracks(mask).float()
+            times.append(each.view(-1, *[1] * (weights.ndim - 1)) * weights)
         return tuple(times)
 
     def scale_latent_inpaint(self, latent_image: Tensor, *_: Any, **__: Any) -> Tensor:
