@@ -21,6 +21,7 @@ from .audio.sound import Sound, at_rate
 from .codec_error import carry_over_joins
 from .time_spans import NOTHING, Spans
 from .video.frames import Fit, frame_times, nearest_frames, resize_frames
+from .video.region_joins import join_region
 
 Range = tuple[int, int]  # First sample and the one after the last.
 
@@ -42,6 +43,8 @@ class Source:
         fps: Frame rate, exact if it is a fraction.
         sound: The sound, or None.
         video_kept: Kept frames, in the source's time.
+        region: Weight of what is generated in each pixel of every frame, (F, H, W) in [0, 1]; the rest of the frames is
+            kept too. None where whole frames are generated.
         audio_kept: Kept sound, in the source's time.
         lead_seconds: Length of the source before the generated clip begins; 0 except in continuation.
         ends_with_source: Whether the result is as long as the source, as in dubbing or audio-driven generation;
@@ -52,6 +55,7 @@ class Source:
     fps: float | Fraction = FPS
     sound: Sound | None = None
     video_kept: Spans = NOTHING
+    region: Tensor | None = None
     audio_kept: Spans = NOTHING
     lead_seconds: float = 0.0
     ends_with_source: bool = False
@@ -138,6 +142,10 @@ def restore_frames(generated: Tensor, source: Source) -> tuple[Tensor, float | F
         return _generated_frames(generated, times[here] - lead, original)[0] if covered[number] else None
 
     carry_over_joins(result, own, version, fps, enlarged=result.shape[2] / generated.shape[2])
+    if source.region is not None:
+        inside = ~own[:own_count]
+        shown = slice(0, len(inside))
+        result[shown][inside] = join_region(*(x[shown][inside] for x in (original, result, source.region)))
     return result, source.fps
 
 

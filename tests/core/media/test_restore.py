@@ -279,6 +279,21 @@ def test_generated_frames_get_the_sources_size():
     assert torch.equal(result[24:], resize(generated[24:], 14, 10))
 
 
+@pytest.mark.parametrize("fps", [16, 25, 30])
+def test_around_a_region_every_frame_is_the_sources_and_inside_the_nearest_generated_one(fps):
+    frames, generated = pictures(2 * fps, 40, 48), pictures(33, 20, 24, seed=1)
+    region = torch.zeros(2 * fps, 40, 48)
+    region[:, 10:30, 8:40] = 1
+    restored, rate = restore_frames(generated, Source(frames, fps, region=region, ends_with_source=True))
+    assert rate == fps
+    assert restored.shape == frames.shape
+    assert torch.equal(restored[region == 0], frames[region == 0])
+    nearest = restore_frames(generated, Source(frames, fps, ends_with_source=True))[0]
+    inside = (slice(None), slice(10, 30), slice(8, 40))
+    # The join shifts colours smoothly, so the patterns inside agree but for a level of each place.
+    assert torch.corrcoef(torch.stack([x[inside].flatten() for x in (restored, nearest)]))[0, 1] > 0.9
+
+
 def test_without_frames_the_generated_ones_come_at_16_fps():
     generated = pictures(49)
     found, fps = restore_frames(generated, Source())
