@@ -2,7 +2,8 @@
 
 from comfy_api.latest import io
 
-from ..uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, REFERENCE_VOICE, TASKS
+from ..uniavgen_core.media.faces.mouth_regions import REGIONS
+from ..uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, REFERENCE_VOICE, RELIP, TASKS
 from .host.conditioning.pass_settings import with_original_transcripts
 from .host.conditioning.spoken_texts import WITHOUT_WORDS
 from .host.media.codec_sockets import links_error, require_video_codec, video_codec_input
@@ -13,11 +14,13 @@ from .host.tasks.audio_driven_setup import SET_LENGTH, SOUND_LENGTH, prepare_aud
 from .host.tasks.continuation_setup import NEW, WHOLE, ContinuationInputs, prepare_continuation
 from .host.tasks.dubbing_setup import prepare_dubbing
 from .host.tasks.joint_setup import prepare_joint, prepare_reference_voice
+from .host.tasks.relip_setup import RelipInputs, prepare_relip
 from .host.tasks.task_scene import Scene
 from .sockets import SHORTEST, chosen_size, prepared_outputs, seconds_input, size_input, text_input
 
 DUBBED = "The video to dub. Decode returns its frames bit for bit, and 'UniAVGen Save Video' copies its video stream."
 CONTINUED = "The clip to continue. Decode returns it bit for bit; the saved file encodes it again."
+RELIPPED = "The video. All around the region comes back bit for bit, at its own size and rate."
 PERSON = "The person, and the first frame. Without one, the caption alone says who it is."
 
 
@@ -72,15 +75,36 @@ def continuation_sockets() -> list[io.Input]:
     ]
 
 
+def relip_sockets() -> list[io.Input]:
+    """Sockets of new lips in a video."""
+    return [
+        io.Video.Input("video", tooltip=RELIPPED),
+        io.Combo.Input(
+            "region", options=list(REGIONS), tooltip="What is generated of the main face, where no mask is connected."
+        ),
+        io.Mask.Input(
+            "mask",
+            optional=True,
+            tooltip="What is generated: one mask, or one for each frame. Needed for another face than the main one.",
+        ),
+        io.Audio.Input(
+            "sound",
+            optional=True,
+            tooltip="A sound that drives the lips, kept sample for sample. Without it, the transcript is spoken.",
+        ),
+        text_input("sound_text", "The words of that sound."),
+        *_voice("The voice that speaks; without one, the video's own."),
+    ]
+
+
 def _image(tooltip: str) -> io.Input:
     return io.Image.Input("image", optional=True, tooltip=tooltip)
 
 
-def _voice() -> list[io.Input]:
+def _voice(about: str = "") -> list[io.Input]:
+    tooltip = "1 to 10 seconds of someone speaking; any rate, mono or stereo."
     return [
-        io.Audio.Input(
-            "voice", optional=True, tooltip="1 to 10 seconds of someone speaking; any rate, mono or stereo."
-        ),
+        io.Audio.Input("voice", optional=True, tooltip=f"{tooltip} {about}".strip()),
         text_input(
             "voice_text", "What the reference voice says, word for word. Without it the voice is copied less well."
         ),
@@ -96,6 +120,7 @@ SETUPS = {
         continuation_sockets,
         lambda scene, **sockets: prepare_continuation(scene, ContinuationInputs(**sockets)),
     ),
+    RELIP.name: (relip_sockets, lambda scene, **sockets: prepare_relip(scene, RelipInputs(**sockets))),
 }
 """Of each task in ``TASKS``: the function that makes its sockets, and the one that takes a scene and their values."""
 
@@ -121,7 +146,8 @@ class Task(io.ComfyNode):
             display_name="UniAVGen Task",
             category="UniAVGen/conditioning",
             description="Sets up what is given and what is generated: a talking video from an image and a transcript, "
-            "in a reference voice too; lip-sync to a sound, speech for a video, or what comes after a clip.",
+            "in a reference voice too; lip-sync to a sound, speech for a video, what comes after a clip, or new words "
+            "and lips in a video.",
             inputs=[
                 io.Conditioning.Input("positive", tooltip="Caption and transcript."),
                 io.Conditioning.Input("negative"),

@@ -1,7 +1,8 @@
-"""The five tasks of the model: the parts of a clip that are kept, the references, and the interactions that run.
+"""The tasks of the model: the parts of a clip that are kept, the references, and the interactions that run.
 
 A new task is one entry here, and the code that prepares what it keeps.
-Source: UniAVGen (arXiv:2511.03334), section 3.5 and its inference release; continuation is in the paper only.
+Source: UniAVGen (arXiv:2511.03334), section 3.5 and its inference release; continuation is in the paper only,
+and new lips in a video are this project's.
 """
 
 from dataclasses import dataclass
@@ -67,8 +68,9 @@ DUBBING = Task(
     "dubbing", "Video dubbing (video to speech)", video=Keep.ALL, interaction=Interaction.VIDEO_TO_AUDIO, share=2
 )
 CONTINUATION = Task("continuation", "Continuation", video=Keep.START, audio=Keep.START)
+RELIP = Task("relip", "New words and lips in a video", video=Keep.AROUND, share=0)
 
-TASKS = {task.name: task for task in (JOINT, REFERENCE_VOICE, AUDIO_DRIVEN, DUBBING, CONTINUATION)}
+TASKS = {task.name: task for task in (JOINT, REFERENCE_VOICE, AUDIO_DRIVEN, DUBBING, CONTINUATION, RELIP)}
 
 
 def interaction_for(video_kept: bool, audio_kept: bool) -> Interaction:

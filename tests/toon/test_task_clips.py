@@ -9,13 +9,13 @@ import torch
 from toon import MODEL
 from toon.training.clip_shards import VOICE_FRAMES, ShardPlan, save_arrays
 from toon.training.task_clips import TaskClips, around
-from toon.training.toon_tasks import PAIR, RELIP, TOON_TASKS, ToonSample, ToonTaskConfig
+from toon.training.toon_tasks import PAIR, TOON_TASKS, ToonSample, ToonTaskConfig
 from uniavgen_core.config import TOON, BranchConfig, Interaction
 from uniavgen_core.media.audio.mel import silent_mel
 from uniavgen_core.media.audio.reference_voice import SILENCE_FRAMES
 from uniavgen_core.model.initialize import initialize
 from uniavgen_core.model.joint import Conditions, JointModel, JointOutput
-from uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, REFERENCE_VOICE, Keep
+from uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, REFERENCE_VOICE, RELIP, Keep
 from uniavgen_core.text.speech_tensors import SpokenText, speech_tensors
 from uniavgen_core.training.batch_part import Part
 from uniavgen_core.training.flow_matching import CleanClips, LossWeights, flow_matching_losses, with_noise

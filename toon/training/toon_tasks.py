@@ -9,12 +9,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from uniavgen_core.config import Interaction
-from uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, REFERENCE_VOICE, Keep, Task
+from uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, REFERENCE_VOICE, RELIP, Keep, Task
 from uniavgen_core.training.flow_matching import LossWeights
 from uniavgen_core.training.task_sampling import LogitNormal, Sigmas, TaskSample, draw_task
 
 PAIR = Task("pair", "Two faces")
-RELIP = Task("relip", "New lips in a video", video=Keep.AROUND)
 TOON_TASKS = (JOINT, REFERENCE_VOICE, CONTINUATION, DUBBING, AUDIO_DRIVEN, PAIR, RELIP)
 """In the order in which shares are drawn from."""
 

@@ -133,6 +133,19 @@ def keep_video(latent: dict, clean: Tensor, weights: Tensor) -> dict:
     return _joint(latent, (video, audio), (video_mask, audio_mask))
 
 
+def keep_around(latent: dict, clean: Tensor, region: Tensor) -> dict:
+    """LATENT whose video is given but for a region.
+
+    Args:
+        latent: Joint LATENT.
+        clean: The given latents, (B, 48, T, H, W).
+        region: 1 for latent pixels that are generated, 0 for kept ones, (T, H, W).
+    """
+    (video, audio), (_, audio_mask) = split(latent), masks_of(latent)
+    mask = region.to(video)[None, None].expand(video.shape[0], -1, -1, -1, -1)
+    return _joint(latent, (clean.to(video).expand_as(video), audio), (mask, audio_mask))
+
+
 def keep_audio(latent: dict, clean: Tensor, weights: Tensor, track: int = 0) -> dict:
     """LATENT whose first mel frames of one track are given; where earlier ones are kept more, they stay.
 

@@ -2,7 +2,9 @@
 
 from typing import Any
 
+import comfy.utils
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ....uniavgen_core.config import TextConfig
@@ -51,7 +53,19 @@ def check_sampling(
         announce(f"{shapes[0][0]} clips are sampled at once; previews show the first of them.")
     for notice in notices_before_sampling(execute.class_obj, shapes, mask):
         announce(notice)
+    if model.has_video and mask is not None:
+        mask = whole_tokens(mask, shapes, model.diffusion_model.config.patch_size)
     return execute(noise, latent, sampler, sigmas, mask, *args, **kw)
+
+
+def whole_tokens(mask: Tensor, shapes: list[tuple[int, ...]], patch_size: int) -> Tensor:
+    """The packed or plain mask with all latent pixels of a token as its least kept one: a token has one time."""
+    if patch_size == 1:
+        return mask
+    parts = comfy.utils.unpack_latents(mask, shapes) if len(shapes) > 1 else [mask]
+    video = F.max_pool2d(parts[0].flatten(0, 1), patch_size).unflatten(0, parts[0].shape[:2])
+    parts[0] = video.repeat_interleave(patch_size, 3).repeat_interleave(patch_size, 4)
+    return comfy.utils.pack_latents(parts)[0] if len(shapes) > 1 else parts[0]
 
 
 def _with_known_texts(conds: dict, model: Any, speaks: bool) -> dict:

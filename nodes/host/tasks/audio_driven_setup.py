@@ -14,7 +14,7 @@ from ....uniavgen_core.media.audio.sound import Sound, cut, mel_of
 from ....uniavgen_core.media.restore import Source
 from ....uniavgen_core.media.time_spans import Spans
 from ....uniavgen_core.shapes import FPS, MEL_RATE, video_frames_covering, video_frames_in
-from ....uniavgen_core.tasks import AUDIO_DRIVEN, JOINT
+from ....uniavgen_core.tasks import AUDIO_DRIVEN, JOINT, Task
 from ..conditioning.spoken_texts import set_sound_text
 from ..media.footage import first_sound
 from ..media.source_media import SourceMedia
@@ -57,6 +57,20 @@ def prepare_audio_driven(
     latent = keep_audio(latent, mel, torch.zeros(len(mel)))
     source = Source(sound=own, audio_kept=Spans(((0.0, own.seconds),)), ends_with_source=is_whole)
     return PreparedTask(scene, latent, SourceMedia(source, gain), (*notices, *said, *cropped))
+
+
+def drive_by_sound(prepared: PreparedTask, sound: dict, text: str, frames: int, task: Task) -> PreparedTask:
+    """A task of ``frames`` video frames whose lips an AUDIO drives; ``text`` is what that says."""
+    own, notices = first_sound(sound, "the sound")
+    own, about_length = _at_most(own, frames / FPS)
+    mel, gain = mel_of(own, frames)
+    positive, said = set_sound_text(prepared.scene.positive, text, None, prepared.scene.as_released)
+    scene = replace(prepared.scene, positive=positive).with_directions(task)
+    source = replace(prepared.source_media.source, sound=own, audio_kept=Spans(((0.0, own.seconds),)))
+    media = replace(prepared.source_media, source=source, gain=gain)
+    latent = keep_audio(prepared.latent, mel, torch.zeros(len(mel)))
+    notices = (*prepared.notices, *notices, *about_length, *quiet_notices(own, "the sound"), *said)
+    return PreparedTask(scene, latent, media, notices)
 
 
 def _with_words(scene: Scene, text: str, end: float | None) -> tuple[Scene, tuple[str, ...]]:

@@ -1,0 +1,123 @@
+"""New words and lips in a video: around the region everything is the user's, inside it the face speaks anew."""
+
+import pytest
+import torch
+
+from tests.nodes.studio import moving_frames, notices_of, speech_at, video_of
+from uniavgen_core.media.faces.mouth_regions import REGIONS
+
+
+def toon_video(studio, clip="toon_7"):
+    video, audio, transcript = studio.example(clip)
+    return video, audio, transcript
+
+
+def box(count, height, width, side=0.5):
+    """A mask of a rectangle in the middle."""
+    mask = torch.zeros(count, height, width)
+    mask[:, int(height * (1 - side) / 2) : int(height * (1 + side) / 2), width // 4 : 3 * width // 4] = 1
+    return mask
+
+
+@pytest.fixture(autouse=True)
+def large(studio, monkeypatch):
+    monkeypatch.setattr(studio, "SIZE", 128)
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_around_the_found_region_the_video_is_the_users_bit_for_bit_and_inside_it_is_not(studio, region):
+    video, _, _ = toon_video(studio)
+    own = video.get_components().images
+    prepared = studio.task("relip", transcript="red moon", video=video, region=region)
+    where = prepared.args[3].source.region
+    images, audio, fps = studio.make("relip", transcript="red moon", video=video, region=region)
+    assert images.shape == own.shape
+    assert fps == 16
+    assert torch.equal(images[where == 0], own[where == 0])
+    assert (images[where > 0.9] != own[where > 0.9]).float().mean() > 0.5
+    assert audio["waveform"].abs().max() > 0.01
+    least, most = {"mouth": (0.02, 0.25), "face": (0.15, 0.7)}[region]
+    assert least < (where > 0).float().mean() < most
+
+
+@pytest.mark.parametrize(("fps", "size"), [(25, (150, 90)), (30, (128, 160))])
+def test_a_video_of_any_rate_and_size_comes_back_at_its_own(studio, fps, size):
+    frames = moving_frames(fps, *size)
+    mask = box(1, *size)
+    images, _, rate = studio.make("relip", video=video_of(frames, fps), region="mouth", mask=mask)
+    assert rate == fps
+    assert images.shape == frames.shape
+    outside = (mask == 0).expand(len(frames), -1, -1)
+    assert torch.equal(images[outside], frames[outside])
+
+
+def test_a_sound_that_drives_the_lips_comes_back_sample_for_sample(studio):
+    video, _, _ = toon_video(studio)
+    other = speech_at(studio.example("toon_3")[1], 44_100)
+    output = studio.task("relip", transcript="", video=video, region="mouth", sound=other, sound_text="yes two")
+    settings = studio.nodes.host.conditioning.pass_settings.pass_settings_of(output.args[0][0][1])
+    assert settings.interaction.value == "audio_to_video"
+    _, sound, _ = studio.make("relip", transcript="", video=video, region="mouth", sound=other, sound_text="yes two")
+    count = min(sound["waveform"].shape[-1], other["waveform"].shape[-1])
+    assert sound["sample_rate"] == 44_100
+    assert torch.equal(sound["waveform"][..., :count], other["waveform"][..., :count])
+
+
+def test_without_a_voice_the_videos_own_sound_is_the_reference_voice(studio):
+    video, _, _ = toon_video(studio)
+    keys = studio.nodes.host.conditioning.pass_settings
+    own = studio.task("relip", video=video, region="mouth").args[0][0][1][keys.REFERENCE_VOICE_KEY]
+    given = studio.task("relip", video=video, region="mouth", voice=studio.example("toon_3")[1])
+    assert not torch.equal(given.args[0][0][1][keys.REFERENCE_VOICE_KEY], own)
+    silent = video_of(video.get_components().images, 16)
+    output = studio.task("relip", video=silent, region="mouth")
+    assert keys.REFERENCE_VOICE_KEY not in output.args[0][0][1]
+    assert "no sound to take the voice from" in notices_of(output)
+
+
+def test_the_latent_keeps_clean_video_in_all_latent_pixels_that_the_region_does_not_touch(studio):
+    video, _, _ = toon_video(studio)
+    _, _, latent, given = studio.task("relip", video=video, region="mouth").args
+    clean, mask = latent["samples"].unbind()[0], latent["noise_mask"].unbind()[0]
+    sampled = studio.sample(*studio.task("relip", video=video, region="mouth").args[:3])["samples"].unbind()[0]
+    kept = (mask == 0).expand_as(clean)
+    assert 0 < mask.mean() < 0.5
+    torch.testing.assert_close(sampled[kept], clean[kept], rtol=0, atol=1e-5)
+    assert (sampled[~kept] - clean[~kept]).abs().mean() > 0.01
+    touched = torch.nn.functional.adaptive_max_pool2d(given.source.region, clean.shape[-2:]) > 0
+    assert torch.equal(touched[0], mask[0, 0, 0] > 0)
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (torch.zeros(1, 64, 64), "empty"),
+        (torch.ones(1, 64, 64), "whole picture"),
+        (torch.ones(5, 64, 64), "5 pictures, the video 33"),
+    ],
+)
+def test_a_mask_that_cannot_be_meant_is_refused(studio, mask, message):
+    video, _, _ = toon_video(studio)
+    with pytest.raises(ValueError, match=message):
+        studio.task("relip", video=video, region="mouth", mask=mask)
+
+
+def test_a_video_without_a_face_is_refused_and_one_that_loses_it_keeps_its_picture_there(studio):
+    with pytest.raises(ValueError, match="No face was found"):
+        studio.task("relip", video=video_of(moving_frames(20), 16), region="mouth")
+    frames = toon_video(studio)[0].get_components().images.clone()
+    frames[:12] = 0.5
+    output = studio.task("relip", video=video_of(frames, 16), region="face")
+    assert "in the others the picture stays" in notices_of(output)
+    assert output.args[3].source.region[:8].max() == 0
+
+
+def test_a_mask_is_widened_to_whole_tokens_before_sampling(pack):
+    checks = pack.nodes.host.sampling.sampling_checks
+    mask = torch.zeros(1, 1, 3, 4, 6)
+    mask[:, :, 1, 1, 2] = 0.5
+    whole = checks.whole_tokens(mask, [tuple(mask.shape)], 2)
+    expected = torch.zeros_like(mask)
+    expected[:, :, 1, :2, 2:4] = 0.5
+    assert torch.equal(whole, expected)
+    assert checks.whole_tokens(mask, [tuple(mask.shape)], 1) is mask
