@@ -4,7 +4,7 @@ from comfy_api.latest import io
 
 from ..uniavgen_core.media.faces.mouth_regions import REGIONS
 from ..uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, REFERENCE_VOICE, RELIP, TASKS
-from .host.conditioning.pass_settings import with_original_transcripts
+from .host.conditioning.pass_settings import Surroundings, with_original_transcripts
 from .host.conditioning.spoken_texts import WITHOUT_WORDS
 from .host.media.codec_sockets import links_error, require_video_codec, video_codec_input
 from .host.media.drawn_pictures import photograph_notices
@@ -94,6 +94,13 @@ def relip_sockets() -> list[io.Input]:
         ),
         text_input("sound_text", "The words of that sound."),
         *_voice("The voice that speaks; without one, the video's own."),
+        io.Combo.Input(
+            "surroundings",
+            options=[way.value for way in Surroundings],
+            advanced=True,
+            tooltip="How the model gets what is kept. clean: as it is, for models that were trained on regions. "
+            "blended: noised as much as the region in each step, which any model can use.",
+        ),
     ]
 
 

@@ -1,5 +1,7 @@
 """All tasks the release has, sampled by ComfyUI through the pack's conditionings and masks, against its numbers."""
 
+from dataclasses import replace
+
 import comfy.samplers
 import pytest
 import torch
@@ -16,14 +18,14 @@ TASKS = ("AVG", "RAVG", "A2V", "V2A")
 SAME = 1e-5
 
 
-def conditionings(pack, runs, case):
+def conditionings(pack, runs, case, surroundings="AS_TRAINED"):
     """Positive and negative CONDITIONING as the pack's nodes write them."""
     keys, texts = pack.nodes.host.conditioning.pass_settings, runs.info["meta"]["texts"]
     voice = case.cond.reference_audio
     speech = keys.Speech(texts["main"]) if voice is None else keys.Speech(texts["target"], texts["ref"])
     interaction, late = (pack.uniavgen_core.config.Interaction(x.interaction.value) for x in (case.cond, case.null))
     values = {
-        keys.KEY: keys.PassSettings((speech,), interaction, late_null=late),
+        keys.KEY: keys.PassSettings((speech,), interaction, late, surroundings=keys.Surroundings[surroundings]),
         keys.REFERENCE_IMAGE_KEY: case.cond.reference_image,
     }
     if voice is not None:
@@ -36,10 +38,11 @@ def masks_of(kept):
     return NestedTensor((video[:, None], audio[:, None, :, None]))
 
 
-def sampled_by_comfyui(pack, runs, model, case):
+def sampled_by_comfyui(pack, runs, model, case, surroundings="AS_TRAINED"):
     """Video and audio that ComfyUI samples of a case with a MODEL."""
     guidance = config_of_pack(pack, case.config.guidance)
-    guider = pack.nodes.host.sampling.guided_sampling.make_guider(model, *conditionings(pack, runs, case), guidance)
+    entries = conditionings(pack, runs, case, surroundings)
+    guider = pack.nodes.host.sampling.guided_sampling.make_guider(model, *entries, guidance)
     noise = NestedTensor((case.noise[0], case.noise[1][:, None]))
     clean = NestedTensor((case.kept.video, case.kept.audio[:, None]))
     with torch.inference_mode():
@@ -68,19 +71,50 @@ def test_a_task_sampled_by_comfyui_ends_where_the_release_ends(pack, golden_runs
     assert_ends_as_released(pack, golden_runs, golden_model, task)
 
 
-def test_a_region_of_the_picture_is_sampled_by_comfyui_as_by_the_core(pack, golden_runs, golden_model):
-    """Pixels kept around a region stand at time 0 in both; there is no number of the release for it."""
+def case_with_a_region(golden_runs):
+    """Joint generation in which all but a corner of the later latents is given."""
     case = SamplingCase(golden_runs, "float32", "AVG")
     around = torch.ones(1, *case.kept.video.shape[2:], dtype=torch.bool)
     around[:, 1:, 2:, :2] = False
     clean = torch.randn(case.kept.video.shape, generator=torch.Generator().manual_seed(3))
     case.kept = KeptLatents(clean, case.kept.audio, around, case.kept.audio_keep)
-    video, audio = sampled_by_comfyui(pack, golden_runs, golden_model, case)
-    torch.testing.assert_close(video[:, around[0]], clean[0][:, around[0]], rtol=0, atol=1e-5)
+    return case
 
+
+def denoiser_of(golden_runs, golden_model, case, kept):
     network = JointModel(golden_runs.config()).eval()
     network.load_state_dict(golden_model.model.diffusion_model.state_dict())
-    plan = GuidancePlan.of(case.config.guidance, case.sigmas)
-    expected = generate(Denoiser(network, case.cond, case.null, case.kept, plan), case.noise, case.sigmas)
+    return Denoiser(network, case.cond, case.null, kept, GuidancePlan.of(case.config.guidance, case.sigmas))
+
+
+def test_a_region_with_clean_surroundings_is_sampled_by_comfyui_as_by_the_core(pack, golden_runs, golden_model):
+    """There is no number of the release for it."""
+    case = case_with_a_region(golden_runs)
+    video, audio = sampled_by_comfyui(pack, golden_runs, golden_model, case, "CLEAN")
+    kept, clean = case.kept.video_keep[0], case.kept.video[0]
+    torch.testing.assert_close(video[:, kept], clean[:, kept], rtol=0, atol=1e-5)
+    expected = generate(denoiser_of(golden_runs, golden_model, case, case.kept), case.noise, case.sigmas)
     assert relative_error(video, expected[0][0]) < SAME
     assert relative_error(audio[0], expected[1][0]) < SAME
+
+
+def test_blended_surroundings_are_noised_to_each_step_and_put_back_clean(pack, golden_runs, golden_model):
+    case = case_with_a_region(golden_runs)
+    around, clean = case.kept.video_keep[:, None], case.kept.video
+    whole = replace(case.kept, video_keep=case.kept.video_keep.all((2, 3)))
+    network = denoiser_of(golden_runs, golden_model, case, whole)
+
+    class Blended:
+        kept = case.kept
+
+        def __call__(self, noisy, sigma):
+            mixed = torch.where(around, torch.lerp(clean, case.noise[0], sigma), noisy[0])
+            video, audio = network((mixed, noisy[1]), sigma)
+            return torch.where(around, clean, video), audio
+
+    video, audio = sampled_by_comfyui(pack, golden_runs, golden_model, case, "BLENDED")
+    expected = generate(Blended(), case.noise, case.sigmas)
+    assert relative_error(video, expected[0][0]) < SAME
+    assert relative_error(audio[0], expected[1][0]) < SAME
+    as_trained, _ = sampled_by_comfyui(pack, golden_runs, golden_model, case)
+    assert torch.equal(as_trained, video)

@@ -22,6 +22,7 @@ class TrainedOn:
         short_side: Shorter side of a picture of any aspect ratio, pixels; None if only ``sizes`` are possible.
         longest_side: Upper bound of the longer side of such a picture, pixels; None for no bound.
         model: Name of the model in messages, as the subject of a sentence.
+        regions: Whether regions of pictures were generated, with the tokens around them at time 0.
     """
 
     fewest_frames: int
@@ -30,6 +31,7 @@ class TrainedOn:
     short_side: int | None = None
     longest_side: int | None = None
     model: str = "This model"
+    regions: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.fewest_frames <= self.most_frames:

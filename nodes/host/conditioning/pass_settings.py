@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Any
 
 from ....uniavgen_core.config import Interaction
@@ -54,6 +55,14 @@ class Steering:
     stop: float = 0.0
 
 
+class Surroundings(Enum):
+    """How the network gets what is kept around a generated region."""
+
+    AS_TRAINED = "as the model was trained"
+    CLEAN = "clean"
+    BLENDED = "blended"
+
+
 @dataclass(frozen=True)
 class PassSettings:
     """Settings of one pass of the network, stored in a conditioning.
@@ -66,6 +75,7 @@ class PassSettings:
         late_null: Directions of the null passes after the share without interaction; None for this pass's own.
         skip_layer: Layer left out; None for none.
         steering: How face masks of the conditioning are used.
+        surroundings: How the network gets what is kept around a generated region.
     """
 
     speeches: tuple[Speech, ...] = (Speech(),)
@@ -73,6 +83,7 @@ class PassSettings:
     late_null: Interaction | None = None
     skip_layer: int | None = None
     steering: Steering = Steering()
+    surroundings: Surroundings = Surroundings.AS_TRAINED
 
     @property
     def has_speech(self) -> bool:

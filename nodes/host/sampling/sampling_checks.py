@@ -17,11 +17,13 @@ from ..conditioning.pass_settings import (
     REFERENCE_IMAGE_KEY,
     REFERENCE_VOICE_KEY,
     Speech,
+    Surroundings,
     pass_settings_of,
 )
 from ..conditioning.track_masks import unpacked_mask
 from ..model.training_range import notices_before_sampling
 from ..notices import announce
+from .blended_surroundings import blend_surroundings
 from .joint_latent import shapes_error
 
 FASTEST_CHARACTERS_PER_SECOND = 30
@@ -46,16 +48,32 @@ def check_sampling(
     conditionings = [entry for entries in execute.class_obj.conds.values() for entry in entries or ()]
     for conditioning in conditionings:
         _check_conditioning(conditioning, shapes, model, speaks)
-    if len(shapes) > 1 and not (model.has_video and model.has_audio):
-        other = "the picture stays the given still image, or empty" if model.has_audio else "the sound is silent"
-        announce(f"This MODEL is {model.title}: {other}.")
-    if shapes[0][0] > 1:
-        announce(f"{shapes[0][0]} clips are sampled at once; previews show the first of them.")
-    for notice in notices_before_sampling(execute.class_obj, shapes, mask):
+    for notice in (*_branch_notices(model, shapes), *notices_before_sampling(execute.class_obj, shapes, mask)):
         announce(notice)
     if model.has_video and mask is not None:
         mask = whole_tokens(mask, shapes, model.diffusion_model.config.patch_size)
+        if _blends(conditionings, model):
+            mask = blend_surroundings(execute.class_obj, noise, latent, mask, shapes)
     return execute(noise, latent, sampler, sigmas, mask, *args, **kw)
+
+
+def _branch_notices(model: Any, shapes: list[tuple[int, ...]]) -> list[str]:
+    """Notices about a part that is not sampled, and about clips that previews do not show."""
+    notices = []
+    if len(shapes) > 1 and not (model.has_video and model.has_audio):
+        other = "the picture stays the given still image, or empty" if model.has_audio else "the sound is silent"
+        notices.append(f"This MODEL is {model.title}: {other}.")
+    if shapes[0][0] > 1:
+        notices.append(f"{shapes[0][0]} clips are sampled at once; previews show the first of them.")
+    return notices
+
+
+def _blends(conditionings: list[dict], model: Any) -> bool:
+    """True if what is kept around regions is blended into every step."""
+    chosen = {pass_settings_of(entry).surroundings for entry in conditionings} - {Surroundings.AS_TRAINED}
+    if chosen:
+        return Surroundings.BLENDED in chosen
+    return not (model.model_config.clips and model.model_config.clips.regions)
 
 
 def whole_tokens(mask: Tensor, shapes: list[tuple[int, ...]], patch_size: int) -> Tensor:

@@ -24,7 +24,7 @@ from ....uniavgen_core.media.video.latent_masks import to_latent_mask
 from ....uniavgen_core.shapes import FPS, video_frames_covering
 from ....uniavgen_core.tasks import AUDIO_DRIVEN, RELIP
 from ..conditioning.face_inputs import find_faces_in_images
-from ..conditioning.pass_settings import REFERENCE_IMAGE_KEY
+from ..conditioning.pass_settings import REFERENCE_IMAGE_KEY, Surroundings, set_pass
 from ..media.clip_size import AS_THE_PICTURE
 from ..media.footage import Footage, decode_video
 from ..media.source_media import SourceMedia
@@ -51,6 +51,7 @@ class RelipInputs:
         sound_text: What it says.
         voice: AUDIO whose voice speaks; None for the video's own sound.
         voice_text: What the voice says.
+        surroundings: Value of a ``Surroundings``: how the network gets what is kept.
     """
 
     video: Any
@@ -60,6 +61,7 @@ class RelipInputs:
     sound_text: str = ""
     voice: dict | None = None
     voice_text: str = ""
+    surroundings: str = Surroundings.AS_TRAINED.value
 
 
 def prepare_relip(scene: Scene, inputs: RelipInputs) -> PreparedTask:
@@ -85,7 +87,9 @@ def prepare_relip(scene: Scene, inputs: RelipInputs) -> PreparedTask:
     mask = to_latent_mask(_at_model_rate(region[..., None], footage, count)[..., 0], clean.shape[2:])
     latent = keep_around(scene.empty(count), clean, (mask > 0).float())
     source = Source(footage.frames, footage.fps, region=region, ends_with_source=True)
-    prepared = PreparedTask(scene.with_directions(RELIP), latent, SourceMedia(source, video=inputs.video))
+    scene = scene.with_directions(RELIP)
+    scene = replace(scene, positive=set_pass(scene.positive, surroundings=Surroundings(inputs.surroundings)))
+    prepared = PreparedTask(scene, latent, SourceMedia(source, video=inputs.video))
     prepared = _with_sound(prepared, inputs, footage, count)
     return replace(prepared, notices=(*notices, *about_region, *cropped, *prepared.notices))
 
