@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from uniavgen_core.diffusion.sampling_presets import PRESETS, TOON_STEPS
-from uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, REFERENCE_VOICE, TASKS, Keep, Task
+from uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, REFERENCE_VOICE, RELIP, TASKS, Keep, Task
 
 MODELS = {
     "model": ("diffusion_models", "unet"),
@@ -25,6 +25,8 @@ DETAILS = {
     DUBBING.name: "the sound for the video --video, whose video stream is copied, not encoded again",
     CONTINUATION.name: "what comes after the clip --video, from its last --keep-seconds on; all frames are encoded\n"
     "(H.264, CRF 12)",
+    RELIP.name: "new lips for the face in --video, which says --speech in its own voice, or what is heard in --audio;\n"
+    "--audio-text is what is said in that. All around the mouth the pictures stay as they are",
 }
 """Meaning of the options for a task, by the task's name."""
 NOTES = """--script with the task {scripted} makes a video as long as its script. What is not given is an
@@ -36,11 +38,11 @@ STEPS = f"sampling steps (default: {TOON_STEPS}; with --model {PRESETS['release'
 def options_of(task: Task) -> set[str]:
     """The options of a task that not all tasks have."""
     options = {"speech"}
-    if task.video is not Keep.ALL:
+    if task.video not in (Keep.ALL, Keep.AROUND):
         options |= {"image", "seconds"}
-    if task.video in (Keep.START, Keep.ALL):
+    if task.video in (Keep.START, Keep.ALL, Keep.AROUND):
         options.add("video")
-    if task.audio is Keep.ALL or task.reference_voice:
+    if task.audio is Keep.ALL or task.reference_voice or task.video is Keep.AROUND:
         options |= {"audio", "audio_text"}
     if Keep.START in (task.video, task.audio):
         options.add("keep_seconds")
@@ -96,7 +98,7 @@ def _add_media(parser: ArgumentParser) -> None:
     parser.add_argument("--image", type=_file, help="picture of the person")
     parser.add_argument("--audio", type=_file, help="the reference voice, or the sound that drives the lips")
     parser.add_argument("--audio-text", type=_text, help="what is said in --audio, word for word")
-    parser.add_argument("--video", type=_file, help="the video that gets a sound, or the clip to continue")
+    parser.add_argument("--video", type=_file, help="the video that gets a sound or new lips, or the clip to continue")
     parser.add_argument("--caption", type=_text, help="what the scene shows")
     parser.add_argument("--speech", type=_text, help="what the person says")
     parser.add_argument("--script", type=_script, help="a longer text to say, or a text file; a segment a line")

@@ -86,7 +86,8 @@ def lacks_words(options: Namespace) -> bool:
 
 
 def _keeps_sound(options: Namespace) -> bool:
-    return TASKS[options.task].audio is Keep.ALL
+    task = TASKS[options.task]
+    return task.audio is Keep.ALL or (task.video is Keep.AROUND and bool(options.audio))
 
 
 def _common_values(options: Namespace) -> list[tuple[str, str, Any]]:

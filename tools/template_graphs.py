@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from uniavgen_core.diffusion.sampling_presets import TOON_GUIDANCE, TOON_STEPS
-from uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, REFERENCE_VOICE, Task
+from uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, REFERENCE_VOICE, RELIP, Task
 
 from .workflow import Workflow
 
@@ -147,6 +147,13 @@ def continuation() -> Workflow:
     return studio.after_task(task)
 
 
+def relip() -> Workflow:
+    """Graph that gives the face in a video new words and lips."""
+    studio = Studio("An angry toon with brown hair nods while talking to the camera.", "yes star five")
+    video = studio.add("UniAVGenToonClip", "Video", clip="toon_3")
+    return studio.after_task(studio.task(RELIP, video=video(), region="mouth"))
+
+
 def long_video() -> Workflow:
     """A script of several segments."""
     studio = Studio("A happy toon with red hair holds its head still while talking to the camera.", None)
@@ -197,6 +204,7 @@ TEMPLATES: dict[str, Callable[[], Workflow]] = {
     AUDIO_DRIVEN.name: audio_driven,
     DUBBING.name: dubbing,
     CONTINUATION.name: continuation,
+    RELIP.name: relip,
     "long_video": long_video,
     "two_speakers": two_speakers,
 }

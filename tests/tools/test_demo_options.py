@@ -31,6 +31,7 @@ TASKS = {
     "audio_driven": ["--image", "--audio"],
     "dubbing": ["--video"],
     "continuation": ["--image", "--video"],
+    "relip": ["--video", "--audio"],
 }
 
 
@@ -44,7 +45,7 @@ def refusal(arguments, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--video", CLIP], "--video does not belong to --task joint; it belongs to --task dubbing or continuation"),
+        (["--video", CLIP], "--video does not belong to --task joint; it belongs to --task dubbing or continuation or relip"),
         (["--audio", CLIP], "--audio does not belong to --task joint"),
         (["--keep-seconds", "1"], "--keep-seconds does not belong to --task joint; it belongs to --task continuation"),
         (["--task", "dubbing", "--seconds", "1"], "--seconds does not belong to --task dubbing"),
@@ -138,7 +139,7 @@ LOADED = {
 def test_the_users_files_take_the_place_of_the_examples(task):
     arguments = [word for option in TASKS[task] for word in (option, FILES[option])]
     _, workflow, files = prepared("--task", task, *arguments)
-    heard = "sound" if task == "audio_driven" else "voice"
+    heard = "voice" if task == "reference_voice" else "sound"
     for option in TASKS[task]:
         name, loader, widget, path = (LOADED | {"--audio": (heard, "LoadAudio", "audio", CLIP)})[option]
         loaded, output = source(workflow, "Task", f"task.{name}")
@@ -233,7 +234,18 @@ def test_a_driven_clip_is_as_long_as_the_sound_unless_seconds_are_set():
     assert (inputs["task.length"], inputs["task.seconds"]) == ("as set in seconds", 3)
 
 
-@pytest.mark.parametrize("task", ["dubbing", "continuation"])
+def test_new_lips_say_the_sound_that_is_given_and_else_the_transcript_in_the_videos_own_voice():
+    _, workflow, files = prepared("--task", "relip", "--video", CLIP, "--speech", "red moon")
+    assert node(workflow, "Speech")["inputs"]["transcript"] == "red moon"
+    assert not {"task.sound", "task.voice"} & set(node(workflow, "Task")["inputs"])
+    assert len(files) == 1
+    sound = ["--audio", CLIP, "--audio-text", "orange tiger yes"]
+    _, workflow, _ = prepared("--task", "relip", "--video", CLIP, *sound)
+    assert node(workflow, "Task")["inputs"]["task.sound_text"] == "orange tiger yes"
+    assert source(workflow, "Task", "task.sound")[0]["class_type"] == "LoadAudio"
+
+
+@pytest.mark.parametrize("task", ["dubbing", "continuation", "relip"])
 def test_a_users_video_keeps_the_examples_transcript(task):
     template, workflow, _ = prepared("--task", task, "--video", CLIP)
     assert node(workflow, "Speech") == node(template, "Speech")
