@@ -3,6 +3,7 @@
 Dimension key: B batch, C latent channels, T video latents, H and W latent rows and columns, S mel frames.
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .config import GuidanceConfig, Interaction
-from .diffusion.flow import over_pixels, velocity_to_denoised
+from .diffusion.flow import mix, over_pixels, velocity_to_denoised
 from .diffusion.guidance import GuidancePlan, NullPass, guide
 from .diffusion.sampler import Latents, sample_euler
 from .diffusion.schedule import TIMESTEPS, release_sigmas
@@ -120,8 +121,30 @@ class Denoiser:
         return output.video.float(), output.audio.float()
 
 
+class BlendedDenoiser:
+    """Denoiser for a network that was not trained on regions of pictures: what is kept around one is blended in.
+
+    It is noised to the level of each step, and clean in each estimate; latents that are kept whole stay clean.
+    Source: blended diffusion, arXiv:2111.14818.
+
+    Args:
+        denoiser: Denoiser with the masks of the run.
+        noise: The run's noise for video, (B, C, T, H, W).
+    """
+
+    def __init__(self, denoiser: Denoiser, noise: Tensor) -> None:
+        self.kept, self.noise, self.denoiser = denoiser.kept, noise, copy.copy(denoiser)
+        whole = over_pixels(self.kept.video_keep).flatten(2).all(2)
+        self.denoiser.kept = replace(self.kept, video_keep=whole)
+
+    def __call__(self, noisy: Latents, sigma: float) -> Latents:
+        """Estimate clean latents from noisy ones at noise level ``sigma``."""
+        noised = replace(self.kept, video=mix(self.kept.video, self.noise, sigma)).write_into(noisy)
+        return self.kept.write_into(self.denoiser(noised, sigma))
+
+
 def generate(
-    denoiser: Denoiser,
+    denoiser: Denoiser | BlendedDenoiser,
     noise: Latents,
     sigmas: Tensor,
     on_step: Callable[[int, Latents], None] | None = None,

@@ -108,7 +108,7 @@ def test_a_video_without_a_face_is_refused_and_one_that_loses_it_keeps_its_pictu
     frames = toon_video(studio)[0].get_components().images.clone()
     frames[:12] = 0.5
     output = studio.task("relip", video=video_of(frames, 16), region="face")
-    assert "in the others the picture stays" in notices_of(output)
+    assert "the picture stays as it was in the others" in notices_of(output)
     assert output.args[3].source.region[:8].max() == 0
 
 

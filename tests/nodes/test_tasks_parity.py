@@ -1,7 +1,5 @@
 """All tasks the release has, sampled by ComfyUI through the pack's conditionings and masks, against its numbers."""
 
-from dataclasses import replace
-
 import comfy.samplers
 import pytest
 import torch
@@ -12,7 +10,7 @@ from tests.parity.fixtures import SamplingCase, relative_error
 from uniavgen_core.diffusion.flow import over_pixels
 from uniavgen_core.diffusion.guidance import GuidancePlan
 from uniavgen_core.model.joint import JointModel
-from uniavgen_core.pipeline import Denoiser, KeptLatents, generate
+from uniavgen_core.pipeline import BlendedDenoiser, Denoiser, KeptLatents, generate
 
 TASKS = ("AVG", "RAVG", "A2V", "V2A")
 SAME = 1e-5
@@ -81,10 +79,10 @@ def case_with_a_region(golden_runs):
     return case
 
 
-def denoiser_of(golden_runs, golden_model, case, kept):
+def denoiser_of(golden_runs, golden_model, case):
     network = JointModel(golden_runs.config()).eval()
     network.load_state_dict(golden_model.model.diffusion_model.state_dict())
-    return Denoiser(network, case.cond, case.null, kept, GuidancePlan.of(case.config.guidance, case.sigmas))
+    return Denoiser(network, case.cond, case.null, case.kept, GuidancePlan.of(case.config.guidance, case.sigmas))
 
 
 def test_a_region_with_clean_surroundings_is_sampled_by_comfyui_as_by_the_core(pack, golden_runs, golden_model):
@@ -93,27 +91,18 @@ def test_a_region_with_clean_surroundings_is_sampled_by_comfyui_as_by_the_core(p
     video, audio = sampled_by_comfyui(pack, golden_runs, golden_model, case, "CLEAN")
     kept, clean = case.kept.video_keep[0], case.kept.video[0]
     torch.testing.assert_close(video[:, kept], clean[:, kept], rtol=0, atol=1e-5)
-    expected = generate(denoiser_of(golden_runs, golden_model, case, case.kept), case.noise, case.sigmas)
+    expected = generate(denoiser_of(golden_runs, golden_model, case), case.noise, case.sigmas)
     assert relative_error(video, expected[0][0]) < SAME
     assert relative_error(audio[0], expected[1][0]) < SAME
 
 
-def test_blended_surroundings_are_noised_to_each_step_and_put_back_clean(pack, golden_runs, golden_model):
+def test_blended_surroundings_are_sampled_by_comfyui_as_by_the_core_and_are_the_default_of_an_untrained_model(
+    pack, golden_runs, golden_model
+):
     case = case_with_a_region(golden_runs)
-    around, clean = case.kept.video_keep[:, None], case.kept.video
-    whole = replace(case.kept, video_keep=case.kept.video_keep.all((2, 3)))
-    network = denoiser_of(golden_runs, golden_model, case, whole)
-
-    class Blended:
-        kept = case.kept
-
-        def __call__(self, noisy, sigma):
-            mixed = torch.where(around, torch.lerp(clean, case.noise[0], sigma), noisy[0])
-            video, audio = network((mixed, noisy[1]), sigma)
-            return torch.where(around, clean, video), audio
-
+    denoiser = BlendedDenoiser(denoiser_of(golden_runs, golden_model, case), case.noise[0])
+    expected = generate(denoiser, case.noise, case.sigmas)
     video, audio = sampled_by_comfyui(pack, golden_runs, golden_model, case, "BLENDED")
-    expected = generate(Blended(), case.noise, case.sigmas)
     assert relative_error(video, expected[0][0]) < SAME
     assert relative_error(audio[0], expected[1][0]) < SAME
     as_trained, _ = sampled_by_comfyui(pack, golden_runs, golden_model, case)

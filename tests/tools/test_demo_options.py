@@ -45,7 +45,10 @@ def refusal(arguments, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--video", CLIP], "--video does not belong to --task joint; it belongs to --task dubbing or continuation or relip"),
+        (
+            ["--video", CLIP],
+            "--video does not belong to --task joint; it belongs to --task dubbing or continuation or relip",
+        ),
         (["--audio", CLIP], "--audio does not belong to --task joint"),
         (["--keep-seconds", "1"], "--keep-seconds does not belong to --task joint; it belongs to --task continuation"),
         (["--task", "dubbing", "--seconds", "1"], "--seconds does not belong to --task dubbing"),

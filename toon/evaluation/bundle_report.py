@@ -27,10 +27,11 @@ from .generate_cases import Made, Store, coded, generate_all
 from .judges import JudgeRecipe, Judges, judges_of
 from .measures import MEASURES, Row, measure_cases, shuffled
 from .picture_errors import MOST_DB
+from .relip_cases import RELIP_CASES, relip_cases
 
 EVALUATION_SEED, SEEDS_APART = 10_000_000, 100_000
 CRITERIA_TASKS = (JOINT.name, REFERENCE_VOICE.name, DUBBING.name)
-OTHER_TASKS = (AUDIO_DRIVEN.name, CONTINUATION.name, CONTINUATION_IN_VOICE, PAIR)
+OTHER_TASKS = (AUDIO_DRIVEN.name, CONTINUATION.name, CONTINUATION_IN_VOICE, PAIR, *RELIP_CASES)
 TRUTH_OF = {
     JOINT.name: TRUTH,
     CONTINUATION.name: f"{TRUTH}, {CONTINUATION.name}",
@@ -79,7 +80,10 @@ class ToonOptions:
     def cases(self) -> dict[str, list[Case]]:
         """Held-out cases by task."""
         counts = {task: self.count if task in CRITERIA_TASKS else self.others for task in self.tasks}
-        return {task: cases_of(task, count, self.first_seed, WORLDS[self.world]) for task, count in counts.items()}
+        return {
+            task: (relip_cases if task in RELIP_CASES else cases_of)(task, count, self.first_seed, WORLDS[self.world])
+            for task, count in counts.items()
+        }
 
     @property
     def first_seed(self) -> int:

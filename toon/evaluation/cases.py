@@ -25,8 +25,9 @@ SILENCE_SECONDS = 0.3
 _CHANCES = (1, 2, 3)
 CONTINUATION_IN_VOICE = f"{CONTINUATION.name}, {REFERENCE_VOICE.name}"
 PAIR = "pair"
-CASES = (*TASKS, CONTINUATION_IN_VOICE, PAIR)
-"""Names of the kinds of cases: every task, continuation in a reference voice, and two faces."""
+CASES = (*(name for name, task in TASKS.items() if task.video is not Keep.AROUND), CONTINUATION_IN_VOICE, PAIR)
+"""Names of the kinds of cases here: every task but new lips, which are in ``relip_cases``, continuation in a reference
+voice, and two faces."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,11 @@ class Case:
         still: True for pixels that never change in the true clip, whatever chance decides, bool, (H, W).
         world: World of the true clip.
         seed: Its seed.
-        spoken: Reference voice, or None.
+        spoken: Samples of the reference voice at 24 kHz, or None.
         mask: Face mask of the speaker, (F, H, W), or None.
+        region: Weight of the pixels that are generated, (F, H, W) float32, where the rest of the picture is kept.
+        blended: Whether that rest is blended into every step, rather than clean at time 0.
+        old_waveform: Sound of a video that gets new words, (N,), or None.
     """
 
     frames: np.ndarray
@@ -69,14 +73,17 @@ class Case:
     still: np.ndarray
     world: World = STEADY
     seed: int = 0
-    spoken: ToonSpeech | None = None
+    spoken: np.ndarray | None = None
     mask: np.ndarray | None = None
+    region: np.ndarray | None = None
+    blended: bool = False
+    old_waveform: Tensor | None = None
 
 
-def voice_mel(speech: ToonSpeech) -> Tensor:
-    """Normalised mel of a reference voice and its silence, (R, 80)."""
+def voice_mel(spoken: np.ndarray) -> Tensor:
+    """Normalised mel of a reference voice (N,) and its silence, (R, 80)."""
     silence = np.zeros(round(SILENCE_SECONDS * SAMPLE_RATE), np.float32)
-    return normalized_mel(torch.from_numpy(np.concatenate([speech.waveform, silence])))
+    return normalized_mel(torch.from_numpy(np.concatenate([spoken, silence])))
 
 
 def case_of(scene: ToonScene, task: Task = JOINT, world: World = STEADY) -> Case:
@@ -88,6 +95,7 @@ def case_of(scene: ToonScene, task: Task = JOINT, world: World = STEADY) -> Case
     latents = {
         Keep.NOTHING: 0,
         Keep.FIRST: 1,
+        Keep.AROUND: 0,
         Keep.START: scene.kept_latents,
         Keep.ALL: len(clip.frames) // TEMPORAL_FACTOR + 1,
     }
@@ -127,7 +135,7 @@ def retold_scene(case: Case, chance: int) -> ToonScene:
 def with_voice(case: Case, speech: ToonSpeech) -> Case:
     """The same case with a reference voice and its transcript."""
     words = replace(case.words, voice_text=speech.transcript)
-    return replace(case, spoken=speech, words=words, voice=speech.voice)
+    return replace(case, spoken=speech.waveform, words=words, voice=speech.voice)
 
 
 def paired(pair: ToonPair, world: World = STEADY) -> Case:
@@ -184,7 +192,7 @@ def cases_of(
     if kind == PAIR:
         return [paired(pair, world) for pair in lone_pairs(count + count % 2, first_seed, world)][:count]
     task = TASKS[kind.split(",")[0]]
-    is_wanted = _has_beginning if task.video is Keep.START else _speaks_at_once
+    is_wanted = _has_beginning if task.video is Keep.START else speaks_at_once
     drawn = scenes(count, first_seed, is_wanted, world, frames)
     cases = [_reached_by_none(case_of(scene, task, world)) for scene in drawn]
     if kind == CONTINUATION_IN_VOICE:
@@ -207,7 +215,7 @@ def _has_beginning(scene: ToonScene) -> bool:
     return scene.kept_latents > 0
 
 
-def _speaks_at_once(scene: ToonScene) -> bool:
+def speaks_at_once(scene: ToonScene) -> bool:
     """True for a scene that begins with its sentence and holds all of it."""
     return scene.kept_latents == 0 and scene.fits and scene.start <= 0
 

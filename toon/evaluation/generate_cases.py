@@ -20,10 +20,11 @@ from uniavgen_core.diffusion.guidance import GuidancePlan
 from uniavgen_core.diffusion.sampler import Latents
 from uniavgen_core.media.audio.mel import log_mel
 from uniavgen_core.media.video.frames import codec_pixels
-from uniavgen_core.media.video.latent_masks import latent_shares
+from uniavgen_core.media.video.latent_masks import latent_shares, to_latent_mask
+from uniavgen_core.media.video.region_joins import join_region
 from uniavgen_core.model.face_mask import FaceSteering
 from uniavgen_core.model.joint import Conditions, JointModel
-from uniavgen_core.pipeline import Denoiser, KeptLatents, SampleConfig
+from uniavgen_core.pipeline import BlendedDenoiser, Denoiser, KeptLatents, SampleConfig
 from uniavgen_core.pipeline import generate as follow_the_flow
 from uniavgen_core.text.speech_tensors import speech_tensors
 
@@ -56,7 +57,7 @@ class Made:
 
 def conditions_of(cases: Sequence[Case], reference: Tensor, model: JointModel, texts: bool) -> Conditions:
     """Conditions of a batch, or of its null pass."""
-    voices = [voice_mel(case.spoken) for case in cases if case.spoken]
+    voices = [voice_mel(case.spoken) for case in cases if case.spoken is not None]
     words = [case.words if texts else replace(case.words, text=None) for case in cases]
     masks = [latent_shares(case.mask).astype(np.float32) for case in cases if case.mask is not None]
     return Conditions(
@@ -88,14 +89,18 @@ def set_up(
     video = torch.cat([codec.encode(codec_pixels(case.frames)) for case in cases])
     reference = torch.cat([codec.encode(codec_pixels(case.reference[None])) for case in cases])
     audio = torch.stack([case.mel for case in cases])
-    latents = torch.tensor([case.latents_kept for case in cases])
-    kept = KeptLatents(
-        video, audio, torch.arange(video.shape[2]) < latents[:, None], torch.stack([c.sound_kept for c in cases])
-    )
+    kept = KeptLatents(video, audio, _kept_video(cases, video.shape[2:]), torch.stack([c.sound_kept for c in cases]))
     generators = [torch.Generator().manual_seed(first + i) for i in range(len(cases))]
     noise = tuple(torch.stack([torch.randn(x.shape[1:], generator=g) for g in generators]) for x in (video, audio))
     both = [conditions_of(cases, reference, model, texts) for texts in (True, False)]
     return Denoiser(model, *both, kept, plan), noise
+
+
+def _kept_video(cases: Sequence[Case], size: Sequence[int]) -> Tensor:
+    """Mask of the kept latents (B, T), or of the kept latent pixels (B, T, H, W) around regions."""
+    if cases[0].region is None:
+        return torch.arange(size[0]) < torch.tensor([case.latents_kept for case in cases])[:, None]
+    return torch.stack([to_latent_mask(torch.from_numpy(case.region), tuple(size)) == 0 for case in cases])
 
 
 def generate(
@@ -107,7 +112,8 @@ def generate(
     """
     plan = GuidancePlan.of(config.guidance, config.sigmas)
     denoiser, noise = set_up(model, codec, cases, plan, first)
-    return follow_the_flow(denoiser, noise, config.sigmas)
+    chosen = BlendedDenoiser(denoiser, noise[0]) if cases[0].blended else denoiser
+    return follow_the_flow(chosen, noise, config.sigmas)
 
 
 @torch.no_grad()
@@ -173,13 +179,17 @@ def generate_all(
             if not path.exists():
                 _keep(path, generate(model, codec, part, config, first))
             latents = load_file(path)
-            made[task] += map(with_kept_sound, decode(codec, latents["video"], latents["audio"]), part)
+            made[task] += map(with_kept, decode(codec, latents["video"], latents["audio"]), part)
             on_batch(task, len(part))
     return made
 
 
-def with_kept_sound(clip: Made, case: Case) -> Made:
-    """A clip with the user's own sound where it is kept."""
+def with_kept(clip: Made, case: Case) -> Made:
+    """A clip with the user's own picture around a region, and the user's own sound where it is kept."""
+    if case.region is not None:
+        own, made = (torch.from_numpy(frames) / 255 for frames in (case.frames, clip.frames))
+        joined = join_region(own, made, torch.from_numpy(case.region))
+        clip = replace(clip, frames=(joined * 255).round().byte().numpy())
     kept = torch.nn.functional.interpolate(case.sound_kept[None, None].float(), len(clip.waveform))[0, 0].bool()
     return Made.of(clip.frames, torch.where(kept, case.waveform[: len(kept)], clip.waveform)) if kept.any() else clip
 

@@ -34,6 +34,7 @@ from .generate_cases import Made
 from .judge_data import SILENT, small_faces
 from .judges import Judges
 from .picture_errors import picture_measures
+from .relip_cases import RELIP_MEASURES, relip_measures
 from .voice_judge import heard_classes
 from .word_recogniser import recognise
 
@@ -49,6 +50,7 @@ MEASURES = {
     "first_of_8": "share whose own sound fits the mouth best of eight",
     "amplitude": "how much the mouth opens and closes, hundredths of the squared head radius",
     "other_corr": "the mouth that should stay shut, against loudness",
+    **RELIP_MEASURES,
     "words": "share of words right, 1 less the word error rate, by the word judge",
     "voice": "share heard in the voice asked for, by the voice judge (of 8)",
     "emotion_sound": "share heard in the emotion asked for (of 3)",
@@ -109,6 +111,11 @@ def measure_cases(name: str, made: Sequence[Made], cases: Sequence[Case], judges
         values |= pictures
         if len(cases[0].mouths) == 1:
             values["emotion_face"] = _face(made, cases, judges)
+    if cases[0].region is not None:
+        found = [
+            relip_measures(clip.frames, clip.log_mel.numpy(), case) for clip, case in zip(made, cases, strict=True)
+        ]
+        values |= {name: float(np.mean([row[name] for row in found])) for name in RELIP_MEASURES}
     return Row(name, len(made), {key: values[key] for key in MEASURES if key in values}, lags, movements)
 
 

@@ -7,7 +7,7 @@ Source: Liu et al., arXiv:2209.03003; sign as in ComfyUI's ``CONST``.
 from torch import Tensor
 
 
-def mix(clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
+def mix(clean: Tensor, noise: Tensor, sigma: Tensor | float) -> Tensor:
     """Mix clean data with noise.
 
     Args:

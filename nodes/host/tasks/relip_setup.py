@@ -15,9 +15,7 @@ from torch import Tensor
 from ....uniavgen_core.media.audio.reference_voice import LONGEST_VOICE, SHORTEST_VOICE
 from ....uniavgen_core.media.audio.sound import cut
 from ....uniavgen_core.media.faces.face_detection import FaceDetector
-from ....uniavgen_core.media.faces.face_masks import MaskShape, Outline, draw_masks
-from ....uniavgen_core.media.faces.face_tracks import fill_gaps, main_faces_first, sightings, smooth, track_faces
-from ....uniavgen_core.media.faces.mouth_regions import MOUTH, region_of_track
+from ....uniavgen_core.media.faces.mouth_regions import MOUTH, FaceRegion, find_region
 from ....uniavgen_core.media.restore import Source
 from ....uniavgen_core.media.video.frames import fit_frame_count, resample_frames
 from ....uniavgen_core.media.video.latent_masks import to_latent_mask
@@ -33,8 +31,7 @@ from .audio_driven_setup import drive_by_sound
 from .joint_setup import with_voice
 from .task_scene import LONGEST_SECONDS, PreparedTask, Scene
 
-CONFIDENCE, SMOOTHED = 0.6, 5
-_SHAPE = MaskShape(Outline.ELLIPSE, dilation=0.05, feather=0.2)
+CONFIDENCE = 0.6
 _WHOLE = 0.98
 """Share of a picture from which on a mask covers all of it."""
 
@@ -118,22 +115,22 @@ def _region(frames: Tensor, inputs: RelipInputs) -> tuple[Tensor, list[str]]:
     if inputs.mask is not None:
         return _given_region(frames, inputs.mask), []
     faces = find_faces_in_images(frames, FaceDetector(CONFIDENCE).find)
-    tracks = main_faces_first(track_faces(faces))
-    if not tracks:
+    found = find_region(faces, tuple(frames.shape[1:3]), inputs.region)
+    if found is None:
         raise ValueError(
             "No face was found in the video, so there are no lips to generate. Connect a mask of the mouth or the face."
         )
-    track = smooth(fill_gaps(tracks[0], len(frames)), SMOOTHED)
-    masks = draw_masks([region_of_track(track, inputs.region)], len(frames), tuple(frames.shape[1:3]), _SHAPE)
-    return torch.from_numpy(masks), _face_notices(tracks, len(frames), sightings(track))
+    return torch.from_numpy(found.weights), _face_notices(found, len(frames))
 
 
-def _face_notices(tracks: list, frames: int, seen: int) -> list[str]:
+def _face_notices(found: FaceRegion, frames: int) -> list[str]:
     notices = []
-    if len(tracks) > 1:
-        notices.append(f"{len(tracks)} faces were found; the main one speaks. For another, connect a mask of it.")
-    if seen < frames:
-        notices.append(f"The face is seen in {seen} of {frames} frames; in the others the picture stays as it was.")
+    if found.faces > 1:
+        notices.append(f"{found.faces} faces were found; the main one speaks. For another, connect a mask of it.")
+    if found.seen < frames:
+        notices.append(
+            f"The face is seen in {found.seen} of {frames} frames; the picture stays as it was in the others."
+        )
     return notices
 
 

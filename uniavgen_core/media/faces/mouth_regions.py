@@ -1,11 +1,15 @@
 """Regions of a face that get new lips: the mouth with jaw and cheeks, or the whole face.
 
-Dimension key: F video frames.
+Dimension key: F video frames, H rows, W columns.
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from .face_tracks import Face, Track
+from .face_masks import MaskShape, Outline, draw_masks
+from .face_tracks import Face, Track, fill_gaps, main_faces_first, sightings, smooth, track_faces
 
 MOUTH, WHOLE_FACE = "mouth", "face"
 REGIONS = (MOUTH, WHOLE_FACE)
@@ -16,6 +20,44 @@ _HALF_WIDTH, _UP, _DOWN = 0.42, 0.26, 0.42
 """Reach of the mouth's region, shares of the face's width and height; a jaw drops below the face's box."""
 _LOW = 0.76
 """Height of the mouth in the box of a face without landmarks."""
+
+
+_SHAPE = MaskShape(Outline.ELLIPSE, dilation=0.05, feather=0.2)
+_SMOOTHED = 5
+
+
+@dataclass(frozen=True)
+class FaceRegion:
+    """A region of the main face of a video.
+
+    Attributes:
+        weights: 1 inside and 0 outside, with a soft edge between; 0 where the face is not seen, (F, H, W).
+        faces: Number of faces in the video.
+        seen: Number of frames in which this one is seen.
+    """
+
+    weights: np.ndarray
+    faces: int
+    seen: int
+
+
+def find_region(faces: Sequence[Sequence[Face]], size: tuple[int, int], region: str) -> FaceRegion | None:
+    """Follow a region of the main face through a video; None without a face.
+
+    Args:
+        faces: Faces of every frame, F.
+        size: Rows and columns of the frames.
+        region: One of ``REGIONS``.
+
+    Raises:
+        ValueError: If the region is unknown.
+    """
+    tracks = main_faces_first(track_faces(faces))
+    if not tracks:
+        return None
+    track = smooth(fill_gaps(tracks[0], len(faces)), _SMOOTHED)
+    weights = draw_masks([region_of_track(track, region)], len(faces), size, _SHAPE)
+    return FaceRegion(weights, len(tracks), sightings(track))
 
 
 def region_of_track(track: Track, region: str) -> Track:
