@@ -9,26 +9,27 @@ from dataclasses import dataclass
 import numpy as np
 
 from .face_masks import MaskShape, Outline, draw_masks
-from .face_tracks import Face, Track, fill_gaps, main_faces_first, sightings, smooth, track_faces
+from .face_tracks import Face, Track, fill_gaps, sightings, smooth, track_faces, usual_fewest
 
 MOUTH, WHOLE_FACE = "mouth", "face"
 REGIONS = (MOUTH, WHOLE_FACE)
 _CORNERS = slice(3, 5)
 _LANDMARKS = 5
 """Eyes, nose and mouth corners, as YuNet finds them; other detectors' points are not used."""
-_HALF_WIDTH, _UP, _DOWN = 0.42, 0.26, 0.42
+_HALF_WIDTH, _UP, _DOWN = 0.42, 0.22, 0.42
 """Reach of the mouth's region, shares of the face's width and height; a jaw drops below the face's box."""
 _LOW = 0.76
 """Height of the mouth in the box of a face without landmarks."""
 
 
-_SHAPE = MaskShape(Outline.ELLIPSE, dilation=0.05, feather=0.2)
-_SMOOTHED = 5
+_SHAPE = MaskShape(Outline.ELLIPSE, dilation=0.05, feather=0.12)
+_SMOOTHED, _LONGEST_GAP = 5, 12
+"""Frames: of the moving average, and of a gap in which a face is taken to be where it was and will be."""
 
 
 @dataclass(frozen=True)
 class FaceRegion:
-    """A region of the main face of a video.
+    """A region of the main face of a video, the one seen largest and longest.
 
     Attributes:
         weights: 1 inside and 0 outside, with a soft edge between; 0 where the face is not seen, (F, H, W).
@@ -52,10 +53,12 @@ def find_region(faces: Sequence[Sequence[Face]], size: tuple[int, int], region: 
     Raises:
         ValueError: If the region is unknown.
     """
-    tracks = main_faces_first(track_faces(faces))
+    tracks = track_faces(faces)
     if not tracks:
         return None
-    track = smooth(fill_gaps(tracks[0], len(faces)), _SMOOTHED)
+    tracks = [track for track in tracks if sightings(track) >= usual_fewest(tracks)]
+    main = max(tracks, key=lambda track: sum(face.size for face in track if face is not None))
+    track = smooth(fill_gaps(main, _LONGEST_GAP), _SMOOTHED)
     weights = draw_masks([region_of_track(track, region)], len(faces), size, _SHAPE)
     return FaceRegion(weights, len(tracks), sightings(track))
 
