@@ -140,7 +140,9 @@ def remake(page: Page, server: ComfyServer, name: str, made: tuple[dict[str, Any
     """Write one template in both forms, and its thumbnail."""
     graph, api = made
     write_json(WORKFLOWS / "api" / f"{name}.json", api)
-    write_json(WORKFLOWS / f"{name}.json", with_files(graph) if name in RELEASED else with_sampling_note(graph))
+    write_json(
+        WORKFLOWS / f"{name}.json", with_files(graph) if name in RELEASED else with_sampling_note(graph, _steps(api))
+    )
     if name in RELEASED:
         another = open_editor(page.context.browser, server)
         through_the_editor(another, api)
@@ -156,6 +158,12 @@ def remake(page: Page, server: ComfyServer, name: str, made: tuple[dict[str, Any
     if name == "quick_start":
         shutil.copy(sheets / f"{name}_graph.png", ROOT / "docs" / "graph.png")
         shutil.copy(sheets / f"{name}.png", ROOT / "docs" / "result.png")
+
+
+def _steps(api: Workflow) -> int:
+    """Steps of a workflow's sampler."""
+    (steps,) = {node["inputs"]["steps"] for node in api.values() if "steps" in node["inputs"]}
+    return steps
 
 
 def main(names: list[str]) -> int:

@@ -23,6 +23,8 @@ SAMPLING = MappingProxyType(
     }
 )
 """Widgets of a sampler for the bundled model."""
+BLENDED_STEPS = 8
+"""Steps where what is kept of the picture is blended into each of them."""
 Link = list[Any]
 
 
@@ -150,6 +152,7 @@ def continuation() -> Workflow:
 def relip() -> Workflow:
     """Graph that gives the face in a video new words and lips."""
     studio = Studio("An angry toon with brown hair nods while talking to the camera.", "yes star five")
+    studio.sampling = {**SAMPLING, "steps": BLENDED_STEPS}
     video = studio.add("UniAVGenToonClip", "Video", clip="toon_3")
     return studio.after_task(studio.task(RELIP, video=video(), region="mouth"))
 

@@ -1,1 +1,1 @@
-"""Setup of the five tasks and of kept time spans."""
+"""Setup of the tasks and of kept time spans."""
