@@ -35,10 +35,11 @@ EIGHTH = replace(
     num_layers=4,
     num_interactions=2,
 )
-TARGETS = {"step_against_naive": 0.70, "joint_against_branches": 1.12}
+TARGETS = {"step_against_naive": 0.70, "joint_against_branches": 1.12, "region_against_step": 1.03}
 RATIOS = {
     "step_against_naive": ("step", "naive_step"),
     "joint_against_branches": ("joint_pass", "branches_pass"),
+    "region_against_step": ("region_step", "step"),
     "video_against_comfyui": ("video_pass", "comfyui_video_pass"),
     "video_against_diffusers": ("video_pass", "diffusers_video_pass"),
 }
@@ -110,6 +111,7 @@ def measure(options: Namespace) -> dict:
     passes = {
         "step": (model, step),
         "naive_step": (naive, step),
+        "region_step": (model, tuple(replace(one, region=True) for one in step)),
         "joint_pass": (model, step[:1]),
         "branches_pass": (model, step[1:]),
     }

@@ -39,10 +39,11 @@ def naive_model() -> type[JointModel]:
 
 @dataclass(frozen=True)
 class Pass:
-    """One pass of the network: the directions that are on, and the layer that is left out."""
+    """One pass of the network: the directions that are on, the layer left out, and whether half the picture is kept."""
 
     interaction: Interaction = Interaction.BOTH
     skip_layer: int | None = None
+    region: bool = False
 
 
 def pass_flops(model: JointModel, shape: AVShape, one: Pass) -> int:
@@ -66,8 +67,13 @@ def run_pass(model: JointModel, shape: AVShape, one: Pass) -> JointOutput:
         interaction=one.interaction,
         skip_layer=one.skip_layer,
     )
-    times = tuple(torch.zeros(1, n, device=device) for n in (shape.latent_frames, shape.mel_frames))
-    return model(video, audio, times, conditions, tuple(time.bool() for time in times))
+    times = [torch.zeros(1, n, device=device) for n in (shape.latent_frames, shape.mel_frames)]
+    keep_masks = [torch.zeros_like(time, dtype=torch.bool) for time in times]
+    if one.region:
+        keep_masks[0] = torch.zeros((1, *shape.video[2:]), dtype=torch.bool, device=device)
+        keep_masks[0][..., : shape.video[-1] // 2] = True
+        times[0] = 500.0 * ~keep_masks[0]
+    return model(video, audio, tuple(times), conditions, tuple(keep_masks))
 
 
 def pass_flops_by_parts(

@@ -68,9 +68,10 @@ DUBBING = Task(
     "dubbing", "Video dubbing (video to speech)", video=Keep.ALL, interaction=Interaction.VIDEO_TO_AUDIO, share=2
 )
 CONTINUATION = Task("continuation", "Continuation", video=Keep.START, audio=Keep.START)
-RELIP = Task("relip", "New words and lips in a video", video=Keep.AROUND, share=0)
+RELIP = Task("relip", "New words and lips in a video", video=Keep.AROUND)
 
-TASKS = {task.name: task for task in (JOINT, REFERENCE_VOICE, AUDIO_DRIVEN, DUBBING, CONTINUATION, RELIP)}
+PAPER_TASKS = (JOINT, REFERENCE_VOICE, AUDIO_DRIVEN, DUBBING, CONTINUATION)
+TASKS = {task.name: task for task in (*PAPER_TASKS, RELIP)}
 
 
 def interaction_for(video_kept: bool, audio_kept: bool) -> Interaction:

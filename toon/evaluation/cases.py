@@ -14,7 +14,7 @@ from torch import Tensor
 from uniavgen_core.config import Interaction
 from uniavgen_core.media.audio.mel import normalized_mel
 from uniavgen_core.shapes import MEL_RATE, SAMPLE_RATE, TEMPORAL_FACTOR
-from uniavgen_core.tasks import CONTINUATION, JOINT, REFERENCE_VOICE, TASKS, Keep, Task
+from uniavgen_core.tasks import CONTINUATION, JOINT, PAPER_TASKS, REFERENCE_VOICE, TASKS, Keep, Task
 from uniavgen_core.text.speech_tensors import SpokenText
 
 from ..clips import STEADY, VOICES, ToonPair, ToonScene, ToonSpeech, World, make_pair, make_scene, make_speech
@@ -25,9 +25,8 @@ SILENCE_SECONDS = 0.3
 _CHANCES = (1, 2, 3)
 CONTINUATION_IN_VOICE = f"{CONTINUATION.name}, {REFERENCE_VOICE.name}"
 PAIR = "pair"
-CASES = (*(name for name, task in TASKS.items() if task.video is not Keep.AROUND), CONTINUATION_IN_VOICE, PAIR)
-"""Names of the kinds of cases here: every task but new lips, which are in ``relip_cases``, continuation in a reference
-voice, and two faces."""
+CASES = (*(task.name for task in PAPER_TASKS), CONTINUATION_IN_VOICE, PAIR)
+"""Names of the kinds of cases here: the paper's tasks, continuation in a reference voice, and two faces."""
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,22 @@
 """Adaptive layer modulation with one shift, scale and gate per time step of the sequence.
 
 A sequence holds T time steps (latent frames, or mel frames) of N tokens each; the vectors are kept per time step and
-spread over its tokens here. Source: DiT (arXiv:2212.09748), adaLN.
+spread over its tokens here. Where tokens of a frame have different times, each is a time step of its own.
+Source: DiT (arXiv:2212.09748), adaLN.
 Dimension key: B batch, T time steps, N tokens per step, D width.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+
+def spread(vectors: Tensor, places: Tensor | None) -> Tensor:
+    """Vectors of some times, (1, K, D), for tokens with ``places`` among them, (B, L): one for each, (B, L, D).
+
+    Without places, the vectors are those of the time steps in order, (B, T, D), and are returned as they are.
+    """
+    return vectors if places is None else F.embedding(places, vectors[0])
 
 
 def modulate(tokens: Tensor, shift: Tensor, scale: Tensor) -> Tensor:

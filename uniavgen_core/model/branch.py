@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..config import BranchConfig
 from ..layers.attention import EPS, Attention
 from ..layers.backend import Backend
-from ..layers.modulation import gated_add
+from ..layers.modulation import gated_add, spread
 from ..layers.rope import sinusoid
 from ..layers.token_chunks import LEAST_TOKENS, in_chunks, records_gradients
 
@@ -28,7 +28,8 @@ HIDDEN = 1.5
 class Stream:
     """The tokens of one branch between its layers, and the conditions that they meet in every layer.
 
-    Where a part of a latent frame is kept, each of its tokens is a time step of its own: T then counts tokens.
+    Where a part of a latent frame is kept, each token is a time step of its own. There are few different times, so the
+    vectors are those of K times then, with a batch dimension of 1, and ``places`` says which of them each token has.
 
     Attributes:
         tokens: The residual stream, (B, T * N, D).
@@ -39,6 +40,7 @@ class Stream:
         text_ropes: Rotary tables of the cross-attention's queries and keys; (None, None) for none.
         text_mask: True for text tokens that count, bool, (B, L); None for all.
         num_reference: Tokens of a reference image or voice at the start of ``tokens``.
+        places: Place of each token's time among the K times, (B, T * N); None for the T time steps in order.
     """
 
     tokens: Tensor
@@ -49,6 +51,12 @@ class Stream:
     text_ropes: tuple[Tensor | None, Tensor | None] = (None, None)
     text_mask: Tensor | None = None
     num_reference: int = 0
+    places: Tensor | None = None
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens N of one time step."""
+        return 1 if self.places is not None else self.tokens.shape[1] // self.temb.shape[1]
 
     @property
     def clip_tokens(self) -> Tensor:
@@ -56,9 +64,11 @@ class Stream:
         return self.tokens[:, self.num_reference :]
 
     @property
-    def clip_temb(self) -> Tensor:
-        """Time embedding of the clip itself, without the reference's time steps."""
-        return self.temb[:, self.num_reference * self.temb.shape[1] // self.tokens.shape[1] :]
+    def clip_temb(self) -> tuple[Tensor, Tensor | None]:
+        """Time embedding and places of the clip itself, without the reference's."""
+        if self.places is not None:
+            return self.temb, self.places[:, self.num_reference :]
+        return self.temb[:, self.num_reference // self.tokens_per_step :], None
 
     def with_tokens(self, tokens: Tensor) -> "Stream":
         """The same stream with another residual."""
@@ -96,12 +106,12 @@ class Block(nn.Module):
     def self_attention(self, stream: Stream, options: Any = None) -> Tensor:
         """Residual stream after the self-attention, (B, T * N, D)."""
         shift, scale, gate = self._modulation(stream, slice(0, 3))
-        x = self.norm_modulate(stream.tokens, self.norm1, shift, scale)
+        x = self.norm_modulate(stream.tokens, self.norm1, spread(shift, stream.places), spread(scale, stream.places))
         query_key_value = self.self_attn.project(x, x, (stream.rope, stream.rope))
         del x  # as large as the residual stream, and attention needs the memory
         attended = self.self_attn.attention(*query_key_value, self.self_attn.heads, options=options)
         del query_key_value
-        return gated_add(stream.tokens, self.self_attn.o(attended), gate)
+        return gated_add(stream.tokens, self.self_attn.o(attended), spread(gate, stream.places))
 
     def cross_attention(self, stream: Stream, options: Any = None) -> Tensor:
         """Residual stream after the cross-attention to the text, (B, T * N, D)."""
@@ -111,15 +121,15 @@ class Block(nn.Module):
 
     def feed_forward(self, stream: Stream) -> Tensor:
         """Residual stream after the feed-forward, (B, T * N, D); a few time steps at a time where it can."""
-        tokens, (shift, scale, gate) = stream.tokens, self._modulation(stream, slice(3, 6))
-        per_step = tokens.shape[1] // shift.shape[1]
+        tokens, vectors, per_step = stream.tokens, self._modulation(stream, slice(3, 6)), stream.tokens_per_step
 
         def work(chunk: slice) -> Tensor:
             steps = slice(chunk.start // per_step, chunk.stop // per_step)
-            x = self.norm_modulate(tokens[:, chunk], self.norm2, shift[:, steps], scale[:, steps])
-            return gated_add(tokens[:, chunk], self._ffn(x), gate[:, steps])
+            shift, scale, gate = (_of_steps(each, stream.places, steps) for each in vectors)
+            x = self.norm_modulate(tokens[:, chunk], self.norm2, shift, scale)
+            return gated_add(tokens[:, chunk], self._ffn(x), gate)
 
-        whole = records_gradients(tokens, shift, layers=self.ffn) or not self._is_repeatable(tokens)
+        whole = records_gradients(tokens, *vectors, layers=self.ffn) or not self._is_repeatable(tokens)
         size = tokens.shape[1] if whole else self._ffn_steps(tokens, per_step) * per_step
         return in_chunks(work, tokens.shape[1], size)
 
@@ -141,9 +151,14 @@ class Block(nn.Module):
         return down_proj(torch.ops.aten.gelu_(hidden, approximate=gelu.approximate))  # halves the memory at the peak
 
     def _modulation(self, stream: Stream, which: slice) -> tuple[Tensor, ...]:
-        """Some of the six modulation vectors, each (B, T, D)."""
+        """Some of the six modulation vectors, each (B, T, D), or (1, K, D) where the stream has places."""
         own = self.cast(self.modulation, stream.tokens)[:, None, which]
         return (own + stream.modulation[:, :, which]).unbind(2)
+
+
+def _of_steps(vectors: Tensor, places: Tensor | None, steps: slice) -> Tensor:
+    """Vectors of some time steps: from those of all, (B, T, D), or of K times and the steps' places among them."""
+    return vectors[:, steps] if places is None else spread(vectors, places[:, steps])
 
 
 class Head(nn.Module):
@@ -156,10 +171,10 @@ class Head(nn.Module):
         self.head = backend.ops.Linear(dim, out_dim)
         self.modulation = nn.Parameter(torch.empty(1, 2, dim))
 
-    def forward(self, tokens: Tensor, temb: Tensor) -> Tensor:
-        """Project tokens (B, T * N, D) under the time embedding (B, T, D) to (B, T * N, out_dim)."""
-        shift, scale = (self.cast(self.modulation, tokens)[:, None] + temb[:, :, None]).unbind(2)
-        return self.head(self.norm_modulate(tokens, self.norm, shift, scale))
+    def forward(self, tokens: Tensor, temb: Tensor, places: Tensor | None = None) -> Tensor:
+        """Project tokens (B, T * N, D) to (B, T * N, out_dim) under the time embedding of a ``Stream``."""
+        vectors = (self.cast(self.modulation, tokens)[:, None] + temb[:, :, None]).unbind(2)
+        return self.head(self.norm_modulate(tokens, self.norm, *(spread(each, places) for each in vectors)))
 
 
 def mlp(in_dim: int, dim: int, backend: Backend) -> nn.Sequential:

@@ -23,22 +23,23 @@ class FaceMaskHead(Head):
         super().__init__(dim, 1, backend)
         self.timed = timed
 
-    def forward(self, tokens: Tensor, temb: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, temb: Tensor, places: Tensor | None = None) -> Tensor:
         """Predict face weights in [0, 1], (B, T * N, 1).
 
         Args:
             tokens: Video tokens, (B, T * N, D).
-            temb: Time embedding of each latent frame, (B, T, D); ignored by the paper's untimed head.
+            temb: Time embedding of each latent frame, (B, T, D), or of K times; ignored by the paper's untimed head.
+            places: Place of each token's time among the K times, (B, T * N), or None.
         """
-        return torch.sigmoid(super().forward(tokens, temb if self.timed else torch.zeros_like(temb)))
+        return torch.sigmoid(super().forward(tokens, temb if self.timed else torch.zeros_like(temb), places))
 
 
 class WholePicture(nn.Module):
     """The mask of a network without face-aware modulation: every video token counts fully."""
 
-    def forward(self, video: Tensor, temb: Tensor) -> Tensor:
+    def forward(self, video: Tensor, temb: Tensor, places: Tensor | None = None) -> Tensor:
         """Return ones, (B, T * N, 1), for video tokens (B, T * N, D)."""
-        del temb
+        del temb, places
         return torch.ones_like(video[..., :1])
 
 

@@ -107,7 +107,7 @@ class JointModel(nn.Module):
         a2v: Any = self.a2v_blocks[module]
         v2a, geometry = self.v2a_blocks[module], state.geometry
         video, audio = state.video.clip_tokens, state.audio.clip_tokens
-        predicted = a2v.mask_head(video, state.video.clip_temb)  # (B, T * N, 1)
+        predicted = a2v.mask_head(video, *state.video.clip_temb)  # (B, T * N, 1)
         face_mask = self._face_mask(predicted, state)  # (B, T * N, K)
         new_video, new_audio = state.video, state.audio
         if interaction.video_to_audio:

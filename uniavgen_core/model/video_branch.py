@@ -61,7 +61,7 @@ class VideoBranch:
             times = torch.cat((torch.zeros_like(times[:, :1]), times), dim=1)
         patches = self.patch_embedding(video)  # (B, D, T, rows, columns)
         rows, columns = patches.shape[3:]
-        temb, modulation = self._embed_times(times, video.dtype)
+        temb, modulation, places = self._embed_times(times, video.dtype)
         positions = torch.arange(patches.shape[2], device=video.device)
         return Stream(
             tokens=rearrange(patches, "b d t h w -> b (t h w) d").contiguous(),
@@ -70,21 +70,23 @@ class VideoBranch:
             rope=rope_3d(positions, rows, columns, self.config.video.head_dim),
             text=text,
             num_reference=0 if reference_image is None else rows * columns,
+            places=places,
         )
 
-    def _embed_times(self, times: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Embed times (B, T), or those of all tokens (B, T, rows, columns), of which there are few different ones."""
+    def _embed_times(self, times: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Embed times (B, T), or the different ones among those of all tokens (B, T, rows, columns), with places."""
+        different, places = times, None
+        if times.ndim > 2:
+            different, places = times.flatten(1).unique(return_inverse=True)
+            different = different[None]
         layers = (self.config.time_dim, self.time_embedding, self.time_projection, dtype)
-        if times.ndim == 2:
-            return embed_times(times, *layers)
-        different, places = times.flatten(1).unique(return_inverse=True)
-        temb, modulation = embed_times(different[None], *layers)
-        return temb[0][places], modulation[0][places]
+        return *embed_times(different, *layers), places
 
     def velocity(self, stream: Stream, shape: torch.Size) -> Tensor:
         """Velocities of the clip's latents, of this shape, (B, C, T, H, W)."""
         size = self.config.patch_size
-        patches = self.head(stream.tokens, stream.temb)[:, stream.num_reference :]  # (B, T * N, patch * patch * C)
+        patches = self.head(stream.tokens, stream.temb, stream.places)  # (B, T * N, patch * patch * C)
+        patches = patches[:, stream.num_reference :]
         rows, columns = shape[3] // size, shape[4] // size
         return rearrange(
             patches, "b (t h w) (p q c) -> b c t (h p) (w q)", h=rows, w=columns, p=size, q=size, t=shape[2]

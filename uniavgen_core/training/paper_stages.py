@@ -5,7 +5,7 @@ Source: UniAVGen (arXiv:2511.03334), section 3.5 and supplement; its inference r
 
 from dataclasses import dataclass, field, replace
 
-from ..tasks import TASKS as FIVE_TASKS
+from ..tasks import PAPER_TASKS
 from .data.example_draws import SourceConfig
 from .task_sampling import ShiftedUniform, TaskConfig
 
@@ -77,7 +77,7 @@ JOINT = Stage(2, TaskConfig(sigmas=ShiftedUniform(5.0), mask_weight=0.1, mask_we
 """Both branches, on clips of people; the face masks' loss weighs 0.1 at the start and nothing at the end."""
 TASKS = Stage(
     3,
-    replace(TaskConfig(sigmas=ShiftedUniform(5.0)), **{task.name: float(task.share) for task in FIVE_TASKS.values()}),
+    replace(TaskConfig(sigmas=ShiftedUniform(5.0)), **{task.name: float(task.share) for task in PAPER_TASKS}),
     steps=10_000,
 )
 """The five tasks, 4:1:1:2:2, on the same clips; the face masks have faded out."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..config import Interaction
-from ..tasks import JOINT, TASKS, Keep, Task
+from ..tasks import JOINT, PAPER_TASKS, Keep, Task
 from .batch_part import Objective, Part
 from .flow_matching import Batch, CleanClips, LossWeights, flow_matching_losses, with_noise
 
@@ -175,8 +175,7 @@ class TaskConfig:
     def sample_task(self, random: np.random.Generator, progress: float = 0.0) -> TaskSample:
         """Draw the task of one step by its share; always takes the same number of draws."""
         del progress
-        tasks = list(TASKS.values())
-        task = draw_task(tasks, [getattr(self, task.name) for task in tasks], random)
+        task = draw_task(PAPER_TASKS, [getattr(self, task.name) for task in PAPER_TASKS], random)
         point = random.random()
         length = int(random.choice(len(self.voice_lengths), p=self.voice_lengths))
         off = task is JOINT and point < self.interaction_off
