@@ -14,7 +14,7 @@ from .host.tasks.audio_driven_setup import SET_LENGTH, SOUND_LENGTH, prepare_aud
 from .host.tasks.continuation_setup import NEW, WHOLE, ContinuationInputs, prepare_continuation
 from .host.tasks.dubbing_setup import prepare_dubbing
 from .host.tasks.joint_setup import prepare_joint, prepare_reference_voice
-from .host.tasks.relip_setup import RelipInputs, prepare_relip
+from .host.tasks.relip_setup import AROUND_FACE, WHOLE_PICTURE, RelipInputs, prepare_relip
 from .host.tasks.task_scene import Scene
 from .sockets import SHORTEST, chosen_size, prepared_outputs, seconds_input, size_input, text_input
 
@@ -94,6 +94,13 @@ def relip_sockets() -> list[io.Input]:
         ),
         text_input("sound_text", "The words of that sound."),
         *_voice("The voice that speaks; without one, the video's own."),
+        io.Combo.Input(
+            "view",
+            options=[AROUND_FACE, WHOLE_PICTURE],
+            advanced=True,
+            tooltip="What the model sees. around the face: a square in which a small face, or the mask, is large. "
+            "the whole picture: all of it.",
+        ),
         io.Combo.Input(
             "surroundings",
             options=[way.value for way in Surroundings],

@@ -121,3 +121,28 @@ def test_a_mask_is_widened_to_whole_tokens_before_sampling(pack):
     expected[:, :, 1, :2, 2:4] = 0.5
     assert torch.equal(whole, expected)
     assert checks.whole_tokens(mask, [tuple(mask.shape)], 1) is mask
+
+
+def test_a_small_face_is_shown_to_the_model_larger_and_comes_back_in_its_place(studio):
+    toon = toon_video(studio)[0].get_components().images
+    frames = torch.full((len(toon), 300, 420, 3), 0.5)
+    frames[:, 100:228, 250:378] = toon
+    video = video_of(frames, 16)
+    near, whole = (
+        studio.task("relip", video=video, region="mouth", view=view)
+        for view in ("around the face", "the whole picture")
+    )
+    left, top, right, bottom = near.args[3].source.view
+    assert right - left == bottom - top < 260
+    assert left >= 0
+    assert bottom <= 300
+    assert whole.args[3].source.view is None
+    generated = [(output.args[2]["noise_mask"].unbind()[0] > 0).float().mean() for output in (near, whole)]
+    assert generated[0] > generated[1]
+    images, _, _ = studio.make("relip", video=video, region="mouth")
+    region = near.args[3].source.region
+    assert torch.equal(images[region == 0], frames[region == 0])
+    assert (images[region > 0.9] != frames[region > 0.9]).float().mean() > 0.5
+    rows, columns = (region > 0).any(0).nonzero().unbind(1)
+    assert rows.min() > 100
+    assert columns.min() > 250

@@ -45,6 +45,8 @@ class Source:
         video_kept: Kept frames, in the source's time.
         region: Weight of what is generated in each pixel of every frame, (F, H, W) in [0, 1]; the rest of the frames is
             kept too. None where whole frames are generated.
+        view: Left, top, right and bottom of the part of the frames that the clip shows, pixels, with the region inside;
+            None for all.
         audio_kept: Kept sound, in the source's time.
         lead_seconds: Length of the source before the generated clip begins; 0 except in continuation.
         ends_with_source: Whether the result is as long as the source, as in dubbing or audio-driven generation;
@@ -56,6 +58,7 @@ class Source:
     sound: Sound | None = None
     video_kept: Spans = NOTHING
     region: Tensor | None = None
+    view: tuple[int, int, int, int] | None = None
     audio_kept: Spans = NOTHING
     lead_seconds: float = 0.0
     ends_with_source: bool = False
@@ -119,6 +122,8 @@ def restore_frames(generated: Tensor, source: Source) -> tuple[Tensor, float | F
     original = source.frames
     if original is None:
         return _cut_frames(generated, source), FPS
+    if source.view is not None:
+        return _restored_around(generated, original, source, source.view), source.fps
     fps = float(source.fps)
     lead, end = source.lead_seconds, source.lead_seconds + len(generated) / FPS
     own_count = len(original)
@@ -235,6 +240,16 @@ def _fade_in(filling: Tensor, mirrored: Tensor) -> Tensor:
     if head.numel() and head.abs().max() > max(CEILING, mirrored.abs().max()):
         head = begin * angle.sin().square() + mirrored * angle.cos().square()
     return torch.cat([head, filling[:, length:]], 1)
+
+
+def _restored_around(generated: Tensor, original: Tensor, source: Source, view: tuple[int, int, int, int]) -> Tensor:
+    """Frames (F, H, W, 3) of a source of which the clip shows a part."""
+    left, top, right, bottom = view
+    part = (slice(None), slice(top, bottom), slice(left, right))
+    region = None if source.region is None else source.region[part]
+    result = original.clone()
+    result[part], _ = restore_frames(generated, replace(source, frames=original[part], region=region, view=None))
+    return result
 
 
 def _cut_frames(generated: Tensor, source: Source) -> Tensor:

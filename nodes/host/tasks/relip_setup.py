@@ -8,6 +8,7 @@ Dimension key: F video frames, H and W pixel rows and columns, T latent frames, 
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,7 +16,7 @@ from torch import Tensor
 from ....uniavgen_core.media.audio.reference_voice import LONGEST_VOICE, SHORTEST_VOICE
 from ....uniavgen_core.media.audio.sound import cut
 from ....uniavgen_core.media.faces.face_detection import FaceDetector
-from ....uniavgen_core.media.faces.mouth_regions import MOUTH, FaceRegion, find_region
+from ....uniavgen_core.media.faces.mouth_regions import MOUTH, FaceRegion, find_region, view_around
 from ....uniavgen_core.media.restore import Source
 from ....uniavgen_core.media.video.frames import fit_frame_count, resample_frames
 from ....uniavgen_core.media.video.latent_masks import to_latent_mask
@@ -23,7 +24,6 @@ from ....uniavgen_core.shapes import FPS, video_frames_covering
 from ....uniavgen_core.tasks import AUDIO_DRIVEN, RELIP
 from ..conditioning.face_inputs import find_faces_in_images
 from ..conditioning.pass_settings import REFERENCE_IMAGE_KEY, Surroundings, set_pass
-from ..media.clip_size import AS_THE_PICTURE
 from ..media.footage import Footage, decode_video
 from ..media.source_media import SourceMedia
 from ..sampling.joint_latent import keep_around
@@ -32,6 +32,7 @@ from .joint_setup import with_voice
 from .task_scene import LONGEST_SECONDS, PreparedTask, Scene
 
 CONFIDENCE = 0.6
+AROUND_FACE, WHOLE_PICTURE = "around the face", "the whole picture"
 _WHOLE = 0.98
 """Share of a picture from which on a mask covers all of it."""
 
@@ -48,6 +49,7 @@ class RelipInputs:
         sound_text: What it says.
         voice: AUDIO whose voice speaks; None for the video's own sound.
         voice_text: What the voice says.
+        view: ``AROUND_FACE`` or ``WHOLE_PICTURE``: what the network sees.
         surroundings: Value of a ``Surroundings``: how the network gets what is kept.
     """
 
@@ -58,7 +60,37 @@ class RelipInputs:
     sound_text: str = ""
     voice: dict | None = None
     voice_text: str = ""
+    view: str = AROUND_FACE
     surroundings: str = Surroundings.AS_TRAINED.value
+
+
+@dataclass(frozen=True)
+class _Shot:
+    """A video, its region, and the part that the network sees.
+
+    Attributes:
+        footage: The video.
+        region: Weight of what is generated in each pixel of its frames, (F, H, W).
+        view: Left, top, right and bottom of that part, pixels; None for all of it.
+    """
+
+    footage: Footage
+    region: Tensor
+    view: tuple[int, int, int, int] | None
+
+    def seen(self, pictures: Tensor) -> Tensor:
+        """The part of pictures (F, H, W, ...) that the network sees."""
+        left, top, right, bottom = self.view or (0, 0, *pictures.shape[2:0:-1])
+        return pictures[:, top:bottom, left:right]
+
+    @property
+    def count(self) -> int:
+        """Frames of the clip at the model's rate."""
+        return video_frames_covering(self.footage.seconds)
+
+    def at_model_rate(self, pictures: Tensor) -> Tensor:
+        """What the network sees of pictures (F, H, W, C), 16 times a second."""
+        return fit_frame_count(resample_frames(self.seen(pictures), float(self.footage.fps), FPS), self.count)
 
 
 def prepare_relip(scene: Scene, inputs: RelipInputs) -> PreparedTask:
@@ -73,27 +105,24 @@ def prepare_relip(scene: Scene, inputs: RelipInputs) -> PreparedTask:
             f"The video lasts {footage.seconds:.0f} s; at most {LONGEST_SECONDS:.0f} s can get new lips at once. Cut "
             "it with 'Trim Video', and join the parts afterwards."
         )
-    region, about_region = _region(footage.frames, inputs)
-    if scene.size.kind == AS_THE_PICTURE:
-        scene = scene.stretching(footage.frames)  # a crop might take the mouth
-    scene, cropped = scene.sized_for(footage.frames, "the video")
-    count = video_frames_covering(footage.seconds)
-    frames = _at_model_rate(footage.frames, footage, count)
-    clean = scene.encode(frames)
-    scene = scene.with_reference(REFERENCE_IMAGE_KEY, scene.encode(frames[:1]))
-    mask = to_latent_mask(_at_model_rate(region[..., None], footage, count)[..., 0], clean.shape[2:])
-    latent = keep_around(scene.empty(count), clean, (mask > 0).float())
-    source = Source(footage.frames, footage.fps, region=region, ends_with_source=True)
+    shot, about_region = _shot(footage, inputs)
+    scene, latent = _with_picture(scene, shot)
     scene = scene.with_directions(RELIP)
     scene = replace(scene, positive=set_pass(scene.positive, surroundings=Surroundings(inputs.surroundings)))
+    source = Source(footage.frames, footage.fps, region=shot.region, view=shot.view, ends_with_source=True)
     prepared = PreparedTask(scene, latent, SourceMedia(source, video=inputs.video))
-    prepared = _with_sound(prepared, inputs, footage, count)
-    return replace(prepared, notices=(*notices, *about_region, *cropped, *prepared.notices))
+    prepared = _with_sound(prepared, inputs, footage, shot.count)
+    return replace(prepared, notices=(*notices, *about_region, *prepared.notices))
 
 
-def _at_model_rate(frames: Tensor, footage: Footage, count: int) -> Tensor:
-    """Frames (F, H, W, C) at the model's 16 a second, ``count`` of them."""
-    return fit_frame_count(resample_frames(frames, float(footage.fps), FPS), count)
+def _with_picture(scene: Scene, shot: _Shot) -> tuple[Scene, dict]:
+    """Scene with a shot's first frame as the person, and LATENT with all of its picture but the region."""
+    scene = scene.stretching(shot.seen(shot.footage.frames))  # what is generated returns to the shot's proportions
+    frames = shot.at_model_rate(shot.footage.frames)
+    clean = scene.encode(frames)
+    scene = scene.with_reference(REFERENCE_IMAGE_KEY, scene.encode(frames[:1]))
+    mask = to_latent_mask(shot.at_model_rate(shot.region[..., None])[..., 0], clean.shape[2:])
+    return scene, keep_around(scene.empty(shot.count), clean, (mask > 0).float())
 
 
 def _with_sound(prepared: PreparedTask, inputs: RelipInputs, footage: Footage, count: int) -> PreparedTask:
@@ -110,17 +139,22 @@ def _with_sound(prepared: PreparedTask, inputs: RelipInputs, footage: Footage, c
     return replace(prepared, scene=scene, notices=tuple(notices))
 
 
-def _region(frames: Tensor, inputs: RelipInputs) -> tuple[Tensor, list[str]]:
-    """Weight of what is generated in each pixel of the video's frames, (F, H, W), and notices."""
+def _shot(footage: Footage, inputs: RelipInputs) -> tuple[_Shot, list[str]]:
+    """A video with its region, given or found, and notices."""
+    frames, size = footage.frames, tuple(footage.frames.shape[1:3])
     if inputs.mask is not None:
-        return _given_region(frames, inputs.mask), []
-    faces = find_faces_in_images(frames, FaceDetector(CONFIDENCE).find)
-    found = find_region(faces, tuple(frames.shape[1:3]), inputs.region)
-    if found is None:
-        raise ValueError(
-            "No face was found in the video, so there are no lips to generate. Connect a mask of the mouth or the face."
-        )
-    return torch.from_numpy(found.weights), _face_notices(found, len(frames))
+        region, notices = _given_region(frames, inputs.mask), []
+        columns, rows = ((region > 0).any(0).any(dim).nonzero()[:, 0] for dim in (0, 1))
+        box = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
+    else:
+        found = find_region(find_faces_in_images(frames, FaceDetector(CONFIDENCE).find), size, inputs.region)
+        if found is None:
+            raise ValueError(
+                "No face was found in the video, so there are no lips to generate. Connect a mask of the mouth or the "
+                "face."
+            )
+        region, notices, box = torch.from_numpy(found.weights), _face_notices(found, len(frames)), found.face
+    return _Shot(footage, region, view_around(box, size) if inputs.view == AROUND_FACE else None), notices
 
 
 def _face_notices(found: FaceRegion, frames: int) -> list[str]:

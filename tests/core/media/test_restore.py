@@ -329,3 +329,18 @@ def test_where_nothing_is_kept_a_loud_clip_gets_one_gain(source):
     loud = made(level=0.5)
     result = restore_sound(loud, source).waveform
     torch.testing.assert_close(result, loud.waveform[:, : result.shape[1]] * (CEILING / loud.waveform.abs().max()))
+
+
+def test_a_clip_that_shows_a_part_of_the_picture_is_put_into_that_part():
+    frames, generated = pictures(20, 40, 60), pictures(21, 20, 20, seed=1)
+    region = torch.zeros(20, 40, 60)
+    region[:, 15:25, 30:40] = 1
+    view = (25, 10, 45, 30)
+    source = Source(frames, 16, region=region, view=view, ends_with_source=True)
+    restored, _ = restore_frames(generated, source)
+    assert torch.equal(restored[region == 0], frames[region == 0])
+    inside = (slice(None), slice(15, 25), slice(30, 40))
+    shown = generated[:20, 5:15, 5:15]
+    assert torch.corrcoef(torch.stack([restored[inside].flatten(), shown.flatten()]))[0, 1] > 0.9
+    whole, _ = restore_frames(generated, Source(frames, 16, view=view, ends_with_source=True))
+    assert torch.equal(whole[:, 10:30, 25:45], generated[:20])

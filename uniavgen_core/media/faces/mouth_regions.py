@@ -23,6 +23,7 @@ _LOW = 0.76
 
 
 _SHAPE = MaskShape(Outline.ELLIPSE, dilation=0.05, feather=0.12)
+_VIEW, _MOST_OF_A_PICTURE = 2.5, 0.8
 _SMOOTHED, _LONGEST_GAP = 5, 12
 """Frames: of the moving average, and of a gap in which a face is taken to be where it was and will be."""
 
@@ -33,11 +34,13 @@ class FaceRegion:
 
     Attributes:
         weights: 1 inside and 0 outside, with a soft edge between; 0 where the face is not seen, (F, H, W).
+        face: Box around the face in all frames: left, top, right, bottom, pixels, (4,).
         faces: Number of faces in the video.
         seen: Number of frames in which this one is seen.
     """
 
     weights: np.ndarray
+    face: np.ndarray
     faces: int
     seen: int
 
@@ -60,7 +63,29 @@ def find_region(faces: Sequence[Sequence[Face]], size: tuple[int, int], region: 
     main = max(tracks, key=lambda track: sum(face.size for face in track if face is not None))
     track = smooth(fill_gaps(main, _LONGEST_GAP), _SMOOTHED)
     weights = draw_masks([region_of_track(track, region)], len(faces), size, _SHAPE)
-    return FaceRegion(weights, len(tracks), sightings(track))
+    boxes = np.stack([face.box for face in track if face is not None])
+    around = np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])
+    return FaceRegion(weights, around, len(tracks), sightings(track))
+
+
+def view_around(box: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
+    """Square part of a picture around a face, in which it is as large as in a portrait.
+
+    Args:
+        box: Left, top, right and bottom of the face in all frames, pixels.
+        size: Rows and columns of the frames.
+
+    Returns:
+        Left, top, right and bottom, pixels; None where that would be most of the picture.
+    """
+    side = round(_VIEW * float((box[2:] - box[:2]).max()))
+    if side >= _MOST_OF_A_PICTURE * min(size):
+        return None
+    corner = [
+        int(np.clip(round(float(middle) - side / 2), 0, length - side))
+        for middle, length in zip((box[:2] + box[2:]) / 2, size[::-1], strict=True)
+    ]
+    return corner[0], corner[1], corner[0] + side, corner[1] + side
 
 
 def region_of_track(track: Track, region: str) -> Track:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from uniavgen_core.media.faces.face_tracks import Face
-from uniavgen_core.media.faces.mouth_regions import MOUTH, WHOLE_FACE, find_region
+from uniavgen_core.media.faces.mouth_regions import MOUTH, WHOLE_FACE, find_region, view_around
 
 SIZE = (120, 160)
 
@@ -60,3 +60,16 @@ def test_no_face_has_no_region_and_an_unknown_region_is_refused():
     assert find_region([[], []], SIZE, MOUTH) is None
     with pytest.raises(ValueError, match="mouth or face"):
         find_region([[face(40, 20, 60)]], SIZE, "nose")
+
+
+def test_a_small_face_is_viewed_in_a_square_within_the_picture_and_a_large_one_in_all_of_it():
+    assert view_around(np.array([300, 200, 340, 250]), (720, 1280)) == (258, 162, 383, 287)
+    left, top, right, bottom = view_around(np.array([0, 0, 40, 50]), (720, 1280))
+    assert (left, top, right, bottom) == (0, 0, 125, 125)
+    assert view_around(np.array([1240, 680, 1280, 720]), (720, 1280)) == (1180, 620, 1280, 720)
+    assert view_around(np.array([10, 10, 70, 70]), (128, 128)) is None
+
+
+def test_the_face_of_a_region_is_the_box_around_it_in_all_frames():
+    found = find_region([[face(20 + 4 * n, 20, 60)] for n in range(5)], SIZE, MOUTH)
+    assert found.face == pytest.approx(np.array([20, 20, 96, 80]), abs=1)
