@@ -1,4 +1,4 @@
-"""A video as long as its script."""
+"""A video as long as its script, or as a sound that it is given."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +12,19 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..uniavgen_core.config import GuidanceConfig, TextConfig
-from ..uniavgen_core.shapes import FPS, SAMPLE_RATE
+from ..uniavgen_core.media.audio.quiet_sound import quiet_notices
+from ..uniavgen_core.shapes import FPS
 from ..uniavgen_core.text.transcript import PreparedText
-from .host.conditioning.spoken_texts import VOICE_TEXT, prepare_field, prepare_voice_text, require_transcript
+from .host.conditioning.spoken_texts import (
+    VOICE_TEXT,
+    WITHOUT_WORDS,
+    prepare_field,
+    prepare_voice_text,
+    require_transcript,
+)
 from .host.long_video.segment_store import Segment, SegmentStore, key_of
-from .host.long_video.segments import LongPlan, LongVideo, Voice, join, plan_segments
+from .host.long_video.segments import LongPlan, LongVideo, Voice, plan_segments, seconds_added
+from .host.long_video.sound_segments import LONGEST_SOUND, DrivenVideo, SoundPlan
 from .host.media.codec_sockets import (
     audio_codec_input,
     links_error,
@@ -25,7 +33,8 @@ from .host.media.codec_sockets import (
     video_codec_input,
 )
 from .host.media.drawn_pictures import photograph_notices
-from .host.media.footage import batch_notices
+from .host.media.footage import batch_notices, first_sound
+from .host.media.source_media import SourceMediaType
 from .host.model.load_model import model_identity, require_uniavgen
 from .host.model.training_range import SEGMENTS, training_range_notices, without_notices
 from .host.notices import announce, error_of, show_progress, with_notices
@@ -47,6 +56,8 @@ from .sockets import chosen_size, seconds_input, seed_input, size_input, text_in
 AS_NEEDED, FULL = "as the text needs", "full segments"
 FOLDER = "uniavgen"
 """Within ComfyUI's output folder."""
+NO_SCRIPT = f"The script is blank, so the words of the sound are not known. {WITHOUT_WORDS}"
+NO_VOICE = "The voice is not used: what is heard is the sound."
 CONTENT = "sound at the mel's level"
 """Version of the content of stored segments, a part of their key: earlier ones have clipped sound."""
 
@@ -56,7 +67,7 @@ class LongVideoInputs:
     """The user's inputs for a long video, besides models, conditionings and guidance.
 
     Attributes:
-        script: Transcript of the whole video, one line or more.
+        script: Transcript of the whole video, one line or more; of a sound, its words, or blank.
         size: Value of ``size_input``.
         segment_seconds: Longest segment.
         keep_seconds: Length of the end of a segment that the next one goes on from.
@@ -67,6 +78,7 @@ class LongVideoInputs:
         image: The person, (B, H, W, 3), or None.
         voice: AUDIO of someone speaking; None for the voice of the first segment.
         voice_text: Transcript of the voice.
+        sound: AUDIO that drives the lips; None to speak the script.
         preset: Name of a sampling preset, or ``CUSTOM``.
     """
 
@@ -81,22 +93,47 @@ class LongVideoInputs:
     image: Tensor | None = None
     voice: dict | None = None
     voice_text: str = ""
+    sound: dict | None = None
     preset: str = CUSTOM
 
-    def prepared_voice_text(self) -> PreparedText:
-        """The voice's text as the model reads it; empty without a voice."""
-        return PreparedText("") if self.voice is None else prepare_voice_text(self.voice_text)
+    def film(self, scene: Scene, text: TextConfig) -> tuple[LongVideo, list[str]]:
+        """The video to make, and notices about what it says.
 
-    def plan_of(self, script: str, text: TextConfig) -> LongPlan:
-        """Segments of a prepared script."""
-        texts = plan_segments(script, self.segment_seconds, self.keep_seconds, text)
-        return LongPlan(texts, self.segment_seconds, self.keep_seconds, self.length == AS_NEEDED, self.seed, text)
+        Raises:
+            ValueError: If there is nothing to say, segments would add nothing, or a sound cannot be used.
+        """
+        return self._spoken(scene, text) if self.sound is None else self._driven(scene, self.sound)
+
+    def _spoken(self, scene: Scene, text: TextConfig) -> tuple[LongVideo, list[str]]:
+        """The video that speaks the script."""
+        said = require_transcript(self.script, field="script")
+        voice_text = PreparedText("") if self.voice is None else prepare_voice_text(self.voice_text)
+        texts = plan_segments(said.text, self.segment_seconds, self.keep_seconds, text)
+        as_needed = self.length == AS_NEEDED
+        plan = LongPlan(texts, self.segment_seconds, self.keep_seconds, as_needed, self.seed, text)
+        voice = None if self.voice is None else Voice(self.voice, voice_text.text)
+        return LongVideo(scene, plan, self.image, voice), [*said.notices, *voice_text.notices]
+
+    def _driven(self, scene: Scene, sound: dict) -> tuple[LongVideo, list[str]]:
+        """The video that a sound drives, with the script as its words."""
+        own, notices = first_sound(sound, "the sound")
+        if own.seconds > LONGEST_SOUND:
+            raise ValueError(
+                f"The sound lasts {own.seconds / 60:.0f} min; at most {LONGEST_SOUND / 60:.0f} min are taken. Cut it "
+                "with 'Trim Audio Duration', and join the videos afterwards."
+            )
+        seconds_added(self.segment_seconds, self.keep_seconds)
+        said = prepare_field("script", self.script)
+        notices += [*said.notices, *([] if said.text else [NO_SCRIPT]), *([] if self.voice is None else [NO_VOICE])]
+        plan = SoundPlan(own, said.text, self.segment_seconds, self.keep_seconds, self.seed)
+        return DrivenVideo(scene, plan, self.image, None), [*notices, *quiet_notices(own, "the sound")]
 
     def made_from(self, scene: Scene, sampling: SamplerSettings) -> tuple[Any, ...]:
         """All that segments are made from here, besides their texts; stored ones are found by values and order."""
         return (
             self.image, self.voice, self.voice_text, *scene.size.pixels, scene.size.fit, self.segment_seconds,
             self.keep_seconds, self.length, self.seed, sampling.sampler_name, sampling.sigmas,
+            *([] if self.sound is None else [self.sound]),
         )  # fmt: skip
 
 
@@ -121,12 +158,19 @@ class LongVideoNode(io.ComfyNode):
                 io.Audio.Input(
                     "voice", optional=True, tooltip="1 to 10 s of the voice; without one, that of the first segment."
                 ),
+                io.Audio.Input(
+                    "sound",
+                    optional=True,
+                    tooltip="A sound of any length that drives the lips, kept sample for sample. The script is what is "
+                    "said in it then.",
+                ),
                 text_input("voice_text", "What the reference voice says."),
                 io.String.Input(
                     "script",
                     multiline=True,
                     default="hello happy robot\nred moon\nbye bye star",
-                    tooltip="One transcript a line; what is too long for a segment is cut at ends of sentences.",
+                    tooltip="One transcript a line; what is too long for a segment is cut at ends of sentences. With a "
+                    "sound: its words, which are shared out by time; blank if they are not known.",
                 ),
                 size_input(),
                 seconds_input(
@@ -146,6 +190,7 @@ class LongVideoNode(io.ComfyNode):
                 io.Audio.Output(display_name="audio"),
                 io.Float.Output(display_name="fps"),
                 io.String.Output(display_name="segments", tooltip="What each segment says, a line each."),
+                SourceMediaType.Output(display_name="given", tooltip="The sound, for 'UniAVGen Save Video' to keep."),
             ],
         )
 
@@ -158,7 +203,8 @@ class LongVideoNode(io.ComfyNode):
         voice_text: str | None = None,
     ) -> bool | str:
         del size  # ComfyUI hands over what a group's name stands for
-        fault = None if script is None else error_of(require_transcript, script, True, "script")
+        is_spoken = script is not None and "sound" not in (input_types or {})
+        fault = error_of(require_transcript, script, True, "script") if is_spoken else None
         fault = links_error(cls, input_types or {}) or fault
         return fault or error_of(prepare_field, VOICE_TEXT, voice_text) or True
 
@@ -170,27 +216,26 @@ class LongVideoNode(io.ComfyNode):
         widgets = {widget.id: values.pop(widget.id) for widget in guidance_inputs()}
         inputs = LongVideoInputs(**values)
         guidance = choose_guidance(inputs.preset, **widgets)
-        said, voice_text = require_transcript(inputs.script, field="script"), inputs.prepared_voice_text()
         scene = Scene(positive, negative, video_codec, chosen_size(inputs.size, inputs.segment_seconds))
         scene, cropped = scene.sized_for(inputs.image, IMAGE)
         sampling = choose_sampler(inputs.preset, inputs.steps, inputs.shift, "euler")
-        plan = inputs.plan_of(said.text, model.model.diffusion_model.config.text)
+        film, about_words = inputs.film(scene, model.model.diffusion_model.config.text)
         about_image = [*batch_notices(inputs.image, IMAGE), *photograph_notices(video_codec, inputs.image)]
-        for notice in (*cropped, *about_image, *untrained(model, plan, scene)):
+        for notice in (*cropped, *about_image, *untrained(model, film.plan, scene)):
             announce(notice)
-        maker = SegmentMaker(without_notices(model), guidance, sampling, plan, audio_codec)
+        maker = SegmentMaker(without_notices(model), guidance, sampling, film.plan, audio_codec)
         key = key_of(
             model_identity(model), positive, negative, *inputs.made_from(scene, sampling), repr(guidance),
             audio_codec.identity, CONTENT,
         )  # fmt: skip
         store = SegmentStore(Path(folder_paths.get_output_directory()) / FOLDER, key)
-        voice = None if inputs.voice is None else Voice(inputs.voice, voice_text.text)
-        segments, notices = LongVideo(scene, plan, inputs.image, voice).make(maker.make, store)
-        frames, waveform = join(segments, plan.kept_frames)
+        segments, notices = film.make(maker.make, store)
+        frames, sound = film.finished(segments)
         show_progress(f"{len(segments)} segments, {len(frames) / FPS:.1f} s")
-        sound = {"waveform": waveform[None, None], "sample_rate": SAMPLE_RATE}
-        notices = [*said.notices, *voice_text.notices, *sampling.notices, *notices]
-        return with_notices(notices, frames.float() / 255, sound, float(FPS), "\n".join(plan.texts))
+        heard = {"waveform": sound.waveform[None], "sample_rate": sound.sample_rate}
+        notices = [*about_words, *sampling.notices, *notices]
+        said = "\n".join(film.plan.labels)
+        return with_notices(notices, frames.float() / 255, heard, float(FPS), said, film.given)
 
 
 @dataclass(frozen=True)
@@ -200,7 +245,7 @@ class SegmentMaker:
     model: ModelPatcher
     guidance: GuidanceConfig
     sampling: SamplerSettings
-    plan: LongPlan
+    plan: LongPlan | SoundPlan
     audio_codec: Any
 
     def make(self, task: PreparedTask, number: int) -> Segment:
@@ -208,16 +253,17 @@ class SegmentMaker:
         guider = make_guider(self.model, task.scene.positive, task.scene.negative, self.guidance)
         count = len(self.plan.texts)
         show = PreviewSettings(DEFAULT_EVERY, number + 1, count)
-        show_progress(f"Segment {number + 1} of {count}: {self.plan.texts[number]}")
+        show_progress(f"Segment {number + 1} of {count}: {self.plan.labels[number]}")
         sampler = comfy.samplers.sampler_object(self.sampling.sampler_name)
         latent = run_sampler(guider, sampler, self.sampling.sigmas, task.latent, self.plan.seed + number, show)
         video, audio = latent["samples"].unbind()
         frames = task.scene.video_codec.decode(video).flatten(0, 1)
-        waveform = self.audio_codec.synthesize(audio).flatten()
+        is_given = isinstance(self.plan, SoundPlan)
+        waveform = torch.zeros(0) if is_given else self.audio_codec.synthesize(audio).flatten()
         return Segment((frames * 255).round().clamp(0, 255).to(torch.uint8).cpu(), waveform.cpu())
 
 
-def untrained(model: ModelPatcher, plan: LongPlan, scene: Scene) -> list[str]:
+def untrained(model: ModelPatcher, plan: LongPlan | SoundPlan, scene: Scene) -> list[str]:
     """Notices about segments that the model was not trained for, once for all of them."""
     frames = [plan.video_frames(number) for number in range(len(plan.texts))]
     clips, size = model.model.model_config.clips, scene.size.pixels

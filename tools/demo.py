@@ -12,13 +12,17 @@ from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+from uniavgen_core.checkpoint.trained_on import BUNDLED_CLIPS, RELEASED_CLIPS
+from uniavgen_core.shapes import FPS
+from uniavgen_core.tasks import AUDIO_DRIVEN
+
 from . import demo_options
 from .comfy_client import ComfyClient
 from .comfy_server import ComfyServer
 from .console import Console, DevError
 from .contact_sheet import read_clip, write_contact_sheet
-from .demo_files import check_files, with_readable_sound
-from .demo_tasks import lacks_words, prepare, template_of
+from .demo_files import check_files, seconds_of_sound, with_readable_sound
+from .demo_tasks import is_long, lacks_words, prepare, template_of
 from .environment import current
 from .workflow import Workflow, read_workflow, value_of
 
@@ -37,6 +41,7 @@ def main(arguments: Sequence[str], console: Console) -> int:
     """Run the demo with arguments of `demo_options.parse`, and return the exit status."""
     options = demo_options.parse(arguments)
     check_files(options)
+    options.long_sound = _needs_segments(options)
     workflow = read_workflow(template_of(options))
     options.output.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
@@ -48,6 +53,14 @@ def main(arguments: Sequence[str], console: Console) -> int:
     if options.json:
         print(json.dumps({**made, "seconds": console.seconds}), flush=True)
     return 0
+
+
+def _needs_segments(options: Namespace) -> bool:
+    """Whether a sound that drives a clip is longer than what the model makes at once."""
+    if options.task != AUDIO_DRIVEN.name or options.audio is None or options.seconds is not None:
+        return False
+    most = (BUNDLED_CLIPS if options.model is None else RELEASED_CLIPS).seconds
+    return seconds_of_sound(options.audio) > most + 1 / FPS
 
 
 def make(server: ComfyServer, workflow: Workflow, options: Namespace, console: Console) -> dict[str, Any]:
@@ -63,7 +76,7 @@ def make(server: ComfyServer, workflow: Workflow, options: Namespace, console: C
     if lacks_words(options):
         console.line(f"Note: {NO_WORDS}")
     workflow = prepare(workflow, with_readable_sound(options, server.folder), server.offer)
-    with nullcontext() if options.script is None else finished_kept(server, options.output, console):
+    with finished_kept(server, options.output, console) if is_long(options) else nullcontext():
         video = render(server, workflow, options.output, console)
     with console.phase("contact_sheet", "Drawing the contact sheet"):
         sheet, clip = video.with_suffix(".png"), read_clip(video)

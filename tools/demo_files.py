@@ -29,6 +29,13 @@ def check_files(options: Namespace) -> None:
         raise DevError(f"{options.video} is no video that can be read. Play it in a video player, and save it as mp4.")
 
 
+def seconds_of_sound(path: Path) -> float:
+    """Length of a file's sound, seconds."""
+    with av.open(str(path)) as container:
+        frames = container.decode(audio=0)
+        return float(sum(frame.samples / frame.sample_rate for frame in frames))
+
+
 def with_readable_sound(options: Namespace, folder: Path) -> Namespace:
     """Options whose ``audio`` ComfyUI's Load Audio reads: 8-bit samples become 16-bit ones in a copy in ``folder``."""
     if options.audio is None or not _is_eight_bit(options.audio):

@@ -20,8 +20,8 @@ WEIGHTS = (".safetensors", ".sft", ".pth", ".pt", ".ckpt", ".bin")
 DETAILS = {
     JOINT.name: "picture and speech from --image, --caption and --speech",
     REFERENCE_VOICE.name: "the same in the voice of --audio; --audio-text is what that voice says",
-    AUDIO_DRIVEN.name: "the picture for the sound --audio, which is in the file sample for sample (FLAC, 16 or 24\n"
-    "bits); --audio-text is what is said in it, and without it the mouth opens less",
+    AUDIO_DRIVEN.name: "the picture for the sound --audio, of any length, which is in the file sample for sample\n"
+    "(FLAC, 16 or 24 bits); --audio-text is what is said in it, and without it the mouth opens less",
     DUBBING.name: "the sound for the video --video, whose video stream is copied, not encoded again",
     CONTINUATION.name: "what comes after the clip --video, from its last --keep-seconds on; all frames are encoded\n"
     "(H.264, CRF 12)",
@@ -77,6 +77,7 @@ def _parser() -> ArgumentParser:
     _add_settings(parser)
     parser.add_argument("--output", type=Path, default=Path("output"), help="folder for the results (default: output)")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line of stdout")
+    parser.set_defaults(long_sound=False)
     parser.add_argument("--cache", metavar="DIR", help="folder for ComfyUI and the Python environment")
     return parser
 

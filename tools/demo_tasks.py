@@ -47,7 +47,12 @@ Offer = Callable[[Path, str], str]
 def template_of(options: Namespace) -> Path:
     """The API workflow that options ask for."""
     name = QUICK_START if options.task == JOINT.name else options.task
-    return TEMPLATES / f"{LONG_VIDEO if options.script is not None else name}.json"
+    return TEMPLATES / f"{LONG_VIDEO if is_long(options) else name}.json"
+
+
+def is_long(options: Namespace) -> bool:
+    """Whether the result has several segments: for a script, or for a sound that is longer than one."""
+    return options.script is not None or options.long_sound
 
 
 def prepare(workflow: Workflow, options: Namespace, offer: Offer) -> Workflow:
@@ -63,7 +68,7 @@ def prepare(workflow: Workflow, options: Namespace, offer: Offer) -> Workflow:
             workflow = set_value(workflow, widget, offer(getattr(options, name), MODELS[name][0]))
     for title, name, value in [*_common_values(options), *_task_values(options)]:
         workflow = set_input(workflow, title, name, value)
-    if lacks_words(options):
+    if lacks_words(options) and not is_long(options):
         workflow = bypass_node(workflow, SPEECH, "conditioning")  # the example's words are not in the user's sound
     for title, path in _files(options):
         workflow = _put_file(workflow, title, offer(path, "input"), options)
@@ -95,7 +100,7 @@ def _common_values(options: Namespace) -> list[tuple[str, str, Any]]:
     values = [] if options.caption is None else [("Caption", "text", options.caption)]
     sides = [side for side in (options.width, options.height) if side is not None]
     if sides:
-        title = TASK if options.script is None else LONG
+        title = LONG if is_long(options) else TASK
         size = {"size": "free", "size.width": sides[0], "size.height": sides[-1], "size.fit": "crop"}
         values += [(title, name, value) for name, value in size.items()]
     return values
@@ -103,8 +108,10 @@ def _common_values(options: Namespace) -> list[tuple[str, str, Any]]:
 
 def _task_values(options: Namespace) -> list[tuple[str, str, Any]]:
     """Title of the node, name of the input, and value of each option that goes into the task."""
-    inputs = TASK_INPUTS if options.script is None else LONG_INPUTS
+    inputs = LONG_INPUTS if is_long(options) else TASK_INPUTS
     given = {name: getattr(options, name) for name in inputs if getattr(options, name) is not None}
+    if options.long_sound:
+        return [(*LONG_INPUTS["script"], options.audio_text or options.speech or "")]
     if _keeps_sound(options):
         return _kept_sound_values(given)
     if options.audio:
@@ -136,5 +143,5 @@ def _put_file(workflow: Workflow, title: str, name: str, options: Namespace) -> 
     loader, widget, output = LOADERS[title]
     if has_node(workflow, title):
         return replace_node(workflow, title, loader, {widget: name}, output)
-    into = (TASK, f"task.{title.lower()}") if options.script is None else (LONG, title.lower())
+    into = (LONG, title.lower()) if is_long(options) else (TASK, f"task.{title.lower()}")
     return add_node(workflow, title, loader, {widget: name}, into)

@@ -104,6 +104,14 @@ class Studio:
         )  # fmt: skip
         return self.nodes
 
+    def long_video(self, **inputs: Any) -> Callable[[int], Link]:
+        """Add the node for long videos; its outputs are images, audio and fps."""
+        return self.add(
+            "UniAVGenLongVideo", "Long video", model=self.model, positive=self.positive, negative=self.negative,
+            video_codec=self.video_codec, audio_codec=self.audio_codec, **inputs, size=AS_THE_PICTURE,
+            segment_seconds=2.0625, keep_seconds=0.5625, length="full segments", seed=1, **self.sampling,
+        )  # fmt: skip
+
     def after_task(self, task: Callable[[int], Link]) -> Workflow:
         """Sample, decode and save what a task node set up."""
         return self.finish(task(0), task(1), task(2), task(3))
@@ -161,13 +169,18 @@ def long_video() -> Workflow:
     """A script of several segments."""
     studio = Studio("A happy toon with red hair holds its head still while talking to the camera.", None)
     image = studio.add("UniAVGenToonPortrait", "Image", portrait="toon_5_happy")()
-    made = studio.add(
-        "UniAVGenLongVideo", "Long video", model=studio.model, positive=studio.positive, negative=studio.negative,
-        video_codec=studio.video_codec, audio_codec=studio.audio_codec, image=image,
-        script="hello happy robot\nred moon\nbye bye star", size=AS_THE_PICTURE, segment_seconds=2.0625,
-        keep_seconds=0.5625, length="full segments", seed=1, **SAMPLING,
-    )  # fmt: skip
-    return studio.save(made)
+    return studio.save(studio.long_video(image=image, script="hello happy robot\nred moon\nbye bye star"))
+
+
+def long_audio_driven() -> Workflow:
+    """A picture that is lip-synced to a sound of several segments."""
+    studio = Studio("A happy toon with blond hair nods while talking to the camera.", None)
+    image = studio.add("UniAVGenToonPortrait", "Image", portrait="toon_8_happy")()
+    parts = [studio.add("UniAVGenToonClip", f"Sound {n + 1}", clip=clip)(1) for n, clip in
+             enumerate(("toon_8", "toon_5"))]  # fmt: skip
+    sound = studio.add("AudioConcat", "Sound", audio1=parts[0], audio2=parts[1], direction="after")()
+    made = studio.long_video(image=image, sound=sound, script="nine star cloud yes seven moon")
+    return studio.save(made, given=made(4))
 
 
 def two_speakers() -> Workflow:
@@ -209,5 +222,6 @@ TEMPLATES: dict[str, Callable[[], Workflow]] = {
     CONTINUATION.name: continuation,
     RELIP.name: relip,
     "long_video": long_video,
+    "long_audio_driven": long_audio_driven,
     "two_speakers": two_speakers,
 }

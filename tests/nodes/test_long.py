@@ -55,7 +55,7 @@ def test_joins_have_no_seam_in_sound_or_picture(studio, folder):
 
     Each segment has one gain, which makes it as loud as the others and cuts nothing off.
     """
-    images, audio, fps, texts = long_video(studio, steps=8, size=128).args
+    images, audio, fps, texts, _ = long_video(studio, steps=8, size=128).args
     waveform, kept = audio["waveform"][0, 0], 9
     segments = [load_segment(studio, path) for path in sorted(folder.rglob("segment_*.safetensors"))]
     assert texts.splitlines() == SCRIPT.splitlines()
@@ -256,3 +256,80 @@ def test_segments_that_add_nothing_are_refused(studio):
         studio.nodes.host.long_video.segments.plan_segments(
             "hello", 0.5625, 0.5625, studio.model.model.diffusion_model.config.text
         )
+
+
+def long_sound(studio, rate=24_000, clips=("toon_7", "toon_3", "toon_8")):
+    """The sounds of some toons one after the other, 6.2 s."""
+    from tests.nodes.studio import speech_at
+
+    parts = [speech_at(studio.example(clip)[1], rate)["waveform"] for clip in clips]
+    return {"waveform": torch.cat(parts, -1), "sample_rate": rate}
+
+
+@pytest.mark.parametrize("rate", [24_000, 44_100])
+def test_a_sound_of_any_length_drives_a_film_and_comes_back_sample_for_sample(studio, folder, rate):
+    sound = long_sound(studio, rate)
+    images, audio, fps, segments, given = long_video(studio, "", sound=sound).args
+    assert given.keeps_sound
+    assert audio["sample_rate"] == rate
+    assert torch.equal(audio["waveform"], sound["waveform"])
+    seconds = sound["waveform"].shape[-1] / rate
+    assert 0 <= len(images) / fps - seconds < 0.25
+    assert len(segments.splitlines()) == len(list(folder.rglob("segment_*"))) >= 4
+
+
+def test_every_segment_is_driven_by_its_own_part_of_the_sound_and_says_its_words(studio, monkeypatch):
+    keys, latents, conditionings = studio.nodes.host.conditioning.pass_settings, [], []
+    make_guider = studio.nodes.long_video.make_guider
+
+    def made(model, positive, *rest):
+        conditionings.append(positive[0][1])
+        return make_guider(model, positive, *rest)
+
+    def sampled(_guider, _sampler, _sigmas, latent, *_):
+        latents.append(latent)
+        return latent
+
+    monkeypatch.setattr(studio.nodes.long_video, "make_guider", made)
+    monkeypatch.setattr(studio.nodes.long_video, "run_sampler", sampled)
+    long_video(studio, "hello nice fish red bird yes nine star cloud", sound=long_sound(studio))
+    masks = [latent["noise_mask"].unbind() for latent in latents]
+    assert not any(audio.any() for _, audio in masks)
+    assert [int((video == 0).sum()) for video, _ in masks] == [1] + [3] * (len(masks) - 1)
+    settings = [keys.pass_settings_of(conditioning) for conditioning in conditionings]
+    assert {each.interaction.value for each in settings} == {"audio_to_video"}
+    said = [each.speeches[0].text or "" for each in settings]
+    assert said[0].startswith("hello")
+    assert next(filter(None, reversed(said))).endswith("cloud")
+    mels = [latent["samples"].unbind()[1][0, 0] for latent in latents]
+    for (video, _), before, after in zip(masks, mels, mels[1:], strict=False):
+        start = (4 * (video.shape[2] - 1) + 1 - 9) * 100 // 16  # of what the next segment shares
+        torch.testing.assert_close(before[start + 4 : start + 46], after[4:46], rtol=0, atol=1e-2)
+
+
+def test_a_stopped_film_of_a_sound_keeps_its_part_of_it_and_goes_on(studio, folder, monkeypatch):
+    sound = long_sound(studio)
+    with monkeypatch.context() as patch:
+        count_samples(studio, patch, stop_at=2)
+        with pytest.raises(comfy.model_management.InterruptProcessingException):
+            long_video(studio, "", sound=sound)
+    (video,) = folder.rglob("finished_so_far.mp4")
+    from comfy_api.latest import InputImpl
+
+    kept = InputImpl.VideoFromFile(str(video)).get_components()
+    with monkeypatch.context() as patch:
+        calls = count_samples(studio, patch)
+        images, _, _, segments, _ = long_video(studio, "", sound=sound).args
+        assert len(calls) == len(segments.splitlines()) - 2
+    assert 33 < len(kept.images) < len(images)
+    assert abs(kept.audio["waveform"].shape[-1] / kept.audio["sample_rate"] - len(kept.images) / 16) < 0.1
+
+
+def test_a_sound_longer_than_an_hour_is_refused_and_a_blank_script_only_without_a_sound(studio):
+    node = studio.nodes.long_video.LongVideoNode
+    with pytest.raises(ValueError, match="at most 60 min"):
+        long_video(studio, "", sound={"waveform": torch.zeros(1, 1, 3_700_000), "sample_rate": 1000})
+    with pytest.raises(ValueError, match="script is empty"):
+        long_video(studio, "")
+    assert "script" in node.validate_inputs({}, script=" ")
+    assert node.validate_inputs({"sound": "AUDIO"}, script=" ") is True

@@ -16,13 +16,14 @@ from torch import Tensor
 
 from ....uniavgen_core.config import TextConfig
 from ....uniavgen_core.media.audio.loudness import equal_loudness_gains, under_ceiling
-from ....uniavgen_core.media.audio.sound import Sound
+from ....uniavgen_core.media.audio.sound import Sound, at_rate
 from ....uniavgen_core.media.segment_joins import join_frames, join_sounds, soften_seams
 from ....uniavgen_core.shapes import FPS, MEL_RATE, SAMPLE_RATE, video_frames_covering, video_frames_in
 from ....uniavgen_core.text.script import plan_script
 from ....uniavgen_core.text.speech_tensors import cached_speech_ids
 from ..media.footage import Footage
 from ..media.mux import GENERATED, with_source_type, write_video
+from ..media.source_media import SourceMedia
 from ..media.stream_encoders import EncodedPictures, EncodedSound
 from ..tasks.continuation_setup import Continuation, continue_footage
 from ..tasks.joint_setup import prepare_joint, prepare_reference_voice, with_voice
@@ -63,6 +64,11 @@ class LongPlan:
         """Frames that two neighbouring segments share."""
         return video_frames_in(self.keep_seconds)
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Each segment in words: what it says."""
+        return self.texts
+
     def new_seconds(self, number: int) -> float:
         """Length of what a segment adds."""
         longest = self.segment_seconds - (self.kept_frames / FPS if number else 0.0)
@@ -82,11 +88,11 @@ def seconds_to_say(text: str, config: TextConfig) -> float:
     return config.spoken_frames(characters) / MEL_RATE
 
 
-def plan_segments(script: str, segment_seconds: float, keep_seconds: float, config: TextConfig) -> tuple[str, ...]:
-    """Cut a script into texts that can each be said in what a segment adds.
+def seconds_added(segment_seconds: float, keep_seconds: float) -> float:
+    """Seconds that a segment adds to the one before.
 
     Raises:
-        ValueError: If the segments add nothing, the script is empty, or a word does not fit.
+        ValueError: If that is nothing.
     """
     room = segment_seconds - video_frames_in(keep_seconds) / FPS
     if room < 4 / FPS:
@@ -94,6 +100,16 @@ def plan_segments(script: str, segment_seconds: float, keep_seconds: float, conf
             f"Segments of {segment_seconds:g} s that share {keep_seconds:g} s add nothing. Make segment_seconds longer "
             "or keep_seconds shorter."
         )
+    return room
+
+
+def plan_segments(script: str, segment_seconds: float, keep_seconds: float, config: TextConfig) -> tuple[str, ...]:
+    """Cut a script into texts that can each be said in what a segment adds.
+
+    Raises:
+        ValueError: If the segments add nothing, the script is empty, or a word does not fit.
+    """
+    room = seconds_added(segment_seconds, keep_seconds)
     return plan_script(script, lambda text: seconds_to_say(text, config) <= room)
 
 
@@ -140,8 +156,8 @@ class LongVideo:
         notices: list[str] = []
         voice, key = self.voice, store.first_key
         try:
-            for number, text in enumerate(self.plan.texts):
-                key = key_of(key, number, text)
+            for number, (text, label) in enumerate(zip(self.plan.texts, self.plan.labels, strict=True)):
+                key = key_of(key, number, label)
                 segment = store.load(number, key)
                 if segment is None:
                     prepared = self._prepare(number, voice, done[-1] if done else None)
@@ -153,10 +169,21 @@ class LongVideo:
                 done.append(segment)
         except BaseException:
             if done:
-                path = save_video(*join(done, self.plan.kept_frames), store.folder / "finished_so_far.mp4")
+                frames, sound = self.finished(done)
+                path = save_video(frames, at_rate(sound, SAMPLE_RATE), store.folder / "finished_so_far.mp4")
                 logging.info("UniAVGen: %d of %d segments are kept: %s", len(done), len(self.plan.texts), path)
             raise
         return done, notices
+
+    @property
+    def given(self) -> SourceMedia:
+        """The user's own media in the video: none."""
+        return SourceMedia()
+
+    def finished(self, segments: Sequence[Segment]) -> tuple[Tensor, Sound]:
+        """Joined pictures (F, H, W, 3) uint8 and sound of segments."""
+        frames, waveform = join(segments, self.plan.kept_frames)
+        return frames, Sound(waveform[None], SAMPLE_RATE)
 
     def _prepare(self, number: int, voice: Voice | None, before: Segment | None) -> PreparedTask:
         """Prepare one segment: the first by itself, every other as the continuation of the one before."""
@@ -193,15 +220,19 @@ def join(segments: Sequence[Segment], kept_frames: int) -> tuple[Tensor, Tensor]
         Frames (F, H, W, 3) uint8, and sound (N,) at 24 kHz under the ceiling: segments equally loud, and one gain for
         the whole film.
     """
-    frames = join_frames([segment.frames.float() for segment in segments], kept_frames)
-    # A segment's pictures jump a little where its kept latents end and its own begin.
-    ends = accumulate(len(segment.frames) - (kept_frames if number else 0) for number, segment in enumerate(segments))
-    frames = soften_seams(frames, list(ends)[:-1])
     shared, fade = kept_frames * SAMPLE_RATE // FPS, round(CROSSFADE_SECONDS * SAMPLE_RATE)
     sounds = [_whole_sound(segment) for segment in segments]
     gains = equal_loudness_gains([part[shared if number else 0 :] for number, part in enumerate(sounds)], SAMPLE_RATE)
     sound = join_sounds([gain * part for gain, part in zip(gains, sounds, strict=True)], shared, fade)
-    return frames.round().to(torch.uint8), under_ceiling(sound[None, None])[0, 0]
+    return join_pictures(segments, kept_frames), under_ceiling(sound[None, None])[0, 0]
+
+
+def join_pictures(segments: Sequence[Segment], kept_frames: int) -> Tensor:
+    """Joined pictures of segments, (F, H, W, 3) uint8."""
+    frames = join_frames([segment.frames.float() for segment in segments], kept_frames)
+    # A segment's pictures jump a little where its kept latents end and its own begin.
+    ends = accumulate(len(segment.frames) - (kept_frames if number else 0) for number, segment in enumerate(segments))
+    return soften_seams(frames, list(ends)[:-1]).round().to(torch.uint8)
 
 
 def _whole_sound(segment: Segment) -> Tensor:
@@ -210,9 +241,8 @@ def _whole_sound(segment: Segment) -> Tensor:
     return F.pad(segment.waveform[:samples], (0, max(0, samples - len(segment.waveform))))
 
 
-def save_video(frames: Tensor, waveform: Tensor, path: Path) -> Path:
-    """Write an mp4 of frames (F, H, W, 3) uint8 and sound (N,) at 24 kHz."""
+def save_video(frames: Tensor, sound: Sound, path: Path) -> Path:
+    """Write an mp4 of frames (F, H, W, 3) uint8 and sound."""
     pictures = EncodedPictures(frames.float() / 255, Fraction(FPS))
-    sound = EncodedSound(Sound(waveform[None], SAMPLE_RATE), "aac")
-    write_video(path, pictures, sound, with_source_type({}, GENERATED), step=lambda: None)
+    write_video(path, pictures, EncodedSound(sound, "aac"), with_source_type({}, GENERATED), step=lambda: None)
     return path
