@@ -23,7 +23,7 @@ from .host.conditioning.spoken_texts import (
     require_transcript,
 )
 from .host.long_video.segment_store import Segment, SegmentStore, key_of
-from .host.long_video.segments import LongPlan, LongVideo, Voice, plan_segments, seconds_added
+from .host.long_video.segments import LongPlan, LongVideo, Plan, ScriptVideo, Voice, plan_segments, seconds_added
 from .host.long_video.sound_segments import LONGEST_SOUND, DrivenVideo, SoundPlan
 from .host.media.codec_sockets import (
     audio_codec_input,
@@ -112,7 +112,7 @@ class LongVideoInputs:
         as_needed = self.length == AS_NEEDED
         plan = LongPlan(texts, self.segment_seconds, self.keep_seconds, as_needed, self.seed, text)
         voice = None if self.voice is None else Voice(self.voice, voice_text.text)
-        return LongVideo(scene, plan, self.image, voice), [*said.notices, *voice_text.notices]
+        return ScriptVideo(scene, plan, self.image, voice), [*said.notices, *voice_text.notices]
 
     def _driven(self, scene: Scene, sound: dict) -> tuple[LongVideo, list[str]]:
         """The video that a sound drives, with the script as its words."""
@@ -125,7 +125,7 @@ class LongVideoInputs:
         seconds_added(self.segment_seconds, self.keep_seconds)
         said = prepare_field("script", self.script)
         notices += [*said.notices, *([] if said.text else [NO_SCRIPT]), *([] if self.voice is None else [NO_VOICE])]
-        plan = SoundPlan(own, said.text, self.segment_seconds, self.keep_seconds, self.seed)
+        plan = SoundPlan(own, said.text, self.segment_seconds, self.keep_seconds, self.length == AS_NEEDED, self.seed)
         return DrivenVideo(scene, plan, self.image, None), [*notices, *quiet_notices(own, "the sound")]
 
     def made_from(self, scene: Scene, sampling: SamplerSettings) -> tuple[Any, ...]:
@@ -245,7 +245,7 @@ class SegmentMaker:
     model: ModelPatcher
     guidance: GuidanceConfig
     sampling: SamplerSettings
-    plan: LongPlan | SoundPlan
+    plan: Plan
     audio_codec: Any
 
     def make(self, task: PreparedTask, number: int) -> Segment:
@@ -263,7 +263,7 @@ class SegmentMaker:
         return Segment((frames * 255).round().clamp(0, 255).to(torch.uint8).cpu(), waveform.cpu())
 
 
-def untrained(model: ModelPatcher, plan: LongPlan | SoundPlan, scene: Scene) -> list[str]:
+def untrained(model: ModelPatcher, plan: Plan, scene: Scene) -> list[str]:
     """Notices about segments that the model was not trained for, once for all of them."""
     frames = [plan.video_frames(number) for number in range(len(plan.texts))]
     clips, size = model.model.model_config.clips, scene.size.pixels

@@ -174,7 +174,7 @@ def long_video() -> Workflow:
 
 def long_audio_driven() -> Workflow:
     """A picture that is lip-synced to a sound of several segments."""
-    studio = Studio("A happy toon with blond hair nods while talking to the camera.", None)
+    studio = Studio("A happy toon with purple hair nods while talking to the camera.", None)
     image = studio.add("UniAVGenToonPortrait", "Image", portrait="toon_8_happy")()
     parts = [studio.add("UniAVGenToonClip", f"Sound {n + 1}", clip=clip)(1) for n, clip in
              enumerate(("toon_8", "toon_5"))]  # fmt: skip

@@ -36,7 +36,7 @@ class Task:
         interaction: Directions that run in the pass with conditions.
         late_null_as_released: Directions of the release's null passes after the modality-aware share, where they are
             not ``interaction``; the difference looks like a slip.
-        share: How often the paper's third stage draws the task, of ten.
+        share: Number of times of ten that the paper's third stage draws the task.
     """
 
     name: str
@@ -68,7 +68,7 @@ DUBBING = Task(
     "dubbing", "Video dubbing (video to speech)", video=Keep.ALL, interaction=Interaction.VIDEO_TO_AUDIO, share=2
 )
 CONTINUATION = Task("continuation", "Continuation", video=Keep.START, audio=Keep.START)
-RELIP = Task("relip", "New words and lips in a video", video=Keep.AROUND)
+RELIP = Task("relip", "New words and lips in a video", video=Keep.AROUND, share=0)
 
 PAPER_TASKS = (JOINT, REFERENCE_VOICE, AUDIO_DRIVEN, DUBBING, CONTINUATION)
 TASKS = {task.name: task for task in (*PAPER_TASKS, RELIP)}

@@ -24,14 +24,14 @@ def folder(monkeypatch, tmp_path):
     return tmp_path
 
 
-def long_video(studio, script=SCRIPT, steps=1, size=64, **inputs):
+def long_video(studio, script=SCRIPT, steps=1, size=64, length="full segments", **inputs):
     positive, negative = studio.texts(None)
     chosen = size if isinstance(size, dict) else {"size": "free", "width": size, "height": size, "fit": "crop"}
     given = {"image": studio.image()} | inputs
     with torch.inference_mode():
         return studio.nodes.long_video.LongVideoNode.execute(
             studio.model, positive, negative, studio.video_codec, studio.audio_codec, script=script, size=chosen,
-            segment_seconds=2.0625, keep_seconds=0.5625, length="full segments", seed=3, steps=steps, shift=5.0,
+            segment_seconds=2.0625, keep_seconds=0.5625, length=length, seed=3, steps=steps, shift=5.0,
             **given, **GUIDANCE,
         )  # fmt: skip
 
@@ -274,7 +274,7 @@ def test_a_sound_of_any_length_drives_a_film_and_comes_back_sample_for_sample(st
     assert audio["sample_rate"] == rate
     assert torch.equal(audio["waveform"], sound["waveform"])
     seconds = sound["waveform"].shape[-1] / rate
-    assert 0 <= len(images) / fps - seconds < 0.25
+    assert 0 <= len(images) / fps - seconds < 1 / 16
     assert len(segments.splitlines()) == len(list(folder.rglob("segment_*"))) >= 4
 
 
@@ -292,7 +292,8 @@ def test_every_segment_is_driven_by_its_own_part_of_the_sound_and_says_its_words
 
     monkeypatch.setattr(studio.nodes.long_video, "make_guider", made)
     monkeypatch.setattr(studio.nodes.long_video, "run_sampler", sampled)
-    long_video(studio, "hello nice fish red bird yes nine star cloud", sound=long_sound(studio))
+    script = "hello nice fish red bird yes nine star cloud"
+    long_video(studio, script, sound=long_sound(studio), length="as the text needs")
     masks = [latent["noise_mask"].unbind() for latent in latents]
     assert not any(audio.any() for _, audio in masks)
     assert [int((video == 0).sum()) for video, _ in masks] == [1] + [3] * (len(masks) - 1)
@@ -333,3 +334,20 @@ def test_a_sound_longer_than_an_hour_is_refused_and_a_blank_script_only_without_
         long_video(studio, "")
     assert "script" in node.validate_inputs({}, script=" ")
     assert node.validate_inputs({"sound": "AUDIO"}, script=" ") is True
+
+
+@pytest.mark.parametrize(("length", "frames"), [("full segments", {33}), ("as the text needs", set(range(13, 34, 4)))])
+def test_full_segments_are_sampled_at_full_length_and_what_follows_their_cut_is_dropped(
+    studio, monkeypatch, length, frames
+):
+    seen = []
+
+    def sampled(_guider, _sampler, _sigmas, latent, *_):
+        seen.append(4 * (latent["samples"].unbind()[0].shape[2] - 1) + 1)
+        return latent
+
+    monkeypatch.setattr(studio.nodes.long_video, "run_sampler", sampled)
+    sound = long_sound(studio)
+    images, *_ = long_video(studio, "", sound=sound, length=length).args
+    assert set(seen) <= frames
+    assert 0 <= len(images) / 16 - sound["waveform"].shape[-1] / 24_000 < 1 / 16

@@ -113,14 +113,13 @@ def test_a_video_without_a_face_is_refused_and_one_that_loses_it_keeps_its_pictu
 
 
 def test_a_mask_is_widened_to_whole_tokens_before_sampling(pack):
-    checks = pack.nodes.host.sampling.sampling_checks
+    regions = pack.nodes.host.sampling.regions
     mask = torch.zeros(1, 1, 3, 4, 6)
     mask[:, :, 1, 1, 2] = 0.5
-    whole = checks.whole_tokens(mask, [tuple(mask.shape)], 2)
     expected = torch.zeros_like(mask)
     expected[:, :, 1, :2, 2:4] = 0.5
-    assert torch.equal(whole, expected)
-    assert checks.whole_tokens(mask, [tuple(mask.shape)], 1) is mask
+    assert torch.equal(regions.whole_tokens(mask, 2), expected)
+    assert regions.whole_tokens(mask, 1) is mask
 
 
 def test_a_small_face_is_shown_to_the_model_larger_and_comes_back_in_its_place(studio):

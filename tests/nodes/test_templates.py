@@ -9,11 +9,15 @@ import pytest
 from tests.nodes.test_released_templates import calls_told, counted, note_of
 from tools.contact_sheet import read_clip
 from tools.released_graphs import RELEASED
+from tools.template_graphs import BLENDED_STEPS
 from tools.template_graphs import TEMPLATES as GRAPHS
 from uniavgen_core.diffusion.sampling_presets import TOON_GUIDANCE, TOON_STEPS
+from uniavgen_core.tasks import RELIP
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
 TEMPLATES = sorted(WORKFLOWS.glob("*.json"))
+SEGMENTS = {"long_video": 3, "long_audio_driven": 3}
+"""Segments of the templates that have several."""
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COMFY_DYNAMICCOMBO_V3"}
 
 
@@ -23,13 +27,14 @@ def api_of(path):
 
 @pytest.mark.parametrize("path", [p for p in TEMPLATES if p.stem not in RELEASED], ids=lambda path: path.stem)
 def test_a_template_makes_a_video_with_sound(server, path, tmp_path):
-    is_long = path.stem == "long_video"
+    is_long = path.stem in SEGMENTS
     workflow = counted(api_of(path), "Long video" if is_long else "Sample picture and sound", ["1", 0])
     shown, before = [], len(server.log)
     result = server.run(workflow, lambda kind, data: shown.append(data) if kind == "preview" else None)
-    assert calls_told(server, before) == [TOON_STEPS] * (3 if is_long else 1)
+    assert calls_told(server, before) == [steps_of(path.stem)] * SEGMENTS.get(path.stem, 1)
     if is_long:  # ComfyUI shows this text on the node
-        assert all(any(b"Segment %d of 3: " % number in text for text in shown) for number in (1, 2, 3))
+        labels = [b"Segment %d of %d: " % (number + 1, SEGMENTS[path.stem]) for number in range(SEGMENTS[path.stem])]
+        assert all(any(label in text for text in shown) for label in labels)
     (video,) = [file for file in result.files() if file["filename"].endswith(".mp4")]
     clip = read_clip(server.download(video, tmp_path / "clip.mp4"))
     assert clip.fps == 16
@@ -38,6 +43,11 @@ def test_a_template_makes_a_video_with_sound(server, path, tmp_path):
     assert np.ptp(clip.frames) > 60
     assert np.abs(clip.sound).max() > 0.01
     assert len(clip.sound) / clip.sample_rate == pytest.approx(clip.seconds, abs=0.1)
+
+
+def steps_of(name):
+    """Steps that suit a template: some where what is kept is blended into each, else those of the bundled model."""
+    return BLENDED_STEPS if name == RELIP.name else TOON_STEPS
 
 
 def test_templates_and_api_workflows_come_in_pairs():
@@ -49,7 +59,7 @@ def test_templates_and_api_workflows_come_in_pairs():
 def test_a_template_of_the_bundled_model_has_the_steps_and_the_guidance_that_suit_it(name):
     nodes = [node["inputs"] for node in api_of(WORKFLOWS / f"{name}.json").values()]
     (sampler,) = [inputs for inputs in nodes if "video_guidance" in inputs]
-    suits = (TOON_STEPS, TOON_GUIDANCE.video_scale, TOON_GUIDANCE.audio_scale)
+    suits = (steps_of(name), TOON_GUIDANCE.video_scale, TOON_GUIDANCE.audio_scale)
     assert (sampler["steps"], sampler["video_guidance"], sampler["audio_guidance"]) == suits
 
 

@@ -6,7 +6,7 @@ import torch
 
 from toon.clips import make_clip
 from toon.evaluation.cases import cases_of
-from toon.evaluation.generate_cases import Made, coded, decode, with_kept_sound
+from toon.evaluation.generate_cases import Made, coded, decode, with_kept
 from toon.evaluation.played_sound import played_sounds, through_aac
 from uniavgen_core.bundled.bundled_files import load_codec
 from uniavgen_core.media.audio.loudness import CEILING
@@ -50,8 +50,8 @@ def test_a_mel_that_no_sound_has_is_judged_by_the_sound_it_becomes(cases):
 def test_kept_sound_is_the_users_own(cases):
     case = cases_of("audio_driven", 1, 10_000_000)[0]
     silence = Made.of(case.frames, torch.zeros(240 * len(case.mel)))
-    assert torch.equal(with_kept_sound(silence, case).waveform, case.waveform[: 240 * len(case.mel)])
-    assert with_kept_sound(silence, cases[0]) is silence
+    assert torch.equal(with_kept(silence, case).waveform, case.waveform[: 240 * len(case.mel)])
+    assert with_kept(silence, cases[0]) is silence
 
 
 def test_a_true_clip_through_both_codecs_is_near_itself(cases):

@@ -31,6 +31,7 @@ _SHORTEST_LEVEL_SECONDS = 0.05
 _AUDIBLE = 1e-3
 _TINY = 1e-6
 _LARGEST_GAIN = 100.0
+_JOINED_AT_ONCE = 16
 _LARGEST_GUESS = 4.0  # Where the generated clip does not repeat the kept sound, its level can only be estimated.
 
 
@@ -43,25 +44,25 @@ class Source:
         fps: Frame rate, exact if it is a fraction.
         sound: The sound, or None.
         video_kept: Kept frames, in the source's time.
-        region: Weight of what is generated in each pixel of every frame, (F, H, W) in [0, 1]; the rest of the frames is
-            kept too. None where whole frames are generated.
-        view: Left, top, right and bottom of the part of the frames that the clip shows, pixels, with the region inside;
-            None for all.
         audio_kept: Kept sound, in the source's time.
         lead_seconds: Length of the source before the generated clip begins; 0 except in continuation.
         ends_with_source: Whether the result is as long as the source, as in dubbing or audio-driven generation;
             otherwise it ends with the generated clip, or with the last kept part.
+        region: Weight of what is generated in each pixel of every frame, (F, H, W) in [0, 1]; the rest of the frames is
+            kept too. None where whole frames are generated.
+        view: Left, top, right and bottom of the part of the frames that the clip shows, pixels, with the region inside;
+            None for all.
     """
 
     frames: Tensor | None = None
     fps: float | Fraction = FPS
     sound: Sound | None = None
     video_kept: Spans = NOTHING
-    region: Tensor | None = None
-    view: tuple[int, int, int, int] | None = None
     audio_kept: Spans = NOTHING
     lead_seconds: float = 0.0
     ends_with_source: bool = False
+    region: Tensor | None = None
+    view: tuple[int, int, int, int] | None = None
 
     @property
     def seconds(self) -> float:
@@ -131,11 +132,7 @@ def restore_frames(generated: Tensor, source: Source) -> tuple[Tensor, float | F
     kept_end = int(kept.nonzero()[-1]) + 1 if kept.any() else 0
     length = own_count if source.ends_with_source else max(round(end * fps), kept_end)
     times = frame_times(length, fps)
-    middles = times + 0.5 / fps
-    covered = (middles >= lead) & (middles <= end)
-    own = ~covered
-    own[:own_count] |= kept[:length]
-    own[own_count:] = False
+    own, covered = _own_and_covered(times + 0.5 / fps, (lead, end), kept)
     if length == own_count and own.all():
         return original, source.fps
     result = original.new_empty((length, *original.shape[1:]))
@@ -148,9 +145,7 @@ def restore_frames(generated: Tensor, source: Source) -> tuple[Tensor, float | F
 
     carry_over_joins(result, own, version, fps, enlarged=result.shape[2] / generated.shape[2])
     if source.region is not None:
-        inside = ~own[:own_count]
-        shown = slice(0, len(inside))
-        result[shown][inside] = join_region(*(x[shown][inside] for x in (original, result, source.region)))
+        _keep_around(result, original, source.region, ~own[:own_count])
     return result, source.fps
 
 
@@ -240,6 +235,24 @@ def _fade_in(filling: Tensor, mirrored: Tensor) -> Tensor:
     if head.numel() and head.abs().max() > max(CEILING, mirrored.abs().max()):
         head = begin * angle.sin().square() + mirrored * angle.cos().square()
     return torch.cat([head, filling[:, length:]], 1)
+
+
+def _own_and_covered(middles: Tensor, span: tuple[float, float], kept: Tensor) -> tuple[Tensor, Tensor]:
+    """True for frames with these middles that are the source's, and for those in the span of a generated clip.
+
+    ``kept`` is true for kept frames of the source, bool, (F,).
+    """
+    covered = (middles >= span[0]) & (middles <= span[1])
+    own = ~covered
+    own[: len(kept)] |= kept[: len(middles)]
+    own[len(kept) :] = False
+    return own, covered
+
+
+def _keep_around(result: Tensor, original: Tensor, region: Tensor, generated: Tensor) -> None:
+    """Put a source's pixels around a region into the frames of a result that are generated, bool, (F,)."""
+    for number in generated.nonzero()[:, 0].split(_JOINED_AT_ONCE):
+        result[number] = join_region(original[number], result[number], region[number])
 
 
 def _restored_around(generated: Tensor, original: Tensor, source: Source, view: tuple[int, int, int, int]) -> Tensor:

@@ -16,6 +16,9 @@ REFERENCE_KEYS = (REFERENCE_IMAGE_KEY, REFERENCE_VOICE_KEY, FACE_MASK_KEY)
 """Latent of the reference image (1, 48, 1, H, W), mel of each track's reference voice (1, K, R, 80), and the user's
 face mask of each track (1, K, T, H, W)."""
 
+REGIONS_KEY = "uniavgen_regions"
+"""Set for a run whose noise mask keeps parts of video latents: these parts have a time of their own then."""
+
 
 @dataclass(frozen=True)
 class Speech:
@@ -56,7 +59,7 @@ class Steering:
 
 
 class Surroundings(Enum):
-    """How the network gets what is kept around a generated region."""
+    """Form in which the network gets what is kept around a generated region."""
 
     AS_TRAINED = "as the model was trained"
     CLEAN = "clean"

@@ -4,11 +4,13 @@ Dimension key: F video frames, H and W pixel rows and columns, N samples.
 """
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import accumulate
 from pathlib import Path
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -121,8 +123,23 @@ class Voice:
     text: str
 
 
+class Plan(Protocol):
+    """Segments of a long video: the texts and the labels of each, their lengths, and the part that neighbours share."""
+
+    @property
+    def texts(self) -> tuple[str, ...]: ...
+
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+
+    @property
+    def seed(self) -> int: ...
+
+    def video_frames(self, number: int) -> int: ...
+
+
 @dataclass(frozen=True)
-class LongVideo:
+class LongVideo(ABC):
     """One long video.
 
     Attributes:
@@ -133,7 +150,7 @@ class LongVideo:
     """
 
     scene: Scene
-    plan: LongPlan
+    plan: Plan
     image: Tensor | None
     voice: Voice | None
 
@@ -161,8 +178,7 @@ class LongVideo:
                 segment = store.load(number, key)
                 if segment is None:
                     prepared = self._prepare(number, voice, done[-1] if done else None)
-                    segment = make_segment(prepared, number)
-                    segment = replace(segment, waveform=segment.waveform / prepared.source_media.gain)
+                    segment = self._finish(make_segment(prepared, number), prepared, number)
                     store.save(number, key, segment)
                 if number == 0 and voice is None:
                     voice, notices = self._voice_of(segment, text)
@@ -174,6 +190,35 @@ class LongVideo:
                 logging.info("UniAVGen: %d of %d segments are kept: %s", len(done), len(self.plan.texts), path)
             raise
         return done, notices
+
+    @property
+    @abstractmethod
+    def given(self) -> SourceMedia:
+        """The user's own media in the video."""
+
+    @abstractmethod
+    def finished(self, segments: Sequence[Segment]) -> tuple[Tensor, Sound]:
+        """Joined pictures (F, H, W, 3) uint8 and sound of the first segments, or of all."""
+
+    @abstractmethod
+    def _prepare(self, number: int, voice: Voice | None, before: Segment | None) -> PreparedTask:
+        """Prepare one segment, the first by itself, every other from the one before."""
+
+    @abstractmethod
+    def _finish(self, segment: Segment, prepared: PreparedTask, number: int) -> Segment:
+        """A sampled segment as it is stored."""
+
+    def _voice_of(self, segment: Segment, text: str) -> tuple[Voice | None, list[str]]:
+        """Voice of the first segment for the following ones, and notices; None for none."""
+        del segment, text
+        return None, []
+
+
+@dataclass(frozen=True)
+class ScriptVideo(LongVideo):
+    """A long video that speaks a script."""
+
+    plan: LongPlan
 
     @property
     def given(self) -> SourceMedia:
@@ -197,6 +242,11 @@ class LongVideo:
             scene, _ = with_voice(scene, voice.audio, voice.text)
         plan = Continuation(self.plan.keep_seconds, seconds, ramp_seconds=RAMP_SECONDS, gain=OWN_LEVEL)
         return continue_footage(scene, footage_of(before), plan, self.image)
+
+    def _finish(self, segment: Segment, prepared: PreparedTask, number: int) -> Segment:
+        """A sampled segment with its sound at the level of the film."""
+        del number
+        return replace(segment, waveform=segment.waveform / prepared.source_media.gain)
 
     def _voice_of(self, segment: Segment, text: str) -> tuple[Voice | None, list[str]]:
         """Voice of a segment for the following ones; None, and a notice, if it is not fit for that."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
+from math import ceil
 
 import torch
 from torch import Tensor
@@ -39,6 +40,8 @@ class SoundPlan:
         words: What is said in it; blank if it is not known.
         segment_seconds: Longest segment, the part shared with the one before included.
         keep_seconds: The shared part.
+        as_needed: Whether a segment is only as long as its part of the sound; else each is sampled at full length, and
+            what comes after its part is cut off.
         seed: Seed of the first segment; the others follow.
     """
 
@@ -46,6 +49,7 @@ class SoundPlan:
     words: str
     segment_seconds: float
     keep_seconds: float
+    as_needed: bool
     seed: int
 
     @property
@@ -56,13 +60,16 @@ class SoundPlan:
     @cached_property
     def ends(self) -> Sequence[int]:
         """Frames of the film at the end of each segment."""
-        longest = video_frames_in(self.segment_seconds)
-        frames = video_frames_covering(self.sound.seconds)
+        longest, frames = video_frames_in(self.segment_seconds), video_frames_covering(self.sound.seconds)
         return cut_at_pauses(self._waveform, frames, longest, longest - self.kept_frames)
 
-    @cached_property
+    @property
     def texts(self) -> tuple[str, ...]:
-        """What is said in each segment."""
+        """Words that are said in each segment."""
+        return self._texts
+
+    @cached_property
+    def _texts(self) -> tuple[str, ...]:
         return tuple(words_of_spans(self.words, self._waveform, [self.span(n) for n in range(len(self.ends))]))
 
     @property
@@ -78,9 +85,13 @@ class SoundPlan:
         """First frame of a segment in the film."""
         return self.ends[number - 1] - self.kept_frames if number else 0
 
-    def video_frames(self, number: int) -> int:
-        """Length of a segment, with the part it shares with the one before."""
+    def shown_frames(self, number: int) -> int:
+        """Frames of a segment in the film, with the part it shares with the one before."""
         return self.ends[number] - self.first_frame(number)
+
+    def video_frames(self, number: int) -> int:
+        """Frames in which a segment is sampled."""
+        return self.shown_frames(number) if self.as_needed else video_frames_in(self.segment_seconds)
 
     def span(self, number: int) -> tuple[float, float]:
         """Start and end of a segment in the film, seconds."""
@@ -105,8 +116,8 @@ class DrivenVideo(LongVideo):
     def finished(self, segments: Sequence[Segment]) -> tuple[Tensor, Sound]:
         """Joined pictures (F, H, W, 3) uint8 of segments, and the sound that belongs to them."""
         frames = join_pictures(segments, self.plan.kept_frames)
-        sound = self.plan.sound
-        return frames, sound if len(segments) == len(self.plan.ends) else cut(sound, 0.0, len(frames) / FPS)
+        frames = frames[: ceil(FPS * self.plan.sound.seconds - 1e-6)]
+        return frames, cut(self.plan.sound, 0.0, len(frames) / FPS)
 
     def _prepare(self, number: int, voice: Voice | None, before: Segment | None) -> PreparedTask:
         """Prepare one segment, with its part of the sound."""
@@ -120,17 +131,18 @@ class DrivenVideo(LongVideo):
             seen = Footage(before.frames.float() / 255, Fraction(FPS), None)
             go_on = Continuation(self.plan.keep_seconds, new, gain=1.0)
             prepared = continue_footage(self.scene, seen, go_on, self.image)
-        mel, _ = mel_of(cut(self.plan.sound, *self.plan.span(number)), frames, self._gain)
+        start = self.plan.first_frame(number) / FPS
+        mel, _ = mel_of(cut(self.plan.sound, start, start + frames / FPS), frames, self._gain)
         scene = prepared.scene.with_speech(text=self.plan.texts[number] or None, start=0.0, kept_text="")
         latent = keep_audio(prepared.latent, mel, torch.zeros(len(mel)))
         return replace(prepared, scene=scene.with_directions(AUDIO_DRIVEN), latent=latent)
+
+    def _finish(self, segment: Segment, prepared: PreparedTask, number: int) -> Segment:
+        """A sampled segment with the frames that the film shows of it."""
+        del prepared
+        return replace(segment, frames=segment.frames[: self.plan.shown_frames(number)])
 
     @cached_property
     def _gain(self) -> float:
         """Factor from the sound's level to the network's, one for all of it."""
         return gain_to_peak(peak_of(self.plan.sound))
-
-    def _voice_of(self, segment: Segment, text: str) -> tuple[Voice | None, list[str]]:
-        """No voice: nothing is spoken that the sound does not say."""
-        del segment, text
-        return None, []

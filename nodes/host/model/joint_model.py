@@ -26,6 +26,7 @@ from ..conditioning.pass_settings import (
     KEY,
     REFERENCE_IMAGE_KEY,
     REFERENCE_VOICE_KEY,
+    REGIONS_KEY,
     PassSettings,
     pass_settings_of,
 )
@@ -138,12 +139,6 @@ def over_tracks(mask: Tensor) -> Tensor:
     return mask.flatten(2)[..., 0] if mask[0, 0].numel() == 1 else mask
 
 
-def without_pixels(mask: Tensor) -> Tensor:
-    """Mask (B, 1, T, H, W) with one value for each latent where it is the same all over each: (B, 1, T, 1, 1)."""
-    most, least = mask.amax((3, 4), keepdim=True), mask.amin((3, 4), keepdim=True)
-    return most if torch.equal(most, least) else mask
-
-
 def time_mask(mask: Tensor) -> Tensor:
     """Largest value of a mask (B, K, T, ...) in each time step of each track, (B * K, T)."""
     return mask.flatten(3).amax(dim=3).flatten(0, 1)
@@ -178,7 +173,9 @@ class UniAVGen(comfy.model_base.BaseModel):
             out["latent_shapes"] = comfy.conds.CONDConstant(shapes)
             if mask is not None:
                 video_mask, audio_mask = comfy.utils.unpack_latents(mask, shapes)
-                out["denoise_mask"] = comfy.conds.CONDRegular(without_pixels(video_mask[:, :1]))
+                out["denoise_mask"] = comfy.conds.CONDRegular(
+                    video_mask[:, :1] if kwargs.get(REGIONS_KEY) else video_mask[:, :1].amax((3, 4), keepdim=True)
+                )
                 out["audio_denoise_mask"] = comfy.conds.CONDRegular(audio_mask[..., :1])
         for name, key in REFERENCES.items():
             if kwargs.get(key) is not None:

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-import comfy.utils
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ....uniavgen_core.config import TextConfig
@@ -17,14 +15,13 @@ from ..conditioning.pass_settings import (
     REFERENCE_IMAGE_KEY,
     REFERENCE_VOICE_KEY,
     Speech,
-    Surroundings,
     pass_settings_of,
 )
 from ..conditioning.track_masks import unpacked_mask
 from ..model.training_range import notices_before_sampling
 from ..notices import announce
-from .blended_surroundings import blend_surroundings
 from .joint_latent import shapes_error
+from .regions import prepare_regions
 
 FASTEST_CHARACTERS_PER_SECOND = 30
 
@@ -50,10 +47,8 @@ def check_sampling(
         _check_conditioning(conditioning, shapes, model, speaks)
     for notice in (*_branch_notices(model, shapes), *notices_before_sampling(execute.class_obj, shapes, mask)):
         announce(notice)
-    if model.has_video and mask is not None:
-        mask = whole_tokens(mask, shapes, model.diffusion_model.config.patch_size)
-        if _blends(conditionings, model):
-            mask = blend_surroundings(execute.class_obj, noise, latent, mask, shapes)
+    if len(shapes) > 1 and model.has_video and mask is not None:
+        mask = prepare_regions(execute.class_obj, noise, latent, mask, shapes)
     return execute(noise, latent, sampler, sigmas, mask, *args, **kw)
 
 
@@ -66,24 +61,6 @@ def _branch_notices(model: Any, shapes: list[tuple[int, ...]]) -> list[str]:
     if shapes[0][0] > 1:
         notices.append(f"{shapes[0][0]} clips are sampled at once; previews show the first of them.")
     return notices
-
-
-def _blends(conditionings: list[dict], model: Any) -> bool:
-    """True if what is kept around regions is blended into every step."""
-    chosen = {pass_settings_of(entry).surroundings for entry in conditionings} - {Surroundings.AS_TRAINED}
-    if chosen:
-        return Surroundings.BLENDED in chosen
-    return not (model.model_config.clips and model.model_config.clips.regions)
-
-
-def whole_tokens(mask: Tensor, shapes: list[tuple[int, ...]], patch_size: int) -> Tensor:
-    """The packed or plain mask with all latent pixels of a token as its least kept one: a token has one time."""
-    if patch_size == 1:
-        return mask
-    parts = comfy.utils.unpack_latents(mask, shapes) if len(shapes) > 1 else [mask]
-    video = F.max_pool2d(parts[0].flatten(0, 1), patch_size).unflatten(0, parts[0].shape[:2])
-    parts[0] = video.repeat_interleave(patch_size, 3).repeat_interleave(patch_size, 4)
-    return comfy.utils.pack_latents(parts)[0] if len(shapes) > 1 else parts[0]
 
 
 def _with_known_texts(conds: dict, model: Any, speaks: bool) -> dict:

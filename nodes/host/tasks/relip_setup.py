@@ -89,7 +89,7 @@ class _Shot:
         return video_frames_covering(self.footage.seconds)
 
     def at_model_rate(self, pictures: Tensor) -> Tensor:
-        """What the network sees of pictures (F, H, W, C), 16 times a second."""
+        """The part of pictures (F, H, W, C) that the network sees, 16 times a second."""
         return fit_frame_count(resample_frames(self.seen(pictures), float(self.footage.fps), FPS), self.count)
 
 
@@ -121,7 +121,8 @@ def _with_picture(scene: Scene, shot: _Shot) -> tuple[Scene, dict]:
     frames = shot.at_model_rate(shot.footage.frames)
     clean = scene.encode(frames)
     scene = scene.with_reference(REFERENCE_IMAGE_KEY, scene.encode(frames[:1]))
-    mask = to_latent_mask(shot.at_model_rate(shot.region[..., None])[..., 0], clean.shape[2:])
+    latent_frames, rows, columns = clean.shape[2:]
+    mask = to_latent_mask(shot.at_model_rate(shot.region[..., None])[..., 0], (latent_frames, rows, columns))
     return scene, keep_around(scene.empty(shot.count), clean, (mask > 0).float())
 
 
@@ -141,7 +142,7 @@ def _with_sound(prepared: PreparedTask, inputs: RelipInputs, footage: Footage, c
 
 def _shot(footage: Footage, inputs: RelipInputs) -> tuple[_Shot, list[str]]:
     """A video with its region, given or found, and notices."""
-    frames, size = footage.frames, tuple(footage.frames.shape[1:3])
+    frames, size = footage.frames, (footage.frames.shape[1], footage.frames.shape[2])
     if inputs.mask is not None:
         region, notices = _given_region(frames, inputs.mask), []
         columns, rows = ((region > 0).any(0).any(dim).nonzero()[:, 0] for dim in (0, 1))

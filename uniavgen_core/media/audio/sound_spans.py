@@ -1,4 +1,4 @@
-"""Where a long sound is cut into segments, and which of its words each segment holds.
+"""Segments of a long sound: their cuts, and the words that each holds.
 
 Dimension key: N samples, W words.
 """

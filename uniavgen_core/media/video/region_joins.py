@@ -15,7 +15,6 @@ _COARSE = 8
 _REACHES = (1, 2, 4, 8, 16, 32)
 """Half widths of the squares that the difference is averaged over, coarse pixels; a place takes the smallest that sees
 any of the user's picture."""
-_CHUNK = 16
 
 
 def join_region(own: Tensor, generated: Tensor, region: Tensor) -> Tensor:
@@ -29,14 +28,9 @@ def join_region(own: Tensor, generated: Tensor, region: Tensor) -> Tensor:
     Returns:
         Pictures, (F, H, W, 3); where the weight is 0, the user's bit for bit.
     """
-    result = own.clone()
-    for first in range(0, len(own), _CHUNK):
-        part = slice(first, first + _CHUNK)
-        weight = region[part, ..., None].to(own)
-        matched = (generated[part] + _difference(own[part], generated[part], weight == 0)).clamp(0, 1)
-        blended = torch.lerp(own[part], matched, weight)
-        result[part] = torch.where(weight == 0, own[part], blended)
-    return result
+    weight = region[..., None].to(own)
+    matched = (generated + _difference(own, generated, weight == 0)).clamp(0, 1)
+    return torch.where(weight == 0, own, torch.lerp(own, matched, weight))
 
 
 def _difference(own: Tensor, generated: Tensor, outside: Tensor) -> Tensor:
