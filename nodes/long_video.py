@@ -58,8 +58,8 @@ FOLDER = "uniavgen"
 """Within ComfyUI's output folder."""
 NO_SCRIPT = f"The script is blank, so the words of the sound are not known. {WITHOUT_WORDS}"
 NO_VOICE = "The voice is not used: what is heard is the sound."
-CONTENT = "sound at the mel's level"
-"""Version of the content of stored segments, a part of their key: earlier ones have clipped sound."""
+CONTENT = "colours anchored"
+"""Version of the content of stored segments, a part of their key: the colours of earlier ones drift."""
 
 
 @dataclass(frozen=True)

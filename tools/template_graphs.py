@@ -169,7 +169,8 @@ def long_video() -> Workflow:
     """A script of several segments."""
     studio = Studio("A happy toon with red hair holds its head still while talking to the camera.", None)
     image = studio.add("UniAVGenToonPortrait", "Image", portrait="toon_5_happy")()
-    return studio.save(studio.long_video(image=image, script="hello happy robot\nred moon\nbye bye star"))
+    made = studio.long_video(image=image, script="hello happy robot\nred moon\nbye bye star")
+    return studio.save(made, given=made(4))
 
 
 def long_audio_driven() -> Workflow:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from math import pi
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..shapes import SAMPLE_RATE
@@ -14,6 +15,7 @@ from ..shapes import SAMPLE_RATE
 RELAX_SAMPLES = SAMPLE_RATE
 _AUDIBLE = 5e-3  # About -41 dB, weighted as in `_gain`. A pause has no level to match.
 _LARGEST_GAIN = 4.0
+_PLACE = 16
 _LEAST_CORRELATION = -0.5  # Below it, constant power would need more than twice the amplitude of both sounds.
 
 
@@ -67,6 +69,24 @@ def join_frames(parts: list[Tensor], overlap: int) -> Tensor:
         shared = torch.lerp(tail[len(tail) - overlap :], part[:overlap], weights)
         tail = torch.cat([shared, part[overlap:]])
     return torch.cat([*joined, tail])
+
+
+def anchored(frames: Tensor, given: Tensor) -> Tensor:
+    """Take what the codec did to the colours of a segment's kept frames off all of its frames.
+
+    Every segment passes the codec once more than the one before, which without this would change colours more and more.
+
+    Args:
+        frames: The segment, its own version of the kept frames first, (F, H, W, 3) uint8.
+        given: The kept frames as they were given, (K, H, W, 3) uint8.
+
+    Returns:
+        Frames whose colours, averaged over places of 16 pixels and over the kept frames, are the given ones there.
+    """
+    error = (given.float() - frames[: len(given)].float()).mean(0)
+    coarse = F.avg_pool2d(error.permute(2, 0, 1)[None], _PLACE, ceil_mode=True)
+    smooth = F.interpolate(coarse, size=frames.shape[1:3], mode="bilinear", align_corners=False)
+    return (frames.float() + smooth[0].permute(1, 2, 0)).round().clamp(0, 255).to(torch.uint8)
 
 
 def soften_seams(frames: Tensor, seams: Sequence[int]) -> Tensor:

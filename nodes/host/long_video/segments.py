@@ -19,7 +19,7 @@ from torch import Tensor
 from ....uniavgen_core.config import TextConfig
 from ....uniavgen_core.media.audio.loudness import equal_loudness_gains, under_ceiling
 from ....uniavgen_core.media.audio.sound import Sound, at_rate
-from ....uniavgen_core.media.segment_joins import join_frames, join_sounds, soften_seams
+from ....uniavgen_core.media.segment_joins import anchored, join_frames, join_sounds, soften_seams
 from ....uniavgen_core.shapes import FPS, MEL_RATE, SAMPLE_RATE, video_frames_covering, video_frames_in
 from ....uniavgen_core.text.script import plan_script
 from ....uniavgen_core.text.speech_tensors import cached_speech_ids
@@ -135,6 +135,9 @@ class Plan(Protocol):
     @property
     def seed(self) -> int: ...
 
+    @property
+    def kept_frames(self) -> int: ...
+
     def video_frames(self, number: int) -> int: ...
 
 
@@ -179,6 +182,9 @@ class LongVideo(ABC):
                 if segment is None:
                     prepared = self._prepare(number, voice, done[-1] if done else None)
                     segment = self._finish(make_segment(prepared, number), prepared, number)
+                    if done:
+                        given = done[-1].frames[-self.plan.kept_frames :]
+                        segment = replace(segment, frames=anchored(segment.frames, given))
                     store.save(number, key, segment)
                 if number == 0 and voice is None:
                     voice, notices = self._voice_of(segment, text)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.sounds import rms_db
-from uniavgen_core.media.segment_joins import join_frames, join_sounds, soften_seams, trailing_ramp
+from uniavgen_core.media.segment_joins import anchored, join_frames, join_sounds, soften_seams, trailing_ramp
 
 OVERLAP = 2_400
 
@@ -185,3 +185,22 @@ def test_a_softened_seam_jumps_half_as_far_and_other_frames_stay():
     torch.testing.assert_close(soft[5] - soft[4], (frames[5] - frames[4]) / 2)
     assert torch.equal(soft[:4], frames[:4])
     assert torch.equal(soft[6:], frames[6:])
+
+
+def test_a_change_of_colours_in_the_kept_frames_is_taken_off_the_whole_segment():
+    generator = torch.Generator().manual_seed(0)
+    true = torch.randint(60, 190, (12, 40, 56, 3), generator=generator, dtype=torch.uint8)
+    tint = torch.linspace(-20, 20, 56)[:, None].expand(40, 56, 3)
+    coded = (true + tint).round().to(torch.uint8)
+    found = anchored(coded, true[:5])
+    assert (found.float() - true.float()).abs().mean() < 3
+    assert (coded.float() - true.float()).abs().mean() > 9
+    assert torch.equal(anchored(true, true[:5]), true)
+
+
+def test_what_moves_in_the_kept_frames_and_their_fine_detail_leave_no_trace_in_the_others():
+    frames = torch.full((12, 64, 64, 3), 128, dtype=torch.uint8)
+    given = frames[:5].clone()
+    given[:, ::2, ::2] += 20
+    given[:, 1::2, 1::2] -= 20
+    assert torch.equal(anchored(frames, given), frames)
