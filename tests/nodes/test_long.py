@@ -98,7 +98,7 @@ def test_a_segment_is_as_loud_as_the_others_of_its_film(studio):
     words = torch.randn(33 * 1500, generator=generator) * (torch.arange(33 * 1500) % 12_000 < 8_000)
     segments = [store.Segment(frames, level * words) for level in (0.4, 1.2, 0.2)]
     segments[2].waveform[: 9 * 1500] = segments[1].waveform[-9 * 1500 :]
-    _, film = studio.nodes.host.long_video.segments.join(segments, 9)
+    _, film = studio.nodes.host.long_video.joined_segments.join(segments, 9)
     own = [film[start : start + 8_000] for start in (12_000, 72_000, 96_000 + 12_000)]
     levels = [rms_db(part) for part in own]
     assert max(levels) - min(levels) < 1.5

@@ -8,34 +8,28 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import accumulate
-from pathlib import Path
 from typing import Protocol
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ....uniavgen_core.config import TextConfig
-from ....uniavgen_core.media.audio.loudness import equal_loudness_gains, under_ceiling
+from ....uniavgen_core.media.audio.loudness import under_ceiling
 from ....uniavgen_core.media.audio.sound import Sound, at_rate
-from ....uniavgen_core.media.segment_joins import anchored, join_frames, join_sounds, soften_seams
+from ....uniavgen_core.media.segment_joins import anchored
 from ....uniavgen_core.shapes import FPS, MEL_RATE, SAMPLE_RATE, video_frames_covering, video_frames_in
 from ....uniavgen_core.text.script import plan_script
 from ....uniavgen_core.text.speech_tensors import cached_speech_ids
 from ..media.footage import Footage
-from ..media.mux import GENERATED, with_source_type, write_video
 from ..media.source_media import SourceMedia
-from ..media.stream_encoders import EncodedPictures, EncodedSound
 from ..tasks.continuation_setup import Continuation, continue_footage
 from ..tasks.joint_setup import prepare_joint, prepare_reference_voice, with_voice
 from ..tasks.task_scene import PreparedTask, Scene
+from .joined_segments import join, save_video
 from .segment_store import Segment, SegmentStore, key_of
 
 CHARACTERS_PER_SECOND = 14.0
 """Speaking rate for models that place words by themselves: unhurried English."""
 PAUSE_SECONDS = 0.3
-CROSSFADE_SECONDS = 0.08
 RAMP_SECONDS = 0.05
 OWN_LEVEL = 1.0
 """Gain of what the next segment goes on from: segments are at their mel's level, which is the model's."""
@@ -267,38 +261,3 @@ class ScriptVideo(LongVideo):
 def footage_of(segment: Segment) -> Footage:
     """A segment as the clip that the next one continues."""
     return Footage(segment.frames.float() / 255, Fraction(FPS), Sound(segment.waveform[None], SAMPLE_RATE))
-
-
-def join(segments: Sequence[Segment], kept_frames: int) -> tuple[Tensor, Tensor]:
-    """Join segments that share ``kept_frames`` frames with the one before.
-
-    Returns:
-        Frames (F, H, W, 3) uint8, and sound (N,) at 24 kHz under the ceiling: segments equally loud, and one gain for
-        the whole film.
-    """
-    shared, fade = kept_frames * SAMPLE_RATE // FPS, round(CROSSFADE_SECONDS * SAMPLE_RATE)
-    sounds = [_whole_sound(segment) for segment in segments]
-    gains = equal_loudness_gains([part[shared if number else 0 :] for number, part in enumerate(sounds)], SAMPLE_RATE)
-    sound = join_sounds([gain * part for gain, part in zip(gains, sounds, strict=True)], shared, fade)
-    return join_pictures(segments, kept_frames), under_ceiling(sound[None, None])[0, 0]
-
-
-def join_pictures(segments: Sequence[Segment], kept_frames: int) -> Tensor:
-    """Joined pictures of segments, (F, H, W, 3) uint8."""
-    frames = join_frames([segment.frames.float() for segment in segments], kept_frames)
-    # A segment's pictures jump a little where its kept latents end and its own begin.
-    ends = accumulate(len(segment.frames) - (kept_frames if number else 0) for number, segment in enumerate(segments))
-    return soften_seams(frames, list(ends)[:-1]).round().to(torch.uint8)
-
-
-def _whole_sound(segment: Segment) -> Tensor:
-    """A segment's sound, exactly as long as its pictures: whole mel frames may end a little earlier."""
-    samples = len(segment.frames) * SAMPLE_RATE // FPS
-    return F.pad(segment.waveform[:samples], (0, max(0, samples - len(segment.waveform))))
-
-
-def save_video(frames: Tensor, sound: Sound, path: Path) -> Path:
-    """Write an mp4 of frames (F, H, W, 3) uint8 and sound."""
-    pictures = EncodedPictures(frames.float() / 255, Fraction(FPS))
-    write_video(path, pictures, EncodedSound(sound, "aac"), with_source_type({}, GENERATED), step=lambda: None)
-    return path

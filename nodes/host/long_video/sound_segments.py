@@ -24,8 +24,9 @@ from ..media.source_media import SourceMedia
 from ..sampling.joint_latent import keep_audio
 from ..tasks.continuation_setup import Continuation, continue_footage
 from ..tasks.task_scene import PreparedTask
+from .joined_segments import join_pictures
 from .segment_store import Segment
-from .segments import LongVideo, Voice, join_pictures
+from .segments import LongVideo, Voice
 
 LONGEST_SOUND = 3600.0
 """Seconds of the longest sound that is taken."""
