@@ -2,6 +2,7 @@
 
 from comfy_api.latest import ComfyExtension, io
 
+from .best_take import BestTake
 from .decode import Decode
 from .empty_latent import EmptyLatent
 from .face_overlay import MaskOverlay, ShowFaceMask
@@ -39,6 +40,7 @@ NODES: list[type[io.ComfyNode]] = [
     Guidance,
     Sigmas,
     StepCacheNode,
+    BestTake,
     LongVideoNode,
     Decode,
     SaveVideo,
