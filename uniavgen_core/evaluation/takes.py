@@ -14,12 +14,12 @@ from scipy.ndimage import laplace
 from torch import Tensor
 
 from ..media.faces.face_detection import FaceDetector
-from .sound_damage import clipped_share, speech_timing
+from .sound_damage import clipped_share, speech_timing, voice_activity
 from .sync_meter import measure_sync
 
 CRITERIA = {
     "sync": "probability that mouth and sound are in sync",
-    "spoken": "share of the time for the words in which something is heard",
+    "spoken": "time in which something is heard, as a share of what the words take at their fastest, at most 1",
     "ends": "1, less a tenth for each tenth of a second of sound after the words must have ended",
     "clean": "1, less ten times the share of clipped samples",
     "sharp": "fine detail of the later frames as a share of the first one's, at most 1",
@@ -28,7 +28,8 @@ CRITERIA = {
 }
 """Criteria of a take, each from 0 to 1; the total is their product."""
 _LEAST_MOVEMENT = 0.1
-_CLIPPING, _BABBLE = 10.0, 1.0
+_CLIPPING, _BABBLE, _FASTEST = 10.0, 1.0, 20.0
+"""Weight of clipped samples, seconds of babble that cost all, and characters a second of the fastest speech."""
 _SHOWN, _SIDE, _GAP, _COLUMN, _HEAD = 6, 128, 8, 84, 40
 _PAPER, _INK, _DIM, _BEST = "#16181d", "#f2f4f8", "#9aa3b2", "#7ee2a8"
 
@@ -69,8 +70,9 @@ def rate_take(seed: int, frames: np.ndarray, fps: float, sound: tuple[Tensor, in
     waveform, rate = sound
     ratings = {"sync": measure_sync(frames, fps, waveform, rate).score}
     if characters:
-        timing = speech_timing(waveform, rate, characters)
-        ratings |= {"spoken": 1 - timing.silence, "ends": max(0.0, 1 - timing.babble / _BABBLE)}
+        heard, babble = voice_activity(waveform, rate).mean(), speech_timing(waveform, rate, characters).babble
+        ratings["spoken"] = min(1.0, float(heard) * len(waveform) / rate * _FASTEST / characters)
+        ratings["ends"] = max(0.0, 1 - babble / _BABBLE)
     ratings["clean"] = max(0.0, 1 - _CLIPPING * clipped_share(waveform))
     detail = [float(laplace(frame.mean(-1, dtype=np.float32), mode="mirror").var()) for frame in frames]
     ratings["sharp"] = min(1.0, float(np.mean(detail[1:])) / max(detail[0], 1e-6))

@@ -31,7 +31,7 @@ def blurred(frames):
 DAMAGES = {
     "sync": lambda c: {"waveform": torch.from_numpy(c.waveform).roll(RATE // 2)},
     "spoken": lambda c: {"waveform": torch.from_numpy(c.waveform) * (torch.arange(len(c.waveform)) > 0.8 * RATE)},
-    "ends": lambda c: {"waveform": torch.from_numpy(np.concatenate([c.waveform[: 2 * RATE], c.waveform[:RATE]]))},
+    "ends": lambda c: {"waveform": torch.from_numpy(np.concatenate([c.waveform, c.waveform]))},
     "clean": lambda c: {"waveform": (20 * torch.from_numpy(c.waveform)).clamp(-1, 1)},
     "sharp": lambda c: {"frames": blurred(c.frames)},
     "moves": lambda c: {"frames": np.repeat(c.frames[:1], len(c.frames), 0)},
