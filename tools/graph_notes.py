@@ -6,7 +6,7 @@ from uniavgen_core.diffusion.sampling_presets import PRESETS, TOON_STEPS
 
 Graph = dict[str, Any]
 """A graph as ComfyUI's editor saves it."""
-SAMPLERS = {"UniAVGenSampler", "UniAVGenLongVideo"}
+SAMPLERS = {"UniAVGenSampler", "UniAVGenLongVideo", "UniAVGenBestTake"}
 GAP, SAMPLING_HEIGHT = 60, 120  # pixels
 ENOUGH = (
     f"The bundled model needs {TOON_STEPS} step{'s' * (TOON_STEPS > 1)} without guidance: its toons follow from their "

@@ -124,6 +124,18 @@ def quick_start() -> Workflow:
     return studio.after_task(studio.task(JOINT, image=image, seconds=2.0625))
 
 
+def best_take() -> Workflow:
+    """The best of four takes of one clip."""
+    studio = Studio("A happy toon with red hair nods while talking to the camera.", "red bird yes")
+    image = studio.add("UniAVGenToonPortrait", "Image", portrait="toon_5_happy")()
+    task = studio.task(JOINT, image=image, seconds=2.0625)
+    best = studio.add(
+        "UniAVGenBestTake", "Best take", model=studio.model, positive=task(0), negative=task(1), latent=task(2),
+        video_codec=studio.video_codec, audio_codec=studio.audio_codec, takes=4, seed=1, **studio.sampling,
+    )  # fmt: skip
+    return studio.decode(best(0), task(3))
+
+
 def reference_voice() -> Workflow:
     """The same in another voice."""
     studio = Studio("A calm toon with black hair nods while talking to the camera.", "red bird yes")
@@ -225,4 +237,5 @@ TEMPLATES: dict[str, Callable[[], Workflow]] = {
     "long_video": long_video,
     "long_audio_driven": long_audio_driven,
     "two_speakers": two_speakers,
+    "best_take": best_take,
 }

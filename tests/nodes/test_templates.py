@@ -18,6 +18,9 @@ WORKFLOWS = Path(__file__).parents[2] / "workflows"
 TEMPLATES = sorted(WORKFLOWS.glob("*.json"))
 SEGMENTS = {"long_video": 3, "long_audio_driven": 3}
 """Segments of the templates that have several."""
+TAKES = {"best_take": 4}
+SAMPLERS = dict.fromkeys(SEGMENTS, "Long video") | {"best_take": "Best take"}
+"""Titles of the nodes that sample, where it is not the sampler."""
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COMFY_DYNAMICCOMBO_V3"}
 
 
@@ -28,10 +31,10 @@ def api_of(path):
 @pytest.mark.parametrize("path", [p for p in TEMPLATES if p.stem not in RELEASED], ids=lambda path: path.stem)
 def test_a_template_makes_a_video_with_sound(server, path, tmp_path):
     is_long = path.stem in SEGMENTS
-    workflow = counted(api_of(path), "Long video" if is_long else "Sample picture and sound", ["1", 0])
+    workflow = counted(api_of(path), SAMPLERS.get(path.stem, "Sample picture and sound"), ["1", 0])
     shown, before = [], len(server.log)
     result = server.run(workflow, lambda kind, data: shown.append(data) if kind == "preview" else None)
-    assert calls_told(server, before) == [steps_of(path.stem)] * SEGMENTS.get(path.stem, 1)
+    assert calls_told(server, before) == [steps_of(path.stem)] * (SEGMENTS | TAKES).get(path.stem, 1)
     if is_long:  # ComfyUI shows this text on the node
         labels = [b"Segment %d of %d: " % (number + 1, SEGMENTS[path.stem]) for number in range(SEGMENTS[path.stem])]
         assert all(any(label in text for text in shown) for label in labels)
