@@ -14,7 +14,7 @@ from .host.media.codec_sockets import (
     require_video_codec,
     video_codec_input,
 )
-from .host.notices import show_progress, with_notices
+from .host.notices import UI_KEY, show_progress, with_notices
 from .host.sampling.guided_sampling import make_guider
 from .host.sampling.joint_latent import split
 from .host.sampling.live_preview import PreviewSettings
@@ -73,29 +73,26 @@ class BestTake(io.ComfyNode):
         cls, model, positive, negative, latent, video_codec, audio_codec, takes, seed, steps, shift,
         hand_on=AS_SAMPLED, final_steps=50, preset=CUSTOM, **guidance,
     ) -> io.NodeOutput:  # fmt: skip
+        guider = make_guider(model, positive, negative, choose_guidance(preset, **guidance))
         require_video_codec(video_codec)
         require_audio_codec(audio_codec)
-        guider = make_guider(model, positive, negative, choose_guidance(preset, **guidance))
         settings = choose_sampler(preset, steps, shift, "euler")
         sampler = comfy.samplers.sampler_object(settings.sampler_name)
-        characters = characters_of(positive)
-        rated: list[Take] = []
-        best = None
+        characters, rated, best = characters_of(positive), [], latent
         for number in range(takes):
             show_progress(f"Take {number + 1} of {takes}")
             shown = PreviewSettings(0, number + 1, takes)
             sampled = run_sampler(guider, sampler, settings.sigmas, latent, seed + number, shown)
-            take = rate(sampled, seed + number, video_codec, audio_codec, characters)
-            if best is None or take.total > best[0].total:
-                best = take, sampled
-            rated.append(take)
-        chosen, sampled = best
+            rated.append(rate(sampled, seed + number, video_codec, audio_codec, characters))
+            if best_first(rated)[0] is rated[-1]:
+                best = sampled
+        ranked = best_first(rated)
         if hand_on == AGAIN:
             again = choose_sampler(CUSTOM, final_steps, shift, "euler")
-            sampled = run_sampler(guider, sampler, again.sigmas, latent, chosen.seed)
-        table = torch.from_numpy(draw_takes(best_first(rated)).copy()).float()[None] / 255
-        output = with_notices(settings.notices, sampled, chosen.seed, table)
-        output.ui = {**(output.ui or {}), **ui.PreviewImage(table, cls=cls).as_dict()}
+            best = run_sampler(guider, sampler, again.sigmas, latent, ranked[0].seed)
+        table = torch.from_numpy(draw_takes(ranked).copy()).float()[None] / 255
+        output = with_notices(settings.notices, best, ranked[0].seed, table)
+        output.ui = {**ui.PreviewImage(table, cls=cls).as_dict(), UI_KEY: settings.notices}
         return output
 
 

@@ -38,7 +38,7 @@ def test_the_take_with_the_highest_total_is_handed_on_with_its_seed(studio, tota
     for part, other in zip(sampled["samples"].unbind(), alone["samples"].unbind(), strict=True):
         torch.testing.assert_close(part, other)
     assert table.shape[0] == 1
-    assert table.shape[1] > 3 * 128
+    assert table.shape[1] > 3 * 112
 
 
 @pytest.mark.usefixtures("totals")

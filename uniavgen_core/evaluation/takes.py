@@ -30,7 +30,7 @@ CRITERIA = {
 _LEAST_MOVEMENT = 0.1
 _CLIPPING, _BABBLE, _FASTEST = 10.0, 1.0, 20.0
 """Weight of clipped samples, seconds of babble that cost all, and characters a second of the fastest speech."""
-_SHOWN, _SIDE, _GAP, _COLUMN, _HEAD = 6, 128, 8, 84, 40
+_SHOWN, _SIDE, _GAP, _COLUMN, _HEAD = 4, 112, 8, 72, 40
 _PAPER, _INK, _DIM, _BEST = "#16181d", "#f2f4f8", "#9aa3b2", "#7ee2a8"
 
 
@@ -41,7 +41,7 @@ class Take:
     Attributes:
         seed: Seed of its noise.
         ratings: By name of ``CRITERIA``; one that could not be judged is missing.
-        thumbnails: Pictures of it, (6, H, W, 3) uint8.
+        thumbnails: Pictures of it, (4, H, W, 3) uint8.
     """
 
     seed: int
@@ -102,7 +102,7 @@ def draw_takes(takes: Sequence[Take]) -> np.ndarray:
     strip = _SHOWN * (column + 2)
     size = (strip + _COLUMN * (len(names) + 2) + 2 * _GAP, _HEAD + (row + _GAP) * len(takes) + _GAP)
     sheet = Image.new("RGB", size, _PAPER)
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(16)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(20)
     for number, name in enumerate(("seed", "total", *names)):
         pen.text((strip + _GAP + _COLUMN * number, 12), name, _DIM, font)
     for number, take in enumerate(takes):
@@ -112,5 +112,5 @@ def draw_takes(takes: Sequence[Take]) -> np.ndarray:
         values = [take.total, *(take.ratings.get(name) for name in names)]
         texts = [str(take.seed), *("-" if value is None else f"{value:.2f}" for value in values)]
         for place, text in enumerate(texts):
-            pen.text((strip + _GAP + _COLUMN * place, top + row // 2 - 8), text, colour, font)
+            pen.text((strip + _GAP + _COLUMN * place, top + row // 2 - 10), text, colour, font)
     return np.asarray(sheet)

@@ -57,7 +57,7 @@ def test_without_the_words_their_time_is_not_judged(clip):
 
 
 def take(seed, **ratings):
-    return Take(seed, ratings, np.full((6, 32, 32, 3), seed, np.uint8))
+    return Take(seed, ratings, np.full((4, 32, 32, 3), seed, np.uint8))
 
 
 def test_the_take_with_the_highest_product_of_ratings_comes_first():
@@ -68,6 +68,6 @@ def test_the_take_with_the_highest_product_of_ratings_comes_first():
 
 def test_the_table_has_a_row_for_each_take_with_its_pictures():
     table = draw_takes([take(200, sync=0.9), take(90, sync=0.5, face=1.0)])
-    assert table.shape[0] == 40 + 2 * (128 + 8) + 8
+    assert table.shape[0] == 40 + 2 * (112 + 8) + 8
     assert (table[60, 40] == 200).all()
     assert (table[200, 40] == 90).all()
