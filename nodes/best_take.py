@@ -1,4 +1,4 @@
-"""Several takes of one clip, of which the best is handed on."""
+"""Several takes of one clip, of which the best is returned."""
 
 import comfy.samplers
 import torch
@@ -22,12 +22,11 @@ from .host.sampling.run_sampler import run_sampler
 from .samplers import CUSTOM, choose_guidance, choose_sampler, guidance_inputs, preset_input, schedule_inputs
 from .sockets import seed_input
 
-AS_SAMPLED = "as it was sampled"
-AGAIN = "again, with final_steps"
+BEST, RESAMPLED = "the best take", "the best take, resampled with final_steps"
 
 
 class BestTake(io.ComfyNode):
-    """Samples several takes and hands on the best."""
+    """Samples several takes and returns the best."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -35,8 +34,8 @@ class BestTake(io.ComfyNode):
             node_id="UniAVGenBestTake",
             display_name="UniAVGen Best Take",
             category="UniAVGen/sampling",
-            description="Samples a clip several times from different noise, rates lip-sync, sound and picture, and "
-            "hands on the best take.",
+            description="Samples a clip with several seeds, rates lip-sync, sound and picture of each take, and "
+            "returns the best.",
             inputs=[
                 io.Model.Input("model"),
                 io.Conditioning.Input("positive"),
@@ -44,16 +43,16 @@ class BestTake(io.ComfyNode):
                 io.Latent.Input("latent"),
                 video_codec_input(),
                 audio_codec_input(),
-                io.Int.Input("takes", default=4, min=2, max=64, tooltip="How many takes; seeds follow one another."),
+                io.Int.Input("takes", default=4, min=2, max=64, tooltip="Number of takes: seed, seed + 1, and so on."),
                 seed_input(),
                 *schedule_inputs(),
                 *guidance_inputs(),
                 io.Combo.Input(
-                    "hand_on",
-                    options=[AS_SAMPLED, AGAIN],
-                    tooltip="The best take as it was sampled, or sampled again from the same noise with more steps.",
+                    "result",
+                    options=[BEST, RESAMPLED],
+                    tooltip="The best take as it is, or sampled again from the same noise with more steps.",
                 ),
-                io.Int.Input("final_steps", default=50, min=1, max=1000, tooltip="Steps of the take sampled again."),
+                io.Int.Input("final_steps", default=50, min=1, max=1000, tooltip="Steps of the resampled take."),
                 preset_input("steps and shift"),
             ],
             outputs=[
@@ -71,7 +70,7 @@ class BestTake(io.ComfyNode):
     @classmethod
     def execute(
         cls, model, positive, negative, latent, video_codec, audio_codec, takes, seed, steps, shift,
-        hand_on=AS_SAMPLED, final_steps=50, preset=CUSTOM, **guidance,
+        result=BEST, final_steps=50, preset=CUSTOM, **guidance,
     ) -> io.NodeOutput:  # fmt: skip
         guider = make_guider(model, positive, negative, choose_guidance(preset, **guidance))
         require_video_codec(video_codec)
@@ -87,7 +86,7 @@ class BestTake(io.ComfyNode):
             if best_first(rated)[0] is rated[-1]:
                 best = sampled
         ranked = best_first(rated)
-        if hand_on == AGAIN:
+        if result == RESAMPLED:
             again = choose_sampler(CUSTOM, final_steps, shift, "euler")
             best = run_sampler(guider, sampler, again.sigmas, latent, ranked[0].seed)
         table = torch.from_numpy(draw_takes(ranked).copy()).float()[None] / 255

@@ -20,7 +20,7 @@ from .sockets import SHORTEST, chosen_size, prepared_outputs, seconds_input, siz
 
 DUBBED = "The video to dub. Decode returns its frames bit for bit, and 'UniAVGen Save Video' copies its video stream."
 CONTINUED = "The clip to continue. Decode returns it bit for bit; the saved file encodes it again."
-RELIPPED = "The video. All around the region comes back bit for bit, at its own size and rate."
+RELIPPED = "The video. Decode returns it at its own size and rate, with every pixel outside the region bit for bit."
 PERSON = "The person, and the first frame. Without one, the caption alone says who it is."
 
 
@@ -80,17 +80,19 @@ def relip_sockets() -> list[io.Input]:
     return [
         io.Video.Input("video", tooltip=RELIPPED),
         io.Combo.Input(
-            "region", options=list(REGIONS), tooltip="What is generated of the main face, where no mask is connected."
+            "region",
+            options=list(REGIONS),
+            tooltip="Part of the main face that is generated, unless a mask is connected.",
         ),
         io.Mask.Input(
             "mask",
             optional=True,
-            tooltip="What is generated: one mask, or one for each frame. Needed for another face than the main one.",
+            tooltip="The part that is generated: one mask, or one for each frame. For any face but the main one.",
         ),
         io.Audio.Input(
             "sound",
             optional=True,
-            tooltip="A sound that drives the lips, kept sample for sample. Without it, the transcript is spoken.",
+            tooltip="Audio that drives the lips and is kept sample for sample. Without it, the transcript is spoken.",
         ),
         text_input("sound_text", "The words of that sound."),
         *_voice("The voice that speaks; without one, the video's own."),
@@ -98,15 +100,15 @@ def relip_sockets() -> list[io.Input]:
             "view",
             options=[AROUND_FACE, WHOLE_PICTURE],
             advanced=True,
-            tooltip="What the model sees. around the face: a square in which a small face, or the mask, is large. "
-            "the whole picture: all of it.",
+            tooltip="Crop that the model works on. around the face: a square around the face or the mask, so that "
+            "small faces get more detail. the whole picture: no crop.",
         ),
         io.Combo.Input(
             "surroundings",
             options=[way.value for way in Surroundings],
             advanced=True,
-            tooltip="How the model gets what is kept. clean: as it is, for models that were trained on regions. "
-            "blended: noised as much as the region in each step, which any model can use.",
+            tooltip="How the kept part enters the model. clean: without noise, for models that were trained this way. "
+            "blended: noised to the level of each step (blended diffusion), which works with any model.",
         ),
     ]
 

@@ -56,7 +56,7 @@ def main(arguments: Sequence[str], console: Console) -> int:
 
 
 def _needs_segments(options: Namespace) -> bool:
-    """Whether a sound that drives a clip is longer than what the model makes at once."""
+    """Return True if a sound that drives a clip is longer than the longest clip of the model's training."""
     if options.task != AUDIO_DRIVEN.name or options.audio is None or options.seconds is not None:
         return False
     most = (BUNDLED_CLIPS if options.model is None else RELEASED_CLIPS).seconds

@@ -70,7 +70,7 @@ def _has_sound(path: Path) -> bool:
 
 
 def _decodes(path: Path) -> bool:
-    """Whether the first picture of a file can be decoded as that of a video, as Load Video and Load Image do."""
+    """Return True if the first picture of a file can be decoded as that of a video, as Load Video and Load Image do."""
     with suppress(*UNREADABLE, StopIteration), av.open(str(path)) as container:
         next(container.decode(video=0))
         return True
@@ -78,7 +78,7 @@ def _decodes(path: Path) -> bool:
 
 
 def _opens(path: Path) -> bool:
-    """Whether Pillow reads a file, which Load Image falls back to."""
+    """Return True if Pillow reads a file, which Load Image falls back to."""
     with suppress(*UNREADABLE), Image.open(path) as picture:
         picture.load()
         return True

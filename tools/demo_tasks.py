@@ -51,7 +51,7 @@ def template_of(options: Namespace) -> Path:
 
 
 def is_long(options: Namespace) -> bool:
-    """Whether the result has several segments: for a script, or for a sound that is longer than one."""
+    """Return True if the result has several segments: for a script, or for a sound that is longer than one."""
     return options.script is not None or options.long_sound
 
 
@@ -85,7 +85,7 @@ def _sampling(options: Namespace) -> dict[str, Any]:
 
 
 def lacks_words(options: Namespace) -> bool:
-    """Whether a sound of the user's drives the clip and nobody has said what is spoken in it."""
+    """Return True if a sound of the user's drives the clip and its words are not given."""
     silent = options.speech is None and options.audio_text is None
     return _keeps_sound(options) and bool(options.audio) and silent
 

@@ -1,4 +1,4 @@
-"""The best of several takes: seeds follow one another, the highest total is handed on, and the table shows all."""
+"""The best of several takes: seeds follow one another, the highest total wins, and the table shows all takes."""
 
 import pytest
 import torch
@@ -28,7 +28,7 @@ def totals(studio, monkeypatch):
     return values
 
 
-def test_the_take_with_the_highest_total_is_handed_on_with_its_seed(studio, totals):
+def test_the_take_with_the_highest_total_is_returned_with_its_seed(studio, totals):
     sampled, seed, table = best_take(studio).args
     assert seed == max(totals, key=totals.get)
     positive, negative, latent, _ = studio.task("joint", image=studio.image(), seconds=1.0).args
@@ -45,7 +45,7 @@ def test_the_take_with_the_highest_total_is_handed_on_with_its_seed(studio, tota
 def test_the_best_is_sampled_again_with_more_steps_from_the_same_noise(studio, monkeypatch):
     calls, run_sampler = [], studio.nodes.best_take.run_sampler
     monkeypatch.setattr(studio.nodes.best_take, "run_sampler", lambda *a: (calls.append(a), run_sampler(*a))[1])
-    best_take(studio, hand_on="again, with final_steps", final_steps=3)
+    best_take(studio, result="the best take, resampled with final_steps", final_steps=3)
     assert [(call[4], len(call[2]) - 1) for call in calls] == [(7, 1), (8, 1), (9, 1), (8, 3)]
 
 

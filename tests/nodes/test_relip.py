@@ -73,6 +73,13 @@ def test_without_a_voice_the_videos_own_sound_is_the_reference_voice(studio):
     output = studio.task("relip", video=silent, region="mouth")
     assert keys.REFERENCE_VOICE_KEY not in output.args[0][0][1]
     assert "no sound to take the voice from" in notices_of(output)
+    tone = {"waveform": 0.5 * torch.sin(torch.arange(48_000) / 20)[None, None], "sample_rate": 24_000}
+    music = video_of(video.get_components().images, 16, tone)
+    output = studio.task("relip", video=music, region="mouth")
+    assert keys.REFERENCE_VOICE_KEY not in output.args[0][0][1]
+    assert "own sound gives no voice" in notices_of(output)
+    with pytest.raises(ValueError, match="No speech was found"):
+        studio.task("relip", video=video, region="mouth", voice=tone)
 
 
 def test_the_latent_keeps_clean_video_in_all_latent_pixels_that_the_region_does_not_touch(studio):

@@ -110,6 +110,11 @@ def needed_by(nodes, number):
     return {number: nodes[number]} | {key: node for link in links for key, node in needed_by(nodes, link[0]).items()}
 
 
+def corner(frames):
+    """Masks of a corner of pictures of 64x64."""
+    return torch.nn.functional.pad(torch.ones(frames, 32, 32), (0, 32, 0, 32))
+
+
 @pytest.mark.parametrize(
     ("task", "inputs", "advice"),
     [
@@ -119,13 +124,15 @@ def needed_by(nodes, number):
             {"video": 33, "keep_seconds": 1.5625, "seconds": 1.0, "result": "the whole clip"},
             "keep_seconds and seconds together",
         ),
-        ("audio_driven", {"sound": 2.5, "length": "as long as the sound", "seconds": 1.0}, "Cut the sound"),
+        ("audio_driven", {"sound": 2.5, "length": "as long as the sound", "seconds": 1.0}, "Long Video"),
+        ("relip", {"video": 37, "region": "mouth", "mask": 37}, "give them new lips"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_other_tasks_are_told_of_their_length_what_to_do_about_it(studio, told, task, inputs, advice):
     audio = {"waveform": 0.5 * torch.sin(torch.arange(60_000) / 20)[None, None], "sample_rate": 24_000}
-    given = {"video": lambda frames: video_of(moving_frames(frames, 64, 64), 16, audio), "sound": lambda _: audio}
+    video = lambda frames: video_of(moving_frames(frames, 64, 64), 16, audio)  # noqa: E731
+    given = {"video": video, "sound": lambda _: audio, "mask": corner}
     inputs = {name: given.get(name, lambda value: value)(value) for name, value in inputs.items()}
     positive, negative, latent, _ = studio.task(task, transcript=None, **inputs).args
     studio.sample(positive, negative, latent)

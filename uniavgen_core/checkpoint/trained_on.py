@@ -22,7 +22,7 @@ class TrainedOn:
         short_side: Shorter side of a picture of any aspect ratio, pixels; None if only ``sizes`` are possible.
         longest_side: Upper bound of the longer side of such a picture, pixels; None for no bound.
         model: Name of the model in messages, as the subject of a sentence.
-        regions: Whether regions of pictures were generated, with the tokens around them at time 0.
+        regions: Whether parts of pictures were generated, with the tokens around them clean, at timestep 0.
     """
 
     fewest_frames: int
@@ -43,7 +43,7 @@ class TrainedOn:
         return self.most_frames / FPS
 
     def knows_size(self, width: int, height: int) -> bool:
-        """Whether the model was trained on this size; true if no size is known."""
+        """Return True if the model was trained on this size, or no size is known."""
         if not self.sizes and self.short_side is None:
             return True
         shorter, longer = sorted((width, height))

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..media.faces.face_detection import FaceDetector
 from ..media.faces.face_tracks import Face, Track, fill_gaps, sightings, smooth, track_faces
+from .fine_detail import relative_detail
 from .picture_standins import features
 
 FACE_SIDE = 128
@@ -17,7 +18,6 @@ _FACE_SHARE, _MARGIN = 0.5, 0.15
 _FACE_FRAMES = 32
 _LONGEST_GAP, _SMOOTHED = 12, 5
 _STILLEST = 0.5
-_LEAST_DETAIL = 1.0
 
 
 def identity(frames: np.ndarray, detector: FaceDetector, reference: np.ndarray | None = None) -> float:
@@ -81,13 +81,7 @@ def sharpness(frames: np.ndarray, reference: np.ndarray | None = None) -> float:
     size = frames.shape[2], frames.shape[1]
     wanted = [cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in wanted]
     rest = frames[1:] if reference is None and len(frames) > 1 else frames
-    return _detail(rest) / max(_LEAST_DETAIL, _detail(wanted))
-
-
-def _detail(frames: np.ndarray | list[np.ndarray]) -> float:
-    """Mean variance of the Laplacian of the brightness, in squared levels."""
-    greys = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32) for frame in frames)
-    return float(np.mean([cv2.Laplacian(grey, -1).var() for grey in greys]))
+    return relative_detail(rest, wanted)
 
 
 def flicker(frames: np.ndarray) -> float:

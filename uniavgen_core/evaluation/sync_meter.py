@@ -9,7 +9,6 @@ Dimension key: F video frames, H picture height, W picture width, N samples, E e
 """
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from math import ceil, isfinite
 
 import numpy as np
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from ..media.audio.mel import check_sound
 from ..media.audio.sound import LOWEST_RATE
-from ..media.faces.face_detection import FaceDetector
+from ..media.faces.face_detection import available_detector
 from .mouth_finder import MouthFinder, Pictures, darkness, mask_boxes
 from .mouth_motion import find_mouth_track, motion_energy, mouth_crops, track_of_boxes
 from .sound_envelope import ENVELOPE_RATE, loudness_at, sound_loudness
@@ -136,7 +135,7 @@ def find_mouth(frames: Pictures, mask: Pictures | None = None, shows: str = "fac
         The mouth, and None; without a mask or a face, the whole picture and a notice.
     """
     height, width = frames.shape[1:3]
-    detector = _detector() if mask is None else None
+    detector = available_detector() if mask is None else None
     if mask is not None:
         track = track_of_boxes(mask_boxes(mask, len(frames), height, width, shows))
     else:
@@ -147,14 +146,6 @@ def find_mouth(frames: Pictures, mask: Pictures | None = None, shows: str = "fac
         return Mouth(None, MouthFinder(darkness(frames, boxes)), boxes), notice
     motion = motion_energy(mouth_crops(frames, track))
     return Mouth(motion, MouthFinder(darkness(frames, track.boxes)), track.boxes), None
-
-
-@lru_cache(maxsize=1)
-def _detector() -> FaceDetector | None:
-    try:
-        return FaceDetector()
-    except ImportError:
-        return None
 
 
 def _verdict(score: float, chance: float) -> str:

@@ -5,16 +5,16 @@ Dimension key: F video frames, H picture height, W picture width, N samples.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from math import prod
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from scipy.ndimage import laplace
 from torch import Tensor
 
-from ..media.faces.face_detection import FaceDetector
-from .sound_damage import clipped_share, speech_timing, voice_activity
+from ..media.audio.voice_activity import voice_activity
+from ..media.faces.face_detection import available_detector
+from .fine_detail import relative_detail
+from .sound_damage import clipped_share, speech_timing
 from .sync_meter import measure_sync
 
 CRITERIA = {
@@ -65,7 +65,8 @@ def rate_take(seed: int, frames: np.ndarray, fps: float, sound: tuple[Tensor, in
         characters: Characters of what should be said; 0 if that is not known.
 
     Returns:
-        The take. Words are not timed without their characters, and faces not compared without OpenCV.
+        The take. Speech is not timed without its characters, and faces are not compared without OpenCV and the
+        weights of the face detector.
     """
     waveform, rate = sound
     ratings = {"sync": measure_sync(frames, fps, waveform, rate).score}
@@ -74,14 +75,13 @@ def rate_take(seed: int, frames: np.ndarray, fps: float, sound: tuple[Tensor, in
         ratings["spoken"] = min(1.0, float(heard) * len(waveform) / rate * _FASTEST / characters)
         ratings["ends"] = max(0.0, 1 - babble / _BABBLE)
     ratings["clean"] = max(0.0, 1 - _CLIPPING * clipped_share(waveform))
-    detail = [float(laplace(frame.mean(-1, dtype=np.float32), mode="mirror").var()) for frame in frames]
-    ratings["sharp"] = min(1.0, float(np.mean(detail[1:])) / max(detail[0], 1e-6))
+    ratings["sharp"] = min(1.0, relative_detail(frames[1:], frames[:1]))
     steps = np.abs(np.diff(frames.astype(np.int16), axis=0)).mean()
     ratings["moves"] = float(steps > _LEAST_MOVEMENT)
-    if find_spec("cv2"):
-        from .picture_damage import identity
+    if detector := available_detector():
+        from .picture_damage import identity  # imported lazily, because it needs OpenCV
 
-        ratings["face"] = identity(frames, FaceDetector())
+        ratings["face"] = identity(frames, detector)
     return Take(seed, ratings, frames[np.linspace(0, len(frames) - 1, _SHOWN).round().astype(int)])
 
 

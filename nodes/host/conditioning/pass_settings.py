@@ -90,7 +90,7 @@ class PassSettings:
 
     @property
     def has_speech(self) -> bool:
-        """Whether a transcript was given."""
+        """True if there is a transcript."""
         return any(speech.text is not None for speech in self.speeches)
 
     def as_null(self, interaction: Interaction, skip_layer: int | None) -> "PassSettings":
@@ -105,7 +105,7 @@ def pass_settings_of(conditioning: dict) -> PassSettings:
 
 
 def has_speech(conditioning: list) -> bool:
-    """Whether any entry of a CONDITIONING has a transcript."""
+    """Return True if any entry of a CONDITIONING has a transcript."""
     return any(pass_settings_of(options).has_speech for _, options in conditioning)
 
 

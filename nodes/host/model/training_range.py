@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ....uniavgen_core.checkpoint.trained_on import TrainedOn
 from ....uniavgen_core.shapes import SPATIAL_FACTOR, video_frames_of
-from ..sampling.joint_latent import VIDEO_DIMS
+from ..sampling.joint_latent import VIDEO_DIMS, keeps_regions
 
 NOTICES_GIVEN = "uniavgen_said"
 """Key in ``transformer_options`` of a MODEL whose node has already sent these notices."""
@@ -32,12 +32,16 @@ DUBBING = LengthAdvice(
     "Cut the video into pieces of that length with 'Trim Video', and dub them one by one.", "Use more of the video."
 )
 LIP_SYNC = LengthAdvice(
-    "Cut the sound into pieces of that length with 'Trim Audio Duration', one clip each.",
+    "For a longer sound, use 'UniAVGen Long Video', which follows it in segments of the trained length.",
     "Add silence to the end of the sound, and cut the finished video.",
 )
 CONTINUATION = LengthAdvice(
     "Let keep_seconds and seconds together be that long; for a longer script, use 'UniAVGen Long Video'.",
     "Let keep_seconds and seconds together be that long.",
+)
+RELIP = LengthAdvice(
+    "Cut the video into pieces of that length with 'Trim Video', and give them new lips one by one.",
+    "Use more of the video.",
 )
 SEGMENTS = LengthAdvice(
     "Set segment_seconds to that length: the script is spoken in more segments then.",
@@ -103,6 +107,8 @@ def _advice(shapes: Sequence[tuple[int, ...]], mask: Tensor | None) -> LengthAdv
     video, audio = comfy.utils.unpack_latents(mask, shapes)
     if not video.any():
         return DUBBING
+    if keeps_regions(video).any():
+        return RELIP
     if not audio.any():
         return LIP_SYNC
     return CONTINUATION if bool((video[:, :, 1:] == 0).any()) else SPEECH

@@ -115,6 +115,11 @@ def masks_of(latent: dict) -> tuple[Tensor, Tensor]:
     return given[0], given[1]
 
 
+def keeps_regions(mask: Tensor) -> Tensor:
+    """True for latents of which a part is kept and a part generated, (B, C, T, 1, 1), for a mask (B, C, T, H, W)."""
+    return mask.amax((3, 4), keepdim=True) != mask.amin((3, 4), keepdim=True)
+
+
 def keep_first_latent(latent: dict, clean: Tensor) -> dict:
     """LATENT that keeps ``clean`` (B, 48, 1, H, W) as its first video latent."""
     return keep_video(latent, clean, torch.zeros(1))

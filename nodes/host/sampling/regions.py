@@ -16,6 +16,7 @@ from comfy.patcher_extension import WrappersMP, add_wrapper_with_key
 from torch import Tensor
 
 from ..conditioning.pass_settings import KEY, REGIONS_KEY, Surroundings, pass_settings_of
+from .joint_latent import keeps_regions
 
 
 def prepare_regions(guider: Any, noise: Tensor, latent: Tensor, mask: Tensor, shapes: Sequence[tuple]) -> Tensor:
@@ -32,7 +33,7 @@ def prepare_regions(guider: Any, noise: Tensor, latent: Tensor, mask: Tensor, sh
         The mask to sample with; the same one if it has no regions.
     """
     video, *others = comfy.utils.unpack_latents(mask, shapes)
-    has_region = video.amax((3, 4), keepdim=True) != video.amin((3, 4), keepdim=True)
+    has_region = keeps_regions(video)
     if not has_region.any():
         return mask
     model = guider.model_patcher.model
@@ -71,9 +72,11 @@ def _packed(video: Tensor, others: list[Tensor]) -> Tensor:
 
 def _blending(noise: Tensor, latent: Tensor, region: Tensor) -> Callable:
     """A wrapper of ComfyUI's PREDICT_NOISE type."""
+    parts = [noise, latent, region]
 
     def predict(execute: Any, x: Tensor, timestep: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        own_noise, clean, weight = (value.to(x) for value in (noise, latent, region))
+        parts[:] = [part.to(x) for part in parts]  # moved to the sampler's device in the first step alone
+        own_noise, clean, weight = parts
         noised = execute.class_obj.inner_model.model_sampling.noise_scaling(timestep, own_noise, clean)
         return torch.lerp(clean, execute(torch.lerp(noised, x, weight), timestep, *args, **kwargs), weight)
 

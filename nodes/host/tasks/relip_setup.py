@@ -136,7 +136,12 @@ def _with_sound(prepared: PreparedTask, inputs: RelipInputs, footage: Footage, c
         voice = {"waveform": own.waveform[None], "sample_rate": own.sample_rate}
     if voice is None:
         return replace(prepared, notices=("The video has no sound to take the voice from, so the model chooses one.",))
-    scene, notices = with_voice(prepared.scene, voice, inputs.voice_text)
+    try:
+        scene, notices = with_voice(prepared.scene, voice, inputs.voice_text)
+    except ValueError as error:
+        if inputs.voice is not None:
+            raise
+        return replace(prepared, notices=(f"The video's own sound gives no voice, so the model chooses one: {error}",))
     return replace(prepared, scene=scene, notices=tuple(notices))
 
 

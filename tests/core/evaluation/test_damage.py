@@ -9,9 +9,10 @@ import torch
 
 from toon.clips import Line, make_clip, recite
 from uniavgen_core.evaluation.picture_damage import face_crops, flicker, identity, sharpness
-from uniavgen_core.evaluation.sound_damage import clipped_share, speech_timing, voice_activity
+from uniavgen_core.evaluation.sound_damage import clipped_share, speech_timing
 from uniavgen_core.evaluation.sound_standins import sound_quality, timbre_consistency
 from uniavgen_core.evaluation.sync_meter import measure_sync
+from uniavgen_core.media.audio.voice_activity import voice_activity
 from uniavgen_core.media.faces.face_detection import FaceDetector
 from uniavgen_core.media.faces.face_tracks import Face
 

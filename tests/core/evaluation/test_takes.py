@@ -71,3 +71,8 @@ def test_the_table_has_a_row_for_each_take_with_its_pictures():
     assert table.shape[0] == 40 + 2 * (112 + 8) + 8
     assert (table[60, 40] == 200).all()
     assert (table[200, 40] == 90).all()
+
+
+def test_without_a_face_detector_faces_are_not_compared_and_the_rest_is(clip, monkeypatch):
+    monkeypatch.setattr("uniavgen_core.evaluation.takes.available_detector", lambda: None)
+    assert set(rated(clip)) == set(CRITERIA) - {"face"}

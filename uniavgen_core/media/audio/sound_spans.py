@@ -9,13 +9,10 @@ import numpy as np
 from torch import Tensor
 
 from ...shapes import FPS, SAMPLE_RATE, TEMPORAL_FACTOR, video_frames_of
+from .voice_activity import LEVEL_RATE, level_of, pause_level, voice_activity
 
 _AROUND = 0.1
 """Seconds on both sides of a cut that must be quiet."""
-_PAUSE_DB, _QUIETEST_DB = 30.0, -60.0
-"""A pause is this far below the loud parts, or under full scale."""
-_STEPS = 100
-"""Steps a second in which loudness is measured."""
 
 
 def cut_at_pauses(waveform: Tensor, video_frames: int, first: int, following: int) -> list[int]:
@@ -37,24 +34,17 @@ def cut_at_pauses(waveform: Tensor, video_frames: int, first: int, following: in
     """
     if first < video_frames_of(2) or following < TEMPORAL_FACTOR:
         raise ValueError(f"Segments of {first} frames, then of {following} more, add nothing.")
-    level = loudness(waveform)
-    pause = max(float(np.quantile(level, 0.95)) - _PAUSE_DB, _QUIETEST_DB)
+    level = level_of(waveform, SAMPLE_RATE)
+    pause = pause_level(level)
     ends, end, room = [], 1, first - 1
     while end + room < video_frames:
         nearest = max(TEMPORAL_FACTOR, room // 2 // TEMPORAL_FACTOR * TEMPORAL_FACTOR)
         places = np.arange(end + room, end + nearest - 1, -TEMPORAL_FACTOR)
         around = np.array([_loudest(level, place / FPS) for place in places])
-        end = int(places[np.argmax(around < pause) if (around < pause).any() else np.argmin(around)])
+        end = int(places[np.argmax(around <= pause) if (around <= pause).any() else np.argmin(around)])
         ends.append(end)
         room = following
     return [*ends, video_frames]
-
-
-def loudness(waveform: Tensor) -> np.ndarray:
-    """Level of a sound at 24 kHz (N,) in steps of 10 ms, dB of full scale, at least one."""
-    hop = SAMPLE_RATE // _STEPS
-    samples = np.pad(waveform.double().numpy(), (0, -len(waveform) % hop))
-    return 10 * np.log10((samples.reshape(-1, hop) ** 2).mean(1) + 1e-12)
 
 
 def words_of_spans(text: str, waveform: Tensor, spans: Sequence[tuple[float, float]]) -> list[str]:
@@ -69,19 +59,18 @@ def words_of_spans(text: str, waveform: Tensor, spans: Sequence[tuple[float, flo
         The words of each span: those whose middle lies in it, if letters are spoken evenly wherever there is sound.
     """
     words = text.split()
-    level = loudness(waveform)
-    spoken = np.cumsum(level > max(float(np.quantile(level, 0.95)) - _PAUSE_DB, _QUIETEST_DB)).astype(float)
-    if not words or not spoken[-1]:
+    spoken = np.cumsum(voice_activity(waveform, SAMPLE_RATE)).astype(float)
+    if not words or not len(spoken) or not spoken[-1]:
         return [""] * len(spans)
     lengths = np.array([len(word) + 1 for word in words], float)
     middles = (np.cumsum(lengths) - lengths / 2) / lengths.sum()
-    times = np.searchsorted(spoken / spoken[-1], middles) / _STEPS
+    times = np.searchsorted(spoken / spoken[-1], middles) / LEVEL_RATE
     return [
         " ".join(word for word, time in zip(words, times, strict=True) if start <= time < stop) for start, stop in spans
     ]
 
 
 def _loudest(level: np.ndarray, seconds: float) -> float:
-    """Highest level around a time; silence after the end."""
-    near = level[max(0, round((seconds - _AROUND) * _STEPS)) : round((seconds + _AROUND) * _STEPS)]
+    """Highest level around a time, dB; silence after the end."""
+    near = level[max(0, round((seconds - _AROUND) * LEVEL_RATE)) : round((seconds + _AROUND) * LEVEL_RATE)]
     return float(near.max(initial=-120.0))

@@ -6,6 +6,7 @@ Source: YuNet (Wu et al., Machine Intelligence Research 2023); the package's lic
 Dimension key: H rows, W columns.
 """
 
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,15 @@ class FaceDetector:
         _, rows = self._detector.detect(padded)
         found = [] if rows is None else rows[np.isfinite(rows).all(axis=1)]
         return [_face(row, width / size[0], height / size[1]) for row in found]
+
+
+@lru_cache(maxsize=1)
+def available_detector() -> FaceDetector | None:
+    """A detector with the default confidence; None where OpenCV or the weights are not installed."""
+    try:
+        return FaceDetector()
+    except ImportError:
+        return None
 
 
 def _face(row: np.ndarray, across: float, down: float) -> Face:
