@@ -24,7 +24,7 @@ from .host.conditioning.spoken_texts import (
 )
 from .host.long_video.segment_store import Segment, SegmentStore, key_of
 from .host.long_video.segments import LongPlan, LongVideo, Plan, ScriptVideo, Voice, plan_segments, seconds_added
-from .host.long_video.sound_segments import LONGEST_SOUND, DrivenVideo, SoundPlan
+from .host.long_video.sound_segments import LONGEST_SOUND, DrivenVideo, plan_sound
 from .host.media.codec_sockets import (
     audio_codec_input,
     links_error,
@@ -39,6 +39,7 @@ from .host.model.load_model import model_identity, require_uniavgen
 from .host.model.training_range import SEGMENTS, training_range_notices, without_notices
 from .host.notices import announce, error_of, show_progress, with_notices
 from .host.sampling.guided_sampling import make_guider
+from .host.sampling.joint_latent import masks_of
 from .host.sampling.live_preview import DEFAULT_EVERY, PreviewSettings
 from .host.sampling.run_sampler import run_sampler
 from .host.tasks.task_scene import IMAGE, PreparedTask, Scene
@@ -56,7 +57,7 @@ from .sockets import chosen_size, seconds_input, seed_input, size_input, text_in
 AS_NEEDED, FULL = "as the text needs", "full segments"
 FOLDER = "uniavgen"
 """Within ComfyUI's output folder."""
-NO_SCRIPT = f"The script is blank, so the words of the sound are not known. {WITHOUT_WORDS}"
+NO_SCRIPT = f"The words of the sound are missing. Write what is said in it into 'script'. {WITHOUT_WORDS}"
 NO_VOICE = "The voice is not used: what is heard is the sound."
 CONTENT = "colours anchored"
 """Version of the content of stored segments, a part of their key: the colours of earlier ones drift."""
@@ -125,7 +126,7 @@ class LongVideoInputs:
         seconds_added(self.segment_seconds, self.keep_seconds)
         said = prepare_field("script", self.script)
         notices += [*said.notices, *([] if said.text else [NO_SCRIPT]), *([] if self.voice is None else [NO_VOICE])]
-        plan = SoundPlan(own, said.text, self.segment_seconds, self.keep_seconds, self.length == AS_NEEDED, self.seed)
+        plan = plan_sound(own, said.text, self.segment_seconds, self.keep_seconds, self.length == AS_NEEDED, self.seed)
         return DrivenVideo(scene, plan, self.image, None), [*notices, *quiet_notices(own, "the sound")]
 
     def made_from(self, scene: Scene, sampling: SamplerSettings) -> tuple[Any, ...]:
@@ -146,8 +147,8 @@ class LongVideoNode(io.ComfyNode):
             node_id="UniAVGenLongVideo",
             display_name="UniAVGen Long Video",
             category="UniAVGen/sampling",
-            description="Speaks a whole script: plans segments, lets each go on from the last moments of the one "
-            "before, and joins them. A stopped run keeps what is finished and goes on there.",
+            description="Speaks a whole script, or lip-syncs to long audio: plans segments, lets each go on from the "
+            "last moments of the one before, and joins them. A stopped run keeps what is finished and goes on there.",
             inputs=[
                 io.Model.Input("model"),
                 io.Conditioning.Input("positive", tooltip="The caption; what is said comes from the script."),
@@ -161,8 +162,8 @@ class LongVideoNode(io.ComfyNode):
                 io.Audio.Input(
                     "sound",
                     optional=True,
-                    tooltip="A sound of any length that drives the lips, kept sample for sample. The script is what is "
-                    "said in it then.",
+                    tooltip="Audio of up to an hour that drives the lips and is kept sample for sample. The script "
+                    "holds its words then.",
                 ),
                 text_input("voice_text", "What the reference voice says."),
                 io.String.Input(
@@ -258,8 +259,8 @@ class SegmentMaker:
         latent = run_sampler(guider, sampler, self.sampling.sigmas, task.latent, self.plan.seed + number, show)
         video, audio = latent["samples"].unbind()
         frames = task.scene.video_codec.decode(video).flatten(0, 1)
-        is_given = isinstance(self.plan, SoundPlan)
-        waveform = torch.zeros(0) if is_given else self.audio_codec.synthesize(audio).flatten()
+        is_heard = bool(masks_of(task.latent)[1].any())  # else all of the sound is the user's
+        waveform = self.audio_codec.synthesize(audio).flatten() if is_heard else torch.zeros(0)
         return Segment((frames * 255).round().clamp(0, 255).to(torch.uint8).cpu(), waveform.cpu())
 
 

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str], console: Console) -> int:
     """Run the demo with arguments of `demo_options.parse`, and return the exit status."""
     options = demo_options.parse(arguments)
     check_files(options)
-    options.long_sound = _needs_segments(options)
+    options.long_sound = needs_segments(options)
     workflow = read_workflow(template_of(options))
     options.output.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str], console: Console) -> int:
     return 0
 
 
-def _needs_segments(options: Namespace) -> bool:
+def needs_segments(options: Namespace) -> bool:
     """Return True if a sound that drives a clip is longer than the longest clip of the model's training."""
     if options.task != AUDIO_DRIVEN.name or options.audio is None or options.seconds is not None:
         return False

@@ -152,3 +152,12 @@ def test_a_small_face_is_shown_to_the_model_larger_and_comes_back_in_its_place(s
     rows, columns = (region > 0).any(0).nonzero().unbind(1)
     assert rows.min() > 100
     assert columns.min() > 250
+
+
+def test_a_mask_that_misses_every_face_is_told_of_and_one_that_touches_a_face_is_not(studio):
+    video, _, _ = toon_video(studio)
+    corner, middle = torch.zeros(1, 128, 128), torch.zeros(1, 128, 128)
+    corner[:, :12, :12] = 1
+    middle[:, 60:100, 40:90] = 1
+    assert "touches none of the faces" in notices_of(studio.task("relip", video=video, region="mouth", mask=corner))
+    assert "touches none" not in notices_of(studio.task("relip", video=video, region="mouth", mask=middle))

@@ -248,6 +248,28 @@ def test_new_lips_say_the_sound_that_is_given_and_else_the_transcript_in_the_vid
     assert source(workflow, "Task", "task.sound")[0]["class_type"] == "LoadAudio"
 
 
+def test_a_sound_longer_than_a_clip_of_the_training_is_followed_in_segments(tmp_path):
+    long, short = tmp_path / "long.wav", tmp_path / "short.wav"
+    for path, seconds in ((long, 3), (short, 1)):
+        with wave.open(str(path), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(8000)
+            file.writeframes(bytes(2 * 8000 * seconds))
+    arguments = ["--task", "audio_driven", "--audio-text", "red moon"]
+    assert demo.needs_segments(parse([*arguments, "--audio", str(long)]))
+    assert not demo.needs_segments(parse([*arguments, "--audio", str(short)]))
+    assert not demo.needs_segments(parse([*arguments, "--audio", str(long), "--seconds", "2"]))
+    options = parse([*arguments, "--audio", str(long), "--image", str(PICTURE)])
+    options.long_sound = True
+    workflow = prepare(read_workflow(template_of(options)), options, Offered())
+    inputs = node(workflow, "Long video")["inputs"]
+    assert inputs["script"] == "red moon"
+    assert source(workflow, "Long video", "sound")[0]["class_type"] == "LoadAudio"
+    assert source(workflow, "Long video", "image")[0]["class_type"] == "LoadImage"
+    assert source(workflow, "Save", "given") == (node(workflow, "Long video"), 4)
+
+
 @pytest.mark.parametrize("task", ["dubbing", "continuation", "relip"])
 def test_a_users_video_keeps_the_examples_transcript(task):
     template, workflow, _ = prepared("--task", task, "--video", CLIP)

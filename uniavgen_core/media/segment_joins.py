@@ -15,7 +15,7 @@ from ..shapes import SAMPLE_RATE
 RELAX_SAMPLES = SAMPLE_RATE
 _AUDIBLE = 5e-3  # About -41 dB, weighted as in `_gain`. A pause has no level to match.
 _LARGEST_GAIN = 4.0
-_PLACE = 16
+_SQUARE = 16
 _LEAST_CORRELATION = -0.5  # Below it, constant power would need more than twice the amplitude of both sounds.
 
 
@@ -71,20 +71,21 @@ def join_frames(parts: list[Tensor], overlap: int) -> Tensor:
     return torch.cat([*joined, tail])
 
 
-def anchored(frames: Tensor, given: Tensor) -> Tensor:
-    """Take what the codec did to the colours of a segment's kept frames off all of its frames.
+def with_kept_colours(frames: Tensor, kept: Tensor) -> Tensor:
+    """Correct the colours of a segment by the error of the codec in its kept frames.
 
-    Every segment passes the codec once more than the one before, which without this would change colours more and more.
+    Kept frames pass the codec once more with every segment; without the correction, colours drift.
 
     Args:
         frames: The segment, its own version of the kept frames first, (F, H, W, 3) uint8.
-        given: The kept frames as they were given, (K, H, W, 3) uint8.
+        kept: The kept frames as they were before, (K, H, W, 3) uint8.
 
     Returns:
-        Frames whose colours, averaged over places of 16 pixels and over the kept frames, are the given ones there.
+        The segment, (F, H, W, 3) uint8. The correction is the mean error over the kept frames and over squares of 16
+        pixels, so that neither movement nor fine detail leaves a trace.
     """
-    error = (given.float() - frames[: len(given)].float()).mean(0)
-    coarse = F.avg_pool2d(error.permute(2, 0, 1)[None], _PLACE, ceil_mode=True)
+    error = (kept.float() - frames[: len(kept)].float()).mean(0)
+    coarse = F.avg_pool2d(error.permute(2, 0, 1)[None], _SQUARE, ceil_mode=True)
     smooth = F.interpolate(coarse, size=frames.shape[1:3], mode="bilinear", align_corners=False)
     return (frames.float() + smooth[0].permute(1, 2, 0)).round().clamp(0, 255).to(torch.uint8)
 

@@ -8,14 +8,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Protocol
 
 from torch import Tensor
 
 from ....uniavgen_core.config import TextConfig
 from ....uniavgen_core.media.audio.loudness import under_ceiling
 from ....uniavgen_core.media.audio.sound import Sound, at_rate
-from ....uniavgen_core.media.segment_joins import anchored
+from ....uniavgen_core.media.segment_joins import with_kept_colours
 from ....uniavgen_core.shapes import FPS, MEL_RATE, SAMPLE_RATE, video_frames_covering, video_frames_in
 from ....uniavgen_core.text.script import plan_script
 from ....uniavgen_core.text.speech_tensors import cached_speech_ids
@@ -36,16 +35,15 @@ OWN_LEVEL = 1.0
 
 
 @dataclass(frozen=True)
-class LongPlan:
-    """Plan of the segments of a script.
+class Plan(ABC):
+    """Plan of the segments of a long video.
 
     Attributes:
         texts: What each segment says.
         segment_seconds: Longest segment, the part shared with the one before included.
         keep_seconds: The shared part.
-        as_needed: Whether a segment is only as long as its text needs.
+        as_needed: Whether a segment is only as long as what it shows; else each is sampled at full length.
         seed: Seed of the first segment; the others follow.
-        text: How the model counts the characters of a text.
     """
 
     texts: tuple[str, ...]
@@ -53,7 +51,6 @@ class LongPlan:
     keep_seconds: float
     as_needed: bool
     seed: int
-    text: TextConfig
 
     @property
     def kept_frames(self) -> int:
@@ -62,8 +59,19 @@ class LongPlan:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Each segment in words: what it says."""
+        """Description of each segment for the user."""
         return self.texts
+
+    @abstractmethod
+    def video_frames(self, number: int) -> int:
+        """Frames in which a segment is sampled, with those it shares with the one before."""
+
+
+@dataclass(frozen=True)
+class LongPlan(Plan):
+    """Plan of the segments of a script; ``text`` says how the model counts the characters of a text."""
+
+    text: TextConfig
 
     def new_seconds(self, number: int) -> float:
         """Length of what a segment adds."""
@@ -117,24 +125,6 @@ class Voice:
     text: str
 
 
-class Plan(Protocol):
-    """Segments of a long video: the texts and the labels of each, their lengths, and the part that neighbours share."""
-
-    @property
-    def texts(self) -> tuple[str, ...]: ...
-
-    @property
-    def labels(self) -> tuple[str, ...]: ...
-
-    @property
-    def seed(self) -> int: ...
-
-    @property
-    def kept_frames(self) -> int: ...
-
-    def video_frames(self, number: int) -> int: ...
-
-
 @dataclass(frozen=True)
 class LongVideo(ABC):
     """One long video.
@@ -177,8 +167,8 @@ class LongVideo(ABC):
                     prepared = self._prepare(number, voice, done[-1] if done else None)
                     segment = self._finish(make_segment(prepared, number), prepared, number)
                     if done:
-                        given = done[-1].frames[-self.plan.kept_frames :]
-                        segment = replace(segment, frames=anchored(segment.frames, given))
+                        kept = done[-1].frames[-self.plan.kept_frames :]
+                        segment = replace(segment, frames=with_kept_colours(segment.frames, kept))
                     store.save(number, key, segment)
                 if number == 0 and voice is None:
                     voice, notices = self._voice_of(segment, text)

@@ -26,56 +26,27 @@ from ..tasks.continuation_setup import Continuation, continue_footage
 from ..tasks.task_scene import PreparedTask
 from .joined_segments import join_pictures
 from .segment_store import Segment
-from .segments import LongVideo, Voice
+from .segments import LongVideo, Plan, Voice
 
 LONGEST_SOUND = 3600.0
 """Seconds of the longest sound that is taken."""
 
 
 @dataclass(frozen=True)
-class SoundPlan:
+class SoundPlan(Plan):
     """Plan of the segments of a sound.
 
     Attributes:
         sound: The sound.
-        words: What is said in it; blank if it is not known.
-        segment_seconds: Longest segment, the part shared with the one before included.
-        keep_seconds: The shared part.
-        as_needed: Whether a segment is only as long as its part of the sound; else each is sampled at full length, and
-            what comes after its part is cut off.
-        seed: Seed of the first segment; the others follow.
+        ends: Video frames of the film at the end of each segment.
     """
 
     sound: Sound
-    words: str
-    segment_seconds: float
-    keep_seconds: float
-    as_needed: bool
-    seed: int
-
-    @property
-    def kept_frames(self) -> int:
-        """Frames that two neighbouring segments share."""
-        return video_frames_in(self.keep_seconds)
-
-    @cached_property
-    def ends(self) -> Sequence[int]:
-        """Frames of the film at the end of each segment."""
-        longest, frames = video_frames_in(self.segment_seconds), video_frames_covering(self.sound.seconds)
-        return cut_at_pauses(self._waveform, frames, longest, longest - self.kept_frames)
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """Words that are said in each segment."""
-        return self._texts
-
-    @cached_property
-    def _texts(self) -> tuple[str, ...]:
-        return tuple(words_of_spans(self.words, self._waveform, [self.span(n) for n in range(len(self.ends))]))
+    ends: tuple[int, ...]
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Each segment in words: its time, and what is said in it."""
+        """Time of each segment, and what is said in it."""
         spans = map(self.span, range(len(self.ends)))
         return tuple(
             f"{start:.2f} to {stop:.2f} s: {text}".strip(": ")
@@ -98,9 +69,28 @@ class SoundPlan:
         """Start and end of a segment in the film, seconds."""
         return self.first_frame(number) / FPS, self.ends[number] / FPS
 
-    @cached_property
-    def _waveform(self) -> Tensor:
-        return to_model_sound(self.sound)
+
+def plan_sound(
+    sound: Sound, words: str, segment_seconds: float, keep_seconds: float, as_needed: bool, seed: int
+) -> SoundPlan:
+    """Cut a sound into segments at its pauses, and share out its words.
+
+    Args:
+        sound: The sound.
+        words: What is said in it; blank if that is not known.
+        segment_seconds: Longest segment.
+        keep_seconds: The part that neighbouring segments share.
+        as_needed: As in ``Plan``.
+        seed: Seed of the first segment.
+
+    Raises:
+        ValueError: If a segment would add nothing to the one before.
+    """
+    waveform = to_model_sound(sound)
+    longest, kept = video_frames_in(segment_seconds), video_frames_in(keep_seconds)
+    ends = cut_at_pauses(waveform, video_frames_covering(sound.seconds), longest, longest - kept)
+    plan = SoundPlan((), segment_seconds, keep_seconds, as_needed, seed, sound, tuple(ends))
+    return replace(plan, texts=tuple(words_of_spans(words, waveform, [plan.span(n) for n in range(len(ends))])))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ....uniavgen_core.media.audio.reference_voice import LONGEST_VOICE, SHORTEST_VOICE
 from ....uniavgen_core.media.audio.sound import cut
-from ....uniavgen_core.media.faces.face_detection import FaceDetector
+from ....uniavgen_core.media.faces.face_detection import FaceDetector, available_detector
 from ....uniavgen_core.media.faces.mouth_regions import MOUTH, FaceRegion, find_region, view_around
 from ....uniavgen_core.media.restore import Source
 from ....uniavgen_core.media.video.frames import fit_frame_count, resample_frames
@@ -32,6 +32,11 @@ from .joint_setup import with_voice
 from .task_scene import LONGEST_SECONDS, PreparedTask, Scene
 
 CONFIDENCE = 0.6
+MISSED = (
+    "The mask touches none of the faces found in the video; what it covers is generated all the same. Draw it over the "
+    "mouth or the face that should speak."
+)
+_LOOKED_AT = 8
 AROUND_FACE, WHOLE_PICTURE = "around the face", "the whole picture"
 _WHOLE = 0.98
 """Share of a picture from which on a mask covers all of it."""
@@ -149,7 +154,8 @@ def _shot(footage: Footage, inputs: RelipInputs) -> tuple[_Shot, list[str]]:
     """A video with its region, given or found, and notices."""
     frames, size = footage.frames, (footage.frames.shape[1], footage.frames.shape[2])
     if inputs.mask is not None:
-        region, notices = _given_region(frames, inputs.mask), []
+        region = _given_region(frames, inputs.mask)
+        notices = _missed_faces(frames, region)
         columns, rows = ((region > 0).any(0).any(dim).nonzero()[:, 0] for dim in (0, 1))
         box = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
     else:
@@ -161,6 +167,23 @@ def _shot(footage: Footage, inputs: RelipInputs) -> tuple[_Shot, list[str]]:
             )
         region, notices, box = torch.from_numpy(found.weights), _face_notices(found, len(frames)), found.face
     return _Shot(footage, region, view_around(box, size) if inputs.view == AROUND_FACE else None), notices
+
+
+def _missed_faces(frames: Tensor, region: Tensor) -> list[str]:
+    """Notice about a region that touches no face, where faces are found; a few frames are looked at."""
+    detector = available_detector()
+    if detector is None:
+        return []
+    looked_at = slice(None, None, max(1, len(frames) // _LOOKED_AT))
+    boxes = [
+        (weights, face.box.round().astype(int).clip(0))
+        for weights, faces in zip(
+            region[looked_at], find_faces_in_images(frames[looked_at], detector.find), strict=True
+        )
+        for face in faces
+    ]
+    touched = any(bool((weights[top:bottom, left:right] > 0).any()) for weights, (left, top, right, bottom) in boxes)
+    return [MISSED] if boxes and not touched else []
 
 
 def _face_notices(found: FaceRegion, frames: int) -> list[str]:

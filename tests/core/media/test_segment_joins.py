@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.sounds import rms_db
-from uniavgen_core.media.segment_joins import anchored, join_frames, join_sounds, soften_seams, trailing_ramp
+from uniavgen_core.media.segment_joins import join_frames, join_sounds, soften_seams, trailing_ramp, with_kept_colours
 
 OVERLAP = 2_400
 
@@ -192,10 +192,10 @@ def test_a_change_of_colours_in_the_kept_frames_is_taken_off_the_whole_segment()
     true = torch.randint(60, 190, (12, 40, 56, 3), generator=generator, dtype=torch.uint8)
     tint = torch.linspace(-20, 20, 56)[:, None].expand(40, 56, 3)
     coded = (true + tint).round().to(torch.uint8)
-    found = anchored(coded, true[:5])
+    found = with_kept_colours(coded, true[:5])
     assert (found.float() - true.float()).abs().mean() < 3
     assert (coded.float() - true.float()).abs().mean() > 9
-    assert torch.equal(anchored(true, true[:5]), true)
+    assert torch.equal(with_kept_colours(true, true[:5]), true)
 
 
 def test_what_moves_in_the_kept_frames_and_their_fine_detail_leave_no_trace_in_the_others():
@@ -203,4 +203,4 @@ def test_what_moves_in_the_kept_frames_and_their_fine_detail_leave_no_trace_in_t
     given = frames[:5].clone()
     given[:, ::2, ::2] += 20
     given[:, 1::2, 1::2] -= 20
-    assert torch.equal(anchored(frames, given), frames)
+    assert torch.equal(with_kept_colours(frames, given), frames)
