@@ -20,8 +20,8 @@ from tools.comfy_server import ComfyServer
 from tools.environment import ROOT, current
 from tools.template_graphs import TEMPLATES
 from tools.workflow import Workflow, read_workflow, set_value
-from uniavgen_core.evaluation.clip_file import read_sound
 from uniavgen_core.media.audio.loudness import CEILING_DB
+from uniavgen_core.media.audio.sound_file import read_sound
 
 FULL_SCALE = 0.999
 """Samples at or above this level count as clipped."""

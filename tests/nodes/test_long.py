@@ -1,5 +1,6 @@
 """Long videos: segments that continue each other, joined without a seam, kept when a run is stopped."""
 
+import threading
 import types
 from dataclasses import replace
 
@@ -22,6 +23,13 @@ def folder(monkeypatch, tmp_path):
 
     monkeypatch.setattr(folder_paths, "get_output_directory", lambda: str(tmp_path))
     return tmp_path
+
+
+def made(*args, **inputs):
+    """Images, AUDIO, frames a second and segments of a long video."""
+    video, segments = long_video(*args, **inputs).args
+    parts = video.get_components()
+    return parts.images, parts.audio, parts.frame_rate, segments.splitlines()
 
 
 def long_video(studio, script=SCRIPT, steps=1, size=64, length="full segments", **inputs):
@@ -55,10 +63,10 @@ def test_joins_have_no_seam_in_sound_or_picture(studio, folder):
 
     Each segment has one gain, which makes it as loud as the others and cuts nothing off.
     """
-    images, audio, fps, texts, _ = long_video(studio, steps=8, size=128).args
+    images, audio, fps, texts = made(studio, steps=8, size=128)
     waveform, kept = audio["waveform"][0, 0], 9
     segments = [load_segment(studio, path) for path in sorted(folder.rglob("segment_*.safetensors"))]
-    assert texts.splitlines() == SCRIPT.splitlines()
+    assert texts == SCRIPT.splitlines()
     assert fps == 16
     assert len(images) == 33 + 24 + 24
     assert len(waveform) == len(images) * 1500
@@ -98,7 +106,7 @@ def test_a_segment_is_as_loud_as_the_others_of_its_film(studio):
     words = torch.randn(33 * 1500, generator=generator) * (torch.arange(33 * 1500) % 12_000 < 8_000)
     segments = [store.Segment(frames, level * words) for level in (0.4, 1.2, 0.2)]
     segments[2].waveform[: 9 * 1500] = segments[1].waveform[-9 * 1500 :]
-    _, film = studio.nodes.host.long_video.joined_segments.join(segments, 9)
+    film = studio.nodes.host.long_video.joined_segments.join_speech(segments, 9).waveform[0]
     own = [film[start : start + 8_000] for start in (12_000, 72_000, 96_000 + 12_000)]
     levels = [rms_db(part) for part in own]
     assert max(levels) - min(levels) < 1.5
@@ -111,23 +119,31 @@ def load_segment(studio, path):
     return studio.nodes.host.long_video.segment_store.Segment(**load_file(path))
 
 
+def unfinished(folder):
+    """Components of the video of what a stopped run has finished, which a thread writes."""
+    from comfy_api.latest import InputImpl
+
+    for thread in threading.enumerate():
+        if thread.name.startswith("UniAVGen"):
+            thread.join()
+    (video,) = folder.rglob("finished_so_far.mp4")
+    return InputImpl.VideoFromFile(str(video)).get_components()
+
+
 def test_a_stopped_run_keeps_what_is_finished_and_goes_on_there(studio, folder, monkeypatch):
     with monkeypatch.context() as patch:
         calls = count_samples(studio, patch, stop_at=2)
         with pytest.raises(comfy.model_management.InterruptProcessingException):
             long_video(studio)
         assert len(calls) == 2
-    (video,) = folder.rglob("finished_so_far.mp4")
-    from comfy_api.latest import InputImpl
-
-    assert len(InputImpl.VideoFromFile(str(video)).get_components().images) == 33 + 24
+    assert len(unfinished(folder).images) == 33 + 24
     with monkeypatch.context() as patch:
         calls = count_samples(studio, patch)
-        resumed = long_video(studio).args
+        resumed = made(studio)
         assert len(calls) == 1
     for path in folder.rglob("segment_*"):
         path.unlink()
-    whole = long_video(studio).args
+    whole = made(studio)
     assert torch.equal(resumed[0], whole[0])
     assert torch.equal(resumed[1]["waveform"], whole[1]["waveform"])
 
@@ -140,11 +156,11 @@ def test_a_changed_line_makes_the_segments_from_there_on_anew(studio, monkeypatc
 
 
 def test_a_damaged_segment_is_made_anew(studio, folder, monkeypatch):
-    first = long_video(studio, "hello robot").args[0]
+    first = made(studio, "hello robot")[0]
     (path,) = folder.rglob("segment_001.safetensors")
     path.write_bytes(path.read_bytes()[:1000])
     calls = count_samples(studio, monkeypatch)
-    assert torch.equal(long_video(studio, "hello robot").args[0], first)
+    assert torch.equal(made(studio, "hello robot")[0], first)
     assert len(calls) == 1
 
 
@@ -246,16 +262,18 @@ def test_the_releases_preset_guides_every_segment_as_the_release(studio, monkeyp
 
 
 def test_a_line_that_is_too_long_is_cut_at_a_sentence(studio):
-    texts = long_video(studio, "hello happy robot. red moon star. bye").args[3].splitlines()
+    texts = long_video(studio, "hello happy robot. red moon star. bye").args[1].splitlines()
     assert " ".join(texts) == "hello happy robot. red moon star. bye"
     assert len(texts) > 1
 
 
 def test_segments_that_add_nothing_are_refused(studio):
+    plans = studio.nodes.host.long_video.plans
+    settings = plans.SegmentSettings(0.5625, 0.5625, False, 0)
     with pytest.raises(ValueError, match="add nothing"):
-        studio.nodes.host.long_video.segments.plan_segments(
-            "hello", 0.5625, 0.5625, studio.model.model.diffusion_model.config.text
-        )
+        plans.plan_script("hello", settings, studio.model.model.diffusion_model.config.text)
+    with pytest.raises(ValueError, match="add nothing"):
+        plans.plan_film(torch.zeros(24_000), 1.0, settings)
 
 
 def long_sound(studio, rate=24_000, clips=("toon_7", "toon_3", "toon_8")):
@@ -269,13 +287,12 @@ def long_sound(studio, rate=24_000, clips=("toon_7", "toon_3", "toon_8")):
 @pytest.mark.parametrize("rate", [24_000, 44_100])
 def test_a_sound_of_any_length_drives_a_film_and_comes_back_sample_for_sample(studio, folder, rate):
     sound = long_sound(studio, rate)
-    images, audio, fps, segments, given = long_video(studio, "", sound=sound).args
-    assert given.keeps_sound
+    images, audio, fps, segments = made(studio, "", sound=sound)
     assert audio["sample_rate"] == rate
     assert torch.equal(audio["waveform"], sound["waveform"])
     seconds = sound["waveform"].shape[-1] / rate
     assert 0 <= len(images) / fps - seconds < 1 / 16
-    assert len(segments.splitlines()) == len(list(folder.rglob("segment_*"))) >= 4
+    assert len(segments) == len(list(folder.rglob("segment_*"))) >= 4
 
 
 def test_every_segment_is_driven_by_its_own_part_of_the_sound_and_says_its_words(studio, monkeypatch):
@@ -314,14 +331,11 @@ def test_a_stopped_film_of_a_sound_keeps_its_part_of_it_and_goes_on(studio, fold
         count_samples(studio, patch, stop_at=2)
         with pytest.raises(comfy.model_management.InterruptProcessingException):
             long_video(studio, "", sound=sound)
-    (video,) = folder.rglob("finished_so_far.mp4")
-    from comfy_api.latest import InputImpl
-
-    kept = InputImpl.VideoFromFile(str(video)).get_components()
+    kept = unfinished(folder)
     with monkeypatch.context() as patch:
         calls = count_samples(studio, patch)
-        images, _, _, segments, _ = long_video(studio, "", sound=sound).args
-        assert len(calls) == len(segments.splitlines()) - 2
+        images, _, _, segments = made(studio, "", sound=sound)
+        assert len(calls) == len(segments) - 2
     assert 33 < len(kept.images) < len(images)
     assert abs(kept.audio["waveform"].shape[-1] / kept.audio["sample_rate"] - len(kept.images) / 16) < 0.1
 
@@ -348,6 +362,6 @@ def test_full_segments_are_sampled_at_full_length_and_what_follows_their_cut_is_
 
     monkeypatch.setattr(studio.nodes.long_video, "run_sampler", sampled)
     sound = long_sound(studio)
-    images, *_ = long_video(studio, "", sound=sound, length=length).args
+    images, *_ = made(studio, "", sound=sound, length=length)
     assert set(seen) <= frames
     assert 0 <= len(images) / 16 - sound["waveform"].shape[-1] / 24_000 < 1 / 16

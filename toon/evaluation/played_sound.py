@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from uniavgen_core.bundled.bundled_sound import vocode
-from uniavgen_core.evaluation.clip_file import read_sound
+from uniavgen_core.media.audio.sound_file import read_sound
 from uniavgen_core.shapes import SAMPLE_RATE
 from uniavgen_core.training.sample_clips import mux_sound
 

@@ -6,11 +6,12 @@ Dimension key: F video frames, H picture height, W picture width, N samples.
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
+
+from ..media.audio.sound_file import read_sound
 
 ENDINGS = (".mp4", ".webm", ".mkv", ".mov", ".avi", ".m4v")
 MANIFEST = "manifest.jsonl"
@@ -129,41 +130,4 @@ def read_clip(path: Path) -> ClipFile:
         raise ValueError("It has no pictures that can be decoded.")
     if any(frame.shape != frames[0].shape for frame in frames):
         raise ValueError("Its pictures change in size.")
-    return ClipFile(np.stack(frames), fps, *read_sound(path, first))
-
-
-def read_sound(file: Path | BinaryIO, begin: float = 0.0) -> tuple[Tensor, int]:
-    """Decode the audio of a file, mixed down to mono, at most the first minute.
-
-    Args:
-        file: An audio or a video file: its path, or its content.
-        begin: Time at which to begin, seconds, such as that of the first video frame: encoders prepend a delay.
-
-    Returns:
-        Samples, (N,) float32, and their rate in Hz; empty and 0 without an audio track.
-
-    Raises:
-        ValueError: If the file cannot be read.
-    """
-    import av
-    from av.error import FFmpegError
-
-    try:
-        with av.open(file, "r") as container:
-            if not container.streams.audio:
-                return torch.zeros(0), 0
-            stream = container.streams.audio[0]
-            rate = stream.codec_context.sample_rate
-            to_float, parts, length = av.AudioResampler(format="fltp", layout="mono", rate=rate), [], 0
-            late = 0
-            for frame in container.decode(stream):
-                late = late if parts else round(((frame.time or 0.0) - begin) * rate)
-                parts += [part.to_ndarray()[0] for part in to_float.resample(frame)]
-                length += frame.samples
-                if length >= LONGEST_SECONDS * rate:
-                    break
-    except (FFmpegError, OSError) as error:
-        raise ValueError(f"Its sound cannot be read: {error}") from error
-    samples = np.concatenate(parts) if parts else np.zeros(0, np.float32)
-    samples = np.pad(samples, (late, 0)) if late > 0 and len(samples) else samples[max(0, -late) :]
-    return torch.from_numpy(samples.astype(np.float32)), rate if len(samples) else 0
+    return ClipFile(np.stack(frames), fps, *read_sound(path, first, LONGEST_SECONDS))

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from ..media.audio.mel import log_mel
 from ..media.audio.sound import resample
+from ..media.audio.sound_file import read_sound
 from ..media.faces.face_detection import FaceDetector
-from .clip_file import ClipFile, Entry, list_clips, read_clip, read_sound
+from .clip_file import LONGEST_SECONDS, ClipFile, Entry, list_clips, read_clip
 from .paper_models import spoken_words
 from .picture_damage import flicker, identity, sharpness
 from .picture_standins import (
@@ -149,7 +150,7 @@ class FolderMeter:
         waveform = _sound_of(clip)
         values = {}
         if entry.reference_voice is not None:
-            reference = read_sound(entry.reference_voice)
+            reference = read_sound(entry.reference_voice, longest=LONGEST_SECONDS)
             if reference[1]:
                 values["timbre_reference"] = timbre_consistency(waveform, clip.sample_rate, reference)
         return values | {"timbre": timbre_consistency(waveform, clip.sample_rate)}

@@ -3,7 +3,7 @@
 Dimension key: N samples, S mel frames, F video frames, H and W pixel rows and columns.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from math import pi
 
 import torch
@@ -37,7 +37,8 @@ def join_sounds(parts: list[Tensor], overlap: int, fade: int | None = None) -> T
     Raises:
         ValueError: If a part is not longer than the overlap.
     """
-    _check_lengths(parts, overlap)
+    for index, part in enumerate(parts):
+        _check_length(part, index, overlap)
     fade = overlap if fade is None else min(fade, overlap)
     joined, tail = [], parts[0]
     for part in parts[1:]:
@@ -47,28 +48,44 @@ def join_sounds(parts: list[Tensor], overlap: int, fade: int | None = None) -> T
     return torch.cat([*joined, tail])
 
 
-def join_frames(parts: list[Tensor], overlap: int) -> Tensor:
+def join_frames(parts: Iterable[Tensor], overlap: int) -> Iterator[Tensor]:
     """Join the frames of segments, each of which begins with its own version of the end of the previous one.
+
+    Pictures jump a little where a segment's shared frames end and its own begin: there the jump between two frames is
+    halved, a quarter of each is blended into the other. At most two segments are in memory at a time.
 
     Args:
         parts: Frames, floating point, (F_i, H, W, 3) each.
         overlap: Frames that neighbours share and crossfade over; 0 to put them end to end.
 
-    Returns:
-        The joined frames, (sum of F_i - overlap * (parts - 1), H, W, 3).
+    Yields:
+        The joined frames one by one, (H, W, 3), sum of F_i - overlap * (parts - 1) of them.
 
     Raises:
         ValueError: If a part is not longer than the overlap.
     """
-    _check_lengths(parts, overlap)
-    weights = (torch.arange(overlap, dtype=parts[0].dtype, device=parts[0].device) + 1) / (overlap + 1)
-    weights = weights[:, None, None, None]
-    joined, tail = [], parts[0]
-    for part in parts[1:]:
-        joined.append(tail[: len(tail) - overlap])
-        shared = torch.lerp(tail[len(tail) - overlap :], part[:overlap], weights)
-        tail = torch.cat([shared, part[overlap:]])
-    return torch.cat([*joined, tail])
+    held: Tensor | None = None
+    count = max(overlap, 1)
+    for index, part in enumerate(parts):
+        _check_length(part, index, overlap)
+        joined = part if held is None else _joined_frames(held, part, overlap)
+        yield from joined[:-count]
+        held = joined[-count:].clone()
+    if held is not None:
+        yield from held
+
+
+def _joined_frames(held: Tensor, part: Tensor, overlap: int) -> Tensor:
+    """The last frames of one segment, crossfaded into the next, with a softened seam before that one's own frames."""
+    shared = held
+    if overlap:
+        weights = (torch.arange(overlap, dtype=part.dtype, device=part.device) + 1) / (overlap + 1)
+        shared = torch.lerp(held, part[:overlap], weights[:, None, None, None])
+    joined = torch.cat([shared, part[overlap:]])
+    seam = len(shared)
+    before, after = joined[seam - 1].clone(), joined[seam].clone()
+    joined[seam - 1], joined[seam] = torch.lerp(before, after, 0.25), torch.lerp(after, before, 0.25)
+    return joined
 
 
 def with_kept_colours(frames: Tensor, kept: Tensor) -> Tensor:
@@ -90,20 +107,6 @@ def with_kept_colours(frames: Tensor, kept: Tensor) -> Tensor:
     return (frames.float() + smooth[0].permute(1, 2, 0)).round().clamp(0, 255).to(torch.uint8)
 
 
-def soften_seams(frames: Tensor, seams: Sequence[int]) -> Tensor:
-    """Halve the jump between the two frames at each seam: a quarter of each is blended into the other.
-
-    Args:
-        frames: Frames, floating point, (F, H, W, 3).
-        seams: Indices of the first frame after each seam, 1 to F - 1, at least two apart.
-    """
-    softened = frames.clone()
-    for seam in seams:
-        before, after = frames[seam - 1], frames[seam]
-        softened[seam - 1], softened[seam] = torch.lerp(before, after, 0.25), torch.lerp(after, before, 0.25)
-    return softened
-
-
 def trailing_ramp(length: int, ramp: int) -> Tensor:
     """Noise mask of a kept prefix with a soft end, so that the next segment does not begin at a hard edge.
 
@@ -118,14 +121,13 @@ def trailing_ramp(length: int, ramp: int) -> Tensor:
     return torch.cat([torch.zeros(length - ramp), rise])
 
 
-def _check_lengths(parts: list[Tensor], overlap: int) -> None:
-    """Reject segments that are too short for the overlap."""
-    for index, part in enumerate(parts):
-        if len(part) <= overlap:
-            raise ValueError(
-                f"Part {index + 1} to be joined has shape {tuple(part.shape)}; it must be longer than the overlap of "
-                f"{overlap}. Make its segment longer, or the overlap shorter."
-            )
+def _check_length(part: Tensor, index: int, overlap: int) -> None:
+    """Reject a segment that is too short for the overlap."""
+    if len(part) <= overlap:
+        raise ValueError(
+            f"Part {index + 1} to be joined has shape {tuple(part.shape)}; it must be longer than the overlap of "
+            f"{overlap}. Make its segment longer, or the overlap shorter."
+        )
 
 
 def _joined_tail(tail: Tensor, part: Tensor, gain: float) -> Tensor:

@@ -4,7 +4,7 @@ Dimension key: F video frames, H and W pixel rows and columns, N samples.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,17 @@ class Segment:
     """One sampled segment, the part it shares with the segment before included.
 
     Attributes:
-        frames: RGB at 16 fps, (F, H, W, 3) uint8.
+        frames: RGB at 16 fps, (F, H, W, 3) uint8; H and W are 0 where the pictures are the user's own.
         waveform: Sound at 24 kHz, at its mel's own level: peaks may be above full scale, (N,).
     """
 
     frames: Tensor
     waveform: Tensor
+
+
+def without_pictures(frames: int) -> Tensor:
+    """Frames of a segment whose pictures are the user's own, (F, 0, 0, 3)."""
+    return torch.zeros(frames, 0, 0, 3, dtype=torch.uint8)
 
 
 class SegmentStore:
@@ -63,6 +68,34 @@ class SegmentStore:
         tensors = {"frames": segment.frames.contiguous(), "waveform": segment.waveform.contiguous()}
         with atomic_write(path) as partial:
             save_file(tensors, partial, metadata={KEY: key})
+
+
+class FinishedSegments(Sequence[Segment]):
+    """Finished segments of one run, read from the disk one by one when they are asked for."""
+
+    def __init__(self, store: SegmentStore) -> None:
+        self.store, self.keys = store, []
+
+    def add(self, key: str) -> None:
+        """Add the next segment, which the store has under this key."""
+        self.keys.append(key)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, number: int) -> Segment:
+        """A segment.
+
+        Raises:
+            ValueError: If its file is gone or has been replaced.
+        """
+        segment = self.store.load(range(len(self.keys))[number], self.keys[number])
+        if segment is None:
+            raise ValueError(
+                f"Segment {number + 1} of the long video is no longer in {self.store.folder}. Keep that folder until "
+                "the video is saved; to make the segment again, change the seed and run once more."
+            )
+        return segment
 
 
 def key_of(*parts: Any) -> str:

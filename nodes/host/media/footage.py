@@ -96,15 +96,12 @@ def decode_video(video: Any, name: str, last_seconds: float | None = None) -> tu
     try:
         total, fps = video.get_frame_count(), Fraction(video.get_frame_rate())
         count = total if last_seconds is None else min(total, ceil(last_seconds * fps))
-        _check_memory(count, video.get_dimensions(), name)
+        check_memory(count, video.get_dimensions(), name)
         # Starts half a frame early, so that rounding cannot lose the first frame.
         start = float((total - count - HALF) / fps) if count < total else 0.0
         components = (video.as_trimmed(start, strict_duration=False) if start else video).get_components()
     except (FFmpegError, IndexError, KeyError, OSError, RuntimeError) as error:
-        raise ValueError(
-            f"{subject(name)} cannot be decoded ({error}). The file may be damaged or cut short: play it to the "
-            "end in a video player, and convert it to mp4 if it plays."
-        ) from error
+        raise unreadable(name, error) from error
     frames = components.images
     if frames.ndim != 4 or not frames.shape[0]:
         raise ValueError(f"{subject(name)} has no pictures. Give a video file, not a sound alone.")
@@ -121,6 +118,14 @@ def decode_video(video: Any, name: str, last_seconds: float | None = None) -> tu
     return Footage(frames, fps, sound), notices
 
 
+def unreadable(name: str, error: object) -> ValueError:
+    """Error that says why a video cannot be decoded, and what to do."""
+    return ValueError(
+        f"{subject(name)} cannot be decoded ({error}). The file may be damaged or cut short: play it to the end in a "
+        "video player, and convert it to mp4 if it plays."
+    )
+
+
 def _video_notices(components: Any, name: str) -> list[str]:
     """Notices about an alpha channel and odd sides of a video."""
     height, width = components.images.shape[1:3]
@@ -135,8 +140,17 @@ def _video_notices(components: Any, name: str) -> list[str]:
     return notices
 
 
-def _check_memory(frames: int, size: tuple[int, int], name: str) -> None:
-    """Refuse a video whose decoded frames would not fit into memory."""
+def check_memory(frames: int, size: tuple[int, int], name: str) -> None:
+    """Refuse to decode so many frames that they would not fit into memory.
+
+    Args:
+        frames: Number of frames.
+        size: Width and height, pixels.
+        name: Name of the video in messages, such as ``the video``.
+
+    Raises:
+        ValueError: If they would take more than half of the free memory.
+    """
     width, height = size
     needed, free = frames * width * height * BYTES_PER_PIXEL, psutil.virtual_memory().available
     if needed > LARGEST_SHARE * free:

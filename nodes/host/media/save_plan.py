@@ -17,7 +17,7 @@ from ..notices import interruptible_progress
 from .mux import COMPOSITE, GENERATED, with_source_type, write_sound, write_video
 from .source_media import SourceMedia
 from .stream_copy import CannotCopyError, OriginalVideo, find_original
-from .stream_encoders import AAC_RATES, LAYOUTS, EncodedPictures, EncodedSound, crop_to_even, exact_bits
+from .stream_encoders import AAC_RATES, LAYOUTS, EncodedPictures, EncodedSound, exact_bits
 
 AUTO, FLAC, AAC, LOSSLESS = "auto", "lossless (FLAC)", "AAC", "lossless"
 NTSC = 1001
@@ -145,14 +145,13 @@ def _plan_pictures(clip: Clip, picture: str) -> tuple[EncodedPictures | Original
                     "may not show it."
                 )
             return original, notices
-    frames = clip.images if picture == LOSSLESS else crop_to_even(clip.images)
-    if frames.shape != clip.images.shape:
-        height, width = clip.images.shape[1:3]
+    height, width = clip.images.shape[1:3]
+    if picture != LOSSLESS and (height % 2 or width % 2):
         notices.append(
             f"The pictures are {width}x{height}, but H.264 needs even sides: the last odd column or row is left out. "
             "Choose 'lossless' to keep it."
         )
-    return EncodedPictures(frames, clip.fps, lossless=picture == LOSSLESS), notices
+    return EncodedPictures(clip.images, clip.fps, lossless=picture == LOSSLESS), notices
 
 
 def _plan_sound(clip: Clip, choice: str) -> tuple[EncodedSound | None, list[str]]:

@@ -1,9 +1,12 @@
 """Stream copy of the user's own video: packets are written as they are, without decoding or encoding."""
 
+import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import av
 from av.container import InputContainer, OutputContainer
@@ -72,12 +75,12 @@ class OriginalVideo:
                     yield packet
 
 
-def find_original(video: Any, num_frames: int) -> OriginalVideo:
+def find_original(video: Any, num_frames: int | None = None) -> OriginalVideo:
     """Find the packets that hold exactly the pictures of a video.
 
     Args:
         video: ComfyUI's VIDEO, possibly trimmed.
-        num_frames: Number of pictures it decodes to.
+        num_frames: Number of pictures it decodes to; None if that is not known.
 
     Raises:
         CannotCopyError: If the video is not from a file, or no consecutive packets hold exactly these pictures.
@@ -92,7 +95,9 @@ def find_original(video: Any, num_frames: int) -> OriginalVideo:
         # The same bounds as ComfyUI's decoding of a trimmed video.
         first_time = int(start / source_stream.time_base)
         end_time = int((start + seconds) / source_stream.time_base) if seconds else None
-        packets = list(_packets_of(source))
+        packets = [
+            _Stamp(packet.pts, packet.dts, packet.is_keyframe, packet.is_discard) for packet in _packets_of(source)
+        ]
     times = [packet.pts for packet in packets if packet.pts is not None and not packet.is_discard]
     if len(times) != len(packets):
         raise CannotCopyError("the file does not say when each of its pictures is shown")
@@ -101,8 +106,8 @@ def find_original(video: Any, num_frames: int) -> OriginalVideo:
         for number, time in enumerate(times)
         if (not start or time >= first_time) and (end_time is None or time < end_time)
     ]
-    if len(chosen) != num_frames:
-        raise CannotCopyError(f"the file holds {len(chosen)} packets for {num_frames} pictures")
+    if not chosen or len(chosen) != (num_frames or len(chosen)):
+        raise CannotCopyError(f"the file holds {len(chosen)} packets for {num_frames or 1} pictures")
     first, stop = chosen[0], chosen[-1] + 1
     if stop - first != len(chosen) or not packets[first].is_keyframe:
         raise CannotCopyError("the video was cut between the pictures that others depend on (its keyframes)")
@@ -111,6 +116,25 @@ def find_original(video: Any, num_frames: int) -> OriginalVideo:
     if len(decode_times) != len(presentation_times):  # as in mkv files with B-frames
         decode_times = _decode_times(presentation_times)
     return OriginalVideo(file, first, stop, min(presentation_times), tuple(decode_times), suffix)
+
+
+def content_of(video: Any) -> tuple[Any, ...]:
+    """Values that are equal for equal videos: the hash of a file and its trimmed part, or else pictures and sound."""
+    if not isinstance(video, InputImpl.VideoFromFile):
+        components = video.get_components()
+        return components.images, components.audio, str(components.frame_rate)
+    file = video.get_stream_source()
+    with nullcontext(file) if isinstance(file, BytesIO) else Path(file).open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest(), *video.get_active_trim_window()
+
+
+class _Stamp(NamedTuple):
+    """A packet without its data: times of presentation and decoding, in the stream's time base."""
+
+    pts: int | None
+    dts: int | None
+    is_keyframe: bool
+    is_discard: bool
 
 
 def _decode_times(presentation_times: list[int]) -> list[int]:

@@ -6,7 +6,7 @@ Dimension key: F video frames, H and W pixel rows and columns, C channels, N sam
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, Protocol
 
 import av
 import numpy as np
@@ -22,6 +22,8 @@ CRF = 12
 BT709 = 1
 """Code of ITU-T H.273, the same for primaries, transfer and matrix."""
 LIMITED = 1
+YUV = {8: "yuv420p", 10: "yuv420p10le"}
+"""Pixel format for each number of bits a colour."""
 _EXACT = (
     Interpolation.LANCZOS | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 )
@@ -31,19 +33,34 @@ AAC_RATES = frozenset({96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 1
 LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 
 
+class Pictures(Protocol):
+    """Pictures of a film, in memory as a tensor is, or made one by one: RGB in [0, 1], ``shape`` (F, H, W, 3)."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Tensor]: ...
+
+
 @dataclass(frozen=True)
 class EncodedPictures:
     """Pictures to encode with H.264.
 
     Attributes:
-        frames: RGB in [0, 1], (F, H, W, 3); sides must be even unless ``lossless``.
+        frames: The pictures. Unless ``lossless``, an odd last row or column is left out: YUV 4:2:0 has even sides.
         fps: Frames per second.
         lossless: Encode 8-bit RGB exactly, which few players support, instead of high-quality YUV.
+        crf: Constant rate factor.
+        bit_depth: Bits a colour, 8 or 10, of YUV.
     """
 
-    frames: Tensor
+    frames: Pictures
     fps: Fraction
     lossless: bool = False
+    crf: float = CRF
+    bit_depth: int = 8
 
     suffix = ".mp4"
 
@@ -53,12 +70,12 @@ class EncodedPictures:
     def add_to(self, container: OutputContainer, step: Callable[[], None]) -> Iterator[av.Packet]:
         """Add a video stream to a file and return its packets; calls ``step`` once per frame."""
         stream = container.add_stream("libx264rgb" if self.lossless else "libx264", rate=self.fps)
-        stream.height, stream.width = self.frames.shape[1:3]
+        stream.height, stream.width = (side if self.lossless else side - side % 2 for side in self.frames.shape[1:3])
         stream.time_base = 1 / self.fps
         if self.lossless:
             stream.pix_fmt, stream.options = "rgb24", {"qp": "0"}
         else:
-            stream.pix_fmt, stream.options = "yuv420p", {"crf": str(CRF)}
+            stream.pix_fmt, stream.options = YUV[self.bit_depth], {"crf": str(self.crf)}
             context = stream.codec_context
             context.color_primaries = context.color_trc = context.colorspace = BT709
             context.color_range = LIMITED
@@ -67,16 +84,11 @@ class EncodedPictures:
     def _packets(self, stream: av.VideoStream, step: Callable[[], None]) -> Iterator[av.Packet]:
         for number, picture in enumerate(self.frames):
             step()
-            frame = _rgb_frame(picture) if self.lossless else _yuv_frame(picture)
+            picture = picture[: stream.height, : stream.width]
+            frame = _rgb_frame(picture) if self.lossless else _yuv_frame(picture, YUV[self.bit_depth])
             frame.pts, frame.time_base = number, 1 / self.fps
             yield from stream.encode(frame)
         yield from stream.encode(None)
-
-
-def crop_to_even(frames: Tensor) -> Tensor:
-    """Crop frames (F, H, W, 3) to even sides, because YUV 4:2:0 has no odd ones."""
-    height, width = (side - side % 2 for side in frames.shape[1:3])
-    return frames[:, :height, :width]
 
 
 @dataclass(frozen=True)
@@ -133,10 +145,13 @@ def _rgb_frame(picture: Tensor) -> av.VideoFrame:
     return av.VideoFrame.from_ndarray(integers.cpu().contiguous().numpy(), format="rgb24")
 
 
-def _yuv_frame(picture: Tensor) -> av.VideoFrame:
+def _yuv_frame(picture: Tensor, pixel_format: str) -> av.VideoFrame:
     """Convert a picture (H, W, 3) to BT.709 YUV 4:2:0, without rounding to 8-bit RGB first."""
     values = picture.float().clamp(0, 1).cpu().contiguous().numpy()
     frame = av.VideoFrame.from_ndarray(values, format="gbrpf32le")
     return frame.reformat(
-        format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG, interpolation=int(_EXACT)
+        format=pixel_format,
+        dst_colorspace=Colorspace.ITU709,
+        dst_color_range=ColorRange.MPEG,
+        interpolation=int(_EXACT),
     )

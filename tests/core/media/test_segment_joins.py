@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.sounds import rms_db
-from uniavgen_core.media.segment_joins import join_frames, join_sounds, soften_seams, trailing_ramp, with_kept_colours
+from uniavgen_core.media.segment_joins import join_frames, join_sounds, trailing_ramp, with_kept_colours
 
 OVERLAP = 2_400
 
@@ -142,25 +142,51 @@ def test_the_ramp_keeps_all_but_the_end_and_rises_smoothly_there(length, ramp):
         assert edges[0] < edges.max() / 3
 
 
-def test_shared_frames_turn_from_one_segment_into_the_next():
+def joined(parts, overlap):
+    return torch.stack(list(join_frames(parts, overlap)))
+
+
+def test_shared_frames_turn_from_one_segment_into_the_next_and_the_seam_after_them_is_softened():
     first, second = torch.zeros(6, 1, 1, 3), torch.ones(5, 1, 1, 3)
-    joined = join_frames([first, second], 3)[:, 0, 0, 0]
-    assert joined.tolist() == [0, 0, 0, 0.25, 0.5, 0.75, 1, 1]
+    assert joined([first, second], 3)[:, 0, 0, 0].tolist() == [0, 0, 0, 0.25, 0.5, 0.8125, 0.9375, 1]
 
 
-def test_frames_that_agree_where_they_are_shared_are_not_changed():
+def test_frames_that_agree_where_they_are_shared_are_not_changed_but_at_the_seams():
     whole = torch.rand(20, 2, 2, 3, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(join_frames([whole[:9], whole[5:15], whole[11:]], 4), whole)
+    found = joined([whole[:9], whole[5:15], whole[11:]], 4)
+    others = [frame for frame in range(20) if frame not in (8, 9, 14, 15)]
+    torch.testing.assert_close(found[others], whole[others])
 
 
-def test_frames_without_an_overlap_stand_end_to_end():
-    first, second = torch.rand(2, 1, 1, 3), torch.rand(3, 1, 1, 3)
-    assert torch.equal(join_frames([first, second], 0), torch.cat([first, second]))
+@pytest.mark.parametrize("overlap", [0, 3])
+def test_at_a_seam_the_picture_jumps_half_as_far_and_other_frames_stay(overlap):
+    frames = torch.rand(12, 2, 2, 3, generator=torch.Generator().manual_seed(0))
+    soft = joined([frames[:6], frames[6 - overlap :]], overlap)
+    torch.testing.assert_close(soft[6] - soft[5], (frames[6] - frames[5]) / 2)
+    torch.testing.assert_close(soft[:5], frames[:5])
+    assert torch.equal(soft[7:], frames[7:])
+
+
+def test_segments_are_read_one_after_the_other():
+    """A frame is handed on before the segment after the next is made."""
+    made = []
+
+    def parts():
+        for number in range(3):
+            made.append(number)
+            yield torch.full((6, 1, 1, 3), float(number))
+
+    frames = join_frames(parts(), 2)
+    next(frames)
+    assert made == [0]
+    for _ in range(4):
+        next(frames)
+    assert made == [0, 1]
 
 
 def test_a_segment_that_adds_no_frame_is_refused():
     with pytest.raises(ValueError, match="Part 2"):
-        join_frames([torch.zeros(6, 1, 1, 3), torch.zeros(3, 1, 1, 3)], 3)
+        joined([torch.zeros(6, 1, 1, 3), torch.zeros(3, 1, 1, 3)], 3)
 
 
 def test_a_segment_takes_its_level_from_all_that_it_shares_and_fades_only_at_the_end():
@@ -177,14 +203,6 @@ def test_a_pause_says_nothing_of_the_level():
     after = torch.cat([pause[:3_000], noise(9_000, 2)])
     joined = join_sounds([torch.cat([noise(4_000, 1), pause]), after], len(pause))
     assert rms_db(joined[8_000:9_000]) == pytest.approx(rms_db(after[4_000:5_000]), abs=0.1)
-
-
-def test_a_softened_seam_jumps_half_as_far_and_other_frames_stay():
-    frames = torch.rand(8, 2, 2, 3, generator=torch.Generator().manual_seed(0))
-    soft = soften_seams(frames, [5])
-    torch.testing.assert_close(soft[5] - soft[4], (frames[5] - frames[4]) / 2)
-    assert torch.equal(soft[:4], frames[:4])
-    assert torch.equal(soft[6:], frames[6:])
 
 
 def test_a_change_of_colours_in_the_kept_frames_is_taken_off_the_whole_segment():

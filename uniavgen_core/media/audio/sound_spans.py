@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from ...shapes import FPS, SAMPLE_RATE, TEMPORAL_FACTOR, video_frames_of
-from .voice_activity import LEVEL_RATE, level_of, pause_level, voice_activity
+from .voice_activity import LEVEL_RATE, level_of, pause_level
 
 _AROUND = 0.1
 """Seconds on both sides of a cut that must be quiet."""
@@ -47,19 +47,18 @@ def cut_at_pauses(waveform: Tensor, video_frames: int, first: int, following: in
     return [*ends, video_frames]
 
 
-def words_of_spans(text: str, waveform: Tensor, spans: Sequence[tuple[float, float]]) -> list[str]:
-    """Share the words of a sound out to spans of it, by how much of its speech comes before each.
+def words_of_spans(text: str, activity: np.ndarray, spans: Sequence[tuple[float, float]]) -> list[str]:
+    """Share words out to spans of a sound, by how much of its speech comes before each.
 
     Args:
         text: What is said, W words.
-        waveform: The sound at 24 kHz, (N,).
+        activity: Whether something is said, 100 times a second, as ``voice_activity`` finds it.
         spans: Start and end of each, seconds; they may overlap.
 
     Returns:
-        The words of each span: those whose middle lies in it, if letters are spoken evenly wherever there is sound.
+        The words of each span: those whose middle lies in it, if letters are spoken evenly wherever there is speech.
     """
-    words = text.split()
-    spoken = np.cumsum(voice_activity(waveform, SAMPLE_RATE)).astype(float)
+    words, spoken = text.split(), np.cumsum(activity).astype(float)
     if not words or not len(spoken) or not spoken[-1]:
         return [""] * len(spans)
     lengths = np.array([len(word) + 1 for word in words], float)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from uniavgen_core.media.audio.sound_spans import cut_at_pauses, words_of_spans
+from uniavgen_core.media.audio.voice_activity import voice_activity
 
 RATE = 24_000
 
@@ -55,11 +56,11 @@ def test_segments_that_add_nothing_are_refused():
 
 
 def test_words_go_to_the_spans_in_which_they_are_spoken():
-    waveform = speech((0.5, 1.5), (4.0, 6.0))
+    activity = voice_activity(speech((0.5, 1.5), (4.0, 6.0)), RATE)
     spans = [(0.0, 2.0), (2.0, 4.0), (4.0, 5.0), (4.5, 12.0)]
-    assert words_of_spans("aaa aaa bbb bbb bbb bbb", waveform, spans) == ["aaa aaa", "", "bbb bbb", "bbb bbb bbb"]
-    assert words_of_spans("", waveform, spans) == [""] * 4
-    assert words_of_spans("hello", torch.zeros(RATE), spans) == [""] * 4
+    assert words_of_spans("aaa aaa bbb bbb bbb bbb", activity, spans) == ["aaa aaa", "", "bbb bbb", "bbb bbb bbb"]
+    assert words_of_spans("", activity, spans) == [""] * 4
+    assert words_of_spans("hello", np.zeros(100, bool), spans) == [""] * 4
 
 
 def test_every_word_is_in_one_of_the_spans_that_share_a_sound_out():
@@ -67,4 +68,5 @@ def test_every_word_is_in_one_of_the_spans_that_share_a_sound_out():
     for seed in range(10):
         edges = np.sort(np.random.default_rng(seed).uniform(0, 12, 6))
         spans = list(zip([0, 3, 6, 9], [3, 6, 9, 12], strict=True))
-        assert " ".join(filter(None, words_of_spans(text, speech(*edges.reshape(-1, 2)), spans))) == text
+        activity = voice_activity(speech(*edges.reshape(-1, 2)), RATE)
+        assert " ".join(filter(None, words_of_spans(text, activity, spans))) == text

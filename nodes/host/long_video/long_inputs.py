@@ -1,0 +1,138 @@
+"""A user's inputs for a long video, and the video that they ask for.
+
+Dimension key: B batch, H and W pixel rows and columns.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from ....uniavgen_core.config import TextConfig
+from ....uniavgen_core.media.audio.quiet_sound import quiet_notices
+from ....uniavgen_core.media.sentence_subject import subject
+from ....uniavgen_core.text.transcript import PreparedText
+from ..conditioning.spoken_texts import WITHOUT_WORDS, prepare_field, prepare_voice_text, require_transcript
+from ..media.clip_size import AS_THE_PICTURE
+from ..media.drawn_pictures import photograph_notices
+from ..media.footage import batch_notices, first_sound
+from ..media.stream_copy import content_of
+from ..media.video_spans import VideoSpans
+from ..tasks.task_scene import IMAGE, Scene
+from .driven_segments import DrivenVideo, plan_sound
+from .dubbed_segments import DubbedVideo, length_notices, plan_dub
+from .long_video import LongVideo, Voice
+from .plans import SegmentSettings, plan_script
+from .spoken_segments import SpokenVideo
+
+AS_NEEDED, FULL = "as the text needs", "full segments"
+LONGEST = 3600.0
+"""Seconds of the longest sound or video that is taken."""
+VIDEO, SOUND = "the video", "the sound"
+NO_SCRIPT = f"The words of the sound are missing. Write what is said in it into 'script'. {WITHOUT_WORDS}"
+NO_VOICE = "The voice is not used: what is heard is the sound."
+BOTH = (
+    "Connect a sound or a video, not both: a sound is shown by a generated picture, a video is given a generated sound."
+)
+
+
+@dataclass(frozen=True)
+class LongVideoInputs:
+    """What a long video is made from, besides models, conditionings and sampling.
+
+    Attributes:
+        script: Transcript of the whole video, one line or more; of a sound, its words, or blank.
+        segment_seconds: Longest segment.
+        keep_seconds: Length of the end of a segment that the next one goes on from.
+        length: ``FULL`` or ``AS_NEEDED``.
+        seed: Seed of the first segment.
+        image: The person, (B, H, W, 3), or None.
+        voice: AUDIO of someone speaking; None for the voice of the first segment.
+        voice_text: Transcript of the voice.
+        sound: AUDIO that drives the lips; None to speak the script.
+        video: VIDEO to be dubbed; None to generate pictures.
+    """
+
+    script: str
+    segment_seconds: float
+    keep_seconds: float
+    length: str
+    seed: int
+    image: Tensor | None = None
+    voice: dict | None = None
+    voice_text: str = ""
+    sound: dict | None = None
+    video: Any = None
+
+    def plan(self, scene: Scene, text: TextConfig) -> tuple[LongVideo, list[str]]:
+        """The video to make, and notices about what it is made from.
+
+        Raises:
+            ValueError: If there is nothing to say, segments would add nothing, or a sound or a video cannot be used.
+        """
+        if self.sound is not None and self.video is not None:
+            raise ValueError(BOTH)
+        if self.video is not None:
+            return self._dubbed(scene, text)
+        scene, notices = scene.sized_for(self.image, IMAGE)
+        notices += [*batch_notices(self.image, IMAGE), *photograph_notices(scene.video_codec, self.image)]
+        film, about = self._spoken(scene, text) if self.sound is None else self._driven(scene, self.sound)
+        return film, [*notices, *about]
+
+    @property
+    def made_from(self) -> tuple[Any, ...]:
+        """All that segments are made from here, besides their texts; stored ones are found by values and order."""
+        return (
+            self.image, self.voice, self.voice_text, self.segment_seconds, self.keep_seconds, self.length, self.seed,
+            *([] if self.sound is None else [self.sound]),
+            *([] if self.video is None else [content_of(self.video)]),
+        )  # fmt: skip
+
+    @property
+    def _settings(self) -> SegmentSettings:
+        return SegmentSettings(self.segment_seconds, self.keep_seconds, self.length == AS_NEEDED, self.seed)
+
+    def _prepared_voice(self) -> tuple[Voice | None, list[str]]:
+        """The voice with its text prepared, if there is one, and notices."""
+        text = PreparedText("") if self.voice is None else prepare_voice_text(self.voice_text)
+        return None if self.voice is None else Voice(self.voice, text.text), list(text.notices)
+
+    def _spoken(self, scene: Scene, text: TextConfig) -> tuple[LongVideo, list[str]]:
+        """The video that speaks the script."""
+        said = require_transcript(self.script, field="script")
+        voice, about_voice = self._prepared_voice()
+        plan = plan_script(said.text, self._settings, text)
+        return SpokenVideo(scene, plan, self.image, voice), [*said.notices, *about_voice]
+
+    def _driven(self, scene: Scene, sound: dict) -> tuple[LongVideo, list[str]]:
+        """The video that a sound drives, with the script as its words."""
+        own, notices = first_sound(sound, SOUND)
+        _require_at_most_an_hour(own.seconds, SOUND, "Trim Audio Duration")
+        said = prepare_field("script", self.script)
+        notices += [*said.notices, *([] if said.text else [NO_SCRIPT]), *([] if self.voice is None else [NO_VOICE])]
+        film = DrivenVideo(scene, plan_sound(own, said.text, self._settings), self.image, None, own)
+        return film, [*notices, *quiet_notices(own, SOUND)]
+
+    def _dubbed(self, scene: Scene, text: TextConfig) -> tuple[LongVideo, list[str]]:
+        """The user's video with the script as its new words."""
+        said = require_transcript(self.script, field="script")
+        voice, about_voice = self._prepared_voice()
+        video, about_video = VideoSpans.of(self.video, VIDEO)
+        _require_at_most_an_hour(video.seconds, VIDEO, "Trim Video")
+        first = video.own_frames(0, 1)
+        if scene.size.kind == AS_THE_PICTURE:
+            scene = scene.stretching(first)  # nobody sees it, and a crop might take the mouth
+        scene, cropped = scene.sized_for(first, VIDEO)
+        about_length = length_notices(said.text, video.seconds, text)
+        notices = [*about_video, *cropped, *photograph_notices(scene.video_codec, first), *about_length]
+        film = DubbedVideo(scene, plan_dub(video, said.text, self._settings), self.image, voice, video)
+        return film, [*notices, *said.notices, *about_voice]
+
+
+def _require_at_most_an_hour(seconds: float, what: str, node: str) -> None:
+    """Refuse what is too long, before it is worked on."""
+    if seconds > LONGEST:
+        raise ValueError(
+            f"{subject(what)} lasts {seconds / 60:.0f} min; at most {LONGEST / 60:.0f} min are taken. Cut it with "
+            f"'{node}', and join the videos afterwards."
+        )
