@@ -4,11 +4,14 @@ import threading
 import types
 from dataclasses import replace
 
+import av
 import comfy.model_management
 import pytest
 import torch
 
+from benchmarks.peak import peak_of
 from tests.nodes.graphs import GUIDANCE
+from tests.nodes.video_files import sound_of
 from tests.sounds import rms_db
 from uniavgen_core.diffusion.sampling_presets import PRESETS
 from uniavgen_core.media.audio.loudness import CEILING
@@ -365,3 +368,63 @@ def test_full_segments_are_sampled_at_full_length_and_what_follows_their_cut_is_
     images, *_ = made(studio, "", sound=sound, length=length)
     assert set(seen) <= frames
     assert 0 <= len(images) / 16 - sound["waveform"].shape[-1] / 24_000 < 1 / 16
+
+
+def test_a_given_sound_is_in_the_file_sample_for_sample(studio, tmp_path):
+    sound = long_sound(studio, 44_100)
+    sound["waveform"] = (sound["waveform"] * 2**15).round() / 2**15
+    long_video(studio, "", sound=sound).args[0].save_to(str(tmp_path / "film.mp4"))
+    codec, rate, samples = sound_of(tmp_path / "film.mp4")
+    assert (codec, rate) == ("flac", 44_100)
+    assert torch.equal(samples.float(), sound["waveform"][0])
+
+
+@pytest.mark.parametrize(("crf", "bit_depth", "form"), [(40, None, "yuv420p"), (None, 10, "yuv420p10le")])
+def test_save_videos_choices_of_quality_are_taken(studio, tmp_path, crf, bit_depth, form):
+    video = long_video(studio, "hello robot").args[0]
+    video.save_to(str(tmp_path / "own.mp4"))
+    video.save_to(str(tmp_path / "chosen.mp4"), crf=crf, bit_depth=bit_depth)
+    with av.open(str(tmp_path / "chosen.mp4")) as file:
+        assert file.streams.video[0].codec_context.pix_fmt == form
+    sizes = [(tmp_path / name).stat().st_size for name in ("chosen.mp4", "own.mp4")]
+    assert crf is None or sizes[0] < 0.7 * sizes[1]
+
+
+def test_a_film_is_streamed_and_trimmed_as_other_videos_are(studio, tmp_path):
+    video = long_video(studio, "hello robot\nred moon").args[0]
+    images = video.get_components().images
+    part = video.as_trimmed(1.0, 1.0).get_components().images
+    assert 10 * torch.log10(1 / (part - images[16:32]).square().mean()) > 38
+    assert len(images) == video.get_frame_count() == round(16 * video.get_duration())
+    with pytest.raises(ValueError, match="mp4"):
+        video.save_to(str(tmp_path / "film.webm"), format="webm")
+
+
+def test_saving_takes_no_more_memory_for_a_longer_film(studio, tmp_path):
+    """At most a few segments of 4 s are in memory, whether the film lasts 10 s or 60."""
+    store_module, film = studio.nodes.host.long_video.segment_store, studio.nodes.host.long_video.film
+    joined = studio.nodes.host.long_video.joined_segments
+
+    def peak(segments):
+        store = store_module.SegmentStore(tmp_path, f"{segments:012}")
+        finished = store_module.FinishedSegments(store)
+        for number in range(segments):
+            frames = torch.full((65, 96, 96, 3), number, dtype=torch.uint8)
+            store.save(number, f"{number}", store_module.Segment(frames, torch.zeros(65 * 1500)))
+            finished.add(f"{number}")
+
+        def save():
+            made = film.Film(finished, joined.JoinedPictures(finished, 1), joined.join_speech(finished, 1))
+            made.write(tmp_path / f"{segments}.mp4")
+
+        return peak_of(save)
+
+    assert peak(15) < 1.3 * peak(3)
+
+
+def test_a_film_whose_segments_are_gone_says_what_to_do(studio, folder, tmp_path):
+    video = long_video(studio, "hello robot").args[0]
+    for path in folder.rglob("segment_*"):
+        path.unlink()
+    with pytest.raises(ValueError, match="change the seed"):
+        video.save_to(str(tmp_path / "film.mp4"))
