@@ -25,7 +25,7 @@ class SaveVideo(io.ComfyNode):
             description="Saves pictures and sound as a video. What you gave is kept: the video stream of a dubbed "
             "video is copied, not encoded again, and a given sound is stored without loss.",
             inputs=[
-                io.Image.Input("images", tooltip="The pictures, from 'UniAVGen Decode' or 'UniAVGen Long Video'."),
+                io.Image.Input("images", tooltip="The pictures, from 'UniAVGen Decode' or 'Get Video Components'."),
                 io.Audio.Input("audio", optional=True, tooltip="The sound. Without one the video is silent."),
                 SourceMediaType.Input(
                     "given",

@@ -14,14 +14,14 @@ from typing import Any
 
 from uniavgen_core.checkpoint.trained_on import BUNDLED_CLIPS, RELEASED_CLIPS
 from uniavgen_core.shapes import FPS
-from uniavgen_core.tasks import AUDIO_DRIVEN
+from uniavgen_core.tasks import AUDIO_DRIVEN, DUBBING
 
 from . import demo_options
 from .comfy_client import ComfyClient
 from .comfy_server import ComfyServer
 from .console import Console, DevError
 from .contact_sheet import read_clip, write_contact_sheet
-from .demo_files import check_files, seconds_of_sound, with_readable_sound
+from .demo_files import check_files, seconds_of_pictures, seconds_of_sound, with_readable_sound
 from .demo_tasks import is_long, lacks_words, prepare, template_of
 from .environment import current
 from .workflow import Workflow, read_workflow, value_of
@@ -32,16 +32,17 @@ NO_WORDS = (
     "Nothing says which words are in --audio. The model was trained with them, and without them the mouth opens less, "
     "with the bundled model by 12 %. Give them with --audio-text."
 )
-PATIENCE = 30.0  # seconds that a stopped workflow has to end
+PATIENCE = 60.0  # seconds that a stopped workflow has to end, and its finished segments to be joined
 VIDEOS = (".mp4", ".mkv")
 FINISHED = "output/uniavgen/**/finished_so_far.mp4"  # what a stopped long video leaves in the server's folder
+SEGMENTS = "output/uniavgen/**/segment_*"
 
 
 def main(arguments: Sequence[str], console: Console) -> int:
     """Run the demo with arguments of `demo_options.parse`, and return the exit status."""
     options = demo_options.parse(arguments)
     check_files(options)
-    options.long_sound = needs_segments(options)
+    options.in_segments = needs_segments(options)
     workflow = read_workflow(template_of(options))
     options.output.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
@@ -56,11 +57,11 @@ def main(arguments: Sequence[str], console: Console) -> int:
 
 
 def needs_segments(options: Namespace) -> bool:
-    """Return True if a sound that drives a clip is longer than the longest clip of the model's training."""
-    if options.task != AUDIO_DRIVEN.name or options.audio is None or options.seconds is not None:
-        return False
-    most = (BUNDLED_CLIPS if options.model is None else RELEASED_CLIPS).seconds
-    return seconds_of_sound(options.audio) > most + 1 / FPS
+    """Return True if a sound that drives a clip, or a video to dub, is longer than the longest clip of the training."""
+    most = (BUNDLED_CLIPS if options.model is None else RELEASED_CLIPS).seconds + 1 / FPS
+    if options.task == AUDIO_DRIVEN.name and options.audio is not None and options.seconds is None:
+        return seconds_of_sound(options.audio) > most
+    return options.task == DUBBING.name and options.video is not None and seconds_of_pictures(options.video) > most
 
 
 def make(server: ComfyServer, workflow: Workflow, options: Namespace, console: Console) -> dict[str, Any]:
@@ -108,7 +109,7 @@ def render(client: ComfyClient, workflow: Workflow, folder: Path, console: Conso
         console.line(f"Note: {notice}")
     videos = [file for file in result.files() if file["filename"].endswith(VIDEOS)]
     if not videos:
-        raise DevError("The workflow made no video file. It needs the node 'UniAVGen Save Video'.")
+        raise DevError("The workflow made no video file. It needs a node that saves one.")
     suffix = Path(videos[0]["filename"]).suffix
     return client.download(videos[0], free_name((folder / "uniavgen").with_suffix(suffix)))
 
@@ -122,14 +123,23 @@ def finished_kept(server: ComfyServer, folder: Path, console: Console) -> Iterat
     except BaseException:
         with suppress(OSError):
             server.interrupt()
-            deadline = time.monotonic() + PATIENCE
-            while server.get("/queue")["queue_running"] and time.monotonic() < deadline:
-                time.sleep(0.2)
+            _wait_until_written(server, before)
         for path in set(server.folder.glob(FINISHED)) - before:
             kept = free_name(folder / "uniavgen_unfinished.mp4")
             shutil.copyfile(path, kept)
             console.line(f"The segments that were finished are kept: {kept.resolve()}")
         raise
+
+
+def _wait_until_written(server: ComfyServer, before: set[Path]) -> None:
+    """Wait until a stopped run has ended and its finished segments, if it has any, are joined."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        is_running = server.get("/queue")["queue_running"]
+        is_written = set(server.folder.glob(FINISHED)) - before or not any(server.folder.glob(SEGMENTS))
+        if not is_running and is_written:
+            return
+        time.sleep(0.2)
 
 
 def free_name(path: Path) -> Path:

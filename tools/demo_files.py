@@ -36,6 +36,13 @@ def seconds_of_sound(path: Path) -> float:
         return float(sum(frame.samples / frame.sample_rate for frame in frames))
 
 
+def seconds_of_pictures(path: Path) -> float:
+    """Length of a video's pictures, seconds."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        return sum(1 for packet in container.demux(stream) if packet.size) / float(stream.average_rate or 1)
+
+
 def with_readable_sound(options: Namespace, folder: Path) -> Namespace:
     """Options whose ``audio`` ComfyUI's Load Audio reads: 8-bit samples become 16-bit ones in a copy in ``folder``."""
     if options.audio is None or not _is_eight_bit(options.audio):

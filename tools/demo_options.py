@@ -22,7 +22,7 @@ DETAILS = {
     REFERENCE_VOICE.name: "the same in the voice of --audio; --audio-text is what that voice says",
     AUDIO_DRIVEN.name: "the picture for the sound --audio, of any length, which is in the file sample for sample\n"
     "(FLAC, 16 or 24 bits); --audio-text is what is said in it, and without it the mouth opens less",
-    DUBBING.name: "the sound for the video --video, whose video stream is copied, not encoded again",
+    DUBBING.name: "the sound for the video --video, of any length, whose video stream is copied, not encoded again",
     CONTINUATION.name: "what comes after the clip --video, from its last --keep-seconds on; all frames are encoded\n"
     "(H.264, CRF 12)",
     RELIP.name: "new lips for the face in --video, which says --speech in its own voice, or what is heard in --audio;\n"
@@ -77,7 +77,7 @@ def _parser() -> ArgumentParser:
     _add_settings(parser)
     parser.add_argument("--output", type=Path, default=Path("output"), help="folder for the results (default: output)")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line of stdout")
-    parser.set_defaults(long_sound=False)
+    parser.set_defaults(in_segments=False)
     parser.add_argument("--cache", metavar="DIR", help="folder for ComfyUI and the Python environment")
     return parser
 

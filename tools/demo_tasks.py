@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from uniavgen_core.diffusion.sampling_presets import PRESETS
-from uniavgen_core.tasks import JOINT, TASKS, Keep
+from uniavgen_core.tasks import DUBBING, JOINT, TASKS, Keep
 
 from .demo_options import MODELS
 from .environment import ROOT
@@ -15,7 +15,7 @@ from .workflow import Workflow, add_node, bypass_node, has_node, replace_node, s
 TEMPLATES = ROOT / "workflows" / "api"
 QUICK_START = "quick_start"
 """Template of joint generation; that of any other task has the task's name."""
-LONG_VIDEO = "long_video"
+LONG_VIDEO, LONG_DUBBING = "long_video", "long_dubbing"
 TASK, LONG, SPEECH = "Task", "Long video", "Speech"  # titles of nodes
 LONG_INPUTS = {
     "script": (LONG, "script"),
@@ -47,12 +47,14 @@ Offer = Callable[[Path, str], str]
 def template_of(options: Namespace) -> Path:
     """The API workflow that options ask for."""
     name = QUICK_START if options.task == JOINT.name else options.task
-    return TEMPLATES / f"{LONG_VIDEO if is_long(options) else name}.json"
+    if is_long(options):
+        name = LONG_DUBBING if options.task == DUBBING.name else LONG_VIDEO
+    return TEMPLATES / f"{name}.json"
 
 
 def is_long(options: Namespace) -> bool:
-    """Return True if the result has several segments: for a script, or for a sound that is longer than one."""
-    return options.script is not None or options.long_sound
+    """Return True if the result has several segments: for a script, or for a sound or a video longer than one."""
+    return options.script is not None or options.in_segments
 
 
 def prepare(workflow: Workflow, options: Namespace, offer: Offer) -> Workflow:
@@ -110,8 +112,10 @@ def _task_values(options: Namespace) -> list[tuple[str, str, Any]]:
     """Title of the node, name of the input, and value of each option that goes into the task."""
     inputs = LONG_INPUTS if is_long(options) else TASK_INPUTS
     given = {name: getattr(options, name) for name in inputs if getattr(options, name) is not None}
-    if options.long_sound:
-        return [(*LONG_INPUTS["script"], options.audio_text or options.speech or "")]
+    if options.in_segments:
+        words = options.audio_text or options.speech
+        keeps_example = words is None and not _keeps_sound(options)
+        return [] if keeps_example else [(*LONG_INPUTS["script"], words or "")]
     if _keeps_sound(options):
         return _kept_sound_values(given)
     if options.audio:

@@ -104,13 +104,15 @@ class Studio:
         )  # fmt: skip
         return self.nodes
 
-    def long_video(self, **inputs: Any) -> Callable[[int], Link]:
-        """Add the node for long videos; its outputs are images, audio and fps."""
-        return self.add(
+    def long_video(self, **inputs: Any) -> Workflow:
+        """Make a long video and save it with ComfyUI's own node, which reads its pictures one by one."""
+        made = self.add(
             "UniAVGenLongVideo", "Long video", model=self.model, positive=self.positive, negative=self.negative,
             video_codec=self.video_codec, audio_codec=self.audio_codec, **inputs, size=AS_THE_PICTURE,
             segment_seconds=2.0625, keep_seconds=0.5625, length="full segments", seed=1, **self.sampling,
         )  # fmt: skip
+        self.add("SaveVideo", "Save", video=made(), filename_prefix="video/uniavgen", format="auto", codec="auto")
+        return self.nodes
 
     def after_task(self, task: Callable[[int], Link]) -> Workflow:
         """Sample, decode and save what a task node set up."""
@@ -181,8 +183,7 @@ def long_video() -> Workflow:
     """A script of several segments."""
     studio = Studio("A happy toon with red hair holds its head still while talking to the camera.", None)
     image = studio.add("UniAVGenToonPortrait", "Image", portrait="toon_5_happy")()
-    made = studio.long_video(image=image, script="hello happy robot\nred moon\nbye bye star")
-    return studio.save(made, given=made(4))
+    return studio.long_video(image=image, script="hello happy robot\nred moon\nbye bye star")
 
 
 def long_audio_driven() -> Workflow:
@@ -192,8 +193,18 @@ def long_audio_driven() -> Workflow:
     parts = [studio.add("UniAVGenToonClip", f"Sound {n + 1}", clip=clip)(1) for n, clip in
              enumerate(("toon_8", "toon_5"))]  # fmt: skip
     sound = studio.add("AudioConcat", "Sound", audio1=parts[0], audio2=parts[1], direction="after")()
-    made = studio.long_video(image=image, sound=sound, script="nine star cloud yes seven moon")
-    return studio.save(made, given=made(4))
+    return studio.long_video(image=image, sound=sound, script="nine star cloud yes seven moon")
+
+
+def long_dubbing() -> Workflow:
+    """A video of several segments that gets a new sound."""
+    studio = Studio("A calm toon with black hair nods while talking to the camera.", None)
+    clip = studio.add("UniAVGenToonClip", "Clip", clip="toon_7")
+    parts = studio.add("GetVideoComponents", "Pictures and sound", video=clip())
+    images = studio.add("RepeatImageBatch", "Pictures, twice", image=parts(0), amount=2)
+    sound = studio.add("AudioConcat", "Sound, twice", audio1=parts(1), audio2=parts(1), direction="after")
+    video = studio.add("CreateVideo", "Video", images=images(), audio=sound(), fps=16.0)
+    return studio.long_video(video=video(), script="hello happy robot red moon star")
 
 
 def two_speakers() -> Workflow:
@@ -236,6 +247,7 @@ TEMPLATES: dict[str, Callable[[], Workflow]] = {
     RELIP.name: relip,
     "long_video": long_video,
     "long_audio_driven": long_audio_driven,
+    "long_dubbing": long_dubbing,
     "two_speakers": two_speakers,
     "best_take": best_take,
 }

@@ -63,15 +63,16 @@ def test_sound_that_is_kept_whole_without_its_words_is_told(studio, sound):
 
 
 def long_video_voice(studio, sound, monkeypatch):
-    """Voice text of a long video's segment, and its notices."""
-    seen, make_guider = [], studio.nodes.long_video.make_guider
+    """Voice text of a long video's segment, and what its user is told before it is sampled."""
+    seen, told, make_guider = [], [], studio.nodes.long_video.make_guider
+    monkeypatch.setattr(studio.nodes.long_video, "announce", told.append)
     record = lambda model, positive, *rest: (seen.append(positive), make_guider(model, positive, *rest))[1]  # noqa: E731
     monkeypatch.setattr(studio.nodes.long_video, "make_guider", record)
     from tests.nodes.test_long import long_video
 
-    output = long_video(studio, "red moon", voice=sound, voice_text=WRITTEN)
+    long_video(studio, "red moon", voice=sound, voice_text=WRITTEN)
     settings = studio.nodes.host.conditioning.pass_settings.pass_settings_of(seen[0][0][1])
-    return settings.speeches[0].voice_text, notices_of(output)
+    return settings.speeches[0].voice_text, " ".join(told)
 
 
 def said_of(studio, sound, case):

@@ -16,7 +16,7 @@ from uniavgen_core.tasks import RELIP
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
 TEMPLATES = sorted(WORKFLOWS.glob("*.json"))
-SEGMENTS = {"long_video": 3, "long_audio_driven": 3}
+SEGMENTS = {"long_video": 3, "long_audio_driven": 3, "long_dubbing": 3}
 """Segments of the templates that have several."""
 TAKES = {"best_take": 4}
 SAMPLERS = dict.fromkeys(SEGMENTS, "Long video") | {"best_take": "Best take"}

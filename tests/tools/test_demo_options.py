@@ -9,8 +9,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from tests.nodes.video_files import write_file
 from tools import demo
 from tools.comfy_server import ComfyServer
 from tools.console import Console, DevError
@@ -261,13 +263,26 @@ def test_a_sound_longer_than_a_clip_of_the_training_is_followed_in_segments(tmp_
     assert not demo.needs_segments(parse([*arguments, "--audio", str(short)]))
     assert not demo.needs_segments(parse([*arguments, "--audio", str(long), "--seconds", "2"]))
     options = parse([*arguments, "--audio", str(long), "--image", str(PICTURE)])
-    options.long_sound = True
+    options.in_segments = True
     workflow = prepare(read_workflow(template_of(options)), options, Offered())
     inputs = node(workflow, "Long video")["inputs"]
     assert inputs["script"] == "red moon"
     assert source(workflow, "Long video", "sound")[0]["class_type"] == "LoadAudio"
     assert source(workflow, "Long video", "image")[0]["class_type"] == "LoadImage"
-    assert source(workflow, "Save", "given") == (node(workflow, "Long video"), 4)
+    assert source(workflow, "Save", "video") == (node(workflow, "Long video"), 0)
+
+
+def test_a_video_longer_than_a_clip_of_the_training_is_dubbed_in_segments(tmp_path):
+    frames = torch.zeros(48, 16, 16, 3)
+    long, short = (write_file(tmp_path / f"{count}.mp4", frames[:count], Fraction(16)) for count in (48, 16))
+    assert demo.needs_segments(parse(["--task", "dubbing", "--video", str(long)]))
+    assert not demo.needs_segments(parse(["--task", "dubbing", "--video", str(short)]))
+    options = parse(["--task", "dubbing", "--video", str(long), "--speech", "red moon"])
+    options.in_segments = True
+    workflow = prepare(read_workflow(template_of(options)), options, Offered())
+    assert node(workflow, "Long video")["inputs"]["script"] == "red moon"
+    assert source(workflow, "Long video", "video")[0]["class_type"] == "LoadVideo"
+    assert "image" not in node(workflow, "Long video")["inputs"]
 
 
 @pytest.mark.parametrize("task", ["dubbing", "continuation", "relip"])

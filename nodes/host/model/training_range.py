@@ -29,7 +29,8 @@ SPEECH = LengthAdvice(
     "Make it that long, and cut the finished video.",
 )
 DUBBING = LengthAdvice(
-    "Cut the video into pieces of that length with 'Trim Video', and dub them one by one.", "Use more of the video."
+    "For a longer video, use 'UniAVGen Long Video', which dubs it in segments of the trained length.",
+    "Use more of the video.",
 )
 LIP_SYNC = LengthAdvice(
     "For a longer sound, use 'UniAVGen Long Video', which follows it in segments of the trained length.",
@@ -44,7 +45,7 @@ RELIP = LengthAdvice(
     "Use more of the video.",
 )
 SEGMENTS = LengthAdvice(
-    "Set segment_seconds to that length: the script is spoken in more segments then.",
+    "Set segment_seconds to that length; the video then has more segments.",
     "Set segment_seconds to that length, and length to 'full segments'.",
 )
 

@@ -29,8 +29,8 @@ def prepare_dubbing(scene: Scene, video: Any) -> PreparedTask:
     footage, notices = decode_video(video, "the video")
     if footage.seconds > LONGEST_SECONDS:
         raise ValueError(
-            f"The video lasts {footage.seconds:.0f} s; at most {LONGEST_SECONDS:.0f} s can be dubbed at once. Cut it "
-            "with 'Trim Video' and dub its parts one by one."
+            f"The video lasts {footage.seconds:.0f} s; at most {LONGEST_SECONDS:.0f} s can be dubbed at once. Use "
+            "'UniAVGen Long Video', which dubs it in segments."
         )
     if scene.size.kind == AS_THE_PICTURE:
         scene = scene.stretching(footage.frames)  # nobody sees it, and a crop might take the mouth
