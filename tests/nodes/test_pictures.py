@@ -17,7 +17,7 @@ AS_THE_PICTURE = {"size": "as the picture", "short_side": 0}
 @pytest.fixture(autouse=True)
 def uninspected(studio, monkeypatch):
     """Codecs that record do not decode, which telling photographs from drawings needs."""
-    for module in (studio.nodes.task, studio.nodes.speech_and_reference, studio.nodes.long_video):
+    for module in (studio.nodes.task, studio.nodes.speech_and_reference, studio.nodes.host.long_video.long_inputs):
         monkeypatch.setattr(module, "photograph_notices", lambda *_: [])
 
 

@@ -16,8 +16,8 @@ from uniavgen_core.tasks import RELIP
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
 TEMPLATES = sorted(WORKFLOWS.glob("*.json"))
-SEGMENTS = {"long_video": 3, "long_audio_driven": 3, "long_dubbing": 3}
-"""Segments of the templates that have several."""
+SEGMENTS = {"long_video": 3, "long_audio_driven": 3, "long_dubbing": 2}
+"""Segments that are sampled, of the templates that have several; one in which nothing is said is not."""
 TAKES = {"best_take": 4}
 SAMPLERS = dict.fromkeys(SEGMENTS, "Long video") | {"best_take": "Best take"}
 """Titles of the nodes that sample, where it is not the sampler."""
@@ -36,7 +36,7 @@ def test_a_template_makes_a_video_with_sound(server, path, tmp_path):
     result = server.run(workflow, lambda kind, data: shown.append(data) if kind == "preview" else None)
     assert calls_told(server, before) == [steps_of(path.stem)] * (SEGMENTS | TAKES).get(path.stem, 1)
     if is_long:  # ComfyUI shows this text on the node
-        labels = [b"Segment %d of %d: " % (number + 1, SEGMENTS[path.stem]) for number in range(SEGMENTS[path.stem])]
+        labels = [b"Segment %d of " % (number + 1) for number in range(SEGMENTS[path.stem])]
         assert all(any(label in text for text in shown) for label in labels)
     (video,) = [file for file in result.files() if file["filename"].endswith(".mp4")]
     clip = read_clip(server.download(video, tmp_path / "clip.mp4"))

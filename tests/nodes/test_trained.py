@@ -96,7 +96,7 @@ def test_a_long_video_says_once_what_holds_for_all_its_segments(said):
         length="full segments",
     )  # fmt: skip
     video = str(max(map(int, graph.nodes)))
-    graph.add("PreviewAny", source=[video, 3])
+    graph.add("PreviewAny", source=[video, 1])
     graph.nodes = needed_by(graph.nodes, str(int(video) + 1))
     length, size = said(graph)
     assert length[0] == size[0] == "UniAVGenLongVideo"
@@ -118,7 +118,7 @@ def corner(frames):
 @pytest.mark.parametrize(
     ("task", "inputs", "advice"),
     [
-        ("dubbing", {"video": 37}, "dub them one by one"),
+        ("dubbing", {"video": 37}, "dubs it in segments"),
         (
             "continuation",
             {"video": 33, "keep_seconds": 1.5625, "seconds": 1.0, "result": "the whole clip"},

@@ -18,9 +18,9 @@ from ..tasks.continuation_setup import Continuation, continue_footage
 from ..tasks.task_scene import PreparedTask
 from .film import Film
 from .joined_segments import JoinedPictures
-from .long_video import OWN_LEVEL, LongVideo, Voice
 from .plans import SegmentSettings, TimedPlan, plan_film
 from .segment_store import FinishedSegments, Segment
+from .segmented_video import OWN_LEVEL, LongVideo, Voice
 
 
 def plan_sound(sound: Sound, words: str, settings: SegmentSettings) -> TimedPlan:

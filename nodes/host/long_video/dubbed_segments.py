@@ -21,9 +21,9 @@ from ..tasks.joint_setup import with_voice
 from ..tasks.task_scene import PreparedTask
 from .film import Film
 from .joined_segments import join_speech
-from .long_video import OWN_LEVEL, RAMP_SECONDS, LongVideo, Voice
 from .plans import SegmentSettings, TimedPlan, plan_film, seconds_to_say
 from .segment_store import FinishedSegments, Segment, without_pictures
+from .segmented_video import OWN_LEVEL, RAMP_SECONDS, LongVideo, Voice
 from .spoken_segments import voice_of_segment
 
 SAMPLES_A_FRAME = SAMPLE_RATE // FPS

@@ -8,10 +8,9 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import IO, Any
 
 import torch
 from comfy_api.latest import Input, InputImpl, Types
@@ -58,7 +57,7 @@ class Film(Input.Video):
         images = torch.empty(self.pictures.shape)
         for into, picture in zip(images, self.pictures, strict=True):
             into.copy_(picture)
-        audio = {"waveform": self.sound.waveform[None], "sample_rate": self.sound.sample_rate}
+        audio = Input.Audio(waveform=self.sound.waveform[None], sample_rate=self.sound.sample_rate)
         return Types.VideoComponents(images=images, audio=audio, frame_rate=self.fps)
 
     def get_dimensions(self) -> tuple[int, int]:
@@ -86,7 +85,7 @@ class Film(Input.Video):
 
     def save_to(
         self,
-        path: str | BytesIO,
+        path: str | IO[bytes],
         format: Types.VideoContainer = Types.VideoContainer.AUTO,  # noqa: A002 - ComfyUI's name
         codec: Types.VideoCodec = Types.VideoCodec.AUTO,
         metadata: dict | None = None,
@@ -105,7 +104,7 @@ class Film(Input.Video):
         )
         is_free = crf is None and bit_depth is None
         step = interruptible_progress(len(self.pictures))
-        if not isinstance(path, BytesIO):
+        if isinstance(path, str):
             self._write(Path(path), self._copied(pictures) if is_free else pictures, tags, step)
             return
         with TemporaryDirectory() as folder:

@@ -34,9 +34,13 @@ class JoinedPictures:
     kept_frames: int
     length: int | None = None
 
-    @cached_property
-    def shape(self) -> tuple[int, int, int, int]:
+    @property
+    def shape(self) -> tuple[int, ...]:
         """Frames, height, width and 3 colours."""
+        return self._shape
+
+    @cached_property
+    def _shape(self) -> tuple[int, ...]:
         sizes = [segment.frames.shape for segment in self.segments]
         count = sum(size[0] for size in sizes) - self.kept_frames * (len(sizes) - 1)
         return (count if self.length is None else min(count, self.length), sizes[0][1], sizes[0][2], 3)

@@ -21,8 +21,8 @@ from ..media.video_spans import VideoSpans
 from ..tasks.task_scene import IMAGE, Scene
 from .driven_segments import DrivenVideo, plan_sound
 from .dubbed_segments import DubbedVideo, length_notices, plan_dub
-from .long_video import LongVideo, Voice
 from .plans import SegmentSettings, plan_script
+from .segmented_video import LongVideo, Voice
 from .spoken_segments import SpokenVideo
 
 AS_NEEDED, FULL = "as the text needs", "full segments"
@@ -38,7 +38,7 @@ BOTH = (
 
 @dataclass(frozen=True)
 class LongVideoInputs:
-    """What a long video is made from, besides models, conditionings and sampling.
+    """Inputs of a long video, besides models, conditionings and sampling.
 
     Attributes:
         script: Transcript of the whole video, one line or more; of a sound, its words, or blank.

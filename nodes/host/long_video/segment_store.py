@@ -4,7 +4,7 @@ Dimension key: F video frames, H and W pixel rows and columns, N samples.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ class SegmentStore:
             save_file(tensors, partial, metadata={KEY: key})
 
 
-class FinishedSegments(Sequence[Segment]):
+class FinishedSegments:
     """Finished segments of one run, read from the disk one by one when they are asked for."""
 
     def __init__(self, store: SegmentStore) -> None:
@@ -83,13 +83,16 @@ class FinishedSegments(Sequence[Segment]):
     def __len__(self) -> int:
         return len(self.keys)
 
+    def __iter__(self) -> Iterator[Segment]:
+        return map(self.__getitem__, range(len(self)))
+
     def __getitem__(self, number: int) -> Segment:
-        """A segment.
+        """Read a segment; ``number`` counts from 0.
 
         Raises:
             ValueError: If its file is gone or has been replaced.
         """
-        segment = self.store.load(range(len(self.keys))[number], self.keys[number])
+        segment = self.store.load(number, self.keys[number])
         if segment is None:
             raise ValueError(
                 f"Segment {number + 1} of the long video is no longer in {self.store.folder}. Keep that folder until "

@@ -12,9 +12,9 @@ from ..tasks.joint_setup import prepare_joint, prepare_reference_voice, with_voi
 from ..tasks.task_scene import PreparedTask, Scene
 from .film import Film
 from .joined_segments import JoinedPictures, join_speech
-from .long_video import OWN_LEVEL, RAMP_SECONDS, LongVideo, Voice
 from .plans import ScriptPlan
 from .segment_store import FinishedSegments, Segment
+from .segmented_video import OWN_LEVEL, RAMP_SECONDS, LongVideo, Voice
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -91,21 +92,12 @@ def find_original(video: Any, num_frames: int | None = None) -> OriginalVideo:
     with _open(file) as source:
         source_stream: Any = source.streams.video[0]
         suffix = _suffix_for(source_stream.codec_context.codec.canonical_name)
-        start, seconds = video.get_active_trim_window()
-        # The same bounds as ComfyUI's decoding of a trimmed video.
-        first_time = int(start / source_stream.time_base)
-        end_time = int((start + seconds) / source_stream.time_base) if seconds else None
-        packets = [
-            _Stamp(packet.pts, packet.dts, packet.is_keyframe, packet.is_discard) for packet in _packets_of(source)
-        ]
+        base = source_stream.time_base
+        packets = [_Stamp(each.pts, each.dts, each.is_keyframe, each.is_discard) for each in _packets_of(source)]
     times = [packet.pts for packet in packets if packet.pts is not None and not packet.is_discard]
     if len(times) != len(packets):
         raise CannotCopyError("the file does not say when each of its pictures is shown")
-    chosen = [
-        number
-        for number, time in enumerate(times)
-        if (not start or time >= first_time) and (end_time is None or time < end_time)
-    ]
+    chosen = _inside(times, base, *video.get_active_trim_window())
     if not chosen or len(chosen) != (num_frames or len(chosen)):
         raise CannotCopyError(f"the file holds {len(chosen)} packets for {num_frames or 1} pictures")
     first, stop = chosen[0], chosen[-1] + 1
@@ -135,6 +127,12 @@ class _Stamp(NamedTuple):
     dts: int | None
     is_keyframe: bool
     is_discard: bool
+
+
+def _inside(times: list[int], base: Fraction, start: float, seconds: float) -> list[int]:
+    """Indices of the times within a trimmed part, by the same bounds as in ComfyUI's decoding; 0 s is to the end."""
+    first, end = int(start / base), int((start + seconds) / base) if seconds else None
+    return [number for number, time in enumerate(times) if (not start or time >= first) and (end is None or time < end)]
 
 
 def _decode_times(presentation_times: list[int]) -> list[int]:

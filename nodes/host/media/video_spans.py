@@ -37,7 +37,7 @@ class VideoSpans:
     """
 
     video: Any
-    shape: tuple[int, int, int, int]
+    shape: tuple[int, ...]
     fps: Fraction
     sound: Sound | None
     images: Tensor | None
