@@ -15,6 +15,7 @@ from .samplers import Guidance, Guider, Sampler, Sigmas, StepCacheNode
 from .save_video import SaveVideo
 from .speakers import OneSpeaker, Speakers, SteerFace
 from .speech_and_reference import Emotion, ReferenceImage, ReferenceVoice, SpeechText
+from .stored_segments import StoredSegments
 from .task import Task
 from .toon_examples import ToonClip, ToonPortrait
 
@@ -42,6 +43,7 @@ NODES: list[type[io.ComfyNode]] = [
     StepCacheNode,
     BestTake,
     LongVideoNode,
+    StoredSegments,
     Decode,
     SaveVideo,
     FindFaces,

@@ -1,11 +1,9 @@
 """A video as long as its script, as a sound that it is given, or as a video that it dubs."""
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import comfy.samplers
-import folder_paths
 import torch
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
@@ -18,7 +16,8 @@ from .host.conditioning.spoken_texts import (
 )
 from .host.long_video.long_inputs import AS_NEEDED, BOTH, FULL, LongVideoInputs
 from .host.long_video.plans import Plan
-from .host.long_video.segment_store import Segment, SegmentStore, key_of, without_pictures
+from .host.long_video.segment_store import Segment, without_pictures
+from .host.long_video.stored_runs import store_for
 from .host.media.codec_sockets import (
     audio_codec_input,
     links_error,
@@ -26,7 +25,8 @@ from .host.media.codec_sockets import (
     require_video_codec,
     video_codec_input,
 )
-from .host.model.load_model import model_identity, require_uniavgen
+from .host.model.load_model import require_uniavgen
+from .host.model.model_content import codec_content, model_content
 from .host.model.training_range import SEGMENTS, training_range_notices, without_notices
 from .host.notices import announce, error_of, show_progress, with_notices
 from .host.sampling.guided_sampling import make_guider
@@ -44,11 +44,6 @@ from .samplers import (
     schedule_inputs,
 )
 from .sockets import chosen_size, seconds_input, seed_input, size_input, text_input
-
-FOLDER = "uniavgen"
-"""Within ComfyUI's output folder."""
-CONTENT = "colours anchored"
-"""Version of the content of stored segments, a part of their key: the colours of earlier ones drift."""
 
 
 class LongVideoNode(io.ComfyNode):
@@ -104,6 +99,21 @@ class LongVideoNode(io.ComfyNode):
                 *schedule_inputs(),
                 *guidance_inputs(),
                 preset_input("steps and shift"),
+                io.Boolean.Input(
+                    "start_over",
+                    default=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Make all segments anew, even those that a stopped run has finished.",
+                ),
+                io.Boolean.Input(
+                    "keep_segments",
+                    default=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Keep the segments on the disk after the video has been saved, so that a changed line "
+                    "makes only those from there on anew. Else they are deleted when ComfyUI lets go of the video.",
+                ),
             ],
             outputs=[
                 io.Video.Output(
@@ -131,7 +141,10 @@ class LongVideoNode(io.ComfyNode):
         return fault or error_of(prepare_field, VOICE_TEXT, voice_text) or True
 
     @classmethod
-    def execute(cls, model, positive, negative, video_codec, audio_codec, size, steps, shift, preset=CUSTOM, **values):
+    def execute(
+        cls, model, positive, negative, video_codec, audio_codec, size, steps, shift, preset=CUSTOM, start_over=False,
+        keep_segments=False, **values,
+    ) -> io.NodeOutput:  # fmt: skip
         require_uniavgen(model)
         require_video_codec(video_codec)
         require_audio_codec(audio_codec)
@@ -144,14 +157,16 @@ class LongVideoNode(io.ComfyNode):
         for notice in (*about, *untrained(model, plan, long_video.scene)):
             announce(notice)
         maker = SegmentMaker(without_notices(model), guidance, sampling, plan, audio_codec)
-        key = key_of(
-            model_identity(model), positive, negative, *inputs.made_from, *chosen.pixels, chosen.fit,
-            sampling.sampler_name, sampling.sigmas, repr(guidance), audio_codec.identity, CONTENT,
+        store, about_store = store_for(
+            model_content(model), codec_content(video_codec), audio_codec.identity, positive, negative,
+            inputs.made_from, chosen.pixels, chosen.fit, sampling.sampler_name, sampling.sigmas, guidance,
         )  # fmt: skip
-        store = SegmentStore(Path(folder_paths.get_output_directory()) / FOLDER, key)
+        if start_over:
+            store.clear()
         video, notices = long_video.make(maker.make, store)
+        video = replace(video, keeps_segments=keep_segments)
         show_progress(f"{len(video.segments)} segments, {video.get_duration():.1f} s")
-        return with_notices([*sampling.notices, *notices], video, "\n".join(plan.labels))
+        return with_notices([*sampling.notices, *about_store, *notices], video, "\n".join(plan.labels))
 
 
 @dataclass(frozen=True)
