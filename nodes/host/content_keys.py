@@ -73,7 +73,7 @@ class _Content:
         yield f"{value.dtype}{tuple(value.shape)}".encode()
         flat = value.detach().contiguous().flatten()
         for part in flat.split(max(1, CHUNK // max(1, flat.element_size()))):
-            yield memoryview(part.cpu().view(torch.uint8).numpy()) if part.numel() else b""
+            yield part.cpu().view(torch.uint8).numpy().data if part.numel() else b""
 
     @_parts.register
     def _(self, value: np.ndarray) -> Iterator[bytes | memoryview]:

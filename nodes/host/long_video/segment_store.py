@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import torch
+from av.error import FFmpegError
 from torch import Tensor
 
 from ....uniavgen_core.atomic_write import atomic_write
@@ -134,7 +134,7 @@ def _read(path: Path) -> Segment | None:
     sound_alone = WITHOUT_PICTURES.search(path.name)
     try:
         segment = Segment(*read_lossless(path, int(sound_alone[1]) if sound_alone else None))
-    except (OSError, ValueError, RuntimeError, av.FFmpegError):
+    except (OSError, ValueError, RuntimeError, FFmpegError):
         return None
     return segment if path.stem.endswith(_hash_of(segment)) else None
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
+from av.container import OutputContainer
 from torch import Tensor
 
 from ....uniavgen_core.shapes import FPS, SAMPLE_RATE
@@ -74,7 +75,7 @@ def read_waveform(path: Path) -> Tensor:
     return torch.from_numpy(np.concatenate(heard)) if heard else torch.zeros(0)
 
 
-def _picture_stream(file: av.container.OutputContainer, frames: Tensor) -> av.VideoStream:
+def _picture_stream(file: OutputContainer, frames: Tensor) -> av.VideoStream:
     stream = file.add_stream("ffv1", rate=FPS, options=SETTINGS)
     stream.height, stream.width = frames.shape[1:3]
     stream.pix_fmt, stream.time_base = PIXELS, Fraction(1, FPS)

@@ -34,7 +34,7 @@ def model_content(model: comfy.model_patcher.ModelPatcher) -> tuple[Any, ...]:
 
 def codec_content(codec: comfy.sd.VAE) -> tuple[Any, ...]:
     """Content of a VAE: its kind and its weights."""
-    network = codec.first_stage_model
+    network: Any = codec.first_stage_model
     return type(codec), type(network), network.state_dict(), str(codec.vae_dtype)
 
 
