@@ -13,6 +13,7 @@ MEASUREMENTS = {
     "roofline": "benchmarks.roofline",
     "cpu": "benchmarks.cpu",
     "cuda": "benchmarks.cuda",
+    "card": "benchmarks.card",
     "memory": "benchmarks.memory",
     "train": "benchmarks.train",
     "data": "benchmarks.data",

@@ -48,7 +48,7 @@ def comfy_ops(device: str, attention: str = "pytorch") -> Any:
 
 
 def comfyui_wan(config: ModelConfig, weights: Mapping[str, Tensor], device: str, dtype: torch.dtype) -> VideoPass:
-    """ComfyUI's own Wan2.2 network with the weights of our video branch, in Wan's names."""
+    """ComfyUI's own Wan2.2 network on the very weights of our video branch, in Wan's names, so that both fit."""
     operations = comfy_ops(device).disable_weight_init
     from comfy.ldm.wan.model import WanModel
 
@@ -65,11 +65,11 @@ def comfyui_wan(config: ModelConfig, weights: Mapping[str, Tensor], device: str,
         out_dim=config.latent_channels,
         num_heads=video.num_heads,
         num_layers=config.num_layers,
-        device=device,
+        device="meta",
         dtype=dtype,
         operations=operations,
     )
-    model.load_state_dict(weights)
+    model.load_state_dict(weights, assign=True)
     return model.eval()
 
 

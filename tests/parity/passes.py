@@ -7,7 +7,9 @@ import re
 
 import torch
 
-from tests.parity.fixtures import ForwardCase, SamplingCase, distances, picture_of
+from tests.parity.fixtures import ForwardCase, Golden, SamplingCase, distances, network_of, picture_of
+
+__all__ = ["Golden", "forward_errors", "network_of", "sampling_errors"]
 
 
 class Recorder:
