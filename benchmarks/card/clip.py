@@ -25,12 +25,12 @@ from uniavgen_core.shapes import AVShape
 
 from .findings import Findings
 from .hosted import MemoryWatch, after_node, smaller_card
-from .scale import Run
+from .scale import Run, Scale
 from .seeded_files import ENCODER, NETWORK, VAE, write_files
 
 CAPTION = "A woman with red hair smiles and talks to the camera in a bright kitchen, in one steady take."
 TRANSCRIPT = "hello, how are you today"
-STUCK_SECONDS = 60
+STUCK_SECONDS = 90
 """Time after which the bundled model's clip is taken to hang."""
 TOON = AVShape(128, 128, 33)
 SLACK = 1.1
@@ -75,7 +75,7 @@ class Studio:
         with self.stage("load files"):
             model = host.model.load_model.load_uniavgen(str(work / NETWORK), on_notice=self.findings.note)
             clip = host.conditioning.umt5_clip.load_text_encoder(str(work / ENCODER), self.findings.note)
-            with _vae_of_width(self.run.scale.vae_dim):
+            with _vae_of(self.run.scale):
                 video_codec = host.media.codecs.load_video_codec(str(work / VAE))
             vocoder = host.media.vocoder_loader.HostedVocoder(Path(work / VOCODER_FOLDER))
             audio_codec = host.media.codecs.AudioCodec(vocoder)
@@ -189,9 +189,9 @@ def check(pictures: Tensor, sound: Tensor) -> None:
             raise ValueError(f"The {name} holds values that are not finite.")
 
 
-def _vae_of_width(dim: int) -> AbstractContextManager:
-    """Let ComfyUI build Wan2.2's VAE in another width than its own, which a rehearsal needs."""
+def _vae_of(scale: Scale) -> AbstractContextManager:
+    """Let ComfyUI build Wan2.2's VAE in other widths than its own, which a rehearsal needs."""
     import comfy.ldm.wan.vae2_2
 
     build = comfy.ldm.wan.vae2_2.WanVAE
-    return patch.object(comfy.ldm.wan.vae2_2, "WanVAE", lambda **sizes: build(**sizes | {"dim": dim}))
+    return patch.object(comfy.ldm.wan.vae2_2, "WanVAE", lambda **sizes: build(**sizes | scale.vae))

@@ -24,7 +24,7 @@ def section(name: str, outcome: Mapping[str, Any]) -> str:
     """Format one part: a table per kind of finding, then failures and notes."""
     lines = [f"## {name}", ""]
     if outcome["why"]:
-        lines += [f"{outcome['status'].capitalize()}: {outcome['why']}.", ""]
+        lines += [f"{outcome['status'].capitalize()}: {outcome['why'].rstrip('.')}.", ""]
     for title, rows in outcome["tables"].items():
         columns = list(dict.fromkeys(column for row in rows.values() for column in row))
         cells = [[row, *(values.get(column) for column in columns)] for row, values in rows.items()]

@@ -76,7 +76,7 @@ def _vae(scale: Scale) -> nn.Module:
     """Wan2.2's VAE, with the sizes that ComfyUI gives it."""
     with torch.device("meta"):
         return import_module("comfy.ldm.wan.vae2_2").WanVAE(
-            dim=scale.vae_dim,
+            **scale.vae,
             z_dim=LATENT_CHANNELS,
             dim_mult=[1, 2, 4, 4],
             num_res_blocks=2,
