@@ -24,7 +24,8 @@ from uniavgen_core.config import GuidanceConfig
 from uniavgen_core.shapes import AVShape
 
 from .findings import Findings
-from .hosted import MemoryWatch, after_node, smaller_card
+from .hosted import MemoryWatch, after_node, free_memory, smaller_card
+from .run_parts import WHOLE
 from .scale import Run, Scale
 from .seeded_files import ENCODER, NETWORK, VAE, write_files
 
@@ -35,7 +36,7 @@ STUCK_SECONDS = 90
 TOON = AVShape(128, 128, 33)
 SLACK = 1.1
 """Part of the predicted time by which a run may take longer."""
-STAGES, WHOLE = "stage", "whole clip"
+STAGES = "stage"
 
 
 @dataclass
@@ -125,18 +126,19 @@ class Studio:
 
 def measure(findings: Findings, run: Run) -> None:
     """Make the clip with each number of steps, within the memory of the card or of a smaller one."""
-    with smaller_card(run.limit_gib) as ballast:
+    with smaller_card(run.scale.device, run.limit_gib) as ballast:
         bundled_first(Studio(findings, run, ballast, TOON if run.scale.device == "cuda" else run.scale.shapes[0]))
         started = time.perf_counter()
         write_files(findings, run)
         findings.add(STAGES, "write seeded files", {"seconds": round(time.perf_counter() - started, 2)})
+        free_memory()
         whole_clips(Studio(findings, run, ballast, run.scale.shapes[0]))
 
 
 def bundled_first(studio: Studio) -> None:
     """Make one small clip with the bundled model; a process that hangs here is ended with a trace of its threads."""
     faulthandler.dump_traceback_later(STUCK_SECONDS, exit=True)
-    with studio.stage("bundled model, one clip"):
+    with studio.stage("load the bundled model"):
         model, clip, *codecs = studio.bundled()
     sampled = studio.sample(model, *studio.conditioned(clip, codecs[0]), steps=1)
     check(*studio.decode(sampled, *codecs))

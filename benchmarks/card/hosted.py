@@ -96,20 +96,29 @@ def after_node() -> None:
         comfy_aimdo.model_vbar.vbars_reset_watermark_limits()
 
 
+def free_memory() -> None:
+    """Unload all models and give what PyTorch keeps back to the device, as ComfyUI's button does."""
+    import comfy.model_management
+
+    comfy.model_management.unload_all_models()
+    comfy.model_management.soft_empty_cache()
+
+
 @contextmanager
-def smaller_card(limit_gib: int | None) -> Iterator[int]:
+def smaller_card(device: str, limit_gib: int | None) -> Iterator[int]:
     """Occupy the card's memory beyond a limit, and give the bytes that are occupied for that.
 
     PyTorch, ComfyUI and the driver then see as much free memory as on the smaller card; ComfyUI still reads the whole
     size where it asks for the total.
 
     Args:
+        device: Kind of device; a CPU's memory is left as it is.
         limit_gib: Memory of the smaller card, GiB; None to occupy none.
 
     Raises:
         ValueError: If the card itself is no larger.
     """
-    if limit_gib is None or not torch.cuda.is_available():  # A rehearsal has no memory to occupy.
+    if limit_gib is None or device != "cuda":
         yield 0
         return
     _, total = torch.cuda.mem_get_info()

@@ -77,22 +77,19 @@ def sources(device: str, precision: str) -> list[Layers]:
     host = load_pack().nodes.host.model.comfy_backend
     off = Layers("ComfyUI's layers", plain_backend, lambda: patch.object(host, "fused", lambda *_: False))
     plain = [Layers("PyTorch's layers", lambda *_: TORCH), off]
-    if precision == "float32":
+    if precision == "float32" or device == "cpu":
         return plain
     import comfy.quant_ops
 
-    registry = comfy.quant_ops.ck.registry
-    if device == "cpu":
-        return plain
-    used = ", ".join(sorted({registry.get_capable_backend(name) for name in KERNELS}))
-    return [*plain, Layers(f"ComfyUI's layers and kernels ({used})", plain_backend)]
+    used = {comfy.quant_ops.ck.registry.get_capable_backend(name) for name in KERNELS}
+    return [*plain, Layers(f"ComfyUI's layers and kernels ({', '.join(sorted(used))})", plain_backend)]
 
 
 def pass_errors(passes: ModuleType, scale: Scale, precision: str, layers: Layers) -> Iterator[tuple[str, float]]:
     """Errors of recorded passes, by case and tensor."""
     stem = f"forward_{SHORT[precision]}"
     golden = passes.Golden(GOLDEN, stem, None, scale.device)
-    model = passes.network_of(golden, stem, layers.backend("cpu", golden_dtype(precision)))
+    model = passes.network_of(golden, stem, layers.backend(scale.device, getattr(torch, precision)))
     for case in list(golden.info["cases"])[: scale.cases]:
         for name, error in passes.forward_errors(golden, model, case).items():
             yield f"{case}/{name}", error
@@ -102,16 +99,11 @@ def run_errors(passes: ModuleType, scale: Scale, precision: str, layers: Layers)
     """Errors of recorded sampling runs, by task and tensor."""
     stem = f"sampling_{SHORT[precision]}"
     golden = passes.Golden(GOLDEN, stem, "sampling", scale.device)
-    model = passes.network_of(golden, stem, layers.backend("cpu", golden_dtype(precision)))
+    model = passes.network_of(golden, stem, layers.backend(scale.device, getattr(torch, precision)))
     for task in list(golden.info[precision])[: scale.cases]:
         errors, _, _ = passes.sampling_errors(golden, model, precision, task)
         for name, error in errors.items():
             yield f"{task}/{name}", error
-
-
-def golden_dtype(precision: str) -> torch.dtype:
-    """Dtype of a precision's weights."""
-    return getattr(torch, precision)
 
 
 def verdict(errors: dict[str, float], precision: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from .parts import MARGIN, Part, seconds_for
 from .report import markdown, summary
 
 NOTHING = {"machine": {}, "tables": {}, "failures": {}, "notes": []}
-DYNAMIC = "dynamic"
+DYNAMIC, WHOLE = "dynamic", "whole clip"
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,10 @@ def _run_if_time(part: Part, left: float, settings: Settings, classic: bool) -> 
 
 
 def _fell_with_dynamic(outcome: dict) -> bool:
-    """Whether a part ended early, or found nothing, under dynamic memory management."""
-    fell = outcome["status"] in ("failed", "stopped at its limit") or (outcome["failures"] and not outcome["tables"])
-    return bool(fell) and outcome["machine"].get("memory_management", DYNAMIC) == DYNAMIC
+    """Whether a part crashed, or was stopped before it had a whole clip, under dynamic memory management."""
+    stuck = outcome["status"] == "stopped at its limit" and WHOLE not in outcome["tables"]
+    management = outcome["machine"].get("memory_management", DYNAMIC)  # none yet where starting it crashed
+    return (outcome["status"] == "failed" or stuck) and management == DYNAMIC
 
 
 def _again(part: Part, before: dict, left: float, settings: Settings) -> dict:

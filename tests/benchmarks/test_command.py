@@ -32,11 +32,11 @@ def test_the_overview_imports_no_measurement():
     assert all(f"\n    {name} " in done.stdout for name in MEASUREMENTS)
 
 
-@pytest.mark.parametrize("name", ["cuda"])
-def test_measurements_for_a_card_need_no_packages_of_the_others(name):
+@pytest.mark.parametrize(("name", "option"), [("cuda", "--rounds"), ("card", "--minutes")])
+def test_measurements_for_a_card_need_no_packages_of_the_others(name, option):
     done = run_without(NOT_EVERYWHERE, [name, "--help"])
     assert done.returncode == 0, done.stderr
-    assert "--rounds" in done.stdout
+    assert option in done.stdout
 
 
 @pytest.mark.parametrize("name", MEASUREMENTS)

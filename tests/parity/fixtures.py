@@ -82,10 +82,13 @@ class Golden:
     """One stem of the folder: its tensors, its description, and the small network it was made with, on a device."""
 
     def __init__(self, folder: Path, stem: str, info_stem: str | None = None, device: str = "cpu"):
-        self.folder, self.device = folder, device
-        self.data = load_file(folder / f"{stem}.safetensors", device=device)
+        self.folder, self.stem, self.device = folder, stem, device
         self.info = read_json(folder / f"{info_stem or stem}.json")
         self.salt = self.info.get("meta", {}).get("salt", "")
+
+    @cached_property
+    def data(self):
+        return load_file(self.folder / f"{self.stem}.safetensors", device=self.device)
 
     def seeded(self, name, shape, dtype=torch.float32):
         return seeded_tensor(name, shape, dtype, self.salt).to(self.device)

@@ -2,7 +2,7 @@
 
 import torch
 
-from tests.parity.fixtures import ForwardCase, beyond, network, opened, relative_error
+from tests.parity.fixtures import ForwardCase, Golden, beyond, network, opened, relative_error
 from tests.parity.passes import forward_errors
 from uniavgen_core.model.alignment import context_groups
 
@@ -21,6 +21,13 @@ def test_a_float32_pass_gives_the_releases_outputs_masks_and_hidden_states(golde
 
 def test_a_bfloat16_pass_gives_the_releases_outputs_up_to_rounding(golden, bf16_case, device):
     assert beyond(errors_of(golden, "forward_bf16", bf16_case, device), BFLOAT16) == {}
+
+
+@torch.no_grad()
+def test_a_pass_runs_where_its_golden_is(golden, f32_case):
+    stored = Golden(golden, "forward_f32", device="meta")  # where tensors of another device are refused
+    output = ForwardCase(stored, f32_case).run(stored.model())
+    assert {output.video.device.type, output.audio.device.type} == {"meta"}
 
 
 def test_every_stored_tensor_of_a_pass_belongs_to_a_case(golden):
