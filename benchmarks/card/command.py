@@ -9,7 +9,7 @@ from pathlib import Path
 from tools.environment import ROOT
 from tools.processes import orderly_signals
 
-from .parts import PARTS, chosen_parts, planned
+from .parts import PARTS, Part, chosen_parts, planned
 from .report import markdown
 from .run_parts import Settings, run_parts
 
@@ -59,7 +59,7 @@ def _require_card() -> None:
         sys.exit("bench card needs a CUDA device, and there is none. `bench card --rehearse` runs every part on a CPU.")
 
 
-def _row(part, seconds: float | None) -> dict:
+def _row(part: Part, seconds: float | None) -> dict:
     return {
         "part": part.name, "seconds": seconds, "most_seconds": part.most, "least_seconds": part.least,
         "about": part.about, "missing": part.missing,

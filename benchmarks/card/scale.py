@@ -77,7 +77,7 @@ SMALL = replace(
 )
 TOY = Scale(
     device="cpu",
-    dtype=torch.float32,
+    dtype=torch.bfloat16,
     config=SMALL,
     encoder={"vocab_size": 424, "d_model": 24, "d_kv": 8, "d_ff": 40, "num_layers": 2, "num_heads": 3},
     vae={"dim": 8, "dec_dim": 8},

@@ -1,22 +1,30 @@
 """The measurement on a card: all of it at toy size on a CPU, and what happens to parts that fail."""
 
+import inspect
 import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from math import nan, prod
 from pathlib import Path
 
+import comfy.memory_management
+import comfy.model_management
+import comfy.model_patcher
+import comfy_aimdo.control
+import comfy_aimdo.model_vbar
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from benchmarks.__main__ import main
-from benchmarks.card import command, parity, seeded_files
+from benchmarks.card import clip, hosted, parity, seeded_files
 from benchmarks.card.findings import Findings
 from benchmarks.card.parts import PARTS, Part, chosen_parts, planned
 from benchmarks.card.run_parts import Settings, run_parts
-from benchmarks.card.scale import FULL, TOY
-from benchmarks.memory import CODEC
+from benchmarks.card.scale import FULL, TOY, Run
+from benchmarks.memory import CODEC, GIB
 from tests.benchmarks.test_command import run_without
 from tests.parity.fixtures import read_json
 from uniavgen_core.checkpoint.umt5_files import check_encoder, sizes_of
@@ -154,7 +162,6 @@ def test_without_a_card_the_command_says_so(monkeypatch, tmp_path):
         main(["card", "--out", str(tmp_path)])
     with pytest.raises(SystemExit, match="There is no part"):
         main(["card", "--parts", "all"])
-    assert callable(command.table)
 
 
 def test_an_error_that_is_no_number_is_the_worst_and_never_holds():
@@ -178,3 +185,75 @@ def test_seeded_files_have_the_names_and_sizes_of_the_real_ones(golden, comfyui,
     assert {name: known[name] for name in FULL.encoder} == FULL.encoder
     assert 2 * numbers(seeded_files._vae(FULL)) == pytest.approx(CODEC, rel=0.01)
     assert 4 * numbers(seeded_files._vocoder(FULL, tmp_path)) == pytest.approx(0.46e9, rel=0.05)
+
+
+def test_comfyui_and_its_offloader_have_what_dynamic_memory_management_needs(comfyui):
+    """As ComfyUI's main program uses them; on a card that is found out too late."""
+    main_program = (comfyui / "main.py").read_text(encoding="utf-8")
+    lines = [line.strip() for line in inspect.getsource(hosted._switch_to_dynamic).splitlines()]
+    switches = [line for line in lines if line.startswith("comfy.") and " = " in line]
+    assert len(switches) == 2
+    assert all(line in main_program for line in (*switches, "import cuda_malloc", "comfy_aimdo.control.init_devices("))
+    assert "nvml_pressure" in inspect.signature(comfy_aimdo.control.init).parameters
+    assert callable(comfy.model_management.get_all_torch_devices)
+    assert issubclass(comfy.model_patcher.ModelPatcherDynamic, comfy.model_patcher.ModelPatcher)
+    assert callable(comfy.model_management.reset_cast_buffers)
+    assert callable(comfy_aimdo.model_vbar.vbars_reset_watermark_limits)
+    assert comfy.memory_management.aimdo_enabled is False
+    assert (comfyui / "cuda_malloc.py").is_file()
+
+
+@pytest.fixture
+def card(monkeypatch):
+    """A card of 100 GiB on which 30 GiB are in use."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (70 * GIB, 100 * GIB))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 90 * GIB)
+    for name in ("synchronize", "reset_peak_memory_stats"):
+        monkeypatch.setattr(torch.cuda, name, lambda: None)
+
+
+@pytest.mark.usefixtures("card")
+def test_beyond_a_smaller_cards_memory_all_is_occupied():
+    with FakeTensorMode(), hosted.smaller_card("cuda", 24) as ballast:
+        assert ballast == 76 * GIB
+    with hosted.smaller_card("cuda", None) as ballast:
+        assert ballast == 0
+    with pytest.raises(ValueError, match=r"100.0 GiB.*limit of 128"), hosted.smaller_card("cuda", 128):
+        pass
+
+
+@pytest.mark.usefixtures("card")
+def test_peaks_leave_out_what_takes_the_place_of_missing_memory():
+    with hosted.MemoryWatch("cuda", ballast=20 * GIB) as watch:
+        time.sleep(10 * hosted.POLL_SECONDS)
+    assert (watch.allocated, watch.used) == (70 * GIB, 10 * GIB)
+
+
+def test_what_cannot_be_done_in_time_is_left_out(tmp_path):
+    findings, sampled = Findings(tmp_path / "part.json", time.monotonic() + 60), []
+
+    class Timed(clip.Studio):
+        """A clip whose steps take ten seconds each and all else none."""
+
+        def load(self):
+            return None, None, None, None
+
+        def conditioned(self, *_):
+            return ()
+
+        def sample(self, *_):
+            sampled.append(_[-1])
+            self.seconds[f"{sampled[-1]} steps"] = 10.0 * sampled[-1]
+
+        def decode(self, *_):
+            for stage in ("encode captions", "encode picture", "decode picture", "decode sound"):
+                self.seconds[stage] = 0.0
+            for stage in self.seconds:
+                self.findings.add(clip.STAGES, stage, {"tensors_gb": 1.0})
+            return torch.zeros(1), torch.zeros(1)
+
+    scale = replace(TOY, steps=(4, 12, 50))
+    clip.whole_clips(Timed(findings, Run(scale, tmp_path, None), 0, TOY.shapes[0], nodes=None))
+    assert sampled == [4]
+    assert [note.split(" would")[0] for note in findings.notes] == ["12 steps", "50 steps"]
+    assert list(findings.tables["whole clip"]) == ["4 steps"]
