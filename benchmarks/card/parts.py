@@ -73,12 +73,17 @@ def chosen_parts(names: Sequence[str]) -> list[Part]:
     return [part for part in PARTS if not names or {part.name, part.name.split("-")[0]} & set(names)]
 
 
-def seconds_for(part: Part, left: float) -> float | None:
-    """Time limit of a part that starts with ``left`` seconds of the whole; None if that is too little for it.
+def seconds_for(part: Part, left: float, patience: float = 1.0) -> float | None:
+    """Time limit of a part; None if too little time is left for it.
 
     A part gets the most it may take, and what it does not use is left to the parts after it.
+
+    Args:
+        part: The part.
+        left: Seconds that are left of the whole.
+        patience: Factor of the most that a part may take.
     """
-    return min(part.most, left) if left >= part.least else None
+    return min(part.most * patience, left) if left >= part.least else None
 
 
 def planned(parts: Sequence[Part], minutes: float) -> list[tuple[Part, float | None]]:

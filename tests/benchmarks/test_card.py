@@ -29,7 +29,8 @@ from tests.benchmarks.test_command import run_without
 from tests.parity.fixtures import read_json
 from uniavgen_core.checkpoint.umt5_files import check_encoder, sizes_of
 
-REHEARSED = ("parity", "step", "clip", "compiled", "memory-8", "train", "toon")
+REHEARSED = ("parity", "step", "clip", "compiled", "train", "toon")
+"""All but the parts for smaller cards, which are ``clip`` again: on a CPU there is no memory to occupy."""
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,6 @@ def test_every_part_runs_to_its_end_and_finds_something(results, name):
     part = results["parts"][name]
     assert (part["status"], part["why"], part["failures"]) == ("done", "", {})
     assert part["tables"]
-    assert part["seconds"] < part["limit_seconds"]
 
 
 def test_parity_holds_in_both_precisions_with_both_kinds_of_layers(results):
@@ -60,18 +60,24 @@ def test_parity_holds_in_both_precisions_with_both_kinds_of_layers(results):
 
 
 def test_whole_clips_are_timed_from_captions_to_sound_for_every_number_of_steps(results):
-    for name in ("clip", "memory-8"):
-        tables = results["parts"][name]["tables"]
-        assert list(tables["whole clip"]) == [f"{steps} steps" for steps in TOY.steps]
-        stages = tables["stage"]
-        shared = ("encode captions", "encode picture", "decode picture", "decode sound")
-        for steps, row in tables["whole clip"].items():
-            assert row["seconds"] == pytest.approx(sum(stages[one]["seconds"] for one in (*shared, steps)), abs=0.03)
+    tables = results["parts"]["clip"]["tables"]
+    assert list(tables["whole clip"]) == [f"{steps} steps" for steps in TOY.steps]
+    shared = ("encode captions", "encode picture", "decode picture", "decode sound")
+    for steps, row in tables["whole clip"].items():
+        seconds = [tables["stage"][one]["seconds"] for one in (*shared, steps)]
+        assert row["seconds"] == pytest.approx(sum(seconds), abs=0.03)
 
 
-def test_the_second_clip_finds_the_files_of_the_first(results):
-    assert len(results["parts"]["clip"]["tables"]["seeded files"]) == 4
-    assert "seeded files" not in results["parts"]["memory-8"]["tables"]
+def test_files_that_are_there_are_not_written_again(comfyui, tmp_path):  # noqa: ARG001
+    findings, run = Findings(tmp_path / "part.json", time.monotonic() + 60), Run(TOY, tmp_path, None)
+    seeded_files.write_files(findings, run)
+    assert len(findings.tables.pop("seeded files")) == 4
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
+    (tmp_path / seeded_files.VAE).unlink()
+    seeded_files.write_files(findings, run)
+    assert list(findings.tables["seeded files"]) == [seeded_files.VAE]
+    changed = {path for path, when in before.items() if path.stat().st_mtime_ns != when}
+    assert changed == {tmp_path / seeded_files.VAE}
 
 
 def test_the_report_names_machine_parts_and_findings(results, rehearsal):
@@ -89,7 +95,7 @@ def settings(folder, minutes=1.0):
 
 def test_parts_that_crash_hang_or_come_too_late_are_named_and_the_others_go_on(tmp_path):
     crashing = Part("no such part", "none", 60, 0, "", ())
-    hanging = Part("parity", "parity", 0.5, 0, "", ())
+    hanging = Part("parity", "parity", 0.05, 0, "", ())
     lacking = Part("toon", "toon_samples", 60, 0, "", ("no_such_package",))
     late = Part("train", "training_steps", 900, 800, "", ())
     found = run_parts([crashing, hanging, lacking, late], settings(tmp_path))["parts"]
@@ -145,6 +151,7 @@ def test_parts_are_chosen_by_name_in_the_order_of_worth():
     assert [part.name for part in chosen_parts(["toon", "memory"])] == [
         "memory-24", "memory-16", "memory-12", "memory-8", "toon",
     ]  # fmt: skip
+    assert [part.limit_gib for part in chosen_parts(["memory"])] == [24, 16, 12, 8]
     with pytest.raises(ValueError, match=r"no part parcity.*parity"):
         chosen_parts(["parcity"])
 
