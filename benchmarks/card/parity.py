@@ -51,7 +51,10 @@ def measure(findings: Findings, run: Run) -> None:
             for kind, errors in (("passes", pass_errors), ("sampling runs", run_errors)):
                 row = f"{precision}, {layers.name}, {kind}"
                 with findings.attempt(row), layers.context():
-                    findings.add(TABLE, row, verdict(dict(errors(recorded, scale, precision, layers)), precision))
+                    found = verdict(dict(errors(recorded, scale, precision, layers)), precision)
+                    findings.add(TABLE, row, found)
+                    if not found["holds"]:
+                        raise ValueError(f"the error is {found['worst']} at {found['at']}")
 
 
 def recordings() -> ModuleType:

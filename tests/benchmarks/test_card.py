@@ -178,6 +178,17 @@ def test_an_error_that_is_no_number_is_the_worst_and_never_holds():
     assert parity.verdict({"a": 9e-5}, "float32")["holds"]
 
 
+def test_parity_that_does_not_hold_is_a_failure(monkeypatch, tmp_path):
+    monkeypatch.setattr(parity, "recordings", lambda: None)
+    monkeypatch.setattr(parity, "sources", lambda *_: [parity.Layers("layers", lambda *_: None)])
+    monkeypatch.setattr(parity, "pass_errors", lambda *_: [("case/video", 1.0)])
+    monkeypatch.setattr(parity, "run_errors", lambda *_: [("task/video", 0.0)])
+    findings = Findings(tmp_path / "part.json", time.monotonic() + 60)
+    parity.measure(findings, Run(TOY, tmp_path, None))
+    assert list(findings.failures) == ["float32, layers, passes", "bfloat16, layers, passes"]
+    assert len(findings.tables[parity.TABLE]) == 4
+
+
 def test_seeded_files_have_the_names_and_sizes_of_the_real_ones(golden, comfyui, tmp_path):
     def shapes_of(network):
         return {name: tuple(one.shape) for name, one in network.named_parameters() if name not in seeded_files.TWICE}
