@@ -6,7 +6,7 @@ import sys
 
 from studies.few_steps import __main__ as steps
 
-from . import cpu, cuda, data, flops, levels, memory, roofline, sync, train
+from . import cpu, cuda, data, flops, levels, memory, roofline, spans, sync, train
 
 MEASUREMENTS = {
     "flops": flops,
@@ -19,6 +19,7 @@ MEASUREMENTS = {
     "steps": steps,
     "levels": levels,
     "sync": sync,
+    "spans": spans,
 }
 
 

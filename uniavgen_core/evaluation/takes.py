@@ -27,8 +27,8 @@ CRITERIA = {
     "face": "likeness of the face to the first frame's",
 }
 """Criteria of a take, each from 0 to 1; the total is their product."""
-_LEAST_MOVEMENT = 0.1
-_CLIPPING, _BABBLE, _FASTEST = 10.0, 1.0, 20.0
+LEAST_MOVEMENT = 0.1
+CLIPPING, BABBLE, FASTEST = 10.0, 1.0, 20.0
 """Weight of clipped samples, seconds of babble that cost all, and characters a second of the fastest speech."""
 _SHOWN, _SIDE, _GAP, _COLUMN, _HEAD = 4, 112, 8, 72, 40
 _PAPER, _INK, _DIM, _BEST = "#16181d", "#f2f4f8", "#9aa3b2", "#7ee2a8"
@@ -72,12 +72,12 @@ def rate_take(seed: int, frames: np.ndarray, fps: float, sound: tuple[Tensor, in
     ratings = {"sync": measure_sync(frames, fps, waveform, rate).score}
     if characters:
         heard, babble = voice_activity(waveform, rate).mean(), speech_timing(waveform, rate, characters).babble
-        ratings["spoken"] = min(1.0, float(heard) * len(waveform) / rate * _FASTEST / characters)
-        ratings["ends"] = max(0.0, 1 - babble / _BABBLE)
-    ratings["clean"] = max(0.0, 1 - _CLIPPING * clipped_share(waveform))
+        ratings["spoken"] = min(1.0, float(heard) * len(waveform) / rate * FASTEST / characters)
+        ratings["ends"] = max(0.0, 1 - babble / BABBLE)
+    ratings["clean"] = max(0.0, 1 - CLIPPING * clipped_share(waveform))
     ratings["sharp"] = min(1.0, relative_detail(frames[1:], frames[:1]))
     steps = np.abs(np.diff(frames.astype(np.int16), axis=0)).mean()
-    ratings["moves"] = float(steps > _LEAST_MOVEMENT)
+    ratings["moves"] = float(steps > LEAST_MOVEMENT)
     if detector := available_detector():
         from .picture_damage import identity  # imported lazily, because it needs OpenCV
 
