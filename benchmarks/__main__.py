@@ -20,6 +20,7 @@ MEASUREMENTS = {
     "steps": "studies.few_steps.__main__",
     "levels": "benchmarks.levels",
     "sync": "benchmarks.sync",
+    "spans": "benchmarks.spans",
 }
 """Modules with ``add_options``, ``measure`` and ``table``, by name.
 

@@ -11,6 +11,7 @@ from .keep import Keep
 from .lip_sync_meter import SyncMeter
 from .loaders import LoadAudioCodec, LoadModel, LoadTextEncoder, LoadVideoCodec
 from .long_video import LongVideoNode
+from .retake import RetakeNode
 from .samplers import Guidance, Guider, Sampler, Sigmas, StepCacheNode
 from .save_video import SaveVideo
 from .speakers import OneSpeaker, Speakers, SteerFace
@@ -42,6 +43,7 @@ NODES: list[type[io.ComfyNode]] = [
     Sigmas,
     StepCacheNode,
     BestTake,
+    RetakeNode,
     LongVideoNode,
     StoredSegments,
     Decode,

@@ -75,8 +75,8 @@ def schedule_inputs() -> list[io.Input]:
 def preset_input(replaces: str) -> io.Input:
     """Widget for the preset.
 
-    It must be the last widget of its node, because saved graphs hold the values of widgets by their order. ``replaces``
-    names the widgets that a preset overrides, for the tooltip.
+    It comes after all widgets that a node had first, and new ones follow it, because saved graphs hold the values of
+    widgets by their order. ``replaces`` names the widgets that a preset overrides, for the tooltip.
     """
     presets = "; ".join(f"{name}, {preset.in_words}" for name, preset in PRESETS.items())
     return io.Combo.Input(

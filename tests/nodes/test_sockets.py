@@ -45,7 +45,7 @@ def test_other_links_are_still_checked_before_anything_runs(server):
     )
 
 
-@pytest.mark.parametrize("node", ["Task", "ReferenceImage", "Keep", "LongVideo", "Decode"])
+@pytest.mark.parametrize("node", ["Task", "ReferenceImage", "Keep", "BestTake", "Retake", "LongVideo", "Decode"])
 def test_every_node_that_takes_a_codec_has_our_sockets_and_checks_them(pack, node):
     (kind,) = [kind for kind in pack.nodes.NODES if kind.define_schema().node_id == f"UniAVGen{node}"]
     types = {one.id: one.get_io_type() for one in kind.define_schema().inputs}

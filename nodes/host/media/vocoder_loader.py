@@ -26,6 +26,7 @@ from ....uniavgen_core.media.audio.bigvgan import BigVGAN
 from ....uniavgen_core.media.audio.vocoder_chunks import ChunkedVocoder, chunk_spans
 from ....uniavgen_core.media.audio.vocos import Vocos
 from ..notices import interruptible_progress
+from .model_folders import files_in
 
 KEY = "vocoders"
 VOCODER_FILES = (CONFIG_FILE, VOCOS_CONFIG, PICKLED_WEIGHTS)
@@ -86,7 +87,7 @@ def vocoder_folders() -> dict[str, Path]:
     """Folders with at least one file of a vocoder, by their name in the loader."""
     found = {}
     for key in (KEY, "diffusion_models"):
-        for name in _files_in(key):
+        for name in files_in(key):
             parent = PurePath(name).parent
             is_vocoder_file = name.endswith(".safetensors") or PurePath(name).name in VOCODER_FILES
             if is_vocoder_file and (key == KEY or parent.name == VOCODER_FOLDER):
@@ -128,15 +129,6 @@ def load_vocoder(name: str) -> HostedVocoder:
         return HostedVocoder(folder)
     except VocoderError as error:
         raise VocoderError(f"{error} {_vocos_remedy() if is_vocos(folder) else _remedy()}") from error
-
-
-def _files_in(key: str) -> list[str]:
-    """File names of a ComfyUI model folder; ComfyUI's cached list fails after one of its folders was removed."""
-    try:
-        return folder_paths.get_filename_list(key)
-    except FileNotFoundError:
-        folder_paths.filename_list_cache.pop(key, None)
-        return folder_paths.get_filename_list(key)
 
 
 def _remedy() -> str:
