@@ -26,6 +26,7 @@ from .host.conditioning.face_inputs import (
     rgb_pictures,
 )
 from .host.notices import with_notices
+from .sockets import float_input
 
 FIND, MEDIAPIPE, LANDMARKS, BOXES, MASK = "find", "MediaPipe model", "face landmarks", "bounding boxes", "mask"
 REACHES = ["short", "full"]
@@ -35,7 +36,7 @@ FACE_MODEL, FACE_LANDMARKS = io.Custom("FACE_DETECTION_MODEL"), io.Custom("FACE_
 
 def confidence_input() -> io.Input:
     """Widget for the lowest confidence of a face."""
-    return io.Float.Input(
+    return float_input(
         "confidence",
         default=0.7,
         min=0.05,
@@ -87,7 +88,7 @@ def shape_inputs() -> list[io.Input]:
             tooltip="What is drawn. 'hull' goes round the landmarks: the whole face with MediaPipe, eyes to mouth "
             "with 'find'. Boxes have no hull.",
         ),
-        io.Float.Input(
+        float_input(
             "dilation",
             default=0.1,
             min=-0.45,
@@ -95,7 +96,7 @@ def shape_inputs() -> list[io.Input]:
             step=0.01,
             tooltip="How much larger the outline is on every side, as a share of the face; negative shrinks it.",
         ),
-        io.Float.Input(
+        float_input(
             "feather",
             default=0.1,
             min=0.0,

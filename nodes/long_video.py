@@ -43,7 +43,7 @@ from .samplers import (
     preset_input,
     schedule_inputs,
 )
-from .sockets import chosen_size, seconds_input, seed_input, size_input, text_input
+from .sockets import SIZES, chosen_size, unknown_option, seconds_input, seed_input, size_input, text_input
 
 
 class LongVideoNode(io.ComfyNode):
@@ -133,11 +133,10 @@ class LongVideoNode(io.ComfyNode):
         script: str | None = None,
         voice_text: str | None = None,
     ) -> bool | str:
-        del size  # ComfyUI hands over what a group's name stands for
         is_spoken = script is not None and "sound" not in (input_types or {})
         fault = error_of(require_transcript, script, True, "script") if is_spoken else None
         fault = BOTH if {"sound", "video"} <= set(input_types or {}) else fault
-        fault = links_error(cls, input_types or {}) or fault
+        fault = unknown_option(size, "size", SIZES) or links_error(cls, input_types or {}) or fault
         return fault or error_of(prepare_field, VOICE_TEXT, voice_text) or True
 
     @classmethod

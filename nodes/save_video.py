@@ -10,6 +10,7 @@ from comfy_api.latest import InputImpl, io, ui
 from .host.media.save_plan import AAC, AUTO, FLAC, LOSSLESS, Clip, SavePlan, plan_files, save_clip
 from .host.media.source_media import SourceMedia, SourceMediaType
 from .host.notices import UI_KEY, with_notices
+from .sockets import float_input
 
 
 class SaveVideo(io.ComfyNode):
@@ -33,7 +34,7 @@ class SaveVideo(io.ComfyNode):
                     tooltip="From 'UniAVGen Task' or 'UniAVGen Keep': what of the clip is yours. Without it all is "
                     "encoded, and the file says that all of it was generated.",
                 ),
-                io.Float.Input(
+                float_input(
                     "fps",
                     default=0.0,
                     min=0.0,
