@@ -26,9 +26,10 @@ from .host.conditioning.face_inputs import (
     rgb_pictures,
 )
 from .host.notices import with_notices
-from .sockets import float_input
+from .sockets import float_input, unknown_option
 
 FIND, MEDIAPIPE, LANDMARKS, BOXES, MASK = "find", "MediaPipe model", "face landmarks", "bounding boxes", "mask"
+SOURCES = (FIND, MEDIAPIPE, LANDMARKS, BOXES, MASK)
 REACHES = ["short", "full"]
 FACE_MODEL, FACE_LANDMARKS = io.Custom("FACE_DETECTION_MODEL"), io.Custom("FACE_LANDMARKS")
 """Types of ComfyUI's MediaPipe nodes."""
@@ -156,6 +157,10 @@ class FindFaces(io.ComfyNode):
             ],
             outputs=[io.Mask.Output(display_name="mask"), io.BoundingBox.Output(display_name="bboxes")],
         )
+
+    @classmethod
+    def validate_inputs(cls, source: dict | None = None) -> bool | str:
+        return unknown_option(source, "source", SOURCES) or True
 
     @classmethod
     def execute(

@@ -43,7 +43,7 @@ from .samplers import (
     preset_input,
     schedule_inputs,
 )
-from .sockets import SIZES, chosen_size, unknown_option, seconds_input, seed_input, size_input, text_input
+from .sockets import SIZES, chosen_size, seconds_input, seed_input, size_input, text_input, unknown_option
 
 
 class LongVideoNode(io.ComfyNode):

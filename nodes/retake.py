@@ -21,7 +21,7 @@ from .host.tasks.finished_clip import FinishedClip, clip_of_latent, clip_of_vide
 from .host.tasks.keep_spans import directions_of
 from .rated_sampling import Codecs, TakeSampler, make_take_sampler, picture_bytes, rated_inputs, transcript_of
 from .samplers import CUSTOM, guidance_inputs, preset_input, schedule_inputs
-from .sockets import seed_input
+from .sockets import float_input, seed_input
 
 BOTH, PICTURE, SOUND = "picture and sound", "picture", "sound"
 NOTHING_FREE = (
@@ -51,7 +51,7 @@ class RetakeNode(io.ComfyNode):
                 ),
                 io.Video.Input("video", optional=True, tooltip="A finished video in the place of the latent's clip."),
                 io.Audio.Input("sound", optional=True, tooltip="Sound in the place of the video's own."),
-                io.Float.Input(
+                float_input(
                     "threshold",
                     default=0.2,
                     min=0.0,

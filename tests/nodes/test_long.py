@@ -355,8 +355,8 @@ def test_a_sound_longer_than_an_hour_is_refused_and_a_blank_script_only_without_
         long_video(studio, "", sound={"waveform": torch.zeros(1, 1, 3_700_000), "sample_rate": 1000})
     with pytest.raises(ValueError, match="script is empty"):
         long_video(studio, "")
-    assert "script" in node.validate_inputs({}, script=" ")
-    assert node.validate_inputs({"sound": "AUDIO"}, script=" ") is True
+    assert "script" in node.validate_inputs({}, script=" ", size={"size": "square"})
+    assert node.validate_inputs({"sound": "AUDIO"}, script=" ", size={"size": "square"}) is True
 
 
 @pytest.mark.parametrize(("length", "frames"), [("full segments", {33}), ("as the text needs", set(range(13, 34, 4)))])
