@@ -32,6 +32,7 @@ from .host.notices import announce, error_of, show_progress, with_notices
 from .host.sampling.guided_sampling import make_guider
 from .host.sampling.joint_latent import masks_of
 from .host.sampling.live_preview import DEFAULT_EVERY, PreviewSettings
+from .host.sampling.result_checks import require_finite, result_notices
 from .host.sampling.run_sampler import run_sampler
 from .host.tasks.task_scene import PreparedTask, Scene
 from .samplers import (
@@ -187,12 +188,16 @@ class SegmentMaker:
         sampler = comfy.samplers.sampler_object(self.sampling.sampler_name)
         latent = run_sampler(guider, sampler, self.sampling.sigmas, task.latent, self.plan.seed + number, show)
         video, audio = latent["samples"].unbind()
+        require_finite(video, audio)
         is_seen, is_heard = (bool(mask.any()) for mask in masks_of(task.latent))  # else it is the user's
-        frames = task.scene.video_codec.decode(video).flatten(0, 1) if is_seen else None
-        waveform = self.audio_codec.synthesize(audio).flatten() if is_heard else torch.zeros(0)
-        if frames is None:
-            return Segment(without_pictures(self.plan.video_frames(number)), waveform.cpu())
-        return Segment((frames * 255).round().clamp(0, 255).to(torch.uint8).cpu(), waveform.cpu())
+        pictures = task.scene.video_codec.decode(video) if is_seen else None
+        waveform = self.audio_codec.synthesize(audio).cpu() if is_heard else torch.zeros(1, 1, 0)
+        for notice in result_notices(pictures, waveform):
+            announce(f"Segment {number + 1}: {notice}")
+        if pictures is None:
+            return Segment(without_pictures(self.plan.video_frames(number)), waveform.flatten())
+        frames = (pictures[0] * 255).round().clamp(0, 255).to(torch.uint8).cpu()
+        return Segment(frames, waveform.flatten())
 
 
 def untrained(model: ModelPatcher, plan: Plan, scene: Scene) -> list[str]:
