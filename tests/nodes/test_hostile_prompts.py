@@ -55,6 +55,12 @@ def refusal(server, title, name, value):
         ("Sample picture and sound", "shift", float("nan"), "smaller than min"),
         ("Save", "fps", -1.0, "smaller than min"),
         ("Task", "task", "joint generation", "The value of 'task' is unknown. Choose one of: joint, "),
+        ("Save", "filename_prefix", "a\0b", "no file name can have"),
+        ("Save", "filename_prefix", "é" * 101, "202 bytes long"),
+        ("Save", "filename_prefix", "../../clip", "leads out of ComfyUI's output folder"),
+        ("Save", "filename_prefix", "/etc/clip", "leads out of ComfyUI's output folder"),
+        ("Load the audio codec", "vocoder", {}, "no vocoder folder"),
+        ("Load the audio codec", "vocoder", "nothing", "no vocoder folder"),
         ("Task", "size", "huge", "The value of 'size' is unknown. Choose one of: as the picture, "),
     ],
 )
