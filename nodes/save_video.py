@@ -83,7 +83,7 @@ class SaveVideo(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, filename_prefix: str | None = None) -> bool | str:
         """Report a name that no file can have, before the workflow runs."""
-        return filename_prefix is None or error_of(check_prefix, filename_prefix) or True
+        return filename_prefix is None or error_of(check_prefix, str(filename_prefix)) or True
 
     @classmethod
     def execute(

@@ -63,6 +63,17 @@ class ComfyServer(ComfyClient):
         """Whether the process is running."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """Number of the process.
+
+        Raises:
+            DevError: The server does not run.
+        """
+        if self._process is None:
+            raise DevError("The ComfyUI server does not run.")
+        return self._process.pid
+
     def offer(self, path: Path, folder: str = "input") -> str:
         """Copy or link a user's file to ``input`` or a folder in ``models``; returns its unique name there.
 

@@ -55,6 +55,7 @@ VERBS = {
     "evaluate": Verb("measure the bundled model, or any clips: evaluate --clips DIR", "toon.evaluation"),
     "train": Verb("train on your clips, for example: train run CONFIG.json", "uniavgen_core.training"),
     "check": Verb("check rules, formatting and types", "tools.check"),
+    "torture": Verb("hostile prompts, cancels, long service on a real ComfyUI: torture --minutes 5", "tools.torture"),
     "bundle": Verb("train the bundled model from seeds; hours, resumable", "toon.training"),
 }
 

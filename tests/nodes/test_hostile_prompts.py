@@ -56,6 +56,7 @@ def refusal(server, title, name, value):
         ("Save", "fps", -1.0, "smaller than min"),
         ("Task", "task", "joint generation", "The value of 'task' is unknown. Choose one of: joint, "),
         ("Save", "filename_prefix", "a\0b", "no file name can have"),
+        ("Save", "filename_prefix", [], "Bad linked input"),
         ("Save", "filename_prefix", "é" * 101, "202 bytes long"),
         ("Save", "filename_prefix", "../../clip", "leads out of ComfyUI's output folder"),
         ("Save", "filename_prefix", "/etc/clip", "leads out of ComfyUI's output folder"),
@@ -65,4 +66,6 @@ def refusal(server, title, name, value):
     ],
 )
 def test_a_value_that_no_widget_has_is_refused_before_anything_runs(server, title, name, value, words):
-    assert words in refusal(server, title, name, value)
+    said = refusal(server, title, name, value)
+    assert words in said
+    assert "Exception when validating" not in said

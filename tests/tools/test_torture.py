@@ -1,0 +1,142 @@
+"""Torture on the shared server, for as long as the tests have; and what it calls a failure."""
+
+import argparse
+import json
+import time
+from random import Random
+
+import pytest
+
+from tools import torture
+from tools.comfy_client import PromptFailedError, PromptInterruptedError, PromptRejectedError
+from tools.console import Console, DevError
+from tools.torture import cancels, command, prompts, service
+from tools.torture.tally import Tally
+
+GOOD = json.loads((prompts.ROOT / "workflows" / "api" / "quick_start.json").read_text())
+
+
+class Answering:
+    """A server that answers every prompt alike."""
+
+    folder, pid = "/nowhere", 0
+
+    def __init__(self, answer=None):
+        self.answer, self.seen = answer, []
+
+    def run(self, workflow, **_):
+        self.seen.append(workflow)
+        if self.answer is not None:
+            raise self.answer
+
+
+def failed(kind, message):
+    return PromptFailedError({"node_type": "Node", "exception_type": kind, "exception_message": message})
+
+
+def rejected(message):
+    return PromptRejectedError({"error": {"message": message}})
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_fault"),
+    [
+        (None, False),
+        (rejected("Value nan smaller than min of 0.1"), False),
+        (rejected("Exception when validating node (unhashable type)"), True),
+        (failed("ValueError", "The sound is empty. Give another one."), False),
+        (failed("ValueError", "embedded null byte"), True),
+        (failed("builtins.TypeError", "execute() got an unexpected keyword argument 'x'"), True),
+        (DevError("it ended while it worked"), True),
+    ],
+)
+def test_a_bare_python_error_and_a_server_that_is_gone_are_failures_and_an_answer_in_words_is_none(answer, is_fault):
+    assert (prompts.fault_of(Answering(answer), GOOD, "a case") is not None) == is_fault
+
+
+@pytest.mark.parametrize(
+    "answer", [rejected("no such value"), failed("ValueError", "The sound is empty, so nothing runs.")]
+)
+def test_a_good_prompt_that_is_not_answered_is_a_failure(answer):
+    assert prompts.fault_of(Answering(answer), GOOD, "a case", is_good=True) is not None
+
+
+def test_hostile_prompts_differ_from_their_template_in_one_widget_and_come_again_with_their_seed():
+    first, second = ([prompts.hostile(GOOD, random) for _ in range(40)] for random in (Random(1), Random(1)))
+    assert repr(first) == repr(second)
+    assert len({what for _, what in first}) > 20
+    for workflow, _ in first:
+        changed = [
+            name for number in GOOD for name, value in GOOD[number]["inputs"].items()
+            if repr(workflow[number]["inputs"][name]) != repr(value)
+        ]  # fmt: skip
+        assert len(changed) <= 1
+
+
+class Canceled:
+    """A server whose runs end in some time after they are cancelled, in some way."""
+
+    def __init__(self, error, seconds=0.0):
+        self.error, self.seconds, self.stopped = error, seconds, False
+
+    def interrupt(self):
+        self.stopped = True
+
+    def run(self, _):
+        while not self.stopped:
+            time.sleep(0.01)
+        time.sleep(self.seconds)
+        raise self.error
+
+
+def test_a_cancelled_run_that_fails_or_goes_on_is_a_failure(monkeypatch):
+    monkeypatch.setattr(cancels, "SOON", 0.2)
+    ended = PromptInterruptedError("stopped")
+    assert cancels.fault_of_cancel(Canceled(ended), GOOD, 0.05) is None
+    assert "ended" in cancels.fault_of_cancel(Canceled(ended, 0.5), GOOD, 0.05)
+    assert "failed" in cancels.fault_of_cancel(Canceled(failed("RuntimeError", "out of memory")), GOOD, 0.05)
+
+
+@pytest.mark.parametrize(("grown", "faults"), [(1.02, 0), (1.2, 1)])
+def test_a_server_that_grows_is_a_failure(monkeypatch, grown, faults):
+    monkeypatch.setattr(service, "WARM", 2)
+    usages = iter([{"MiB": 1000.0, "threads": 9}, {"MiB": 1000.0 * grown, "threads": 9}])
+    monkeypatch.setattr(service, "usage_of", lambda _: next(usages))
+    tally = Tally(0.0)
+    service.serve_for_long(Answering(), Random(0), tally)
+    assert len(tally.failures) == faults
+    assert tally.facts["MiB after"] == 1000 * grown
+
+
+@pytest.mark.parametrize("name", ["prompts", "cancels"])
+def test_hostile_prompts_and_cancels_do_a_real_server_no_harm(server, name):
+    tally = command.try_kind(name, server, argparse.Namespace(minutes=0.25, seed=5, kinds=[name]))
+    assert tally.cases >= 1
+    assert tally.failures == []
+
+
+def test_the_usage_of_a_real_server_is_known(server):
+    usage = service.usage_of(server)
+    assert usage["MiB"] > 200
+    assert usage["threads"] > 1
+
+
+def test_failures_are_counted_told_and_the_status(monkeypatch, capsys):
+    def fail(_server, _random, tally):
+        tally.count(None)
+        tally.count("the picture was upside down")
+
+    class Server:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+    monkeypatch.setattr(command, "KINDS", {"pictures": (1.0, fail)})
+    monkeypatch.setattr(command, "ComfyServer", lambda _: Server())
+    assert torture.main(["--json", "--minutes", "0.01"], Console()) == 1
+    printed = capsys.readouterr().out
+    assert "| pictures | 2 | 1 |" in printed
+    assert "upside down" in printed
+    assert json.loads(printed.splitlines()[-1])["failures"] == 1

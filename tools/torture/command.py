@@ -1,0 +1,76 @@
+"""Command line, time and results of ``torture``."""
+
+import json
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
+from random import Random
+
+from ..comfy_server import ComfyServer
+from ..console import Console
+from ..environment import current
+from .cancels import cancel_at_random
+from .prompts import post_hostile_prompts
+from .service import serve_for_long
+from .tally import Tally
+
+SHOWN = 8
+"""Failures of each kind that the table quotes."""
+
+
+Kind = Callable[[ComfyServer, Random, Tally], None]
+KINDS: dict[str, tuple[float, Kind]] = {
+    "prompts": (0.5, post_hostile_prompts),
+    "cancels": (0.25, cancel_at_random),
+    "service": (0.25, serve_for_long),
+}
+"""Share of the time of each kind of cases, and the function that tries them."""
+
+
+def main(arguments: Sequence[str], console: Console) -> int:
+    """Try all kinds of cases for some time, and return 1 if any failed."""
+    options = parse(arguments)
+    console.line(f"seed {options.seed}")
+    tallies = {}
+    for name in options.kinds or KINDS:
+        with ComfyServer(current()) as server, console.phase(name, f"Trying {name}"):
+            tallies[name] = try_kind(name, server, options)
+    print(table(tallies), flush=True)
+    failures = sum(len(tally.failures) for tally in tallies.values())
+    if options.json:
+        kinds = {
+            name: {"cases": tally.cases, "failures": tally.failures, **tally.facts} for name, tally in tallies.items()
+        }
+        print(json.dumps({"failures": failures, "seed": options.seed, "kinds": kinds}), flush=True)
+    return int(failures > 0)
+
+
+def parse(arguments: Sequence[str]) -> Namespace:
+    """Read the command line."""
+    parser = ArgumentParser(prog="dev.py torture", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=5.0, help="time for all kinds together (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of all cases (default: %(default)s)")
+    parser.add_argument("--kinds", nargs="+", choices=list(KINDS), help="only these")
+    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line of stdout")
+    return parser.parse_args(list(arguments))
+
+
+def try_kind(name: str, server: ComfyServer, options: Namespace) -> Tally:
+    """Try the cases of one kind for its share of the time."""
+    chosen = options.kinds or KINDS
+    share, attempt = KINDS[name]
+    seconds = 60 * options.minutes * share / sum(KINDS[each][0] for each in chosen)
+    tally = Tally(time.monotonic() + seconds)
+    attempt(server, Random(f"{options.seed} {name}"), tally)
+    return tally
+
+
+def table(tallies: dict[str, Tally]) -> str:
+    """Format tallies as a Markdown table, with the failures below."""
+    lines = ["| kind | cases | failures | |", "|---|---|---|---|"]
+    for name, tally in tallies.items():
+        facts = ", ".join(f"{fact} {value:g}" for fact, value in tally.facts.items())
+        lines.append(f"| {name} | {tally.cases} | {len(tally.failures)} | {facts} |")
+    for name, tally in tallies.items():
+        lines += [f"{name}: {fault}" for fault in tally.failures[:SHOWN]]
+    return "\n".join(lines)

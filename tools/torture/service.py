@@ -1,0 +1,49 @@
+"""Long service: prompts over all templates in one server, whose memory, threads and files do not grow."""
+
+import json
+from itertools import cycle
+from pathlib import Path
+from random import Random
+
+import psutil
+
+from ..comfy_server import ComfyServer
+from ..environment import ROOT
+from ..template_graphs import TEMPLATES
+from ..workflow import set_value
+from .tally import Tally
+
+WARM = 20
+"""Prompts after which a server has loaded all that it keeps."""
+MOST_GROWTH = 0.03
+
+
+def serve_for_long(server: ComfyServer, random: Random, tally: Tally) -> None:
+    """Run templates one after the other, each with a seed of its own, and look at the server."""
+    workflows = [json.loads((ROOT / "workflows" / "api" / f"{name}.json").read_text("utf-8")) for name in TEMPLATES]
+    before: dict[str, float] = {}
+    for number, workflow in enumerate(cycle(workflows)):
+        if not tally and number > WARM:
+            break
+        if number == WARM:
+            before = usage_of(server)
+        server.run(set_value(workflow, "seed", random.randrange(2**32)))
+        tally.count(None)
+    after = usage_of(server)
+    tally.facts |= {f"{name} before": value for name, value in before.items()}
+    tally.facts |= {f"{name} after": value for name, value in after.items()}
+    for name, value in after.items():
+        if value > before[name] * (1 + MOST_GROWTH) + (1 if name != "MiB" else 0):
+            tally.count(f"{name} grew from {before[name]:g} to {value:g} over {tally.cases - WARM} prompts")
+
+
+def usage_of(server: ComfyServer) -> dict[str, float]:
+    """Memory, threads, open files and files in temporary folders of a server."""
+    process = psutil.Process(server.pid)
+    temporary = sum(path.is_file() for path in (Path(server.folder) / "temp").rglob("*"))
+    return {
+        "MiB": round(process.memory_info().rss / 2**20),
+        "threads": process.num_threads(),
+        "open files": process.num_fds() if hasattr(process, "num_fds") else 0,
+        "temporary files": temporary,
+    }
