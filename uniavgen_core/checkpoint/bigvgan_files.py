@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from ..shapes import HOP_LENGTH, MEL_BINS
+from .checked_files import CheckpointError
 from .load_weights import read_tensors
 from .pickled_tensors import read_pickle
-from .weight_files import CheckpointError
 from .weight_fit import Fit, check_fit
 
 VOCODER_FOLDER = "code2wav_bigvgan_model"

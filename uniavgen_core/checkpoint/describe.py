@@ -9,10 +9,12 @@ from typing import Any
 import torch
 
 from ..config import to_dict
+from .checked_files import naming
 from .config_from_weights import network_of
 from .gguf_file import SUFFIX, GgufFile
 from .load_weights import check_whole, expected_shapes, is_quantisation, quantised_layers
-from .weight_files import WeightFiles, files_of
+from .shard_sets import files_of
+from .weight_files import WeightFiles
 from .write_safetensors import OnBytes, silent, size_of
 
 CHUNK = 1 << 24
@@ -36,8 +38,9 @@ def inspect(path: Path) -> dict[str, Any]:
         NotUniAVGenError: If it belongs to another network.
     """
     files = _opened(path)
+    with naming(path):
+        network = network_of(files.shapes, files.metadata)
     formats = {name: kind.name for name, kind in files.kinds.items()} if isinstance(files, GgufFile) else {}
-    network = network_of(files.shapes, files.metadata)
     groups, dtypes = Counter[str](), Counter[str]()
     whole = expected_shapes(network)  # of a packed weight the file's shape does not tell
     for name, entry in files.entries.items():

@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 
 from ..atomic_write import atomic_write
+from .checked_files import CheckpointError, damaged
 from .gguf_quants import BlockKind, unpack
-from .weight_files import CheckpointError, Entry, damaged, strip_prefix
+from .shard_sets import strip_prefix
+from .weight_files import Entry
 from .write_safetensors import OnBytes
 
 SUFFIX = ".gguf"

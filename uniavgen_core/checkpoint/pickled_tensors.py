@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .weight_files import CheckpointError
+from .checked_files import CheckpointError
 
 REFUSED_CODE = re.compile(r"GLOBAL ([\w.]+)")
 """Pattern of the function or class that a pickle refers to, in PyTorch's error message."""

@@ -7,9 +7,10 @@ umT5 has its own position bias in every layer.
 import re
 from collections.abc import Iterator, Mapping
 
+from .checked_files import CheckpointError
 from .config_from_weights import Shapes, count_layers
 from .load_weights import OLD_QUANTISATION_MARK, check_quantised
-from .weight_files import CheckpointError, Named
+from .shard_sets import Named
 from .weight_fit import Fit
 
 RELEASED_FILE = "models_t5_umt5-xxl-enc-bf16.pth"

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from .checked_files import CheckpointError
 from .config_from_weights import Shapes
-from .weight_files import CheckpointError
 
 NAMES_SHOWN = 5
 PLAIN_DTYPES = (torch.float32, torch.float16, torch.bfloat16)

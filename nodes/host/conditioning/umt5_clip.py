@@ -17,8 +17,8 @@ import comfy.text_encoders.wan
 import comfy.utils
 from comfy import sd1_clip
 
+from ....uniavgen_core.checkpoint.checked_files import CheckpointError
 from ....uniavgen_core.checkpoint.umt5_files import CHOOSE, SPIECE, check_encoder, encoder_names, sizes_of
-from ....uniavgen_core.checkpoint.weight_files import CheckpointError
 from ..model.fill_weights import read_weight_file
 from ..notices import announce
 from .bundled_text_encoder import prepare_caption

@@ -7,8 +7,9 @@ import folder_paths
 from comfy.text_encoders.spiece_tokenizer import SPieceTokenizer
 from torch import Tensor
 
+from ....uniavgen_core.checkpoint.checked_files import CheckpointError, is_file, opened
 from ....uniavgen_core.checkpoint.umt5_files import COMFYUI_FILE, SPIECE
-from ....uniavgen_core.checkpoint.weight_files import CheckpointError, opened
+from ..model_folders import files_below, names_in, path_of
 
 FOLDER = "google/umt5-xxl"
 """Folder of the tokenizer in the release."""
@@ -102,22 +103,21 @@ def _candidates(file: Path) -> Iterator[tuple[Path, Tensor | None]]:
     """Candidate tokenizers: beside a file, then in the model folders, then inside other encoders' files."""
     seen = set()
     for path in _tokenizer_files(file.parent):
-        if path.is_file() and path not in seen:
+        if is_file(path) and path not in seen:
             seen.add(path)
             yield path, None
-    for name in folder_paths.get_filename_list("text_encoders"):
-        path = folder_paths.get_full_path("text_encoders", name)
-        spiece = None if path is None else _spiece_in(Path(path))
+    for name in names_in("text_encoders"):
+        path = path_of("text_encoders", name)
+        spiece = None if path is None else _spiece_in(path)
         if path is not None and spiece is not None:
-            yield Path(path), spiece
+            yield path, spiece
 
 
 def _tokenizer_files(beside: Path) -> Iterator[Path]:
     for folder in (beside / FOLDER, beside / Path(FOLDER).name, beside):
         yield from (folder / name for name in (SENTENCEPIECE, JSON))
     for root in (root for key in ROOTS for root in folder_paths.get_folder_paths(key)):
-        found, _ = folder_paths.recursive_search(root, excluded_dir_names=[".git"])
-        names = [Path(root, name) for name in found if Path(name).name in (SENTENCEPIECE, JSON)]
+        names = [Path(root, name) for name in files_below(root) if Path(name).name in (SENTENCEPIECE, JSON)]
         yield from sorted(names, key=lambda path: (FOLDER not in path.as_posix(), path.name == JSON, path))
 
 

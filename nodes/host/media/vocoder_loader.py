@@ -25,6 +25,7 @@ from ....uniavgen_core.checkpoint.vocos_files import VOCOS_CONFIG, is_vocos, loa
 from ....uniavgen_core.media.audio.bigvgan import BigVGAN
 from ....uniavgen_core.media.audio.vocoder_chunks import ChunkedVocoder, chunk_spans
 from ....uniavgen_core.media.audio.vocos import Vocos
+from ..model_folders import names_in, path_of
 from ..notices import interruptible_progress
 
 KEY = "vocoders"
@@ -86,12 +87,13 @@ def vocoder_folders() -> dict[str, Path]:
     """Folders with at least one file of a vocoder, by their name in the loader."""
     found = {}
     for key in (KEY, "diffusion_models"):
-        for name in _files_in(key):
+        for name in names_in(key):
             parent = PurePath(name).parent
             is_vocoder_file = name.endswith(".safetensors") or PurePath(name).name in VOCODER_FILES
             if is_vocoder_file and (key == KEY or parent.name == VOCODER_FOLDER):
-                path = Path(folder_paths.get_full_path_or_raise(key, name)).parent
-                found.setdefault(parent.as_posix() if parent.name else path.name, path)
+                path = path_of(key, name)
+                if path is not None:
+                    found.setdefault(parent.as_posix() if parent.name else path.parent.name, path.parent)
     return found
 
 
@@ -128,15 +130,6 @@ def load_vocoder(name: str) -> HostedVocoder:
         return HostedVocoder(folder)
     except VocoderError as error:
         raise VocoderError(f"{error} {_vocos_remedy() if is_vocos(folder) else _remedy()}") from error
-
-
-def _files_in(key: str) -> list[str]:
-    """File names of a ComfyUI model folder; ComfyUI's cached list fails after one of its folders was removed."""
-    try:
-        return folder_paths.get_filename_list(key)
-    except FileNotFoundError:
-        folder_paths.filename_list_cache.pop(key, None)
-        return folder_paths.get_filename_list(key)
 
 
 def _remedy() -> str:

@@ -13,9 +13,10 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from ....uniavgen_core.checkpoint.checked_files import CheckpointError, damaged, opened
 from ....uniavgen_core.checkpoint.gguf_file import SUFFIX as GGUF
 from ....uniavgen_core.checkpoint.pickled_tensors import read_pickle
-from ....uniavgen_core.checkpoint.weight_files import CheckpointError, damaged, files_of, opened
+from ....uniavgen_core.checkpoint.shard_sets import files_of
 
 SAFETENSORS = (".safetensors", ".sft")
 

@@ -12,10 +12,11 @@ import comfy.utils
 from comfy.quant_ops import QuantizedTensor
 from torch import Tensor
 
+from ....uniavgen_core.checkpoint.checked_files import CheckpointError
 from ....uniavgen_core.checkpoint.config_from_weights import METADATA_KEY, PREVIEW_KEY, Contents, Network, network_of
 from ....uniavgen_core.checkpoint.load_weights import check_whole
+from ....uniavgen_core.checkpoint.shard_sets import files_of, strip_prefix
 from ....uniavgen_core.checkpoint.trained_on import trained_on
-from ....uniavgen_core.checkpoint.weight_files import CheckpointError, files_of, strip_prefix
 from ....uniavgen_core.shapes import LATENT_CHANNELS
 from ..conditioning.known_words import known_text_of
 from ..conditioning.pass_settings import KEY
