@@ -25,7 +25,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "position_offset": (-1e5, 1e5),
 }
 """Smallest and largest value of a field; other whole numbers are sizes, from 1 to ``LARGEST_SIZE``."""
-KINDS = {int: "a whole number", float: "a finite number", bool: "true or false"}
+KINDS = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a text"}
 
 
 def check_types(kind: type, values: Mapping[str, Any], subject: str) -> None:
@@ -84,7 +84,7 @@ def _is(hint: Any, value: Any) -> bool:
         return isinstance(value, bool) and hint is bool
     if hint is float:
         return isinstance(value, (int, float)) and isfinite(value)
-    return isinstance(value, int)
+    return isinstance(value, hint)
 
 
 def _numbers(config: Any, prefix: str = "") -> Iterator[tuple[str, int | float]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .checked_files import CheckpointError
+from .checked_files import CheckpointError, shown
 from .config_from_weights import Shapes
 
 NAMES_SHOWN = 5
@@ -82,4 +82,4 @@ def misfit(**faults: Sequence[str]) -> CheckpointError:
 def first_names(names: Sequence[str]) -> str:
     """First few names, and the number of the others."""
     more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    return ", ".join(names[:NAMES_SHOWN]) + more
+    return ", ".join(map(shown, names[:NAMES_SHOWN])) + more

@@ -283,7 +283,7 @@ def test_metadata_that_says_something_unknown_is_told_in_one_line(capsys, tmp_pa
     for command, status in (("inspect", 2), ("verify", 1)):
         assert run(capsys, command, folder)[0] == status
     line = run(capsys, "inspect", folder)[2]
-    assert line.startswith("odd: ")
+    assert line.startswith(f"{shard_name(1)}: ")
     assert line.endswith("ModelConfig has no field named depth.\n")
 
 
