@@ -21,6 +21,7 @@ from ....uniavgen_core.checkpoint.bigvgan_files import (
     VocoderError,
     load_bigvgan,
 )
+from ....uniavgen_core.checkpoint.checked_files import CheckpointError, is_file, naming
 from ....uniavgen_core.checkpoint.vocos_files import VOCOS_CONFIG, is_vocos, load_vocos
 from ....uniavgen_core.media.audio.bigvgan import BigVGAN
 from ....uniavgen_core.media.audio.vocoder_chunks import ChunkedVocoder, chunk_spans
@@ -51,11 +52,12 @@ class HostedVocoder:
     def __init__(self, folder: Path) -> None:
         management = comfy.model_management
         self.notices: list[str] = []
+        cancel = management.throw_exception_if_processing_interrupted
         if is_vocos(folder):
-            self.vocoder = vocoder = Vocos(load_vocos(folder, self.notices.append))
+            self.vocoder = vocoder = Vocos(load_vocos(folder, self.notices.append, cancel))
         else:
-            self.vocoder = vocoder = BigVGAN(load_bigvgan(folder, self.notices.append))
-        stats = [(file.name, file.stat()) for file in sorted(folder.iterdir())]
+            self.vocoder = vocoder = BigVGAN(load_bigvgan(folder, self.notices.append, cancel))
+        stats = [(file.name, file.stat()) for file in sorted(folder.iterdir()) if is_file(file)]
         self.identity = tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
         # The layers are not ComfyUI's, so the patcher that streams single weights cannot be used.
         self.patcher = comfy.model_patcher.ModelPatcher(
@@ -127,8 +129,9 @@ def load_vocoder(name: str) -> HostedVocoder:
     """
     folder = find_vocoder(name)
     try:
-        return HostedVocoder(folder)
-    except VocoderError as error:
+        with naming(folder):
+            return HostedVocoder(folder)
+    except CheckpointError as error:
         raise VocoderError(f"{error} {_vocos_remedy() if is_vocos(folder) else _remedy()}") from error
 
 
