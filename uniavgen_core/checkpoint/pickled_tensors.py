@@ -1,5 +1,6 @@
 """Reading of PyTorch's pickled files (.pth, .pt, .bin) without running code in them."""
 
+import pickletools
 import re
 import warnings
 import zipfile
@@ -10,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .checked_files import HALF_WAY, CheckpointError, require_file, shown, size_in_words
+from .checked_files import HALF_WAY, RAW_ERRORS, CheckpointError, require_file, shown, size_in_words
 
 REFUSED_CODE = re.compile(r"GLOBAL ([\w.]+)")
 """Pattern of the function or class that a pickle refers to, in PyTorch's error message."""
-CODE_IN_PICKLE = re.compile(rb"(?:c|\x8c.)(posix|nt|os|subprocess|builtins|sys|runpy|importlib|pty|socket)[\n\x8c\x94]")
-"""Pattern of a module in a bare pickle, not one of PyTorch's, that weights have no use for."""
+OF_WEIGHTS = ("torch.", "collections.")
+"""Modules whose classes a pickle of weights refers to."""
 START_BYTES = 4096
 MOST_SHARING = 4
 """Most bytes of all tensors for each byte of the file; tensors may share memory, as tied embeddings do."""
@@ -101,10 +102,19 @@ def _refusal(path: Path, error: Exception) -> CheckpointError:
 
 
 def _code_at_start(path: Path) -> str | None:
-    """Module that a bare pickle, which PyTorch does not read at all, would call."""
+    """Function or class, not one of PyTorch's, at the start of a pickle that PyTorch does not read at all."""
+    texts: list[str] = []
     try:
         with path.open("rb") as file:
-            found = CODE_IN_PICKLE.search(file.read(START_BYTES))
-    except OSError:
+            for opcode, argument, _ in pickletools.genops(file.read(START_BYTES)):
+                if opcode.name == "STACK_GLOBAL":
+                    argument = ".".join(texts[-2:])
+                elif opcode.name == "GLOBAL":
+                    argument = str(argument).replace(" ", ".")
+                elif isinstance(argument, str):
+                    texts.append(argument)
+                if "GLOBAL" in opcode.name and not str(argument).startswith(OF_WEIGHTS):
+                    return str(argument)
+    except (OSError, *RAW_ERRORS):
         return None
-    return found[1].decode() if found else None
+    return None

@@ -38,7 +38,7 @@ PARTS = {
 }
 """Allowed classes of each part."""
 UNUSED = "feature_extractor"
-COUNTS, FACTOR = ("num_layers", "num_blocks"), "layer_scale_init_value"
+COUNTS, FACTOR, BANDWIDTHS = ("num_layers", "num_blocks"), "layer_scale_init_value", "adanorm_num_embeddings"
 LARGEST_SIZE = 1 << 16
 """Largest width of a layer, and largest number of samples of a frame."""
 MEL = {
@@ -137,13 +137,14 @@ def _check_sizes(folder: Path, parts: dict[str, dict]) -> None:
         for name, value in parts[part]["init_args"].items():
             is_size = type(value) is int and 0 < value <= (MOST_LAYERS if name in COUNTS else LARGEST_SIZE)
             is_factor = isinstance(value, float) and 0 <= value <= 1
-            if not (is_size or (is_factor and name == FACTOR) or value is None or isinstance(value, str)):
+            is_left_out = value is None and name in (FACTOR, BANDWIDTHS)
+            if not (is_size or (is_factor and name == FACTOR) or is_left_out or name == "padding"):
                 raise VocoderError(
                     f"{folder / VOCOS_CONFIG} describes no vocoder that can be built ({shown(name)} of its {part} is "
                     f"{shown(repr(value))})."
                 )
-    if parts["backbone"]["init_args"].get("adanorm_num_embeddings") is not None:
-        raise VocoderError(f"The vocoder in {folder} wants a bandwidth (adanorm_num_embeddings); a mel has none.")
+    if parts["backbone"]["init_args"].get(BANDWIDTHS) is not None:
+        raise VocoderError(f"The vocoder in {folder} wants a bandwidth ({BANDWIDTHS}); a mel has none.")
 
 
 def _check_frames(folder: Path, backbone: dict[str, Any], head: dict[str, Any]) -> None:
