@@ -204,7 +204,7 @@ def _config_of(shapes: Shapes, contents: Contents, metadata: Mapping[str, str]) 
     try:
         config = from_dict(ModelConfig, overrides, from_dict(ModelConfig, _fields(sizes, overrides), RELEASED))
     except ValueError as error:
-        raise CheckpointError(f"The configuration cannot be one of the network: {error}") from error
+        raise CheckpointError(f"The configuration cannot be one of the network: {shown(error)}") from error
     check_bounds(config)
     check_agreement(config, {name: size for name, size in sizes.items() if name not in _packed(shapes)}, SUBJECT)
     _check_heads(config, contents)

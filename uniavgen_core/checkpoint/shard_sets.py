@@ -37,7 +37,7 @@ def files_of(path: Path) -> list[Path]:
     Raises:
         CheckpointError: If the file does not exist, or shards are missing; the message names them.
     """
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a folder on the way may not be read
         return _files_in(path)
     numbered = NUMBERED.fullmatch(path.name)
     if numbered:
