@@ -4,9 +4,6 @@ One pass without copies: the extremes of a tensor are not finite if any of its n
 every minimum. Bytes of fp8 are compared as integers.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -42,22 +39,6 @@ def is_packed_finite(data: Tensor, kind: BlockKind) -> bool:
     form = kind.value
     blocks = data.reshape(-1, form.size)
     return all(is_finite(blocks[:, place : place + 2].contiguous().view(torch.float16)) for place in form.scales)
-
-
-def check_finite(tensors: Mapping[str, Tensor] | Iterable[tuple[str, Tensor]], file: str) -> None:
-    """Refuse weights with numbers that are not finite, because everything computed from them is not finite either.
-
-    Args:
-        tensors: Weights by name.
-        file: Name of their file, for the message.
-
-    Raises:
-        CheckpointError: If there are such numbers; the message names the tensor.
-    """
-    pairs: Any = tensors.items() if isinstance(tensors, Mapping) else tensors
-    for name, weights in pairs:
-        if name not in READ_BY_NOTHING and not is_finite(weights):
-            raise not_finite(name, file)
 
 
 def not_finite(name: str, file: str) -> CheckpointError:

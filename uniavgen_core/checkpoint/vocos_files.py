@@ -80,9 +80,6 @@ def load_vocos(folder: Path, on_notice: OnNotice = lambda _: None, on_tensor: On
     tensors = {name: value for name, value in read_weights(folder).items() if not name.startswith(f"{UNUSED}.")}
     check_weights(build, tensors, folder / VOCOS_CONFIG)
     network = without_random_numbers(build)
-    check_frame(
-        folder, network.get_submodule("backbone").input_channels, network.get_submodule("head").istft.hop_length
-    )
     buffers = dict(network.named_buffers())  # The window, exact whatever the dtype of the file.
     fill(network, {name: buffers.get(name, value) for name, value in tensors.items()}, folder, on_notice, on_tensor)
     return network

@@ -27,7 +27,7 @@ from ....uniavgen_core.checkpoint.umt5_files import (
     encoder_shapes,
     sizes_of,
 )
-from ..model.fill_weights import check_weights, read_weight_file
+from ..model.fill_weights import check_all_finite, read_weight_file
 from ..model.quantised_files import check_packed, with_descriptions
 from ..notices import announce
 from .bundled_text_encoder import prepare_caption
@@ -131,7 +131,7 @@ def _checked(
         on_notice(notice)
     tokenizer = find_tokenizer(file, tensors.pop(SPIECE, None), sizes["vocab_size"])
     tensors = fit.fitted(tensors.items())
-    check_weights(tensors, file.name)
+    check_all_finite(tensors, file.name)
     return tensors, sizes, tokenizer
 
 

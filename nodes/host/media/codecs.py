@@ -35,7 +35,7 @@ from ....uniavgen_core.shapes import (
     video_frames_of,
 )
 from ..model.comfy_backend import host_backend
-from ..model.fill_weights import check_weights, read_weight_file
+from ..model.fill_weights import check_all_finite, read_weight_file
 from ..notices import announce
 from .vocoder_loader import HostedVocoder
 
@@ -225,7 +225,7 @@ def load_video_codec(path: str) -> comfy.sd.VAE:
     file = Path(path)
     tensors, metadata = read_weight_file(file)
     with naming(file):
-        check_weights(tensors, file.name)
+        check_all_finite(tensors, file.name)
         if BUNDLED_MARK in tensors:
             with torch.device("meta"):
                 _check_tensors(VideoCodec(), tensors)

@@ -80,7 +80,7 @@ def fill_weights(network: nn.Module, tensors: dict[str, Tensor], assign: bool, f
         bar.update_absolute(done)
 
 
-def check_weights(tensors: Mapping[str, Tensor], file: str) -> None:
+def check_all_finite(tensors: Mapping[str, Tensor], file: str) -> None:
     """Refuse weights with numbers that are not finite; see ``fill_weights``."""
     for name, weights in tensors.items():
         comfy.model_management.throw_exception_if_processing_interrupted()

@@ -86,7 +86,8 @@ def _build(network: Network, tensors: Mapping[str, Tensor], metadata: Mapping[st
     config = _model_config(network, METADATA_KEY in metadata)
     config.clips = trained_on(network.config, metadata)
     if PREVIEW_KEY in metadata:
-        config.latent_format.use_colours(*preview_colours(metadata[PREVIEW_KEY]))
+        latent_format: Any = config.latent_format  # an instance of the class by now
+        latent_format.use_colours(*preview_colours(metadata[PREVIEW_KEY]))
     _choose_dtypes(config, tensors, options)
     model = config.get_model(dict(tensors))
     model.known_text = known_text_of(network.config.text, metadata)

@@ -65,15 +65,18 @@ def preview_colours(text: str) -> tuple[list[list[float]], list[float]]:
         CheckpointError: If it is not that.
     """
     subject = f"The file's metadata entry {PREVIEW_KEY}"
-    colours = parse_object(text, subject)
-    factors, bias = colours.get("factors"), colours.get("bias")
-    is_right = isinstance(factors, list) and len(factors) == LATENT_CHANNELS and set(colours) == {"factors", "bias"}
-    if not is_right or not all(map(_is_colour, [*factors, bias])):
+    colours: Any = parse_object(text, subject)
+    is_right = set(colours) == {"factors", "bias"} and _are_colours(colours["factors"], LATENT_CHANNELS)
+    if not is_right or not _is_colour(colours["bias"]):
         raise CheckpointError(
             f"{subject} must give factors, three numbers for each of {LATENT_CHANNELS} channels, and bias, three "
             "numbers. Get the file again from its source."
         )
-    return factors, bias
+    return colours["factors"], colours["bias"]
+
+
+def _are_colours(values: Any, count: int) -> bool:
+    return isinstance(values, list) and len(values) == count and all(map(_is_colour, values))
 
 
 def _is_colour(value: Any) -> bool:
