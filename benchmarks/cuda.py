@@ -4,7 +4,8 @@ The network runs as in the pack, with ComfyUI's layers, kernels and selected att
 conditions and one null pass, averaged over both halves of the schedule. Weights are random, because the arithmetic does
 not depend on them. The video branch alone and ComfyUI's own Wan2.2 network with the same weights run in turn with the
 step. The floor is the step's FLOP count at the speed of a large bfloat16 matmul on the same device. Host overhead is
-the part of a pass in which the device is idle. All networks of one format are in memory at once (28 GB).
+the part of a pass in which the device is idle. Networks of one format share their weights (14 GB in bfloat16); both
+formats are in memory while fp8 is made (21 GB).
 """
 
 import sys

@@ -48,7 +48,7 @@ def comfy_ops(device: str, attention: str = "pytorch") -> Any:
 
 
 def comfyui_wan(config: ModelConfig, weights: Mapping[str, Tensor], device: str, dtype: torch.dtype) -> VideoPass:
-    """ComfyUI's own Wan2.2 network with the weights of our video branch, in Wan's names."""
+    """ComfyUI's own Wan2.2 network on the very weights of our video branch, given in Wan's names."""
     operations = comfy_ops(device).disable_weight_init
     from comfy.ldm.wan.model import WanModel
 
@@ -65,11 +65,12 @@ def comfyui_wan(config: ModelConfig, weights: Mapping[str, Tensor], device: str,
         out_dim=config.latent_channels,
         num_heads=video.num_heads,
         num_layers=config.num_layers,
-        device=device,
+        device="meta",
         dtype=dtype,
         operations=operations,
     )
-    model.load_state_dict(weights)
+    dtypes = {name: tensor.dtype for name, tensor in model.state_dict().items()}  # of the patch embedding: float32
+    model.load_state_dict({name: tensor.to(dtypes[name]) for name, tensor in weights.items()}, assign=True)
     return model.eval()
 
 

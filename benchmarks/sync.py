@@ -34,7 +34,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 def measure(options: Namespace) -> dict:
     """Score true and false sounds of the toons and of the clips."""
-    results = {"toons": scores_of({f"toon {n}": _toon(FIRST_TOON + n, LENGTHS[n % 3]) for n in range(options.toons)})}
+    results = {"toons": scores_of({f"toon {n}": toon(FIRST_TOON + n, LENGTHS[n % 3]) for n in range(options.toons)})}
     if options.clips:
         clips = {clip.path.name: read_clip(clip.path) for clip in list_clips(options.clips)[0]}
         results["clips"] = scores_of(clips)
@@ -98,7 +98,8 @@ def table(results: dict) -> str:
     return "\n".join(lines)
 
 
-def _toon(seed: int, video_frames: int) -> ClipFile:
+def toon(seed: int, video_frames: int) -> ClipFile:
+    """Held-out toon of a seed, with its sound."""
     clip = make_clip(seed, video_frames, split="held_out")
     return ClipFile(clip.frames, FPS, from_numpy(clip.waveform), RATE)
 

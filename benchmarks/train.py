@@ -19,7 +19,7 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from uniavgen_core.config import RELEASED
+from uniavgen_core.config import RELEASED, ModelConfig
 from uniavgen_core.model.initialize import initialize
 from uniavgen_core.model.joint import Conditions
 from uniavgen_core.shapes import AVShape
@@ -38,17 +38,18 @@ COMPUTED_SIZE = AVShape(736, 736, 81)
 
 @dataclass(frozen=True)
 class TrainSize:
-    """Part of the released network that is trained, every second layer with interaction, and the clip of a step."""
+    """Part of a network that is trained, every second layer with interaction, and the clip of a step."""
 
     layers: int
     shape: AVShape
     steps: int = 20
     dtype: torch.dtype = torch.float32
+    network: ModelConfig = RELEASED
 
     @property
     def run(self) -> RunSize:
         """The same for the estimate of memory and arithmetic."""
-        config = replace(RELEASED, num_layers=self.layers, num_interactions=(self.layers + 1) // 2)
+        config = replace(self.network, num_layers=self.layers, num_interactions=(self.layers + 1) // 2)
         return RunSize(config, self.shape, batch=1, half=False, recomputed=True, averaged=False)
 
 
@@ -79,7 +80,11 @@ def size_of(options: Namespace, device: torch.device) -> TrainSize:
 def measure(options: Namespace) -> dict:
     """Train, and give what was measured, with what the whole network at full size would need as computed."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    size = size_of(options, device)
+    return measure_size(size_of(options, device), device) | {"computed": computed()}
+
+
+def measure_size(size: TrainSize, device: torch.device) -> dict:
+    """Train a network of a size on a device, and give what was measured."""
     guess = estimate(size.run)
     peak = matrix_peak(size.dtype, device)
     log = train(size, guess.tokens, device)
@@ -97,7 +102,6 @@ def measure(options: Namespace) -> dict:
         "estimated_memory_gb": round(guess.total * size.dtype.itemsize / 4 / GIGA, 2),
         "first_loss": log[0]["loss"],
         "last_loss": log[-1]["loss"],
-        "computed": computed(),
         "log": log,
     }
 

@@ -11,10 +11,12 @@ from .keep import Keep
 from .lip_sync_meter import SyncMeter
 from .loaders import LoadAudioCodec, LoadModel, LoadTextEncoder, LoadVideoCodec
 from .long_video import LongVideoNode
+from .retake import RetakeNode
 from .samplers import Guidance, Guider, Sampler, Sigmas, StepCacheNode
 from .save_video import SaveVideo
 from .speakers import OneSpeaker, Speakers, SteerFace
 from .speech_and_reference import Emotion, ReferenceImage, ReferenceVoice, SpeechText
+from .stored_segments import StoredSegments
 from .task import Task
 from .toon_examples import ToonClip, ToonPortrait
 
@@ -41,7 +43,9 @@ NODES: list[type[io.ComfyNode]] = [
     Sigmas,
     StepCacheNode,
     BestTake,
+    RetakeNode,
     LongVideoNode,
+    StoredSegments,
     Decode,
     SaveVideo,
     FindFaces,

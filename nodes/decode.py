@@ -1,8 +1,6 @@
 """Decoding of a joint latent to pictures and sound."""
 
-import torch
 from comfy_api.latest import io
-from torch import Tensor
 
 from ..uniavgen_core.media.audio.sound import Sound
 from ..uniavgen_core.shapes import SAMPLE_RATE
@@ -16,8 +14,7 @@ from .host.media.codec_sockets import (
 from .host.media.source_media import SourceMedia, SourceMediaType
 from .host.notices import with_notices
 from .host.sampling.joint_latent import split
-
-SILENT_PEAK = 1e-3
+from .host.sampling.result_checks import require_finite, result_notices
 
 
 class Decode(io.ComfyNode):
@@ -66,24 +63,13 @@ class Decode(io.ComfyNode):
         require_video_codec(video_codec)
         require_audio_codec(audio_codec)
         video, audio = split(latent)
-        if not torch.isfinite(video).all():
-            raise ValueError(
-                "The video latent holds values that are not finite, so the picture would be black. Lower the "
-                "guidance, or load the model in bf16 or fp32 instead of fp16."
-            )
+        require_finite(video, audio)
         pictures = video_codec.decode(video)
         waveforms = audio_codec.synthesize(audio)
-        notices, clips, fps = silence_notices(waveforms), [], 0.0
+        given = given or SourceMedia()
+        notices = result_notices(pictures if given.source.frames is None else None, waveforms)
+        clips, fps = [], 0.0
         for images, waveform in zip(pictures, waveforms, strict=True):
-            frames, fps, sound = (given or SourceMedia()).restore(images, Sound(waveform.cpu(), SAMPLE_RATE), vocoded)
+            frames, fps, sound = given.restore(images, Sound(waveform.cpu(), SAMPLE_RATE), vocoded)
             clips.append((frames, {"waveform": sound.waveform[None], "sample_rate": sound.sample_rate}))
         return with_notices(notices, *map(list, zip(*clips, strict=True)), fps)
-
-
-def silence_notices(waveforms: Tensor) -> list[str]:
-    """Notice about silent clips among generated sounds (B, 1, N)."""
-    silent = [str(number) for number, waveform in enumerate(waveforms, 1) if waveform.abs().max() < SILENT_PEAK]
-    if not silent:
-        return []
-    which = f" of clip {', '.join(silent)}" if len(waveforms) > 1 else ""
-    return [f"The generated sound{which} is silent. Check the transcript and the number of steps."]

@@ -11,6 +11,7 @@ from .host.conditioning.face_inputs import (
     resize_masks,
 )
 from .host.sampling.joint_latent import split
+from .sockets import float_input
 
 SEED = 0  # fixed seed of the noise, so that the same clip gives the same mask
 COLOURS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "yellow": (1, 1, 0), "white": (1, 1, 1)}
@@ -30,7 +31,7 @@ class ShowFaceMask(io.ComfyNode):
                 io.Model.Input("model", tooltip="A UniAVGen model."),
                 io.Conditioning.Input("positive", tooltip="The conditioning the clip was sampled with."),
                 io.Latent.Input("latent", tooltip="The sampled clip."),
-                io.Float.Input(
+                float_input(
                     "sigma",
                     default=0.3,
                     min=0.001,
@@ -72,7 +73,7 @@ class MaskOverlay(io.ComfyNode):
                     "mask", tooltip="One for all images, one for each, or one for each latent frame; any size."
                 ),
                 io.Combo.Input("colour", options=list(COLOURS), tooltip="Colour of the tint."),
-                io.Float.Input("opacity", default=0.5, min=0.0, max=1.0, step=0.05, tooltip="1 hides the image."),
+                float_input("opacity", default=0.5, min=0.0, max=1.0, step=0.05, tooltip="1 hides the image."),
             ],
             outputs=[io.Image.Output()],
         )

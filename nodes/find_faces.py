@@ -26,8 +26,10 @@ from .host.conditioning.face_inputs import (
     rgb_pictures,
 )
 from .host.notices import with_notices
+from .sockets import float_input, unknown_option
 
 FIND, MEDIAPIPE, LANDMARKS, BOXES, MASK = "find", "MediaPipe model", "face landmarks", "bounding boxes", "mask"
+SOURCES = (FIND, MEDIAPIPE, LANDMARKS, BOXES, MASK)
 REACHES = ["short", "full"]
 FACE_MODEL, FACE_LANDMARKS = io.Custom("FACE_DETECTION_MODEL"), io.Custom("FACE_LANDMARKS")
 """Types of ComfyUI's MediaPipe nodes."""
@@ -35,7 +37,7 @@ FACE_MODEL, FACE_LANDMARKS = io.Custom("FACE_DETECTION_MODEL"), io.Custom("FACE_
 
 def confidence_input() -> io.Input:
     """Widget for the lowest confidence of a face."""
-    return io.Float.Input(
+    return float_input(
         "confidence",
         default=0.7,
         min=0.05,
@@ -87,7 +89,7 @@ def shape_inputs() -> list[io.Input]:
             tooltip="What is drawn. 'hull' goes round the landmarks: the whole face with MediaPipe, eyes to mouth "
             "with 'find'. Boxes have no hull.",
         ),
-        io.Float.Input(
+        float_input(
             "dilation",
             default=0.1,
             min=-0.45,
@@ -95,7 +97,7 @@ def shape_inputs() -> list[io.Input]:
             step=0.01,
             tooltip="How much larger the outline is on every side, as a share of the face; negative shrinks it.",
         ),
-        io.Float.Input(
+        float_input(
             "feather",
             default=0.1,
             min=0.0,
@@ -155,6 +157,10 @@ class FindFaces(io.ComfyNode):
             ],
             outputs=[io.Mask.Output(display_name="mask"), io.BoundingBox.Output(display_name="bboxes")],
         )
+
+    @classmethod
+    def validate_inputs(cls, source: dict | None = None) -> bool | str:
+        return unknown_option(source, "source", SOURCES) or True
 
     @classmethod
     def execute(

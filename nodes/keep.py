@@ -9,7 +9,7 @@ from .host.conditioning.spoken_texts import NO_SOUND_WORDS
 from .host.media.codec_sockets import links_error, require_video_codec, video_codec_input
 from .host.notices import error_of, with_notices
 from .host.tasks.keep_spans import directions_of, keep_spans
-from .sockets import prepared_outputs
+from .sockets import float_input, prepared_outputs
 
 SPANS = 'Seconds, such as "0-1.5, 3-4", "2-" (to the end) or "all"; empty for nothing.'
 
@@ -34,7 +34,7 @@ class Keep(io.ComfyNode):
                 io.Audio.Input("sound", optional=True, tooltip="Sound to keep in place of the video's own."),
                 io.String.Input("video_spans", default="all", tooltip=f"Which pictures are kept. {SPANS}"),
                 io.String.Input("audio_spans", default="", tooltip=f"Which sound is kept. {SPANS}"),
-                io.Float.Input(
+                float_input(
                     "speech_start",
                     default=0.0,
                     min=0.0,

@@ -7,6 +7,7 @@ from comfy_api.latest import io, ui
 from ..uniavgen_core.evaluation.mouth_finder import MASK_SHOWS
 from ..uniavgen_core.evaluation.sync_meter import SyncReading, measure_sync
 from ..uniavgen_core.evaluation.sync_plot import describe_lag, draw_sync
+from .sockets import float_input
 
 
 class SyncMeter(io.ComfyNode):
@@ -23,7 +24,7 @@ class SyncMeter(io.ComfyNode):
             inputs=[
                 io.Image.Input("images", tooltip="The video's frames, at least eight."),
                 io.Audio.Input("audio", tooltip="Its sound; of a batch, the first."),
-                io.Float.Input(
+                float_input(
                     "fps", default=16.0, min=1.0, max=240.0, step=0.01, tooltip="Frames per second of the video."
                 ),
                 io.Mask.Input(

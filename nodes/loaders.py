@@ -140,7 +140,7 @@ class LoadAudioCodec(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, vocoder: str | None = None) -> bool | str:
         """Report a missing vocoder, and where to get it, before the workflow runs."""
-        return vocoder in (None, GRIFFIN_LIM) or error_of(find_vocoder, vocoder) or True
+        return vocoder in (None, GRIFFIN_LIM) or error_of(find_vocoder, str(vocoder)) or True
 
     @classmethod
     def execute(cls, vocoder: str) -> io.NodeOutput:

@@ -1,11 +1,9 @@
 """A video as long as its script, as a sound that it is given, or as a video that it dubs."""
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import comfy.samplers
-import folder_paths
 import torch
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
@@ -18,7 +16,8 @@ from .host.conditioning.spoken_texts import (
 )
 from .host.long_video.long_inputs import AS_NEEDED, BOTH, FULL, LongVideoInputs
 from .host.long_video.plans import Plan
-from .host.long_video.segment_store import Segment, SegmentStore, key_of, without_pictures
+from .host.long_video.segment_store import Segment, without_pictures
+from .host.long_video.stored_runs import store_for
 from .host.media.codec_sockets import (
     audio_codec_input,
     links_error,
@@ -26,12 +25,14 @@ from .host.media.codec_sockets import (
     require_video_codec,
     video_codec_input,
 )
-from .host.model.load_model import model_identity, require_uniavgen
+from .host.model.load_model import require_uniavgen
+from .host.model.model_content import codec_content, model_content
 from .host.model.training_range import SEGMENTS, training_range_notices, without_notices
 from .host.notices import announce, error_of, show_progress, with_notices
 from .host.sampling.guided_sampling import make_guider
 from .host.sampling.joint_latent import masks_of
 from .host.sampling.live_preview import DEFAULT_EVERY, PreviewSettings
+from .host.sampling.result_checks import require_finite, result_notices
 from .host.sampling.run_sampler import run_sampler
 from .host.tasks.task_scene import PreparedTask, Scene
 from .samplers import (
@@ -43,12 +44,7 @@ from .samplers import (
     preset_input,
     schedule_inputs,
 )
-from .sockets import chosen_size, seconds_input, seed_input, size_input, text_input
-
-FOLDER = "uniavgen"
-"""Within ComfyUI's output folder."""
-CONTENT = "colours anchored"
-"""Version of the content of stored segments, a part of their key: the colours of earlier ones drift."""
+from .sockets import SIZES, chosen_size, seconds_input, seed_input, size_input, text_input, unknown_option
 
 
 class LongVideoNode(io.ComfyNode):
@@ -104,6 +100,21 @@ class LongVideoNode(io.ComfyNode):
                 *schedule_inputs(),
                 *guidance_inputs(),
                 preset_input("steps and shift"),
+                io.Boolean.Input(
+                    "start_over",
+                    default=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Make all segments anew, even those that a stopped run has finished.",
+                ),
+                io.Boolean.Input(
+                    "keep_segments",
+                    default=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Keep the segments on the disk after the video has been saved, so that a changed line "
+                    "makes only those from there on anew. Else they are deleted when ComfyUI lets go of the video.",
+                ),
             ],
             outputs=[
                 io.Video.Output(
@@ -123,15 +134,17 @@ class LongVideoNode(io.ComfyNode):
         script: str | None = None,
         voice_text: str | None = None,
     ) -> bool | str:
-        del size  # ComfyUI hands over what a group's name stands for
         is_spoken = script is not None and "sound" not in (input_types or {})
         fault = error_of(require_transcript, script, True, "script") if is_spoken else None
         fault = BOTH if {"sound", "video"} <= set(input_types or {}) else fault
-        fault = links_error(cls, input_types or {}) or fault
+        fault = unknown_option(size, "size", SIZES) or links_error(cls, input_types or {}) or fault
         return fault or error_of(prepare_field, VOICE_TEXT, voice_text) or True
 
     @classmethod
-    def execute(cls, model, positive, negative, video_codec, audio_codec, size, steps, shift, preset=CUSTOM, **values):
+    def execute(
+        cls, model, positive, negative, video_codec, audio_codec, size, steps, shift, preset=CUSTOM, start_over=False,
+        keep_segments=False, **values,
+    ) -> io.NodeOutput:  # fmt: skip
         require_uniavgen(model)
         require_video_codec(video_codec)
         require_audio_codec(audio_codec)
@@ -144,14 +157,16 @@ class LongVideoNode(io.ComfyNode):
         for notice in (*about, *untrained(model, plan, long_video.scene)):
             announce(notice)
         maker = SegmentMaker(without_notices(model), guidance, sampling, plan, audio_codec)
-        key = key_of(
-            model_identity(model), positive, negative, *inputs.made_from, *chosen.pixels, chosen.fit,
-            sampling.sampler_name, sampling.sigmas, repr(guidance), audio_codec.identity, CONTENT,
+        store, about_store = store_for(
+            model_content(model), codec_content(video_codec), audio_codec.identity, positive, negative,
+            inputs.made_from, chosen.pixels, chosen.fit, sampling.sampler_name, sampling.sigmas, guidance,
         )  # fmt: skip
-        store = SegmentStore(Path(folder_paths.get_output_directory()) / FOLDER, key)
+        if start_over:
+            store.clear()
         video, notices = long_video.make(maker.make, store)
+        video = replace(video, keeps_segments=keep_segments)
         show_progress(f"{len(video.segments)} segments, {video.get_duration():.1f} s")
-        return with_notices([*sampling.notices, *notices], video, "\n".join(plan.labels))
+        return with_notices([*sampling.notices, *about_store, *notices], video, "\n".join(plan.labels))
 
 
 @dataclass(frozen=True)
@@ -173,12 +188,16 @@ class SegmentMaker:
         sampler = comfy.samplers.sampler_object(self.sampling.sampler_name)
         latent = run_sampler(guider, sampler, self.sampling.sigmas, task.latent, self.plan.seed + number, show)
         video, audio = latent["samples"].unbind()
+        require_finite(video, audio)
         is_seen, is_heard = (bool(mask.any()) for mask in masks_of(task.latent))  # else it is the user's
-        frames = task.scene.video_codec.decode(video).flatten(0, 1) if is_seen else None
-        waveform = self.audio_codec.synthesize(audio).flatten() if is_heard else torch.zeros(0)
-        if frames is None:
-            return Segment(without_pictures(self.plan.video_frames(number)), waveform.cpu())
-        return Segment((frames * 255).round().clamp(0, 255).to(torch.uint8).cpu(), waveform.cpu())
+        pictures = task.scene.video_codec.decode(video) if is_seen else None
+        waveform = self.audio_codec.synthesize(audio).cpu() if is_heard else torch.zeros(1, 1, 0)
+        for notice in result_notices(pictures, waveform):
+            announce(f"Segment {number + 1}: {notice}")
+        if pictures is None:
+            return Segment(without_pictures(self.plan.video_frames(number)), waveform.flatten())
+        frames = (pictures[0] * 255).round().clamp(0, 255).to(torch.uint8).cpu()
+        return Segment(frames, waveform.flatten())
 
 
 def untrained(model: ModelPatcher, plan: Plan, scene: Scene) -> list[str]:

@@ -15,7 +15,7 @@ from .host.sampling.cached_sampling import patch_step_cache
 from .host.sampling.guided_sampling import make_guider, patch_guidance
 from .host.sampling.live_preview import DEFAULT_EVERY, PreviewSettings
 from .host.sampling.run_sampler import preset_sigmas, run_sampler
-from .sockets import seed_input, share_input
+from .sockets import float_input, seed_input, share_input
 
 CUSTOM = "custom"
 AFTER_SHARE = {"text guidance (release)": AfterShare.TEXT_CFG, "no guidance (paper)": AfterShare.NONE}
@@ -46,7 +46,7 @@ def guidance_inputs() -> list[io.Input]:
 
 
 def _scale_input(name: str, default: float, tooltip: str) -> io.Input:
-    return io.Float.Input(name, default=default, min=0.0, max=20.0, step=0.1, tooltip=tooltip)
+    return float_input(name, default=default, min=0.0, max=20.0, step=0.1, tooltip=tooltip)
 
 
 def guidance_config(
@@ -60,7 +60,7 @@ def schedule_inputs() -> list[io.Input]:
     """Widgets of the noise schedule."""
     return [
         io.Int.Input("steps", default=50, min=1, max=1000, tooltip="Sampling steps; the release uses 50."),
-        io.Float.Input(
+        float_input(
             "shift",
             default=5.0,
             min=0.1,
@@ -75,8 +75,8 @@ def schedule_inputs() -> list[io.Input]:
 def preset_input(replaces: str) -> io.Input:
     """Widget for the preset.
 
-    It must be the last widget of its node, because saved graphs hold the values of widgets by their order. ``replaces``
-    names the widgets that a preset overrides, for the tooltip.
+    It comes after all widgets that a node had first, and new ones follow it, because saved graphs hold the values of
+    widgets by their order. ``replaces`` names the widgets that a preset overrides, for the tooltip.
     """
     presets = "; ".join(f"{name}, {preset.in_words}" for name, preset in PRESETS.items())
     return io.Combo.Input(
@@ -265,7 +265,7 @@ class StepCacheNode(io.ComfyNode):
 
 
 def _threshold_input(name: str, modality: str) -> io.Input:
-    return io.Float.Input(
+    return float_input(
         name,
         default=0.05,
         min=0.0,

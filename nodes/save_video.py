@@ -9,7 +9,13 @@ from comfy_api.latest import InputImpl, io, ui
 
 from .host.media.save_plan import AAC, AUTO, FLAC, LOSSLESS, Clip, SavePlan, plan_files, save_clip
 from .host.media.source_media import SourceMedia, SourceMediaType
-from .host.notices import UI_KEY, with_notices
+from .host.notices import UI_KEY, error_of, with_notices
+from .sockets import float_input
+
+SPACE = 32
+"""Code of the first character that is no control character."""
+LONGEST_NAME = 200
+"""Bytes of a name, which leaves room for a number and an ending within the usual 255."""
 
 
 class SaveVideo(io.ComfyNode):
@@ -33,7 +39,7 @@ class SaveVideo(io.ComfyNode):
                     tooltip="From 'UniAVGen Task' or 'UniAVGen Keep': what of the clip is yours. Without it all is "
                     "encoded, and the file says that all of it was generated.",
                 ),
-                io.Float.Input(
+                float_input(
                     "fps",
                     default=0.0,
                     min=0.0,
@@ -75,6 +81,11 @@ class SaveVideo(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, filename_prefix: str | None = None) -> bool | str:
+        """Report a name that no file can have, before the workflow runs."""
+        return filename_prefix is None or error_of(check_prefix, filename_prefix) or True
+
+    @classmethod
     def execute(
         cls, images, filename_prefix, audio=None, given: SourceMedia | None = None, fps=0.0, sound=AUTO, picture=AUTO
     ) -> io.NodeOutput:
@@ -87,6 +98,24 @@ class SaveVideo(io.ComfyNode):
         # Both keys are always set, because ComfyUI merges the outputs of a list of clips key by key.
         output.ui = {**preview.as_dict(), UI_KEY: notices}
         return output
+
+
+def check_prefix(prefix: str) -> None:
+    """Refuse the beginning of a name that no file in ComfyUI's output folder can have.
+
+    Raises:
+        ValueError: If it leads out of that folder, is too long or holds characters that names cannot have.
+    """
+    output, name = Path(folder_paths.get_output_directory()).resolve(), Path(prefix).name
+    if any(ord(character) < SPACE for character in prefix):
+        raise ValueError("filename_prefix holds characters that no file name can have. Type it anew.")
+    if len(name.encode()) > LONGEST_NAME:
+        raise ValueError(f"filename_prefix is {len(name.encode())} bytes long; at most {LONGEST_NAME} are possible.")
+    if not (output / prefix).resolve().is_relative_to(output):
+        raise ValueError(
+            "filename_prefix leads out of ComfyUI's output folder, where files must stay. Leave out '..' and a path "
+            "from the root."
+        )
 
 
 def next_path(prefix: str, clip: Clip, plan: SavePlan) -> tuple[Path, str]:

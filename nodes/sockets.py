@@ -1,5 +1,6 @@
 """Inputs and outputs that several nodes share."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from comfy_api.latest import io
@@ -9,16 +10,29 @@ from .host.media.clip_size import AS_THE_PICTURE, CROP, FREE, LARGEST, PROPORTIO
 from .host.media.source_media import SourceMediaType
 
 SHORTEST, LONGEST = 5 / FPS, 120.0
+SIZES = (AS_THE_PICTURE, *PROPORTIONS, FREE)
+
+
+class _Low(float):
+    """A lower bound below which NaN lies too: ComfyUI compares ``value < bound``, which is false for a plain bound."""
+
+    def __gt__(self, value: float) -> bool:
+        return not value >= float(self)
+
+
+def float_input(name: str, *, min: float, max: float, **options: Any) -> io.Input:  # noqa: A002 - ComfyUI's names
+    """Widget for a number between two bounds, NaN excluded; ``options`` are those of ``io.Float.Input``."""
+    return io.Float.Input(name, min=_Low(min), max=max, **options)
 
 
 def seconds_input(name: str, default: float, tooltip: str) -> io.Input:
     """Widget for the length of a clip or of a part of it."""
-    return io.Float.Input(name, default=default, min=SHORTEST, max=LONGEST, step=0.0625, round=0.0001, tooltip=tooltip)
+    return float_input(name, default=default, min=SHORTEST, max=LONGEST, step=0.0625, round=0.0001, tooltip=tooltip)
 
 
 def share_input(name: str, default: float, tooltip: str) -> io.Input:
     """Advanced widget for a share or a noise level, 0 to 1."""
-    return io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.01, advanced=True, tooltip=tooltip)
+    return float_input(name, default=default, min=0.0, max=1.0, step=0.01, advanced=True, tooltip=tooltip)
 
 
 def text_input(name: str, tooltip: str) -> io.Input:
@@ -94,6 +108,17 @@ def size_input() -> io.Input:
         tooltip="Size of the clip. 'as the picture' keeps the whole image or video, as the release does; the bundled "
         "model takes the nearer of 128x128 and 256x128, to which an image is cropped.",
     )
+
+
+def unknown_option(group: dict | None, name: str, options: Iterable[str]) -> str | None:
+    """Error about an input whose options have widgets of their own.
+
+    Args:
+        group: The input's value in ``validate_inputs``: None if its option is unknown, because ComfyUI leaves it out.
+        name: Name of the input.
+        options: Options that there are.
+    """
+    return None if group else f"The value of '{name}' is unknown. Choose one of: {', '.join(options)}."
 
 
 def chosen_size(size: dict, seconds: float = SHORTEST) -> ClipSize:

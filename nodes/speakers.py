@@ -11,7 +11,7 @@ from .host.conditioning.spoken_texts import VOICE_TEXT, prepare_field, prepare_v
 from .host.notices import error_of, with_notices
 from .host.sampling.joint_latent import split
 from .host.tasks.joint_setup import voice_mel
-from .sockets import conditioning_outputs, share_input, text_input
+from .sockets import conditioning_outputs, float_input, share_input, text_input
 
 MOST_SPEAKERS = 4
 
@@ -24,7 +24,7 @@ def steering_inputs() -> list[io.Input]:
             options=[mode.value for mode in SteeringMode],
             tooltip="What a mask does to the one the model predicts: takes its place, cuts it, or adds to it.",
         ),
-        io.Float.Input(
+        float_input(
             "strength", default=1.0, min=0.0, max=1.0, step=0.05, tooltip="Share of the way to the combined mask."
         ),
         share_input("start_sigma", 1.0, "Noise level at which steering begins; 1 is the first step."),
@@ -86,8 +86,8 @@ class OneSpeaker(io.ComfyNode):
             description="One speaker of a clip with several: what is said, when, by which face, in which voice.",
             inputs=[
                 io.String.Input("transcript", multiline=True, default="hello moon", tooltip="What this person says."),
-                io.Float.Input("start", default=0.0, **seconds, tooltip="When this person begins to speak, seconds."),
-                io.Float.Input(
+                float_input("start", default=0.0, **seconds, tooltip="When this person begins to speak, seconds."),
+                float_input(
                     "stop", default=0.0, **seconds, tooltip="When this person has ended, seconds; 0 for the clip's end."
                 ),
                 io.Mask.Input("mask", optional=True, tooltip="Where this person is; without one the whole picture."),

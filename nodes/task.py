@@ -16,7 +16,16 @@ from .host.tasks.dubbing_setup import prepare_dubbing
 from .host.tasks.joint_setup import prepare_joint, prepare_reference_voice
 from .host.tasks.relip_setup import AROUND_FACE, WHOLE_PICTURE, RelipInputs, prepare_relip
 from .host.tasks.task_scene import Scene
-from .sockets import SHORTEST, chosen_size, prepared_outputs, seconds_input, size_input, text_input
+from .sockets import (
+    SHORTEST,
+    SIZES,
+    chosen_size,
+    prepared_outputs,
+    seconds_input,
+    size_input,
+    text_input,
+    unknown_option,
+)
 
 DUBBED = "The video to dub. Decode returns its frames bit for bit, and 'UniAVGen Save Video' copies its video stream."
 CONTINUED = "The clip to continue. Decode returns it bit for bit; the saved file encodes it again."
@@ -185,8 +194,8 @@ class Task(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, input_types: dict, size: dict | None = None, task: dict | None = None) -> bool | str:
-        del size, task  # ComfyUI hands over what a group's name stands for
-        return links_error(cls, input_types) or True
+        fault = unknown_option(task, "task", TASKS) or unknown_option(size, "size", SIZES)
+        return fault or links_error(cls, input_types) or True
 
     @classmethod
     def execute(

@@ -1,6 +1,7 @@
 """What all tests share: the golden folder, the pack as ComfyUI loads it, and a running ComfyUI with the pack in it.
 
 ``python dev.py test`` sets ``COMFYUI_PATH``. Without it, tests that need ComfyUI fail; those in ``tests/core`` do not.
+With ``--device cuda``, ``tests/parity`` and ``tests/nodes/test_on_a_card.py`` run on the card.
 """
 
 import os
@@ -21,6 +22,7 @@ THREADS = 1  # two threads wait for each other wherever something else runs on t
 
 def pytest_addoption(parser):
     parser.addoption("--golden", type=Path, default=ROOT / "tests" / "golden", help="folder with the numbers to match")
+    parser.addoption("--device", choices=("cpu", "cuda"), default="cpu", help="device of parity and on-card tests")
 
 
 def pytest_configure(config):
@@ -30,8 +32,12 @@ def pytest_configure(config):
     """
     import torch
 
-    torch.set_num_threads(THREADS)
     config.comfyui_base = None
+    torch.set_num_threads(THREADS)
+    torch.backends.cudnn.allow_tf32 = False  # with TF32, float32 has ten bits of mantissa
+    device = config.getoption("device")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise pytest.UsageError("--device cuda needs a CUDA device, and there is none.")
     if os.environ.get("COMFYUI_PATH"):
         config.comfyui_base = tempfile.mkdtemp(prefix="uniavgen-tests-")
         sys.path.insert(
@@ -39,7 +45,7 @@ def pytest_configure(config):
         )  # before the repository, whose folder `nodes` has a namesake there
         from comfy.cli_args import args
 
-        args.cpu = True
+        args.cpu = device == "cpu"
         args.base_directory = config.comfyui_base
 
 
@@ -52,6 +58,18 @@ def pytest_unconfigure(config):
 def golden(request):
     """The folder of recorded numbers."""
     return request.config.getoption("golden").resolve()
+
+
+@pytest.fixture(scope="session")
+def device(request):
+    """The device of ``--device``, the CPU by default; parity and on-card tests run there."""
+    return request.config.getoption("device")
+
+
+@pytest.fixture(scope="session")
+def float32(device):
+    """Relative error that float32 may have; on a card, products are summed in another order than on the CPU."""
+    return 1e-5 if device == "cpu" else 1e-4
 
 
 @pytest.fixture(scope="session")

@@ -30,12 +30,18 @@ class Verb:
             with the repository as working folder.
         with_dev: Whether requirements-dev.txt is needed too.
         options: Module of ``tools`` whose ``parse(arguments)`` refuses bad arguments before anything is installed.
+        without_dev: First arguments with which requirements-dev.txt is not needed.
     """
 
     summary: str
     module: str
     with_dev: bool = True
     options: str | None = None
+    without_dev: tuple[str, ...] = ()
+
+    def needs_dev(self, arguments: Sequence[str]) -> bool:
+        """Whether requirements-dev.txt is needed with these arguments."""
+        return self.with_dev and not (arguments and arguments[0] in self.without_dev)
 
 
 VERBS = {
@@ -43,7 +49,9 @@ VERBS = {
     "demo": Verb("make a video of a talking face in a real ComfyUI", "tools.demo", False, "tools.demo_options"),
     "test": Verb("run the tests, a real ComfyUI and a browser included; arguments go to pytest", "tools.run_tests"),
     "mutate": Verb("break the code on purpose and see whether tests notice: mutate PATH...", "tools.mutate"),
-    "bench": Verb("measure cost and speed, for example: bench flops", "benchmarks"),
+    "bench": Verb(
+        "measure cost and speed, for example: bench flops", "benchmarks", without_dev=("card", "cuda", "roofline")
+    ),
     "evaluate": Verb("measure the bundled model, or any clips: evaluate --clips DIR", "toon.evaluation"),
     "train": Verb("train on your clips, for example: train run CONFIG.json", "uniavgen_core.training"),
     "check": Verb("check rules, formatting and types", "tools.check"),
@@ -91,7 +99,7 @@ def _start(arguments: Sequence[str], console: Console) -> int:
     if verb.options:
         importlib.import_module(verb.options).parse(rest)
     started = time.monotonic()
-    environment = prepare(cache, verb.with_dev, console)
+    environment = prepare(cache, verb.needs_dev(rest), console)
     environ = {"COMFYUI_PATH": str(environment.comfyui), "COMFYUI_PYTHON": str(environment.python)}
     environ = CALM | (dict(os.environ) if os.environ.get("COMFYUI_PATH") else clean_environ()) | environ
     seconds = f"{time.monotonic() - started:.2f}"

@@ -31,6 +31,6 @@ def test_own_sounds_outscore_late_early_and_swapped_ones_and_every_video_gets_a_
 
 
 def test_a_clip_alone_has_no_swapped_sound_and_its_table_says_so():
-    row = sync.scores_of({"alone": sync._toon(101, 33)})
+    row = sync.scores_of({"alone": sync.toon(101, 33)})
     assert row["auc"]["swapped"] is None
     assert sync.table({"toons": row}).splitlines()[1].split()[-1] == "-"

@@ -22,7 +22,7 @@ def results():
     train.add_options(parser)
     options = parser.parse_args(["--steps", "4", "--side", "64", "--frames", "9", "--layers", "2"])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "RELEASED", SMALL)
+        patch.setattr(train, "CUT", replace(train.CUT, network=SMALL))
         patch.setattr(train, "computed", lambda: FAR)
         patch.setattr(train, "PEAK_SECONDS", 0.0)
         patch.setattr(train, "RATE", 1e-2)

@@ -36,3 +36,14 @@ def test_a_write_that_makes_nothing_raises_and_leaves_the_old_file(tmp_path):
     with pytest.raises(FileNotFoundError), atomic_write(path):
         pass
     assert path.read_text() == "old"
+
+
+def test_two_writers_at_once_do_not_meet_and_the_last_ones_file_stays(tmp_path):
+    path = tmp_path / "a.json"
+    with atomic_write(path) as first:
+        with atomic_write(path) as second:
+            assert first != second
+            second.write_text("second")
+        first.write_text("first")
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]

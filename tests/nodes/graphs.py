@@ -2,6 +2,7 @@
 
 import copy
 import json
+from inspect import signature
 from pathlib import Path
 
 QUICK_START = json.loads((Path(__file__).parents[2] / "workflows" / "api" / "quick_start.json").read_text())
@@ -75,3 +76,10 @@ class Graph:
         """Put a node that patches the MODEL before the sampler."""
         link = self.add(kind, model=self.get("UniAVGenSampler", "model"), **inputs)
         return self.set("UniAVGenSampler", model=link)
+
+
+def chosen_options(kind):
+    """Valid options of those inputs of a node whose options have widgets of their own, for ``validate_inputs``."""
+    return {
+        name: {name: "any"} for name in ("size", "task", "source") if name in signature(kind.validate_inputs).parameters
+    }

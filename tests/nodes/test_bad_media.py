@@ -31,6 +31,9 @@ BROKEN = {
     "one sample": (torch.zeros(1, 1, 1), "1 sample"),
     "NaN": (torch.cat((tone(1.0), torch.full((1, 1, 9), torch.nan)), -1), "NaN at 1.000 s"),
     "not audio": (torch.zeros(5), "shape"),
+    "more channels than a file holds": (tone(1.0).expand(-1, 9, -1), "9 channels"),
+    "integers": (32768 * tone(1.0), "full scale is 1"),
+    "endless": (1e30 * tone(1.0), "full scale is 1"),
 }
 
 
@@ -187,3 +190,15 @@ def test_a_file_that_is_no_video_is_named(studio, tmp_path):
     path.write_text("not a video")
     with pytest.raises(ValueError, match=r"cannot be decoded.*convert it to mp4"):
         studio.task("dubbing", video=loaded(path))
+
+
+@pytest.mark.parametrize("size", [(1, 64), (64, 1)])
+@pytest.mark.parametrize("task", ["dubbing", "continuation", "relip"])
+def test_a_video_one_pixel_wide_is_refused_before_anything_is_sampled(studio, task, size):
+    video = video_of(torch.rand(17, *size, 3), Fraction(16))
+    more = {
+        "continuation": {"keep_seconds": 0.5625, "seconds": 1.0, "result": "the whole clip"},
+        "relip": {"region": "mouth"},
+    }
+    with pytest.raises(ValueError, match=f"is {size[1]}x{size[0]} pixels; each side needs at least 2"):
+        studio.task(task, video=video, **more.get(task, {}))

@@ -11,6 +11,7 @@ import torch
 
 from benchmarks.peak import peak_of
 from tests.nodes.graphs import GUIDANCE
+from tests.nodes.studio import notices_of
 from tests.nodes.video_files import sound_of
 from tests.sounds import rms_db
 from uniavgen_core.diffusion.sampling_presets import PRESETS
@@ -68,7 +69,7 @@ def test_joins_have_no_seam_in_sound_or_picture(studio, folder):
     """
     images, audio, fps, texts = made(studio, steps=8, size=128)
     waveform, kept = audio["waveform"][0, 0], 9
-    segments = [load_segment(studio, path) for path in sorted(folder.rglob("segment_*.safetensors"))]
+    segments = [load_segment(studio, path) for path in sorted(folder.rglob("segment_*.mkv"))]
     assert texts == SCRIPT.splitlines()
     assert fps == 16
     assert len(images) == 33 + 24 + 24
@@ -117,9 +118,8 @@ def test_a_segment_is_as_loud_as_the_others_of_its_film(studio):
 
 
 def load_segment(studio, path):
-    from safetensors.torch import load_file
-
-    return studio.nodes.host.long_video.segment_store.Segment(**load_file(path))
+    read = studio.nodes.host.media.lossless_clip.read_lossless
+    return studio.nodes.host.long_video.segment_store.Segment(*read(path))
 
 
 def unfinished(folder):
@@ -158,13 +158,19 @@ def test_a_changed_line_makes_the_segments_from_there_on_anew(studio, monkeypatc
     assert len(calls) == 2
 
 
-def test_a_damaged_segment_is_made_anew(studio, folder, monkeypatch):
-    first = made(studio, "hello robot")[0]
-    (path,) = folder.rglob("segment_001.safetensors")
-    path.write_bytes(path.read_bytes()[:1000])
+@pytest.mark.parametrize("damage", [lambda data: data[:1000], lambda data: data[:9000] + bytes(5000) + data[14_000:]])
+def test_a_damaged_segment_is_named_set_aside_and_made_anew(studio, folder, monkeypatch, damage):
+    first = made(studio, "hello robot", keep_segments=True)[0]
+    (path,) = folder.rglob("segment_001*.mkv")
+    path.write_bytes(damage(path.read_bytes()))
     calls = count_samples(studio, monkeypatch)
-    assert torch.equal(made(studio, "hello robot")[0], first)
+    output = long_video(studio, "hello robot")
+    assert path.name in notices_of(output)
+    assert "damaged" in notices_of(output)
     assert len(calls) == 1
+    assert path.exists()
+    assert path.with_name(path.name + ".damaged").exists()
+    assert torch.equal(output.args[0].get_components().images, first)
 
 
 def tasks_of(studio, monkeypatch, **inputs):
@@ -349,8 +355,8 @@ def test_a_sound_longer_than_an_hour_is_refused_and_a_blank_script_only_without_
         long_video(studio, "", sound={"waveform": torch.zeros(1, 1, 3_700_000), "sample_rate": 1000})
     with pytest.raises(ValueError, match="script is empty"):
         long_video(studio, "")
-    assert "script" in node.validate_inputs({}, script=" ")
-    assert node.validate_inputs({"sound": "AUDIO"}, script=" ") is True
+    assert "script" in node.validate_inputs({}, script=" ", size={"size": "square"})
+    assert node.validate_inputs({"sound": "AUDIO"}, script=" ", size={"size": "square"}) is True
 
 
 @pytest.mark.parametrize(("length", "frames"), [("full segments", {33}), ("as the text needs", set(range(13, 34, 4)))])
@@ -426,5 +432,5 @@ def test_a_film_whose_segments_are_gone_says_what_to_do(studio, folder, tmp_path
     video = long_video(studio, "hello robot").args[0]
     for path in folder.rglob("segment_*"):
         path.unlink()
-    with pytest.raises(ValueError, match="change the seed"):
+    with pytest.raises(ValueError, match="start_over"):
         video.save_to(str(tmp_path / "film.mp4"))

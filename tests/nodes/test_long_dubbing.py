@@ -171,8 +171,10 @@ def test_a_sound_and_a_video_at_once_are_refused_and_so_is_what_lasts_too_long(s
     node = studio.nodes.long_video.LongVideoNode
     with pytest.raises(ValueError, match="not both"):
         long_video(studio, WORDS, video=filmed, sound=long_sound(studio))
-    assert "not both" in node.validate_inputs({"sound": "AUDIO", "video": "VIDEO"}, script="hello")
-    assert "script" in node.validate_inputs({"video": "VIDEO"}, script=" ")
+    assert "not both" in node.validate_inputs(
+        {"sound": "AUDIO", "video": "VIDEO"}, script="hello", size={"size": "square"}
+    )
+    assert "script" in node.validate_inputs({"video": "VIDEO"}, script=" ", size={"size": "square"})
     still = video_of(torch.zeros(4, 64, 64, 3), Fraction(1, 1000))
     with pytest.raises(ValueError, match="The video lasts 67 min; at most 60 min"):
         long_video(studio, WORDS, video=still)

@@ -4,6 +4,8 @@ import sys
 
 import pytest
 
+from tests.nodes.graphs import chosen_options
+
 
 @pytest.fixture
 def without(studio, monkeypatch):
@@ -63,8 +65,9 @@ def test_every_other_text_is_refused_by_its_name(studio, without, text):
         (nodes.long_video.LongVideoNode, "script"),
         (nodes.long_video.LongVideoNode, "voice_text"),
     ):
-        assert str(node.validate_inputs(**{field: text})).startswith(f"{field}: There "), (node, field)
-        assert node.validate_inputs(**{field: "hello"}) is True
+        others = chosen_options(node)
+        assert str(node.validate_inputs(**{field: text}, **others)).startswith(f"{field}: There "), (node, field)
+        assert node.validate_inputs(**{field: "hello"}, **others) is True
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from uniavgen_core.bundled.bundled_files import BUNDLED_MODEL
 from uniavgen_core.checkpoint.weight_files import WeightFiles
 
 HANG_SECONDS = 60
-FOLDERS = ("diffusion_models", "text_encoders", "vae", "vocoders")
+FOLDERS = ("diffusion_models", "text_encoders", "vae", "vocoders", "whisper", "audio_encoders")
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +172,9 @@ def test_a_file_that_may_not_be_read_takes_no_node_away(pack, release, monkeypat
         ("vocoders", "mine/config.yaml", "UniAVGenLoadAudioCodec"),
         ("vocoders", "mine/config.json", "UniAVGenLoadAudioCodec"),
         ("vocoders", "mine/pytorch_model.bin", "UniAVGenLoadAudioCodec"),
+        ("whisper", "mine/config.json", "UniAVGenLoadModel"),
+        ("audio_encoders", "mine/config.json", "UniAVGenLoadModel"),
+        ("audio_encoders", "mine/model.safetensors", "UniAVGenLoadModel"),
     ],
 )
 def test_no_single_file_takes_the_nodes_away_and_loading_it_is_refused(pack, models, spoil, key, name, node):

@@ -1,6 +1,7 @@
 """What runs on a CUDA device, on tensors that claim to be there and have no memory.
 
 Operators refuse tensors of two devices there, and nobody can tell a value, for which on a card the host would wait.
+The last tests compute: with ``--device cuda`` on the card and with its kernels, else on the CPU.
 """
 
 from dataclasses import replace
@@ -18,7 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from tests.nodes.test_tasks_parity import TASKS, assert_ends_as_released
-from tests.toys import TINY, Clip, with_variant
+from tests.parity.fixtures import relative_error
+from tests.toys import TINY, Clip, random_model, with_variant
 from uniavgen_core.bundled.video_codec import VideoCodec
 from uniavgen_core.checkpoint.gguf_quants import BlockKind, unpack
 from uniavgen_core.config import PAPER, Alignment, Interaction
@@ -70,11 +72,11 @@ class Transfers(TorchDispatchMode):
         return result
 
 
-def on_card(clip):
-    """A clip whose inputs are on the card."""
+def on_device(clip, device="cuda"):
+    """A clip whose inputs are on a device."""
 
     def sent(values):
-        return tree_map(lambda x: x.to("cuda") if torch.is_tensor(x) else x, values)
+        return tree_map(lambda x: x.to(device) if torch.is_tensor(x) else x, values)
 
     clip.conditions = replace(clip.conditions, **sent(vars(clip.conditions)))
     clip.inputs = sent(clip.inputs)
@@ -103,7 +105,7 @@ def test_the_network_stays_on_the_card_and_waits_for_nothing(changes, config):
     kept = (torch.arange(4)[None] < 1).expand(batch, -1), (torch.arange(26)[None] < 3).expand(batch, -1)
     clip = Clip(config=config, dtype=torch.float32, kept=kept, **changes)
     with FakeTensorMode(allow_non_fake_inputs=True), torch.device("cuda"), torch.no_grad():
-        on_card(clip)
+        on_device(clip)
         steering = FaceSteering(torch.ones(batch, 1, 4, *clip.size))
         clip.conditions = replace(clip.conditions, steering=steering)
         output = clip.run(JointModel(config))
@@ -176,7 +178,7 @@ def test_the_host_sends_nothing_during_layers():
     for layers in (2, 4):
         config = replace(TINY, num_layers=layers, num_interactions=layers // 2)
         with FakeTensorMode(allow_non_fake_inputs=True), torch.device("cuda"), torch.no_grad():
-            model, clip = JointModel(config), on_card(Clip(config=config, dtype=torch.float32))
+            model, clip = JointModel(config), on_device(Clip(config=config, dtype=torch.float32))
             with Transfers() as transfers:
                 clip.run(model)
         counts.append(transfers.count)
@@ -221,26 +223,52 @@ def test_the_video_codec_stays_on_the_card():
         assert codec.decode(latents).device.type == "cuda"
 
 
+@pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS)
+@pytest.mark.parametrize("changes", CLIPS.values(), ids=CLIPS)
+@torch.no_grad()
+def test_the_network_in_float32_gives_what_it_gives_on_the_cpu_in_double_precision(changes, config, device, float32):
+    want = Clip(config=config, **changes).run(random_model(config))
+    clip = on_device(Clip(config=config, dtype=torch.float32, **changes), device)
+    got = clip.run(random_model(config, dtype=torch.float32).to(device))
+    assert relative_error(got.video.cpu(), want.video) < float32
+    assert relative_error(got.audio.cpu(), want.audio) < float32
+
+
 @pytest.fixture
 def kernels(pack, monkeypatch):
-    """The host's layers with ComfyUI's kernels, in the form that those have on a CPU, and the names of those used."""
+    """The host's layers with ComfyUI's kernels, those of the device, and the names of those used."""
     host, used = pack.nodes.host.model.comfy_backend, set()
     monkeypatch.setattr(host, "fused", lambda name, _: not used.add(f"comfy_kitchen::{name}"))
     return SimpleNamespace(norm_rope=host.norm_rope, norm_modulate=host.norm_modulate, used=used)
 
 
+@pytest.fixture
+def draw(device):
+    """Seeded normal numbers on the device, in the precision for which it has kernels."""
+    dtype = torch.float32 if device == "cpu" else torch.bfloat16
+    return lambda *shape: torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape))).to(device, dtype)
+
+
+def assert_same_up_to_rounding(got, want):
+    """``want`` is computed in float32."""
+    assert relative_error(got.float(), want) < (1e-6 if got.dtype is torch.float32 else 1e-2)
+
+
 @pytest.mark.parametrize("task", TASKS)
-def test_with_comfyuis_kernels_sampling_ends_where_the_release_ends(pack, golden_runs, golden_model, kernels, task):
-    assert_ends_as_released(pack, golden_runs, golden_model, task)
+def test_with_comfyuis_kernels_sampling_ends_where_the_release_ends(
+    pack, golden_runs, golden_model, kernels, task, float32
+):
+    assert_ends_as_released(pack, golden_runs, golden_model, task, float32)
     assert kernels.used == KERNELS
 
 
 @torch.no_grad()
-def test_comfyuis_kernels_rotate_as_the_core_does(kernels):
-    x, rope = torch.randn(2, 12, 24), rope_3d(torch.arange(3.0), 2, 2, 12)
-    norm = torch.nn.RMSNorm(24, eps=1e-6)
+def test_comfyuis_kernels_rotate_as_the_core_does(kernels, draw, device):
+    x, rope = draw(2, 12, 256), rope_3d(torch.arange(3.0), 2, 2, 128).to(device)
+    norm = torch.nn.RMSNorm(256, eps=1e-6, device=device, dtype=x.dtype)
     for table in (rope, None):
-        torch.testing.assert_close(kernels.norm_rope(x, norm, table, 2), backend.norm_rope(x, norm, table, 2))
+        want = backend.norm_rope(x.float(), torch.nn.RMSNorm(256, eps=1e-6, device=device), table, 2)
+        assert_same_up_to_rounding(kernels.norm_rope(x.clone(), norm, table, 2), want)
 
 
 @torch.no_grad()
@@ -257,9 +285,9 @@ def test_comfyuis_kernels_break_no_compiled_graph(kernels):
 
 
 @torch.no_grad()
-def test_comfyuis_kernels_modulate_as_the_core_does(kernels):
-    tokens, shift, scale = torch.randn(2, 12, 24), torch.randn(2, 3, 24), torch.randn(2, 3, 24)
-    norm = torch.nn.LayerNorm(24, eps=1e-6, elementwise_affine=False)
-    want = backend.norm_modulate(tokens, norm, shift, scale)
-    torch.testing.assert_close(kernels.norm_modulate(tokens, norm, shift, scale), want)
-    assert not torch.allclose(kernels.norm_modulate(tokens, norm, shift.flip(1), scale), want)
+def test_comfyuis_kernels_modulate_as_the_core_does(kernels, draw):
+    tokens, shift, scale = draw(2, 12, 256), draw(2, 3, 256), draw(2, 3, 256).flip(1)
+    norm = torch.nn.LayerNorm(256, eps=1e-6, elementwise_affine=False)
+    want = backend.norm_modulate(tokens.float(), norm, shift.float(), scale.float())
+    assert_same_up_to_rounding(kernels.norm_modulate(tokens, norm, shift, scale), want)
+    assert relative_error(kernels.norm_modulate(tokens, norm, shift.flip(1), scale).float(), want) > 0.1

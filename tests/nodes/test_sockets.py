@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.nodes.graphs import Graph
+from tests.nodes.graphs import Graph, chosen_options
 from tools.comfy_client import PromptFailedError, PromptRejectedError
 
 VIDEO, AUDIO = "UniAVGen Load Video Codec", "UniAVGen Load Audio Codec"
@@ -45,7 +45,7 @@ def test_other_links_are_still_checked_before_anything_runs(server):
     )
 
 
-@pytest.mark.parametrize("node", ["Task", "ReferenceImage", "Keep", "LongVideo", "Decode"])
+@pytest.mark.parametrize("node", ["Task", "ReferenceImage", "Keep", "BestTake", "Retake", "LongVideo", "Decode"])
 def test_every_node_that_takes_a_codec_has_our_sockets_and_checks_them(pack, node):
     (kind,) = [kind for kind in pack.nodes.NODES if kind.define_schema().node_id == f"UniAVGen{node}"]
     types = {one.id: one.get_io_type() for one in kind.define_schema().inputs}
@@ -53,8 +53,8 @@ def test_every_node_that_takes_a_codec_has_our_sockets_and_checks_them(pack, nod
     assert sockets
     for name in sockets:
         assert types[name] == f"UNIAVGEN_{name.upper()}"
-        assert "another node" in kind.validate_inputs(input_types={name: "VAE"})
-        assert kind.validate_inputs(input_types={name: f"{types[name]},VAE"}) is True
+        assert "another node" in kind.validate_inputs(input_types={name: "VAE"}, **chosen_options(kind))
+        assert kind.validate_inputs(input_types={name: f"{types[name]},VAE"}, **chosen_options(kind)) is True
 
 
 def test_no_other_node_takes_a_plain_vae(pack):

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from uniavgen_core.config import BranchConfig, GuidanceConfig, Interaction, ModelConfig, TextConfig
 from uniavgen_core.diffusion.guidance import GuidancePlan
 from uniavgen_core.diffusion.schedule import release_sigmas
+from uniavgen_core.layers.backend import TORCH
 from uniavgen_core.model.joint import Conditions, JointModel
 from uniavgen_core.pipeline import Denoiser, KeptLatents, SampleConfig, generate
 
@@ -78,16 +79,19 @@ def case_names(folder, stem, *path):
 
 
 class Golden:
-    """One stem of the folder: its tensors, its description, and the small network it was made with."""
+    """One stem of the folder: its tensors, its description, and the small network it was made with, on a device."""
 
-    def __init__(self, folder: Path, stem: str, info_stem: str | None = None):
-        self.folder = folder
-        self.data = load_file(folder / f"{stem}.safetensors")
+    def __init__(self, folder: Path, stem: str, info_stem: str | None = None, device: str = "cpu"):
+        self.folder, self.stem, self.device = folder, stem, device
         self.info = read_json(folder / f"{info_stem or stem}.json")
         self.salt = self.info.get("meta", {}).get("salt", "")
 
+    @cached_property
+    def data(self):
+        return load_file(self.folder / f"{self.stem}.safetensors", device=self.device)
+
     def seeded(self, name, shape, dtype=torch.float32):
-        return seeded_tensor(name, shape, dtype, self.salt)
+        return seeded_tensor(name, shape, dtype, self.salt).to(self.device)
 
     def under(self, prefix):
         """Tensors whose name starts with ``prefix``, without it."""
@@ -121,25 +125,29 @@ class Golden:
         )
         return replace(config, variant=replace(config.variant, **variant))
 
-    def model(self, dtype=torch.float32, **variant):
+    def model(self, dtype=torch.float32, backend=TORCH, **variant):
         with torch.device("meta"):
-            model = JointModel(self.config(**variant))
+            model = JointModel(self.config(**variant), backend)
         weights = {name: self.seeded(name, shape, dtype) for name, shape in self.shapes.items()}
         model.load_state_dict(weights, assign=True)
         return model.eval()
 
 
 @lru_cache
-def opened(folder, stem, info_stem=None):
-    return Golden(folder, stem, info_stem)
+def opened(folder, stem, info_stem=None, device="cpu"):
+    return Golden(folder, stem, info_stem, device)
 
 
 @lru_cache(maxsize=2)
-def network(folder, stem, info_stem=None):
+def network(folder, stem, info_stem=None, device="cpu"):
     """The folder's network in the precision the stem's numbers were made in, with that precision's quirks."""
+    return network_of(opened(folder, stem, info_stem, device), stem)
+
+
+def network_of(golden, stem, backend=TORCH):
+    """The network of a stem with the layers and kernels of a backend; see ``network``."""
     half = stem.endswith("bf16")
-    dtype = torch.bfloat16 if half else torch.float32
-    return opened(folder, stem, info_stem).model(dtype, bfloat16_positions=half)
+    return golden.model(torch.bfloat16 if half else torch.float32, backend, bfloat16_positions=half)
 
 
 def interaction_of(a2v, v2a):
@@ -147,8 +155,8 @@ def interaction_of(a2v, v2a):
     return Interaction[names[int(a2v), int(v2a)]]
 
 
-def speech(ids):
-    return torch.tensor([ids])
+def speech(ids, device="cpu"):
+    return torch.tensor([ids], device=device)
 
 
 class ForwardCase:
@@ -163,18 +171,19 @@ class ForwardCase:
             self.video[:, :, :kept_latents] = inputs["cond_video"][:, :, :kept_latents]
         if kept_tokens:
             self.audio[:, :kept_tokens] = inputs["cond_audio"][:, :kept_tokens]
+        device = golden.device
         self.kept = (
-            torch.arange(self.video.shape[2])[None] < kept_latents,
-            torch.arange(self.audio.shape[1])[None] < kept_tokens,
+            torch.arange(self.video.shape[2], device=device)[None] < kept_latents,
+            torch.arange(self.audio.shape[1], device=device)[None] < kept_tokens,
         )
         self.timesteps = (
             torch.where(self.kept[0], info["t_video_ref_and_cond"], info["t_video_noisy"]),
-            torch.full(self.kept[1].shape, info["t_audio_all"]),
+            torch.full(self.kept[1].shape, info["t_audio_all"], device=device),
         )
         self.conditions = Conditions(
             caption=inputs["caption"],
-            speech_ids=speech(info["speech_text_ids"]),
-            speech_lengths=torch.tensor([info["speech_text_key_length"]]),
+            speech_ids=speech(info["speech_text_ids"], device),
+            speech_lengths=torch.tensor([info["speech_text_key_length"]], device=device),
             reference_image=inputs["ref_image"],
             reference_audio=inputs.get("ref_audio"),
             interaction=interaction_of(info["a2v_update_on"], info["v2a_update_on"]),
@@ -233,8 +242,8 @@ class SamplingCase:
         self.kept = self._kept(inputs)
         self.cond = Conditions(
             caption=inputs["caption"],
-            speech_ids=speech(info["speech_text_ids"]),
-            speech_lengths=torch.tensor([info["text_key_length"]]),
+            speech_ids=speech(info["speech_text_ids"], golden.device),
+            speech_lengths=torch.tensor([info["text_key_length"]], device=golden.device),
             reference_image=inputs["ref_image"],
             reference_audio=inputs.get("ref_audio"),
             interaction=self.calls[0].interaction,
@@ -242,13 +251,14 @@ class SamplingCase:
         self.null = replace(
             self.cond,
             caption=inputs["neg_caption"],
-            speech_ids=speech(info["null_text_ids"]),
-            speech_lengths=torch.tensor([info["null_text_key_length"]]),
+            speech_ids=speech(info["null_text_ids"], golden.device),
+            speech_lengths=torch.tensor([info["null_text_key_length"]], device=golden.device),
             interaction=self.calls[-1].interaction,
         )
 
     def _kept(self, inputs):
-        masks = [torch.arange(n)[None] < self.info[key] for key, n in self._lengths()]
+        device = self.noise[0].device
+        masks = [torch.arange(n, device=device)[None] < self.info[key] for key, n in self._lengths()]
         clean = [torch.zeros_like(noise) for noise in self.noise]
         if masks[0].any():
             clean[0][:, :, masks[0][0]] = inputs["cond_video"][:, :, : self.info["video_cond"]].float()

@@ -1,95 +1,33 @@
 """One pass of the network, against the inference release's outputs and hidden states."""
 
-import re
-
 import torch
 
-from tests.parity.fixtures import ForwardCase, beyond, distances, network, opened, picture_of, relative_error
+from tests.parity.fixtures import ForwardCase, Golden, beyond, network, opened, relative_error
+from tests.parity.passes import forward_errors
 from uniavgen_core.model.alignment import context_groups
 
-FLOAT32 = 1e-5
 BFLOAT16 = 2e-2
 
 
-class Recorder:
-    """Collects what the folder stores of a pass, by the folder's names."""
-
-    def __init__(self, model):
-        self.model, self.seen, self.entered, self.order = model, {}, [], []
-        self.hooks = []
-
-    def __enter__(self):
-        model = self.model
-        single = (
-            "patch_embedding audio_embedding text_embedding text_embedding_video text_proj time_embedding "
-            "time_embedding_audio time_projection time_projection_audio head"
-        )
-        modules = {name: model.get_submodule(name) for name in single.split()}
-        for kind in ("blocks", "audio_blocks", "a2v_blocks", "v2a_blocks"):
-            modules |= {f"{kind}.{i}": module for i, module in enumerate(getattr(model, kind))}
-        for name, module in modules.items():
-            self.hooks.append(module.register_forward_hook(self._keeper(name)))
-        for layer, (video, audio) in enumerate(zip(model.blocks, model.audio_blocks, strict=True)):
-            self.hooks.append(video.register_forward_pre_hook(self._entrance(layer, "video")))
-            self.hooks.append(audio.register_forward_pre_hook(self._entrance(layer, "audio")))
-        return self
-
-    def __exit__(self, *_):
-        for hook in self.hooks:
-            hook.remove()
-
-    def _keeper(self, name):
-        return lambda _, __, output: self.seen.__setitem__(name, output[0])
-
-    def _entrance(self, layer, branch):
-        return lambda _, given: self.entered.append((layer, branch, given[0].tokens[0]))
-
-    def hidden(self, name):
-        """The stored hidden state ``name``, such as ``block0.video``, ``inter0.audio`` or ``a2v0.output``."""
-        kind, number, rest = re.fullmatch(r"(block|inter|a2v|v2a)(\d+)\.(\w+)", name).groups()
-        number = int(number)
-        if kind == "block":
-            return self.seen[f"{'audio_' if rest == 'audio' else ''}blocks.{number}"]
-        if kind == "inter":
-            return next(tokens for layer, branch, tokens in self.entered if layer > number and branch == rest)
-        return self.seen[f"{kind}_blocks.{number}"]
-
-    def embedding(self, name):
-        """The stored embedding ``pre.name``; times are stored once for clean and once for noisy tokens."""
-        value = self.seen[name]
-        if not name.startswith("time"):
-            return value
-        value = value.flatten(1)
-        return value[-1] if name.endswith("audio") else torch.stack((value[0], value[-1]))
+def errors_of(folder, stem, name, device):
+    return forward_errors(opened(folder, stem, None, device), network(folder, stem, None, device), name)
 
 
-def distances_of_case(folder, stem, name):
-    golden, model = opened(folder, stem), network(folder, stem)
-    case = ForwardCase(golden, name, next(model.parameters()).dtype)
-    with Recorder(model) as recorder:
-        output = case.run(model)
-    want, got = golden.under(f"{name}/"), {}
-    layers = [layer for layer in golden.info["meta"]["interaction_layers_used"] if layer != case.info["skipped_layer"]]
-    got |= {f"mask.layer{layer}": mask for layer, mask in zip(layers, output.face_masks[0], strict=True)}
-    got["video"] = picture_of(recorder.seen["head"], model.config.patch_size, *case.video.shape[-2:])
-    got["audio"] = output.audio[0]
-    assert torch.equal(got["video"][:, 1:], output.video[0]), "the reference latent is dropped and nothing else"
-    for key in want:
-        if key.startswith("pre."):
-            got[key] = recorder.embedding(key.removeprefix("pre."))
-        elif key not in got:
-            got[key] = recorder.hidden(key)
-    return distances({key: tensor.float() for key, tensor in got.items()}, want)
-
-
-def test_a_float32_pass_gives_the_releases_outputs_masks_and_hidden_states(golden, f32_case):
-    errors = distances_of_case(golden, "forward_f32", f32_case)
+def test_a_float32_pass_gives_the_releases_outputs_masks_and_hidden_states(golden, f32_case, device, float32):
+    errors = errors_of(golden, "forward_f32", f32_case, device)
     assert {"video", "audio"} <= set(errors)
-    assert beyond(errors, FLOAT32) == {}
+    assert beyond(errors, float32) == {}
 
 
-def test_a_bfloat16_pass_gives_the_releases_outputs_up_to_rounding(golden, bf16_case):
-    assert beyond(distances_of_case(golden, "forward_bf16", bf16_case), BFLOAT16) == {}
+def test_a_bfloat16_pass_gives_the_releases_outputs_up_to_rounding(golden, bf16_case, device):
+    assert beyond(errors_of(golden, "forward_bf16", bf16_case, device), BFLOAT16) == {}
+
+
+@torch.no_grad()
+def test_a_pass_runs_where_its_golden_is(golden, f32_case):
+    stored = Golden(golden, "forward_f32", device="meta")  # where tensors of another device are refused
+    output = ForwardCase(stored, f32_case).run(stored.model())
+    assert {output.video.device.type, output.audio.device.type} == {"meta"}
 
 
 def test_every_stored_tensor_of_a_pass_belongs_to_a_case(golden):

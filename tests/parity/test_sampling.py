@@ -3,21 +3,19 @@
 import pytest
 import torch
 
-from tests.parity.fixtures import SamplingCase, beyond, distances, network, opened
+from tests.parity.fixtures import beyond, network, opened
+from tests.parity.passes import sampling_errors
 
-FLOAT32 = 1e-5
 # Bfloat16 rounding grows over the steps; the release's own bfloat16 run is 8e-2 away from its float32 run.
 BFLOAT16 = 2e-2
 
 
 @pytest.fixture
-def run(golden):
+def run(golden, device):
     def run_task(precision, task):
         stem = f"sampling_{'f32' if precision == 'float32' else 'bf16'}"
-        stored = opened(golden, stem, "sampling")
-        case = SamplingCase(stored, precision, task)
-        got, calls = case.run(network(golden, stem, "sampling"))
-        return case, stored.under(f"{task}/"), got, calls
+        stored, model = (find(golden, stem, "sampling", device) for find in (opened, network))
+        return sampling_errors(stored, model, precision, task)
 
     return run_task
 
@@ -31,17 +29,17 @@ def check_calls(case, calls):
         assert call == recorded
 
 
-def test_a_float32_run_passes_through_the_releases_states_to_its_result(run, f32_task):
-    case, want, got, calls = run("float32", f32_task)
+def test_a_float32_run_passes_through_the_releases_states_to_its_result(run, f32_task, float32):
+    errors, case, calls = run("float32", f32_task)
     check_calls(case, calls)
-    assert {"final_raw.video", "final_raw.audio"} <= set(want)
-    assert beyond(distances(got, want), FLOAT32) == {}
+    assert {"final_raw.video", "final_raw.audio"} <= set(errors)
+    assert beyond(errors, float32) == {}
 
 
 def test_a_bfloat16_run_stays_with_the_releases_up_to_rounding(run, bf16_task):
-    case, want, got, calls = run("bfloat16", bf16_task)
+    errors, case, calls = run("bfloat16", bf16_task)
     check_calls(case, calls)
-    assert beyond(distances({name: tensor.float() for name, tensor in got.items()}, want), BFLOAT16) == {}
+    assert beyond(errors, BFLOAT16) == {}
 
 
 def test_noise_is_the_recorded_noise(golden):

@@ -1,6 +1,10 @@
 """Names and shapes of the released checkpoint, and the seeds all other numbers start from."""
 
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import torch
 
@@ -37,3 +41,13 @@ def test_the_small_network_has_exactly_its_recorded_tensors(golden):
 def test_a_seeded_tensor_comes_out_as_it_was_recorded(seed):
     got = seeded_tensor(seed["name"], seed["shape"], salt=seed["salt"]).flatten()[: len(seed["first4"])]
     torch.testing.assert_close(got, torch.tensor(seed["first4"]), atol=1e-6, rtol=0)
+
+
+def test_asking_for_a_card_where_there_is_none_is_an_error():
+    command = [sys.executable, "-m", "pytest", "--device", "cuda", __file__]
+    environ = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        command, cwd=Path(__file__).parents[2], env=environ, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 4
+    assert "there is none" in done.stderr

@@ -62,6 +62,14 @@ def test_an_input_linked_to_another_node_is_never_overwritten(workflow):
     assert value_of(changed, "seed") == 5
 
 
+def test_measurements_on_a_card_need_no_packages_of_tests_and_training():
+    bench = VERBS["bench"]
+    assert not bench.needs_dev(["card", "--minutes", "8"])
+    assert bench.needs_dev(["sync"])
+    assert bench.needs_dev([])
+    assert VERBS["test"].needs_dev(["card"])
+
+
 def test_an_option_without_a_place_is_refused_by_name(workflow):
     with pytest.raises(DevError, match="width"):
         set_value(workflow, "width", 64)

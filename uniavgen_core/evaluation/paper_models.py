@@ -21,7 +21,7 @@ from torch import Tensor
 from ..media.audio.sound import resample
 
 WHISPER_RATE = 16_000
-_MOST_TOKENS = 200
+_MOST_TOKENS, _WHISPER_SECONDS = 200, 30
 _DINO_SIDE = 224
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _RAFT_SIDE = 128
@@ -69,12 +69,22 @@ class Whisper:
     """Speech recognition by a Whisper model in the format of ``transformers``."""
 
     def __init__(self, folder: Path) -> None:
+        """Load a folder.
+
+        Raises:
+            ValueError: If it does not exist, or tensors are missing.
+        """
         from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
         need(folder, "The Whisper model")
-        with offline():
+        with offline(), torch.random.fork_rng(devices=[]):  # missing tensors would be drawn at random
             self.processor = WhisperProcessor.from_pretrained(str(folder), local_files_only=True)
-            model = WhisperForConditionalGeneration.from_pretrained(str(folder), local_files_only=True)
+            loaded: Any = WhisperForConditionalGeneration.from_pretrained(
+                str(folder), local_files_only=True, output_loading_info=True
+            )
+        model, report = loaded
+        if missing := sorted(report["missing_keys"]):
+            raise ValueError(f"The weights in {folder} lack {len(missing)} tensors, such as {missing[0]}.")
         self.model = model.eval()
 
     @torch.no_grad()
@@ -83,8 +93,14 @@ class Whisper:
         samples = resample(waveform[None], sample_rate, WHISPER_RATE)[0].numpy()
         given = self.processor(samples, sampling_rate=WHISPER_RATE, return_tensors="pt").input_features
         room = self.model.config.max_target_positions - 8
-        tokens = self.model.generate(given.to(self.model.dtype), max_new_tokens=min(_MOST_TOKENS, room))
+        given = given.to(self.model.device, self.model.dtype)
+        tokens = self.model.generate(given, max_new_tokens=min(_MOST_TOKENS, room))
         return self.processor.batch_decode(tokens, skip_special_tokens=True)[0]
+
+    def hear_all(self, waveform: Tensor, sample_rate: int) -> str:
+        """Transcribe a mono waveform (N,) of any length, in pieces of 30 s."""
+        pieces = waveform.split(_WHISPER_SECONDS * sample_rate)
+        return " ".join(self.hear(piece, sample_rate).strip() for piece in pieces)
 
 
 class AudioBox:

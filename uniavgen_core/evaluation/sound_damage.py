@@ -29,7 +29,13 @@ class SpeechTiming:
 
 
 def clipped_share(waveform: Tensor) -> float:
-    """Share of clipped samples: neighbours of nearly equal value within 0.1 dB of the waveform's peak.
+    """Share of the samples of a mono waveform (N,) that are clipped, in [0, 1]."""
+    is_clipped = clipped_samples(waveform)
+    return float(is_clipped.mean()) if len(is_clipped) else 0.0
+
+
+def clipped_samples(waveform: Tensor) -> np.ndarray:
+    """Find clipped samples: neighbours of nearly equal value within 0.1 dB of the waveform's peak.
 
     Unlike the check of a user's sound, it also finds clipping that was attenuated or went through a lossy codec.
 
@@ -37,16 +43,16 @@ def clipped_share(waveform: Tensor) -> float:
         waveform: Mono, (N,).
 
     Returns:
-        Share in [0, 1].
+        Booleans, (N,).
     """
     samples = waveform.abs().numpy()
     peak = float(samples.max(initial=0.0))
     if not peak:
-        return 0.0
+        return np.zeros(len(samples), bool)
     is_high = samples >= peak * _FULL_SCALE
     same = np.abs(np.diff(samples)) < _FLAT * peak
     flat = np.concatenate([[False], same]) | np.concatenate([same, [False]])
-    return float((is_high & flat).mean())
+    return is_high & flat
 
 
 def speech_timing(waveform: Tensor, sample_rate: int, characters: int, end: float | None = None) -> SpeechTiming:

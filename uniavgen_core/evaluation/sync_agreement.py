@@ -76,45 +76,61 @@ class Pairing:
             drawings, by its best correlation over the lags.
         """
         fits = [self._dark_fit(lag) for lag in lags]
-        drawn = 1.0
-        if self.mouth.motion is not None:
-            drawn = float(np.clip((max(fits) - DRAWN_FROM) / (DRAWN_TO - DRAWN_FROM), 0, 1))
+        drawn = self._drawn(max(fits))
         return np.array([self._probability(lag, fit, drawn) for lag, fit in zip(lags, fits, strict=True)]), drawn
+
+    def drawn(self, lags: np.ndarray) -> float:
+        """Weight of the dark mouth beside the motion, as ``scores`` gives it, for lags in seconds, (L,)."""
+        return self._drawn(max(self._dark_fit(lag) for lag in lags))
+
+    def _drawn(self, best_dark_fit: float) -> float:
+        if self.mouth.motion is None:
+            return 1.0
+        return float(np.clip((best_dark_fit - DRAWN_FROM) / (DRAWN_TO - DRAWN_FROM), 0, 1))
 
     def score(self, drawn: float) -> float:
         """Probability at lag 0 for a weight of the dark mouth that is known."""
         return self._probability(0.0, self._dark_fit(0.0) if drawn else 0.0, drawn)
 
     def _probability(self, lag: float, dark_fit: float, drawn: float) -> float:
-        logit = drawn * _line(DARK_LOGIT, dark_fit)
-        if drawn < 1 and self.mouth.motion is not None:
-            logit += (1 - drawn) * _line(MOTION_LOGIT, self._motion_agreement(self.mouth.motion, lag))
-        return float(1 / (1 + np.exp(-logit)))
+        motion_fit = self._motion_agreement(lag) if drawn < 1 else 0.0
+        return float(probability(drawn, np.array(dark_fit), np.array(motion_fit)))
 
     def place(self, lag: float = 0.0) -> tuple[int, int, int]:
         """Square of the mouth's surroundings that darkens with the sound, for ``MouthFinder``."""
-        sound, heard = self._frame_loudness(lag)
+        sound, heard = self.frame_loudness(lag)
         curve = np.where(heard, sound - sound[heard].mean(), 0.0)
         return self.mouth.finder.find(curve[None] / max(float(np.linalg.norm(curve)), 1e-9))
 
     def _dark_fit(self, lag: float) -> float:
         """Correlation of the loudness and the darkness of the square that follows it best."""
-        sound, heard = self._frame_loudness(lag)
+        sound, heard = self.frame_loudness(lag)
         if heard.sum() < _LEAST:
             return 0.0
         return correlation(self.mouth.finder.opening(self.place(lag))[heard], sound[heard])
 
-    def _frame_loudness(self, lag: float) -> tuple[np.ndarray, np.ndarray]:
+    def frame_loudness(self, lag: float) -> tuple[np.ndarray, np.ndarray]:
         """Mean loudness during each frame, 0 where there is no sound, and where there is, each (F,)."""
         sound = loudness_at(self.loudness, self.fps, self.mouth.video_frames, np.array([lag]))[0]
         return np.nan_to_num(sound), ~np.isnan(sound)
 
-    def _motion_agreement(self, motion: np.ndarray, lag: float) -> float:
+    def _motion_agreement(self, lag: float) -> float:
         """Correlation of motion and loudness, and half of that of motion and changes of loudness."""
-        times = (np.arange(len(motion)) + 1) / self.fps + lag
-        inside = (times >= 0) & (times <= len(self.loudness) / ENVELOPE_RATE)
-        if inside.sum() < _LEAST:
+        curves = self.motion_curves(lag)
+        if len(curves.motion) < _LEAST:
             return 0.0
+        return correlation(curves.motion, curves.loudness) + CHANGE_SHARE * correlation(curves.motion, curves.change)
+
+    def motion_curves(self, lag: float = 0.0) -> "MotionCurves":
+        """Motion of the mouth and the sound that is late by ``lag`` seconds, as they are correlated.
+
+        Raises:
+            ValueError: If the mouth has no motion, because no face was found.
+        """
+        if self.mouth.motion is None:
+            raise ValueError("No face was found, so there is no motion of a mouth.")
+        times = (np.arange(len(self.mouth.motion)) + 1) / self.fps + lag
+        inside = (times >= 0) & (times <= len(self.loudness) / ENVELOPE_RATE)
         decibels = 20 * np.log10(np.maximum(self.loudness, 1e-6))
         decibels = np.maximum(decibels, np.quantile(decibels, 0.95) - QUIETEST_DB)
         width = _SOUND_SHARE * SMOOTHED * ENVELOPE_RATE / self.fps
@@ -123,11 +139,43 @@ class Pairing:
             _detrended(_at(gaussian_filter1d(curve, width), times[inside]))
             for curve in (10 ** (decibels / 20), changes)
         )
-        moving = _detrended(gaussian_filter1d(motion, SMOOTHED)[inside])
-        return correlation(moving, level) + CHANGE_SHARE * correlation(moving, change)
+        moving = _detrended(gaussian_filter1d(self.mouth.motion, SMOOTHED)[inside])
+        return MotionCurves(times[inside] - lag, moving, level, change)
 
 
-def _line(logit: tuple[float, float], value: float) -> float:
+@dataclass(frozen=True)
+class MotionCurves:
+    """Curves that are correlated where a face was found, smoothed and without slow changes.
+
+    Attributes:
+        times: Times between two frames, seconds, (T,).
+        motion: Motion of the mouth, (T,).
+        loudness: Loudness of the sound, (T,).
+        change: Rate of change of the loudness, (T,).
+    """
+
+    times: np.ndarray
+    motion: np.ndarray
+    loudness: np.ndarray
+    change: np.ndarray
+
+
+def probability(drawn: float, dark_fit: np.ndarray, motion_fit: np.ndarray) -> np.ndarray:
+    """Probability that a mouth and a sound are in sync, if half of all are.
+
+    Args:
+        drawn: Weight of the dark mouth beside the motion, 0 to 1.
+        dark_fit: Correlation of the dark mouth and the loudness, any shape.
+        motion_fit: Agreement of motion and loudness, same shape; of no effect if ``drawn`` is 1.
+
+    Returns:
+        Probabilities, same shape.
+    """
+    logit = drawn * _line(DARK_LOGIT, dark_fit) + (1 - drawn) * _line(MOTION_LOGIT, motion_fit)
+    return 1 / (1 + np.exp(-logit))
+
+
+def _line(logit: tuple[float, float], value: np.ndarray) -> np.ndarray:
     intercept, slope = logit
     return intercept + slope * value
 

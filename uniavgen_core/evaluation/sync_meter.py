@@ -98,13 +98,18 @@ def measure_sync(
     Raises:
         ValueError: If a shape, rate or value is impossible, or picture and sound share fewer than eight frames.
     """
-    _check(frames, fps, waveform, sample_rate)
-    mono = (waveform if waveform.ndim == 1 else waveform.mean(0)).detach().cpu().numpy().astype(np.float64)
-    shared = _shared_frames(len(frames), fps, len(mono) / sample_rate)
+    check_clip(frames, fps, waveform, sample_rate)
+    mono = mixed_down(waveform)
+    shared = shared_frames(len(frames), fps, len(mono) / sample_rate)
     mouth, notice = find_mouth(frames, mask, mask_shows)
     pair = Pairing(mouth, sound_loudness(mono, sample_rate), fps)
     notices = [_length_notice(len(frames) / fps, len(mono) / sample_rate, shared / fps), notice]
     return _read(pair, mono, shared / fps, [one for one in notices if one])
+
+
+def mixed_down(waveform: Tensor) -> np.ndarray:
+    """Mean of the channels of a waveform, (N,) or (channels, N), as float64, (N,)."""
+    return (waveform if waveform.ndim == 1 else waveform.mean(0)).detach().cpu().numpy().astype(np.float64)
 
 
 def _read(pair: Pairing, mono: np.ndarray, seconds: float, notices: list[str]) -> SyncReading:
@@ -112,7 +117,7 @@ def _read(pair: Pairing, mono: np.ndarray, seconds: float, notices: list[str]) -
     mouth, lags = pair.mouth, search_lags(seconds)
     place, envelope = pair.place(), loudness_at(pair.loudness, pair.fps, pair.mouth.video_frames, np.zeros(1))[0]
     opening = mouth.finder.opening(place)
-    fault = _fault(mono, envelope, opening)
+    fault = sync_fault(mono, envelope, opening)
     scores, drawn, chance = (np.zeros(len(lags)), 1.0, 0.0) if fault else _scores(pair, lags, seconds)
     score = float(scores[len(lags) // 2])
     return SyncReading(
@@ -170,8 +175,18 @@ def _scores(pair: Pairing, lags: np.ndarray, seconds: float) -> tuple[np.ndarray
     return scores, drawn, sorted(replace(pair, loudness=sound).score(drawn) for sound in turned)[-2]
 
 
-def _check(frames: Pictures, fps: float, waveform: Tensor, sample_rate: int) -> None:
-    """Reject impossible shapes, rates and values."""
+def check_clip(frames: Pictures, fps: float, waveform: Tensor, sample_rate: int) -> None:
+    """Reject impossible shapes, rates and values.
+
+    Args:
+        frames: Pictures, (F, H, W, 3).
+        fps: Frames per second.
+        waveform: Waveform, (N,) or (channels, N).
+        sample_rate: Hz.
+
+    Raises:
+        ValueError: If one of them cannot be measured.
+    """
     if frames.ndim != 4 or frames.shape[-1] < 3 or 0 in frames.shape:
         raise ValueError(f"Pictures of shape {tuple(frames.shape)} cannot be measured; expected (F, H, W, 3).")
     if not (isfinite(fps) and fps > 0):
@@ -183,8 +198,17 @@ def _check(frames: Pictures, fps: float, waveform: Tensor, sample_rate: int) -> 
     check_sound(waveform)
 
 
-def _shared_frames(video_frames: int, fps: float, sound_seconds: float) -> int:
-    """Number of frames with sound; too few to compare are refused."""
+def shared_frames(video_frames: int, fps: float, sound_seconds: float) -> int:
+    """Number of frames with sound.
+
+    Args:
+        video_frames: Number of frames.
+        fps: Frames per second.
+        sound_seconds: Length of the sound.
+
+    Raises:
+        ValueError: If there are too few to compare.
+    """
     shared = min(video_frames, int(sound_seconds * fps + 1e-6))
     if shared < FEWEST_FRAMES:
         raise ValueError(
@@ -210,8 +234,14 @@ def _length_notice(video_seconds: float, sound_seconds: float, shared_seconds: f
     )
 
 
-def _fault(mono: np.ndarray, envelope: np.ndarray, opening: np.ndarray) -> str | None:
-    """Reason why nothing can be measured; None if it can."""
+def sync_fault(mono: np.ndarray, envelope: np.ndarray, opening: np.ndarray) -> str | None:
+    """Reason why nothing can be measured; None if it can.
+
+    Args:
+        mono: Samples, (N,).
+        envelope: Loudness of the sound during each frame, NaN where there is no sound, (F,).
+        opening: Darkness of the mouth over time, (F,).
+    """
     if np.abs(mono).max() < _SILENT:
         return "The sound is silent, so there is nothing to follow."
     if np.nanstd(envelope) < _STEADY * np.nanmean(envelope):

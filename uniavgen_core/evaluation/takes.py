@@ -3,7 +3,7 @@
 Dimension key: F video frames, H picture height, W picture width, N samples.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -14,12 +14,15 @@ from torch import Tensor
 from ..media.audio.voice_activity import voice_activity
 from ..media.faces.face_detection import available_detector
 from .fine_detail import relative_detail
+from .paper_models import spoken_words
+from .recognised_words import words_right
 from .sound_damage import clipped_share, speech_timing
 from .sync_meter import measure_sync
 
 CRITERIA = {
     "sync": "probability that mouth and sound are in sync",
     "spoken": "time in which something is heard, as a share of what the words take at their fastest, at most 1",
+    "words": "share of the words that a recogniser hears",
     "ends": "1, less a tenth for each tenth of a second of sound after the words must have ended",
     "clean": "1, less ten times the share of clipped samples",
     "sharp": "fine detail of the later frames as a share of the first one's, at most 1",
@@ -27,8 +30,10 @@ CRITERIA = {
     "face": "likeness of the face to the first frame's",
 }
 """Criteria of a take, each from 0 to 1; the total is their product."""
-_LEAST_MOVEMENT = 0.1
-_CLIPPING, _BABBLE, _FASTEST = 10.0, 1.0, 20.0
+Hear = Callable[[Tensor, int], str]
+"""Text that a recogniser hears in a mono waveform, (N,), of a rate in Hz."""
+LEAST_MOVEMENT = 0.1
+CLIPPING, BABBLE, FASTEST = 10.0, 1.0, 20.0
 """Weight of clipped samples, seconds of babble that cost all, and characters a second of the fastest speech."""
 _SHOWN, _SIDE, _GAP, _COLUMN, _HEAD = 4, 112, 8, 72, 40
 _PAPER, _INK, _DIM, _BEST = "#16181d", "#f2f4f8", "#9aa3b2", "#7ee2a8"
@@ -54,7 +59,9 @@ class Take:
         return prod(self.ratings.values())
 
 
-def rate_take(seed: int, frames: np.ndarray, fps: float, sound: tuple[Tensor, int], characters: int) -> Take:
+def rate_take(
+    seed: int, frames: np.ndarray, fps: float, sound: tuple[Tensor, int], transcript: str, hear: Hear | None = None
+) -> Take:
     """Rate a take.
 
     Args:
@@ -62,22 +69,25 @@ def rate_take(seed: int, frames: np.ndarray, fps: float, sound: tuple[Tensor, in
         frames: RGB, (F, H, W, 3) uint8, F at least 8.
         fps: Frames per second.
         sound: Mono samples, (N,), and their rate, Hz.
-        characters: Characters of what should be said; 0 if that is not known.
+        transcript: What should be said; empty if that is not known.
+        hear: Recogniser of words, if any.
 
     Returns:
-        The take. Speech is not timed without its characters, and faces are not compared without OpenCV and the
-        weights of the face detector.
+        The take. Without a transcript neither the time nor the words of the speech are judged, and faces are not
+        compared without OpenCV and the weights of the face detector.
     """
     waveform, rate = sound
     ratings = {"sync": measure_sync(frames, fps, waveform, rate).score}
-    if characters:
-        heard, babble = voice_activity(waveform, rate).mean(), speech_timing(waveform, rate, characters).babble
-        ratings["spoken"] = min(1.0, float(heard) * len(waveform) / rate * _FASTEST / characters)
-        ratings["ends"] = max(0.0, 1 - babble / _BABBLE)
-    ratings["clean"] = max(0.0, 1 - _CLIPPING * clipped_share(waveform))
+    if transcript:
+        loud, timing = voice_activity(waveform, rate).mean(), speech_timing(waveform, rate, len(transcript))
+        ratings["spoken"] = min(1.0, float(loud) * len(waveform) / rate * FASTEST / len(transcript))
+        if hear is not None and spoken_words(transcript):
+            ratings["words"] = words_right(transcript, hear(waveform, rate))
+        ratings["ends"] = max(0.0, 1 - timing.babble / BABBLE)
+    ratings["clean"] = max(0.0, 1 - CLIPPING * clipped_share(waveform))
     ratings["sharp"] = min(1.0, relative_detail(frames[1:], frames[:1]))
     steps = np.abs(np.diff(frames.astype(np.int16), axis=0)).mean()
-    ratings["moves"] = float(steps > _LEAST_MOVEMENT)
+    ratings["moves"] = float(steps > LEAST_MOVEMENT)
     if detector := available_detector():
         from .picture_damage import identity  # imported lazily, because it needs OpenCV
 

@@ -87,6 +87,20 @@ class Spans:
         moved = ((max(start + seconds, 0.0), stop + seconds) for start, stop in self.pairs)
         return Spans(tuple((start, stop) for start, stop in moved if stop > start))
 
+    def inverted(self) -> "Spans":
+        """All of the time, from 0 on without end, that lies in none of the spans."""
+        edges = [0.0, *(edge for pair in self.pairs for edge in pair), inf]
+        return Spans(tuple((start, stop) for start, stop in zip(edges[::2], edges[1::2], strict=True) if stop > start))
+
+    def united(self, other: "Spans") -> "Spans":
+        """All of the time that lies in one of two sets of spans."""
+        joined: list[tuple[float, float]] = []
+        for start, stop in sorted((*self.pairs, *other.pairs)):
+            if joined and start <= joined[-1][1]:
+                start, stop = joined[-1][0], max(joined.pop()[1], stop)
+            joined.append((start, stop))
+        return Spans(tuple(joined))
+
     def latent_mask(self, latent_frames: int) -> Tensor:
         """Mask of latent frames whose video frames are all inside, (T,) bool."""
         frames = self.frame_mask(video_frames_of(latent_frames), FPS)

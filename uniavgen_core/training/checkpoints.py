@@ -1,16 +1,17 @@
 """Checkpoints that are whole or not there: folders written under another name, sealed with a manifest, moved in one go.
 
-A folder of many files is sealed and forced to the disk first, which ``atomic_write`` does not do for its one file.
+A folder of many files is sealed and forced to the disk as a whole, as ``atomic_write`` does for one file.
 A damaged one is named in a warning and passed over, never deleted.
 """
 
 import hashlib
 import json
-import os
 import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+
+from ..atomic_write import force_to_disk
 
 MANIFEST = "manifest.json"
 PARTIAL, DAMAGED = ".partial", ".damaged"
@@ -67,7 +68,7 @@ class Checkpoints:
             target.replace(_free_name(target.with_suffix(DAMAGED)))
             self.damaged.discard(target)
         partial.replace(target)
-        _sync(self.folder)
+        force_to_disk(self.folder)
         for old in self.found()[self.keep :]:
             # Reading all of an old checkpoint only to delete it would take minutes; sizes are compared at once.
             if old not in self.damaged and find_fault(old, contents=False) is None:
@@ -86,11 +87,11 @@ def seal(folder: Path) -> None:
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             entries[path.relative_to(folder).as_posix()] = {"bytes": path.stat().st_size, "sha256": _digest(path)}
-        _sync(path)
+        force_to_disk(path)
     manifest = folder / MANIFEST
     manifest.write_text(json.dumps({"files": entries}, indent=1), encoding="utf-8")
-    _sync(manifest)
-    _sync(folder)
+    force_to_disk(manifest)
+    force_to_disk(folder)
 
 
 def find_fault(folder: Path, contents: bool = True) -> str | None:
@@ -123,17 +124,6 @@ def _digest(path: Path) -> str:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def _sync(path: Path) -> None:
-    """Have the system write a file or a folder through; where folders cannot be opened (Windows), files are."""
-    if path.is_dir() and os.name == "nt":
-        return
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _free_name(path: Path) -> Path:

@@ -23,6 +23,7 @@ from ..media.stream_copy import CannotCopyError, OriginalVideo, find_original
 from ..media.stream_encoders import CRF, EncodedPictures, EncodedSound, Pictures
 from ..notices import interruptible_progress
 from .segment_store import FinishedSegments
+from .stored_runs import mark_saved
 
 NAME = "the long video"
 
@@ -38,6 +39,7 @@ class Film(Input.Video):
         fps: Frames a second.
         keeps_sound: Whether the sound is the user's own, which is stored without loss.
         original: The user's VIDEO, of which the pictures are; None where they are generated.
+        keeps_segments: Whether the segments stay on the disk after the video has been saved.
     """
 
     segments: FinishedSegments
@@ -46,6 +48,7 @@ class Film(Input.Video):
     fps: Fraction = Fraction(FPS)
     keeps_sound: bool = False
     original: Any = None
+    keeps_segments: bool = False
 
     def get_components(self) -> Types.VideoComponents:
         """All pictures and the sound in memory.
@@ -103,13 +106,15 @@ class Film(Input.Video):
             self.pictures, self.fps, crf=CRF if crf is None else crf, bit_depth=10 if (bit_depth or 8) > 8 else 8
         )
         is_free = crf is None and bit_depth is None
-        step = interruptible_progress(len(self.pictures))
+        chosen, step = self._copied(pictures) if is_free else pictures, interruptible_progress(len(self.pictures))
         if isinstance(path, str):
-            self._write(Path(path), self._copied(pictures) if is_free else pictures, tags, step)
+            self._write(Path(path), chosen, tags, step)
+            if not self.keeps_segments:
+                mark_saved(self.segments)
             return
         with TemporaryDirectory() as folder:
             file = Path(folder) / "film.mp4"
-            self._write(file, self._copied(pictures) if is_free else pictures, tags, step)
+            self._write(file, chosen, tags, step)
             path.write(file.read_bytes())
 
     def write(self, path: Path) -> None:

@@ -1,22 +1,32 @@
 """Finished segments of a long video on disk, so that a stopped run goes on where it was.
 
+A segment is one file, compressed without loss. Its name holds its key, which names all it was made from, and the hash
+of its content: a file is whole under that name, or it is set aside.
+
 Dimension key: F video frames, H and W pixel rows and columns, N samples.
 """
 
-import hashlib
+import errno
+import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from av.error import FFmpegError
 from torch import Tensor
 
 from ....uniavgen_core.atomic_write import atomic_write
+from ..content_keys import key_of
+from ..media.lossless_clip import read_lossless, write_lossless
 
-KEY = "key"
+PREFIX = "long_"
+"""Beginning of the names of all folders of long videos."""
+SUFFIX, DAMAGED = ".mkv", ".damaged"
+DIGITS = 16
+"""Hexadecimal digits of a key, and of a hash, in a name."""
+WITHOUT_PICTURES = re.compile(r"_sound(\d+)_")
 
 
 @dataclass(frozen=True)
@@ -40,41 +50,55 @@ def without_pictures(frames: int) -> Tensor:
 class SegmentStore:
     """Segments of one run, each under a key that names all it was made from.
 
-    The first key names all but the texts; ``folder`` is for the stores of all runs.
+    Attributes:
+        first_key: Key of all but the texts.
+        folder: The run's own folder, in that of all runs.
+        damaged: Files that were found damaged and set aside.
     """
 
     def __init__(self, folder: Path, first_key: str) -> None:
         self.first_key = first_key
-        self.folder = folder / f"long_{first_key[:12]}"
-
-    def path(self, number: int) -> Path:
-        return self.folder / f"segment_{number + 1:03}.safetensors"
+        self.folder = folder / f"{PREFIX}{first_key[:DIGITS]}"
+        self.damaged: list[Path] = []
 
     def load(self, number: int, key: str) -> Segment | None:
-        """The segment if it is there, whole, and was made from the same things."""
-        path = self.path(number)
-        try:
-            with safe_open(path, "pt") as file:
-                if (file.metadata() or {}).get(KEY) != key:
-                    return None
-                return Segment(file.get_tensor("frames"), file.get_tensor("waveform"))
-        except (OSError, SafetensorError):
-            return None
+        """The segment if it is there, whole, and was made from the same things; a damaged one is set aside."""
+        for path in sorted(self.folder.glob(f"{_stem(number)}_*{key[:DIGITS]}_*{SUFFIX}")):
+            segment = _read(path)
+            if segment is not None:
+                return segment
+            aside = path.with_name(path.name + DAMAGED)
+            path.replace(aside)
+            self.damaged.append(aside)
+        return None
 
     def save(self, number: int, key: str, segment: Segment) -> None:
-        """Write a segment in one move."""
-        path = self.path(number)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tensors = {"frames": segment.frames.contiguous(), "waveform": segment.waveform.contiguous()}
-        with atomic_write(path) as partial:
-            save_file(tensors, partial, metadata={KEY: key})
+        """Write a segment in one move.
+
+        Raises:
+            ValueError: If the disk is full; says where, how much is needed, and that the others stay.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        kind = "" if segment.frames.numel() else f"sound{len(segment.frames)}_"
+        name = f"{_stem(number)}_{kind}{key[:DIGITS]}_{_hash_of(segment)}{SUFFIX}"
+        try:
+            with atomic_write(self.folder / name) as partial:
+                write_lossless(partial, segment.frames, segment.waveform)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise ValueError(_full(self.folder, segment, number)) from error
+
+    def clear(self) -> None:
+        """Delete all segments of the run."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class FinishedSegments:
     """Finished segments of one run, read from the disk one by one when they are asked for."""
 
     def __init__(self, store: SegmentStore) -> None:
-        self.store, self.keys = store, []
+        self.store, self.keys = store, list[str]()
 
     def add(self, key: str) -> None:
         """Add the next segment, which the store has under this key."""
@@ -90,36 +114,40 @@ class FinishedSegments:
         """Read a segment; ``number`` counts from 0.
 
         Raises:
-            ValueError: If its file is gone or has been replaced.
+            ValueError: If its file is gone or damaged.
         """
         segment = self.store.load(number, self.keys[number])
         if segment is None:
             raise ValueError(
-                f"Segment {number + 1} of the long video is no longer in {self.store.folder}. Keep that folder until "
-                "the video is saved; to make the segment again, change the seed and run once more."
+                f"Segment {number + 1} of the long video is no longer in {self.store.folder}, or is damaged. Switch "
+                "'start_over' on or off in 'UniAVGen Long Video' and run once more: what is missing is made again."
             )
         return segment
 
 
-def key_of(*parts: Any) -> str:
-    """A name for nested plain values and tensors: equal for equal content, on any machine."""
-    digest = hashlib.sha256()
-    for part in _flat(parts):
-        digest.update(part)
-    return digest.hexdigest()
+def _stem(number: int) -> str:
+    return f"segment_{number + 1:03}"
 
 
-def _flat(value: Any) -> Iterator[bytes]:
-    if isinstance(value, Tensor):
-        yield f"{value.dtype}{tuple(value.shape)}".encode()
-        yield value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if value.numel() else b""
-    elif isinstance(value, dict):
-        for name in sorted(value, key=str):
-            yield f"{name}:".encode()
-            yield from _flat(value[name])
-    elif isinstance(value, list | tuple):
-        yield f"[{len(value)}".encode()
-        for item in value:
-            yield from _flat(item)
-    else:
-        yield f"{type(value).__name__}:{value!r};".encode()
+def _read(path: Path) -> Segment | None:
+    """The segment in a file; None if it is not whole."""
+    sound_alone = WITHOUT_PICTURES.search(path.name)
+    try:
+        segment = Segment(*read_lossless(path, int(sound_alone[1]) if sound_alone else None))
+    except (OSError, ValueError, RuntimeError, FFmpegError):
+        return None
+    return segment if path.stem.endswith(_hash_of(segment)) else None
+
+
+def _hash_of(segment: Segment) -> str:
+    """Hash of a segment's content, which its file's name holds."""
+    return key_of(segment.frames, segment.waveform)[:DIGITS]
+
+
+def _full(folder: Path, segment: Segment, number: int) -> str:
+    """Message about a full disk."""
+    needed = (segment.frames.numel() + 4 * len(segment.waveform)) / 2**20
+    return (
+        f"The disk of {folder} is full: segment {number + 1} needs up to {needed:.0f} MiB. Free that much and run the "
+        f"same graph again: the {number} segments before it are kept, and are not sampled again."
+    )

@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from ....uniavgen_core.media.segment_joins import with_kept_colours
+from ..content_keys import key_of
 from ..tasks.task_scene import PreparedTask, Scene
 from .film import Film
 from .plans import Plan
-from .segment_store import FinishedSegments, Segment, SegmentStore, key_of
+from .segment_store import FinishedSegments, Segment, SegmentStore
+from .stored_runs import hold
 
 UNFINISHED = "finished_so_far.mp4"
 RAMP_SECONDS = 0.05
@@ -59,7 +61,8 @@ class LongVideo(ABC):
             BaseException: From ``make_segment``, an interrupt too; what is finished is kept, and a thread joins it to a
                 video beside the segments.
         """
-        done, notices = FinishedSegments(store), []
+        done, sampled, about_voice = FinishedSegments(store), 0, []
+        hold(done)
         before, voice, key = None, self.voice, store.first_key
         try:
             for number, label in enumerate(self.plan.labels):
@@ -68,15 +71,16 @@ class LongVideo(ABC):
                 if segment is None:
                     segment = self._made(make_segment, number, voice, before)
                     store.save(number, key, segment)
+                    sampled += 1
                 if voice is None:
-                    voice, notices = self._voice_of(segment, number)
+                    voice, about_voice = self._voice_of(segment, number)
                 done.add(key)
                 before = segment
         except BaseException:
             if done:
                 _write_finished(self.film(done), len(self.plan.texts), store)
             raise
-        return self.film(done), notices
+        return self.film(done), [*about_voice, *_about_stored(store, len(done) - sampled, len(done))]
 
     @abstractmethod
     def film(self, segments: FinishedSegments) -> Film:
@@ -116,6 +120,20 @@ class LongVideo(ABC):
         """Voice of a segment for the following ones, and notices; None for none."""
         del segment, number
         return None, []
+
+
+def _about_stored(store: SegmentStore, reused: int, count: int) -> list[str]:
+    """Notices about segments that an earlier run has left."""
+    notices = [
+        f"{path.name} in {path.parent} was damaged and is set aside; that segment was made again."
+        for path in store.damaged
+    ]
+    if reused:
+        notices.append(
+            f"{reused} of {count} segments were finished by an earlier run and are used again. To make all of them "
+            "anew, switch on 'start_over'."
+        )
+    return notices
 
 
 def _write_finished(film: Film, planned: int, store: SegmentStore) -> None:

@@ -20,6 +20,8 @@ from ....uniavgen_core.media.video.frames import check_frames, to_rgb
 HALF = Fraction(1, 2)
 BYTES_PER_PIXEL = 12
 """Three channels of float32, as ComfyUI holds a decoded frame."""
+SHORTEST_SIDE = 2
+"""Pixels: H.264 needs even sides."""
 LARGEST_SHARE = 0.5
 """Share of the free memory that the frames of one video may take."""
 
@@ -96,6 +98,7 @@ def decode_video(video: Any, name: str, last_seconds: float | None = None) -> tu
     try:
         total, fps = video.get_frame_count(), Fraction(video.get_frame_rate())
         count = total if last_seconds is None else min(total, ceil(last_seconds * fps))
+        check_sides(video.get_dimensions(), name)
         check_memory(count, video.get_dimensions(), name)
         # Starts half a frame early, so that rounding cannot lose the first frame.
         start = float((total - count - HALF) / fps) if count < total else 0.0
@@ -138,6 +141,23 @@ def _video_notices(components: Any, name: str) -> list[str]:
             "'UniAVGen Save Video' has to encode it, the last odd column or row is left out."
         )
     return notices
+
+
+def check_sides(size: tuple[int, int], name: str) -> None:
+    """Refuse pictures that no video file can hold.
+
+    Args:
+        size: Width and height, pixels.
+        name: Name of the video in messages, such as ``the video``.
+
+    Raises:
+        ValueError: If a side is shorter than two pixels.
+    """
+    if min(size) < SHORTEST_SIDE:
+        raise ValueError(
+            f"{subject(name)} is {size[0]}x{size[1]} pixels; each side needs at least {SHORTEST_SIDE}. Check the node "
+            "or the file it comes from."
+        )
 
 
 def check_memory(frames: int, size: tuple[int, int], name: str) -> None:

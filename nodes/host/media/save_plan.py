@@ -14,6 +14,7 @@ from torch import Tensor
 from ....uniavgen_core.media.audio.sound import Sound
 from ....uniavgen_core.shapes import FPS
 from ..notices import interruptible_progress
+from .footage import check_sides
 from .mux import COMPOSITE, GENERATED, with_source_type, write_sound, write_video
 from .source_media import SourceMedia
 from .stream_copy import CannotCopyError, OriginalVideo, find_original
@@ -57,6 +58,7 @@ class Clip:
         """
         if images.ndim != 4 or images.shape[-1] < 3 or not len(images):
             raise ValueError(f"The images have shape {tuple(images.shape)}; a video needs (frames, height, width, 3).")
+        check_sides((images.shape[2], images.shape[1]), "the clip")
         sound = None
         if audio is not None and audio["waveform"].shape[-1]:
             sound = Sound(_one_sound(audio["waveform"]), int(audio["sample_rate"]))

@@ -26,11 +26,14 @@ class SourceMedia:
         source: Frames and sound with the spans that are kept.
         gain: Factor from the level of the user's sound to the model's.
         video: The VIDEO that the source's frames come from, or None.
+        is_generated: Whether frames and sound of the source were generated too, as in a clip of which spans are sampled
+            anew.
     """
 
     source: Source = field(default_factory=Source)
     gain: float = 1.0
     video: Any = None
+    is_generated: bool = False
 
     @property
     def fps(self) -> Fraction | None:
@@ -40,12 +43,13 @@ class SourceMedia:
     @property
     def keeps_sound(self) -> bool:
         """Whether any of the user's sound is kept."""
-        return self.source.sound is not None and bool(self.source.audio_kept)
+        return not self.is_generated and self.source.sound is not None and bool(self.source.audio_kept)
 
     @property
     def keeps_any(self) -> bool:
         """Whether any of the user's frames or sound is kept."""
-        return self.keeps_sound or (self.source.frames is not None and bool(self.source.video_kept))
+        keeps_frames = self.source.frames is not None and bool(self.source.video_kept)
+        return self.keeps_sound or (keeps_frames and not self.is_generated)
 
     def is_whole_video(self, images: Tensor) -> bool:
         """Whether pictures (F, H, W, 3) are the frames of the source, all of them and no others."""

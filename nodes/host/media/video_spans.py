@@ -17,7 +17,7 @@ from ....uniavgen_core.media.audio.sound import Sound
 from ....uniavgen_core.media.audio.sound_file import read_sound
 from ....uniavgen_core.media.video.frames import fit_frame_count, frame_times, nearest_frames, to_rgb
 from ....uniavgen_core.shapes import FPS
-from .footage import check_memory, decode_video, unreadable
+from .footage import check_memory, check_sides, decode_video, unreadable
 
 CHUNK = 64
 """Frames decoded at once where all are read."""
@@ -59,6 +59,7 @@ class VideoSpans:
             sound = _sound_of(video)
         except (FFmpegError, IndexError, KeyError, OSError, RuntimeError, ValueError) as error:
             raise unreadable(name, error) from error
+        check_sides((width, height), name)
         spans = cls(video, (count, height, width, 3), fps, sound, None, name)
         rotated = spans.own_frames(0, 1).shape[1:3]  # a phone's video may be turned when it is decoded
         return cls(video, (count, *rotated, 3), fps, sound, None, name), []

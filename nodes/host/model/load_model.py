@@ -14,7 +14,7 @@ from torch import Tensor
 from ....uniavgen_core.checkpoint.checked_files import CheckpointError, naming
 from ....uniavgen_core.checkpoint.config_from_weights import METADATA_KEY, PREVIEW_KEY, Contents, Network, network_of
 from ....uniavgen_core.checkpoint.load_weights import check_whole, expected_shapes
-from ....uniavgen_core.checkpoint.shard_sets import files_of, strip_prefix
+from ....uniavgen_core.checkpoint.shard_sets import strip_prefix
 from ....uniavgen_core.checkpoint.trained_on import trained_on
 from ....uniavgen_core.shapes import LATENT_CHANNELS
 from ..conditioning.known_words import known_text_of
@@ -92,17 +92,6 @@ def _build(network: Network, tensors: Mapping[str, Tensor], metadata: Mapping[st
     model = config.get_model(dict(tensors))
     model.known_text = known_text_of(network.config.text, metadata)
     return model
-
-
-def model_identity(model: comfy.model_patcher.ModelPatcher) -> tuple:
-    """Identity of a MODEL: its files with sizes and times, its loading options, and its patches."""
-    init: Any = model.cached_patcher_init  # set by load_uniavgen
-    path, options = init[1]
-    patches = str(model.patches_uuid) if model.patches else ""
-    files = [
-        part for file in files_of(Path(path)) for part in (file.name, file.stat().st_size, file.stat().st_mtime_ns)
-    ]
-    return (*files, str(sorted(options.items(), key=str)), patches)
 
 
 def require_uniavgen(model: comfy.model_patcher.ModelPatcher) -> None:

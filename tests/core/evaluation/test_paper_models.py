@@ -1,12 +1,17 @@
 """The paper's judges are loaded from a folder alone; tiny ones with random weights show the wiring."""
 
 import os
+import shutil
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+from tests.whisper_folders import write_whisper
+from uniavgen_core.checkpoint.whisper_files import WhisperError, check_whisper, is_whisper
 from uniavgen_core.evaluation.paper_models import Dino, Whisper, offline, spoken_words, vbench_parts
+from uniavgen_core.evaluation.recognised_words import words_right
 from uniavgen_core.evaluation.word_errors import word_error_rate
 
 
@@ -17,32 +22,7 @@ def frames():
 
 @pytest.fixture(scope="module")
 def whisper(tmp_path_factory):
-    """A folder with a tiny Whisper that says whatever its random weights make it say."""
-    from transformers import (
-        WhisperConfig,
-        WhisperFeatureExtractor,
-        WhisperForConditionalGeneration,
-        WhisperProcessor,
-        WhisperTokenizer,
-    )
-
-    folder = tmp_path_factory.mktemp("whisper")
-    specials = ["<|endoftext|>", "<|startoftranscript|>", "<|en|>", "<|transcribe|>", "<|notimestamps|>"]
-    letters = [chr(i) for i in range(97, 123)] + ["Ġ"]
-    vocabulary = {text: i for i, text in enumerate([*letters, *specials])}
-    tokenizer = WhisperTokenizer(vocab=vocabulary, merges=[], unk_token="<|endoftext|>")
-    tokenizer.add_tokens(specials, special_tokens=True)
-    end, start = (vocabulary[f"<|{name}|>"] for name in ("endoftext", "startoftranscript"))
-    torch.manual_seed(0)
-    config = WhisperConfig(
-        vocab_size=len(vocabulary), d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
-        decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, num_mel_bins=80, max_target_positions=24,
-        pad_token_id=end, bos_token_id=end, eos_token_id=end, decoder_start_token_id=start,
-        suppress_tokens=None, begin_suppress_tokens=None,
-    )  # fmt: skip
-    WhisperForConditionalGeneration(config).save_pretrained(folder)
-    WhisperProcessor(WhisperFeatureExtractor(), tokenizer).save_pretrained(folder)
-    return folder
+    return write_whisper(tmp_path_factory.mktemp("whisper"))
 
 
 def test_a_whisper_on_disk_hears_something_and_the_same_each_time(whisper):
@@ -66,6 +46,70 @@ def test_a_whisper_on_disk_hears_something_and_the_same_each_time(whisper):
 )
 def test_words_are_compared_without_case_and_punctuation(written, words):
     assert spoken_words(written) == words
+
+
+@pytest.mark.parametrize(
+    ("transcript", "heard", "expected"),
+    [
+        ("red bird yes", "Red bird, yes.", 1),
+        ("red bird yes", "red word yes", 2 / 3),
+        ("red bird yes no", "red", 1 / 4),
+        ("red bird", "red red bird", 1 / 2),
+        ("red", "one two three", 0),
+        ("twenty one stars", "21 stars", 1),
+        ("red bird", "", 0),
+    ],
+)
+def test_the_share_of_words_right_is_one_less_the_error_rate_of_normalised_texts(transcript, heard, expected):
+    assert words_right(transcript, heard) == pytest.approx(expected)
+
+
+def test_sounds_of_more_than_half_a_minute_are_heard_in_pieces(whisper, monkeypatch):
+    judge, pieces = Whisper(whisper), []
+    monkeypatch.setattr(judge, "hear", lambda piece, rate: f" {pieces.append((len(piece), rate)) or len(pieces)}")
+    assert judge.hear_all(torch.zeros(70 * 8_000), 8_000) == "1 2 3"
+    assert pieces == [(240_000, 8_000), (240_000, 8_000), (80_000, 8_000)]
+
+
+def changed(folder, target, file, change):
+    """A copy of a Whisper folder in which one file is changed, or removed by None."""
+    shutil.copytree(folder, target)
+    content = change((target / file).read_bytes()) if change else None
+    (target / file).unlink()
+    if content is not None:
+        (target / file).write_bytes(content)
+    return target
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("config.json", None, "There is no file .*config.json"),
+        ("config.json", lambda data: data[:40], "config.json is not JSON"),
+        ("config.json", lambda _: b"[]", "is not a JSON object"),
+        ("config.json", lambda data: data.replace(b'"whisper"', b'"bert"'), "type 'bert', not 'whisper'"),
+        ("tokenizer.json", None, "no tokenizer"),
+        ("tokenizer.json", lambda data: data[:-9], "tokenizer.json is not JSON"),
+        ("processor_config.json", None, "no feature extractor"),
+        ("model.safetensors", None, "no model.safetensors"),
+        ("model.safetensors", lambda data: data[:-100], "model.safetensors cannot be read"),
+    ],
+)
+def test_a_damaged_whisper_folder_is_refused_before_it_is_loaded(whisper, tmp_path, file, change, message):
+    check_whisper(whisper)
+    assert is_whisper(whisper)
+    folder = changed(whisper, tmp_path / "whisper", file, change)
+    with pytest.raises(WhisperError, match=message):
+        check_whisper(folder)
+
+
+def test_a_whisper_that_lacks_a_tensor_is_not_filled_with_noise(whisper, tmp_path):
+    folder = shutil.copytree(whisper, tmp_path / "whisper")
+    tensors = load_file(folder / "model.safetensors")
+    tensors.pop("model.decoder.layer_norm.weight")
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"lack 1 tensors, such as model\.decoder\.layer_norm\.weight"):
+        Whisper(folder)
 
 
 def test_each_chinese_sign_counts_as_a_word():

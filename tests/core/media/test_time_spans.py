@@ -92,6 +92,23 @@ def test_shifting_moves_both_ends_and_cuts_at_the_start():
     assert parse_spans("0-1, 2-4, 5-").shifted(-3) == parse_spans("0-1, 2-")
 
 
+def inside(spans, times):
+    return [any(start <= time < stop for start, stop in spans.pairs) for time in times]
+
+
+@pytest.mark.parametrize(
+    "texts", [("", "1-2"), ("all", "1-2"), ("0-1, 3-", "0.5-2"), ("1-2, 4-5", "2-4"), ("1-9", "2-3, 8-12")]
+)
+def test_inverting_and_uniting_are_the_not_and_the_or_of_every_time(texts):
+    one, other = map(parse_spans, texts)
+    times = [step / 8 for step in range(120)]
+    first, second = inside(one, times), inside(other, times)
+    assert inside(one.inverted(), times) == [not value for value in first]
+    assert inside(one.united(other), times) == [a or b for a, b in zip(first, second, strict=True)]
+    assert one.inverted().inverted() == one
+    assert one.united(other) == other.united(one)
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_a_frame_is_inside_where_its_middle_is(seed):
     spans = random_spans(seed)

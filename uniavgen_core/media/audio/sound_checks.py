@@ -16,6 +16,10 @@ from .sound import LOWEST_RATE, Sound, cut
 
 SHORTEST_SECONDS = 0.05
 LONG_SECONDS = 300.0
+MOST_CHANNELS = 8
+"""Channels that FLAC and AAC hold."""
+HIGHEST_PEAK = 1000.0
+"""Peak above which samples cannot be meant as they are: integers that were not divided by their full scale."""
 _FULL_SCALE = 0.9999
 _OVER = 1.0001
 _CLIPPED_SHARE = 1e-4
@@ -38,7 +42,8 @@ def check_user_sound(sound: Sound, what: str) -> list[str]:
         Notices for the user, whole sentences; none for ordinary sound.
 
     Raises:
-        ValueError: If the sound is empty, shorter than 0.05 s, not floating point, not finite, or below 1000 Hz.
+        ValueError: If the sound is empty, shorter than 0.05 s, not floating point, not finite, below 1000 Hz, of more
+            than 8 channels, or 60 dB above full scale.
     """
     if sound.sample_rate < LOWEST_RATE:
         raise ValueError(
@@ -54,11 +59,21 @@ def check_user_sound(sound: Sound, what: str) -> list[str]:
     levels = _levels(sound.waveform)
     if not (isfinite(levels[0]) and isfinite(levels[1])):
         raise ValueError(_where_not_finite(sound, what))
+    if max(-levels[0], levels[1]) > HIGHEST_PEAK:
+        raise ValueError(
+            f"{subject(what)} reaches {max(-levels[0], levels[1]):.3g}, where full scale is 1. Divide its samples by "
+            "their full scale, which is 32768 for 16 bits, in the node before."
+        )
     return _notices(sound, what, *levels)
 
 
 def _check_length(sound: Sound, what: str) -> None:
-    """Refuse sound without samples, or with too few to hear anything."""
+    """Refuse sound without samples, with too few to hear anything, or with more channels than a file holds."""
+    if len(sound.waveform) > MOST_CHANNELS:
+        raise ValueError(
+            f"{subject(what)} has {len(sound.waveform)} channels; at most {MOST_CHANNELS} can be kept in a file. Mix "
+            "some of them in the node before."
+        )
     if sound.waveform.numel() == 0:
         raise ValueError(f"{subject(what)} is empty: it has no samples. Check the node or the file it comes from.")
     if sound.seconds < SHORTEST_SECONDS:

@@ -1,0 +1,117 @@
+"""Life cycle of the segments of long videos: one folder a run, in ComfyUI's output folder.
+
+Segments stay while their run is unfinished, and while its video is in use. Once that has been saved and ComfyUI lets go
+of it, they are deleted, unless the user wants to keep them.
+"""
+
+import shutil
+import threading
+import weakref
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import folder_paths
+
+from ..content_keys import UnidentifiedError, key_of
+from .segment_store import PREFIX, FinishedSegments, SegmentStore
+
+FOLDER = "uniavgen"
+"""Within ComfyUI's output folder."""
+CONTENT = "lossless files"
+"""Version of the content of stored segments, a part of their key."""
+_LOCK = threading.RLock()
+_in_use: Counter[Path] = Counter()
+_saved: set[Path] = set()
+
+
+def runs_folder() -> Path:
+    """Folder of the segments of all runs."""
+    return Path(folder_paths.get_output_directory()) / FOLDER
+
+
+def store_for(*content: Any) -> tuple[SegmentStore, list[str]]:
+    """Store for the segments of a run, and notices.
+
+    Args:
+        content: All that the segments are made from, besides their texts. Where that cannot be identified, the store is
+            new, and no earlier segment is taken for one of this run.
+    """
+    try:
+        key, notices = key_of(CONTENT, *content), []
+    except UnidentifiedError as error:
+        key = key_of(CONTENT, datetime.now().isoformat(), id(content))
+        notices = [
+            f"No earlier segments are used, and a stopped run cannot go on: {error}, so it is unknown whether they "
+            "would be the same."
+        ]
+    return SegmentStore(runs_folder(), key), notices
+
+
+def hold(segments: FinishedSegments) -> None:
+    """Keep the files of segments for as long as these are in use."""
+    folder = segments.store.folder
+    with _LOCK:
+        _in_use[folder] += 1
+    weakref.finalize(segments, _let_go, folder)
+
+
+def mark_saved(segments: FinishedSegments) -> None:
+    """Let the files of segments be deleted once nobody uses them any more: their video has been saved."""
+    with _LOCK:
+        _saved.add(segments.store.folder)
+
+
+def _let_go(folder: Path) -> None:
+    with _LOCK:
+        _in_use[folder] -= 1
+        if _in_use[folder] <= 0 and folder in _saved:
+            _saved.discard(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """The segments that one run has left.
+
+    Attributes:
+        folder: Its folder.
+        segments: Number of segments.
+        size: Bytes of all files.
+        changed: Time of the last change, seconds since 1970.
+        in_use: Whether a video that ComfyUI holds reads from them.
+    """
+
+    folder: Path
+    segments: int
+    size: int
+    changed: float
+    in_use: bool
+
+    def __str__(self) -> str:
+        time = datetime.fromtimestamp(self.changed).strftime("%Y-%m-%d %H:%M")
+        use = ", in use" if self.in_use else ""
+        return f"{self.folder.name}: {self.segments} segments, {self.size / 2**20:.1f} MiB, {time}{use}"
+
+
+def stored_runs() -> Iterator[StoredRun]:
+    """All runs with segments on disk, the newest first."""
+    found = []
+    for folder in runs_folder().glob(f"{PREFIX}*"):
+        stats = [(path, path.stat()) for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+        if stats:
+            segments = sum(path.name.startswith("segment_") and path.suffix == ".mkv" for path, _ in stats)
+            size, changed = sum(stat.st_size for _, stat in stats), max(stat.st_mtime for _, stat in stats)
+            found.append(StoredRun(folder, segments, size, changed, _in_use[folder] > 0))
+    return iter(sorted(found, key=lambda run: -run.changed))
+
+
+def clear(runs: Iterator[StoredRun]) -> int:
+    """Delete the segments of runs that are not in use; returns the bytes that this frees."""
+    free = [run for run in runs if not run.in_use]
+    for run in free:
+        shutil.rmtree(run.folder, ignore_errors=True)
+    return sum(run.size for run in free)
