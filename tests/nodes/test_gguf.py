@@ -9,12 +9,12 @@ import torch
 
 from tests.parity.fixtures import relative_error
 from tests.toys import TINY
+from uniavgen_core.checkpoint.checked_files import CheckpointError
 from uniavgen_core.checkpoint.describe import inspect, verify
 from uniavgen_core.checkpoint.gguf_file import GgufFile
 from uniavgen_core.checkpoint.load_weights import save_weights
 from uniavgen_core.checkpoint.quantization_error import velocity_error
 from uniavgen_core.checkpoint.quantize_weights import MIXES, QuantizeConfig, quantize
-from uniavgen_core.checkpoint.weight_files import CheckpointError
 from uniavgen_core.config import BranchConfig
 from uniavgen_core.model.initialize import initialize
 from uniavgen_core.model.joint import Conditions, JointModel

@@ -332,7 +332,7 @@ def of_another_kind(folder):
         (lambda folder: (folder / "config.json").unlink(), "has no config.json"),
         (lambda folder: (folder / "model.safetensors").unlink(), "has no model.safetensors and no pytorch_model.bin"),
         (lambda folder: (folder / "config.json").write_text("version https://git-lfs"), "is not JSON"),
-        (lambda folder: (folder / "config.json").write_text("[]"), "holds no JSON object"),
+        (lambda folder: (folder / "config.json").write_text("[]"), "is not a JSON object"),
         (lambda folder: of_another_kind(folder), "1 missing: conv_pre.bias.*is of a model of type 'vocos'"),
         (configured(mel_dim=100), "of 100 bins"),
         (configured(upsample_rates=[4, 4, 2, 2, 2, 2]), "256 samples"),

@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from .checked_files import CheckpointError
 from .config_from_weights import Contents
 from .describe import inspect, verify
 from .merge_and_cut import cut, merge
 from .quantization_error import velocity_error
 from .quantize_weights import FORMATS, KEPT, MIXES, QuantizeConfig, quantize
-from .weight_files import CheckpointError
 
 WORST_SHOWN = 5
 NOTE = "PATH is a safetensors file, the folder with the release's shards, or one of the shards."

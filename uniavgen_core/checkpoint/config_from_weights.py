@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from ..config import RELEASED, BranchConfig, ModelConfig, TextConfig, from_dict, to_dict
+from ..config import RELEASED, ModelConfig, from_dict, to_dict
+from .checked_files import CheckpointError, parse_object, shown
+from .config_checks import MOST_LAYERS, check_agreement, check_bounds, check_types
 
 METADATA_KEY = "uniavgen_config"
 KNOWN_TEXT_KEY = "uniavgen_known_text"
@@ -14,6 +16,10 @@ KNOWN_TEXT_KEY = "uniavgen_known_text"
 PREVIEW_KEY = "uniavgen_preview"
 """Metadata key of preview colours: JSON of ``factors`` and ``bias``, linear in the latent, in [-1, 1]."""
 RELEASED_HEAD_DIM = 128
+SMALLEST_HEAD_DIM = 8
+PATCH_AXES = 5
+QUANTISED_MARKS = (".comfy_quant", ".scale_weight")
+"""Ends of the names of tensors that mark a layer whose weight is quantised in ComfyUI's format."""
 
 
 class Contents(Enum):
@@ -53,6 +59,36 @@ KEY_TENSORS = {
     ),
 }
 """Tensors that identify the network and give its sizes."""
+_VIDEO_SIZES = {
+    "video.dim": ("patch_embedding.weight", 0),
+    "video.ffn_dim": ("blocks.0.ffn.0.weight", 0),
+    "latent_channels": ("patch_embedding.weight", 1),
+    "patch_size": ("patch_embedding.weight", -1),
+}
+_AUDIO_SIZES = {
+    "audio.dim": ("audio_embedding.0.weight", 0),
+    "audio.ffn_dim": ("audio_blocks.0.ffn.0.weight", 0),
+    "mel_bins": ("audio_embedding.0.weight", 1),
+    "text.vocabulary": ("text_embedding.text_embed.weight", 0),
+    "text.speech_dim": ("text_embedding.text_embed.weight", 1),
+    "text.speech_ffn_dim": ("text_embedding.text_blocks.0.pwconv1.weight", 0),
+}
+SIZES = {
+    Contents.JOINT: {
+        **_VIDEO_SIZES,
+        **_AUDIO_SIZES,
+        "text.caption_dim": ("text_embedding_video.0.weight", 1),
+        "time_dim": ("time_embedding.0.weight", 1),
+    },
+    Contents.VIDEO: {
+        **_VIDEO_SIZES,
+        "text.caption_dim": ("text_embedding.0.weight", 1),
+        "time_dim": ("time_embedding.0.weight", 1),
+    },
+    Contents.AUDIO: {**_AUDIO_SIZES, "time_dim": ("time_embedding_audio.0.weight", 1)},
+}
+"""Path of a field of the configuration to the tensor and the axis that give it."""
+SUBJECT = f"The file's metadata entry {METADATA_KEY}"
 PREFIX_OF_OTHER_BRANCH = {Contents.VIDEO: "audio_blocks.", Contents.AUDIO: "blocks."}
 """Prefix of tensor names that a file of one branch cannot have."""
 OTHER_MODELS = {
@@ -66,7 +102,7 @@ OTHER_MODELS = {
 Shapes = Mapping[str, Sequence[int]]
 
 
-class NotUniAVGenError(ValueError):
+class NotUniAVGenError(CheckpointError):
     """The file holds no UniAVGen network."""
 
 
@@ -101,7 +137,8 @@ def network_of(shapes: Shapes, metadata: Mapping[str, str] | None = None) -> Net
 
     Raises:
         NotUniAVGenError: If the tensors belong neither to a UniAVGen network nor to a branch.
-        ValueError: If the metadata is not a configuration, or names unknown fields.
+        CheckpointError: If the metadata is not a configuration, names unknown fields, or gives values that a network
+            cannot have or that the shapes contradict.
     """
     contents = contents_of(shapes)
     if contents is None:
@@ -109,11 +146,7 @@ def network_of(shapes: Shapes, metadata: Mapping[str, str] | None = None) -> Net
             f"{_absent(shapes)} Choose the UniAVGen joint model, Wan2.2-TI2V-5B as its video branch alone, or its "
             f"audio branch alone.{hint_of(name for name in shapes if not name.startswith('audio_'))}"
         )
-    overrides = _overrides(metadata or {})
-    sizes = _sizes(shapes, contents, overrides)
-    if contents is not Contents.JOINT:
-        overrides = overrides | {"num_interactions": 0}
-    return Network(contents, from_dict(ModelConfig, overrides, replace(RELEASED, **sizes)))
+    return Network(contents, _config_of(shapes, contents, metadata or {}))
 
 
 def config_from_shapes(shapes: Shapes, metadata: Mapping[str, str] | None = None) -> ModelConfig:
@@ -121,7 +154,7 @@ def config_from_shapes(shapes: Shapes, metadata: Mapping[str, str] | None = None
 
     Raises:
         NotUniAVGenError: If the tensors do not belong to a joint UniAVGen network.
-        ValueError: If the metadata is not a configuration, or names unknown fields.
+        CheckpointError: If the metadata is not a configuration of this network; see ``network_of``.
     """
     if contents_of(shapes) is not Contents.JOINT:
         raise NotUniAVGenError(
@@ -139,9 +172,22 @@ def hint_of(names: Iterable[str]) -> str:
 
 
 def count_layers(shapes: Shapes, prefix: str) -> int:
-    """Count the layers whose tensor names begin with ``prefix`` and the layer's number."""
-    numbers = (name[len(prefix) :].split(".")[0] for name in shapes if name.startswith(prefix))
-    return 1 + max((int(number) for number in numbers if number.isdecimal()), default=-1)
+    """Count the layers whose tensor names begin with ``prefix`` and the layer's number.
+
+    Raises:
+        CheckpointError: If a number is larger than that of any layer that a network can have.
+    """
+    last = -1
+    for name in shapes:
+        number = name[len(prefix) :].split(".")[0] if name.startswith(prefix) else ""
+        if number.isdecimal():
+            if len(number) > len(str(MOST_LAYERS)) or int(number) >= MOST_LAYERS:
+                raise CheckpointError(
+                    f"Its tensor {shown(name)} belongs to no network: a network has at most {MOST_LAYERS} layers. "
+                    "Choose another file, or get this one again from its source."
+                )
+            last = max(last, int(number))
+    return 1 + last
 
 
 def metadata_of(config: ModelConfig) -> dict[str, str]:
@@ -149,43 +195,79 @@ def metadata_of(config: ModelConfig) -> dict[str, str]:
     return {METADATA_KEY: json.dumps(to_dict(config))}
 
 
-def _overrides(metadata: Mapping[str, str]) -> dict:
-    text = metadata.get(METADATA_KEY, "{}")
+def _config_of(shapes: Shapes, contents: Contents, metadata: Mapping[str, str]) -> ModelConfig:
+    _check_axes(shapes, contents)
+    overrides = _overrides(metadata)
+    sizes = _sizes(shapes, contents)
+    if contents is not Contents.JOINT:
+        overrides = overrides | {"num_interactions": 0}
     try:
-        overrides = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"The file's metadata entry {METADATA_KEY} is not JSON: {error}.") from error
-    if not isinstance(overrides, dict):
-        raise ValueError(f"The file's metadata entry {METADATA_KEY} is not a JSON object.")
+        config = from_dict(ModelConfig, overrides, from_dict(ModelConfig, _fields(sizes, overrides), RELEASED))
+    except ValueError as error:
+        raise CheckpointError(f"The configuration cannot be one of the network: {shown(error)}") from error
+    check_bounds(config)
+    check_agreement(config, {name: size for name, size in sizes.items() if name not in _packed(shapes)}, SUBJECT)
+    _check_heads(config, contents)
+    return config
+
+
+def _overrides(metadata: Mapping[str, str]) -> dict:
+    overrides = parse_object(metadata.get(METADATA_KEY, "{}"), SUBJECT)
+    check_types(ModelConfig, overrides, SUBJECT)
     return overrides
 
 
-def _branch(dim: int, ffn_dim: int, overrides: Mapping) -> BranchConfig:
-    return BranchConfig(dim, ffn_dim, overrides.get("num_heads", max(1, dim // RELEASED_HEAD_DIM)))
+def _check_axes(shapes: Shapes, contents: Contents) -> None:
+    """Refuse tensors without the axes from which sizes are read."""
+    for name in KEY_TENSORS[contents]:
+        axes = PATCH_AXES if name == "patch_embedding.weight" else 2
+        if len(shapes[name]) != axes or 0 in shapes[name]:
+            raise CheckpointError(
+                f"The checkpoint does not fit the model: {name} has the shape {shown(tuple(shapes[name]))}, not one of "
+                f"{axes} axes with at least one number each."
+            )
 
 
-def _sizes(shapes: Shapes, contents: Contents, overrides: Mapping) -> dict[str, Any]:
-    """Fields of the configuration that the shapes give."""
-    sizes: dict[str, Any] = {}
-    text: dict[str, int] = {}
-    if contents is not Contents.AUDIO:
-        patches = shapes["patch_embedding.weight"]
-        sizes["video"] = _branch(patches[0], shapes["blocks.0.ffn.0.weight"][0], overrides.get("video", {}))
-        sizes["latent_channels"], sizes["patch_size"] = patches[1], patches[-1]
-        sizes["num_interactions"] = count_layers(shapes, "a2v_blocks.")
-        caption = "text_embedding_video" if contents is Contents.JOINT else "text_embedding"
-        text["caption_dim"] = shapes[f"{caption}.0.weight"][1]
+def _check_heads(config: ModelConfig, contents: Contents) -> None:
+    """Refuse attention heads, whose number tensors do not give, that are too narrow for rotary positions."""
+    branches = {Contents.VIDEO: (config.video,), Contents.AUDIO: (config.audio,)}
+    for branch in branches.get(contents, (config.video, config.audio)):
+        if branch.head_dim < SMALLEST_HEAD_DIM:
+            raise CheckpointError(
+                f"{SUBJECT} gives {branch.num_heads} heads to a width of {branch.dim}; a head has at least "
+                f"{SMALLEST_HEAD_DIM} channels."
+            )
+
+
+def _fields(sizes: Mapping[str, int], overrides: Mapping) -> dict[str, Any]:
+    """Nest sizes by path as fields of a configuration; heads are the metadata's, or as wide as the release's."""
+    nested: dict[str, Any] = {}
+    for path, size in sizes.items():
+        part, _, name = path.rpartition(".")
+        (nested.setdefault(part, {}) if part else nested)[name] = size
+    for branch in ("video", "audio"):
+        if branch in nested:
+            heads = max(1, nested[branch]["dim"] // RELEASED_HEAD_DIM)
+            nested[branch]["num_heads"] = overrides.get(branch, {}).get("num_heads", heads)
+    return nested
+
+
+def _sizes(shapes: Shapes, contents: Contents) -> dict[str, int]:
+    """Path of each field of the configuration that the shapes give, to its value."""
+    sizes = {path: shapes[name][axis] for path, (name, axis) in SIZES[contents].items()}
+    prefixes = {Contents.JOINT: ("blocks.", "audio_blocks."), Contents.VIDEO: ("blocks.",)}
+    sizes["num_layers"] = max(count_layers(shapes, prefix) for prefix in prefixes.get(contents, ("audio_blocks.",)))
+    sizes["num_interactions"] = count_layers(shapes, "a2v_blocks.") if contents is Contents.JOINT else 0
     if contents is not Contents.VIDEO:
-        frames = shapes["audio_embedding.0.weight"]
-        sizes["audio"] = _branch(frames[0], shapes["audio_blocks.0.ffn.0.weight"][0], overrides.get("audio", {}))
-        sizes["mel_bins"] = frames[1]
-        text["vocabulary"], text["speech_dim"] = shapes["text_embedding.text_embed.weight"]
-        text["speech_ffn_dim"] = shapes["text_embedding.text_blocks.0.pwconv1.weight"][0]
-        text["speech_blocks"] = count_layers(shapes, "text_embedding.text_blocks.")
-    is_audio = contents is Contents.AUDIO
-    sizes["num_layers"] = count_layers(shapes, "audio_blocks." if is_audio else "blocks.")
-    sizes["time_dim"] = shapes["time_embedding_audio.0.weight" if is_audio else "time_embedding.0.weight"][1]
-    return {**sizes, "text": TextConfig(**text)}
+        sizes["text.speech_blocks"] = count_layers(shapes, "text_embedding.text_blocks.")
+    return sizes
+
+
+def _packed(shapes: Shapes) -> set[str]:
+    """Paths of the sizes whose weights are quantised, and perhaps packed along the axis that would give them."""
+    layers = {name.rpartition(".")[0] for name in shapes if name.endswith(QUANTISED_MARKS)}
+    axes = [entry for sizes in SIZES.values() for entry in sizes.items()]
+    return {path for path, (name, axis) in axes if axis == 1 and name.rpartition(".")[0] in layers}
 
 
 def _absent(shapes: Shapes) -> str:
@@ -193,5 +275,5 @@ def _absent(shapes: Shapes) -> str:
     absent = [name for name in KEY_TENSORS[Contents.JOINT] if name not in shapes]
     return (
         f"This is not a UniAVGen checkpoint: it has no tensor named {absent[0]} "
-        f"({len(shapes)} tensors, such as {', '.join(sorted(shapes)[:2]) or 'none'})."
+        f"({len(shapes)} tensors, such as {', '.join(map(shown, sorted(shapes)[:2])) or 'none'})."
     )

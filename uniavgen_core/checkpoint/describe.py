@@ -9,10 +9,12 @@ from typing import Any
 import torch
 
 from ..config import to_dict
-from .config_from_weights import network_of
+from .checked_files import naming
+from .config_from_weights import Network, network_of
 from .gguf_file import SUFFIX, GgufFile
 from .load_weights import check_whole, expected_shapes, is_quantisation, quantised_layers
-from .weight_files import WeightFiles, files_of
+from .shard_sets import files_of
+from .weight_files import WeightFiles
 from .write_safetensors import OnBytes, silent, size_of
 
 CHUNK = 1 << 24
@@ -36,8 +38,8 @@ def inspect(path: Path) -> dict[str, Any]:
         NotUniAVGenError: If it belongs to another network.
     """
     files = _opened(path)
+    network = _network_in(files)
     formats = {name: kind.name for name, kind in files.kinds.items()} if isinstance(files, GgufFile) else {}
-    network = network_of(files.shapes, files.metadata)
     groups, dtypes = Counter[str](), Counter[str]()
     whole = expected_shapes(network)  # of a packed weight the file's shape does not tell
     for name, entry in files.entries.items():
@@ -84,7 +86,7 @@ def verify(path: Path, hashes: Mapping[str, str] | None = None, on_bytes: OnByte
         problems += _wrong_hashes(report["files"], hashes or {})
         files = _opened(path)
         report["tensors"] = len(files.entries)
-        fit = check_whole(files.shapes, network_of(files.shapes, files.metadata))
+        fit = check_whole(files.shapes, _network_in(files))
         report["notices"] += fit.notices(path.name)
         problems += _lone_scales(files) if isinstance(files, WeightFiles) else []
     except ValueError as error:  # The file is damaged, of another network, or has unknown metadata.
@@ -96,6 +98,11 @@ def verify(path: Path, hashes: Mapping[str, str] | None = None, on_bytes: OnByte
 
 def _opened(path: Path) -> WeightFiles | GgufFile:
     return GgufFile(path) if path.suffix == SUFFIX else WeightFiles(path)
+
+
+def _network_in(files: WeightFiles | GgufFile) -> Network:
+    with naming(files.files[0]):
+        return network_of(files.shapes, files.metadata)
 
 
 def _hashed(paths: list[Path], on_bytes: OnBytes) -> list[dict[str, Any]]:

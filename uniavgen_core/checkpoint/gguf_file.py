@@ -6,6 +6,7 @@ Shapes of more than four axes are stored as metadata, under the key that ComfyUI
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
+from math import prod
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,8 +16,11 @@ import torch
 from torch import Tensor
 
 from ..atomic_write import atomic_write
+from .checked_files import RAW_ERRORS, CheckpointError, damaged, naming, parse_object, shown
+from .gguf_header import check_gguf_header
 from .gguf_quants import BlockKind, unpack
-from .weight_files import CheckpointError, Entry, damaged, strip_prefix
+from .shard_sets import strip_prefix
+from .weight_files import Entry
 from .write_safetensors import OnBytes
 
 SUFFIX = ".gguf"
@@ -25,6 +29,8 @@ METADATA_KEY = "uniavgen.metadata"
 """Key of the metadata that a safetensors file would have, as JSON."""
 SHAPE_KEY = "comfy.gguf.orig_shape."
 MOST_AXES = 4
+LARGEST_RANK = 8
+"""Most axes of any shape in the metadata."""
 PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
@@ -47,18 +53,18 @@ class GgufFile:
             ImportError: If the package ``gguf`` is not installed.
         """
         gguf = _load_gguf()
-        if not path.is_file():
-            raise CheckpointError(f"There is no file {path}.")
+        check_gguf_header(path)
         try:
             reader = gguf.GGUFReader(path, "c")
-        except (ValueError, IndexError, KeyError, OSError) as error:
+        except (OSError, *RAW_ERRORS) as error:
             raise damaged(path, error, "GGUF") from error
         self.files = [path]
         self._tensors = tensors = strip_prefix({tensor.name: tensor for tensor in reader.tensors})
-        self.metadata = _metadata(reader, path)
-        packed = {name: tensor for name, tensor in tensors.items() if tensor.tensor_type.name not in PLAIN}
-        self.kinds = {name: _kind(tensor, path) for name, tensor in packed.items()}
-        self.shapes = {name: _shape(reader, tensor) for name, tensor in tensors.items()}
+        with naming(path):
+            self.metadata = _metadata(reader)
+            packed = {name: tensor for name, tensor in tensors.items() if tensor.tensor_type.name not in PLAIN}
+            self.kinds = {name: _kind(tensor) for name, tensor in packed.items()}
+            self.shapes = {name: _shape(reader, tensor) for name, tensor in tensors.items()}
         self.entries = {
             name: Entry(path, tensor.name, PLAIN.get(tensor.tensor_type.name, torch.uint8), self.shapes[name])
             for name, tensor in tensors.items()
@@ -134,23 +140,33 @@ def _declare(gguf: ModuleType, writer: Any, name: str, shape: tuple[int, ...], k
     return size
 
 
-def _kind(tensor: Any, path: Path) -> BlockKind:
+def _kind(tensor: Any) -> BlockKind:
     name = tensor.tensor_type.name
     if name not in BlockKind.__members__:
         known = ", ".join([*BlockKind.__members__, *PLAIN])
-        raise CheckpointError(f"{path.name}: {tensor.name} is {name}, which this pack does not read. It reads {known}.")
+        raise CheckpointError(f"{shown(tensor.name)} is {name}, which this pack does not read. It reads {known}.")
     return BlockKind[name]
 
 
 def _shape(reader: Any, tensor: Any) -> tuple[int, ...]:
+    """Shape of a tensor in the network; that of more than four axes is in the metadata."""
+    stored = tuple(int(size) for size in reversed(tensor.shape))
     field = reader.get_field(SHAPE_KEY + tensor.name)
-    return tuple(int(n) for n in (reversed(tensor.shape) if field is None else field.contents()))
+    if field is None:
+        return stored
+    shape = field.contents()
+    is_shape = isinstance(shape, list) and all(type(size) is int and size > 0 for size in shape)
+    if not is_shape or len(shape) > LARGEST_RANK or prod(shape) != prod(stored):
+        raise CheckpointError(
+            f"By its metadata {shown(tensor.name)} has the shape {shown(repr(shape))}; {stored} are stored. Get the "
+            "file again from its source."
+        )
+    return tuple(shape)
 
 
-def _metadata(reader: Any, path: Path) -> dict[str, str]:
+def _metadata(reader: Any) -> dict[str, str]:
     field = reader.get_field(METADATA_KEY)
-    try:
-        metadata = json.loads(field.contents()) if field else {}
-    except json.JSONDecodeError as error:
-        raise CheckpointError(f"{path.name}: its entry {METADATA_KEY} is not JSON ({error}).") from error
-    return {str(name): str(value) for name, value in metadata.items()}
+    values = parse_object(field.contents(), f"The entry {METADATA_KEY}") if field else {}
+    if not all(isinstance(value, str) for value in values.values()):
+        raise CheckpointError(f"The entry {METADATA_KEY} must be texts by name. Get the file again from its source.")
+    return values

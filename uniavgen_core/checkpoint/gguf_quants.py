@@ -163,12 +163,14 @@ class BlockFormat:
     Attributes:
         weights: Number of weights in a block.
         size: Bytes of a block.
+        scales: Places of the float16 numbers in a block by which all its weights are multiplied, bytes.
         read: Function from bytes (N, size) to weights (N, weights) of a dtype, computed in float32.
         write: The inverse.
     """
 
     weights: int
     size: int
+    scales: tuple[int, ...]
     read: Callable[[Tensor, torch.dtype], Tensor]
     write: Callable[[Tensor], Tensor]
 
@@ -176,10 +178,10 @@ class BlockFormat:
 class BlockKind(Enum):
     """Block formats by their GGUF names."""
 
-    Q8_0 = BlockFormat(32, 34, read_q8_0, write_q8_0)
-    Q6_K = BlockFormat(256, 210, read_q6_k, write_q6_k)
-    Q5_K = BlockFormat(256, 176, read_q5_k, write_q5_k)
-    Q4_K = BlockFormat(256, 144, read_q4_k, write_q4_k)
+    Q8_0 = BlockFormat(32, 34, (0,), read_q8_0, write_q8_0)
+    Q6_K = BlockFormat(256, 210, (208,), read_q6_k, write_q6_k)
+    Q5_K = BlockFormat(256, 176, (0, 2), read_q5_k, write_q5_k)
+    Q4_K = BlockFormat(256, 144, (0, 2), read_q4_k, write_q4_k)
 
 
 def pack(weights: Tensor, kind: BlockKind) -> Tensor:

@@ -16,8 +16,18 @@ from ..config import ModelConfig
 from ..model.audio_branch import AudioModel
 from ..model.joint import JointModel
 from ..model.video_branch import VideoModel
-from .config_from_weights import Contents, Network, Shapes, config_from_shapes, hint_of, metadata_of, network_of
-from .weight_files import CheckpointError, WeightFiles
+from .checked_files import CheckpointError, naming
+from .config_from_weights import (
+    QUANTISED_MARKS,
+    Contents,
+    Network,
+    Shapes,
+    config_from_shapes,
+    hint_of,
+    metadata_of,
+    network_of,
+)
+from .weight_files import WeightFiles
 from .weight_fit import Fit, check_fit, misfit
 
 OPTIONAL = frozenset(("audio_padding",))
@@ -88,8 +98,7 @@ def is_quantisation(name: str) -> bool:
 
 def quantised_layers(names: Iterable[str]) -> set[str]:
     """Layers whose weight is quantised in ComfyUI's format."""
-    marks = (".comfy_quant", ".scale_weight")
-    return {name.rpartition(".")[0] for name in names if name.endswith(marks)}
+    return {name.rpartition(".")[0] for name in names if name.endswith(QUANTISED_MARKS)}
 
 
 def expected_shapes(network: Network) -> dict[str, tuple[int, ...]]:
@@ -115,14 +124,16 @@ def load_model(path: Path | str, dtype: torch.dtype | None = None) -> JointModel
         NotUniAVGenError: If it holds another network, or a single branch.
     """
     files = WeightFiles(path)
-    joint: Any = _loaded(files, Network(Contents.JOINT, config_from_shapes(files.shapes, files.metadata)), dtype)
+    with naming(Path(path)):
+        joint: Any = _loaded(files, Network(Contents.JOINT, config_from_shapes(files.shapes, files.metadata)), dtype)
     return joint
 
 
 def load_any(path: Path | str, dtype: torch.dtype | None = None) -> AnyModel:
     """Build the joint model or the single branch of a checkpoint and load its weights; see ``load_model``."""
     files = WeightFiles(path)
-    return _loaded(files, network_of(files.shapes, files.metadata), dtype)
+    with naming(Path(path)):
+        return _loaded(files, network_of(files.shapes, files.metadata), dtype)
 
 
 def save_weights(

@@ -8,8 +8,9 @@ from typing import Any
 from ..config import RELEASED
 from .config_from_weights import Contents, Network, config_from_shapes, metadata_of, network_of
 from .load_weights import check_whole, expected_shapes
+from .shard_sets import Named
 from .wan_files import wan_names
-from .weight_files import Named, WeightFiles
+from .weight_files import WeightFiles
 from .write_safetensors import OnBytes, check_target, ordered, silent, write_stream
 
 

@@ -14,11 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .checked_files import CheckpointError
 from .config_from_weights import Network, network_of
 from .gguf_file import PLAIN, SUFFIX, write_gguf
 from .gguf_quants import BlockKind, pack, unpack
 from .load_weights import check_whole, quantised_layers, without_memory
-from .weight_files import CheckpointError, WeightFiles
+from .weight_files import WeightFiles
 from .write_safetensors import OnBytes, check_target, ordered, silent, size_of, write_stream
 
 FORMATS = {"float8_e4m3fn": torch.float8_e4m3fn, "float8_e5m2": torch.float8_e5m2}

@@ -6,9 +6,15 @@ from dataclasses import asdict, dataclass, fields, replace
 
 from ..config import RELEASE, RELEASED, TOON, ModelConfig
 from ..shapes import FPS, SPATIAL_FACTOR, video_frames_of
+from .checked_files import CheckpointError, parse_object, shown
+from .config_checks import check_types
 
 TRAINED_KEY = "uniavgen_trained_on"
 """Metadata: JSON of a ``TrainedOn``."""
+
+
+LARGEST = 1 << 20
+"""Most frames of a clip, and most pixels of a side."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,11 @@ class TrainedOn:
     regions: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 < self.fewest_frames <= self.most_frames:
+        sides = [self.short_side, self.longest_side, *(side for size in self.sizes for side in size)]
+        numbers = [self.fewest_frames, self.most_frames, *(side for side in sides if side is not None)]
+        if not all(type(number) is int and 0 < number <= LARGEST for number in numbers):
+            raise ValueError(f"frames and sides must be whole numbers from 1 to {LARGEST}")
+        if not self.fewest_frames <= self.most_frames:
             raise ValueError(f"Clips of {self.fewest_frames} to {self.most_frames} frames are not a range of lengths.")
 
     @property
@@ -118,11 +128,13 @@ def clips_of_latents(shapes: Iterable[tuple[int, int, int]]) -> TrainedOn | None
 
 
 def _parsed(text: str) -> TrainedOn:
+    subject = f"The file's metadata entry {TRAINED_KEY}"
+    values = parse_object(text, subject)
+    unknown = set(values) - {field.name for field in fields(TrainedOn)}
     try:
-        values = json.loads(text)
-        unknown = set(values) - {field.name for field in fields(TrainedOn)}
         if unknown:
-            raise ValueError(f"it has no field named {', '.join(sorted(unknown))}")
+            raise ValueError(f"it has no field named {', '.join(sorted(map(shown, unknown)))}")
+        check_types(TrainedOn, values, subject)
         return TrainedOn(**{**values, "sizes": tuple((width, height) for width, height in values.get("sizes", ()))})
     except (TypeError, ValueError) as error:
-        raise ValueError(f"The file's metadata entry {TRAINED_KEY} cannot be read: {error}.") from error
+        raise CheckpointError(f"{subject} cannot be read: {shown(error).rstrip('.')}. Get the file again.") from error

@@ -7,9 +7,10 @@ umT5 has its own position bias in every layer.
 import re
 from collections.abc import Iterator, Mapping
 
+from .checked_files import CheckpointError, shown
 from .config_from_weights import Shapes, count_layers
 from .load_weights import OLD_QUANTISATION_MARK, check_quantised
-from .weight_files import CheckpointError, Named
+from .shard_sets import Named
 from .weight_fit import Fit
 
 RELEASED_FILE = "models_t5_umt5-xxl-enc-bf16.pth"
@@ -62,13 +63,16 @@ def sizes_of(shapes: Shapes, file: str) -> dict[str, int]:
     needed = ("shared.weight", query, gate, bias.format(0))
     absent = [name for name in needed if name not in shapes]
     if absent:
-        like = ", ".join(sorted(shapes)[:2]) or "none"
+        like = ", ".join(map(shown, sorted(shapes)[:2])) or "none"
         raise CheckpointError(
             f"{file} is not a umT5 text encoder: it has no tensor named {absent[0]} ({len(shapes)} tensors, such as "
             f"{like}). {CHOOSE}"
         )
     if layers > 1 and not any(bias.format(layer) in shapes for layer in range(1, layers)):
         raise CheckpointError(f"{file} is T5, not umT5: only its first layer has a position bias. {CHOOSE}")
+    odd = [name for name in needed if len(shapes[name]) != 2 or 0 in shapes[name]]
+    if odd:
+        raise CheckpointError(f"{file}: {odd[0]} has the shape {shown(tuple(shapes[odd[0]]))}. {CHOOSE}")
     heads = shapes[bias.format(0)][1]
     return {
         "vocab_size": shapes["shared.weight"][0],
@@ -87,11 +91,16 @@ def check_encoder(shapes: Shapes, sizes: Mapping[str, int], file: str) -> Fit:
         CheckpointError: If tensors are missing or have the wrong shape; the message names them and the file.
     """
     kept = {name: shape for name, shape in shapes.items() if name not in EXTRA_TENSORS}
-    bias = next(shape for name, shape in kept.items() if name.endswith("relative_attention_bias.weight"))
     try:
-        return check_quantised(kept, dict(_expected(sizes, bias[0])))
+        return check_quantised(kept, encoder_shapes(kept, sizes))
     except CheckpointError as error:
         raise CheckpointError(f"{file} is incomplete. {error} Fetch it again.") from error
+
+
+def encoder_shapes(shapes: Shapes, sizes: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
+    """Tensor name to shape of an encoder of these sizes, with as many position buckets as a file's tensors have."""
+    buckets = next(shape[0] for name, shape in shapes.items() if name.endswith("relative_attention_bias.weight"))
+    return dict(_expected(sizes, buckets))
 
 
 def _expected(sizes: Mapping[str, int], buckets: int) -> Iterator[tuple[str, tuple[int, ...]]]:

@@ -9,9 +9,11 @@ from pathlib import Path
 import torch
 
 from ..model.joint import JointModel
+from .checked_files import CheckpointError
 from .config_from_weights import hint_of
 from .load_weights import quantised_layers
-from .weight_files import CheckpointError, Named, WeightFiles
+from .shard_sets import Named
+from .weight_files import WeightFiles
 from .weight_fit import check_fit, misfit
 
 VIDEO_TO_WAN = {

@@ -1,23 +1,17 @@
-"""Files of a checkpoint, a single one or the release's shards, and reading of their tensors one at a time."""
+"""Reading of a checkpoint's tensors, from a single file or the release's shards, one at a time."""
 
-import json
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-SHARDS = "diffusion_pytorch_model*.safetensors"
-INDEX_SUFFIX = ".safetensors.index.json"
-INDEXES = f"diffusion_pytorch_model*{INDEX_SUFFIX}"
+from .checked_files import CheckpointError, opened, shown
+from .shard_sets import files_of, strip_prefix
+
 MAPPED_BYTES = 1 << 28
-PREFIXES = ("model.diffusion_model.", "diffusion_model.")
-NUMBERED = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<count>\d{5})\.safetensors")
 DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -34,11 +28,6 @@ DTYPES = {
     "BOOL": torch.bool,
 }
 """safetensors' names of dtypes."""
-Named = TypeVar("Named")
-
-
-class CheckpointError(ValueError):
-    """A checkpoint file is damaged or does not fit the model."""
 
 
 @dataclass(frozen=True)
@@ -100,120 +89,13 @@ class WeightFiles:
             for name in file.keys():  # noqa: SIM118 - The file is not a mapping.
                 if name in self.entries:
                     raise CheckpointError(
-                        f"The tensor {name} is in {self.entries[name].file.name} and in {path.name}. "
+                        f"The tensor {shown(name)} is in {self.entries[name].file.name} and in {path.name}. "
                         "Keep one set of files in the folder."
                     )
                 part = file.get_slice(name)
                 dtype = part.get_dtype()
                 if dtype not in DTYPES:
-                    raise CheckpointError(f"{path.name}: the dtype {dtype} of {name} is not one this pack reads.")
+                    raise CheckpointError(
+                        f"{path.name}: the dtype {dtype} of {shown(name)} is not one this pack reads."
+                    )
                 self.entries[name] = Entry(path, name, DTYPES[dtype], tuple(part.get_shape()))
-
-
-def strip_prefix(named: Mapping[str, Named]) -> dict[str, Named]:
-    """Remove the prefix that merged checkpoints put before every name."""
-    for prefix in PREFIXES:
-        if any(name.startswith(prefix) for name in named):
-            return {name.removeprefix(prefix): value for name, value in named.items()}
-    return dict(named)
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[safe_open]:
-    """Open a safetensors file, memory-mapped.
-
-    Raises:
-        CheckpointError: If it is empty, truncated, or not safetensors.
-    """
-    try:
-        file = safe_open(path, framework="pt")
-    except (SafetensorError, OSError) as error:
-        raise damaged(path, error) from error
-    with file:
-        yield file
-
-
-def damaged(path: Path, error: Exception, form: str = "safetensors") -> CheckpointError:
-    """Error for a file that cannot be read as ``form``."""
-    return CheckpointError(
-        f"{path.name} cannot be read as {form} ({error}); its size is {path.stat().st_size} bytes. "
-        "If it is a download, it may have stopped half way: fetch it again and compare its size."
-    )
-
-
-def files_of(path: Path) -> list[Path]:
-    """Files of a checkpoint, in the order of their names.
-
-    Args:
-        path: A file, a folder of shards, or one of a set of numbered shards, which selects the whole set.
-
-    Raises:
-        CheckpointError: If the file does not exist, or shards are missing; the message names them.
-    """
-    if path.is_dir():
-        return _files_in(path)
-    numbered = NUMBERED.fullmatch(path.name)
-    if numbered:
-        return _complete(path.parent, numbered["stem"])
-    if not path.is_file():
-        raise CheckpointError(f"There is no file {path}.")
-    return [path]
-
-
-def indexed_names(folder: Path) -> set[str]:
-    """Tensor names of a folder of shards, from its index or else from the readable headers; may be empty."""
-    for index in sorted(folder.glob(INDEXES)):
-        with suppress(CheckpointError):
-            return set(strip_prefix(_weight_map(index)))
-    names: set[str] = set()
-    for shard in folder.glob(SHARDS):
-        with suppress(CheckpointError), opened(shard) as file:
-            names |= set(file.keys())
-    return set(strip_prefix(dict.fromkeys(names)))
-
-
-def _files_in(folder: Path) -> list[Path]:
-    shards = sorted(folder.glob(SHARDS))
-    stems = {found["stem"] for found in _numbered(shards)}
-    stems |= {index.name.removesuffix(INDEX_SUFFIX) for index in folder.glob(INDEXES)}
-    if not shards and not stems:
-        raise CheckpointError(f"The folder {folder} holds no {SHARDS}. Choose the folder of the release's shards.")
-    if len(stems) > 1:
-        raise CheckpointError(f"The folder {folder} holds several sets: {', '.join(sorted(stems))}. Choose a shard.")
-    return _complete(folder, stems.pop()) if stems else shards
-
-
-def _numbered(files: Iterable[Path]) -> list[re.Match[str]]:
-    return [found for file in files if (found := NUMBERED.fullmatch(file.name))]
-
-
-def _complete(folder: Path, stem: str) -> list[Path]:
-    """All shards of a set, by its index or else by the numbers in their names."""
-    index = folder / f"{stem}{INDEX_SUFFIX}"
-    if index.is_file():
-        expected, source = set(_weight_map(index).values()), f"by {index.name}"
-    else:
-        counts = {found["count"] for found in _numbered(folder.glob("*.safetensors")) if found["stem"] == stem}
-        if len(counts) != 1:
-            raise CheckpointError(f"{folder} holds shards of {stem} from several sets, of {sorted(counts)}. Keep one.")
-        count = counts.pop()
-        expected = {f"{stem}-{number:05}-of-{count}.safetensors" for number in range(1, int(count) + 1)}
-        source = "by the numbers in their names"
-    missing = sorted(name for name in expected if not (folder / name).is_file())
-    if missing:
-        raise CheckpointError(
-            f"{len(missing)} of {len(expected)} shards are missing from {folder}, {source}: {', '.join(missing)}. "
-            "Fetch them from where the others came from."
-        )
-    return [folder / name for name in sorted(expected)]
-
-
-def _weight_map(index: Path) -> dict[str, str]:
-    """Tensor name to file name, from an index."""
-    try:
-        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        if not weight_map or any(Path(name).name != name for name in weight_map.values()):
-            raise ValueError("its weight_map names no files of this folder")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{index.name} is not an index of shards ({error}). Fetch it again.") from error
-    return dict(weight_map)

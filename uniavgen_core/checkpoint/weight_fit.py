@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from .checked_files import CheckpointError, shown
 from .config_from_weights import Shapes
-from .weight_files import CheckpointError
 
 NAMES_SHOWN = 5
 PLAIN_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -82,4 +82,4 @@ def misfit(**faults: Sequence[str]) -> CheckpointError:
 def first_names(names: Sequence[str]) -> str:
     """First few names, and the number of the others."""
     more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    return ", ".join(names[:NAMES_SHOWN]) + more
+    return ", ".join(map(shown, names[:NAMES_SHOWN])) + more

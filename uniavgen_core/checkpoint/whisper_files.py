@@ -1,11 +1,13 @@
 """Check of Whisper folders in Hugging Face's format: config, weights, feature extractor and tokenizer."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from .weight_files import INDEX_SUFFIX, CheckpointError, files_of, opened
+from .checked_files import CheckpointError, is_file, opened, parse_object, read_text
+from .shard_sets import INDEX_SUFFIX, files_of
 
+MOST_BYTES = 1 << 25
+"""Most bytes of a JSON file; the largest, a tokenizer.json, has 4 million."""
 WHISPER_CONFIG, MODEL_TYPE = "config.json", "whisper"
 _WEIGHTS = "model"
 _PARTS = {
@@ -37,7 +39,7 @@ def check_whisper(folder: Path) -> None:
     if kind != MODEL_TYPE:
         raise WhisperError(f"{folder / WHISPER_CONFIG} is of a model of type {kind!r}, not {MODEL_TYPE!r}.")
     for part, forms in _PARTS.items():
-        form = next((names for names in forms if all((folder / name).is_file() for name in names)), None)
+        form = next((names for names in forms if all(is_file(folder / name) for name in names)), None)
         if form is None:
             wanted = " or ".join(" and ".join(names) for names in forms)
             raise WhisperError(f"The Whisper folder {folder} has no {part}: {wanted}.")
@@ -55,10 +57,10 @@ def check_whisper(folder: Path) -> None:
 def _weight_files(folder: Path) -> list[Path]:
     """The safetensors file of a folder, or its shards."""
     whole = folder / f"{_WEIGHTS}.safetensors"
-    if whole.is_file():
+    if is_file(whole):
         return [whole]
     shards = sorted(folder.glob(f"{_WEIGHTS}-*.safetensors"))
-    if not shards or not (folder / f"{_WEIGHTS}{INDEX_SUFFIX}").is_file():
+    if not shards or not is_file(folder / f"{_WEIGHTS}{INDEX_SUFFIX}"):
         raise WhisperError(f"It has no {whole.name}, nor shards with {_WEIGHTS}{INDEX_SUFFIX}.")
     return files_of(shards[0])
 
@@ -66,11 +68,6 @@ def _weight_files(folder: Path) -> list[Path]:
 def _read_object(path: Path) -> dict[str, Any]:
     """JSON object of a file."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise WhisperError(f"The Whisper folder {path.parent} has no readable {path.name}.") from error
-    except ValueError as error:
-        raise WhisperError(f"{path} is not JSON ({error}). Fetch it again.") from error
-    if not isinstance(values, dict):
-        raise WhisperError(f"{path} holds no JSON object. Fetch it again.")
-    return values
+        return parse_object(read_text(path, MOST_BYTES), str(path))
+    except CheckpointError as error:
+        raise WhisperError(f"The Whisper folder {path.parent} is damaged. {error} Fetch it again.") from error

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from ..atomic_write import atomic_write
-from .weight_files import DTYPES, CheckpointError
+from .checked_files import CheckpointError
+from .weight_files import DTYPES
 
 Layout = Mapping[str, tuple[torch.dtype, tuple[int, ...]]]
 OnBytes = Callable[[int, int], None]

@@ -3,10 +3,10 @@
 The released model reads any text and has no such limits.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from ....uniavgen_core.checkpoint.checked_files import CheckpointError, parse_object
 from ....uniavgen_core.checkpoint.config_from_weights import KNOWN_TEXT_KEY
 from ....uniavgen_core.config import TOON, TextConfig
 from ....uniavgen_core.text.tokenize import speech_ids
@@ -54,11 +54,27 @@ def known_text_of(config: TextConfig, metadata: Mapping[str, str]) -> KnownText 
 
     Returns:
         The known text, or None for a model without limits.
+
+    Raises:
+        CheckpointError: If the entry is not of that form.
     """
     if KNOWN_TEXT_KEY in metadata:
-        limits = json.loads(metadata[KNOWN_TEXT_KEY])
-        return KnownText(tuple(limits["words"]), int(limits["longest_voice_text"])) if limits else None
+        return _parsed(metadata[KNOWN_TEXT_KEY])
     return TOON_KNOWN_TEXT if config == TOON_TEXT else None
+
+
+def _parsed(text: str) -> KnownText | None:
+    subject = f"The file's metadata entry {KNOWN_TEXT_KEY}"
+    limits = parse_object(text, subject)
+    if not limits:
+        return None
+    words, longest = limits.get("words"), limits.get("longest_voice_text")
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words) or type(longest) is not int:
+        raise CheckpointError(
+            f"{subject} must give words, a list of texts, and longest_voice_text, a whole number. Get the file again "
+            "from its source."
+        )
+    return KnownText(tuple(words), longest)
 
 
 def unknown_words_notice(known: KnownText | None, conditioning: Sequence[Mapping]) -> str | None:

@@ -16,10 +16,19 @@ import comfy.text_encoders.sd3_clip
 import comfy.text_encoders.wan
 import comfy.utils
 from comfy import sd1_clip
+from torch import Tensor
 
-from ....uniavgen_core.checkpoint.umt5_files import CHOOSE, SPIECE, check_encoder, encoder_names, sizes_of
-from ....uniavgen_core.checkpoint.weight_files import CheckpointError
-from ..model.fill_weights import read_weight_file
+from ....uniavgen_core.checkpoint.checked_files import CheckpointError, naming
+from ....uniavgen_core.checkpoint.umt5_files import (
+    CHOOSE,
+    SPIECE,
+    check_encoder,
+    encoder_names,
+    encoder_shapes,
+    sizes_of,
+)
+from ..model.fill_weights import check_all_finite, read_weight_file
+from ..model.quantised_files import check_packed, with_descriptions
 from ..notices import announce
 from .bundled_text_encoder import prepare_caption
 from .umt5_tokenizer import SentencePieceTokenizer, find_tokenizer
@@ -93,25 +102,37 @@ def load_text_encoder(
     """
     file, options = Path(path), model_options or {}
     tensors, metadata = _read(file)
-    tensors, _ = comfy.utils.convert_old_quants(encoder_names(tensors), model_prefix="", metadata=metadata)
+    with naming(file):
+        tensors, sizes, tokenizer = _checked(tensors, metadata, file, on_notice)
+        encoder = comfy.text_encoders.wan.te(**comfy.text_encoders.sd3_clip.t5_xxl_detect(tensors))
+        config = {MODEL_CONFIG: sizes}
+        clip = comfy.sd.CLIP(
+            comfy.supported_models_base.ClipTarget(CaptionTokenizer, encoder),
+            tokenizer_data={TOKENIZER: tokenizer, **config},
+            parameters=comfy.utils.calculate_parameters(tensors),
+            state_dict=[tensors],
+            model_options={**options, **config},
+            disable_dynamic=disable_dynamic,
+        )
+    clip.patcher.cached_patcher_init = (_load_patcher, (path, options))
+    return clip
+
+
+def _checked(
+    tensors: dict[str, Tensor], metadata: dict[str, str], file: Path, on_notice: Callable[[str], None]
+) -> tuple[dict[str, Tensor], dict[str, int], SentencePieceTokenizer]:
+    """Weights, sizes and tokenizer of a file that fit each other."""
+    tensors, _ = with_descriptions(encoder_names(tensors), metadata)
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     sizes = sizes_of(shapes, file.name)
     fit = check_encoder(shapes, sizes, file.name)
+    check_packed(tensors, encoder_shapes(shapes, sizes))
     for notice in fit.notices(file.name):
         on_notice(notice)
     tokenizer = find_tokenizer(file, tensors.pop(SPIECE, None), sizes["vocab_size"])
-    encoder = comfy.text_encoders.wan.te(**comfy.text_encoders.sd3_clip.t5_xxl_detect(tensors))
-    tensors, config = fit.fitted(tensors.items()), {MODEL_CONFIG: sizes}
-    clip = comfy.sd.CLIP(
-        comfy.supported_models_base.ClipTarget(CaptionTokenizer, encoder),
-        tokenizer_data={TOKENIZER: tokenizer, **config},
-        parameters=comfy.utils.calculate_parameters(tensors),
-        state_dict=[tensors],
-        model_options={**options, **config},
-        disable_dynamic=disable_dynamic,
-    )
-    clip.patcher.cached_patcher_init = (_load_patcher, (path, options))
-    return clip
+    tensors = fit.fitted(tensors.items())
+    check_all_finite(tensors, file.name)
+    return tensors, sizes, tokenizer
 
 
 def _read(file: Path) -> tuple[dict, dict]:

@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import folder_paths
+import torch
 from comfy.text_encoders.spiece_tokenizer import SPieceTokenizer
 from torch import Tensor
 
+from ....uniavgen_core.checkpoint.checked_files import CheckpointError, is_file, opened, shown
 from ....uniavgen_core.checkpoint.umt5_files import COMFYUI_FILE, SPIECE
-from ....uniavgen_core.checkpoint.weight_files import CheckpointError, opened
+from ..model_folders import files_below, names_in, path_of
 
 FOLDER = "google/umt5-xxl"
 """Folder of the tokenizer in the release."""
@@ -16,6 +18,8 @@ SENTENCEPIECE, JSON = "spiece.model", "tokenizer.json"
 MOST_SPARE_ROWS = 512
 """Most rows of the embedding without a piece of the tokenizer; umT5-xxl has 384 of them."""
 ROOTS = ("text_encoders", "diffusion_models")
+MOST_BYTES = 1 << 26
+"""Most bytes of a tokenizer; umT5's tokenizer.json has 17 million."""
 END = 1
 
 
@@ -69,7 +73,7 @@ def find_tokenizer(file: Path, spiece: Tensor | None, rows: int) -> SentencePiec
         CheckpointError: If there is no tokenizer; the message says which file belongs where.
     """
     if spiece is not None:
-        return SentencePieceTokenizer(file, spiece)
+        return _tokenizer_inside(file, spiece, rows)
     rejected: list[str] = []
     for path, spiece in _candidates(file):
         try:
@@ -84,17 +88,37 @@ def find_tokenizer(file: Path, spiece: Tensor | None, rows: int) -> SentencePiec
     )
 
 
+def _tokenizer_inside(file: Path, spiece: Tensor, rows: int) -> SentencePieceTokenizer:
+    """Read the tokenizer of an encoder's own file, and refuse a damaged one or one with more pieces than ``rows``."""
+    tokenizer = _parsed(file, spiece)
+    if len(tokenizer.get_vocab()) > rows:
+        raise CheckpointError(f"{file.name} is damaged: its tokenizer has more pieces than its {rows} features.")
+    return tokenizer
+
+
 def _read_tokenizer(path: Path, spiece: Tensor | None, rows: int) -> SentencePieceTokenizer:
     """Read a tokenizer, and refuse a damaged one or one that does not fit an embedding with ``rows`` rows."""
-    try:
-        tokenizer = SentencePieceTokenizer(path, spiece)
-        fits = tokenizer.fits(rows)
-    except Exception as error:  # sentencepiece and tokenizers raise many kinds of errors for a damaged file
-        raise CheckpointError(f"{path} was found, but is damaged ({error}).") from error
-    if not fits:
+    tokenizer = _parsed(path, spiece)
+    if not tokenizer.fits(rows):
         raise CheckpointError(
             f"{path} was found, but belongs to another model: it has {len(tokenizer.get_vocab())} pieces."
         )
+    return tokenizer
+
+
+def _parsed(path: Path, spiece: Tensor | None) -> SentencePieceTokenizer:
+    """Parse a tokenizer that can list its pieces and split a text."""
+    if spiece is None and path.stat().st_size > MOST_BYTES:
+        raise CheckpointError(f"{path} was found, but has more than {MOST_BYTES} bytes and is no tokenizer.")
+    if spiece is not None and (spiece.dtype is not torch.uint8 or spiece.ndim != 1 or len(spiece) > MOST_BYTES):
+        raise CheckpointError(f"{path} is damaged: its {SPIECE} is not a tokenizer. Fetch it again.")
+    try:
+        tokenizer = SentencePieceTokenizer(path, spiece)
+        tokenizer("a")
+        tokenizer.get_vocab()
+    except Exception as error:  # sentencepiece and tokenizers raise many kinds of errors for a damaged file
+        fault = "was found, but is damaged" if spiece is None else "is damaged: its tokenizer cannot be read"
+        raise CheckpointError(f"{path} {fault} ({shown(error)}).") from error
     return tokenizer
 
 
@@ -102,22 +126,21 @@ def _candidates(file: Path) -> Iterator[tuple[Path, Tensor | None]]:
     """Candidate tokenizers: beside a file, then in the model folders, then inside other encoders' files."""
     seen = set()
     for path in _tokenizer_files(file.parent):
-        if path.is_file() and path not in seen:
+        if is_file(path) and path not in seen:
             seen.add(path)
             yield path, None
-    for name in folder_paths.get_filename_list("text_encoders"):
-        path = folder_paths.get_full_path("text_encoders", name)
-        spiece = None if path is None else _spiece_in(Path(path))
+    for name in names_in("text_encoders"):
+        path = path_of("text_encoders", name)
+        spiece = None if path is None else _spiece_in(path)
         if path is not None and spiece is not None:
-            yield Path(path), spiece
+            yield path, spiece
 
 
 def _tokenizer_files(beside: Path) -> Iterator[Path]:
     for folder in (beside / FOLDER, beside / Path(FOLDER).name, beside):
         yield from (folder / name for name in (SENTENCEPIECE, JSON))
     for root in (root for key in ROOTS for root in folder_paths.get_folder_paths(key)):
-        found, _ = folder_paths.recursive_search(root, excluded_dir_names=[".git"])
-        names = [Path(root, name) for name in found if Path(name).name in (SENTENCEPIECE, JSON)]
+        names = [Path(root, name) for name in files_below(root) if Path(name).name in (SENTENCEPIECE, JSON)]
         yield from sorted(names, key=lambda path: (FOLDER not in path.as_posix(), path.name == JSON, path))
 
 

@@ -21,12 +21,13 @@ from ....uniavgen_core.checkpoint.bigvgan_files import (
     VocoderError,
     load_bigvgan,
 )
+from ....uniavgen_core.checkpoint.checked_files import CheckpointError, is_file, naming
 from ....uniavgen_core.checkpoint.vocos_files import VOCOS_CONFIG, is_vocos, load_vocos
 from ....uniavgen_core.media.audio.bigvgan import BigVGAN
 from ....uniavgen_core.media.audio.vocoder_chunks import ChunkedVocoder, chunk_spans
 from ....uniavgen_core.media.audio.vocos import Vocos
+from ..model_folders import names_in, path_of
 from ..notices import interruptible_progress
-from .model_folders import files_in
 
 KEY = "vocoders"
 VOCODER_FILES = (CONFIG_FILE, VOCOS_CONFIG, PICKLED_WEIGHTS)
@@ -51,11 +52,12 @@ class HostedVocoder:
     def __init__(self, folder: Path) -> None:
         management = comfy.model_management
         self.notices: list[str] = []
+        cancel = management.throw_exception_if_processing_interrupted
         if is_vocos(folder):
-            self.vocoder = vocoder = Vocos(load_vocos(folder, self.notices.append))
+            self.vocoder = vocoder = Vocos(load_vocos(folder, self.notices.append, cancel))
         else:
-            self.vocoder = vocoder = BigVGAN(load_bigvgan(folder, self.notices.append))
-        stats = [(file.name, file.stat()) for file in sorted(folder.iterdir())]
+            self.vocoder = vocoder = BigVGAN(load_bigvgan(folder, self.notices.append, cancel))
+        stats = [(file.name, file.stat()) for file in sorted(folder.iterdir()) if is_file(file)]
         self.identity = tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
         # The layers are not ComfyUI's, so the patcher that streams single weights cannot be used.
         self.patcher = comfy.model_patcher.ModelPatcher(
@@ -87,12 +89,13 @@ def vocoder_folders() -> dict[str, Path]:
     """Folders with at least one file of a vocoder, by their name in the loader."""
     found = {}
     for key in (KEY, "diffusion_models"):
-        for name in files_in(key):
+        for name in names_in(key):
             parent = PurePath(name).parent
             is_vocoder_file = name.endswith(".safetensors") or PurePath(name).name in VOCODER_FILES
             if is_vocoder_file and (key == KEY or parent.name == VOCODER_FOLDER):
-                path = Path(folder_paths.get_full_path_or_raise(key, name)).parent
-                found.setdefault(parent.as_posix() if parent.name else path.name, path)
+                path = path_of(key, name)
+                if path is not None:
+                    found.setdefault(parent.as_posix() if parent.name else path.parent.name, path.parent)
     return found
 
 
@@ -126,8 +129,9 @@ def load_vocoder(name: str) -> HostedVocoder:
     """
     folder = find_vocoder(name)
     try:
-        return HostedVocoder(folder)
-    except VocoderError as error:
+        with naming(folder):
+            return HostedVocoder(folder)
+    except CheckpointError as error:
         raise VocoderError(f"{error} {_vocos_remedy() if is_vocos(folder) else _remedy()}") from error
 
 

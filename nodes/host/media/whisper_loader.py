@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ....uniavgen_core.checkpoint.whisper_files import WHISPER_CONFIG, WhisperError, check_whisper, is_whisper
 from ....uniavgen_core.evaluation.paper_models import Whisper
-from .model_folders import files_in
+from ..model_folders import names_in, path_of
 
 KEY, NO_RECOGNISER = "whisper", "none"
 _ENCODERS = "audio_encoders"
@@ -51,12 +51,12 @@ def recogniser_folders() -> dict[str, Path]:
     """Whisper folders by their name in the node, damaged ones in ``models/whisper`` included."""
     found = {}
     for key in (KEY, _ENCODERS):
-        for name in files_in(key):
+        for name in names_in(key):
             file = PurePath(name)
             if file.parent.name and (file.name == WHISPER_CONFIG or file.suffix == ".safetensors"):
-                folder = Path(folder_paths.get_full_path_or_raise(key, name)).parent
-                if key == KEY or is_whisper(folder):
-                    found.setdefault(file.parent.as_posix(), folder)
+                path = path_of(key, name)
+                if path is not None and (key == KEY or is_whisper(path.parent)):
+                    found.setdefault(file.parent.as_posix(), path.parent)
     return found
 
 

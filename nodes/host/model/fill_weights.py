@@ -5,17 +5,22 @@ holds at most the largest shard beside the model. Under ComfyUI's dynamic loadin
 the weights.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import comfy.model_management
 import comfy.utils
 import torch
+from comfy.quant_ops import QuantizedTensor
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from ....uniavgen_core.checkpoint.checked_files import RAW_ERRORS, CheckpointError, damaged, opened, shown
+from ....uniavgen_core.checkpoint.finite_weights import READ_BY_NOTHING, is_finite, is_packed_finite, not_finite
 from ....uniavgen_core.checkpoint.gguf_file import SUFFIX as GGUF
+from ....uniavgen_core.checkpoint.gguf_quants import BlockKind
 from ....uniavgen_core.checkpoint.pickled_tensors import read_pickle
-from ....uniavgen_core.checkpoint.weight_files import CheckpointError, damaged, files_of, opened
+from ....uniavgen_core.checkpoint.shard_sets import files_of
 
 SAFETENSORS = (".safetensors", ".sft")
 
@@ -45,13 +50,18 @@ def read_weights(path: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, metadata
 
 
-def fill_weights(network: nn.Module, tensors: dict[str, Tensor], assign: bool) -> None:
-    """Load weights layer by layer, with a progress bar.
+def fill_weights(network: nn.Module, tensors: dict[str, Tensor], assign: bool, file: str = "The file") -> None:
+    """Load weights layer by layer, with a progress bar; each is checked for numbers that are not finite on the way.
 
     Args:
         network: The network, as ComfyUI builds it.
         tensors: Weights by name; the dictionary is emptied.
         assign: Use the tensors themselves as weights instead of copying them.
+        file: Name of the file, for messages.
+
+    Raises:
+        CheckpointError: If a number is not finite; the message names the tensor.
+        InterruptProcessingException: If the user cancelled the run.
     """
     owned: dict[str, list[str]] = {}
     for name in tensors:  # in the order of the files, so that the first shard is released first
@@ -59,6 +69,8 @@ def fill_weights(network: nn.Module, tensors: dict[str, Tensor], assign: bool) -
     done, bar = 0, comfy.utils.ProgressBar(sum(tensor.nbytes for tensor in tensors.values()))
     for owner, names in owned.items():
         comfy.model_management.throw_exception_if_processing_interrupted()
+        for name in names:
+            _check_finite(name, tensors[name], file)
         part = {name.removeprefix(f"{owner}."): tensors.pop(name) for name in names}
         if owner in part:
             _set_parameter(network, owner, part[owner], assign)
@@ -66,6 +78,22 @@ def fill_weights(network: nn.Module, tensors: dict[str, Tensor], assign: bool) -
             network.get_submodule(owner).load_state_dict(part, strict=False, assign=assign)
         done += sum(tensor.nbytes for tensor in part.values())
         bar.update_absolute(done)
+
+
+def check_all_finite(tensors: Mapping[str, Tensor], file: str) -> None:
+    """Refuse weights with numbers that are not finite; see ``fill_weights``."""
+    for name, weights in tensors.items():
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        _check_finite(name, weights, file)
+
+
+def _check_finite(name: str, weights: Tensor, file: str) -> None:
+    if isinstance(weights, QuantizedTensor):  # in GGUF's blocks; other formats are quantised only as they are loaded
+        is_good = is_packed_finite(weights._qdata, BlockKind[weights._params.kind])
+    else:
+        is_good = name in READ_BY_NOTHING or is_finite(weights)
+    if not is_good:
+        raise not_finite(name, file)
 
 
 def _owner(network: nn.Module, name: str) -> str:
@@ -90,6 +118,9 @@ def read_weight_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         pass
     try:
         tensors, metadata = comfy.utils.load_torch_file(str(path), return_metadata=True)
-    except (SafetensorError, ValueError, EOFError) as error:
+    except (SafetensorError, EOFError, OSError, *RAW_ERRORS) as error:
         raise damaged(path, error) from error
+    for name, tensor in tensors.items():
+        if tensor.is_complex():
+            raise CheckpointError(f"{path.name}: {shown(name)} is {tensor.dtype}, which this pack does not read.")
     return tensors, metadata or {}

@@ -9,6 +9,7 @@ from comfy.quant_ops import QuantizedLayout, QuantizedTensor, register_layout_cl
 from comfy_kitchen.tensor.base import BaseLayoutParams
 from torch import Tensor, nn
 
+from ....uniavgen_core.checkpoint.checked_files import naming
 from ....uniavgen_core.checkpoint.gguf_file import GgufFile
 from ....uniavgen_core.checkpoint.gguf_quants import BlockKind, pack, unpack
 
@@ -69,7 +70,8 @@ def read_gguf(path: Path, dtype: torch.dtype) -> tuple[dict[str, Tensor], dict[s
         ImportError: If the package ``gguf`` is not installed.
     """
     file = GgufFile(path)
-    tensors = {name: file.stored(name) for name in file.entries}
+    with naming(path):
+        tensors = {name: file.stored(name) for name in file.entries}
     for name, kind in file.kinds.items():
         params = GgufLayout.Params(scale=None, orig_dtype=dtype, orig_shape=file.shapes[name], kind=kind.name)
         tensors[name] = QuantizedTensor(tensors[name], LAYOUT, params)

@@ -1,6 +1,5 @@
 """Loading of a checkpoint as a MODEL, as ComfyUI loads its own, but with strict checks."""
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,20 +11,23 @@ import comfy.utils
 from comfy.quant_ops import QuantizedTensor
 from torch import Tensor
 
+from ....uniavgen_core.checkpoint.checked_files import CheckpointError, naming
 from ....uniavgen_core.checkpoint.config_from_weights import METADATA_KEY, PREVIEW_KEY, Contents, Network, network_of
-from ....uniavgen_core.checkpoint.load_weights import check_whole
+from ....uniavgen_core.checkpoint.load_weights import check_whole, expected_shapes
+from ....uniavgen_core.checkpoint.shard_sets import strip_prefix
 from ....uniavgen_core.checkpoint.trained_on import trained_on
-from ....uniavgen_core.checkpoint.weight_files import CheckpointError, strip_prefix
 from ....uniavgen_core.shapes import LATENT_CHANNELS
 from ..conditioning.known_words import known_text_of
 from ..conditioning.pass_settings import KEY
 from ..conditioning.track_masks import mask_tracks
 from ..notices import announce
+from ..sampling.joint_latent import preview_colours
 from ..sampling.sampling_checks import check_sampling
 from .branch_models import AudioAloneConfig, VideoAloneConfig
 from .fill_weights import fill_weights, read_weights
 from .gguf_layout import mark_packed_layers
 from .joint_model import UniAVGen, UniAVGenConfig
+from .quantised_files import check_packed, with_descriptions
 
 OUTER_SAMPLE = comfy.patcher_extension.WrappersMP.OUTER_SAMPLE
 
@@ -49,19 +51,14 @@ def load_uniavgen(
         CheckpointError: If a file is missing or damaged, or does not fit.
         NotUniAVGenError: If the file holds another model.
     """
-    options = model_options or {}
+    options, file = model_options or {}, Path(path)
     tensors, metadata = read_weights(path)
-    tensors, metadata = comfy.utils.convert_old_quants(strip_prefix(tensors), "", metadata=metadata)
-    shapes = {name: tensor.shape for name, tensor in tensors.items()}
-    network = network_of(shapes, metadata)
-    _check_channels(network, path)
-    fit = check_whole(shapes, network)
-    for notice in fit.notices(Path(path).name):
-        on_notice(notice)
-    tensors = fit.fitted(tensors.items())
-    model = _build(network, tensors, metadata, options)
-    patcher = _make_patcher(model, options, disable_dynamic)
-    fill_weights(model.diffusion_model, tensors, assign=patcher.is_dynamic())
+    with naming(file):
+        tensors, metadata = with_descriptions(strip_prefix(tensors), metadata)
+        network, tensors = _fitted(tensors, metadata, file.name, on_notice)
+        model = _build(network, tensors, metadata, options)
+        patcher = _make_patcher(model, options, disable_dynamic)
+        fill_weights(model.diffusion_model, tensors, assign=patcher.is_dynamic(), file=file.name)
     mark_packed_layers(model.diffusion_model)
     patcher.cached_patcher_init = (load_uniavgen, (path, options))
     patcher.add_wrapper_with_key(OUTER_SAMPLE, KEY, check_sampling)
@@ -70,12 +67,27 @@ def load_uniavgen(
     return patcher
 
 
+def _fitted(
+    tensors: dict[str, Tensor], metadata: Mapping[str, str], file: str, on_notice: Callable[[str], None]
+) -> tuple[Network, dict[str, Tensor]]:
+    """Network in a file, and the tensors that it needs, which fit."""
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    network = network_of(shapes, metadata)
+    _check_channels(network, file)
+    fit = check_whole(shapes, network)
+    check_packed(tensors, expected_shapes(network))
+    for notice in fit.notices(file):
+        on_notice(notice)
+    return network, fit.fitted(tensors.items())
+
+
 def _build(network: Network, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], options: dict) -> UniAVGen:
     """ComfyUI's model for a network, as its file's metadata describe it; its weights are still to be filled in."""
     config = _model_config(network, METADATA_KEY in metadata)
     config.clips = trained_on(network.config, metadata)
     if PREVIEW_KEY in metadata:
-        config.latent_format.use_colours(**json.loads(metadata[PREVIEW_KEY]))
+        latent_format: Any = config.latent_format  # an instance of the class by now
+        latent_format.use_colours(*preview_colours(metadata[PREVIEW_KEY]))
     _choose_dtypes(config, tensors, options)
     model = config.get_model(dict(tensors))
     model.known_text = known_text_of(network.config.text, metadata)
@@ -112,11 +124,11 @@ def _model_config(network: Network, has_metadata: bool) -> UniAVGenConfig:
     return kind(network.config)
 
 
-def _check_channels(network: Network, path: str) -> None:
+def _check_channels(network: Network, file: str) -> None:
     channels = network.config.latent_channels
     if network.contents is Contents.VIDEO and channels != LATENT_CHANNELS:
         raise CheckpointError(
-            f"{Path(path).name} is a video model whose latents have {channels} channels, such as Wan2.1 and the 14B "
+            f"{file} is a video model whose latents have {channels} channels, such as Wan2.1 and the 14B "
             f"models of Wan2.2. UniAVGen's video branch is Wan2.2-TI2V-5B, with {LATENT_CHANNELS}: choose that file, "
             "or load this one with ComfyUI's own 'Load Diffusion Model'."
         )

@@ -7,8 +7,9 @@ import folder_paths
 
 from ....uniavgen_core.checkpoint.config_from_weights import contents_of
 from ....uniavgen_core.checkpoint.gguf_file import SUFFIX
+from ....uniavgen_core.checkpoint.shard_sets import SHARDS, indexed_names
 from ....uniavgen_core.checkpoint.umt5_files import RELEASED_FILE
-from ....uniavgen_core.checkpoint.weight_files import SHARDS, indexed_names
+from ..model_folders import files_below, names_in, path_of, warn_once
 
 BUNDLED = "bundled talking toon"
 RELEASED = {"text_encoders": RELEASED_FILE, "vae": "Wan2.2_VAE.pth"}
@@ -22,12 +23,13 @@ def model_choices(folder: str, gguf: bool = False) -> list[str]:
     """Names that a loader offers: the bundled file, folders of shards, and single files.
 
     Files of the release are also offered if they lie beside its model, where a download of the whole leaves them.
+    Nothing that lies in the folders raises an error here, because without the list the pack would have no nodes.
 
     Args:
         folder: ComfyUI model folder.
         gguf: Whether to offer GGUF files too.
     """
-    names = [*folder_paths.get_filename_list(folder), *(_gguf_files(folder) if gguf else ())]
+    names = [*names_in(folder), *(_gguf_files(folder) if gguf else ())]
     names += [name for name in _released_beside_model(folder) if name not in names]
     offered = [parent + FOLDER for parent, shard in _shard_folders(names).items() if _is_uniavgen(folder, shard)]
     return [BUNDLED, *offered, *names]
@@ -47,28 +49,28 @@ def path_of_choice(folder: str, name: str, bundled: Path | str = "") -> str:
     if name == BUNDLED:
         return str(bundled)
     if not name.endswith(FOLDER):
-        if folder_paths.get_full_path(folder, name) is None and name in _released_beside_model(folder):
-            folder = MODELS
-        return folder_paths.get_full_path_or_raise(folder, name)
-    shard = _shard_folders(folder_paths.get_filename_list(folder)).get(name.removesuffix(FOLDER))
+        path = path_of(folder, name)
+        if path is None and name in _released_beside_model(folder):
+            path = path_of(MODELS, name)
+        return str(path or folder_paths.get_full_path_or_raise(folder, name))
+    shard = path_of(folder, _shard_folders(names_in(folder)).get(name.removesuffix(FOLDER)))
     if shard is None:
         raise FileNotFoundError(f"The folder {name.removesuffix(FOLDER)} in {folder} holds no {SHARDS} any more.")
-    return str(Path(folder_paths.get_full_path_or_raise(folder, shard)).parent)
+    return str(shard.parent)
 
 
 def _released_beside_model(folder: str) -> list[str]:
     """Files of ``folder`` that lie beside the release's model instead."""
     file_name = RELEASED.get(folder)
-    return [name for name in folder_paths.get_filename_list(MODELS) if PurePath(name).name == file_name]
+    return [name for name in names_in(MODELS) if PurePath(name).name == file_name]
 
 
 def _gguf_files(folder: str) -> list[str]:
     """GGUF files of a ComfyUI model folder, which ComfyUI itself does not list."""
     names: list[str] = []
     for root in folder_paths.get_folder_paths(folder):
-        found, _ = folder_paths.recursive_search(root, excluded_dir_names=[".git"])
-        names += folder_paths.filter_files_extensions(found, {SUFFIX})
-    return sorted(set(names) - set(folder_paths.get_filename_list(folder)))
+        names += folder_paths.filter_files_extensions(files_below(root), {SUFFIX})
+    return sorted(set(names) - set(names_in(folder)))
 
 
 def _shard_folders(names: list[str]) -> dict[str, str]:
@@ -78,5 +80,9 @@ def _shard_folders(names: list[str]) -> dict[str, str]:
 
 
 def _is_uniavgen(folder: str, shard: str) -> bool:
-    path = folder_paths.get_full_path(folder, shard)
-    return path is not None and contents_of(indexed_names(Path(path).parent)) is not None
+    """Whether a folder of shards is the pack's; if it cannot be told because files are damaged, this is logged."""
+    path, faults = path_of(folder, shard), []
+    found = path is not None and contents_of(indexed_names(path.parent, faults.append)) is not None
+    if faults and not found:
+        warn_once(f"The folder of {path} is not offered in 'UniAVGen Load Model': {faults[0]}")
+    return found

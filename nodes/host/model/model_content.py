@@ -6,7 +6,7 @@ from typing import Any
 import comfy.model_patcher
 import comfy.sd
 
-from ....uniavgen_core.checkpoint.weight_files import files_of
+from ....uniavgen_core.checkpoint.shard_sets import files_of
 from ..content_keys import UnidentifiedError
 
 CHANGES = (

@@ -4,11 +4,16 @@ Both are already normalised, so that samplers, which see them packed into one ro
 Dimension key: B batch, K audio tracks, T video latents, H and W latent rows and columns, S mel frames.
 """
 
+from math import isfinite
+from typing import Any
+
 import comfy.latent_formats
 import torch
 from comfy.nested_tensor import NestedTensor
 from torch import Tensor
 
+from ....uniavgen_core.checkpoint.checked_files import CheckpointError, parse_object
+from ....uniavgen_core.checkpoint.config_from_weights import PREVIEW_KEY
 from ....uniavgen_core.shapes import LATENT_CHANNELS, MEL_BINS, SPATIAL_FACTOR, TEMPORAL_FACTOR, AVShape
 
 VIDEO_DIMS, AUDIO_DIMS = 5, 4
@@ -48,6 +53,35 @@ class VideoLatentFormat(JointLatentFormat):
     def process_out(self, latent: Tensor) -> Tensor:
         """Undo ``process_in``."""
         return self.wan.process_out(latent) if _is_plain(latent) else latent
+
+
+def preview_colours(text: str) -> tuple[list[list[float]], list[float]]:
+    """Parse a checkpoint's preview colours.
+
+    Args:
+        text: JSON of ``factors``, red, green and blue of each latent channel, and ``bias``, of a latent of zeros.
+
+    Raises:
+        CheckpointError: If it is not that.
+    """
+    subject = f"The file's metadata entry {PREVIEW_KEY}"
+    colours: Any = parse_object(text, subject)
+    is_right = set(colours) == {"factors", "bias"} and _are_colours(colours["factors"], LATENT_CHANNELS)
+    if not is_right or not _is_colour(colours["bias"]):
+        raise CheckpointError(
+            f"{subject} must give factors, three numbers for each of {LATENT_CHANNELS} channels, and bias, three "
+            "numbers. Get the file again from its source."
+        )
+    return colours["factors"], colours["bias"]
+
+
+def _are_colours(values: Any, count: int) -> bool:
+    return isinstance(values, list) and len(values) == count and all(map(_is_colour, values))
+
+
+def _is_colour(value: Any) -> bool:
+    is_triple = isinstance(value, list) and len(value) == 3
+    return is_triple and all(isinstance(number, (int, float)) and isfinite(number) for number in value)
 
 
 def empty_latent(shape: AVShape, batch_size: int, device: torch.device) -> dict:

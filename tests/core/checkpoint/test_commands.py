@@ -17,13 +17,13 @@ from tests.shards import shard_name, write_shards
 from tests.toys import TINY, random_model
 from uniavgen_core.checkpoint import quantization_error as probe
 from uniavgen_core.checkpoint.__main__ import main
+from uniavgen_core.checkpoint.checked_files import CheckpointError
 from uniavgen_core.checkpoint.config_from_weights import METADATA_KEY, Contents, metadata_of
 from uniavgen_core.checkpoint.describe import inspect, verify
 from uniavgen_core.checkpoint.load_weights import load_model
 from uniavgen_core.checkpoint.merge_and_cut import cut
 from uniavgen_core.checkpoint.quantization_error import velocity_error
 from uniavgen_core.checkpoint.quantize_weights import FORMATS, QuantizeConfig, quantize
-from uniavgen_core.checkpoint.weight_files import CheckpointError
 from uniavgen_core.config import to_dict
 
 ROOT = Path(__file__).parents[3]
@@ -282,7 +282,9 @@ def test_metadata_that_says_something_unknown_is_told_in_one_line(capsys, tmp_pa
     folder = write_shards(tmp_path / "odd", weights, {METADATA_KEY: '{"depth": 3}'})
     for command, status in (("inspect", 2), ("verify", 1)):
         assert run(capsys, command, folder)[0] == status
-    assert run(capsys, "inspect", folder)[2] == "ModelConfig has no field named depth.\n"
+    line = run(capsys, "inspect", folder)[2]
+    assert line.startswith(f"{shard_name(1)}: ")
+    assert line.endswith("ModelConfig has no field named depth.\n")
 
 
 def test_the_module_prints_its_object_last_and_progress_apart(folder):

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from tests.toys import TINY, Clip, random_model, with_variant
 from uniavgen_core.checkpoint.config_from_weights import METADATA_KEY, NotUniAVGenError, config_from_shapes, metadata_of
 from uniavgen_core.checkpoint.load_weights import CheckpointError, load_model, save_weights
-from uniavgen_core.checkpoint.weight_files import PREFIXES
+from uniavgen_core.checkpoint.shard_sets import PREFIXES
 from uniavgen_core.config import TOON, Alignment
 from uniavgen_core.model.joint import JointModel
 

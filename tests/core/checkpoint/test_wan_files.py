@@ -8,10 +8,10 @@ from safetensors.torch import save_file
 
 from tests.shards import shard_name, write_shards
 from tests.toys import TINY, Clip, random_model
+from uniavgen_core.checkpoint.checked_files import CheckpointError
 from uniavgen_core.checkpoint.config_from_weights import Contents, Network
 from uniavgen_core.checkpoint.load_weights import expected_shapes
 from uniavgen_core.checkpoint.wan_files import VIDEO_TO_WAN, load_wan_branch, wan_names
-from uniavgen_core.checkpoint.weight_files import CheckpointError
 from uniavgen_core.config import RELEASED, Interaction
 from uniavgen_core.model.initialize import initialize
 from uniavgen_core.model.joint import JointModel

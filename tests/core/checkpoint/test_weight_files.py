@@ -16,10 +16,12 @@ from tests.parity.fixtures import ForwardCase, Golden
 from tests.shards import COUNT, INDEX, shard_name, write_shards
 from tests.toys import TINY, random_model
 from uniavgen_core.checkpoint import weight_files as files
+from uniavgen_core.checkpoint.checked_files import CheckpointError
 from uniavgen_core.checkpoint.config_from_weights import NotUniAVGenError, config_from_shapes, metadata_of
 from uniavgen_core.checkpoint.load_weights import load_model
 from uniavgen_core.checkpoint.merge_and_cut import merge
-from uniavgen_core.checkpoint.weight_files import CheckpointError, WeightFiles, files_of, indexed_names
+from uniavgen_core.checkpoint.shard_sets import files_of, indexed_names
+from uniavgen_core.checkpoint.weight_files import WeightFiles
 from uniavgen_core.checkpoint.write_safetensors import ordered, write_stream
 
 

@@ -84,9 +84,9 @@ def changed(folder, target, file, change):
 @pytest.mark.parametrize(
     ("file", "change", "message"),
     [
-        ("config.json", None, "no readable config.json"),
+        ("config.json", None, "There is no file .*config.json"),
         ("config.json", lambda data: data[:40], "config.json is not JSON"),
-        ("config.json", lambda _: b"[]", "no JSON object"),
+        ("config.json", lambda _: b"[]", "is not a JSON object"),
         ("config.json", lambda data: data.replace(b'"whisper"', b'"bert"'), "type 'bert', not 'whisper'"),
         ("tokenizer.json", None, "no tokenizer"),
         ("tokenizer.json", lambda data: data[:-9], "tokenizer.json is not JSON"),

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from tests.shards import write_shards
 from tests.toys import TINY, Clip, random_model
 from uniavgen_core.checkpoint.__main__ import main
+from uniavgen_core.checkpoint.checked_files import CheckpointError
 from uniavgen_core.checkpoint.config_from_weights import (
     Contents,
     Network,
@@ -23,7 +24,6 @@ from uniavgen_core.checkpoint.load_weights import expected_shapes, load_any, loa
 from uniavgen_core.checkpoint.merge_and_cut import branch_names, cut, merge
 from uniavgen_core.checkpoint.quantize_weights import quantize
 from uniavgen_core.checkpoint.wan_files import wan_names
-from uniavgen_core.checkpoint.weight_files import CheckpointError
 from uniavgen_core.config import RELEASED, Interaction, to_dict
 from uniavgen_core.model.audio_branch import AudioModel
 from uniavgen_core.model.video_branch import VideoModel
