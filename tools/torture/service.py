@@ -38,12 +38,12 @@ def serve_for_long(server: ComfyServer, random: Random, tally: Tally) -> None:
 
 
 def usage_of(server: ComfyServer) -> dict[str, float]:
-    """Memory, threads, open files and files in temporary folders of a server."""
+    """Memory, threads, open files and temporary folders of a server; previews leave files, as ComfyUI's own do."""
     process = psutil.Process(server.pid)
-    temporary = sum(path.is_file() for path in (Path(server.folder) / "temp").rglob("*"))
+    temporary = sum(path.is_dir() for path in (Path(server.folder) / "temp").rglob("*"))
     return {
         "MiB": round(process.memory_info().rss / 2**20),
         "threads": process.num_threads(),
         "open files": process.num_fds() if hasattr(process, "num_fds") else 0,
-        "temporary files": temporary,
+        "temporary folders": temporary,
     }
