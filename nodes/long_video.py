@@ -157,10 +157,11 @@ class LongVideoNode(io.ComfyNode):
         for notice in (*about, *untrained(model, plan, long_video.scene)):
             announce(notice)
         maker = SegmentMaker(without_notices(model), guidance, sampling, plan, audio_codec)
-        store, about_store = store_for(
-            model_content(model), codec_content(video_codec), audio_codec.identity, positive, negative,
-            inputs.made_from, chosen.pixels, chosen.fit, sampling.sampler_name, sampling.sigmas, guidance,
+        others = (
+            audio_codec.identity, positive, negative, inputs.made_from, chosen.pixels, chosen.fit, guidance,
+            sampling.sampler_name, sampling.sigmas,
         )  # fmt: skip
+        store, about_store = store_for(lambda: (model_content(model), codec_content(video_codec), *others))
         if start_over:
             store.clear()
         video, notices = long_video.make(maker.make, store)

@@ -140,10 +140,19 @@ def test_another_video_codec_is_another_run(studio, monkeypatch):
     assert key_of(content(studio.video_codec)) != before
 
 
-def test_what_cannot_be_identified_is_sampled_anew_and_that_is_told(studio, monkeypatch):
+def with_unknown_option(model):
+    model.model_options["transformer_options"]["unknown"] = __import__("_random").Random()
+
+
+def with_another_model(model):
+    model.additional_models["control"] = [model.clone()]
+
+
+@pytest.mark.parametrize("change", [with_unknown_option, with_another_model])
+def test_what_cannot_be_identified_is_sampled_anew_and_that_is_told(studio, monkeypatch, change):
     calls = count_samples(studio, monkeypatch)
     model = studio.model.clone()
-    model.model_options["transformer_options"]["unknown"] = __import__("_random").Random()
+    change(model)
     monkeypatch.setattr(studio, "model", model)
     for number in (1, 2):
         output = long_video(studio, "hello")

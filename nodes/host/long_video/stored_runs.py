@@ -8,11 +8,12 @@ import shutil
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import folder_paths
 
@@ -33,20 +34,20 @@ def runs_folder() -> Path:
     return Path(folder_paths.get_output_directory()) / FOLDER
 
 
-def store_for(*content: Any) -> tuple[SegmentStore, list[str]]:
+def store_for(content: Callable[[], tuple[Any, ...]]) -> tuple[SegmentStore, list[str]]:
     """Store for the segments of a run, and notices.
 
     Args:
-        content: All that the segments are made from, besides their texts. Where that cannot be identified, the store is
-            new, and no earlier segment is taken for one of this run.
+        content: Gives all that the segments are made from, besides their texts. Where that cannot be identified, the
+            store is new, and no earlier segment is taken for one of this run.
     """
     try:
-        key, notices = key_of(CONTENT, *content), []
+        key, notices = key_of(CONTENT, *content()), []
     except UnidentifiedError as error:
-        key = key_of(CONTENT, datetime.now().isoformat(), id(content))
+        key = key_of(CONTENT, uuid4().hex)
         notices = [
-            f"No earlier segments are used, and a stopped run cannot go on: {error}, so it is unknown whether they "
-            "would be the same."
+            f"No earlier segments are used, and a stopped run cannot go on: {error} cannot be identified, so nobody "
+            "knows whether they would be the same."
         ]
     return SegmentStore(runs_folder(), key), notices
 

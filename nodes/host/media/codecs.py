@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import comfy.latent_formats
+import comfy.ldm.wan.vae2_2
 import comfy.model_management
 import comfy.model_patcher
 import comfy.ops
 import comfy.sd
 import torch
-from comfy.ldm.wan.vae2_2 import WanVAE
 from torch import Tensor, nn
 
 from ....uniavgen_core.bundled.video_codec import VideoCodec
@@ -242,7 +242,7 @@ def _check_wan(tensors: dict[str, Tensor]) -> None:
     if WAN_MARK not in tensors:
         raise CheckpointError(f"It holds no VAE that can be used here. {needed}")
     with torch.device("meta"):
-        network = WanVAE(**WAN_SIZES)
+        network = comfy.ldm.wan.vae2_2.WanVAE(**WAN_SIZES)
     try:
         _check_tensors(network, tensors)
     except CheckpointError as error:

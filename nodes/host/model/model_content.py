@@ -33,8 +33,14 @@ def model_content(model: comfy.model_patcher.ModelPatcher) -> tuple[Any, ...]:
 
 
 def codec_content(codec: comfy.sd.VAE) -> tuple[Any, ...]:
-    """Content of a VAE: its kind and its weights."""
-    network: Any = codec.first_stage_model
+    """Content of a VAE: its kind and its weights.
+
+    Raises:
+        UnidentifiedError: If it is no VAE with a network of its own.
+    """
+    network: Any = getattr(codec, "first_stage_model", None)
+    if network is None:
+        raise UnidentifiedError("the video codec")
     return type(codec), type(network), network.state_dict(), str(codec.vae_dtype)
 
 

@@ -217,7 +217,7 @@ def public(folder):
         ),
         (changed("backbone", dim="wide"), "config.yaml describes no vocoder that can be built"),
         (changed("head", colour="red"), "config.yaml describes no vocoder that can be built.*colour"),
-        (changed("head", padding="reflect"), "config.yaml describes no vocoder that can be built.*'same'"),
+        (changed("head", padding="reflect"), "has padding 'reflect' in its head.*is padding 'same'"),
         (public, "makes 256 samples of a mel frame of 100 bins; UniAVGen's mel has 80 bins and 240 samples a frame"),
         (changed("backbone", input_channels=100), "240 samples of a mel frame of 100 bins"),
         (changed("head", hop_length=256), "256 samples of a mel frame of 80 bins"),
