@@ -19,6 +19,7 @@ MEASUREMENTS = {
     "data": "benchmarks.data",
     "steps": "studies.few_steps.__main__",
     "levels": "benchmarks.levels",
+    "drift": "benchmarks.drift",
     "sync": "benchmarks.sync",
     "spans": "benchmarks.spans",
 }

@@ -29,8 +29,8 @@ CEILING_AFTER_AAC = -1.0
 OVERSAMPLING = 4
 AAC_FRAME = 1024
 """Samples over which AAC may smear kept sound into the sound after it."""
-MAKERS = ("UniAVGenDecode", "UniAVGenLongVideo")
-"""Nodes whose second output is the sound of the clip."""
+MAKER, FILM_MAKER = "UniAVGenDecode", "UniAVGenLongVideo"
+"""Nodes whose second output is the sound of the clip, and whose first output is a video."""
 SAVER = "UniAVGenSaveVideo"
 GIVER = "UniAVGenToonClip"
 """Node whose second output is a sound that a template keeps."""
@@ -72,9 +72,13 @@ def prepared(workflow: Workflow, seed: int, steps: int | None) -> Workflow:
     for number, node in workflow.items():
         if node["class_type"] == SAVER:
             nodes[number]["inputs"]["sound"] = "AAC"
-        kind = "made" if node["class_type"] in MAKERS else "given"
-        if node["class_type"] in (*MAKERS, GIVER):
-            inputs = {"audio": [number, 1], "filename_prefix": f"levels/{kind}"}
+        sound = [number, 1]
+        if node["class_type"] == FILM_MAKER:
+            nodes[f"{number}1000"] = {"class_type": "GetVideoComponents", "inputs": {"video": [number, 0]}}
+            sound = [f"{number}1000", 1]
+        if node["class_type"] in (MAKER, FILM_MAKER, GIVER):
+            kind = "given" if node["class_type"] == GIVER else "made"
+            inputs = {"audio": sound, "filename_prefix": f"levels/{kind}"}
             nodes[f"{number}0000"] = {"class_type": "SaveAudio", "inputs": inputs}
     return nodes
 

@@ -29,3 +29,10 @@ def test_the_quick_start_has_no_clipped_sample_in_a_real_server(server, tmp_path
         "loudness_range": 0.0,
     }
     assert "quick_start" in levels.table(results)
+
+
+def test_the_sound_of_a_long_video_is_measured_too(server, tmp_path):
+    workflow = read_workflow(ROOT / "workflows" / "api" / "long_video.json")
+    row = levels.levels_of(server, levels.prepared(workflow, 1, None), tmp_path)
+    assert row["clipped"] == 0
+    assert row["seconds"] > 4
