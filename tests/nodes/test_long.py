@@ -326,6 +326,9 @@ def test_every_segment_is_driven_by_its_own_part_of_the_sound_and_says_its_words
     settings = [keys.pass_settings_of(conditioning) for conditioning in conditionings]
     assert {each.interaction.value for each in settings} == {"audio_to_video"}
     said = [each.speeches[0].text or "" for each in settings]
+    begins = [each.speeches[0].start for each in settings]
+    assert begins[0] < 0.1
+    assert max(begins) > 0.4  # words that are heard later are not expected from the beginning on
     assert said[0].startswith("hello")
     assert next(filter(None, reversed(said))).endswith("cloud")
     mels = [latent["samples"].unbind()[1][0, 0] for latent in latents]

@@ -7,10 +7,11 @@ from math import ceil
 
 import torch
 
+from ....uniavgen_core.config import TextConfig
 from ....uniavgen_core.media.audio.mel import gain_to_peak
 from ....uniavgen_core.media.audio.sound import Sound, cut, mel_of, peak_of, to_model_sound
 from ....uniavgen_core.media.audio.voice_activity import voice_activity
-from ....uniavgen_core.shapes import FPS, SAMPLE_RATE
+from ....uniavgen_core.shapes import FPS, MEL_RATE, SAMPLE_RATE
 from ....uniavgen_core.tasks import AUDIO_DRIVEN
 from ..media.footage import Footage
 from ..sampling.joint_latent import keep_audio
@@ -41,10 +42,11 @@ def plan_sound(sound: Sound, words: str, settings: SegmentSettings) -> TimedPlan
 
 @dataclass(frozen=True)
 class DrivenVideo(LongVideo):
-    """A long video for a given sound, which stays as it is."""
+    """A long video for a given sound, which stays as it is; ``text`` says where the model expects a text to begin."""
 
     plan: TimedPlan
     sound: Sound
+    text: TextConfig
 
     def film(self, segments: FinishedSegments) -> Film:
         """Video of the first segments, or of all, with the sound that belongs to them."""
@@ -66,7 +68,8 @@ class DrivenVideo(LongVideo):
             prepared = continue_footage(self.scene, seen, go_on, self.image)
         start = self.plan.first_frame(number) / FPS
         mel, _ = mel_of(cut(self.sound, start, start + frames / FPS), frames, self._gain)
-        scene = prepared.scene.with_speech(text=self.plan.texts[number] or None, start=0.0, kept_text="")
+        begin = max(0.0, self.plan.starts[number] - self.text.position_offset / MEL_RATE)
+        scene = prepared.scene.with_speech(text=self.plan.texts[number] or None, start=begin, kept_text="")
         latent = keep_audio(prepared.latent, mel, torch.zeros(len(mel)))
         return replace(prepared, scene=scene.with_directions(AUDIO_DRIVEN), latent=latent)
 

@@ -76,7 +76,7 @@ class LongVideoInputs:
             return self._dubbed(scene, text)
         scene, notices = scene.sized_for(self.image, IMAGE)
         notices += [*batch_notices(self.image, IMAGE), *photograph_notices(scene.video_codec, self.image)]
-        film, about = self._spoken(scene, text) if self.sound is None else self._driven(scene, self.sound)
+        film, about = self._spoken(scene, text) if self.sound is None else self._driven(scene, self.sound, text)
         return film, [*notices, *about]
 
     @property
@@ -104,13 +104,13 @@ class LongVideoInputs:
         plan = plan_script(said.text, self._settings, text)
         return SpokenVideo(scene, plan, self.image, voice), [*said.notices, *about_voice]
 
-    def _driven(self, scene: Scene, sound: dict) -> tuple[LongVideo, list[str]]:
+    def _driven(self, scene: Scene, sound: dict, text: TextConfig) -> tuple[LongVideo, list[str]]:
         """The video that a sound drives, with the script as its words."""
         own, notices = first_sound(sound, SOUND)
         _require_at_most_an_hour(own.seconds, SOUND, "Trim Audio Duration")
         said = prepare_field("script", self.script)
         notices += [*said.notices, *([] if said.text else [NO_SCRIPT]), *([] if self.voice is None else [NO_VOICE])]
-        film = DrivenVideo(scene, plan_sound(own, said.text, self._settings), self.image, None, own)
+        film = DrivenVideo(scene, plan_sound(own, said.text, self._settings), self.image, None, own, text)
         return film, [*notices, *quiet_notices(own, SOUND)]
 
     def _dubbed(self, scene: Scene, text: TextConfig) -> tuple[LongVideo, list[str]]:

@@ -96,9 +96,11 @@ class TimedPlan(Plan):
 
     Attributes:
         ends: Video frames of the film at the end of each segment.
+        starts: Time in each segment at which its words begin, seconds.
     """
 
     ends: tuple[int, ...]
+    starts: tuple[float, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -138,7 +140,8 @@ class TimedPlan(Plan):
             shared: Whether a segment also says what lies in the part that it shares with the one before.
         """
         span = self.span if shared else self.new_span
-        return replace(self, texts=tuple(words_of_spans(words, activity, [span(n) for n in range(len(self.ends))])))
+        texts, starts = words_of_spans(words, activity, [span(number) for number in range(len(self.ends))])
+        return replace(self, texts=tuple(texts), starts=tuple(starts))
 
 
 def plan_script(script: str, settings: SegmentSettings, text: TextConfig) -> ScriptPlan:

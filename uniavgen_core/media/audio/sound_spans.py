@@ -47,7 +47,9 @@ def cut_at_pauses(waveform: Tensor, video_frames: int, first: int, following: in
     return [*ends, video_frames]
 
 
-def words_of_spans(text: str, activity: np.ndarray, spans: Sequence[tuple[float, float]]) -> list[str]:
+def words_of_spans(
+    text: str, activity: np.ndarray, spans: Sequence[tuple[float, float]]
+) -> tuple[list[str], list[float]]:
     """Share words out to spans of a sound, by how much of its speech comes before each.
 
     Args:
@@ -56,17 +58,27 @@ def words_of_spans(text: str, activity: np.ndarray, spans: Sequence[tuple[float,
         spans: Start and end of each, seconds; they may overlap.
 
     Returns:
-        The words of each span: those whose middle lies in it, if letters are spoken evenly wherever there is speech.
+        The words of each span: those whose middle lies in it, if letters are spoken evenly wherever there is speech;
+        and the time in each span at which the first of them begins, seconds, 0 without one.
     """
     words, spoken = text.split(), np.cumsum(activity).astype(float)
     if not words or not len(spoken) or not spoken[-1]:
-        return [""] * len(spans)
-    lengths = np.array([len(word) + 1 for word in words], float)
-    middles = (np.cumsum(lengths) - lengths / 2) / lengths.sum()
-    times = np.searchsorted(spoken / spoken[-1], middles) / LEVEL_RATE
-    return [
-        " ".join(word for word, time in zip(words, times, strict=True) if start <= time < stop) for start, stop in spans
+        return [""] * len(spans), [0.0] * len(spans)
+    ends = np.cumsum([len(word) + 1 for word in words]) / (len(text.split()) + sum(map(len, words)))
+    begins = np.concatenate([[0.0], ends[:-1]])
+    starts, times = (_times_of(shares, spoken) for shares in (begins, (begins + ends) / 2))
+    chosen = [[number for number, time in enumerate(times) if start <= time < stop] for start, stop in spans]
+    said = [" ".join(words[number] for number in numbers) for numbers in chosen]
+    first = [
+        max(0.0, float(starts[numbers[0]]) - span[0]) if numbers else 0.0
+        for numbers, span in zip(chosen, spans, strict=True)
     ]
+    return said, first
+
+
+def _times_of(shares: np.ndarray, spoken: np.ndarray) -> np.ndarray:
+    """Times at which shares of all that is spoken lie behind, seconds, (W,); a pause counts to what comes before."""
+    return np.searchsorted(spoken / spoken[-1], shares, side="right") / LEVEL_RATE
 
 
 def _loudest(level: np.ndarray, seconds: float) -> float:

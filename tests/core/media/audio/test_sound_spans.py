@@ -58,9 +58,18 @@ def test_segments_that_add_nothing_are_refused():
 def test_words_go_to_the_spans_in_which_they_are_spoken():
     activity = voice_activity(speech((0.5, 1.5), (4.0, 6.0)), RATE)
     spans = [(0.0, 2.0), (2.0, 4.0), (4.0, 5.0), (4.5, 12.0)]
-    assert words_of_spans("aaa aaa bbb bbb bbb bbb", activity, spans) == ["aaa aaa", "", "bbb bbb", "bbb bbb bbb"]
-    assert words_of_spans("", activity, spans) == [""] * 4
-    assert words_of_spans("hello", np.zeros(100, bool), spans) == [""] * 4
+    said, starts = words_of_spans("aaa aaa bbb bbb bbb bbb", activity, spans)
+    assert said == ["aaa aaa", "", "bbb bbb", "bbb bbb bbb"]
+    assert starts == pytest.approx([0.5, 0, 0, 0], abs=0.06)
+    assert words_of_spans("", activity, spans) == ([""] * 4, [0] * 4)
+    assert words_of_spans("hello", np.zeros(100, bool), spans) == ([""] * 4, [0] * 4)
+
+
+def test_words_begin_where_they_are_heard_and_not_in_the_pause_before():
+    activity = voice_activity(speech((0.5, 1.5), (4.0, 5.0)), RATE)
+    said, starts = words_of_spans("aaa bbb", activity, [(0.0, 3.0), (3.0, 6.0), (0.0, 6.0)])
+    assert said == ["aaa", "bbb", "aaa bbb"]
+    assert starts == pytest.approx([0.5, 1.0, 0.5], abs=0.06)
 
 
 def test_every_word_is_in_one_of_the_spans_that_share_a_sound_out():
@@ -69,4 +78,4 @@ def test_every_word_is_in_one_of_the_spans_that_share_a_sound_out():
         edges = np.sort(np.random.default_rng(seed).uniform(0, 12, 6))
         spans = list(zip([0, 3, 6, 9], [3, 6, 9, 12], strict=True))
         activity = voice_activity(speech(*edges.reshape(-1, 2)), RATE)
-        assert " ".join(filter(None, words_of_spans(text, activity, spans))) == text
+        assert " ".join(filter(None, words_of_spans(text, activity, spans)[0])) == text
