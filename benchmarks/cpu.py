@@ -128,7 +128,7 @@ def measure(options: Namespace) -> dict:
     peak = matrix_peak(torch.float32, torch.device("cpu"))
     operations = sum(pass_flops(model, shape, one) for one in step)
     return {
-        "size": f"{shape.width}x{shape.height}x{shape.video_frames}",
+        "size": shape.label,
         "threads": options.threads,
         "clock": "process" if options.threads == 1 else "wall",
         "rounds": options.rounds,

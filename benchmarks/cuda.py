@@ -72,7 +72,7 @@ def report(config: ModelConfig, shape: AVShape, device: str, rounds: int, dtype:
     for one in formats.values():
         one["step_over_floor"] = round(one["seconds"]["step"] / floor, 3)
         one["clip_seconds"] = round(one["seconds"]["step"] * STEPS, 1)
-    size = f"{shape.width}x{shape.height}x{shape.video_frames}"
+    size = shape.label
     return {"size": size, "peak_tflop_per_second": round(peak / TERA, 3), "formats": formats}
 
 

@@ -128,7 +128,7 @@ def report(config: ModelConfig, shape: AVShape, teraflop: float, terabyte: float
     seconds = step(lambda one: sum(one.seconds.values()))
     floor = step(lambda one: sum(one.flop.values())) / (teraflop * TERA)
     return {
-        "size": f"{shape.width}x{shape.height}x{shape.video_frames}",
+        "size": shape.label,
         "step_seconds": {kind: step(lambda one, kind=kind: one.seconds[kind]) for kind in KINDS},
         "video_pass_seconds": {kind: round(one, 6) for kind, one in video.seconds.items()},
         "clip_seconds": round(STEPS * seconds, 2),

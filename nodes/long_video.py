@@ -105,15 +105,15 @@ class LongVideoNode(io.ComfyNode):
                     default=False,
                     optional=True,
                     advanced=True,
-                    tooltip="Make all segments anew, even those that a stopped run has finished.",
+                    tooltip="Generate all segments again, even those that a stopped run has finished.",
                 ),
                 io.Boolean.Input(
                     "keep_segments",
                     default=False,
                     optional=True,
                     advanced=True,
-                    tooltip="Keep the segments on the disk after the video has been saved, so that a changed line "
-                    "makes only those from there on anew. Else they are deleted when ComfyUI lets go of the video.",
+                    tooltip="Keep the segments on disk after the video has been saved, so that changing a line "
+                    "generates only those from there on. Otherwise they are deleted once ComfyUI releases the video.",
                 ),
             ],
             outputs=[

@@ -46,7 +46,7 @@ class StoredSegments(io.ComfyNode):
         if action != LIST:
             newest = time.time() - (days * DAY if action == CLEAR_OLD else 0.0)
             chosen = [run for run in runs if run.changed <= newest or action == CLEAR]
-            lines.append(f"{clear(iter(chosen)) / 2**20:.1f} MiB are free again.")
+            lines.append(f"{clear(iter(chosen)) / 2**20:.1f} MiB freed.")
             runs = list(stored_runs())
         lines += [str(run) for run in runs] or ["No segments of long videos are stored."]
         report = "\n".join(lines)

@@ -174,7 +174,7 @@ async def _follow(socket: aiohttp.ClientWebSocketResponse, prompt_id: str, on_ev
 
 
 def _is_end(event: dict[str, Any]) -> bool:
-    """Whether an event is a workflow's last one; raises if that is a bad one."""
+    """True if an event is a workflow's last one; raises if that is a bad one."""
     if event["type"] == "execution_error":
         raise PromptFailedError(event["data"])
     if event["type"] == "execution_interrupted":

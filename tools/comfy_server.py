@@ -60,7 +60,7 @@ class ComfyServer(ComfyClient):
 
     @property
     def is_running(self) -> bool:
-        """Whether the process is running."""
+        """True if the process is running."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -163,7 +163,7 @@ def remove_base(folder: Path) -> None:
 
 
 def has_cuda() -> bool:
-    """Whether the NVIDIA driver reports a GPU, without importing PyTorch."""
+    """True if the NVIDIA driver reports a GPU, without importing PyTorch."""
     try:
         driver = ctypes.CDLL("nvcuda.dll" if IS_WINDOWS else "libcuda.so.1")
     except OSError:

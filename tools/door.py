@@ -40,7 +40,7 @@ class Verb:
     without_dev: tuple[str, ...] = ()
 
     def needs_dev(self, arguments: Sequence[str]) -> bool:
-        """Whether requirements-dev.txt is needed with these arguments."""
+        """True if requirements-dev.txt is needed with these arguments."""
         return self.with_dev and not (arguments and arguments[0] in self.without_dev)
 
 
@@ -55,7 +55,7 @@ VERBS = {
     "evaluate": Verb("measure the bundled model, or any clips: evaluate --clips DIR", "toon.evaluation"),
     "train": Verb("train on your clips, for example: train run CONFIG.json", "uniavgen_core.training"),
     "check": Verb("check rules, formatting and types", "tools.check"),
-    "torture": Verb("hostile prompts, cancels, long service on a real ComfyUI: torture --minutes 5", "tools.torture"),
+    "torture": Verb("hostile prompts, cancels, long service on a real ComfyUI", "tools.torture", False),
     "bundle": Verb("train the bundled model from seeds; hours, resumable", "toon.training"),
 }
 

@@ -157,7 +157,7 @@ def _changes(parent: ast.AST) -> Iterator[Change]:
 
 
 def _is_skipped(node: ast.AST) -> bool:
-    """Whether nothing in a node is worth a mutant: messages, docstrings, and checks that only help to debug."""
+    """True if nothing in a node is worth a mutant: messages, docstrings, and checks that only help to debug."""
     if isinstance(node, ast.Expr):
         return isinstance(node.value, ast.Constant)
     if isinstance(node, ast.If):

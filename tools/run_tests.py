@@ -50,5 +50,5 @@ def main(arguments: Sequence[str], console: Console) -> int:
 
 
 def _names_tests(argument: str) -> bool:
-    """Whether an argument for pytest selects tests, or the number of parallel ones."""
+    """True if an argument for pytest selects tests, or the number of parallel ones."""
     return (ROOT / argument.split("::")[0]).exists() or argument.startswith(("-n", "--pdb"))

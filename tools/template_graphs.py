@@ -197,7 +197,7 @@ def long_audio_driven() -> Workflow:
 
 
 def long_dubbing() -> Workflow:
-    """A video of several segments that gets a new sound."""
+    """Dubbing of a video of several segments."""
     studio = Studio("A calm toon with black hair nods while talking to the camera.", None)
     clip = studio.add("UniAVGenToonClip", "Clip", clip="toon_7")
     parts = studio.add("GetVideoComponents", "Pictures and sound", video=clip())

@@ -89,7 +89,7 @@ def bypass_node(workflow: Workflow, title: str, name: str) -> Workflow:
 
 
 def has_node(workflow: Workflow, title: str) -> bool:
-    """Whether there is a node with a title."""
+    """True if there is a node with a title."""
     return any(_has_title(node, title) for node in workflow.values())
 
 

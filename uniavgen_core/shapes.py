@@ -82,6 +82,11 @@ class AVShape:
         return cls(width, height, video_frames_in(seconds))
 
     @property
+    def label(self) -> str:
+        """Width, height and video frames, such as ``1280x736x81``."""
+        return f"{self.width}x{self.height}x{self.video_frames}"
+
+    @property
     def seconds(self) -> float:
         """Length of the video, seconds."""
         return self.video_frames / FPS

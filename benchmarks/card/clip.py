@@ -173,7 +173,7 @@ def add_whole(studio: Studio, steps: int) -> None:
     peaks = {key: max(row[key] for row in rows) for key in ("tensors_gb", "device_gb") if key in rows[0]}
     shape = studio.shape
     findings = {
-        "clip": f"{shape.width}x{shape.height}x{shape.video_frames}",
+        "clip": shape.label,
         "seconds": round(sum(studio.seconds[name] for name in stages), 2),
         "seconds of a step": round(studio.seconds[f"{steps} steps"] / steps, 3),
     }

@@ -24,7 +24,7 @@ def measure(findings: Findings, run: Run) -> None:
     scale = run.scale
     comfy_ops(scale.device)
     for shape in scale.shapes:
-        size = f"{shape.width}x{shape.height}x{shape.video_frames}"
+        size = shape.label
         with findings.attempt(size):
             model = network(scale.config, scale.device, scale.dtype)
             plain = speed(model, shape, scale.device, scale.rounds, with_video=False)

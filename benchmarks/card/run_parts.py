@@ -73,7 +73,7 @@ def _run_if_time(part: Part, left: float, settings: Settings, classic: bool) -> 
 
 
 def _fell_with_dynamic(outcome: dict) -> bool:
-    """Whether a part crashed, or was stopped before it had a whole clip, under dynamic memory management."""
+    """True if a part crashed, or was stopped before it had a whole clip, under dynamic memory management."""
     stuck = outcome["status"] == "stopped at its limit" and WHOLE not in outcome["tables"]
     management = outcome["machine"].get("memory_management", DYNAMIC)  # none yet where starting it crashed
     return (outcome["status"] == "failed" or stuck) and management == DYNAMIC

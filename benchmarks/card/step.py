@@ -13,7 +13,7 @@ def measure(findings: Findings, run: Run) -> None:
     scale = run.scale
     comfy_ops(scale.device)
     for shape in scale.shapes:
-        name = f"{shape.width}x{shape.height}x{shape.video_frames}"
+        name = shape.label
         with findings.attempt(name):
             size = report(scale.config, shape, scale.device, scale.rounds, scale.dtype)
             findings.add("matmul", name, {"teraflop/s": size["peak_tflop_per_second"]})

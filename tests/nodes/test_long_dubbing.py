@@ -70,14 +70,14 @@ def test_every_segment_sees_its_own_part_of_the_video_and_goes_on_from_the_sound
 
 
 def test_words_are_said_where_someone_speaks_and_each_of_them_once(studio, filmed):
-    dubbed = studio.nodes.host.long_video.dubbed_segments
+    dubbed = studio.nodes.host.long_video.dubbing_segments
     spans = studio.nodes.host.media.video_spans.VideoSpans.of(filmed, "the video")[0]
     settings = studio.nodes.host.long_video.plans.SegmentSettings(2.0625, 0.5625, False, 0)
-    plan = dubbed.plan_dub(spans, WORDS, settings)
+    plan = dubbed.plan_dubbing(spans, WORDS, settings)
     assert " ".join(filter(None, plan.texts)) == WORDS
     frames, _ = footage(studio)
     silent, _ = studio.nodes.host.media.video_spans.VideoSpans.of(video_of(frames, Fraction(16)), "the video")
-    evenly = dubbed.plan_dub(silent, WORDS, settings)
+    evenly = dubbed.plan_dubbing(silent, WORDS, settings)
     assert " ".join(filter(None, evenly.texts)) == WORDS
     assert all(evenly.texts)
 

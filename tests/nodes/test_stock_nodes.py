@@ -38,7 +38,7 @@ def pictures_of(server, tmp_path):
 
 
 def differ(one, other):
-    """Whether pictures differ by more than rounding."""
+    """True if pictures differ by more than rounding."""
     return np.abs(one - other).max() > 1
 
 

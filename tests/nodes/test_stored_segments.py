@@ -157,7 +157,7 @@ def test_what_cannot_be_identified_is_sampled_anew_and_that_is_told(studio, monk
     for number in (1, 2):
         output = long_video(studio, "hello")
         assert len(calls) == number
-        assert "No earlier segments are used" in notices_of(output)
+        assert "Earlier segments are not reused" in notices_of(output)
 
 
 def test_segments_that_are_used_again_are_told_of_and_start_over_makes_them_anew(studio, monkeypatch):
@@ -223,7 +223,7 @@ def test_the_node_lists_what_is_stored_and_deletes_what_is_not_in_use(studio):
     assert node.execute("list", 7).args[0].count("1 segments, 0.") == 2
     assert len(node.execute("delete those older than", 7).args[0].splitlines()) == 3
     lines = node.execute("delete all", 7).args[0].splitlines()
-    assert lines[0].endswith("MiB are free again.")
+    assert lines[0].endswith("MiB freed.")
     assert len(lines) == 2
     assert lines[1].endswith("in use")
     assert held.get_components().images.shape[1] == 96

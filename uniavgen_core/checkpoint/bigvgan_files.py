@@ -225,7 +225,7 @@ def _config(folder: Path, values: dict[str, Any], config_class: Any) -> Any:
 
 
 def _is_sizes(value: Any, depth: int, largest: int | None) -> bool:
-    """Whether a value is a whole number that a vocoder can have, or a list of such, nested ``depth`` times."""
+    """True if a value is a whole number that a vocoder can have, or a list of such, nested ``depth`` times."""
     if depth:
         is_short = isinstance(value, list) and 0 < len(value) <= MOST_LAYERS
         return is_short and all(_is_sizes(part, depth - 1, largest) for part in value)

@@ -38,7 +38,7 @@ class CheckpointError(ValueError):
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is a regular file, through links; unlike ``Path.is_file``, this never raises."""
+    """True if there is a regular file, through links; unlike ``Path.is_file``, this never raises."""
     return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises where a folder on the way may not be read
 
 

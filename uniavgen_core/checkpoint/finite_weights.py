@@ -19,7 +19,7 @@ READ_BY_NOTHING = frozenset(("audio_padding",))
 
 
 def is_finite(weights: Tensor) -> bool:
-    """Whether all numbers of a tensor are finite; integers and booleans are."""
+    """True if all numbers of a tensor are finite; integers and booleans are."""
     if weights.dtype in LARGEST_FP8:
         largest = LARGEST_FP8[weights.dtype]
         chunks = weights.contiguous().view(torch.uint8).flatten().split(CHUNK)
@@ -30,7 +30,7 @@ def is_finite(weights: Tensor) -> bool:
 
 
 def is_packed_finite(data: Tensor, kind: BlockKind) -> bool:
-    """Whether packed weights are finite, which the float16 scales of their blocks decide.
+    """True if packed weights are finite, which the float16 scales of their blocks decide.
 
     Args:
         data: Bytes of a tensor in a GGUF block format.

@@ -92,7 +92,7 @@ def check_quantised(shapes: Shapes, expected: Shapes, optional: Iterable[str] = 
 
 
 def is_quantisation(name: str) -> bool:
-    """Whether a tensor belongs to the quantization format and not to the network."""
+    """True if a tensor belongs to the quantization format and not to the network."""
     return name.endswith(QUANTISATION_SUFFIXES) or name == OLD_QUANTISATION_MARK
 
 

@@ -57,7 +57,7 @@ def _load(path: Path, is_zip: bool) -> Any:
 
 
 def _is_compressed(path: Path) -> bool:
-    """Whether an archive unpacks to more than itself; PyTorch stores its files as they are."""
+    """True if an archive unpacks to more than itself; PyTorch stores its files as they are."""
     with zipfile.ZipFile(path) as archive:
         files = archive.infolist()
     is_packed = any(file.compress_type != zipfile.ZIP_STORED for file in files)

@@ -201,7 +201,7 @@ def _block_kinds(files: WeightFiles, layers: list[str], mix: Mix, blocks: int) -
 
 
 def _needs_more(layer: str, blocks: int) -> bool:
-    """Whether a layer is in the first or last eighth of the blocks, or in every third block between."""
+    """True if a layer is in the first or last eighth of the blocks, or in every third block between."""
     number = int(next(part for part in layer.split(".") if part.isdecimal()))
     eighth = blocks // 8
     return number < eighth or number >= blocks - eighth or (number - eighth) % 3 == 2

@@ -124,7 +124,7 @@ def _weight_map(index: Path) -> dict[str, str]:
 
 
 def _is_file_name(name: object) -> bool:
-    """Whether a value is the name of a safetensors file, which cannot lead out of a folder."""
+    """True if a value is the name of a safetensors file, which cannot lead out of a folder."""
     return isinstance(name, str) and name.endswith(SUFFIX) and not any(mark in name for mark in "/\\:\0")
 
 

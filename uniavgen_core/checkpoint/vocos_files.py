@@ -52,7 +52,7 @@ STOCK_MEL = {"padding": "center", "f_max": SAMPLE_RATE // 2, "mel_scale": "htk",
 
 
 def is_vocos(folder: Path) -> bool:
-    """Whether a vocoder folder is a Vocos, complete or not, by the names of its files."""
+    """True if a vocoder folder is a Vocos, complete or not, by the names of its files."""
     names = {name for name in (PICKLED_WEIGHTS, BIGVGAN_CONFIG, VOCOS_CONFIG) if os.path.lexists(folder / name)}
     return VOCOS_CONFIG in names or (PICKLED_WEIGHTS in names and BIGVGAN_CONFIG not in names)
 

@@ -59,7 +59,7 @@ class GuidancePlan:
 
     @property
     def guides(self) -> bool:
-        """Whether there is a null pass at any noise level."""
+        """True if there is a null pass at any noise level."""
         return self.config.video_scale != 1 or self.config.audio_scale != 1
 
     def null_pass(self, sigma: float) -> NullPass:

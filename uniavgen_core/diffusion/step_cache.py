@@ -85,7 +85,7 @@ class StepCache:
         return velocity
 
     def _is_near(self, known: list[Known], noisy: Latents, sigma: float, weights: Weights) -> bool:
-        """Whether the estimated changes of both modalities stay below their thresholds."""
+        """True if the estimated changes of both modalities stay below their thresholds."""
         if len(known) < 2 or not self.config.stop <= sigma <= self.config.start:
             return False
         changes = estimated_changes(known, noisy, weights)

@@ -95,7 +95,7 @@ def _fastest(flow: np.ndarray) -> float:
 
 
 def is_dynamic(strengths: np.ndarray) -> bool:
-    """Whether a clip is dynamic: at least a quarter of its pairs of pictures are above the threshold.
+    """True if a clip is dynamic: at least a quarter of its pairs of pictures are above the threshold.
 
     Source: VBench's dynamic degree, which is the share of such clips.
     """

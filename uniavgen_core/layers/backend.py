@@ -82,7 +82,7 @@ def cast(parameter: Tensor, like: Tensor) -> Tensor:
 
 
 def repeatable(layer: nn.Module, like: Tensor) -> bool:
-    """Whether a layer may run chunk by chunk at no cost: its weights are neither fetched nor unpacked for each run."""
+    """True if a layer may run chunk by chunk at no cost: its weights are neither fetched nor unpacked for each run."""
     del layer, like
     return True
 

@@ -43,7 +43,7 @@ def in_chunks(work: Callable[[slice], Tensor], length: int, size: int, out: Tens
 
 
 def records_gradients(*inputs: Tensor, layers: nn.Module | None = None) -> bool:
-    """Whether autograd records what ``layers`` compute from ``inputs``.
+    """True if autograd records what ``layers`` compute from ``inputs``.
 
     Autograd then keeps the intermediate tensors, so that chunks save no memory, and no tensor may be overwritten.
     """

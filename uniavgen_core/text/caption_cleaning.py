@@ -21,7 +21,7 @@ def clean_caption(text: str) -> str:
 
 
 def misses_ftfy(cleaned: str) -> bool:
-    """Whether a cleaned caption may differ from the release's because ftfy is not installed.
+    """True if a cleaned caption may differ from the release's because ftfy is not installed.
 
     Printable ASCII needs no repair; anything else may: quotes, full-width letters, ligatures, accents that were decoded
     wrongly, control characters.

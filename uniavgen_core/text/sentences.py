@@ -30,7 +30,7 @@ _BEFORE_NUMBER = re.compile(r"(?<![\w.])(?:No\.|" + "|".join(map(re.escape, ENDI
 
 
 def is_chinese(text: str) -> bool:
-    """Whether any character of a text is Chinese."""
+    """True if any character of a text is Chinese."""
     return bool(_CHINESE.search(text))
 
 
@@ -57,7 +57,7 @@ def _ends(text: str) -> Iterator[int]:
 
 
 def _is_end(before: str, sign: str, following: str, spaced: bool) -> bool:
-    """Whether a sentence ends at a sign, given the text up to and including it and the text after it."""
+    """True if a sentence ends at a sign, given the text up to and including it and the text after it."""
     if sign == "\n" or _CHINESE_END.search(sign) or not following:
         return True
     if not spaced:  # "3.5" goes on; "Hello!你好" does not.

@@ -168,7 +168,7 @@ class Estimate:
 
     @property
     def fits(self) -> bool | None:
-        """Whether the run fits, with a tenth of the memory left for what is not counted; None for an unknown device."""
+        """True if the run fits, with a tenth of the memory left for what is not counted; None for an unknown device."""
         return None if self.device is None else self.total <= 0.9 * GIGA * self.device.memory
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass
 class Interrupt:
-    """Whether somebody asked for an end."""
+    """True if somebody asked for an end."""
 
     asked: bool = False
 

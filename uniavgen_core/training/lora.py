@@ -118,12 +118,12 @@ def add_lora(model: JointModel, plan: LoraPlan) -> None:
 
 
 def is_lora(name: str) -> bool:
-    """Whether a parameter, by its name in the network, is an adapter's."""
+    """True if a parameter, by its name in the network, is an adapter's."""
     return any(f".{part}.{ADAPTER}." in name for part in PARTS)
 
 
 def has_lora(model: nn.Module) -> bool:
-    """Whether the network has adapters."""
+    """True if the network has adapters."""
     return any(is_lora(name) for name, _ in model.named_parameters())
 
 

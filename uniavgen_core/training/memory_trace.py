@@ -239,7 +239,7 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
 
 
 def _is_copy(tensor: Tensor, shapes: set[tuple[int, ...]]) -> bool:
-    """Whether a kept tensor is a weight in another dtype, as it is or transposed."""
+    """True if a kept tensor is a weight in another dtype, as it is or transposed."""
     if not {tuple(tensor.shape), tuple(tensor.shape[::-1])} & shapes:
         return False
     node = tensor.grad_fn

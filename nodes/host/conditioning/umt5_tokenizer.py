@@ -57,7 +57,7 @@ class SentencePieceTokenizer:
         return {} if self._spiece is None else {SPIECE: self._spiece.serialize_model()}
 
     def fits(self, rows: int) -> bool:
-        """Whether an embedding with ``rows`` rows can belong to this tokenizer, and its end-of-text id is umT5's."""
+        """True if an embedding with ``rows`` rows can belong to this tokenizer, and its end-of-text id is umT5's."""
         return 0 <= rows - len(self.get_vocab()) < MOST_SPARE_ROWS and self("")["input_ids"] == [END]
 
 

@@ -19,8 +19,8 @@ from ..media.footage import batch_notices, first_sound
 from ..media.stream_copy import content_of
 from ..media.video_spans import VideoSpans
 from ..tasks.task_scene import IMAGE, Scene
-from .driven_segments import DrivenVideo, plan_sound
-from .dubbed_segments import DubbedVideo, length_notices, plan_dub
+from .audio_driven_segments import AudioDrivenVideo, plan_sound
+from .dubbing_segments import DubbedVideo, length_notices, plan_dubbing
 from .plans import SegmentSettings, plan_script
 from .segmented_video import LongVideo, Voice
 from .spoken_segments import SpokenVideo
@@ -31,9 +31,7 @@ LONGEST = 3600.0
 VIDEO, SOUND = "the video", "the sound"
 NO_SCRIPT = f"The words of the sound are missing. Write what is said in it into 'script'. {WITHOUT_WORDS}"
 NO_VOICE = "The voice is not used: what is heard is the sound."
-BOTH = (
-    "Connect a sound or a video, not both: a sound is shown by a generated picture, a video is given a generated sound."
-)
+BOTH = "Connect a sound or a video, not both: for a sound the pictures are generated, and for a video the speech."
 
 
 @dataclass(frozen=True)
@@ -73,10 +71,10 @@ class LongVideoInputs:
         if self.sound is not None and self.video is not None:
             raise ValueError(BOTH)
         if self.video is not None:
-            return self._dubbed(scene, text)
+            return self._dubbing(scene, text)
         scene, notices = scene.sized_for(self.image, IMAGE)
         notices += [*batch_notices(self.image, IMAGE), *photograph_notices(scene.video_codec, self.image)]
-        film, about = self._spoken(scene, text) if self.sound is None else self._driven(scene, self.sound, text)
+        film, about = self._spoken(scene, text) if self.sound is None else self._audio_driven(scene, self.sound, text)
         return film, [*notices, *about]
 
     @property
@@ -104,16 +102,16 @@ class LongVideoInputs:
         plan = plan_script(said.text, self._settings, text)
         return SpokenVideo(scene, plan, self.image, voice), [*said.notices, *about_voice]
 
-    def _driven(self, scene: Scene, sound: dict, text: TextConfig) -> tuple[LongVideo, list[str]]:
+    def _audio_driven(self, scene: Scene, sound: dict, text: TextConfig) -> tuple[LongVideo, list[str]]:
         """The video that a sound drives, with the script as its words."""
         own, notices = first_sound(sound, SOUND)
         _require_at_most_an_hour(own.seconds, SOUND, "Trim Audio Duration")
         said = prepare_field("script", self.script)
         notices += [*said.notices, *([] if said.text else [NO_SCRIPT]), *([] if self.voice is None else [NO_VOICE])]
-        film = DrivenVideo(scene, plan_sound(own, said.text, self._settings), self.image, None, own, text)
+        film = AudioDrivenVideo(scene, plan_sound(own, said.text, self._settings), self.image, None, own, text)
         return film, [*notices, *quiet_notices(own, SOUND)]
 
-    def _dubbed(self, scene: Scene, text: TextConfig) -> tuple[LongVideo, list[str]]:
+    def _dubbing(self, scene: Scene, text: TextConfig) -> tuple[LongVideo, list[str]]:
         """The user's video with the script as its new words."""
         said = require_transcript(self.script, field="script")
         voice, about_voice = self._prepared_voice()
@@ -125,7 +123,7 @@ class LongVideoInputs:
         scene, cropped = scene.sized_for(first, VIDEO)
         about_length = length_notices(said.text, video.seconds, text)
         notices = [*about_video, *cropped, *photograph_notices(scene.video_codec, first), *about_length]
-        film = DubbedVideo(scene, plan_dub(video, said.text, self._settings), self.image, voice, video)
+        film = DubbedVideo(scene, plan_dubbing(video, said.text, self._settings), self.image, voice, video)
         return film, [*notices, *said.notices, *about_voice]
 
 

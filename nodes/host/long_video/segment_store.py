@@ -119,8 +119,8 @@ class FinishedSegments:
         segment = self.store.load(number, self.keys[number])
         if segment is None:
             raise ValueError(
-                f"Segment {number + 1} of the long video is no longer in {self.store.folder}, or is damaged. Switch "
-                "'start_over' on or off in 'UniAVGen Long Video' and run once more: what is missing is made again."
+                f"Segment {number + 1} of the long video is no longer in {self.store.folder}, or is damaged. Toggle "
+                "'start_over' in 'UniAVGen Long Video' and run the graph again to generate it again."
             )
         return segment
 

@@ -125,13 +125,13 @@ class LongVideo(ABC):
 def _about_stored(store: SegmentStore, reused: int, count: int) -> list[str]:
     """Notices about segments that an earlier run has left."""
     notices = [
-        f"{path.name} in {path.parent} was damaged and is set aside; that segment was made again."
+        f"{path.name} in {path.parent} is damaged and was set aside; its segment was generated again."
         for path in store.damaged
     ]
     if reused:
         notices.append(
-            f"{reused} of {count} segments were finished by an earlier run and are used again. To make all of them "
-            "anew, switch on 'start_over'."
+            f"{reused} of {count} segments were finished by an earlier run and are reused. To generate all of them "
+            "again, switch on 'start_over'."
         )
     return notices
 
@@ -143,7 +143,7 @@ def _write_finished(film: Film, planned: int, store: SegmentStore) -> None:
         path = store.folder / UNFINISHED
         try:
             film.write(path)
-        except Exception:
+        except Exception:  # of a thread that nobody waits for, so this is where it is told
             logging.exception("UniAVGen: the finished segments could not be joined; each is kept in %s", store.folder)
         else:
             logging.info("UniAVGen: %d of %d segments are kept: %s", len(film.segments), planned, path)

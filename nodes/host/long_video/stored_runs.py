@@ -46,8 +46,8 @@ def store_for(content: Callable[[], tuple[Any, ...]]) -> tuple[SegmentStore, lis
     except UnidentifiedError as error:
         key = key_of(CONTENT, uuid4().hex)
         notices = [
-            f"No earlier segments are used, and a stopped run cannot go on: {error} cannot be identified, so nobody "
-            "knows whether they would be the same."
+            f"Earlier segments are not reused, and a stopped run cannot be resumed: {error} cannot be identified, so "
+            "they might differ."
         ]
     return SegmentStore(runs_folder(), key), notices
 

@@ -42,17 +42,17 @@ class SourceMedia:
 
     @property
     def keeps_sound(self) -> bool:
-        """Whether any of the user's sound is kept."""
+        """True if any of the user's sound is kept."""
         return not self.is_generated and self.source.sound is not None and bool(self.source.audio_kept)
 
     @property
     def keeps_any(self) -> bool:
-        """Whether any of the user's frames or sound is kept."""
+        """True if any of the user's frames or sound is kept."""
         keeps_frames = self.source.frames is not None and bool(self.source.video_kept)
         return self.keeps_sound or (keeps_frames and not self.is_generated)
 
     def is_whole_video(self, images: Tensor) -> bool:
-        """Whether pictures (F, H, W, 3) are the frames of the source, all of them and no others."""
+        """True if pictures (F, H, W, 3) are the frames of the source, all of them and no others."""
         own = self.source.frames
         return own is not None and (images is own or (images.shape == own.shape and torch.equal(images, own)))
 

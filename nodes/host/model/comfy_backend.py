@@ -40,7 +40,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = No
 
 
 def fused(name: str, x: Tensor) -> bool:
-    """Whether ComfyUI has this kernel on a tensor's device.
+    """True if ComfyUI has this kernel on a tensor's device.
 
     What ComfyUI runs in its place on other devices, and with PyTorch for CUDA 12, takes the whole sequence at once in
     float32, where the core takes it chunk by chunk.
@@ -78,7 +78,7 @@ def cast(parameter: Tensor, like: Tensor) -> Tensor:
 
 
 def repeatable(layer: nn.Module, like: Tensor) -> bool:
-    """Whether a layer may run chunk by chunk at no cost.
+    """True if a layer may run chunk by chunk at no cost.
 
     It may where ComfyUI neither moves its weights for each run, nor unpacks them, nor patches them on the way.
     """

@@ -80,7 +80,7 @@ def _shard_folders(names: list[str]) -> dict[str, str]:
 
 
 def _is_uniavgen(folder: str, shard: str) -> bool:
-    """Whether a folder of shards is the pack's; if it cannot be told because files are damaged, this is logged."""
+    """True if a folder of shards is the pack's; if it cannot be told because files are damaged, this is logged."""
     path, faults = path_of(folder, shard), []
     found = path is not None and contents_of(indexed_names(path.parent, faults.append)) is not None
     if faults and not found:

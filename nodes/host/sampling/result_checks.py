@@ -54,7 +54,7 @@ def result_notices(pictures: Tensor | None, waveforms: Tensor) -> list[str]:
         frozen = [not dark and _is_still(clip) for clip, dark in zip(pictures, black, strict=True)]
         notices += _about(black, "picture", "black", f"Values that overflow are the usual cause. {CURE}")
         notices += _about(
-            frozen, "picture", "frozen: all frames are alike",
+            frozen, "picture", "frozen: all frames are the same",
             "Check the steps and the caption, and whether 'UniAVGen Keep' keeps all of it.",
         )  # fmt: skip
     return notices

@@ -35,7 +35,7 @@ def sounds(clips):
 
 
 def falls(values, by=0.0):
-    """Whether each value is below the one before, by at least so much."""
+    """True if each value is below the one before, by at least so much."""
     return all(after < before - by for before, after in pairwise(values))
 
 

@@ -1,4 +1,4 @@
-"""Whether a user's sound can be used, and what is odd about it.
+"""Checks of a user's sound: what cannot be used is refused, and what is odd is said.
 
 Looking a long sound through costs one pass and no copy of it.
 

@@ -70,7 +70,7 @@ class ClipForm:
         return frames if frames >= self.fewest_frames else 0
 
     def is_cut(self, seconds: float) -> bool:
-        """Whether of a clip of this length more is lost than the rest of a latent."""
+        """True if of a clip of this length more is lost than the rest of a latent."""
         return seconds * FPS >= self.most_frames + TEMPORAL_FACTOR
 
 

@@ -72,7 +72,7 @@ class Bucket:
 
     @property
     def is_sound_alone(self) -> bool:
-        """Whether the clips have no picture."""
+        """True if the clips have no picture."""
         return self.latents[2] == 0
 
 

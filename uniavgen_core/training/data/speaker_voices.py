@@ -42,7 +42,7 @@ class Speakers:
 
     @property
     def has_voice(self) -> np.ndarray:
-        """Whether there is another clip of the same speaker, for each clip, bool."""
+        """True if there is another clip of the same speaker, for each clip, bool."""
         return np.array([len(self.clips_of[speaker]) > 1 for speaker in self.speakers])
 
     def other_clip(self, clip: int, random: np.random.Generator) -> int:

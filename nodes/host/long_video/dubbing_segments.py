@@ -29,7 +29,7 @@ from .spoken_segments import voice_of_segment
 SAMPLES_A_FRAME = SAMPLE_RATE // FPS
 
 
-def plan_dub(video: VideoSpans, words: str, settings: SegmentSettings) -> TimedPlan:
+def plan_dubbing(video: VideoSpans, words: str, settings: SegmentSettings) -> TimedPlan:
     """Cut a video into segments, at the pauses of its own sound if it has one, and share out the new words.
 
     Args:

@@ -41,7 +41,7 @@ def plan_sound(sound: Sound, words: str, settings: SegmentSettings) -> TimedPlan
 
 
 @dataclass(frozen=True)
-class DrivenVideo(LongVideo):
+class AudioDrivenVideo(LongVideo):
     """A long video for a given sound, which stays as it is; ``text`` says where the model expects a text to begin."""
 
     plan: TimedPlan
