@@ -7,6 +7,7 @@ from .decode import Decode
 from .empty_latent import EmptyLatent
 from .face_overlay import MaskOverlay, ShowFaceMask
 from .find_faces import FindFaces
+from .host.example_files import serve_examples
 from .keep import Keep
 from .lip_sync_meter import SyncMeter
 from .loaders import LoadAudioVAE, LoadModel, LoadTextEncoder, LoadVideoVAE
@@ -57,6 +58,10 @@ NODES: list[type[io.ComfyNode]] = [
 
 class UniAVGenExtension(ComfyExtension):
     """Extension with all nodes of the pack."""
+
+    async def on_load(self) -> None:
+        """Let the editor show the example media."""
+        serve_examples()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """Return the node classes."""
