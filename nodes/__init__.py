@@ -8,6 +8,7 @@ from .empty_latent import EmptyLatent
 from .face_overlay import MaskOverlay, ShowFaceMask
 from .find_faces import FindFaces
 from .keep import Keep
+from .latent_files import LoadLatent, SaveLatent
 from .lip_sync_meter import SyncMeter
 from .loaders import LoadAudioCodec, LoadModel, LoadTextEncoder, LoadVideoCodec
 from .long_video import LongVideoNode
@@ -46,6 +47,8 @@ NODES: list[type[io.ComfyNode]] = [
     RetakeNode,
     LongVideoNode,
     StoredSegments,
+    SaveLatent,
+    LoadLatent,
     Decode,
     SaveVideo,
     FindFaces,
