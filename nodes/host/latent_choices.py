@@ -43,8 +43,8 @@ def path_of_latent(name: str) -> Path:
         raise CheckpointError(
             f"{shown(name)} is not in ComfyUI's input or output folder. Choose a file from the list."
         ) from error
-    if not os.path.lexists(path):
-        raise CheckpointError(f"There is no file {shown(name)}. Press R to list the files anew, and choose another.")
+    if not os.path.lexists(path) or path.is_dir():
+        raise CheckpointError(f"There is no file '{shown(name)}'. Press R to list the files anew, and choose another.")
     return path
 
 

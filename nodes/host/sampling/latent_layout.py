@@ -49,8 +49,8 @@ def layout_fault(layout: Layout, values: Mapping[str, Any]) -> str | None:
 def _names_fault(names: set[str]) -> str | None:
     nested = nested_entries(names)
     expected = {name for entry in nested for name in part_names(entry)}
-    odd = {name for name in names if "." in name} ^ expected | nested & names
-    return f"its tensors {shown(', '.join(sorted(odd)))} make no whole entries of a latent" if odd else None
+    odd = ({name for name in names if "." in name} ^ expected) | (nested & names)
+    return f"the tensors {shown(', '.join(sorted(odd)))} are missing or belong to no latent" if odd else None
 
 
 def _samples_fault(layout: Layout) -> str | None:
@@ -64,7 +64,7 @@ def _samples_fault(layout: Layout) -> str | None:
     if shapes[0][0] != shapes[1][0]:
         return f"it holds the video of {shapes[0][0]} clips and the audio of {shapes[1][0]}"
     if not dtypes <= set(FLOATS):
-        return f"its video and audio are {', '.join(map(str, dtypes))} and no floating-point numbers"
+        return f"its video and audio are stored as {', '.join(map(str, dtypes))}, not as floating-point numbers"
     return None
 
 
@@ -75,7 +75,7 @@ def _mask_fault(layout: Layout, values: Mapping[str, Any]) -> str | None:
     for name, most_dims in ((MASK, VIDEO_DIMS), (video, VIDEO_DIMS), (audio, AUDIO_DIMS)):
         dtype, shape = layout.get(name, (FLOATS[0], (1, 1)))
         if dtype not in FLOATS or 0 in shape or not 2 <= len(shape) <= most_dims:
-            return f"its {name} is {dtype} of the shape {shown(shape)}, which no noise mask of a clip is"
+            return f"its {name} has the shape {shown(shape)} and the dtype {dtype}, which is no noise mask of a clip"
     return None
 
 

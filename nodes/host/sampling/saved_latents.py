@@ -29,6 +29,7 @@ from ....uniavgen_core.checkpoint.weight_files import DTYPES
 from ....uniavgen_core.checkpoint.write_safetensors import DTYPE_NAMES, Layout, ordered, silent, size_of, write_stream
 from .joint_latent import split
 from .latent_layout import layout_fault, nested_entries, part_names
+from .result_checks import CURE
 
 KEY = "uniavgen_latent"
 """Name of the pack's own entry in the metadata."""
@@ -57,13 +58,11 @@ def write_latent(path: Path, latent: dict, tags: Mapping[str, str]) -> list[str]
     split(latent)
     tensors, values, left_out = _stored_entries(latent)
     layout: Layout = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}
-    fault = layout_fault(layout, values) or _finite_fault(tensors)
-    if fault:
-        raise ValueError(f"The latent cannot be saved: {fault}.")
+    _require_loadable(tensors, layout, values)
     notices = [f"This entry of the latent cannot be stored in a file and was left out: {name}." for name in left_out]
     if sum(map(len, tags.values())) > MOST_HEADER_BYTES // 2:  # quotes in them take two bytes in the file
         tags, notices = {}, [*notices, "The workflow is too large for the file of a latent and was left out."]
-    own = {"format": FORMAT, "pack": pack_version(), "values": values}
+    own = {"format": FORMAT, "pack": _pack_version(), "values": values}
     try:
         in_order = ordered(layout)
         named = ((name, tensors[name]) for name in in_order)
@@ -105,7 +104,7 @@ def check_saved_latent(path: Path) -> None:
         _contents(file)
 
 
-def pack_version() -> str:
+def _pack_version() -> str:
     """Version of this pack."""
     try:
         found = re.search(r'^version = "(.+)"', PACK.read_text(encoding="utf-8"), re.MULTILINE)
@@ -148,6 +147,16 @@ def _is_plain(value: Any) -> bool:
         return False
 
 
+def _require_loadable(tensors: Mapping[str, Tensor], layout: Layout, values: Mapping[str, Any]) -> None:
+    """Refuse to save a latent that could not be loaded again."""
+    fault = layout_fault(layout, values)
+    if fault:
+        raise ValueError(f"The latent cannot be saved: {fault}.")
+    fault = _finite_fault(tensors)
+    if fault:
+        raise ValueError(f"The latent cannot be saved: {fault}. {CURE}")
+
+
 def _contents(file: safe_open) -> tuple[Layout, dict[str, Any]]:
     """Layout and plain values of an open file, checked."""
     names = list(file.keys())
@@ -169,15 +178,15 @@ def _values(metadata: Mapping[str, str], names: list[str]) -> dict[str, Any]:
     if KEY not in metadata:
         if STOCK_TENSOR in names:
             raise CheckpointError(
-                "this is a latent of ComfyUI's own 'Save Latent', without a second part. Give it the ending .latent, "
-                "put it into ComfyUI's input folder, and load it with 'Load Latent'."
+                "this is a latent of ComfyUI's own 'Save Latent', which holds no video and audio in one. Give it the "
+                "ending .latent, put it into ComfyUI's input folder, and load it with 'Load Latent'."
             )
         raise CheckpointError(f"this is no latent of video and audio. {CHOOSE}")
     own = parse_object(metadata[KEY], f"its metadata entry {KEY}")
     number, values = own.get("format"), own.get("values")
     if isinstance(number, int) and number > FORMAT:
         raise CheckpointError(
-            f"it was saved by a newer version of this pack ({shown(own.get('pack'))}; this is {pack_version()}). "
+            f"it was saved by a newer version of this pack ({shown(own.get('pack'))}; this is {_pack_version()}). "
             "Update ComfyUI-UniAVGen."
         )
     if number != FORMAT or not isinstance(values, dict):
