@@ -299,6 +299,10 @@ def own(**changes):
         ({"noise_mask": torch.zeros(0, 4)}, "is no noise mask"),
         ({"noise_mask": torch.zeros(2, 4, dtype=torch.bool)}, "is no noise mask"),
         ({"noise_mask__video": torch.zeros(1, 3, 2, 4), "noise_mask__audio": torch.zeros(3)}, "noise_mask.audio has"),
+        (
+            {"noise_mask__video": torch.zeros(2, 4), "noise_mask__audio": torch.zeros(1, 1, 1, 1, 1)},
+            "noise_mask.audio has",
+        ),
         ({"metadata": {OWN: None}}, "no latent of video and audio"),
         ({"metadata": {OWN: "["}}, OWN),
         ({"metadata": {OWN: "[" * 100_000}}, OWN),
@@ -435,13 +439,14 @@ def test_folders_deep_in_each_other_take_no_node_away(pack, save):
 
 
 @pytest.mark.parametrize("gone", ["input", "output"])
-def test_without_a_folder_the_others_files_are_listed(pack, save, folders, gone):
+def test_without_a_folder_the_others_files_are_listed_and_the_log_is_silent(pack, save, folders, gone, caplog):
     name, _ = save(clip())
     if gone == "output":
         path_of(name).replace(folders / "input" / "given.safetensors")
         name = "given.safetensors"
     (folders / gone).rename(folders / "away")
     assert choices(pack, LOADER) == [name]
+    assert "cannot be listed" not in caplog.text
 
 
 def test_a_folder_that_may_not_be_read_is_left_out_with_one_line_in_the_log(pack, save, folders, monkeypatch, caplog):
