@@ -16,7 +16,7 @@ from .model_folders import warn_once
 
 SUFFIX = ".safetensors"
 IN_OUTPUT = " [output]"
-"""What ComfyUI adds to the name of a file of its output folder; those of the input folder have their plain name."""
+"""ComfyUI's mark after the name of a file of its output folder; files of the input folder have their plain name."""
 
 
 def latent_choices() -> list[str]:
@@ -53,12 +53,14 @@ def _files_below(root: str) -> Iterator[tuple[int, str]]:
     for entry in _entries_below(root):
         if not entry.name.endswith(SUFFIX):
             continue
+        name = Path(entry.path).relative_to(root).as_posix()
         try:
+            name.encode()
             status = entry.stat()
-        except OSError:  # a broken link, or a link in a circle
+        except (UnicodeEncodeError, OSError):  # a name that safetensors cannot open; a link that leads to no file
             continue
         if stat.S_ISREG(status.st_mode) and folder_paths.is_within_directory(root, entry.path):
-            yield status.st_mtime_ns, Path(entry.path).relative_to(root).as_posix()
+            yield status.st_mtime_ns, name
 
 
 def _entries_below(root: str) -> Iterator[os.DirEntry]:
