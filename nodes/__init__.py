@@ -10,7 +10,7 @@ from .find_faces import FindFaces
 from .keep import Keep
 from .latent_files import LoadLatent, SaveLatent
 from .lip_sync_meter import SyncMeter
-from .loaders import LoadAudioCodec, LoadModel, LoadTextEncoder, LoadVideoCodec
+from .loaders import LoadAudioVAE, LoadModel, LoadTextEncoder, LoadVideoVAE
 from .long_video import LongVideoNode
 from .retake import RetakeNode
 from .samplers import Guidance, Guider, Sampler, Sigmas, StepCacheNode
@@ -24,8 +24,8 @@ from .toon_examples import ToonClip, ToonPortrait
 NODES: list[type[io.ComfyNode]] = [
     LoadModel,
     LoadTextEncoder,
-    LoadVideoCodec,
-    LoadAudioCodec,
+    LoadVideoVAE,
+    LoadAudioVAE,
     ToonPortrait,
     ToonClip,
     SpeechText,
