@@ -12,6 +12,7 @@ from .host.notices import UI_KEY, error_of, with_notices
 from .host.sampling.joint_latent import split
 from .host.sampling.saved_latents import check_saved_latent, read_latent, write_latent
 from .save_video import check_prefix, workflow_tags
+from .sockets import aliases
 
 
 class SaveLatent(io.ComfyNode):
@@ -23,23 +24,25 @@ class SaveLatent(io.ComfyNode):
             node_id="UniAVGenSaveLatent",
             display_name="UniAVGen Save AV Latent",
             category="UniAVGen/latent",
-            search_aliases=["save latent", "export latent", "store latent", "av latent", "audio video latent"],
-            description="Saves video and audio of a latent in one file, with noise masks and the workflow, so that it "
-            "can be decoded or sampled on another day. 'UniAVGen Load AV Latent' loads it.",
+            search_aliases=aliases(
+                "save latent, export latent, store latent, av latent, audio video latent, 保存 Latent"
+            ),
+            description="Saves a latent of video and audio as one file, with its noise masks and the workflow, to "
+            "decode it or sample it further at another time. 'UniAVGen Load AV Latent' loads it.",
             inputs=[
                 io.Latent.Input("latent", tooltip="Latent of video and audio, of any batch size."),
                 io.String.Input(
                     "filename_prefix",
                     default="latents/uniavgen",
-                    tooltip="Folder and beginning of the name, in ComfyUI's output folder; may hold %date:yyyy-MM-dd% "
-                    "and the like, as in 'Save Latent'.",
+                    tooltip="Folder and start of the file name, in ComfyUI's output folder; may contain "
+                    "%date:yyyy-MM-dd% and the like, as in 'Save Latent'.",
                 ),
             ],
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
             is_output_node=True,
             outputs=[
                 io.String.Output(
-                    display_name="latent_file", tooltip="Name of the saved file, as 'UniAVGen Load AV Latent' lists it."
+                    display_name="latent_file", tooltip="Name of the file, as 'UniAVGen Load AV Latent' lists it."
                 )
             ],
         )
@@ -67,18 +70,20 @@ class LoadLatent(io.ComfyNode):
             node_id="UniAVGenLoadLatent",
             display_name="UniAVGen Load AV Latent",
             category="UniAVGen/latent",
-            search_aliases=["load latent", "import latent", "open latent", "av latent", "audio video latent"],
-            description="Loads a latent that 'UniAVGen Save AV Latent' has saved, exactly as it was, to decode it or "
-            "to sample it again in part.",
+            search_aliases=aliases(
+                "load latent, import latent, open latent, av latent, audio video latent, 加载 Latent"
+            ),
+            description="Loads a latent saved by 'UniAVGen Save AV Latent', bit for bit, to decode it or to sample it "
+            "further.",
             inputs=[
                 io.Combo.Input(
                     "latent_file",
                     options=latent_choices(),
-                    tooltip="Files of ComfyUI's output folder, marked [output], and of its input folder, the newest "
-                    "first. Press R to list a new file.",
+                    tooltip="Safetensors files in ComfyUI's output folder, marked [output], and in its input folder, "
+                    "newest first. Press R to refresh the list.",
                 )
             ],
-            outputs=[io.Latent.Output(tooltip="Video and audio, with their noise masks if they had any.")],
+            outputs=[io.Latent.Output(tooltip="Video and audio, and their noise masks if there are any.")],
         )
 
     @classmethod
