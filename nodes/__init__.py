@@ -9,6 +9,7 @@ from .face_overlay import MaskOverlay, ShowFaceMask
 from .find_faces import FindFaces
 from .host.example_files import serve_examples
 from .keep import Keep
+from .latent_files import LoadLatent, SaveLatent
 from .lip_sync_meter import SyncMeter
 from .loaders import LoadAudioVAE, LoadModel, LoadTextEncoder, LoadVideoVAE
 from .long_video import LongVideoNode
@@ -47,6 +48,8 @@ NODES: list[type[io.ComfyNode]] = [
     RetakeNode,
     LongVideoNode,
     StoredSegments,
+    SaveLatent,
+    LoadLatent,
     Decode,
     SaveVideo,
     FindFaces,
