@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import subprocess
 import zipfile
 
 import pytest
@@ -37,14 +38,14 @@ def pack_folder(installed):
     return installed.folder / "custom_nodes" / FOLDER
 
 
-def ids_by_manager(folder):
-    """Ids of the nodes that ComfyUI-Manager finds in a folder by reading its Python files.
+def ids_by_manager(files):
+    """Ids of the nodes that ComfyUI-Manager finds by reading Python files.
 
     Source: ``scanner.py`` of ComfyUI-Manager: a class with a base named ``ComfyNode`` whose ``define_schema`` calls
     ``Schema`` with a literal ``node_id``; and what is a key of a dict of ``_CLASS_MAPPINGS``.
     """
     found = set()
-    for path in folder.rglob("*.py"):
+    for path in files:
         text = path.read_text(encoding="utf-8")
         for part in re.findall(r"_CLASS_MAPPINGS\s*(?::\s*\w+\s*)?=\s*(?:\\\s*)?{([^}]*)}", text):
             found.update(re.findall(r"[\"']([^\"']*)[\"']\s*:", part))
@@ -67,15 +68,14 @@ def schema_ids(kind):
     return [word.value.value for word in words if word.arg == "node_id" and isinstance(word.value, ast.Constant)]
 
 
-def test_manager_finds_every_node_and_no_other_in_the_package_and_in_the_repository(installed, pack_folder, tmp_path):
+def test_manager_finds_every_node_and_no_other_in_the_package_and_in_the_repository(installed, pack_folder):
     registered = {
         name for name, node in installed.object_info().items() if node["python_module"] == f"custom_nodes.{FOLDER}"
     }
     assert len(registered) > 30
-    assert ids_by_manager(pack_folder) == registered
-    clone = tmp_path / "clone"
-    subprocess.run(["git", "clone", "-q", "--depth=1", ROOT.as_uri(), str(clone)], check=True)
-    assert ids_by_manager(clone) == registered  # Manager reads a clone, with tests and tools
+    assert ids_by_manager(pack_folder.rglob("*.py")) == registered
+    tracked = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert ids_by_manager([ROOT / path for path in tracked.splitlines()]) == registered  # it reads a clone of all
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
@@ -98,7 +98,7 @@ def test_the_editor_is_given_every_template_of_the_package_and_has_its_nodes(ins
 def test_the_editor_is_given_the_scripts_and_the_help_of_every_node(installed, pack_folder):
     scripts = {f"/extensions/{FOLDER}/{path.name}" for path in pack_folder.glob("web/*.js")}
     assert scripts <= set(installed.get("/extensions"))
-    for name in ids_by_manager(pack_folder):
+    for name in ids_by_manager(pack_folder.rglob("*.py")):
         assert installed.request(f"/extensions/{FOLDER}/docs/{name}/en.md").startswith(b"#")
 
 

@@ -36,16 +36,24 @@ def text_of(path):
     return (ROOT / path).read_text(encoding="utf-8")
 
 
-def targets_of(path):
-    """Yield the possible files of every import of a shipped module from the pack itself, most exact first."""
-    folder = PurePosixPath(path).parent
+def imports_of(path):
+    """Every import of a module: the possible files of relative ones, and the first names of the others."""
+    folder, inside, outside = PurePosixPath(path).parent, [], set()
     for node in ast.walk(ast.parse(text_of(path))):
-        if isinstance(node, ast.ImportFrom) and node.level:
+        if isinstance(node, ast.Import):
+            outside |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            outside.add(node.module.split(".")[0])
+        elif isinstance(node, ast.ImportFrom):
             start = folder.parents[node.level - 2] if node.level > 1 else folder
             module = start.joinpath(*(node.module or "").split("."))
-            for alias in node.names:
-                yield [module / f"{alias.name}.py", module / alias.name / "__init__.py",
-                       module.with_suffix(".py"), module / "__init__.py"]  # fmt: skip
+            inside += [files_of(module / alias.name) | files_of(module) for alias in node.names]
+    return inside, outside
+
+
+def files_of(module):
+    """Files that a module may be in."""
+    return {f"{module}.py", str(module / "__init__.py")}
 
 
 def test_the_archive_has_what_a_user_needs_and_nothing_else():
@@ -62,22 +70,13 @@ def test_the_archive_holds_the_files_of_the_repository_byte_for_byte(tmp_path):
 
 
 def test_nothing_that_is_shipped_imports_what_is_not():
-    shipped, own = set(SHIPPED), {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or path.is_dir()}
+    repository = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or path.is_dir()}
     modules = [path for path in SHIPPED if path.endswith(".py")]
     assert len(modules) > 200
     for path in modules:
-        for candidates in targets_of(path):
-            assert shipped & {str(candidate) for candidate in candidates}, f"{path} imports {candidates[-1]}"
-        roots = {
-            name.split(".")[0]
-            for node in ast.walk(ast.parse(text_of(path)))
-            for name in (
-                [alias.name for alias in node.names]
-                if isinstance(node, ast.Import)
-                else [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
-            )
-        }  # fmt: skip
-        assert not roots & own, f"{path} imports {roots & own} from the repository"
+        inside, outside = imports_of(path)
+        assert all(files & set(SHIPPED) for files in inside), f"{path} imports what is left out"
+        assert not outside & repository, f"{path} imports {outside & repository} from the repository"
 
 
 @pytest.mark.parametrize("path", [path for path in SHIPPED if path.endswith(".md") and path not in WRITTEN_ELSEWHERE])
@@ -86,21 +85,22 @@ def test_links_of_a_shipped_page_lead_to_shipped_files_or_to_an_address(path):
         if "://" not in link:
             target = (ROOT / path).parent.joinpath(link).resolve().relative_to(ROOT).as_posix()
             assert any(shipped == target or shipped.startswith(f"{target}/") for shipped in SHIPPED), link
-        elif link.startswith(REPOSITORY):
-            assert (ROOT / re.sub(r"^/(blob|tree)/main/?", "", link[len(REPOSITORY) :])).exists(), link
+        elif found := re.match(rf"{REPOSITORY}/(blob|tree)/main/(.+)", link):
+            assert (ROOT / found.group(2)).exists(), link
 
 
 @pytest.mark.parametrize("path", [path for path in TEXTS if "dev.py" in text_of(path)])
 def test_a_shipped_text_that_names_dev_py_says_first_that_it_is_in_the_repository(path):
     if path not in WRITTEN_ELSEWHERE:
-        first = next(part for part in re.split(r"\n\s*\n", text_of(path)) if "dev.py" in part)
-        assert "repository" in first, f"A user of the registry has no dev.py. {path}: {first}"
+        text = text_of(path)
+        up_to_there = text[: text.find("\n\n", text.index("dev.py"))]
+        assert "repository" in up_to_there, "A user of the registry has no dev.py."
 
 
 def test_every_template_names_the_pack_by_its_id_in_the_registry():
     for path in ROOT.glob("workflows/*.json"):
         graph = json.loads(path.read_text(encoding="utf-8"))
-        inside = [node for part in graph.get("definitions", {}).get("subgraphs", []) for node in part["nodes"]]
+        inside = [node for part in (graph.get("definitions") or {}).get("subgraphs", []) for node in part["nodes"]]
         for node in [*graph["nodes"], *inside]:
             if "Node name for S&R" in node["properties"]:  # the editor marks the server's nodes so
                 expected = PROJECT["project"]["name"] if node["type"].startswith("UniAVGen") else "comfy-core"
