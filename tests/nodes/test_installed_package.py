@@ -15,6 +15,11 @@ from tools.template_graphs import TEMPLATES
 
 FOLDER = "uniavgen"
 """ComfyUI-Manager names the folder after the pack's id in the registry."""
+OLDER_ENTRIES = (
+    r"""_CLASS_MAPPINGS\[["'](.*?)["']\]""",
+    r"""@register_node\("(.+)",\s*".+"\)""",
+    r""""(\w+)"\s*:\s*{"class":\s*\w+\s*""",
+)
 PAGES = ("README.md", "docs/install.md", "docs/training.md")
 
 
@@ -42,13 +47,15 @@ def ids_by_manager(files):
     """Ids of the nodes that ComfyUI-Manager finds by reading Python files.
 
     Source: ``scanner.py`` of ComfyUI-Manager: a class with a base named ``ComfyNode`` whose ``define_schema`` calls
-    ``Schema`` with a literal ``node_id``; and what is a key of a dict of ``_CLASS_MAPPINGS``.
+    ``Schema`` with a literal ``node_id``, and whatever looks like an entry of an older pack's table of nodes.
     """
     found = set()
     for path in files:
         text = path.read_text(encoding="utf-8")
         for part in re.findall(r"_CLASS_MAPPINGS\s*(?::\s*\w+\s*)?=\s*(?:\\\s*)?{([^}]*)}", text):
             found.update(re.findall(r"[\"']([^\"']*)[\"']\s*:", part))
+        for pattern in OLDER_ENTRIES:
+            found.update(re.findall(pattern, text))
         for kind in ast.walk(ast.parse(text)):
             if isinstance(kind, ast.ClassDef) and any(named(base) == "ComfyNode" for base in kind.bases):
                 found.update(schema_ids(kind))
