@@ -35,7 +35,7 @@ SENTENCE_SECONDS = 1.5
 """Time of a sentence of two words, and length of a part of a film."""
 MARGIN = 0.5
 """Part of the mouth's square that is left out on each side too."""
-FIGURES = ("psnr", "colour", "sharpness", "sync", "sync as drawn")
+FIGURES = ("psnr", "color", "sharpness", "sync", "sync as drawn")
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -84,7 +84,7 @@ def workflow_of(toon: ToonClip, server: ComfyServer, folder: Path) -> Workflow:
     workflow = read_workflow(ROOT / "workflows" / "api" / "long_audio_driven.json")
     image, sound = (server.offer(folder / name) for name in ("toon.png", "toon.wav"))
     workflow = replace_node(workflow, "Image", "LoadImage", {"image": image})
-    workflow = replace_node(workflow, "Sound", "LoadAudio", {"audio": sound})
+    workflow = replace_node(workflow, "Audio", "LoadAudio", {"audio": sound})
     caption = write_caption(np.random.default_rng(toon.seed), toon.emotion, "still", toon.hair)
     workflow = set_input(workflow, "Caption", "text", caption)
     return set_input(workflow, "Long video", "script", toon.transcript)
@@ -113,7 +113,7 @@ def parts_of(clip: Clip, toon: ToonClip) -> list[dict[str, float]]:
         rows.append(
             {
                 "psnr": float(10 * np.log10(255**2 / np.square(error).mean())),
-                "colour": float(np.abs(error.mean((0, 1))).max()),
+                "color": float(np.abs(error.mean((0, 1))).max()),
                 "sharpness": sharpness(clip.frames[here], reference),
                 "sync": _agreement(reading, here),
                 "sync as drawn": _agreement(drawn, here),

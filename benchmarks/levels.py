@@ -71,7 +71,7 @@ def prepared(workflow: Workflow, seed: int, steps: int | None) -> Workflow:
     nodes = set_value(nodes, "steps", steps) if steps else nodes
     for number, node in workflow.items():
         if node["class_type"] == SAVER:
-            nodes[number]["inputs"]["sound"] = "AAC"
+            nodes[number]["inputs"]["audio_format"] = "aac"
         sound = [number, 1]
         if node["class_type"] == FILM_MAKER:
             nodes[f"{number}1000"] = {"class_type": "GetVideoComponents", "inputs": {"video": [number, 0]}}

@@ -9,7 +9,7 @@ from .face_overlay import MaskOverlay, ShowFaceMask
 from .find_faces import FindFaces
 from .keep import Keep
 from .lip_sync_meter import SyncMeter
-from .loaders import LoadAudioCodec, LoadModel, LoadTextEncoder, LoadVideoCodec
+from .loaders import LoadAudioVAE, LoadModel, LoadTextEncoder, LoadVideoVAE
 from .long_video import LongVideoNode
 from .retake import RetakeNode
 from .samplers import Guidance, Guider, Sampler, Sigmas, StepCacheNode
@@ -23,8 +23,8 @@ from .toon_examples import ToonClip, ToonPortrait
 NODES: list[type[io.ComfyNode]] = [
     LoadModel,
     LoadTextEncoder,
-    LoadVideoCodec,
-    LoadAudioCodec,
+    LoadVideoVAE,
+    LoadAudioVAE,
     ToonPortrait,
     ToonClip,
     SpeechText,

@@ -6,13 +6,13 @@ from comfy_api.latest import io, ui
 from ..uniavgen_core.evaluation.takes import Hear, Take, best_first, draw_takes, rate_take
 from ..uniavgen_core.shapes import FPS
 from .host.media.codec_sockets import links_error
-from .host.media.whisper_loader import NO_RECOGNISER, check_recogniser, load_recogniser, recogniser_choices
-from .host.notices import UI_KEY, error_of, with_notices
+from .host.media.whisper_loader import NO_RECOGNIZER, check_recognizer, load_recognizer, recognizer_choices
+from .host.notices import error_of
 from .rated_sampling import Codecs, make_take_sampler, picture_bytes, rated_inputs, transcript_of
-from .samplers import CUSTOM, guidance_inputs, preset_input, schedule_inputs
-from .sockets import seed_input
+from .sampling_widgets import CUSTOM, guidance_inputs, preset_input, schedule_inputs
+from .sockets import aliases, latent_output, seed_input
 
-BEST, RESAMPLED = "the best take", "the best take, resampled with final_steps"
+BEST, RESAMPLED = "best_take", "best_take_resampled"
 
 
 class BestTake(io.ComfyNode):
@@ -24,49 +24,50 @@ class BestTake(io.ComfyNode):
             node_id="UniAVGenBestTake",
             display_name="UniAVGen Best Take",
             category="UniAVGen/sampling",
-            description="Samples a clip with several seeds, rates lip-sync, sound and picture of each take, and "
+            search_aliases=aliases("best of n, seed search, try seeds, rank, pick best, 多次采样, 择优"),
+            description="Samples a clip with several seeds, rates the lip-sync, audio and picture of every take, and "
             "returns the best.",
             inputs=[
                 *rated_inputs(),
                 io.Int.Input("takes", default=4, min=2, max=64, tooltip="Number of takes: seed, seed + 1, and so on."),
                 seed_input(),
+                preset_input("steps and shift"),
                 *schedule_inputs(),
                 *guidance_inputs(),
                 io.Combo.Input(
                     "result",
                     options=[BEST, RESAMPLED],
-                    tooltip="The best take as it is, or sampled again from the same noise with more steps.",
+                    tooltip="The best take as it is, or resampled from the same noise with more steps.",
                 ),
                 io.Int.Input("final_steps", default=50, min=1, max=1000, tooltip="Steps of the resampled take."),
-                preset_input("steps and shift"),
                 io.Combo.Input(
-                    "recogniser",
-                    options=recogniser_choices(),
-                    default=NO_RECOGNISER,
+                    "recognizer",
+                    options=recognizer_choices(),
+                    default=NO_RECOGNIZER,
                     optional=True,
                     tooltip="A Whisper that rates how many words are right: a folder in Hugging Face's format in "
                     "models/whisper or models/audio_encoders. Nothing is downloaded.",
                 ),
             ],
             outputs=[
-                io.Latent.Output(),
+                latent_output(),
                 io.Int.Output(display_name="seed", tooltip="Seed of the best take."),
-                io.Image.Output(display_name="table", tooltip="Pictures and ratings of all takes, the best first."),
+                io.Image.Output(display_name="table", tooltip="Frames and ratings of all takes, the best first."),
             ],
             is_output_node=True,
         )
 
     @classmethod
-    def validate_inputs(cls, input_types: dict, recogniser: str | None = NO_RECOGNISER) -> bool | str:
-        return links_error(cls, input_types) or error_of(check_recogniser, recogniser or NO_RECOGNISER) or True
+    def validate_inputs(cls, input_types: dict, recognizer: str | None = NO_RECOGNIZER) -> bool | str:
+        return links_error(cls, input_types) or error_of(check_recognizer, recognizer or NO_RECOGNIZER) or True
 
     @classmethod
     def execute(
-        cls, model, positive, negative, latent, video_codec, audio_codec, takes, seed, steps, shift,
-        result=BEST, final_steps=50, preset=CUSTOM, recogniser=NO_RECOGNISER, **guidance,
+        cls, model, positive, negative, latent, video_vae, audio_vae, takes, seed, steps, shift,
+        result=BEST, final_steps=50, preset=CUSTOM, recognizer=NO_RECOGNIZER, **guidance,
     ) -> io.NodeOutput:  # fmt: skip
         sampler = make_take_sampler((model, positive, negative), preset, (steps, shift), guidance)
-        codecs, words = Codecs(video_codec, audio_codec), load_recogniser(recogniser)
+        codecs, words = Codecs(video_vae, audio_vae), load_recognizer(recognizer)
         transcript, rated, best = transcript_of(positive), [], latent
         for number in range(takes):
             sampled = sampler.sample(latent, seed + number, number + 1, takes)
@@ -77,10 +78,7 @@ class BestTake(io.ComfyNode):
         if result == RESAMPLED:
             best = sampler.sample_again(latent, ranked[0].seed, final_steps, shift)
         table = torch.from_numpy(draw_takes(ranked).copy()).float()[None] / 255
-        notices = sampler.settings.notices
-        output = with_notices(notices, best, ranked[0].seed, table)
-        output.ui = {**ui.PreviewImage(table, cls=cls).as_dict(), UI_KEY: notices}
-        return output
+        return io.NodeOutput(best, ranked[0].seed, table, ui=ui.PreviewImage(table, cls=cls))
 
 
 def rate(sampled: dict, seed: int, codecs: Codecs, transcript: str, hear: Hear | None) -> Take:
@@ -91,7 +89,7 @@ def rate(sampled: dict, seed: int, codecs: Codecs, transcript: str, hear: Hear |
         seed: Its seed.
         codecs: Codecs of the clip.
         transcript: What should be said; empty if that is not known.
-        hear: Recogniser of words, if any.
+        hear: Recognizer of words, if any.
 
     Returns:
         The take.

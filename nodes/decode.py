@@ -15,6 +15,7 @@ from .host.media.source_media import SourceMedia, SourceMediaType
 from .host.notices import with_notices
 from .host.sampling.joint_latent import split
 from .host.sampling.result_checks import require_finite, result_notices
+from .sockets import aliases, latent_input
 
 
 class Decode(io.ComfyNode):
@@ -26,29 +27,30 @@ class Decode(io.ComfyNode):
             node_id="UniAVGenDecode",
             display_name="UniAVGen Decode",
             category="UniAVGen/latent",
-            description="Decodes picture and sound. 'UniAVGen Save Video' writes them to a file; every clip of a batch "
+            search_aliases=aliases("vae decode, decode audio, decode video, audio video, 解码"),
+            description="Decodes video and audio. 'UniAVGen Save Video' writes them to a file; every clip of a batch "
             "becomes a video of its own.",
             inputs=[
-                io.Latent.Input("latent"),
+                latent_input(),
                 video_codec_input(),
                 audio_codec_input(),
                 SourceMediaType.Input(
-                    "given",
+                    "source_media",
                     optional=True,
-                    tooltip="From 'UniAVGen Task' or 'UniAVGen Keep': what you gave comes back untouched.",
+                    tooltip="From 'UniAVGen Task' or 'UniAVGen Keep': your own frames and audio come back untouched.",
                 ),
                 io.Boolean.Input(
                     "vocoded",
                     default=False,
                     optional=True,
                     advanced=True,
-                    tooltip="Return the model's copy of given sound in place of the original.",
+                    tooltip="Return the vocoded version of your own audio in place of the original.",
                 ),
             ],
             outputs=[
-                io.Image.Output(display_name="images", is_output_list=True),
-                io.Audio.Output(display_name="audio", is_output_list=True),
-                io.Float.Output(display_name="fps"),
+                io.Image.Output(display_name="images", tooltip="Frames of each clip.", is_output_list=True),
+                io.Audio.Output(display_name="audio", tooltip="Audio of each clip.", is_output_list=True),
+                io.Float.Output(display_name="fps", tooltip="Frames per second."),
             ],
         )
 
@@ -58,18 +60,18 @@ class Decode(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, latent: dict, video_codec, audio_codec, given: SourceMedia | None = None, vocoded: bool = False
+        cls, latent: dict, video_vae, audio_vae, source_media: SourceMedia | None = None, vocoded: bool = False
     ) -> io.NodeOutput:
-        require_video_codec(video_codec)
-        require_audio_codec(audio_codec)
+        require_video_codec(video_vae)
+        require_audio_codec(audio_vae)
         video, audio = split(latent)
         require_finite(video, audio)
-        pictures = video_codec.decode(video)
-        waveforms = audio_codec.synthesize(audio)
-        given = given or SourceMedia()
-        notices = result_notices(pictures if given.source.frames is None else None, waveforms)
+        pictures = video_vae.decode(video)
+        waveforms = audio_vae.synthesize(audio)
+        source_media = source_media or SourceMedia()
+        notices = result_notices(pictures if source_media.source.frames is None else None, waveforms)
         clips, fps = [], 0.0
         for images, waveform in zip(pictures, waveforms, strict=True):
-            frames, fps, sound = given.restore(images, Sound(waveform.cpu(), SAMPLE_RATE), vocoded)
+            frames, fps, sound = source_media.restore(images, Sound(waveform.cpu(), SAMPLE_RATE), vocoded)
             clips.append((frames, {"waveform": sound.waveform[None], "sample_rate": sound.sample_rate}))
         return with_notices(notices, *map(list, zip(*clips, strict=True)), fps)

@@ -7,7 +7,7 @@ from ..uniavgen_core.shapes import SIZE_MULTIPLE, AVShape
 from .host.media.clip_size import LARGEST, SMALLEST
 from .host.notices import error_of
 from .host.sampling.joint_latent import empty_latent
-from .sockets import check_size, seconds_input
+from .sockets import aliases, check_size, latent_output, seconds_input
 
 
 class EmptyLatent(io.ComfyNode):
@@ -19,15 +19,22 @@ class EmptyLatent(io.ComfyNode):
             node_id="UniAVGenEmptyLatent",
             display_name="UniAVGen Empty Latent",
             category="UniAVGen/latent",
-            description="Makes an empty clip: video at 16 frames a second and sound of the same length. The released "
-            "model was trained at 5.0625 seconds and a short side of 736, the bundled one at 2.0625 and 128x128.",
+            search_aliases=aliases(
+                "empty video latent, empty audio latent, audio video latent, latent size, 空 Latent"
+            ),
+            description="Makes an empty clip: video at 16 fps, and audio of the same length. The released model was "
+            "trained at 5.0625 seconds and a short side of 736, the bundled model at 2.0625 seconds and 128x128.",
             inputs=[
-                io.Int.Input("width", default=128, min=SMALLEST, max=LARGEST, step=SIZE_MULTIPLE, tooltip="Pixels."),
-                io.Int.Input("height", default=128, min=SMALLEST, max=LARGEST, step=SIZE_MULTIPLE, tooltip="Pixels."),
-                seconds_input("seconds", 2.0625, "Length; rounded to 4n + 1 frames at 16 frames a second."),
-                io.Int.Input("batch_size", default=1, min=1, max=64, tooltip="Clips made at once.", advanced=True),
+                io.Int.Input("width", default=128, min=SMALLEST, max=LARGEST, step=SIZE_MULTIPLE, tooltip="In pixels."),
+                io.Int.Input(
+                    "height", default=128, min=SMALLEST, max=LARGEST, step=SIZE_MULTIPLE, tooltip="In pixels."
+                ),
+                seconds_input("seconds", 2.0625, "Length of the clip; rounded to 4n + 1 frames at 16 fps."),
+                io.Int.Input(
+                    "batch_size", default=1, min=1, max=64, tooltip="Number of clips generated at once.", advanced=True
+                ),
             ],
-            outputs=[io.Latent.Output()],
+            outputs=[latent_output()],
         )
 
     @classmethod

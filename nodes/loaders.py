@@ -13,8 +13,9 @@ from .host.media.vocoder_loader import find_vocoder, load_vocoder, vocoder_choic
 from .host.model.load_model import load_uniavgen
 from .host.model.model_choices import BUNDLED, model_choices, path_of_choice
 from .host.notices import error_of, with_notices
+from .sockets import aliases, model_output
 
-GRIFFIN_LIM = "Griffin-Lim (no file)"
+GRIFFIN_LIM = "griffin_lim"
 DTYPES = {
     "default": {},
     "fp8_e4m3fn": {"dtype": torch.float8_e4m3fn},
@@ -32,8 +33,12 @@ class LoadModel(io.ComfyNode):
             node_id="UniAVGenLoadModel",
             display_name="UniAVGen Load Model",
             category="UniAVGen/loaders",
-            description="Loads the joint video and audio model: the bundled small one, or a file of diffusion_models. "
-            "Wan2.2-TI2V-5B loads as the video branch alone, without sound.",
+            search_aliases=aliases(
+                "load checkpoint, load diffusion model, unet loader, gguf, wan, talking head model, 加载模型, "
+                "数字人模型"
+            ),
+            description="Loads the joint audio-video model: the bundled small model, or a file from "
+            "diffusion_models. Wan2.2-TI2V-5B loads as the video branch alone, without audio.",
             inputs=[
                 io.Combo.Input(
                     "model_name",
@@ -45,10 +50,10 @@ class LoadModel(io.ComfyNode):
                     options=list(DTYPES),
                     default="default",
                     advanced=True,
-                    tooltip="Precision of the weights in memory; default keeps the file's.",
+                    tooltip="Precision of the weights in memory; default keeps that of the file.",
                 ),
             ],
-            outputs=[io.Model.Output()],
+            outputs=[model_output()],
         )
 
     @classmethod
@@ -68,8 +73,9 @@ class LoadTextEncoder(io.ComfyNode):
             node_id="UniAVGenLoadTextEncoder",
             display_name="UniAVGen Load Text Encoder",
             category="UniAVGen/loaders",
-            description="Loads the encoder of the caption: the bundled model's, or umT5-xxl from text_encoders. "
-            "Captions are read as the release reads them: brackets are plain text and set no weights.",
+            search_aliases=aliases("clip loader, load clip, t5, umt5, 文本编码器"),
+            description="Loads the caption's text encoder: the bundled model's, or umT5-xxl from text_encoders. As "
+            "in the release, brackets in a caption are plain text and set no weights.",
             inputs=[
                 io.Combo.Input(
                     "text_encoder",
@@ -78,7 +84,7 @@ class LoadTextEncoder(io.ComfyNode):
                     f"{COMFYUI_FILE}.",
                 )
             ],
-            outputs=[io.Clip.Output()],
+            outputs=[io.Clip.Output(tooltip="For 'CLIP Text Encode'.")],
         )
 
     @classmethod
@@ -90,42 +96,45 @@ class LoadTextEncoder(io.ComfyNode):
         return with_notices(notices, clip)
 
 
-class LoadVideoCodec(io.ComfyNode):
+class LoadVideoVAE(io.ComfyNode):
     """Loads the codec between pictures and video latents."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="UniAVGenLoadVideoCodec",
-            display_name="UniAVGen Load Video Codec",
+            node_id="UniAVGenLoadVideoVAE",
+            display_name="UniAVGen Load Video VAE",
             category="UniAVGen/loaders",
-            description="Loads the video codec: the bundled model's, or the Wan2.2 VAE from vae. Its latents are "
-            "normalised, as the joint model needs them; the stock VAE loader's are not.",
+            search_aliases=aliases("vae loader, load vae, wan vae, video codec, 视频 VAE"),
+            description="Loads the video VAE: the bundled model's, or the Wan2.2 VAE from vae. It normalizes its "
+            "latents as the joint model needs them; the stock VAE loader does not.",
             inputs=[
                 io.Combo.Input(
-                    "video_codec",
+                    "video_vae",
                     options=model_choices("vae"),
                     tooltip=f"Wan2.2 VAE for the released model: {WAN_FILES}.",
                 )
             ],
-            outputs=[codec_output(VideoCodecType, "video_codec")],
+            outputs=[codec_output(VideoCodecType, "video_vae")],
         )
 
     @classmethod
-    def execute(cls, video_codec: str) -> io.NodeOutput:
-        return io.NodeOutput(load_video_codec(path_of_choice("vae", video_codec, BUNDLED_VIDEO_CODEC)))
+    def execute(cls, video_vae: str) -> io.NodeOutput:
+        return io.NodeOutput(load_video_codec(path_of_choice("vae", video_vae, BUNDLED_VIDEO_CODEC)))
 
 
-class LoadAudioCodec(io.ComfyNode):
+class LoadAudioVAE(io.ComfyNode):
     """Makes the codec between sound and audio latents."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="UniAVGenLoadAudioCodec",
-            display_name="UniAVGen Load Audio Codec",
+            node_id="UniAVGenLoadAudioVAE",
+            display_name="UniAVGen Load Audio VAE",
             category="UniAVGen/loaders",
-            description="Makes the audio codec. The audio latent is a mel spectrogram; the vocoder makes sound of it.",
+            search_aliases=aliases("audio vae loader, vocoder, bigvgan, vocos, mel spectrogram, 声码器"),
+            description="Makes the audio VAE. The audio latent is a mel spectrogram; the vocoder turns it into a "
+            "waveform.",
             inputs=[
                 io.Combo.Input(
                     "vocoder",
@@ -134,7 +143,7 @@ class LoadAudioCodec(io.ComfyNode):
                     "released model's: a folder in models/vocoders.",
                 )
             ],
-            outputs=[codec_output(AudioCodecType, "audio_codec")],
+            outputs=[codec_output(AudioCodecType, "audio_vae")],
         )
 
     @classmethod

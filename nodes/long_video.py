@@ -14,7 +14,7 @@ from .host.conditioning.spoken_texts import (
     prepare_field,
     require_transcript,
 )
-from .host.long_video.long_inputs import AS_NEEDED, BOTH, FULL, LongVideoInputs
+from .host.long_video.long_inputs import BOTH, FIT_TEXT, FULL_SEGMENTS, LongVideoInputs
 from .host.long_video.plans import Plan
 from .host.long_video.segment_store import Segment, without_pictures
 from .host.long_video.stored_runs import store_for
@@ -35,16 +35,28 @@ from .host.sampling.live_preview import DEFAULT_EVERY, PreviewSettings
 from .host.sampling.result_checks import require_finite, result_notices
 from .host.sampling.run_sampler import run_sampler
 from .host.tasks.task_scene import PreparedTask, Scene
-from .samplers import (
+from .sampling_widgets import (
     CUSTOM,
     SamplerSettings,
     choose_guidance,
     choose_sampler,
+    find_preset,
     guidance_inputs,
     preset_input,
     schedule_inputs,
 )
-from .sockets import SIZES, chosen_size, seconds_input, seed_input, size_input, text_input, unknown_option
+from .sockets import (
+    SIZES,
+    aliases,
+    chosen_size,
+    conditioning_inputs,
+    model_input,
+    seed_input,
+    size_input,
+    text_input,
+    trained_seconds_input,
+    unknown_option,
+)
 
 
 class LongVideoNode(io.ComfyNode):
@@ -56,73 +68,78 @@ class LongVideoNode(io.ComfyNode):
             node_id="UniAVGenLongVideo",
             display_name="UniAVGen Long Video",
             category="UniAVGen/sampling",
-            description="Speaks a whole script, lip-syncs to long audio or dubs a long video: plans segments, lets "
-            "each go on from the last moments of the one before, and joins them. A stopped run keeps what is finished "
-            "and goes on there.",
+            search_aliases=aliases(
+                "long video, long audio, script, podcast, talking head, lip sync, dub, infinite length, speech, "
+                "avatar, 长视频, 长音频, 配音, 对口型"
+            ),
+            description="Speaks a whole script, lip-syncs to long audio or dubs a long video: plans segments, starts "
+            "each from the last moments of the one before, and joins them. A stopped run resumes where it was.",
             inputs=[
-                io.Model.Input("model"),
-                io.Conditioning.Input("positive", tooltip="The caption; what is said comes from the script."),
-                io.Conditioning.Input("negative"),
+                model_input(),
+                *conditioning_inputs("The encoded caption; the words come from the script."),
                 video_codec_input(),
                 audio_codec_input(),
                 io.Image.Input("image", optional=True, tooltip="The person, in every segment."),
                 io.Audio.Input(
-                    "voice", optional=True, tooltip="1 to 10 s of the voice; without one, that of the first segment."
+                    "voice",
+                    optional=True,
+                    tooltip="Reference voice, 1 to 10 seconds. Without it, all segments keep the voice of the first.",
                 ),
                 io.Audio.Input(
-                    "sound",
+                    "audio",
                     optional=True,
-                    tooltip="Audio of up to an hour that drives the lips and is kept sample for sample. The script "
-                    "holds its words then.",
+                    tooltip="Speech or song of up to an hour that drives the lips and is kept sample for sample. "
+                    "The script then holds its words.",
                 ),
                 io.Video.Input(
                     "video",
                     optional=True,
-                    tooltip="Video of up to an hour to dub: its pictures stay, and the script is what is said in it.",
+                    tooltip="Video of up to an hour to dub: its frames stay, and the script is spoken.",
                 ),
-                text_input("voice_text", "What the reference voice says."),
+                text_input("voice_transcript", "What is said in that recording, word for word."),
                 io.String.Input(
                     "script",
                     multiline=True,
                     default="hello happy robot\nred moon\nbye bye star",
-                    tooltip="One transcript a line; what is too long for a segment is cut at ends of sentences. With a "
-                    "sound: its words, which are shared out by time; blank if they are not known.",
+                    tooltip="One transcript per line; a line too long for a segment is split at sentence ends. With "
+                    "audio: its words, spread over time; blank if unknown.",
                 ),
                 size_input(),
-                seconds_input(
-                    "segment_seconds", 2.0625, "Longest segment: what the model was trained at, 5.0625 for the release."
+                trained_seconds_input("segment_seconds", "Length of the longest segment."),
+                trained_seconds_input("keep_seconds", "Length of a segment's end from which the next one starts."),
+                io.Combo.Input(
+                    "length",
+                    options=[FULL_SEGMENTS, FIT_TEXT],
+                    tooltip="Length of the segments: all full, or as the text needs.",
                 ),
-                seconds_input(
-                    "keep_seconds", 0.5625, "How much of a segment the next one goes on from; 2.3125 for the release."
-                ),
-                io.Combo.Input("length", options=[FULL, AS_NEEDED], tooltip="How long the segments are."),
                 seed_input(),
+                preset_input("steps and shift"),
                 *schedule_inputs(),
                 *guidance_inputs(),
-                preset_input("steps and shift"),
                 io.Boolean.Input(
                     "start_over",
                     default=False,
                     optional=True,
                     advanced=True,
-                    tooltip="Generate all segments again, even those that a stopped run has finished.",
+                    tooltip="Generate all segments again, including those that a stopped run has finished.",
                 ),
                 io.Boolean.Input(
                     "keep_segments",
                     default=False,
                     optional=True,
                     advanced=True,
-                    tooltip="Keep the segments on disk after the video has been saved, so that changing a line "
-                    "generates only those from there on. Otherwise they are deleted once ComfyUI releases the video.",
+                    tooltip="Keep the segments on disk after the video is saved, so that after a changed line only "
+                    "those from there on are generated. Otherwise they are deleted once ComfyUI releases the "
+                    "video.",
                 ),
             ],
             outputs=[
                 io.Video.Output(
                     display_name="video",
-                    tooltip="The whole video, for 'Save Video'. Its pictures stay on the disk until something asks for "
-                    "them, as 'Get Video Components' does.",
+                    tooltip="The whole video, for 'Save Video'. Its frames stay on disk until a node such as 'Get "
+                    "Video Components' asks for them.",
                 ),
-                io.String.Output(display_name="segments", tooltip="What each segment says, a line each."),
+                io.String.Output(display_name="segments", tooltip="What each segment says, one line each."),
             ],
         )
 
@@ -132,42 +149,44 @@ class LongVideoNode(io.ComfyNode):
         input_types: dict | None = None,
         size: dict | None = None,
         script: str | None = None,
-        voice_text: str | None = None,
+        voice_transcript: str | None = None,
     ) -> bool | str:
-        is_spoken = script is not None and "sound" not in (input_types or {})
+        is_spoken = script is not None and "audio" not in (input_types or {})
         fault = error_of(require_transcript, script, True, "script") if is_spoken else None
-        fault = BOTH if {"sound", "video"} <= set(input_types or {}) else fault
+        fault = BOTH if {"audio", "video"} <= set(input_types or {}) else fault
         fault = unknown_option(size, "size", SIZES) or links_error(cls, input_types or {}) or fault
-        return fault or error_of(prepare_field, VOICE_TEXT, voice_text) or True
+        return fault or error_of(prepare_field, VOICE_TEXT, voice_transcript) or True
 
     @classmethod
     def execute(
-        cls, model, positive, negative, video_codec, audio_codec, size, steps, shift, preset=CUSTOM, start_over=False,
+        cls, model, positive, negative, video_vae, audio_vae, size, steps, shift, preset=CUSTOM, start_over=False,
         keep_segments=False, **values,
     ) -> io.NodeOutput:  # fmt: skip
         require_uniavgen(model)
-        require_video_codec(video_codec)
-        require_audio_codec(audio_codec)
+        require_video_codec(video_vae)
+        require_audio_codec(audio_vae)
         widgets = {widget.id: values.pop(widget.id) for widget in guidance_inputs()}
-        inputs, guidance = LongVideoInputs(**values), choose_guidance(preset, **widgets)
-        scene = Scene(positive, negative, video_codec, chosen_size(size, inputs.segment_seconds))
-        sampling = choose_sampler(preset, steps, shift, "euler")
+        values["segment_seconds"] = values["segment_seconds"] or video_vae.seconds
+        values["keep_seconds"] = values["keep_seconds"] or video_vae.kept_seconds
+        inputs, found = LongVideoInputs(**values), find_preset(preset, model)
+        guidance, sampling = choose_guidance(found, **widgets), choose_sampler(found, steps, shift, "euler")
+        scene = Scene(positive, negative, video_vae, chosen_size(size, inputs.segment_seconds))
         long_video, about = inputs.plan(scene, model.model.diffusion_model.config.text)
         plan, chosen = long_video.plan, long_video.scene.size
         for notice in (*about, *untrained(model, plan, long_video.scene)):
             announce(notice)
-        maker = SegmentMaker(without_notices(model), guidance, sampling, plan, audio_codec)
+        maker = SegmentMaker(without_notices(model), guidance, sampling, plan, audio_vae)
         others = (
-            audio_codec.identity, positive, negative, inputs.made_from, chosen.pixels, chosen.fit, guidance,
+            audio_vae.identity, positive, negative, inputs.made_from, chosen.pixels, chosen.fit, guidance,
             sampling.sampler_name, sampling.sigmas,
         )  # fmt: skip
-        store, about_store = store_for(lambda: (model_content(model), codec_content(video_codec), *others))
+        store, about_store = store_for(lambda: (model_content(model), codec_content(video_vae), *others))
         if start_over:
             store.clear()
         video, notices = long_video.make(maker.make, store)
         video = replace(video, keeps_segments=keep_segments)
         show_progress(f"{len(video.segments)} segments, {video.get_duration():.1f} s")
-        return with_notices([*sampling.notices, *about_store, *notices], video, "\n".join(plan.labels))
+        return with_notices([*about_store, *notices], video, "\n".join(plan.labels))
 
 
 @dataclass(frozen=True)
@@ -178,7 +197,7 @@ class SegmentMaker:
     guidance: GuidanceConfig
     sampling: SamplerSettings
     plan: Plan
-    audio_codec: Any
+    audio_vae: Any
 
     def make(self, task: PreparedTask, number: int) -> Segment:
         """Pictures and sound of segment ``number``, from 0."""
@@ -191,8 +210,8 @@ class SegmentMaker:
         video, audio = latent["samples"].unbind()
         require_finite(video, audio)
         is_seen, is_heard = (bool(mask.any()) for mask in masks_of(task.latent))  # else it is the user's
-        pictures = task.scene.video_codec.decode(video) if is_seen else None
-        waveform = self.audio_codec.synthesize(audio).cpu() if is_heard else torch.zeros(1, 1, 0)
+        pictures = task.scene.video_vae.decode(video) if is_seen else None
+        waveform = self.audio_vae.synthesize(audio).cpu() if is_heard else torch.zeros(1, 1, 0)
         for notice in result_notices(pictures, waveform):
             announce(f"Segment {number + 1}: {notice}")
         if pictures is None:

@@ -23,15 +23,15 @@ from .host.sampling.guided_sampling import make_guider
 from .host.sampling.joint_latent import split
 from .host.sampling.live_preview import PICTURES_ONLY, PreviewSettings
 from .host.sampling.run_sampler import run_sampler
-from .samplers import CUSTOM, SamplerSettings, choose_guidance, choose_sampler
+from .sampling_widgets import SamplerSettings, choose_guidance, choose_sampler, find_preset
+from .sockets import conditioning_inputs, model_input
 
 
-def rated_inputs(latent_tooltip: str = "The clip's length and size, with what is kept.") -> list[io.Input]:
+def rated_inputs(latent_tooltip: str = "The clip, from 'UniAVGen Task' or 'UniAVGen Empty Latent'.") -> list[io.Input]:
     """Sockets of a node that samples and rates takes."""
     return [
-        io.Model.Input("model"),
-        io.Conditioning.Input("positive"),
-        io.Conditioning.Input("negative"),
+        model_input(),
+        *conditioning_inputs(),
         io.Latent.Input("latent", tooltip=latent_tooltip),
         video_codec_input(),
         audio_codec_input(),
@@ -65,7 +65,7 @@ class TakeSampler:
 
     Attributes:
         guider: GUIDER.
-        settings: Sampler, noise levels and notices.
+        settings: Sampler and noise levels.
     """
 
     guider: comfy.samplers.CFGGuider
@@ -98,7 +98,7 @@ class TakeSampler:
         Returns:
             Sampled LATENT.
         """
-        return self._run(choose_sampler(CUSTOM, steps, shift, "euler"), latent, seed, PICTURES_ONLY)
+        return self._run(choose_sampler(None, steps, shift, "euler"), latent, seed, PICTURES_ONLY)
 
     def _run(self, settings: SamplerSettings, latent: dict, seed: int, previews: PreviewSettings) -> dict:
         sampler = comfy.samplers.sampler_object(self.settings.sampler_name)
@@ -119,8 +119,9 @@ def make_take_sampler(
     Raises:
         ValueError: If the model is not UniAVGen's.
     """
-    settings = choose_sampler(preset, *schedule, "euler")
-    return TakeSampler(make_guider(*texts, choose_guidance(preset, **guidance)), settings)
+    chosen = find_preset(preset, texts[0])
+    guider = make_guider(*texts, choose_guidance(chosen, **guidance))
+    return TakeSampler(guider, choose_sampler(chosen, *schedule, "euler"))
 
 
 def picture_bytes(frames: Tensor) -> np.ndarray:
@@ -131,4 +132,4 @@ def picture_bytes(frames: Tensor) -> np.ndarray:
 def transcript_of(positive: list) -> str:
     """Words of a clip by its CONDITIONING, those of its kept sound first; empty if several speak, or none."""
     speeches = pass_settings_of(positive[0][1]).speeches
-    return " ".join(filter(None, (speeches[0].kept_text, speeches[0].text))) if len(speeches) == 1 else ""
+    return " ".join(filter(None, (speeches[0].kept_transcript, speeches[0].text))) if len(speeches) == 1 else ""

@@ -20,14 +20,12 @@ from .host.sampling.joint_latent import masks_of
 from .host.tasks.finished_clip import FinishedClip, clip_of_latent, clip_of_video
 from .host.tasks.keep_spans import directions_of
 from .rated_sampling import Codecs, TakeSampler, make_take_sampler, picture_bytes, rated_inputs, transcript_of
-from .samplers import CUSTOM, guidance_inputs, preset_input, schedule_inputs
-from .sockets import float_input, seed_input
+from .sampling_widgets import CUSTOM, guidance_inputs, preset_input, schedule_inputs
+from .sockets import aliases, float_input, latent_output, seed_input
 
-BOTH, PICTURE, SOUND = "picture and sound", "picture", "sound"
-NOTHING_FREE = (
-    "All of the weak spans is what you gave, which is kept, so nothing was sampled. To change a video of your own, "
-    "connect it to 'video'."
-)
+BOTH, VIDEO, AUDIO = "video_and_audio", "video", "audio"
+NOTHING_FREE = "The weak spans hold only your own media, which is kept, so nothing was sampled. To change a video of "
+"your own, connect it to 'video'."
 
 Chosen = Sequence[tuple[Retake, dict | None]]
 """Weak spans of a clip, and for each the LATENT of the take that replaces it, None where the clip's own stays."""
@@ -42,36 +40,39 @@ class RetakeNode(io.ComfyNode):
             node_id="UniAVGenRetake",
             display_name="UniAVGen Retake",
             category="UniAVGen/sampling",
-            description="Rates a finished clip second by second, samples weak spans anew and keeps a new take where "
-            "it is rated higher. All the rest stays as it is.",
+            search_aliases=aliases("redo, fix lip sync, regenerate part, repair video, 重新生成, 修复口型"),
+            description="Rates a finished clip second by second, samples its weak spans again and keeps a new take "
+            "where it is rated higher. The rest stays as it is.",
             inputs=[
-                *rated_inputs("The finished clip; of a batch, the first. With a video, its length and size."),
+                *rated_inputs("The finished clip; of a batch, the first. With a video connected, its length and size."),
                 SourceMediaType.Input(
-                    "given", optional=True, tooltip="From 'UniAVGen Task' or 'UniAVGen Keep', if the clip has it."
+                    "source_media",
+                    optional=True,
+                    tooltip="From 'UniAVGen Task' or 'UniAVGen Keep', if the clip has it.",
                 ),
-                io.Video.Input("video", optional=True, tooltip="A finished video in the place of the latent's clip."),
-                io.Audio.Input("sound", optional=True, tooltip="Sound in the place of the video's own."),
+                io.Video.Input("video", optional=True, tooltip="A finished video, in place of the latent's clip."),
+                io.Audio.Input("audio", optional=True, tooltip="Audio in place of the video's own."),
                 float_input(
                     "threshold",
                     default=0.2,
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="A span is weak if its score falls under this value.",
+                    tooltip="A span is weak if its score falls below this value.",
                 ),
                 io.Int.Input("takes", default=2, min=1, max=64, tooltip="New takes: seed, seed + 1, and so on."),
                 io.Combo.Input(
-                    "generated", options=[BOTH, PICTURE, SOUND], tooltip="Part of the clip that is sampled anew."
+                    "regenerate", options=[BOTH, VIDEO, AUDIO], tooltip="What is sampled again in a weak span."
                 ),
                 seed_input(),
+                preset_input("steps and shift"),
                 *schedule_inputs(),
                 *guidance_inputs(),
-                preset_input("steps and shift"),
             ],
             outputs=[
-                io.Latent.Output(),
+                latent_output(),
                 SourceMediaType.Output(
-                    display_name="given",
+                    display_name="source_media",
                     tooltip="For 'UniAVGen Decode', which restores all that was kept, bit for bit, and for 'UniAVGen "
                     "Save Video'.",
                 ),
@@ -86,14 +87,14 @@ class RetakeNode(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model, positive, negative, latent, video_codec, audio_codec, threshold, takes, seed, steps, shift,
-        generated=BOTH, preset=CUSTOM, given=None, video=None, sound=None, **guidance,
+        cls, model, positive, negative, latent, video_vae, audio_vae, threshold, takes, seed, steps, shift,
+        regenerate=BOTH, preset=CUSTOM, source_media=None, video=None, audio=None, **guidance,
     ) -> io.NodeOutput:  # fmt: skip
         widgets = (preset, (steps, shift), guidance)
         make_take_sampler((model, positive, negative), *widgets)  # refuses another model before the long work
-        codecs, transcript = Codecs(video_codec, audio_codec), transcript_of(positive)
-        clip, notices = open_clip(latent, codecs, given, video, sound)
-        weak = WeakClip.of(clip.locking(generated == SOUND, generated == PICTURE), codecs, transcript, threshold)
+        codecs, transcript = Codecs(video_vae, audio_vae), transcript_of(positive)
+        clip, notices = open_clip(latent, codecs, source_media, video, audio)
+        weak = WeakClip.of(clip.locking(regenerate == AUDIO, regenerate == VIDEO), codecs, transcript, threshold)
         opened = weak.clip.opened(weak.spans)
         is_free = any(bool(torch.any(mask)) for mask in masks_of(opened))
         chosen = [(one, None) for one in weak.retakes]
@@ -101,35 +102,34 @@ class RetakeNode(io.ComfyNode):
             positive = set_pass(positive, interaction=directions_of(opened))
             sampler = make_take_sampler((model, positive, negative), *widgets)
             chosen = weak.choose(opened, sampler, range(seed, seed + takes))
-            notices = [*notices, *sampler.settings.notices]
         elif weak.spans:
             notices = [*notices, NOTHING_FREE]
         return weak.finished(chosen, threshold, notices)
 
 
 def open_clip(
-    latent: dict, codecs: Codecs, given: SourceMedia | None, video: Any, sound: dict | None
+    latent: dict, codecs: Codecs, source_media: SourceMedia | None, video: Any, audio: dict | None
 ) -> tuple[FinishedClip, list[str]]:
     """The finished clip that is connected, and notices.
 
     Args:
         latent: Joint LATENT.
         codecs: Codecs of the clip.
-        given: The user's own parts of the latent's clip, or None.
+        source_media: The user's own parts of the latent's clip, or None.
         video: VIDEO in the place of the latent's clip, or None.
-        sound: AUDIO in the place of the video's own, or None.
+        audio: AUDIO in the place of the video's own, or None.
 
     Raises:
         ValueError: If inputs exclude each other, or the video has no sound.
     """
-    if video is None and sound is None:
-        return clip_of_latent(latent, given, codecs.decode), []
-    if video is None or given is not None:
+    if video is None and audio is None:
+        return clip_of_latent(latent, source_media, codecs.decode), []
+    if video is None or source_media is not None:
         raise ValueError(
-            "'video' is a finished clip, in the place of the latent's: 'given' is not connected with it, and 'sound' "
-            "not without it."
+            "'video' is a finished clip that takes the place of the latent's: connect 'source_media' only without it, "
+            "and 'audio' only with it."
         )
-    return clip_of_video(latent, codecs.video, video, sound)
+    return clip_of_video(latent, codecs.video, video, audio)
 
 
 @dataclass(frozen=True)

@@ -1,115 +1,34 @@
 """Sampling with modality-aware guidance: one node for all of it, or a node for each part; and the step cache."""
 
-from dataclasses import dataclass
-from typing import Any
-
 import comfy.samplers
 from comfy_api.latest import io
-from torch import Tensor
 
-from ..uniavgen_core.config import AfterShare, GuidanceConfig
-from ..uniavgen_core.diffusion.sampling_presets import PRESETS
 from ..uniavgen_core.diffusion.schedule import release_sigmas
-from .host.notices import with_notices
 from .host.sampling.cached_sampling import patch_step_cache
 from .host.sampling.guided_sampling import make_guider, patch_guidance
 from .host.sampling.live_preview import DEFAULT_EVERY, PreviewSettings
-from .host.sampling.run_sampler import preset_sigmas, run_sampler
-from .sockets import float_input, seed_input, share_input
-
-CUSTOM = "custom"
-AFTER_SHARE = {"text guidance (release)": AfterShare.TEXT_CFG, "no guidance (paper)": AfterShare.NONE}
-
-
-def guidance_inputs() -> list[io.Input]:
-    """Widgets of ``GuidanceConfig``, one per field."""
-    return [
-        _scale_input("video_guidance", 3.0, "How strongly picture follows text and sound."),
-        _scale_input("audio_guidance", 2.0, "How strongly sound follows text and picture."),
-        share_input(
-            "share",
-            0.5,
-            "Share of the steps, from the start, guided by switching the interaction of picture and sound off.",
-        ),
-        io.Combo.Input(
-            "afterwards", options=list(AFTER_SHARE), advanced=True, tooltip="What guides the steps after that share."
-        ),
-        io.Int.Input(
-            "skipped_layer",
-            default=11,
-            min=0,
-            max=100,
-            advanced=True,
-            tooltip="Layer left out of the null pass; 0 for none. Without effect on models with fewer layers.",
-        ),
-    ]
-
-
-def _scale_input(name: str, default: float, tooltip: str) -> io.Input:
-    return float_input(name, default=default, min=0.0, max=20.0, step=0.1, tooltip=tooltip)
-
-
-def guidance_config(
-    video_guidance: float, audio_guidance: float, share: float, afterwards: str, skipped_layer: int
-) -> GuidanceConfig:
-    """Read the widgets of ``guidance_inputs``."""
-    return GuidanceConfig(video_guidance, audio_guidance, share, AFTER_SHARE[afterwards], skipped_layer or None)
-
-
-def schedule_inputs() -> list[io.Input]:
-    """Widgets of the noise schedule."""
-    return [
-        io.Int.Input("steps", default=50, min=1, max=1000, tooltip="Sampling steps; the release uses 50."),
-        float_input(
-            "shift",
-            default=5.0,
-            min=0.1,
-            max=100.0,
-            step=0.1,
-            advanced=True,
-            tooltip="Shifts steps towards high noise; the release uses 5.",
-        ),
-    ]
-
-
-def preset_input(replaces: str) -> io.Input:
-    """Widget for the preset.
-
-    It comes after all widgets that a node had first, and new ones follow it, because saved graphs hold the values of
-    widgets by their order. ``replaces`` names the widgets that a preset overrides, for the tooltip.
-    """
-    presets = "; ".join(f"{name}, {preset.in_words}" for name, preset in PRESETS.items())
-    return io.Combo.Input(
-        "preset",
-        options=[CUSTOM, *PRESETS],
-        default=CUSTOM,
-        optional=True,
-        tooltip=f"'{CUSTOM}' takes {replaces} from the widgets above; a preset takes their place: {presets}.",
-    )
-
-
-@dataclass(frozen=True)
-class SamplerSettings:
-    """ComfyUI's name of a sampler, falling noise levels (steps + 1,), and notices for the user."""
-
-    sampler_name: str
-    sigmas: Tensor
-    notices: list[str]
-
-
-def choose_guidance(preset: str, **widgets: Any) -> GuidanceConfig:
-    """Guidance of a preset that has its own, else that of the widgets of ``guidance_inputs``."""
-    values = PRESETS.get(preset)
-    return guidance_config(**widgets) if values is None or values.guidance is None else values.guidance
-
-
-def choose_sampler(preset: str, steps: int, shift: float, sampler_name: str) -> SamplerSettings:
-    """Sampler and noise levels of a preset, or of the widgets for ``CUSTOM``."""
-    values = PRESETS.get(preset)
-    if values is None:
-        return SamplerSettings(sampler_name, release_sigmas(steps, shift), [])
-    notice = f"Sampled with the preset '{preset}': {values.in_words}."
-    return SamplerSettings(values.sampler, preset_sigmas(values), [notice])
+from .host.sampling.run_sampler import run_sampler
+from .sampling_widgets import (
+    CUSTOM,
+    choose_guidance,
+    choose_sampler,
+    find_preset,
+    guidance_config,
+    guidance_inputs,
+    preset_input,
+    schedule_inputs,
+)
+from .sockets import (
+    aliases,
+    conditioning_inputs,
+    float_input,
+    latent_input,
+    latent_output,
+    model_input,
+    model_output,
+    seed_input,
+    share_input,
+)
 
 
 class Sampler(io.ComfyNode):
@@ -121,13 +40,14 @@ class Sampler(io.ComfyNode):
             node_id="UniAVGenSampler",
             display_name="UniAVGen Sampler",
             category="UniAVGen/sampling",
-            description="Samples picture and sound together, with a guidance scale for each.",
+            search_aliases=aliases("ksampler, sampler, audio video, talking head, lip sync, 采样器, 音视频"),
+            description="Samples video and audio together, with a guidance scale for each.",
             inputs=[
-                io.Model.Input("model"),
-                io.Conditioning.Input("positive"),
-                io.Conditioning.Input("negative"),
-                io.Latent.Input("latent"),
+                model_input(),
+                *conditioning_inputs(),
+                latent_input(),
                 seed_input(),
+                preset_input("steps, shift and sampler"),
                 *schedule_inputs(),
                 *guidance_inputs(),
                 io.Combo.Input(
@@ -143,11 +63,10 @@ class Sampler(io.ComfyNode):
                     max=1000,
                     optional=True,
                     advanced=True,
-                    tooltip="Steps between sound previews, to be played on this node while it samples; 0 for none.",
+                    tooltip="Steps between audio previews, which play on this node while it samples; 0 for none.",
                 ),
-                preset_input("steps, shift and sampler"),
             ],
-            outputs=[io.Latent.Output()],
+            outputs=[latent_output()],
         )
 
     @classmethod
@@ -165,11 +84,12 @@ class Sampler(io.ComfyNode):
         preset=CUSTOM,
         **guidance,
     ) -> io.NodeOutput:
-        guider = make_guider(model, positive, negative, choose_guidance(preset, **guidance))
-        settings = choose_sampler(preset, steps, shift, sampler_name)
+        chosen = find_preset(preset, model, latent)
+        guider = make_guider(model, positive, negative, choose_guidance(chosen, **guidance))
+        settings = choose_sampler(chosen, steps, shift, sampler_name)
         sampler = comfy.samplers.sampler_object(settings.sampler_name)
-        sampled = run_sampler(guider, sampler, settings.sigmas, latent, seed, PreviewSettings(audio_preview_every))
-        return with_notices(settings.notices, sampled)
+        previews = PreviewSettings(audio_preview_every)
+        return io.NodeOutput(run_sampler(guider, sampler, settings.sigmas, latent, seed, previews))
 
 
 class Guider(io.ComfyNode):
@@ -181,14 +101,14 @@ class Guider(io.ComfyNode):
             node_id="UniAVGenGuider",
             display_name="UniAVGen Guider",
             category="UniAVGen/sampling",
-            description="Guides picture and sound, each by its own scale, in 'SamplerCustomAdvanced'.",
+            search_aliases=aliases("guider, cfg guider, modality-aware cfg, skip layer guidance, SLG, 引导"),
+            description="Guides video and audio, each with a scale of its own, in 'SamplerCustomAdvanced'.",
             inputs=[
-                io.Model.Input("model"),
-                io.Conditioning.Input("positive"),
-                io.Conditioning.Input("negative"),
+                model_input(),
+                *conditioning_inputs(),
                 *guidance_inputs(),
             ],
-            outputs=[io.Guider.Output()],
+            outputs=[io.Guider.Output(tooltip="For 'SamplerCustomAdvanced'.")],
         )
 
     @classmethod
@@ -205,10 +125,11 @@ class Guidance(io.ComfyNode):
             node_id="UniAVGenGuidance",
             display_name="UniAVGen Guidance",
             category="UniAVGen/sampling",
-            description="Makes any sampler, such as KSampler, guide picture and sound each by its own scale. The "
-            "sampler's own cfg has no effect then.",
-            inputs=[io.Model.Input("model"), *guidance_inputs()],
-            outputs=[io.Model.Output()],
+            search_aliases=aliases("cfg, modality-aware cfg, guidance scale, skip layer guidance, SLG, 引导强度"),
+            description="Lets any sampler, such as KSampler, guide video and audio with a scale for each. The "
+            "sampler's own cfg then has no effect.",
+            inputs=[model_input(), *guidance_inputs()],
+            outputs=[model_output()],
         )
 
     @classmethod
@@ -225,9 +146,10 @@ class Sigmas(io.ComfyNode):
             node_id="UniAVGenSigmas",
             display_name="UniAVGen Sigmas",
             category="UniAVGen/sampling",
-            description="Noise levels spaced as the release does.",
+            search_aliases=aliases("scheduler, sigmas, shift, flow shift, 调度器"),
+            description="Noise levels spaced as in the release.",
             inputs=schedule_inputs(),
-            outputs=[io.Sigmas.Output()],
+            outputs=[io.Sigmas.Output(tooltip="For 'SamplerCustomAdvanced'.")],
         )
 
     @classmethod
@@ -244,16 +166,17 @@ class StepCacheNode(io.ComfyNode):
             node_id="UniAVGenStepCache",
             display_name="UniAVGen Step Cache",
             category="UniAVGen/sampling",
-            description="Makes sampling faster by leaving out calls of the network where neither picture nor sound is "
-            "about to change by more than its own threshold.",
+            search_aliases=aliases("teacache, easycache, speed up, acceleration, faster sampling, 加速, 缓存"),
+            description="Speeds sampling up by skipping calls of the network where neither video nor audio is about "
+            "to change by more than its threshold.",
             inputs=[
-                io.Model.Input("model", tooltip="A UniAVGen model."),
-                _threshold_input("video_threshold", "picture"),
-                _threshold_input("audio_threshold", "sound"),
-                share_input("start_percent", 0.1, "Share of the sampling after which calls may be left out."),
-                share_input("end_percent", 0.95, "Share of the sampling at which every call is run again."),
+                model_input(),
+                _threshold_input("video_threshold", "video"),
+                _threshold_input("audio_threshold", "audio"),
+                share_input("start_percent", 0.1, "Share of the sampling after which calls may be skipped."),
+                share_input("end_percent", 0.95, "Share of the sampling after which every call runs again."),
             ],
-            outputs=[io.Model.Output()],
+            outputs=[model_output()],
         )
 
     @classmethod
@@ -271,6 +194,6 @@ def _threshold_input(name: str, modality: str) -> io.Input:
         min=0.0,
         max=3.0,
         step=0.01,
-        tooltip=f"A call of the network is skipped while the expected relative change of the {modality} since the last "
-        "call is below this threshold, and that of the other is below its own. 0 skips nothing.",
+        tooltip=f"A call of the network is skipped while the expected relative change of the {modality} since the "
+        "last call is below this threshold, and the other modality's is below its own. 0 skips nothing.",
     )

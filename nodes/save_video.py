@@ -10,7 +10,7 @@ from comfy_api.latest import InputImpl, io, ui
 from .host.media.save_plan import AAC, AUTO, FLAC, LOSSLESS, Clip, SavePlan, plan_files, save_clip
 from .host.media.source_media import SourceMedia, SourceMediaType
 from .host.notices import UI_KEY, error_of, with_notices
-from .sockets import float_input
+from .sockets import aliases, float_input
 
 SPACE = 32
 """Code of the first character that is no control character."""
@@ -27,17 +27,19 @@ class SaveVideo(io.ComfyNode):
             node_id="UniAVGenSaveVideo",
             display_name="UniAVGen Save Video",
             category="UniAVGen/latent",
-            search_aliases=["save video", "export video", "mux", "create video", "lossless"],
-            description="Saves pictures and sound as a video. What you gave is kept: the video stream of a dubbed "
-            "video is copied, not encoded again, and a given sound is stored without loss.",
+            search_aliases=aliases(
+                "save video, export video, video combine, mux, create video, lossless, audio video, 保存视频, 合成视频"
+            ),
+            description="Saves frames and audio as a video. Your own media is preserved: a dubbed video's stream is "
+            "copied, not encoded again, and your audio is stored without loss.",
             inputs=[
-                io.Image.Input("images", tooltip="The pictures, from 'UniAVGen Decode' or 'Get Video Components'."),
-                io.Audio.Input("audio", optional=True, tooltip="The sound. Without one the video is silent."),
+                io.Image.Input("images", tooltip="The frames, from 'UniAVGen Decode' or 'Get Video Components'."),
+                io.Audio.Input("audio", optional=True, tooltip="The audio. Without it the video is silent."),
                 SourceMediaType.Input(
-                    "given",
+                    "source_media",
                     optional=True,
-                    tooltip="From 'UniAVGen Task' or 'UniAVGen Keep': what of the clip is yours. Without it all is "
-                    "encoded, and the file says that all of it was generated.",
+                    tooltip="From 'UniAVGen Task' or 'UniAVGen Keep': which parts of the clip are your own. Without "
+                    "it everything is encoded, and the file says that all of it was generated.",
                 ),
                 float_input(
                     "fps",
@@ -46,33 +48,33 @@ class SaveVideo(io.ComfyNode):
                     max=240.0,
                     step=0.001,
                     optional=True,
-                    tooltip="Frames a second; 0 for those of the given video, or else 16. 29.97 and the like become "
+                    tooltip="Frames per second; 0 for the rate of your video, or else 16. 29.97 and the like become "
                     "exact fractions.",
                 ),
                 io.String.Input(
                     "filename_prefix",
                     default="video/uniavgen",
-                    tooltip="Folder and beginning of the name, in ComfyUI's output folder; may hold %date:yyyy-MM-dd% "
-                    "and the like, as in 'Save Video'.",
+                    tooltip="Folder and start of the file name, in ComfyUI's output folder; may contain "
+                    "%date:yyyy-MM-dd% and the like, as in 'Save Video'.",
                 ),
                 io.Combo.Input(
-                    "sound",
+                    "audio_format",
                     options=[AUTO, FLAC, AAC],
                     default=AUTO,
                     optional=True,
-                    tooltip="auto: lossless (FLAC) where sound you gave is in the clip, AAC where all of it is "
-                    "generated. AAC plays everywhere, on phones and social networks too; with sound of yours, a "
-                    "lossless .flac file is then written beside the video.",
+                    tooltip="auto: FLAC (lossless) if the clip contains your own audio, AAC if all of it is "
+                    "generated. AAC plays everywhere, including phones and social networks; your own audio is "
+                    "then also saved as a .flac file beside the video.",
                 ),
                 io.Combo.Input(
-                    "picture",
+                    "video_format",
                     options=[AUTO, LOSSLESS],
                     default=AUTO,
                     optional=True,
                     advanced=True,
-                    tooltip="auto: the original stream where every picture is one you gave, else H.264 in high "
-                    "quality (CRF 12), in which pictures of yours lose a little. lossless: keeps 8 bits a colour "
-                    "exactly (H.264 in RGB); large, and few players show it.",
+                    tooltip="auto: the original stream if every frame is your own, else high-quality H.264 (CRF "
+                    "12), in which your own frames lose a little. lossless: exact 8-bit RGB (H.264 RGB); large, "
+                    "and few players show it.",
                 ),
             ],
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
@@ -87,10 +89,17 @@ class SaveVideo(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, images, filename_prefix, audio=None, given: SourceMedia | None = None, fps=0.0, sound=AUTO, picture=AUTO
+        cls,
+        images,
+        filename_prefix,
+        audio=None,
+        source_media: SourceMedia | None = None,
+        fps=0.0,
+        audio_format=AUTO,
+        video_format=AUTO,
     ) -> io.NodeOutput:
-        clip = Clip.of(images, audio, given or SourceMedia(), fps)
-        plan = plan_files(clip, sound, picture)
+        clip = Clip.of(images, audio, source_media or SourceMedia(), fps)
+        plan = plan_files(clip, audio_format, video_format)
         path, subfolder = next_path(filename_prefix, clip, plan)
         notices = save_clip(plan, path, workflow_tags(cls.hidden))
         preview = ui.PreviewVideo([ui.SavedResult(path.name, subfolder, io.FolderType.output)])

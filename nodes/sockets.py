@@ -6,11 +6,16 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..uniavgen_core.shapes import FPS, SIZE_MULTIPLE
-from .host.media.clip_size import AS_THE_PICTURE, CROP, FREE, LARGEST, PROPORTIONS, SMALLEST, STRETCH, ClipSize
+from .host.media.clip_size import CROP, CUSTOM_SIZE, LARGEST, MATCH_INPUT, PROPORTIONS, SMALLEST, STRETCH, ClipSize
 from .host.media.source_media import SourceMediaType
 
 SHORTEST, LONGEST = 5 / FPS, 120.0
-SIZES = (AS_THE_PICTURE, *PROPORTIONS, FREE)
+SIZES = (MATCH_INPUT, *PROPORTIONS, CUSTOM_SIZE)
+
+
+def aliases(words: str) -> list[str]:
+    """Words under which people look for a node, from one line with commas."""
+    return words.split(", ")
 
 
 class _Low(float):
@@ -30,6 +35,12 @@ def seconds_input(name: str, default: float, tooltip: str) -> io.Input:
     return float_input(name, default=default, min=SHORTEST, max=LONGEST, step=0.0625, round=0.0001, tooltip=tooltip)
 
 
+def trained_seconds_input(name: str, tooltip: str) -> io.Input:
+    """Widget for the length of a clip or of a part of it; 0 for what the model was trained at."""
+    tooltip = f"{tooltip} In seconds; 0 for what the model was trained at."
+    return float_input(name, default=0.0, min=0.0, max=LONGEST, step=0.0625, round=0.0001, tooltip=tooltip)
+
+
 def share_input(name: str, default: float, tooltip: str) -> io.Input:
     """Advanced widget for a share or a noise level, 0 to 1."""
     return float_input(name, default=default, min=0.0, max=1.0, step=0.01, advanced=True, tooltip=tooltip)
@@ -42,22 +53,53 @@ def text_input(name: str, tooltip: str) -> io.Input:
 
 def seed_input() -> io.Input:
     """Widget for the seed of the noise."""
-    return io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True)
+    return io.Int.Input(
+        "seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True, tooltip="Seed of the noise."
+    )
+
+
+def model_input() -> io.Input:
+    """Socket for the model."""
+    return io.Model.Input("model", tooltip="From 'UniAVGen Load Model'; LoRAs and other patches may come in between.")
+
+
+def conditioning_inputs(positive: str = "The caption, encoded, with its transcript.") -> list[io.Input]:
+    """Sockets for both conditionings; ``positive`` is the tooltip of the first."""
+    negative = "The negative caption, encoded; usually an empty text."
+    return [io.Conditioning.Input("positive", tooltip=positive), io.Conditioning.Input("negative", tooltip=negative)]
+
+
+def latent_input(tooltip: str = "The clip, from 'UniAVGen Task' or 'UniAVGen Empty Latent'.") -> io.Input:
+    """Socket for a joint latent."""
+    return io.Latent.Input("latent", tooltip=tooltip)
+
+
+def model_output() -> io.Output:
+    """Output for a patched model."""
+    return io.Model.Output(tooltip="The patched model, for the sampler.")
+
+
+def latent_output(tooltip: str = "Video and audio latents of the clip in one.") -> io.Output:
+    """Output for a joint latent."""
+    return io.Latent.Output(display_name="latent", tooltip=tooltip)
 
 
 def conditioning_outputs() -> list[io.Output]:
     """Outputs for both conditionings."""
-    return [io.Conditioning.Output(display_name=name) for name in ("positive", "negative")]
+    return [
+        io.Conditioning.Output(display_name=name, tooltip=f"For the {name} input of the sampler.")
+        for name in ("positive", "negative")
+    ]
 
 
 def prepared_outputs() -> list[io.Output]:
     """Outputs of a node that prepares a clip from the user's own media."""
-    given = SourceMediaType.Output(
-        display_name="given",
-        tooltip="For 'UniAVGen Decode', which restores it untouched, and for 'UniAVGen Save Video', which keeps it in "
-        "the file.",
+    source_media = SourceMediaType.Output(
+        display_name="source_media",
+        tooltip="Your own frames and audio, for 'UniAVGen Decode', which restores them untouched, and 'UniAVGen "
+        "Save Video', which preserves them in the file.",
     )
-    return [*conditioning_outputs(), io.Latent.Output(display_name="latent"), given]
+    return [*conditioning_outputs(), latent_output(), source_media]
 
 
 def check_size(width: int, height: int, seconds: float) -> None:
@@ -84,7 +126,7 @@ def size_input() -> io.Input:
         options=[CROP, STRETCH],
         default=CROP,
         advanced=True,
-        tooltip="What to do where a picture has other proportions than the clip: crop its sides, or stretch it.",
+        tooltip="If the aspect ratios of picture and clip differ: crop the picture, or stretch it.",
     )
     short_side = io.Int.Input(
         "short_side",
@@ -93,19 +135,19 @@ def size_input() -> io.Input:
         max=LARGEST,
         step=SIZE_MULTIPLE,
         advanced=True,
-        tooltip="Shorter side in pixels, a multiple of 32. 0 is what the model was trained at: 736 for the released "
-        "model, 128 for the bundled one.",
+        tooltip="Shorter side in pixels, a multiple of 32. 0 for the size the model was trained at: 736 for the "
+        "released model, 128 for the bundled one.",
     )
-    width, height = (io.Int.Input(name, **side, tooltip="Pixels, a multiple of 32.") for name in ("width", "height"))
+    width, height = (io.Int.Input(name, **side, tooltip="In pixels, a multiple of 32.") for name in ("width", "height"))
     options = [
-        io.DynamicCombo.Option(AS_THE_PICTURE, [short_side]),
+        io.DynamicCombo.Option(MATCH_INPUT, [short_side]),
         *(io.DynamicCombo.Option(name, [short_side, fit]) for name in PROPORTIONS),
-        io.DynamicCombo.Option(FREE, [width, height, fit]),
+        io.DynamicCombo.Option(CUSTOM_SIZE, [width, height, fit]),
     ]
     return io.DynamicCombo.Input(
         "size",
         options=options,
-        tooltip="Size of the clip. 'as the picture' keeps the whole image or video, as the release does; the bundled "
+        tooltip="Size of the clip. 'match input' keeps the whole image or video, as the release does; the bundled "
         "model takes the nearer of 128x128 and 256x128, to which an image is cropped.",
     )
 
@@ -133,6 +175,6 @@ def chosen_size(size: dict, seconds: float = SHORTEST) -> ClipSize:
     """
     values = {"kind" if name == "size" else name: value for name, value in size.items()}
     chosen = ClipSize(**values)
-    width, height = chosen.pixels if chosen.kind == FREE else (SMALLEST, SMALLEST)
+    width, height = chosen.pixels if chosen.kind == CUSTOM_SIZE else (SMALLEST, SMALLEST)
     check_size(width, height, seconds)
     return chosen

@@ -11,7 +11,16 @@ from .host.conditioning.spoken_texts import VOICE_TEXT, prepare_field, prepare_v
 from .host.notices import error_of, with_notices
 from .host.sampling.joint_latent import split
 from .host.tasks.joint_setup import voice_mel
-from .sockets import conditioning_outputs, float_input, share_input, text_input
+from .sockets import (
+    aliases,
+    conditioning_inputs,
+    conditioning_outputs,
+    float_input,
+    latent_input,
+    latent_output,
+    share_input,
+    text_input,
+)
 
 MOST_SPEAKERS = 4
 
@@ -22,13 +31,18 @@ def steering_inputs() -> list[io.Input]:
         io.Combo.Input(
             "mode",
             options=[mode.value for mode in SteeringMode],
-            tooltip="What a mask does to the one the model predicts: takes its place, cuts it, or adds to it.",
+            tooltip="How your mask is combined with the predicted one: replace, multiply or add.",
         ),
         float_input(
-            "strength", default=1.0, min=0.0, max=1.0, step=0.05, tooltip="Share of the way to the combined mask."
+            "strength",
+            default=1.0,
+            min=0.0,
+            max=1.0,
+            step=0.05,
+            tooltip="Strength of that; 0 leaves the predicted mask as it is.",
         ),
         share_input("start_sigma", 1.0, "Noise level at which steering begins; 1 is the first step."),
-        share_input("stop_sigma", 0.0, "Noise level at which it ends; 0 is the last step."),
+        share_input("stop_sigma", 0.0, "Noise level at which steering ends; 0 is the last step."),
     ]
 
 
@@ -55,12 +69,14 @@ class SteerFace(io.ComfyNode):
             node_id="UniAVGenSteerFace",
             display_name="UniAVGen Steer Face",
             category="UniAVGen/faces",
-            description="Lets the person under the mask speak: sound moves this face only, and is made from it only.",
+            search_aliases=aliases("who speaks, active speaker, face mask, talking head, lip sync, 指定说话人"),
+            description="Makes the person under the mask the speaker: audio and this face alone act on each other.",
             inputs=[
-                io.Conditioning.Input("positive"),
-                io.Conditioning.Input("negative"),
-                io.Latent.Input("latent", tooltip="The clip; the mask takes its size."),
-                io.Mask.Input("mask", optional=True, tooltip="One, or one a frame; without one the whole picture."),
+                *conditioning_inputs(),
+                io.Latent.Input("latent", tooltip="The clip; the mask is resized to it."),
+                io.Mask.Input(
+                    "mask", optional=True, tooltip="One mask, or one per frame. Without it, the whole picture."
+                ),
                 *steering_inputs(),
             ],
             outputs=conditioning_outputs(),
@@ -83,30 +99,36 @@ class OneSpeaker(io.ComfyNode):
             node_id="UniAVGenSpeaker",
             display_name="UniAVGen Speaker",
             category="UniAVGen/faces",
-            description="One speaker of a clip with several: what is said, when, by which face, in which voice.",
+            search_aliases=aliases("multi speaker, two people, dialogue, conversation, speech, 多人对话"),
+            description="One speaker of several in a clip: what is said, when, by which face and in which voice.",
             inputs=[
                 io.String.Input("transcript", multiline=True, default="hello moon", tooltip="What this person says."),
-                float_input("start", default=0.0, **seconds, tooltip="When this person begins to speak, seconds."),
+                float_input("start", default=0.0, **seconds, tooltip="When this person begins to speak, in seconds."),
                 float_input(
-                    "stop", default=0.0, **seconds, tooltip="When this person has ended, seconds; 0 for the clip's end."
+                    "stop",
+                    default=0.0,
+                    **seconds,
+                    tooltip="When this person stops speaking, in seconds; 0 for the clip's end.",
                 ),
-                io.Mask.Input("mask", optional=True, tooltip="Where this person is; without one the whole picture."),
-                io.Audio.Input("voice", optional=True, tooltip="1 to 10 seconds of this person's voice."),
-                text_input("voice_text", "What the voice says there."),
+                io.Mask.Input(
+                    "mask", optional=True, tooltip="Where this person is. Without a mask, the whole picture."
+                ),
+                io.Audio.Input("voice", optional=True, tooltip="Reference voice of this person, 1 to 10 seconds."),
+                text_input("voice_transcript", "What is said in that recording, word for word."),
             ],
-            outputs=[SpeakerType.Output(display_name="speaker")],
+            outputs=[SpeakerType.Output(display_name="speaker", tooltip="For 'UniAVGen Speakers'.")],
         )
 
     @classmethod
-    def validate_inputs(cls, transcript: str | None = None, voice_text: str | None = None) -> bool | str:
+    def validate_inputs(cls, transcript: str | None = None, voice_transcript: str | None = None) -> bool | str:
         fault = None if transcript is None else error_of(require_transcript, transcript)
-        return fault or error_of(prepare_field, VOICE_TEXT, voice_text) or True
+        return fault or error_of(prepare_field, VOICE_TEXT, voice_transcript) or True
 
     @classmethod
-    def execute(cls, transcript, start, stop, mask=None, voice=None, voice_text="") -> io.NodeOutput:
+    def execute(cls, transcript, start, stop, mask=None, voice=None, voice_transcript="") -> io.NodeOutput:
         prepared, notices, mel, words = require_transcript(transcript), [], None, ""
         if voice is not None:
-            said = prepare_voice_text(voice_text)
+            said = prepare_voice_text(voice_transcript)
             mel, notices = voice_mel(voice)
             notices, words = [*notices, *said.notices], said.text
         speech = Speech(prepared.text, words, start=start, stop=stop or None)
@@ -125,16 +147,16 @@ class Speakers(io.ComfyNode):
             node_id="UniAVGenSpeakers",
             display_name="UniAVGen Speakers",
             category="UniAVGen/faces",
-            description="Gives every speaker a track of sound that moves this speaker's face only; the tracks are "
-            "mixed by 'UniAVGen Decode'.",
+            search_aliases=aliases("multi speaker, two people, dialogue, conversation, podcast, 多人对话"),
+            description="Gives every speaker an audio track that moves this speaker's face only; 'UniAVGen Decode' "
+            "mixes the tracks.",
             inputs=[
-                io.Conditioning.Input("positive", tooltip="The caption; transcripts come from the speakers."),
-                io.Conditioning.Input("negative"),
-                io.Latent.Input("latent"),
-                io.Autogrow.Input("speakers", template=template, tooltip="Up to four."),
+                *conditioning_inputs("The encoded caption; transcripts come from the speakers."),
+                latent_input(),
+                io.Autogrow.Input("speakers", template=template, tooltip="Up to four speakers."),
                 *steering_inputs(),
             ],
-            outputs=[*conditioning_outputs(), io.Latent.Output(display_name="latent")],
+            outputs=[*conditioning_outputs(), latent_output()],
         )
 
     @classmethod

@@ -16,7 +16,7 @@ from .host.notices import error_of, with_notices
 from .host.sampling.joint_latent import keep_first_latent, split
 from .host.tasks.joint_setup import NO_VOICE, with_voice
 from .host.tasks.task_scene import Scene
-from .sockets import conditioning_outputs, text_input
+from .sockets import aliases, conditioning_inputs, conditioning_outputs, latent_output, text_input
 
 
 class Emotion(io.ComfyNode):
@@ -28,19 +28,20 @@ class Emotion(io.ComfyNode):
             node_id="UniAVGenEmotion",
             display_name="UniAVGen Emotion",
             category="UniAVGen/conditioning",
-            description="Writes into the caption how the person feels; picture and voice both follow it.",
+            search_aliases=aliases("mood, expression, feeling, happy, angry, 情绪, 表情"),
+            description="Writes an emotion into the caption; face and voice both follow it.",
             inputs=[
                 io.String.Input(
                     "caption",
                     multiline=True,
                     default="A toon with red hair nods while talking to the camera.",
-                    tooltip="How the scene looks. An emotion it names already is replaced.",
+                    tooltip="The look of the scene. An emotion that it already names is replaced.",
                 ),
                 io.Combo.Input(
                     "emotion",
                     options=list(EMOTIONS),
                     default="happy",
-                    tooltip="How the person feels. The bundled model knows calm, happy and angry.",
+                    tooltip="The person's emotion. The bundled model knows calm, happy and angry.",
                 ),
                 io.Combo.Input(
                     "strength",
@@ -67,25 +68,28 @@ class SpeechText(io.ComfyNode):
             node_id="UniAVGenSpeechText",
             display_name="UniAVGen Speech Text",
             category="UniAVGen/conditioning",
-            description="What the person says, word for word. How the scene looks belongs in the caption.",
+            search_aliases=aliases(
+                "TTS, text to speech, speech, transcript, dialogue, lines, 语音合成, 文字转语音, 台词"
+            ),
+            description="What the person says, word for word. The look of the scene belongs in the caption.",
             inputs=[
                 io.Conditioning.Input("conditioning", tooltip="The encoded caption."),
                 io.String.Input(
                     "transcript",
                     multiline=True,
                     default="hello moon",
-                    tooltip="The spoken words, in English or Chinese. Nothing else is read aloud. For a given sound: "
-                    "what is said in it.",
+                    tooltip="The spoken words, in English or Chinese. Nothing else is read aloud. For your own "
+                    "audio: what is said in it.",
                 ),
                 io.Boolean.Input(
                     "spell_out",
                     default=True,
                     optional=True,
-                    tooltip="Say numbers, dates, units and abbreviations as words. Off: the model gets them as they "
-                    "are written.",
+                    tooltip="Speak numbers, dates, units and abbreviations as words. If off, the model gets them as "
+                    "written.",
                 ),
             ],
-            outputs=[io.Conditioning.Output()],
+            outputs=[io.Conditioning.Output(tooltip="The caption with its transcript.")],
         )
 
     @classmethod
@@ -108,21 +112,21 @@ class ReferenceImage(io.ComfyNode):
             node_id="UniAVGenReferenceImage",
             display_name="UniAVGen Reference Image",
             category="UniAVGen/conditioning",
+            search_aliases=aliases("image to video, i2v, start image, first frame, portrait, 参考图像, 图生视频"),
             description="Makes an image the person and the first frame of the clip.",
             inputs=[
-                io.Conditioning.Input("positive"),
-                io.Conditioning.Input("negative"),
+                *conditioning_inputs(),
                 video_codec_input(),
-                io.Image.Input("image"),
-                io.Latent.Input("latent", tooltip="The empty latent; the image takes its size."),
+                io.Image.Input("image", tooltip="The person; of a batch, the first image."),
+                io.Latent.Input("latent", tooltip="The empty clip; the image is resized to it."),
                 io.Combo.Input(
                     "fit",
                     options=[CROP, STRETCH],
                     default=CROP,
-                    tooltip="What to do where the image has other proportions than the clip.",
+                    tooltip="If the aspect ratios of image and clip differ: crop the image, or stretch it.",
                 ),
             ],
-            outputs=[*conditioning_outputs(), io.Latent.Output(display_name="latent")],
+            outputs=[*conditioning_outputs(), latent_output()],
         )
 
     @classmethod
@@ -130,17 +134,17 @@ class ReferenceImage(io.ComfyNode):
         return links_error(cls, input_types) or True
 
     @classmethod
-    def execute(cls, positive: list, negative: list, video_codec, image, latent: dict, fit: str) -> io.NodeOutput:
-        require_video_codec(video_codec)
+    def execute(cls, positive: list, negative: list, video_vae, image, latent: dict, fit: str) -> io.NodeOutput:
+        require_video_codec(video_vae)
         rows, columns = split(latent)[0].shape[-2:]
         size = (columns * SPATIAL_FACTOR, rows * SPATIAL_FACTOR)
-        clean = encode_pictures(video_codec, image[:1], size, fit)
+        clean = encode_pictures(video_vae, image[:1], size, fit)
         values = {REFERENCE_IMAGE_KEY: clean}
         remedy = f"To keep all of it, give the latent the image's proportions, or choose the fit '{STRETCH}'."
         notices = [
             *batch_notices(image, "the image"),
             *crop_notices("the image", picture_size(image), size, fit, remedy),
-            *photograph_notices(video_codec, image),
+            *photograph_notices(video_vae, image),
         ]
         return with_notices(
             notices, set_values(positive, values), set_values(negative, values), keep_first_latent(latent, clean)
@@ -156,34 +160,39 @@ class ReferenceVoice(io.ComfyNode):
             node_id="UniAVGenReferenceVoice",
             display_name="UniAVGen Reference Voice",
             category="UniAVGen/conditioning",
-            description="Lets the clip speak in the voice of a recording of 1 to 10 seconds.",
+            search_aliases=aliases("voice clone, voice cloning, speaker reference, TTS, speech, 声音克隆, 音色克隆"),
+            description="Gives the clip the voice of a recording of 1 to 10 seconds.",
             inputs=[
-                io.Conditioning.Input("positive"),
-                io.Conditioning.Input("negative"),
-                io.Audio.Input("voice", optional=True, tooltip="Someone speaking; without it nothing changes."),
+                *conditioning_inputs(),
+                io.Audio.Input(
+                    "voice", optional=True, tooltip="Someone speaking, 1 to 10 seconds. Without it nothing changes."
+                ),
                 text_input(
-                    "voice_text", "What the voice says, word for word. Without it the voice is copied less well."
+                    "voice_transcript",
+                    "What is said in that recording, word for word. Without it the voice is cloned less well.",
                 ),
                 io.Boolean.Input(
                     "as_released",
                     default=False,
                     optional=True,
                     advanced=True,
-                    tooltip="As the release: texts reach the model exactly as they are written, and the later null "
-                    "passes run both directions, which looks like a slip. For repeating the release's own examples.",
+                    tooltip="Reproduce the release exactly: texts reach the model as written, and the later null "
+                    "passes run both directions, which looks like a slip.",
                 ),
             ],
             outputs=conditioning_outputs(),
         )
 
     @classmethod
-    def validate_inputs(cls, voice_text: str | None = None) -> bool | str:
-        return error_of(prepare_field, VOICE_TEXT, voice_text) or True
+    def validate_inputs(cls, voice_transcript: str | None = None) -> bool | str:
+        return error_of(prepare_field, VOICE_TEXT, voice_transcript) or True
 
     @classmethod
-    def execute(cls, positive, negative, voice=None, voice_text: str = "", as_released: bool = False) -> io.NodeOutput:
+    def execute(
+        cls, positive, negative, voice=None, voice_transcript: str = "", as_released: bool = False
+    ) -> io.NodeOutput:
         positive = with_original_transcripts(positive) if as_released else positive
         if voice is None:
             return with_notices([NO_VOICE], positive, negative)
-        scene, notices = with_voice(Scene(positive, negative, as_released=as_released), voice, voice_text)
+        scene, notices = with_voice(Scene(positive, negative, as_released=as_released), voice, voice_transcript)
         return with_notices(notices, scene.with_directions(REFERENCE_VOICE).positive, scene.negative)

@@ -5,8 +5,9 @@ import time
 from comfy_api.latest import io, ui
 
 from .host.long_video.stored_runs import clear, stored_runs
+from .sockets import aliases
 
-LIST, CLEAR_OLD, CLEAR = "list", "delete those older than", "delete all"
+LIST, CLEAR_OLD, CLEAR = "list", "delete_old", "delete_all"
 DAY = 24 * 3600.0
 
 
@@ -19,17 +20,17 @@ class StoredSegments(io.ComfyNode):
             node_id="UniAVGenStoredSegments",
             display_name="UniAVGen Stored Segments",
             category="UniAVGen/sampling",
-            search_aliases=["long video", "clear cache", "disk space", "segments", "clean up"],
-            description="Lists the segments that stopped or kept long videos have left in ComfyUI's output folder, and "
-            "deletes them. Those of a video that is in use stay.",
+            search_aliases=aliases("long video, clear cache, disk space, segments, clean up, 清理缓存"),
+            description="Lists the segments that stopped or kept long videos have left in ComfyUI's output folder, "
+            "and deletes them. Segments in use stay.",
             inputs=[
                 io.Combo.Input(
                     "action",
                     options=[LIST, CLEAR_OLD, CLEAR],
                     default=LIST,
-                    tooltip="list shows what is there. Deleting cannot be undone: a stopped video then starts over.",
+                    tooltip="list shows what is stored. Deleting cannot be undone: a stopped video then starts over.",
                 ),
-                io.Int.Input("days", default=7, min=0, max=3650, tooltip="Age for 'delete those older than', days."),
+                io.Int.Input("days", default=7, min=0, max=3650, tooltip="Age in days for 'delete older than'."),
             ],
             is_output_node=True,
             outputs=[io.String.Output(display_name="report", tooltip="One line for each long video.")],

@@ -7,10 +7,11 @@ from ..uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, RE
 from .host.conditioning.pass_settings import Surroundings, with_original_transcripts
 from .host.conditioning.spoken_texts import WITHOUT_WORDS
 from .host.media.codec_sockets import links_error, require_video_codec, video_codec_input
+from .host.media.codecs import TiledVideoCodec
 from .host.media.drawn_pictures import photograph_notices
 from .host.media.footage import batch_notices
 from .host.notices import with_notices
-from .host.tasks.audio_driven_setup import SET_LENGTH, SOUND_LENGTH, prepare_audio_driven
+from .host.tasks.audio_driven_setup import MATCH_AUDIO, SET_SECONDS, prepare_audio_driven
 from .host.tasks.continuation_setup import NEW, WHOLE, ContinuationInputs, prepare_continuation
 from .host.tasks.dubbing_setup import prepare_dubbing
 from .host.tasks.joint_setup import prepare_joint, prepare_reference_voice
@@ -19,23 +20,28 @@ from .host.tasks.task_scene import Scene
 from .sockets import (
     SHORTEST,
     SIZES,
+    aliases,
     chosen_size,
+    conditioning_inputs,
     prepared_outputs,
-    seconds_input,
     size_input,
     text_input,
+    trained_seconds_input,
     unknown_option,
 )
 
-DUBBED = "The video to dub. Decode returns its frames bit for bit, and 'UniAVGen Save Video' copies its video stream."
-CONTINUED = "The clip to continue. Decode returns it bit for bit; the saved file encodes it again."
-RELIPPED = "The video. Decode returns it at its own size and rate, with every pixel outside the region bit for bit."
-PERSON = "The person, and the first frame. Without one, the caption alone says who it is."
+DUBBED = (
+    "The video to dub. 'UniAVGen Decode' returns its frames bit for bit, and 'UniAVGen Save Video' copies its stream."
+)
+CONTINUED = "The clip to continue. 'UniAVGen Decode' returns it bit for bit; a saved file encodes it again."
+RELIPPED = "The video to change. 'UniAVGen Decode' returns it at its own size and frame rate; pixels outside the "
+"region stay bit for bit."
+PERSON = "The person, and the first frame. Without an image, the caption alone describes the person."
 
 
 def joint_sockets() -> list[io.Input]:
     """Sockets of joint generation."""
-    return [_image(PERSON), seconds_input("seconds", 2.0625, "Length of the clip.")]
+    return [_image(PERSON), trained_seconds_input("seconds", "Length of the clip.")]
 
 
 def reference_voice_sockets() -> list[io.Input]:
@@ -48,19 +54,24 @@ def audio_driven_sockets() -> list[io.Input]:
     return [
         _image(PERSON),
         io.Audio.Input(
-            "sound",
+            "audio",
             optional=True,
-            tooltip="The sound that drives the lips. Decode returns it sample for sample, and 'UniAVGen Save "
-            "Video' stores it without loss. Write down what is said in it: see sound_text.",
+            tooltip="The speech or song that drives the lips. It is kept sample for sample, and saved without loss. "
+            "Write what is said in it into audio_transcript.",
         ),
-        io.Combo.Input("length", options=[SOUND_LENGTH, SET_LENGTH], tooltip="How long the clip becomes."),
-        seconds_input(
-            "seconds", 2.0625, "Length where it is set: a longer sound is cut, after a shorter one more is generated."
+        io.Combo.Input(
+            "length",
+            options=[MATCH_AUDIO, SET_SECONDS],
+            tooltip="Length of the clip: that of the audio, or the one set in seconds.",
+        ),
+        trained_seconds_input(
+            "seconds",
+            "Length of the clip if it is set in seconds. Longer audio is cut; after shorter audio, more is generated.",
         ),
         text_input(
-            "sound_text",
-            "The words of the sound, as they are spoken; needed also when nothing is generated after it, "
-            "unless 'UniAVGen Speech Text' has them. Of a sound that is cut, only the words that are left. "
+            "audio_transcript",
+            "What is said in the audio, word for word, unless 'UniAVGen Speech Text' has it. If the audio is cut, "
+            "only the words that remain. "
             f"{WITHOUT_WORDS}",
         ),
     ]
@@ -75,11 +86,15 @@ def continuation_sockets() -> list[io.Input]:
     """Sockets of continuation."""
     return [
         io.Video.Input("video", tooltip=CONTINUED),
-        seconds_input("keep_seconds", 0.5625, "How much of its end the model sees."),
-        seconds_input("seconds", 1.5, "How much is generated after it."),
-        io.Combo.Input("result", options=[WHOLE, NEW], tooltip="What the result holds."),
-        text_input("kept_text", "What the kept part says, if anything."),
-        _image("The person; without one, the clip's first frame."),
+        trained_seconds_input("keep_seconds", "Length of the clip's end that the model sees."),
+        trained_seconds_input("seconds", "Length of what is generated after it."),
+        io.Combo.Input(
+            "result",
+            options=[WHOLE, NEW],
+            tooltip="The whole clip with its continuation, or only the kept part and the continuation.",
+        ),
+        text_input("kept_transcript", "What is said in the kept part, if anything."),
+        _image("The person. Without an image, the clip's first frame is taken."),
         *_voice(),
     ]
 
@@ -91,33 +106,33 @@ def relip_sockets() -> list[io.Input]:
         io.Combo.Input(
             "region",
             options=list(REGIONS),
-            tooltip="Part of the main face that is generated, unless a mask is connected.",
+            tooltip="The part of the main face that is generated, unless a mask is connected.",
         ),
         io.Mask.Input(
             "mask",
             optional=True,
-            tooltip="The part that is generated: one mask, or one for each frame. For any face but the main one.",
+            tooltip="The part that is generated, such as a face other than the main one: one mask, or one per frame.",
         ),
         io.Audio.Input(
-            "sound",
+            "audio",
             optional=True,
             tooltip="Audio that drives the lips and is kept sample for sample. Without it, the transcript is spoken.",
         ),
-        text_input("sound_text", "The words of that sound."),
-        *_voice("The voice that speaks; without one, the video's own."),
+        text_input("audio_transcript", "What is said in that audio."),
+        *_voice("Without it, the video's own voice speaks."),
         io.Combo.Input(
             "view",
             options=[AROUND_FACE, WHOLE_PICTURE],
             advanced=True,
-            tooltip="Crop that the model works on. around the face: a square around the face or the mask, so that "
-            "small faces get more detail. the whole picture: no crop.",
+            tooltip="What the model works on: a square crop around the face or the mask, which gives small faces "
+            "more detail, or the full frame.",
         ),
         io.Combo.Input(
             "surroundings",
             options=[way.value for way in Surroundings],
             advanced=True,
-            tooltip="How the kept part enters the model. clean: without noise, for models that were trained this way. "
-            "blended: noised to the level of each step (blended diffusion), which works with any model.",
+            tooltip="How the model sees the kept part. clean: without noise, for models trained that way. blended: "
+            "noised to the level of each step (blended diffusion), which works with any model.",
         ),
     ]
 
@@ -127,11 +142,12 @@ def _image(tooltip: str) -> io.Input:
 
 
 def _voice(about: str = "") -> list[io.Input]:
-    tooltip = "1 to 10 seconds of someone speaking; any rate, mono or stereo."
+    tooltip = "Reference voice: 1 to 10 seconds of someone speaking; any sample rate, mono or stereo."
     return [
         io.Audio.Input("voice", optional=True, tooltip=f"{tooltip} {about}".strip()),
         text_input(
-            "voice_text", "What the reference voice says, word for word. Without it the voice is copied less well."
+            "voice_transcript",
+            "What is said in that recording, word for word. Without it the voice is cloned less well.",
         ),
     ]
 
@@ -150,14 +166,20 @@ SETUPS = {
 """Of each task in ``TASKS``: the function that makes its sockets, and the one that takes a scene and their values."""
 
 
+def with_trained_lengths(task: dict, video_vae: TiledVideoCodec) -> dict:
+    """A task's values, with those that the model was trained at where a length is 0."""
+    kept = video_vae.kept_seconds if task.get("keep_seconds") == 0 else task.get("keep_seconds", 0.0)
+    own = {"keep_seconds": kept, "seconds": video_vae.seconds - kept}
+    return task | {name: seconds for name, seconds in own.items() if task.get(name) == 0}
+
+
 def task_input() -> io.Input:
-    """The tasks to choose from, each with the inputs it needs; ``web/option_titles.js`` shows their titles."""
-    titles = {name: task.title for name, task in TASKS.items()}
+    """The tasks to choose from, each with the inputs it needs."""
+    titles = "; ".join(f"{name}: {task.title}" for name, task in TASKS.items())
     return io.DynamicCombo.Input(
         "task",
         options=[io.DynamicCombo.Option(name, SETUPS[name][0]()) for name in TASKS],
-        tooltip=f"What is given, and what is generated. {'; '.join(f'{name}: {titles[name]}' for name in titles)}.",
-        extra_dict={"uniavgen_titles": titles},
+        tooltip=f"The task decides what you provide and what is generated. {titles}.",
     )
 
 
@@ -170,12 +192,16 @@ class Task(io.ComfyNode):
             node_id="UniAVGenTask",
             display_name="UniAVGen Task",
             category="UniAVGen/conditioning",
-            description="Sets up what is given and what is generated: a talking video from an image and a transcript, "
-            "in a reference voice too; lip-sync to a sound, speech for a video, what comes after a clip, or new words "
-            "and lips in a video.",
+            search_aliases=aliases(
+                "talking head, lip sync, lipsync, dub, dubbing, TTS, avatar, voice clone, speech, text to speech, "
+                "audio video, portrait animation, talking photo, image to video, audio driven, video to audio, "
+                "continuation, digital human, 数字人, 对口型, 口型同步, 配音, 语音合成, 声音克隆, 说话人头像, "
+                "肖像动画"
+            ),
+            description="Sets up a task: image to talking video, with a reference voice too; lip-sync to audio; video "
+            "dubbing; continuation of a clip; or new words and lips in a video.",
             inputs=[
-                io.Conditioning.Input("positive", tooltip="Caption and transcript."),
-                io.Conditioning.Input("negative"),
+                *conditioning_inputs(),
                 video_codec_input(),
                 size_input(),
                 task_input(),
@@ -184,9 +210,8 @@ class Task(io.ComfyNode):
                     default=False,
                     optional=True,
                     advanced=True,
-                    tooltip="As the release: all texts reach the model exactly as they are written, and with a "
-                    "reference voice the later null passes run both directions, which looks like a slip. For repeating "
-                    "the release's own examples.",
+                    tooltip="Reproduce the release exactly: texts reach the model as written, and with a reference "
+                    "voice the later null passes run both directions, which looks like a slip.",
                 ),
             ],
             outputs=prepared_outputs(),
@@ -198,16 +223,15 @@ class Task(io.ComfyNode):
         return fault or links_error(cls, input_types) or True
 
     @classmethod
-    def execute(
-        cls, positive, negative, video_codec, size: dict, task: dict, as_released: bool = False
-    ) -> io.NodeOutput:
-        require_video_codec(video_codec)
+    def execute(cls, positive, negative, video_vae, size: dict, task: dict, as_released: bool = False) -> io.NodeOutput:
+        require_video_codec(video_vae)
         _, prepare = SETUPS[task["task"]]
         positive = with_original_transcripts(positive) if as_released else positive
+        task = with_trained_lengths(task, video_vae)
         chosen = chosen_size(size, task.get("seconds", SHORTEST))
-        scene = Scene(positive, negative, video_codec, chosen, as_released)
+        scene = Scene(positive, negative, video_vae, chosen, as_released)
         prepared = prepare(scene, **{name: task[name] for name in task if name != "task"})
         image, media = task.get("image"), prepared.source_media
         shown = media.source.frames if image is None else image
-        notices = [*prepared.notices, *batch_notices(image, "the image"), *photograph_notices(video_codec, shown)]
+        notices = [*prepared.notices, *batch_notices(image, "the image"), *photograph_notices(video_vae, shown)]
         return with_notices(notices, prepared.scene.positive, prepared.scene.negative, prepared.latent, media)

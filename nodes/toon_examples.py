@@ -9,6 +9,7 @@ from comfy_api.latest import InputImpl, io
 from PIL import Image
 
 from ..uniavgen_core.bundled.bundled_files import ASSETS
+from .sockets import aliases
 
 PORTRAITS = ASSETS / "portraits"
 CLIPS = ASSETS / "clips"
@@ -23,6 +24,7 @@ class ToonPortrait(io.ComfyNode):
             node_id="UniAVGenToonPortrait",
             display_name="UniAVGen Toon Portrait",
             category="UniAVGen/conditioning",
+            search_aliases=aliases("example image, sample portrait, avatar, cartoon face, 示例头像"),
             description="A drawn face to try the bundled model on. Use 'Load Image' for your own picture.",
             inputs=[
                 io.Combo.Input(
@@ -31,7 +33,7 @@ class ToonPortrait(io.ComfyNode):
                     tooltip="Toons 1 to 4 have low voices, 5 to 8 high ones. Let the caption name the same emotion.",
                 )
             ],
-            outputs=[io.Image.Output()],
+            outputs=[io.Image.Output(tooltip="The portrait, 128x128.")],
         )
 
     @classmethod
@@ -50,7 +52,8 @@ class ToonClip(io.ComfyNode):
             node_id="UniAVGenToonClip",
             display_name="UniAVGen Toon Clip",
             category="UniAVGen/conditioning",
-            description="A talking toon of two seconds, as an example of a video, a sound or a voice. Use 'Load Video' "
+            search_aliases=aliases("example video, example audio, sample voice, 示例视频"),
+            description="A two-second clip of a talking toon, as an example video, audio or voice. Use 'Load Video' "
             "and 'Load Audio' for your own.",
             inputs=[
                 io.Combo.Input(
@@ -60,8 +63,8 @@ class ToonClip(io.ComfyNode):
                 )
             ],
             outputs=[
-                io.Video.Output(),
-                io.Audio.Output(),
+                io.Video.Output(tooltip="The clip with its audio."),
+                io.Audio.Output(tooltip="The audio alone."),
                 io.String.Output(display_name="transcript", tooltip="What the toon says."),
                 io.String.Output(display_name="caption", tooltip="How the toon looks, feels and moves."),
             ],

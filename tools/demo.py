@@ -30,7 +30,7 @@ LONGEST_RUN = 24 * 3600  # seconds
 NOTICE_EVENT = "uniavgen.notice"  # what the pack says while a node runs
 NO_WORDS = (
     "Nothing says which words are in --audio. The model was trained with them, and without them the mouth opens less, "
-    "with the bundled model by 12 %. Give them with --audio-text."
+    "with the bundled model by 12 %. Give them with --audio-transcript."
 )
 PATIENCE = 60.0  # seconds that a stopped workflow has to end, and its finished segments to be joined
 VIDEOS = (".mp4", ".mkv")

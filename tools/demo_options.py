@@ -12,21 +12,21 @@ from uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, REFE
 MODELS = {
     "model": ("diffusion_models", "unet"),
     "text_encoder": ("text_encoders", "clip"),
-    "video_codec": ("vae",),
+    "video_vae": ("vae",),
 }
 """ComfyUI's folders of each model file, the usual one first."""
 BUNDLED = "bundled"
 WEIGHTS = (".safetensors", ".sft", ".pth", ".pt", ".ckpt", ".bin")
 DETAILS = {
     JOINT.name: "picture and speech from --image, --caption and --speech",
-    REFERENCE_VOICE.name: "the same in the voice of --audio; --audio-text is what that voice says",
+    REFERENCE_VOICE.name: "the same in the voice of --audio; --audio-transcript is what that voice says",
     AUDIO_DRIVEN.name: "the picture for the sound --audio, of any length, which is in the file sample for sample\n"
-    "(FLAC, 16 or 24 bits); --audio-text is what is said in it, and without it the mouth opens less",
+    "(FLAC, 16 or 24 bits); --audio-transcript is what is said in it, and without it the mouth opens less",
     DUBBING.name: "the sound for the video --video, of any length, whose video stream is copied, not encoded again",
     CONTINUATION.name: "what comes after the clip --video, from its last --keep-seconds on; all frames are encoded\n"
     "(H.264, CRF 12)",
     RELIP.name: "new lips for the face in --video, which says --speech in its own voice, or what is heard in --audio;\n"
-    "--audio-text is what is said in that. All around the mouth the pictures stay as they are",
+    "--audio-transcript is what is said in that. All around the mouth the pictures stay as they are",
 }
 """Meaning of the options for a task, by the task's name."""
 NOTES = """--script with the task {scripted} makes a video as long as its script. What is not given is an
@@ -43,7 +43,7 @@ def options_of(task: Task) -> set[str]:
     if task.video in (Keep.START, Keep.ALL, Keep.AROUND):
         options.add("video")
     if task.audio is Keep.ALL or task.reference_voice or task.video is Keep.AROUND:
-        options |= {"audio", "audio_text"}
+        options |= {"audio", "audio_transcript"}
     if Keep.START in (task.video, task.audio):
         options.add("keep_seconds")
     if (task.video, task.audio) == (Keep.FIRST, Keep.NOTHING):
@@ -98,7 +98,7 @@ def _add_media(parser: ArgumentParser) -> None:
     """Options for media and texts."""
     parser.add_argument("--image", type=_file, help="picture of the person")
     parser.add_argument("--audio", type=_file, help="the reference voice, or the sound that drives the lips")
-    parser.add_argument("--audio-text", type=_text, help="what is said in --audio, word for word")
+    parser.add_argument("--audio-transcript", type=_text, help="what is said in --audio, word for word")
     parser.add_argument("--video", type=_file, help="the video that gets a sound or new lips, or the clip to continue")
     parser.add_argument("--caption", type=_text, help="what the scene shows")
     parser.add_argument("--speech", type=_text, help="what the person says")
@@ -130,8 +130,8 @@ def _fault(options: Namespace) -> str | None:
     for name in sorted(set().union(*map(options_of, TASKS.values())) - has):
         if getattr(options, name) is not None:
             return f"{_option(name)} does not belong to {what}; {_belongs(name)}"
-    if options.audio_text is not None and options.audio is None:
-        return "--audio-text says what is heard in --audio, which is missing"
+    if options.audio_transcript is not None and options.audio is None:
+        return "--audio-transcript says what is heard in --audio, which is missing"
     if options.script is not None and task.reference_voice and options.audio is None:
         return f"--script with --task {task.name} needs --audio, the voice"
     return None

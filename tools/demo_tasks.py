@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from uniavgen_core.diffusion.sampling_presets import PRESETS
+from uniavgen_core.diffusion.sampling_presets import PRESETS, TOON
 from uniavgen_core.tasks import DUBBING, JOINT, TASKS, Keep
 
 from .demo_options import MODELS
@@ -21,25 +21,24 @@ LONG_INPUTS = {
     "script": (LONG, "script"),
     "seconds": (LONG, "segment_seconds"),
     "keep_seconds": (LONG, "keep_seconds"),
-    "audio_text": (LONG, "voice_text"),
+    "audio_transcript": (LONG, "voice_transcript"),
 }
 TASK_INPUTS = {
     "speech": (SPEECH, "transcript"),
     "seconds": (TASK, "task.seconds"),
     "keep_seconds": (TASK, "task.keep_seconds"),
-    "audio_text": (TASK, "task.voice_text"),
+    "audio_transcript": (TASK, "task.voice_transcript"),
 }
-MODEL_WIDGETS = {"model": "model_name", "text_encoder": "text_encoder", "video_codec": "video_codec"}
+MODEL_WIDGETS = {"model": "model_name", "text_encoder": "text_encoder", "video_vae": "video_vae"}
 """Widget of a loader that each option for a model file sets."""
 LOADERS = {
     "Image": ("LoadImage", "image", 0),
     "Video": ("LoadVideo", "file", 0),
     "Voice": ("LoadAudio", "audio", 1),
-    "Sound": ("LoadAudio", "audio", 1),
+    "Audio": ("LoadAudio", "audio", 1),
 }
 """By the title of a template's example: the node that reads the user's file, its widget, and the output of the example
 that the template uses. The task's input has the title's name in small letters."""
-RELEASE = PRESETS["release"]
 Offer = Callable[[Path, str], str]
 """Makes a file known to a server, in its folder ``input`` or in one of its model folders; gives its name there."""
 
@@ -78,17 +77,18 @@ def prepare(workflow: Workflow, options: Namespace, offer: Offer) -> Workflow:
 
 
 def _sampling(options: Namespace) -> dict[str, Any]:
-    """Values for the sampler: those given, and with a model other than the bundled one the release's."""
-    given = {name: getattr(options, name) for name in ("steps", "seed") if getattr(options, name) is not None}
-    if options.model is None:
-        return given
-    guidance = {"video_guidance": RELEASE.guidance.video_scale, "audio_guidance": RELEASE.guidance.audio_scale}
-    return {"steps": RELEASE.steps, **guidance, **given}
+    """Values for the sampler; steps that are given come with the guidance that suits the model."""
+    seed = {} if options.seed is None else {"seed": options.seed}
+    if options.steps is None:
+        return seed
+    guidance = (TOON if options.model is None else PRESETS["release"]).guidance
+    scales = {"video_guidance": guidance.video_scale, "audio_guidance": guidance.audio_scale}
+    return {"preset": "custom", "steps": options.steps, **scales, **seed}
 
 
 def lacks_words(options: Namespace) -> bool:
     """Return True if a sound of the user's drives the clip and its words are not given."""
-    silent = options.speech is None and options.audio_text is None
+    silent = options.speech is None and options.audio_transcript is None
     return _keeps_sound(options) and bool(options.audio) and silent
 
 
@@ -103,7 +103,7 @@ def _common_values(options: Namespace) -> list[tuple[str, str, Any]]:
     sides = [side for side in (options.width, options.height) if side is not None]
     if sides:
         title = LONG if is_long(options) else TASK
-        size = {"size": "free", "size.width": sides[0], "size.height": sides[-1], "size.fit": "crop"}
+        size = {"size": "custom", "size.width": sides[0], "size.height": sides[-1], "size.fit": "crop"}
         values += [(title, name, value) for name, value in size.items()]
     return values
 
@@ -113,31 +113,31 @@ def _task_values(options: Namespace) -> list[tuple[str, str, Any]]:
     inputs = LONG_INPUTS if is_long(options) else TASK_INPUTS
     given = {name: getattr(options, name) for name in inputs if getattr(options, name) is not None}
     if options.in_segments:
-        words = options.audio_text or options.speech
+        words = options.audio_transcript or options.speech
         keeps_example = words is None and not _keeps_sound(options)
         return [] if keeps_example else [(*LONG_INPUTS["script"], words or "")]
     if _keeps_sound(options):
         return _kept_sound_values(given)
     if options.audio:
-        given.setdefault("audio_text", "")  # the example's words are not in the user's voice
+        given.setdefault("audio_transcript", "")  # the example's words are not in the user's voice
     return [(*inputs[name], value) for name, value in given.items()]
 
 
 def _kept_sound_values(given: dict[str, Any]) -> list[tuple[str, str, Any]]:
     """As `_task_values`, for a sound: its words are the clip's, unless others are said after it."""
     values = []
-    if "audio_text" in given:
-        values += [(TASK, "task.sound_text", given["audio_text"])]
-    if "speech" in given or "audio_text" in given:
-        values += [(*TASK_INPUTS["speech"], given.get("speech") or given["audio_text"])]
+    if "audio_transcript" in given:
+        values += [(TASK, "task.audio_transcript", given["audio_transcript"])]
+    if "speech" in given or "audio_transcript" in given:
+        values += [(*TASK_INPUTS["speech"], given.get("speech") or given["audio_transcript"])]
     if "seconds" in given:
-        values += [(TASK, "task.length", "as set in seconds"), (*TASK_INPUTS["seconds"], given["seconds"])]
+        values += [(TASK, "task.length", "set_seconds"), (*TASK_INPUTS["seconds"], given["seconds"])]
     return values
 
 
 def _files(options: Namespace) -> list[tuple[str, Path]]:
     """Files that were given, each with the title of the example that it replaces."""
-    audio = "Sound" if _keeps_sound(options) else "Voice"
+    audio = "Audio" if _keeps_sound(options) else "Voice"
     pairs = [("Image", options.image), ("Video", options.video), (audio, options.audio)]
     return [(title, path) for title, path in pairs if path]
 

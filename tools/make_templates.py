@@ -22,7 +22,6 @@ from .comfy_client import Result
 from .comfy_server import ComfyServer
 from .contact_sheet import read_clip, write_contact_sheet
 from .environment import ROOT, current
-from .graph_notes import with_sampling_note
 from .registry_ids import with_registry_ids
 from .released_graphs import FILES, RELEASED, with_files
 from .template_graphs import TEMPLATES
@@ -141,9 +140,7 @@ def remake(page: Page, server: ComfyServer, name: str, made: tuple[dict[str, Any
     """Write one template in both forms, and its thumbnail."""
     graph, api = made
     write_json(WORKFLOWS / "api" / f"{name}.json", api)
-    write_json(
-        WORKFLOWS / f"{name}.json", with_files(graph) if name in RELEASED else with_sampling_note(graph, _steps(api))
-    )
+    write_json(WORKFLOWS / f"{name}.json", with_files(graph) if name in RELEASED else graph)
     if name in RELEASED:
         another = open_editor(page.context.browser, server)
         through_the_editor(another, api)
@@ -159,12 +156,6 @@ def remake(page: Page, server: ComfyServer, name: str, made: tuple[dict[str, Any
     if name == "quick_start":
         shutil.copy(sheets / f"{name}_graph.png", ROOT / "docs" / "graph.png")
         shutil.copy(sheets / f"{name}.png", ROOT / "docs" / "result.png")
-
-
-def _steps(api: Workflow) -> int:
-    """Steps of a workflow's sampler."""
-    (steps,) = {node["inputs"]["steps"] for node in api.values() if "steps" in node["inputs"]}
-    return steps
 
 
 def main(names: list[str]) -> int:

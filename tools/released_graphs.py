@@ -5,7 +5,6 @@ where ComfyUI's editor looks for what it offers to download.
 """
 
 from collections.abc import Callable
-from types import MappingProxyType
 from typing import Any
 
 from uniavgen_core.tasks import JOINT
@@ -17,11 +16,11 @@ from .workflow import Workflow
 RELEASE = Files(
     model="UniAVGen/ (folder)",
     text_encoder="umt5_xxl_fp8_e4m3fn_scaled.safetensors",
-    video_codec="wan2.2_vae.safetensors",
+    video_vae="wan2.2_vae.safetensors",
     vocoder="code2wav_bigvgan_model",
 )
 LORA = "Wan2_2_5B_FastWanFullAttn_lora_rank_128_bf16.safetensors"
-SECONDS, FEW = 5.0625, 4
+FEW = 4
 HUB = "https://huggingface.co"
 REPOSITORY = "MCG-NJU/UniAVGen"
 WEIGHTS = f"{HUB}/{REPOSITORY}"
@@ -40,9 +39,9 @@ FILES = {
         f"{RELEASE.text_encoder}",
         "directory": "text_encoders",
     },
-    "UniAVGenLoadVideoCodec": {
-        "name": RELEASE.video_codec,
-        "url": f"{HUB}/Comfy-Org/Wan_2.2_ComfyUI_Repackaged/resolve/main/split_files/vae/{RELEASE.video_codec}",
+    "UniAVGenLoadVideoVAE": {
+        "name": RELEASE.video_vae,
+        "url": f"{HUB}/Comfy-Org/Wan_2.2_ComfyUI_Repackaged/resolve/main/split_files/vae/{RELEASE.video_vae}",
         "directory": "vae",
     },
     "LoraLoaderModelOnly": {
@@ -57,7 +56,7 @@ FILES = {
 class ReleasedStudio(Studio):
     """The released weights with a picture and a sentence, at the size of the release's own examples."""
 
-    sampling = MappingProxyType({"steps": 50, "video_guidance": 3.0, "audio_guidance": 2.0})
+    preset = "release"
 
     def __init__(self) -> None:
         super().__init__("A person talks to the camera.", "Hello, it is good to see you.", RELEASE)
@@ -65,7 +64,7 @@ class ReleasedStudio(Studio):
     def joint_task(self) -> Callable[[int], list[Any]]:
         """Add the picture and the task."""
         image = self.add("LoadImage", "Image", image="example.png")()
-        return self.task(JOINT, image=image, seconds=SECONDS)
+        return self.task(JOINT, image=image)
 
 
 def released() -> Workflow:
@@ -86,7 +85,7 @@ def released_few_steps() -> Workflow:
         audio_guidance=1.0,
     )()  # fmt: skip
     sampled = studio.add(
-        "SamplerCustomAdvanced", "Sample picture and sound", guider=guider, latent_image=task(2),
+        "SamplerCustomAdvanced", "Sample video and audio", guider=guider, latent_image=task(2),
         noise=studio.add("RandomNoise", "Noise", noise_seed=1)(),
         sampler=studio.add("KSamplerSelect", "Sampler", sampler_name="euler")(),
         sigmas=studio.add("BasicScheduler", "Steps", model=model, scheduler="simple", steps=FEW, denoise=1.0)(),
@@ -109,8 +108,8 @@ def note(kinds: set[str]) -> str:
     ]
     if "LoraLoaderModelOnly" in kinds:
         lines.append(
-            f"\n**Few steps**\n\nThe LoRA was made for Wan2.2-TI2V-5B and acts on the picture alone: {FEW} to 8 steps, "
-            "guidance 1, one pass of the network each. The sound has no such LoRA; if it suffers, take more steps. "
+            f"\n**Few steps**\n\nThe LoRA was made for Wan2.2-TI2V-5B and acts on the video alone: {FEW} to 8 steps, "
+            "guidance 1, one pass of the network each. The audio has no such LoRA; if it suffers, take more steps. "
             "Any other few-step LoRA of that model fits here too."
         )
     return "\n".join(lines)

@@ -3,28 +3,16 @@
 ``tools.make_templates`` turns them into the files in ``workflows``.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
-from uniavgen_core.diffusion.sampling_presets import TOON_GUIDANCE, TOON_STEPS
 from uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, REFERENCE_VOICE, RELIP, Task
 
 from .workflow import Workflow
 
-BUNDLED = "bundled talking toon"
-AS_THE_PICTURE = "as the picture"
-SAMPLING = MappingProxyType(
-    {
-        "steps": TOON_STEPS,
-        "video_guidance": TOON_GUIDANCE.video_scale,
-        "audio_guidance": TOON_GUIDANCE.audio_scale,
-    }
-)
-"""Widgets of a sampler for the bundled model."""
-BLENDED_STEPS = 8
-"""Steps where what is kept of the picture is blended into each of them."""
+BUNDLED = "bundled_toon"
+MATCH_INPUT = "match_input"
 Link = list[Any]
 
 
@@ -34,27 +22,24 @@ class Files:
 
     model: str = BUNDLED
     text_encoder: str = BUNDLED
-    video_codec: str = BUNDLED
-    vocoder: str = "Griffin-Lim (no file)"
+    video_vae: str = BUNDLED
+    vocoder: str = "griffin_lim"
 
 
 TOON = Files()
 
 
 class Studio:
-    """A graph under construction: shared loaders and texts, a task, and the nodes after it.
+    """A graph under construction: shared loaders and texts, a task, and the nodes after it."""
 
-    ``sampling`` holds the widgets of the sampler.
-    """
-
-    sampling: Mapping[str, Any] = SAMPLING
+    preset = "auto"
 
     def __init__(self, caption: str, transcript: str | None, files: Files = TOON) -> None:
         self.nodes: Workflow = {}
         self.model = self.add("UniAVGenLoadModel", "Load the model", model_name=files.model)()
         clip = self.add("UniAVGenLoadTextEncoder", "Load the text encoder", text_encoder=files.text_encoder)()
-        self.video_codec = self.add("UniAVGenLoadVideoCodec", "Load the video codec", video_codec=files.video_codec)()
-        self.audio_codec = self.add("UniAVGenLoadAudioCodec", "Load the audio codec", vocoder=files.vocoder)()
+        self.video_vae = self.add("UniAVGenLoadVideoVAE", "Load the video VAE", video_vae=files.video_vae)()
+        self.audio_vae = self.add("UniAVGenLoadAudioVAE", "Load the audio VAE", vocoder=files.vocoder)()
         self.positive = self.add("CLIPTextEncode", "Caption", text=caption, clip=clip)()
         if transcript is not None:
             said = self.add("UniAVGenSpeechText", "Speech", conditioning=self.positive, transcript=transcript)
@@ -75,23 +60,23 @@ class Studio:
         """Add the task node, at the size its picture decides; its outputs are positive, negative, latent, given."""
         chosen = {f"task__{key}": value for key, value in inputs.items()}
         return self.add(
-            "UniAVGenTask", "Task", positive=self.positive, negative=self.negative, video_codec=self.video_codec,
-            size=AS_THE_PICTURE, task=task.name, **chosen,
+            "UniAVGenTask", "Task", positive=self.positive, negative=self.negative, video_vae=self.video_vae,
+            size=MATCH_INPUT, task=task.name, **chosen,
         )  # fmt: skip
 
     def finish(self, positive: Link, negative: Link, latent: Link, given: Link | None = None) -> Workflow:
         """Sample, decode and save."""
         sampled = self.add(
-            "UniAVGenSampler", "Sample picture and sound", model=self.model, positive=positive, negative=negative,
-            latent=latent, seed=1, **self.sampling,
+            "UniAVGenSampler", "Sample video and audio", model=self.model, positive=positive, negative=negative,
+            latent=latent, seed=1, preset=self.preset,
         )  # fmt: skip
         return self.decode(sampled(), given)
 
     def decode(self, latent: Link, given: Link | None = None) -> Workflow:
         """Decode and save."""
-        source_media = {} if given is None else {"given": given}
+        source_media = {} if given is None else {"source_media": given}
         decoded = self.add(
-            "UniAVGenDecode", "Decode", latent=latent, video_codec=self.video_codec, audio_codec=self.audio_codec,
+            "UniAVGenDecode", "Decode", latent=latent, video_vae=self.video_vae, audio_vae=self.audio_vae,
             **source_media,
         )  # fmt: skip
         return self.save(decoded, **source_media)
@@ -108,8 +93,8 @@ class Studio:
         """Make a long video and save it with ComfyUI's own node, which reads its pictures one by one."""
         made = self.add(
             "UniAVGenLongVideo", "Long video", model=self.model, positive=self.positive, negative=self.negative,
-            video_codec=self.video_codec, audio_codec=self.audio_codec, **inputs, size=AS_THE_PICTURE,
-            segment_seconds=2.0625, keep_seconds=0.5625, length="full segments", seed=1, **self.sampling,
+            video_vae=self.video_vae, audio_vae=self.audio_vae, **inputs, size=MATCH_INPUT,
+            length="full_segments", seed=1,
         )  # fmt: skip
         self.add("SaveVideo", "Save", video=made(), filename_prefix="video/uniavgen", format="auto", codec="auto")
         return self.nodes
@@ -123,17 +108,17 @@ def quick_start() -> Workflow:
     """Joint generation from image, caption and transcript."""
     studio = Studio("A happy toon with red hair nods while talking to the camera.", "hello happy robot")
     image = studio.add("UniAVGenToonPortrait", "Image", portrait="toon_5_happy")()
-    return studio.after_task(studio.task(JOINT, image=image, seconds=2.0625))
+    return studio.after_task(studio.task(JOINT, image=image))
 
 
 def best_take() -> Workflow:
     """The best of four takes of one clip."""
     studio = Studio("A happy toon with red hair nods while talking to the camera.", "red bird yes")
     image = studio.add("UniAVGenToonPortrait", "Image", portrait="toon_5_happy")()
-    task = studio.task(JOINT, image=image, seconds=2.0625)
+    task = studio.task(JOINT, image=image)
     best = studio.add(
         "UniAVGenBestTake", "Best take", model=studio.model, positive=task(0), negative=task(1), latent=task(2),
-        video_codec=studio.video_codec, audio_codec=studio.audio_codec, takes=4, seed=1, **studio.sampling,
+        video_vae=studio.video_vae, audio_vae=studio.audio_vae, takes=4, seed=1,
     )  # fmt: skip
     return studio.decode(best(0), task(3))
 
@@ -143,7 +128,7 @@ def reference_voice() -> Workflow:
     studio = Studio("A calm toon with black hair nods while talking to the camera.", "red bird yes")
     image = studio.add("UniAVGenToonPortrait", "Image", portrait="toon_2_calm")()
     voice = studio.add("UniAVGenToonClip", "Voice", clip="toon_7")
-    task = studio.task(REFERENCE_VOICE, image=image, seconds=2.0625, voice=voice(1), voice_text="hello nice fish")
+    task = studio.task(REFERENCE_VOICE, image=image, voice=voice(1), voice_transcript="hello nice fish")
     return studio.after_task(task)
 
 
@@ -151,8 +136,8 @@ def audio_driven() -> Workflow:
     """A picture that is lip-synced to a given sound."""
     studio = Studio("A happy toon with blond hair nods while talking to the camera.", "nine star cloud")
     image = studio.add("UniAVGenToonPortrait", "Image", portrait="toon_8_happy")()
-    sound = studio.add("UniAVGenToonClip", "Sound", clip="toon_8")
-    task = studio.task(AUDIO_DRIVEN, image=image, sound=sound(1), length="as long as the sound", seconds=2.0625)
+    sound = studio.add("UniAVGenToonClip", "Audio", clip="toon_8")
+    task = studio.task(AUDIO_DRIVEN, image=image, audio=sound(1), length="match_audio")
     return studio.after_task(task)
 
 
@@ -167,14 +152,13 @@ def continuation() -> Workflow:
     """Graph that continues a given clip."""
     studio = Studio("A calm toon with black hair nods while talking to the camera.", "red moon")
     video = studio.add("UniAVGenToonClip", "Video", clip="toon_7")
-    task = studio.task(CONTINUATION, video=video(), keep_seconds=0.5625, seconds=1.5, result="the whole clip")
+    task = studio.task(CONTINUATION, video=video(), result="whole_clip")
     return studio.after_task(task)
 
 
 def relip() -> Workflow:
     """Graph that gives the face in a video new words and lips."""
     studio = Studio("An angry toon with brown hair nods while talking to the camera.", "yes star five")
-    studio.sampling = {**SAMPLING, "steps": BLENDED_STEPS}
     video = studio.add("UniAVGenToonClip", "Video", clip="toon_3")
     return studio.after_task(studio.task(RELIP, video=video(), region="mouth"))
 
@@ -190,19 +174,19 @@ def long_audio_driven() -> Workflow:
     """A picture that is lip-synced to a sound of several segments."""
     studio = Studio("A happy toon with purple hair nods while talking to the camera.", None)
     image = studio.add("UniAVGenToonPortrait", "Image", portrait="toon_8_happy")()
-    parts = [studio.add("UniAVGenToonClip", f"Sound {n + 1}", clip=clip)(1) for n, clip in
+    parts = [studio.add("UniAVGenToonClip", f"Audio {n + 1}", clip=clip)(1) for n, clip in
              enumerate(("toon_8", "toon_5"))]  # fmt: skip
-    sound = studio.add("AudioConcat", "Sound", audio1=parts[0], audio2=parts[1], direction="after")()
-    return studio.long_video(image=image, sound=sound, script="nine star cloud yes seven moon")
+    sound = studio.add("AudioConcat", "Audio", audio1=parts[0], audio2=parts[1], direction="after")()
+    return studio.long_video(image=image, audio=sound, script="nine star cloud yes seven moon")
 
 
 def long_dubbing() -> Workflow:
     """Dubbing of a video of several segments."""
     studio = Studio("A calm toon with black hair nods while talking to the camera.", None)
     clip = studio.add("UniAVGenToonClip", "Clip", clip="toon_7")
-    parts = studio.add("GetVideoComponents", "Pictures and sound", video=clip())
-    images = studio.add("RepeatImageBatch", "Pictures, twice", image=parts(0), amount=2)
-    sound = studio.add("AudioConcat", "Sound, twice", audio1=parts(1), audio2=parts(1), direction="after")
+    parts = studio.add("GetVideoComponents", "Frames and audio", video=clip())
+    images = studio.add("RepeatImageBatch", "Frames, twice", image=parts(0), amount=2)
+    sound = studio.add("AudioConcat", "Audio, twice", audio1=parts(1), audio2=parts(1), direction="after")
     video = studio.add("CreateVideo", "Video", images=images(), audio=sound(), fps=16.0)
     return studio.long_video(video=video(), script="hello happy robot red moon star")
 
@@ -224,7 +208,7 @@ def two_speakers() -> Workflow:
     light = studio.add("SolidMask", "One half", value=1.0, width=128, height=128)()
     left = studio.add("MaskComposite", "Left half", destination=dark, source=light, x=0, y=0, operation="add")()
     right = studio.add("InvertMask", "Right half", mask=left)()
-    task = studio.task(JOINT, image=image, seconds=2.0625)
+    task = studio.task(JOINT, image=image)
     said = (("red bird", 0.0, 1.0, left), ("yes moon", 1.0, 0.0, right))
     speakers = {
         f"speakers__speaker{number}": studio.add(

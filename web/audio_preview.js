@@ -3,6 +3,7 @@
 // Sound goes through Web Audio: an <audio> element would need a blob URL, which ComfyUI's --disable-api-nodes forbids.
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
+import { message } from "./translations.js";
 
 const EVENT = "uniavgen.audio_preview";
 const WIDGET = "uniavgen_preview";
@@ -50,7 +51,7 @@ class Player {
     this.canvas = make("canvas", "width:100%;flex:1;min-height:0;object-fit:contain;cursor:pointer", {
       width: WIDTH,
       height: PICTURE_HEIGHT + WAVE_HEIGHT,
-      title: "Click the sound to hear it from there",
+      title: message("click_to_play"),
     });
     const row = make("div", "display:flex;align-items:center;gap:8px;flex:none;font-size:12px");
     this.button = make(
@@ -71,28 +72,29 @@ class Player {
   }
 
   /** Take a new preview; one that is being listened to is heard to its end first. */
-  show(message) {
-    this.waiting = message;
+  show(preview) {
+    this.waiting = preview;
     if (!this.isPlaying) this.takeWaiting();
   }
 
   takeWaiting() {
-    const message = this.waiting;
-    if (!message) return;
+    const preview = this.waiting;
+    if (!preview) return;
     this.waiting = null;
-    const whole = new Int16Array(bytesOf(message.wav).buffer, WAV_HEADER_BYTES);
+    const whole = new Int16Array(bytesOf(preview.wav).buffer, WAV_HEADER_BYTES);
     this.samples = Float32Array.from(whole, (sample) => sample / 32768);
     this.duration = this.samples.length / SAMPLE_RATE;
     this.peaks = peaksOf(this.samples, WIDTH / 3);
-    this.count = message.count;
-    this.isResult = Boolean(message.is_result);
+    this.count = preview.count;
+    this.isResult = Boolean(preview.is_result);
     const picture = new Image();
     picture.onload = () => this.animate();
-    picture.src = `data:image/png;base64,${message.pictures}`;
+    picture.src = `data:image/png;base64,${preview.pictures}`;
     this.picture = picture;
-    const segment = message.segments > 1 ? `segment ${message.segment} of ${message.segments}, ` : "";
-    const what = message.is_result ? "result" : `step ${message.step} of ${message.steps}`;
-    this.label.textContent = `${segment}${what}, ${this.duration.toFixed(1)} s`;
+    const segment = preview.segments > 1 ? [message("segment", preview)] : [];
+    const what = preview.is_result ? message("result") : message("step", preview);
+    const seconds = message("seconds", { seconds: this.duration.toFixed(1) });
+    this.label.textContent = [...segment, what, seconds].join(", ");
   }
 
   /** Play from a place between 0 and 1. */
@@ -127,7 +129,7 @@ class Player {
 
   setButton() {
     this.button.textContent = this.isPlaying ? "\u25A0" : "\u25B6";
-    this.button.setAttribute("aria-label", this.isPlaying ? "Stop the sound preview" : "Play the sound preview");
+    this.button.setAttribute("aria-label", message(this.isPlaying ? "stop" : "play"));
   }
 
   /** Seconds into the clip: those that are heard, or, silently, round and round; a result rests on its beginning. */

@@ -77,10 +77,10 @@ class Studio:
             model = host.model.load_model.load_uniavgen(str(work / NETWORK), on_notice=self.findings.note)
             clip = host.conditioning.umt5_clip.load_text_encoder(str(work / ENCODER), self.findings.note)
             with _vae_of(self.run.scale):
-                video_codec = host.media.codecs.load_video_codec(str(work / VAE))
+                video_vae = host.media.codecs.load_video_codec(str(work / VAE))
             vocoder = host.media.vocoder_loader.HostedVocoder(Path(work / VOCODER_FOLDER))
-            audio_codec = host.media.codecs.AudioCodec(vocoder)
-        return model, clip, video_codec, audio_codec
+            audio_vae = host.media.codecs.AudioCodec(vocoder)
+        return model, clip, video_vae, audio_vae
 
     def bundled(self) -> tuple[Any, Any, Any, Any]:
         """Load the bundled model's parts."""
@@ -89,7 +89,7 @@ class Studio:
         codec = host.media.codecs.load_video_codec(str(BUNDLED_VIDEO_CODEC))
         return model, host.conditioning.bundled_text_encoder.bundled_clip(), codec, host.media.codecs.AudioCodec()
 
-    def conditioned(self, clip: Any, video_codec: Any) -> tuple[Any, Any, dict]:
+    def conditioned(self, clip: Any, video_vae: Any) -> tuple[Any, Any, dict]:
         """Positive and negative conditioning and the latent of joint generation from a portrait."""
         nodes = self.nodes
         with self.stage("encode captions"):
@@ -97,9 +97,9 @@ class Studio:
             positive = nodes.speech_and_reference.SpeechText.execute(positive, TRANSCRIPT).args[0]
         with self.stage("encode picture"):
             (portrait,) = nodes.toon_examples.ToonPortrait.execute("toon_5_happy").args
-            size = {"size": "free", "width": self.shape.width, "height": self.shape.height, "fit": "crop"}
+            size = {"size": "custom", "width": self.shape.width, "height": self.shape.height, "fit": "crop"}
             task = {"task": "joint", "image": portrait, "seconds": self.shape.seconds}
-            positive, negative, latent, _ = nodes.task.Task.execute(positive, negative, video_codec, size, task).args
+            positive, negative, latent, _ = nodes.task.Task.execute(positive, negative, video_vae, size, task).args
         return positive, negative, latent
 
     def sample(self, model: Any, positive: Any, negative: Any, latent: dict, steps: int) -> dict:
@@ -114,13 +114,13 @@ class Studio:
             euler = comfy.samplers.sampler_object("euler")
             return sampling.run_sampler.run_sampler(guider, euler, sigmas, latent, seed=0)
 
-    def decode(self, sampled: dict, video_codec: Any, audio_codec: Any) -> tuple[Tensor, Tensor]:
+    def decode(self, sampled: dict, video_vae: Any, audio_vae: Any) -> tuple[Tensor, Tensor]:
         """Decode pictures (1, F, H, W, 3) and sound (1, N, 1)."""
         video, audio = sampled["samples"].unbind()
         with self.stage("decode picture"):
-            pictures = video_codec.decode(video)
+            pictures = video_vae.decode(video)
         with self.stage("decode sound"):
-            sound = audio_codec.decode(audio)
+            sound = audio_vae.decode(audio)
         return pictures, sound
 
 

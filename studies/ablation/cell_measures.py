@@ -18,7 +18,7 @@ from toon.evaluation.generate_cases import Made, decode
 from toon.evaluation.judge_data import small_faces
 from toon.evaluation.judges import JudgeRecipe, Judges, judges_of
 from toon.evaluation.voice_judge import heard_classes
-from toon.evaluation.word_recogniser import recognise
+from toon.evaluation.word_recognizer import recognise
 from uniavgen_core.bundled.bundled_files import load_codec
 from uniavgen_core.bundled.video_codec import VideoCodec
 from uniavgen_core.config import GuidanceConfig, Interaction

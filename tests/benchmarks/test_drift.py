@@ -24,7 +24,7 @@ def parts(toon, damage=lambda frames: frames, sound=None):
 
 def test_a_film_as_it_was_drawn_keeps_colours_detail_and_sync(toon):
     for row in parts(toon):
-        assert row["colour"] < 4
+        assert row["color"] < 4
         assert 0.9 < row["sharpness"] < 1.1
         assert row["sync"] == pytest.approx(row["sync as drawn"])
         assert row["sync"] > 0.5
@@ -32,7 +32,7 @@ def test_a_film_as_it_was_drawn_keeps_colours_detail_and_sync(toon):
 
 def test_a_tint_is_seen_in_the_parts_that_have_it(toon):
     first, last = parts(toon, lambda frames: (frames * 0.9).astype(np.uint8))
-    assert last["colour"] > first["colour"] + 8
+    assert last["color"] > first["color"] + 8
     assert last["psnr"] < first["psnr"] - 1
 
 

@@ -50,7 +50,7 @@ def test_the_single_alignment_of_earlier_files_is_that_of_both_directions():
 
 @pytest.mark.parametrize(("said", "after"), [(True, AfterShare.TEXT_CFG), (False, AfterShare.NONE)])
 def test_guidance_of_earlier_files_is_read(said, after):
-    earlier = {"video_scale": 4.0, "share": 0.25, "text_guidance_after": said, "skipped_layer": 2}
+    earlier = {"video_scale": 4.0, "modality_aware_share": 0.25, "text_guidance_after": said, "skip_layer": 2}
     now = GuidanceConfig(video_scale=4.0, modality_aware_share=0.25, after_share=after, skip_layer=2)
     assert from_dict(GuidanceConfig, json.loads(json.dumps(earlier))) == now
 

@@ -49,4 +49,4 @@ def vocoders(pack):  # noqa: ARG001 - the pack adds the model folder
 @pytest.fixture
 def load(pack):
     """The node that loads a vocoder."""
-    return pack.nodes.loaders.LoadAudioCodec
+    return pack.nodes.loaders.LoadAudioVAE

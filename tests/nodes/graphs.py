@@ -9,9 +9,9 @@ QUICK_START = json.loads((Path(__file__).parents[2] / "workflows" / "api" / "qui
 GUIDANCE = {
     "video_guidance": 2.0,
     "audio_guidance": 2.0,
-    "share": 0.5,
-    "afterwards": "text guidance (release)",
-    "skipped_layer": 0,
+    "modality_aware_share": 0.5,
+    "after_share": "text_cfg",
+    "skip_layer": 0,
 }
 
 
@@ -25,13 +25,13 @@ def in_parts(workflow):
     """The quick start with an empty latent and a reference image in the place of its task node."""
     nodes = copy.deepcopy(workflow)
     task = nodes[node_of(nodes, "UniAVGenTask")]["inputs"]
-    size = {"width": 128, "height": 128, "seconds": task["task.seconds"], "batch_size": 1}
+    size = {"width": 128, "height": 128, "seconds": 2.0625, "batch_size": 1}
     nodes["90"] = {"class_type": "UniAVGenEmptyLatent", "inputs": size}
-    links = {name: task[name] for name in ("positive", "negative", "video_codec")}
+    links = {name: task[name] for name in ("positive", "negative", "video_vae")}
     inputs = {**links, "image": task["task.image"], "latent": ["90", 0], "fit": "crop"}
     nodes[node_of(nodes, "UniAVGenTask")] = {"class_type": "UniAVGenReferenceImage", "inputs": inputs}
     for kind in ("UniAVGenDecode", "UniAVGenSaveVideo"):
-        del nodes[node_of(nodes, kind)]["inputs"]["given"]
+        del nodes[node_of(nodes, kind)]["inputs"]["source_media"]
     return nodes
 
 
@@ -43,7 +43,7 @@ class Graph:
 
     def __init__(self, steps=3, **size):
         self.nodes = in_parts(QUICK_START)
-        self.set("UniAVGenSampler", steps=steps, video_guidance=1.5, audio_guidance=2.0)
+        self.set("UniAVGenSampler", preset="custom", steps=steps, video_guidance=1.5, audio_guidance=2.0)
         self.set("UniAVGenSpeechText", transcript="hello moon")
         self.set("UniAVGenEmptyLatent", **{"seconds": 1.0625, "width": 64, "height": 64, **size})
 

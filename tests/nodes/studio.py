@@ -16,8 +16,8 @@ class Studio:
         load = self.nodes.loaders
         self.model = load.LoadModel.execute(bundled).args[0]
         self.clip = load.LoadTextEncoder.execute(bundled).args[0]
-        self.video_codec = load.LoadVideoCodec.execute(bundled).args[0]
-        self.audio_codec = load.LoadAudioCodec.execute(load.GRIFFIN_LIM).args[0]
+        self.video_vae = load.LoadVideoVAE.execute(bundled).args[0]
+        self.audio_vae = load.LoadAudioVAE.execute(load.GRIFFIN_LIM).args[0]
 
     def caption(self, text):
         return self.clip.encode_from_tokens_scheduled(self.clip.tokenize(text))
@@ -40,8 +40,8 @@ class Studio:
         """Outputs of the task node; ``size`` changes what its widget says."""
         positive, negative = self.texts(transcript)
         chosen = {"task": name, **inputs}
-        size = {"size": "free", "width": self.SIZE, "height": self.SIZE, "fit": "crop"} | (size or {})
-        return self.nodes.task.Task.execute(positive, negative, self.video_codec, size, chosen)
+        size = {"size": "custom", "width": self.SIZE, "height": self.SIZE, "fit": "crop"} | (size or {})
+        return self.nodes.task.Task.execute(positive, negative, self.video_vae, size, chosen)
 
     def sample(self, positive, negative, latent, steps=1, seed=0):
         with torch.inference_mode():
@@ -49,10 +49,10 @@ class Studio:
                 self.model, positive, negative, latent, seed, steps, 5.0, audio_preview_every=0, **GUIDANCE
             ).args[0]
 
-    def decode(self, latent, given=None, vocoded=False):
+    def decode(self, latent, source_media=None, vocoded=False):
         """Images, AUDIO and frames a second of one clip."""
         with torch.inference_mode():
-            output = self.nodes.decode.Decode.execute(latent, self.video_codec, self.audio_codec, given, vocoded)
+            output = self.nodes.decode.Decode.execute(latent, self.video_vae, self.audio_vae, source_media, vocoded)
         (images,), (audio,), fps = output.args
         return images, audio, fps
 

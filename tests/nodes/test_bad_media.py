@@ -7,7 +7,7 @@ import torch
 
 from tests.nodes.studio import moving_frames, notices_of, speech_at, video_of
 
-SOUND = "as long as the sound"
+SOUND = "match_audio"
 
 
 def audio_of(waveform, sample_rate=24_000):
@@ -19,11 +19,11 @@ def tone(seconds, sample_rate=24_000):
 
 
 def follow(studio, audio):
-    return studio.task("audio_driven", sound=audio, length=SOUND, seconds=1.0)
+    return studio.task("audio_driven", audio=audio, length=SOUND, seconds=1.0)
 
 
 def speak_as(studio, audio):
-    return studio.task("reference_voice", seconds=1.0625, voice=audio, voice_text="hello")
+    return studio.task("reference_voice", seconds=1.0625, voice=audio, voice_transcript="hello")
 
 
 BROKEN = {
@@ -93,7 +93,7 @@ def test_a_users_sound_is_never_changed(studio):
     assert torch.equal(audio["waveform"], before)
 
 
-def go_on(studio, video, result="the whole clip"):
+def go_on(studio, video, result="whole_clip"):
     return studio.task("continuation", video=video, keep_seconds=0.5, seconds=0.5, result=result)
 
 
@@ -162,7 +162,7 @@ def test_ten_thousand_frames_cannot_be_dubbed_at_once(studio, endless):
 
 
 def test_ten_thousand_frames_go_on_from_their_end(studio, endless):
-    given = go_on(studio, loaded(endless), "from the kept part on").args[3]
+    given = go_on(studio, loaded(endless), "from_kept_part").args[3]
     assert len(given.source.frames) == 9
     whole = go_on(studio, loaded(endless)).args[3]
     assert len(whole.source.frames) == 10_000
@@ -197,7 +197,7 @@ def test_a_file_that_is_no_video_is_named(studio, tmp_path):
 def test_a_video_one_pixel_wide_is_refused_before_anything_is_sampled(studio, task, size):
     video = video_of(torch.rand(17, *size, 3), Fraction(16))
     more = {
-        "continuation": {"keep_seconds": 0.5625, "seconds": 1.0, "result": "the whole clip"},
+        "continuation": {"keep_seconds": 0.5625, "seconds": 1.0, "result": "whole_clip"},
         "relip": {"region": "mouth"},
     }
     with pytest.raises(ValueError, match=f"is {size[1]}x{size[0]} pixels; each side needs at least 2"):

@@ -19,10 +19,10 @@ def empty(studio):
     return studio.nodes.empty_latent.EmptyLatent.execute(64, 64, 1.0625, 2).args[0]
 
 
-def decoded(studio, latent, given=None):
+def decoded(studio, latent, source_media=None):
     """Lists of images and AUDIO."""
     with torch.inference_mode():
-        return studio.nodes.decode.Decode.execute(latent, studio.video_codec, studio.audio_codec, given).args[:2]
+        return studio.nodes.decode.Decode.execute(latent, studio.video_vae, studio.audio_vae, source_media).args[:2]
 
 
 def test_a_batch_of_two_becomes_two_videos_each_with_its_own_sound(server, tmp_path):
@@ -59,7 +59,7 @@ def test_clips_of_a_batch_are_decoded_as_they_are_alone(studio, empty):
 def test_what_is_kept_comes_back_untouched_in_every_clip_of_a_batch(studio, empty):
     frames = moving_frames(FRAMES)
     positive, negative, latent, given = studio.nodes.keep.Keep.execute(
-        *studio.texts(), empty, studio.video_codec, "0-0.5", "", video_of(frames, 16)
+        *studio.texts(), empty, studio.video_vae, "0-0.5", "", video_of(frames, 16)
     ).args
     images, audio = decoded(studio, studio.sample(positive, negative, latent), given)
     kept = 8
@@ -71,7 +71,7 @@ def test_what_is_kept_comes_back_untouched_in_every_clip_of_a_batch(studio, empt
 def test_a_reference_image_a_mask_and_several_speakers_serve_every_clip_of_a_batch(studio, empty):
     condition, speakers = studio.nodes.speech_and_reference, studio.nodes.speakers
     positive, negative = studio.texts(None)
-    parts = condition.ReferenceImage.execute(positive, negative, studio.video_codec, studio.image(), empty, "crop").args
+    parts = condition.ReferenceImage.execute(positive, negative, studio.video_vae, studio.image(), empty, "crop").args
     two = {name: speakers.OneSpeaker.execute("hi", 0.0, 0.0).args[0] for name in ("speaker0", "speaker1")}
     how = {"mode": "replace", "strength": 1.0, "start_sigma": 1.0, "stop_sigma": 0.0}
     positive, negative, latent = speakers.Speakers.execute(*parts, two, **how).args
@@ -91,12 +91,12 @@ def test_of_several_pictures_and_voices_the_first_is_used_and_the_user_is_told(s
     images = torch.cat([studio.image("toon_5_happy"), studio.image("toon_1_calm")])
     _, audio, _ = studio.example()
     voices = {**audio, "waveform": torch.cat([audio["waveform"], audio["waveform"].flip(-1)])}
-    output = studio.task("reference_voice", image=images, seconds=1.0625, voice=voices, voice_text="hello")
+    output = studio.task("reference_voice", image=images, seconds=1.0625, voice=voices, voice_transcript="hello")
     assert "The image is a batch of 2, of which only the first is used." in notices_of(output)
     assert "The reference voice is a batch of 2, of which only the first is used." in notices_of(output)
     reference = studio.nodes.speech_and_reference.ReferenceImage
     chosen = [
-        reference.execute(*studio.texts(), studio.video_codec, image, empty, "crop") for image in (images, images[:1])
+        reference.execute(*studio.texts(), studio.video_vae, image, empty, "crop") for image in (images, images[:1])
     ]
     assert "batch of 2" in notices_of(chosen[0])
     assert notices_of(chosen[1]) == ""

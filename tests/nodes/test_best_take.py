@@ -15,7 +15,7 @@ def best_take(studio, takes=3, **inputs):
     positive, negative, latent, _ = studio.task("joint", image=studio.image(), seconds=1.0).args
     with torch.inference_mode():
         return studio.nodes.best_take.BestTake.execute(
-            studio.model, positive, negative, latent, studio.video_codec, studio.audio_codec, takes=takes, seed=7,
+            studio.model, positive, negative, latent, studio.video_vae, studio.audio_vae, takes=takes, seed=7,
             steps=1, shift=5.0, **GUIDANCE, **inputs,
         )  # fmt: skip
 
@@ -50,7 +50,7 @@ def test_the_take_with_the_highest_total_is_returned_with_its_seed(studio, total
 def test_the_best_is_sampled_again_with_more_steps_from_the_same_noise(studio, monkeypatch):
     calls, run_sampler = [], studio.nodes.rated_sampling.run_sampler
     monkeypatch.setattr(studio.nodes.rated_sampling, "run_sampler", lambda *a: (calls.append(a), run_sampler(*a))[1])
-    best_take(studio, result="the best take, resampled with final_steps", final_steps=3)
+    best_take(studio, result="best_take_resampled", final_steps=3)
     assert [(call[4], len(call[2]) - 1) for call in calls] == [(7, 1), (8, 1), (9, 1), (8, 3)]
 
 
@@ -76,11 +76,11 @@ def models(pack):  # noqa: ARG001 - the pack adds the model folder
 
 def choices(studio):
     inputs = {one.id: one for one in studio.nodes.best_take.BestTake.define_schema().inputs}
-    return inputs["recogniser"].options
+    return inputs["recognizer"].options
 
 
 def fault(studio, name):
-    return studio.nodes.best_take.BestTake.validate_inputs(input_types={}, recogniser=name)
+    return studio.nodes.best_take.BestTake.validate_inputs(input_types={}, recognizer=name)
 
 
 def test_whispers_of_both_folders_are_offered_and_other_audio_encoders_are_not(studio, models):
@@ -95,7 +95,7 @@ def test_whispers_of_both_folders_are_offered_and_other_audio_encoders_are_not(s
     assert [fault(studio, name) for name in choices(studio)] == [True] * 3
 
 
-def test_a_missing_or_damaged_recogniser_is_named_before_anything_is_sampled(studio, models, monkeypatch):
+def test_a_missing_or_damaged_recognizer_is_named_before_anything_is_sampled(studio, models, monkeypatch):
     monkeypatch.setattr(studio.nodes.rated_sampling, "run_sampler", lambda *_: pytest.fail("sampled"))
     assert "There is no Whisper folder 'gone'" in fault(studio, "gone")
     weights = write_whisper(models[0] / "cut short") / "model.safetensors"
@@ -104,10 +104,10 @@ def test_a_missing_or_damaged_recogniser_is_named_before_anything_is_sampled(stu
         assert words in fault(studio, name)
         assert "choose 'none'" in fault(studio, name)
         with pytest.raises(ValueError, match=words):
-            best_take(studio, recogniser=name)
+            best_take(studio, recognizer=name)
 
 
-def test_the_words_that_the_recogniser_hears_decide_between_takes_that_are_alike_else(studio, models, monkeypatch):
+def test_the_words_that_the_recognizer_hears_decide_between_takes_that_are_alike_else(studio, models, monkeypatch):
     write_whisper(models[0] / "tiny")
     node, heard, rated = studio.nodes.best_take, iter(["hallo", "Hello!", "jello"]), []
     rate_take = node.rate_take
@@ -118,18 +118,18 @@ def test_the_words_that_the_recogniser_hears_decide_between_takes_that_are_alike
         return rated[-1]
 
     monkeypatch.setattr(node, "rate_take", rate)
-    recogniser = studio.nodes.host.media.whisper_loader.HostedRecogniser
-    monkeypatch.setattr(recogniser, "hear", lambda *_: next(heard))
-    assert best_take(studio, recogniser="tiny").args[1] == 8
+    recognizer = studio.nodes.host.media.whisper_loader.HostedRecognizer
+    monkeypatch.setattr(recognizer, "hear", lambda *_: next(heard))
+    assert best_take(studio, recognizer="tiny").args[1] == 8
     assert [take.total for take in rated] == [0, 1, 0]
 
 
 def test_a_whisper_on_disk_hears_each_take_and_its_column_is_in_the_table(studio, models):
     write_whisper(models[0] / "tiny")
-    recogniser = studio.nodes.host.media.whisper_loader.load_recogniser("tiny")
+    recognizer = studio.nodes.host.media.whisper_loader.load_recognizer("tiny")
     sound = torch.sin(torch.arange(24_000) / 10)
-    assert recogniser.hear(sound, 24_000) == recogniser.hear(sound, 24_000)
-    plain, rated = (best_take(studio, takes=2, recogniser=name).args[2] for name in ("none", "tiny"))
+    assert recognizer.hear(sound, 24_000) == recognizer.hear(sound, 24_000)
+    plain, rated = (best_take(studio, takes=2, recognizer=name).args[2] for name in ("none", "tiny"))
     assert rated.shape[2] == plain.shape[2] + 72
 
 
@@ -138,20 +138,28 @@ def test_several_speakers_and_kept_sound_have_their_own_transcripts(studio):
     settings = studio.nodes.host.conditioning.pass_settings
     transcript_of = studio.nodes.rated_sampling.transcript_of
     assert transcript_of(positive) == "red bird"
-    assert transcript_of(settings.set_speech(positive, kept_text="yes")) == "yes red bird"
+    assert transcript_of(settings.set_speech(positive, kept_transcript="yes")) == "yes red bird"
     assert transcript_of(settings.set_pass(positive, speeches=(settings.Speech("a"), settings.Speech("b")))) == ""
     assert transcript_of(studio.texts("")[0]) == ""
 
 
-def server_graph(recogniser):
+def server_graph(recognizer):
     graph = Graph(steps=1)
     inputs = graph.nodes[graph.add("UniAVGenBestTake")[0]]["inputs"]
     for name in ("model", "positive", "negative", "latent"):
         inputs[name] = graph.get("UniAVGenSampler", name)
-    for name in ("video_codec", "audio_codec"):
+    for name in ("video_vae", "audio_vae"):
         inputs[name] = graph.get("UniAVGenDecode", name)
-    inputs |= {"takes": 2, "seed": 0, "steps": 1, "shift": 5.0, **GUIDANCE, "recogniser": recogniser}
-    inputs |= {"result": "the best take", "final_steps": 1}
+    inputs |= {
+        "takes": 2,
+        "seed": 0,
+        "preset": "custom",
+        "steps": 1,
+        "shift": 5.0,
+        **GUIDANCE,
+        "recognizer": recognizer,
+    }
+    inputs |= {"result": "best_take", "final_steps": 1}
     return graph.replace_sampler([next(n for n, node in graph.nodes.items() if node["inputs"] is inputs), 0])
 
 

@@ -48,7 +48,7 @@ def spoken(studio):
 
 def voiced(studio, voice=True):
     _, audio, text = studio.example()
-    return {"image": studio.image(), "seconds": 1.0625} | ({"voice": audio, "voice_text": text} if voice else {})
+    return {"image": studio.image(), "seconds": 1.0625} | ({"voice": audio, "voice_transcript": text} if voice else {})
 
 
 def run(studio, model, positive, negative, latent, config=GUIDED, sigmas=(1.0, 0.8, 0.4, 0.0)):
@@ -92,7 +92,7 @@ def test_what_a_branch_does_not_make_is_a_silent_sound_or_the_still_that_is_give
     torch.testing.assert_close(
         audio, studio.nodes.host.conditioning.speaker_tracks.silence(1).expand_as(audio), rtol=0, atol=1e-5
     )
-    assert studio.audio_codec.decode(audio).abs().max() < 1e-3
+    assert studio.audio_vae.decode(audio).abs().max() < 1e-3
     video, audio = run(studio, alone(Contents.AUDIO), positive, negative, latent)
     torch.testing.assert_close(video, given[:, :, :1].expand_as(video), rtol=0, atol=1e-5)
     assert audio.std() > 0.5
@@ -109,7 +109,7 @@ def test_without_a_picture_the_audio_branch_leaves_an_empty_one(studio, alone):
 
 def test_kept_sound_comes_back_from_the_video_branch_and_kept_pictures_from_the_audio_branch(studio, alone):
     _, sound, _ = studio.example()
-    output = studio.task("audio_driven", sound=sound, image=studio.image(), length="as long as the sound", seconds=1.0)
+    output = studio.task("audio_driven", audio=sound, image=studio.image(), length="match_audio", seconds=1.0)
     positive, negative, latent, _ = output.args
     got = run(studio, alone(Contents.VIDEO), positive, negative, latent, sigmas=(1.0, 0.0))[1]
     assert torch.equal(got, latent["samples"].unbind()[1])

@@ -68,14 +68,14 @@ def test_a_stock_sampler_makes_a_plain_video_latent_with_our_guidance_and_withou
         model=model,
         video_guidance=2.0,
         audio_guidance=1.0,
-        share=0.0,
-        afterwards="text guidance (release)",
-        skipped_layer=0,
+        modality_aware_share=0.0,
+        after_share="text_cfg",
+        skip_layer=0,
     )
     settings = {"seed": 1, "steps": 3, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
     for name, one, cfg in (("stock", model, 2.0), ("guided", guided, 1.0)):
         sampled = graph.add("KSampler", model=one, latent_image=plain, cfg=cfg, **links, **settings)
-        images = graph.add("VAEDecode", samples=sampled, vae=graph.get("UniAVGenDecode", "video_codec"))
+        images = graph.add("VAEDecode", samples=sampled, vae=graph.get("UniAVGenDecode", "video_vae"))
         graph.add("SaveImage", images=images, filename_prefix=name)
     graph.remove("UniAVGenSampler").remove("UniAVGenDecode")
     graph.remove("UniAVGenSaveVideo")

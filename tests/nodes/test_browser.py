@@ -86,7 +86,7 @@ def test_a_graph_and_the_api_workflow_beside_it_are_the_same(page, path):
 
 @pytest.mark.parametrize(
     ("socket", "loader"),
-    [("video_codec", "UniAVGen Load Video Codec"), ("audio_codec", "UniAVGen Load Audio Codec")],
+    [("video_vae", "UniAVGen Load Video VAE"), ("audio_vae", "UniAVGen Load Audio VAE")],
 )
 def test_a_link_dropped_from_a_codecs_socket_offers_its_loader_and_takes_no_other_vae(page, socket, loader):
     x, y = page.evaluate(SLOT, socket)

@@ -19,12 +19,12 @@ def as_the_executor_runs_nodes():
 
 
 @pytest.fixture(scope="module")
-def audio_codec(pack):
+def audio_vae(pack):
     return pack.nodes.host.media.codecs.AudioCodec()
 
 
 @pytest.fixture(scope="module")
-def video_codec(pack):
+def video_vae(pack):
     return pack.nodes.host.media.codecs.load_video_codec(str(BUNDLED_VIDEO_CODEC))
 
 
@@ -39,85 +39,85 @@ def tone(seconds, hertz=220.0, sample_rate=24000):
     return sum(math.exp(-k) * torch.sin(2 * math.pi * hertz * k * time) for k in range(1, 9))
 
 
-def test_sound_survives_the_audio_codec(audio_codec):
+def test_sound_survives_the_audio_codec(audio_vae):
     sound = tone(1.0)[None, :, None]
-    latent = audio_codec.encode(sound)
+    latent = audio_vae.encode(sound)
     assert latent.shape == (1, 1, 100, 80)
-    again = audio_codec.decode(latent)[..., 0]
+    again = audio_vae.decode(latent)[..., 0]
     assert again.shape == (1, 24000)
     before, after = log_mel(sound[..., 0] / sound.abs().max() * 0.999146), log_mel(again)
     off = (after - before)[before > 0]
     assert (off - off.median()).abs().mean() < 0.3  # but for the one gain that keeps it under the ceiling
 
 
-def test_both_stereo_channels_are_heard(audio_codec):
+def test_both_stereo_channels_are_heard(audio_vae):
     left, right = tone(0.5, 200.0), tone(0.5, 330.0)
-    both = audio_codec.encode(torch.stack((left, right), dim=-1)[None])
-    one = audio_codec.encode(left[None, :, None])
+    both = audio_vae.encode(torch.stack((left, right), dim=-1)[None])
+    one = audio_vae.encode(left[None, :, None])
     assert (both - one).abs().mean() > 0.1
 
 
-def test_a_mel_that_is_not_finite_is_refused_with_advice(audio_codec):
+def test_a_mel_that_is_not_finite_is_refused_with_advice(audio_vae):
     with pytest.raises(ValueError, match=r"not finite.*bf16"):
-        audio_codec.decode(torch.full((1, 1, 20, 80), torch.nan))
+        audio_vae.decode(torch.full((1, 1, 20, 80), torch.nan))
 
 
-def test_tiled_decoding_of_sound_is_the_same_as_whole(audio_codec):
+def test_tiled_decoding_of_sound_is_the_same_as_whole(audio_vae):
     latent = torch.randn(1, 1, 40, 80, generator=torch.Generator().manual_seed(0)) - 1
-    tiled = audio_codec.decode_tiled(latent, tile_x=512, tile_y=512, overlap=64)
-    assert torch.equal(tiled, audio_codec.decode(latent))
+    tiled = audio_vae.decode_tiled(latent, tile_x=512, tile_y=512, overlap=64)
+    assert torch.equal(tiled, audio_vae.decode(latent))
 
 
-def test_a_portrait_survives_the_video_codec(video_codec, portrait):
-    latent = video_codec.encode(portrait)
+def test_a_portrait_survives_the_video_codec(video_vae, portrait):
+    latent = video_vae.encode(portrait)
     assert latent.shape == (1, 48, 1, 8, 8)
-    again = video_codec.decode(latent)[0]
+    again = video_vae.decode(latent)[0]
     error = (again - portrait).square().mean()
     assert 10 * torch.log10(1 / error) > 25
 
 
-def test_tiled_decoding_shows_the_picture_that_whole_decoding_does(video_codec, portrait):
-    latent = video_codec.encode(portrait).repeat(1, 1, 3, 2, 2)
-    tiled, whole = video_codec.decode_tiled(latent, tile_x=8, tile_y=8, overlap=4), video_codec.decode(latent)
+def test_tiled_decoding_shows_the_picture_that_whole_decoding_does(video_vae, portrait):
+    latent = video_vae.encode(portrait).repeat(1, 1, 3, 2, 2)
+    tiled, whole = video_vae.decode_tiled(latent, tile_x=8, tile_y=8, overlap=4), video_vae.decode(latent)
     assert tiled.shape == whole.shape == (1, 9, 256, 256, 3)
     assert (tiled - whole).square().mean().sqrt() < 0.02
 
 
 @pytest.fixture
-def free_bytes(pack, video_codec, monkeypatch):
+def free_bytes(pack, video_vae, monkeypatch):
     """Sets how much memory is said to be free; gives the notices."""
     notices = []
     monkeypatch.setattr(pack.nodes.host.media.codecs, "announce", notices.append)
 
     def say(size):
-        monkeypatch.setattr(video_codec.patcher, "get_free_memory", lambda _: size)
+        monkeypatch.setattr(video_vae.patcher, "get_free_memory", lambda _: size)
         return notices
 
     return say
 
 
 def test_what_does_not_fit_is_decoded_in_the_largest_tiles_that_do_and_looks_the_same(
-    video_codec, portrait, free_bytes, monkeypatch
+    video_vae, portrait, free_bytes, monkeypatch
 ):
-    latent = video_codec.encode(portrait).repeat(1, 1, 2, 3, 5)  # 24 rows, 40 columns
-    needed = video_codec.memory_used_decode(latent.shape, torch.float32)
+    latent = video_vae.encode(portrait).repeat(1, 1, 2, 3, 5)  # 24 rows, 40 columns
+    needed = video_vae.memory_used_decode(latent.shape, torch.float32)
     assert free_bytes(needed) == []
-    whole = video_codec.decode(latent)
+    whole = video_vae.decode(latent)
     tiles = []
     decode_tiled = comfy.sd.VAE.decode_tiled
     monkeypatch.setattr(
         comfy.sd.VAE, "decode_tiled", lambda *args, **kwargs: tiles.append(kwargs) or decode_tiled(*args, **kwargs)
     )
     assert free_bytes(needed - 1) == []
-    tiled = video_codec.decode(latent)
+    tiled = video_vae.decode(latent)
     assert tiles == [{"tile_x": 32, "tile_y": 32, "overlap": 8}]
     assert free_bytes(0) == [
         "There is not enough free memory to decode the whole picture: it is decoded in tiles of 512x512."
     ]
     assert tiled.shape == whole.shape
     assert 10 * torch.log10(1 / (tiled - whole).square().mean()) > 30
-    assert video_codec.tile_for(latent.shape) == 16
-    assert video_codec.tile_for(latent[..., :8, :8].shape) is None, "nothing is smaller than the smallest tile"
+    assert video_vae.tile_for(latent.shape) == 16
+    assert video_vae.tile_for(latent[..., :8, :8].shape) is None, "nothing is smaller than the smallest tile"
 
 
 def test_wan_latents_that_do_not_fit_are_made_raw_once(pack, monkeypatch):

@@ -226,7 +226,7 @@ def test_a_users_voice_is_heard_through_the_voice_task(demo, speech):
     """Another voice, with the same seed and words, gives another sound."""
     arguments = ["--task", "reference_voice", "--seconds", "0.8125", "--speech", "red moon", *SMALL]
     _, example = demo(*arguments)
-    _, own = demo(*arguments, "--audio", speech, "--audio-text", "orange tiger yes")
+    _, own = demo(*arguments, "--audio", speech, "--audio-transcript", "orange tiger yes")
     assert not np.array_equal(own.sound, example.sound)
     assert np.abs(own.sound).max() > 0.01
 

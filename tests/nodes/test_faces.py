@@ -16,15 +16,15 @@ from uniavgen_core.media.faces.face_detection import FaceDetector
 from uniavgen_core.media.faces.face_masks import MaskShape, Outline, draw_masks
 
 SHAPE = {
-    "face": 0,
+    "face_index": 0,
     "shape": "ellipse",
     "dilation": 0.1,
     "feather": 0.1,
     "smoothing": 5,
-    "longest_gap": 8,
-    "fewest_frames": 1,
+    "max_gap": 8,
+    "min_frames": 1,
 }
-TINT = {"colour": "green", "opacity": 0.5}
+TINT = {"color": "green", "opacity": 0.5}
 PHOTOS = files("skimage") / "data"
 
 
@@ -48,9 +48,9 @@ class Faces:
         picture.save(path)
         return self.add("LoadImage", image=self.server.offer(path))
 
-    def find(self, image, source="find", **inputs):
+    def find(self, image, source="opencv", **inputs):
         nested = {f"source.{name}": inputs.pop(name) for name in list(inputs) if name not in SHAPE}
-        if source == "find":
+        if source == "opencv":
             nested = {"source.confidence": 0.7, **nested}
         return self.add("UniAVGenFindFaces", image=image, source=source, **nested, **{**SHAPE, **inputs})
 
@@ -103,7 +103,7 @@ def test_a_photographed_face_is_tinted_and_nothing_else(graph):
 def test_faces_are_chosen_from_left_to_right_in_a_picture_of_odd_size(graph, couple):
     image = graph.load(couple, "couple")
     for face in range(3):
-        graph.save_mask(graph.find(image, face=face), f"face{face}")
+        graph.save_mask(graph.find(image, face_index=face), f"face{face}")
     masks = {name: pictures[0, ..., 0] for name, pictures in graph.run().items()}
     assert masks["face0"].shape == (513, 901)
     assert masks["face1"][125, 225] == masks["face2"][162, 743] == 255
@@ -119,13 +119,13 @@ def test_a_thing_taken_for_a_face_in_one_frame_of_many_is_no_face_by_default(pac
     images = torch.from_numpy(frames).float() / 255
     node = pack.nodes.find_faces.FindFaces
     widgets = {one.id: one.default for one in node.define_schema().inputs if hasattr(one, "default")}
-    assert widgets["fewest_frames"] == 0
-    widgets |= {"source": {"source": "find", "confidence": 0.7}, "face": 1, "feather": 0.0}
+    assert widgets["min_frames"] == 0
+    widgets |= {"source": {"source": "opencv", "confidence": 0.7}, "face_index": 1, "feather": 0.0}
     by_default = node.execute(images, **widgets)
     assert by_default.args[0][:, :, :280].max() == 0
     assert by_default.args[0][:, 160, 440].min() == 1
     assert "1 thing that was taken for a face in fewer than 2 frames" in notices_of(by_default)
-    every = node.execute(images, **{**widgets, "fewest_frames": 1, "face": 2})
+    every = node.execute(images, **{**widgets, "min_frames": 1, "face_index": 2})
     assert every.args[0][:, :, :280].max() == 1  # what is seen least comes last
     assert every.args[0][:, :, 280:].max() == 0
     assert node.execute(images[4:5], **widgets).args[0][0, :, :280].max() == 1  # of a single image, everything counts
@@ -165,7 +165,9 @@ def test_a_picture_without_a_face_is_refused_with_a_way_out(graph):
 
 
 def test_a_face_that_is_not_there_is_refused_with_their_number(graph, couple):
-    assert "face is 3, but there are only 2 faces" in refusal(graph, graph.find(graph.load(couple, "couple"), face=3))
+    assert "face_index is 3, but there are only 2 faces" in refusal(
+        graph, graph.find(graph.load(couple, "couple"), face_index=3)
+    )
 
 
 def test_an_alpha_channel_does_not_hide_a_face_and_survives_the_overlay(graph):
@@ -185,7 +187,7 @@ def test_comfyuis_own_box_is_drawn_on_every_frame(graph):
     frames = graph.add("EmptyImage", width=90, height=60, batch_size=3, color=0)
     box = graph.add("PrimitiveBoundingBox", x=10, y=20, width=30, height=25)
     sharp = {"shape": "box", "dilation": 0.0, "feather": 0.0}
-    graph.save_mask(graph.find(frames, "bounding boxes", bboxes=box, **sharp), "mask")
+    graph.save_mask(graph.find(frames, "bounding_boxes", bboxes=box, **sharp), "mask")
     expected = np.zeros((60, 90))
     expected[20:45, 10:40] = 255
     saved = graph.run()["mask"][..., 0]
@@ -253,10 +255,10 @@ def test_what_comfyuis_mediapipe_nodes_find_is_shaped_the_same_from_every_socket
         "landmarks": {"face_landmarks": landmarks},
         "boxes": {"bboxes": [landmarks[0], 1]},
     }
-    names = {"model": "MediaPipe model", "landmarks": "face landmarks", "boxes": "bounding boxes"}
+    names = {"model": "mediapipe", "landmarks": "face_landmarks", "boxes": "bounding_boxes"}
     for name, inputs in sources.items():
         graph.save_mask(graph.find(frames, names[name], dilation=0.0, **inputs), name)
-    hull = graph.find(frames, "face landmarks", face_landmarks=landmarks, shape="hull", dilation=0.0)
+    hull = graph.find(frames, "face_landmarks", face_landmarks=landmarks, shape="hull", dilation=0.0)
     graph.save_mask(hull, "hull")
     saved = graph.run()
     assert 0.05 < (saved["model"] > 128).mean() < 0.95

@@ -11,7 +11,7 @@ from tests.shards import shard_name
 from tools.comfy_client import PromptFailedError
 from uniavgen_core.bundled.bundled_files import BUNDLED_MODEL
 
-NODES = ("UniAVGenLoadModel", "UniAVGenLoadTextEncoder", "UniAVGenLoadVideoCodec", "UniAVGenLoadAudioCodec")
+NODES = ("UniAVGenLoadModel", "UniAVGenLoadTextEncoder", "UniAVGenLoadVideoVAE", "UniAVGenLoadAudioVAE")
 
 
 class RunsCode:
@@ -49,7 +49,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_the_log_does_not_advise_to_
     torch.save({"a": RunsCode()}, place("vae/odd.pth"))
     for node, inputs in (
         ("UniAVGenLoadModel", {"model_name": "odd.pth"}),
-        ("UniAVGenLoadVideoCodec", {"video_codec": "odd.pth"}),
+        ("UniAVGenLoadVideoVAE", {"video_vae": "odd.pth"}),
     ):
         with pytest.raises(PromptFailedError, match=r"odd\.pth asks to run code"):
             server.run(Graph().set(node, **inputs).nodes)

@@ -52,7 +52,7 @@ def refusal(server, title, name, value):
     [
         ("Task", "task.seconds", float("nan"), "smaller than min"),
         ("Task", "task.seconds", float("inf"), "bigger than max"),
-        ("Sample picture and sound", "shift", float("nan"), "smaller than min"),
+        ("Sample video and audio", "shift", float("nan"), "smaller than min"),
         ("Save", "fps", -1.0, "smaller than min"),
         ("Task", "task", "joint generation", "The value of 'task' is unknown. Choose one of: joint, "),
         ("Save", "filename_prefix", "a\0b", "no file name can have"),
@@ -60,9 +60,9 @@ def refusal(server, title, name, value):
         ("Save", "filename_prefix", "é" * 101, "202 bytes long"),
         ("Save", "filename_prefix", "../../clip", "leads out of ComfyUI's output folder"),
         ("Save", "filename_prefix", "/etc/clip", "leads out of ComfyUI's output folder"),
-        ("Load the audio codec", "vocoder", {}, "no vocoder folder"),
-        ("Load the audio codec", "vocoder", "nothing", "no vocoder folder"),
-        ("Task", "size", "huge", "The value of 'size' is unknown. Choose one of: as the picture, "),
+        ("Load the audio VAE", "vocoder", {}, "no vocoder folder"),
+        ("Load the audio VAE", "vocoder", "nothing", "no vocoder folder"),
+        ("Task", "size", "huge", "The value of 'size' is unknown. Choose one of: match_input, "),
     ],
 )
 def test_a_value_that_no_widget_has_is_refused_before_anything_runs(server, title, name, value, words):

@@ -22,7 +22,7 @@ def keep(studio, video_spans, audio_spans, **inputs):
     positive, negative = studio.texts()
     latent = studio.nodes.empty_latent.EmptyLatent.execute(64, 64, 2.0625).args[0]
     node = studio.nodes.keep.Keep
-    return node.execute(positive, negative, latent, studio.video_codec, video_spans, audio_spans, **inputs).args
+    return node.execute(positive, negative, latent, studio.video_vae, video_spans, audio_spans, **inputs).args
 
 
 def test_kept_spans_come_back_untouched_and_the_gap_is_generated(studio, clip):
@@ -73,7 +73,7 @@ def test_a_side_that_is_kept_whole_takes_no_update(studio, clip, video_spans, au
 
 def test_a_sound_of_its_own_takes_the_place_of_the_videos(studio, clip):
     other = {"waveform": torch.full((1, 1, 50_000), 0.1), "sample_rate": 24_000}
-    given = keep(studio, "", "0-1", video=clip[2], sound=other)[3]
+    given = keep(studio, "", "0-1", video=clip[2], audio=other)[3]
     assert given.source.sound.sample_rate == 24_000
 
 
@@ -102,9 +102,9 @@ def referred_then_kept(studio, clip, video_spans):
     positive, negative = studio.texts()
     latent = studio.nodes.empty_latent.EmptyLatent.execute(64, 64, 2.0625).args[0]
     refer = studio.nodes.speech_and_reference.ReferenceImage.execute
-    positive, negative, first = refer(positive, negative, studio.video_codec, studio.image(), latent, "crop").args
+    positive, negative, first = refer(positive, negative, studio.video_vae, studio.image(), latent, "crop").args
     node = studio.nodes.keep.Keep
-    second = node.execute(positive, negative, first, studio.video_codec, video_spans, "", video=clip[2]).args[2]
+    second = node.execute(positive, negative, first, studio.video_vae, video_spans, "", video=clip[2]).args[2]
     return first, second
 
 

@@ -91,21 +91,21 @@ def test_speech_without_a_transcript_is_told_and_a_given_sound_needs_none(studio
     assert any("No transcript reaches the sampler" in notice for notice in told)
     told.clear()
     sound = studio.example()[1]
-    output = studio.task("audio_driven", None, sound=sound, length="as set in seconds", seconds=0.5625)
+    output = studio.task("audio_driven", None, audio=sound, length="set_seconds", seconds=0.5625)
     studio.sample(*output.args[:3])
     assert told == []
 
 
 def test_words_of_a_given_sound_may_be_faster_than_the_model_speaks(studio):
     sound = studio.example()[1]
-    output = studio.task("audio_driven", "red moon " * 9, sound=sound, length="as set in seconds", seconds=0.5625)
+    output = studio.task("audio_driven", "red moon " * 9, audio=sound, length="set_seconds", seconds=0.5625)
     studio.sample(*output.args[:3])
 
 
 def test_a_voice_text_longer_than_any_in_training_is_left_out_with_a_notice(studio, told):
     voice = studio.example()[1]
     assert len(LONG) == 113
-    texts = {text: short(studio, "hello", voice=voice, voice_text=text) for text in (LONG, "", "hello nice fish")}
+    texts = {text: short(studio, "hello", voice=voice, voice_transcript=text) for text in (LONG, "", "hello nice fish")}
     without, known = (texts[text]["samples"].unbind()[1] for text in ("", "hello nice fish"))
     assert torch.equal(texts[LONG]["samples"].unbind()[1], without)
     assert not torch.equal(known, without)
@@ -137,7 +137,7 @@ def test_sound_that_is_kept_after_the_transcript_stays(studio):
     node, (positive, negative) = studio.nodes.keep.Keep, studio.texts("red")
     latent = studio.nodes.empty_latent.EmptyLatent.execute(64, 64, 2.0625).args[0]
     sound = studio.example()[1]
-    kept = node.execute(positive, negative, latent, studio.video_codec, "", "1.2-", sound=sound, speech_start=0.2).args
+    kept = node.execute(positive, negative, latent, studio.video_vae, "", "1.2-", audio=sound, speech_start=0.2).args
     sampled = studio.sample(*kept[:3])
     end = round(20 + 13.3 + 5.97 * len("red") + 30)
     given, made = (latent["samples"].unbind()[1][0, 0] for latent in (kept[2], sampled))

@@ -9,7 +9,7 @@ from tests.nodes.studio import notices_of, video_of
 from uniavgen_core.media.audio.loudness import CEILING
 from uniavgen_core.media.audio.mel import log_mel, normalize_mel, rescale_volume
 
-SOUND = "as long as the sound"
+SOUND = "match_audio"
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def decoded(studio, latent):
 def stock_decode(studio, latent):
     from comfy_extras.nodes_audio import VAEDecodeAudio
 
-    return VAEDecodeAudio.execute(studio.audio_codec, latent).args[0]["waveform"]
+    return VAEDecodeAudio.execute(studio.audio_vae, latent).args[0]["waveform"]
 
 
 def test_decoded_sound_is_not_cut_off_and_has_the_mel_it_was_made_from(latent, decoded):
@@ -57,12 +57,12 @@ def test_comfyuis_own_decoder_gives_the_same_sound(studio, latent, decoded):
 
 def test_our_own_sound_is_a_reference_voice_without_complaint(studio, decoded):
     voice = {"waveform": decoded, "sample_rate": 24_000}
-    output = studio.task("reference_voice", seconds=1.0625, voice=voice, voice_text="hello nice fish")
+    output = studio.task("reference_voice", seconds=1.0625, voice=voice, voice_transcript="hello nice fish")
     assert notices_of(output) == ""
 
 
 def test_the_models_copy_of_a_sound_is_not_cut_off(studio, latent, speech):
-    given = studio.task("audio_driven", sound=speech, length=SOUND, seconds=2.0).args[3]
+    given = studio.task("audio_driven", audio=speech, length=SOUND, seconds=2.0).args[3]
     _, audio, _ = studio.decode(latent, given, vocoded=True)
     assert audio["waveform"].abs().max() == pytest.approx(CEILING)
 
@@ -84,10 +84,10 @@ def test_a_sound_reaches_the_model_the_same_however_quiet_it_is(studio, speech, 
     def mel_at(gain):
         sound = {**speech, "waveform": gain * speech["waveform"][..., :24_000]}
         if use == "task":
-            return kept_mel(studio.task("audio_driven", sound=sound, length=SOUND, seconds=1.0))
+            return kept_mel(studio.task("audio_driven", audio=sound, length=SOUND, seconds=1.0))
         latent = studio.nodes.empty_latent.EmptyLatent.execute(64, 64, 1.0625).args[0]
         execute = studio.nodes.keep.Keep.execute
-        return kept_mel(execute(*studio.texts(), latent, studio.video_codec, "", "all", sound=sound))
+        return kept_mel(execute(*studio.texts(), latent, studio.video_vae, "", "all", audio=sound))
 
     loud = speech["waveform"][..., :24_000].abs().max()
     torch.testing.assert_close(mel_at(10 ** (decibels / 20) / loud), mel_at(1.0), rtol=0, atol=1e-3)
@@ -95,7 +95,7 @@ def test_a_sound_reaches_the_model_the_same_however_quiet_it_is(studio, speech, 
 
 def test_what_counts_as_silence_is_not_raised(studio, speech):
     faint = {**speech, "waveform": 9e-5 * speech["waveform"] / speech["waveform"].abs().max()}
-    output = studio.task("audio_driven", sound=faint, length=SOUND, seconds=1.0)
+    output = studio.task("audio_driven", audio=faint, length=SOUND, seconds=1.0)
     assert output.args[3].gain == 1
     assert "is silent" in notices_of(output)
 
@@ -110,7 +110,7 @@ def hiss(level):
 )
 def test_a_near_silence_and_a_faint_noise_are_told(studio, level, said):
     sound = {**hiss(level), "sample_rate": 24_000}
-    notices = notices_of(studio.task("audio_driven", sound=sound, length=SOUND, seconds=1.0))
+    notices = notices_of(studio.task("audio_driven", audio=sound, length=SOUND, seconds=1.0))
     assert said in notices
     assert bool(notices) is bool(said)
 
@@ -118,5 +118,5 @@ def test_a_near_silence_and_a_faint_noise_are_told(studio, level, said):
 def test_quiet_speech_is_told_only_near_silence(studio, speech):
     for level, is_told in ((0.01, False), (0.002, True)):
         quiet = {**speech, "waveform": level * speech["waveform"]}
-        notices = notices_of(studio.task("audio_driven", sound=quiet, length=SOUND, seconds=1.0))
+        notices = notices_of(studio.task("audio_driven", audio=quiet, length=SOUND, seconds=1.0))
         assert ("nearly silent" in notices) is is_told

@@ -36,13 +36,13 @@ def made(*args, **inputs):
     return parts.images, parts.audio, parts.frame_rate, segments.splitlines()
 
 
-def long_video(studio, script=SCRIPT, steps=1, size=64, length="full segments", **inputs):
+def long_video(studio, script=SCRIPT, steps=1, size=64, length="full_segments", **inputs):
     positive, negative = studio.texts(None)
-    chosen = size if isinstance(size, dict) else {"size": "free", "width": size, "height": size, "fit": "crop"}
+    chosen = size if isinstance(size, dict) else {"size": "custom", "width": size, "height": size, "fit": "crop"}
     given = {"image": studio.image()} | inputs
     with torch.inference_mode():
         return studio.nodes.long_video.LongVideoNode.execute(
-            studio.model, positive, negative, studio.video_codec, studio.audio_codec, script=script, size=chosen,
+            studio.model, positive, negative, studio.video_vae, studio.audio_vae, script=script, size=chosen,
             segment_seconds=2.0625, keep_seconds=0.5625, length=length, seed=3, steps=steps, shift=5.0,
             **given, **GUIDANCE,
         )  # fmt: skip
@@ -198,7 +198,7 @@ def wide(studio):
     return torch.nn.functional.pad(studio.image(), (0, 0, 60, 0))
 
 
-@pytest.mark.parametrize("size", ["square", "as the picture"])
+@pytest.mark.parametrize("size", ["square", "match_input"])
 def test_every_segment_shows_a_picture_of_other_proportions_alike(studio, monkeypatch, size):
     chosen = {"size": size, "short_side": 64} | ({"fit": "crop"} if size == "square" else {})
     monkeypatch.setattr(studio.nodes.long_video, "run_sampler", unsampled)
@@ -221,7 +221,7 @@ def test_a_long_video_tells_what_a_crop_takes_before_it_samples(studio, monkeypa
 
 def test_every_segment_speaks_in_the_given_voice(studio, monkeypatch):
     key = studio.nodes.host.conditioning.pass_settings.REFERENCE_VOICE_KEY
-    first, second = tasks_of(studio, monkeypatch, voice=studio.example()[1], voice_text="hello nice fish")
+    first, second = tasks_of(studio, monkeypatch, voice=studio.example()[1], voice_transcript="hello nice fish")
     assert torch.equal(first[key], second[key])
 
 
@@ -255,14 +255,14 @@ def test_a_preset_samples_every_segment_its_own_way(studio, monkeypatch):
     calls = count_samples(studio, monkeypatch)
     long_video(studio, "hello happy robot\nred moon", preset="fast")
     preset = PRESETS["fast"]
-    levels = studio.nodes.host.sampling.run_sampler.preset_sigmas(studio.nodes.samplers.PRESETS["fast"])
+    levels = studio.nodes.host.sampling.run_sampler.preset_sigmas(studio.nodes.sampling_widgets.PRESETS["fast"])
     assert [len(call[2]) for call in calls] == [preset.steps + 1] * 2
     assert all(torch.equal(call[2], levels) for call in calls)
     assert all(preset.sampler in call[1].sampler_function.__name__ for call in calls)
 
 
 def test_the_releases_preset_guides_every_segment_as_the_release(studio, monkeypatch):
-    presets, guided = studio.nodes.samplers.PRESETS, []
+    presets, guided = studio.nodes.sampling_widgets.PRESETS, []
     monkeypatch.setitem(presets, "release", replace(presets["release"], steps=1))
     make_guider = studio.nodes.long_video.make_guider
     monkeypatch.setattr(studio.nodes.long_video, "make_guider", lambda *a: guided.append(a[-1]) or make_guider(*a))
@@ -296,7 +296,7 @@ def long_sound(studio, rate=24_000, clips=("toon_7", "toon_3", "toon_8")):
 @pytest.mark.parametrize("rate", [24_000, 44_100])
 def test_a_sound_of_any_length_drives_a_film_and_comes_back_sample_for_sample(studio, folder, rate):
     sound = long_sound(studio, rate)
-    images, audio, fps, segments = made(studio, "", sound=sound)
+    images, audio, fps, segments = made(studio, "", audio=sound)
     assert audio["sample_rate"] == rate
     assert torch.equal(audio["waveform"], sound["waveform"])
     seconds = sound["waveform"].shape[-1] / rate
@@ -319,7 +319,7 @@ def test_every_segment_is_driven_by_its_own_part_of_the_sound_and_says_its_words
     monkeypatch.setattr(studio.nodes.long_video, "make_guider", made)
     monkeypatch.setattr(studio.nodes.long_video, "run_sampler", sampled)
     script = "hello nice fish red bird yes nine star cloud"
-    long_video(studio, script, sound=long_sound(studio), length="as the text needs")
+    long_video(studio, script, audio=long_sound(studio), length="fit_text")
     masks = [latent["noise_mask"].unbind() for latent in latents]
     assert not any(audio.any() for _, audio in masks)
     assert [int((video == 0).sum()) for video, _ in masks] == [1] + [3] * (len(masks) - 1)
@@ -342,11 +342,11 @@ def test_a_stopped_film_of_a_sound_keeps_its_part_of_it_and_goes_on(studio, fold
     with monkeypatch.context() as patch:
         count_samples(studio, patch, stop_at=2)
         with pytest.raises(comfy.model_management.InterruptProcessingException):
-            long_video(studio, "", sound=sound)
+            long_video(studio, "", audio=sound)
     kept = unfinished(folder)
     with monkeypatch.context() as patch:
         calls = count_samples(studio, patch)
-        images, _, _, segments = made(studio, "", sound=sound)
+        images, _, _, segments = made(studio, "", audio=sound)
         assert len(calls) == len(segments) - 2
     assert 33 < len(kept.images) < len(images)
     assert abs(kept.audio["waveform"].shape[-1] / kept.audio["sample_rate"] - len(kept.images) / 16) < 0.1
@@ -355,14 +355,14 @@ def test_a_stopped_film_of_a_sound_keeps_its_part_of_it_and_goes_on(studio, fold
 def test_a_sound_longer_than_an_hour_is_refused_and_a_blank_script_only_without_a_sound(studio):
     node = studio.nodes.long_video.LongVideoNode
     with pytest.raises(ValueError, match="at most 60 min"):
-        long_video(studio, "", sound={"waveform": torch.zeros(1, 1, 3_700_000), "sample_rate": 1000})
+        long_video(studio, "", audio={"waveform": torch.zeros(1, 1, 3_700_000), "sample_rate": 1000})
     with pytest.raises(ValueError, match="script is empty"):
         long_video(studio, "")
     assert "script" in node.validate_inputs({}, script=" ", size={"size": "square"})
-    assert node.validate_inputs({"sound": "AUDIO"}, script=" ", size={"size": "square"}) is True
+    assert node.validate_inputs({"audio": "AUDIO"}, script=" ", size={"size": "square"}) is True
 
 
-@pytest.mark.parametrize(("length", "frames"), [("full segments", {33}), ("as the text needs", set(range(13, 34, 4)))])
+@pytest.mark.parametrize(("length", "frames"), [("full_segments", {33}), ("fit_text", set(range(13, 34, 4)))])
 def test_full_segments_are_sampled_at_full_length_and_what_follows_their_cut_is_dropped(
     studio, monkeypatch, length, frames
 ):
@@ -374,7 +374,7 @@ def test_full_segments_are_sampled_at_full_length_and_what_follows_their_cut_is_
 
     monkeypatch.setattr(studio.nodes.long_video, "run_sampler", sampled)
     sound = long_sound(studio)
-    images, *_ = made(studio, "", sound=sound, length=length)
+    images, *_ = made(studio, "", audio=sound, length=length)
     assert set(seen) <= frames
     assert 0 <= len(images) / 16 - sound["waveform"].shape[-1] / 24_000 < 1 / 16
 
@@ -382,7 +382,7 @@ def test_full_segments_are_sampled_at_full_length_and_what_follows_their_cut_is_
 def test_a_given_sound_is_in_the_file_sample_for_sample(studio, tmp_path):
     sound = long_sound(studio, 44_100)
     sound["waveform"] = (sound["waveform"] * 2**15).round() / 2**15
-    long_video(studio, "", sound=sound).args[0].save_to(str(tmp_path / "film.mp4"))
+    long_video(studio, "", audio=sound).args[0].save_to(str(tmp_path / "film.mp4"))
     codec, rate, samples = sound_of(tmp_path / "film.mp4")
     assert (codec, rate) == ("flac", 44_100)
     assert torch.equal(samples.float(), sound["waveform"][0])

@@ -65,7 +65,7 @@ def test_every_segment_sees_its_own_part_of_the_video_and_goes_on_from_the_sound
         kept_from = max(kept_from, int((audio == 0).sum()))
     assert kept_from > 40
     assert (latents[0]["noise_mask"].unbind()[1] == 1).all()
-    codec, encode = studio.video_codec, studio.nodes.host.media.codecs.encode_pictures
+    codec, encode = studio.video_vae, studio.nodes.host.media.codecs.encode_pictures
     torch.testing.assert_close(latents[0]["samples"].unbind()[0], encode(codec, pictures[:33], (64, 64), "stretch"))
 
 
@@ -170,9 +170,9 @@ def test_a_trimmed_video_is_dubbed_where_it_was_trimmed(studio, filmed, tmp_path
 def test_a_sound_and_a_video_at_once_are_refused_and_so_is_what_lasts_too_long(studio, filmed):
     node = studio.nodes.long_video.LongVideoNode
     with pytest.raises(ValueError, match="not both"):
-        long_video(studio, WORDS, video=filmed, sound=long_sound(studio))
+        long_video(studio, WORDS, video=filmed, audio=long_sound(studio))
     assert "not both" in node.validate_inputs(
-        {"sound": "AUDIO", "video": "VIDEO"}, script="hello", size={"size": "square"}
+        {"audio": "AUDIO", "video": "VIDEO"}, script="hello", size={"size": "square"}
     )
     assert "script" in node.validate_inputs({"video": "VIDEO"}, script=" ", size={"size": "square"})
     still = video_of(torch.zeros(4, 64, 64, 3), Fraction(1, 1000))

@@ -59,11 +59,11 @@ def test_every_other_text_is_refused_by_its_name(studio, without, text):
     without("wetext", "jieba")
     nodes = studio.nodes
     for node, field in (
-        (nodes.speech_and_reference.ReferenceVoice, "voice_text"),
-        (nodes.speakers.OneSpeaker, "voice_text"),
+        (nodes.speech_and_reference.ReferenceVoice, "voice_transcript"),
+        (nodes.speakers.OneSpeaker, "voice_transcript"),
         (nodes.speakers.OneSpeaker, "transcript"),
         (nodes.long_video.LongVideoNode, "script"),
-        (nodes.long_video.LongVideoNode, "voice_text"),
+        (nodes.long_video.LongVideoNode, "voice_transcript"),
     ):
         others = chosen_options(node)
         assert str(node.validate_inputs(**{field: text}, **others)).startswith(f"{field}: There "), (node, field)
@@ -73,9 +73,9 @@ def test_every_other_text_is_refused_by_its_name(studio, without, text):
 @pytest.mark.parametrize(
     ("task", "media", "field", "inputs"),
     [
-        ("reference_voice", "voice", "voice_text", {"seconds": 1.0625}),
-        ("audio_driven", "sound", "sound_text", {"seconds": 2.5, "length": "as set in seconds"}),
-        ("continuation", "video", "kept_text", {"keep_seconds": 0.5, "seconds": 1.0, "result": "the whole clip"}),
+        ("reference_voice", "voice", "voice_transcript", {"seconds": 1.0625}),
+        ("audio_driven", "audio", "audio_transcript", {"seconds": 2.5, "length": "set_seconds"}),
+        ("continuation", "video", "kept_transcript", {"keep_seconds": 0.5, "seconds": 1.0, "result": "whole_clip"}),
     ],
 )
 def test_a_text_of_a_task_is_refused_by_its_name(studio, without, task, media, field, inputs):

@@ -35,15 +35,15 @@ def voiced(pack, studio, monkeypatch):
         interaction=pack.uniavgen_core.config.Interaction.VIDEO_TO_AUDIO,
     )
 
-    def prepare(scene, video, voice, voice_text=""):
-        scene, notices = tasks.joint_setup.with_voice(scene, voice, voice_text)
+    def prepare(scene, video, voice, voice_transcript=""):
+        scene, notices = tasks.joint_setup.with_voice(scene, voice, voice_transcript)
         prepared = tasks.dubbing_setup.prepare_dubbing(scene, video)
         return replace(prepared, scene=prepared.scene.with_directions(task), notices=(*notices, *prepared.notices))
 
     def sockets():
         from comfy_api.latest import io
 
-        return [io.Video.Input("video"), io.Audio.Input("voice"), io.String.Input("voice_text")]
+        return [io.Video.Input("video"), io.Audio.Input("voice"), io.String.Input("voice_transcript")]
 
     monkeypatch.setitem(pack.uniavgen_core.tasks.TASKS, task.name, task)
     monkeypatch.setitem(node.SETUPS, task.name, (sockets, prepare))
@@ -56,7 +56,7 @@ def template(monkeypatch, tmp_path):
     graph = Graph("A toon talks.", "red moon")
     clip = graph.add("UniAVGenToonClip", "Video", clip="toon_3")
     voice = graph.add("UniAVGenToonClip", "Voice", clip="toon_7")
-    task = graph.task(VOICED, video=clip(), voice=voice(1), voice_text="hello nice fish")
+    task = graph.task(VOICED, video=clip(), voice=voice(1), voice_transcript="hello nice fish")
     (tmp_path / f"{VOICED.name}.json").write_text(json.dumps(graph.after_task(task)))
     monkeypatch.setitem(table.TASKS, VOICED.name, VOICED)
     monkeypatch.setattr(demo_tasks, "TEMPLATES", tmp_path)
@@ -65,26 +65,25 @@ def template(monkeypatch, tmp_path):
 def test_the_node_offers_it_with_its_title(voiced):
     (chosen,) = [one for one in voiced.nodes.task.Task.define_schema().inputs if one.id == "task"]
     assert [option.key for option in chosen.options] == [*table.TASKS, VOICED.name]
-    assert [one.id for one in chosen.options[-1].inputs] == ["video", "voice", "voice_text"]
-    assert chosen.as_dict()["uniavgen_titles"][VOICED.name] == VOICED.title
+    assert [one.id for one in chosen.options[-1].inputs] == ["video", "voice", "voice_transcript"]
     assert VOICED.title in chosen.tooltip
 
 
 def test_the_node_keeps_what_it_keeps_and_runs_its_direction(voiced):
     video, audio, _ = voiced.example()
-    images, _, _ = voiced.make(VOICED.name, video=video, voice=audio, voice_text="hello nice fish")
+    images, _, _ = voiced.make(VOICED.name, video=video, voice=audio, voice_transcript="hello nice fish")
     assert torch.equal(images, video.get_components().images)
-    positive = voiced.task(VOICED.name, video=video, voice=audio, voice_text="hello nice fish").args[0]
+    positive = voiced.task(VOICED.name, video=video, voice=audio, voice_transcript="hello nice fish").args[0]
     settings = voiced.nodes.host.conditioning.pass_settings
     assert settings.pass_settings_of(positive[0][1]).interaction.value == "video_to_audio"
-    assert settings.pass_settings_of(positive[0][1]).speeches[0].voice_text == "hello nice fish"
+    assert settings.pass_settings_of(positive[0][1]).speeches[0].voice_transcript == "hello nice fish"
     assert settings.REFERENCE_VOICE_KEY in positive[0][1]
 
 
 @pytest.mark.usefixtures("template")
 def test_the_demo_takes_the_options_of_what_it_keeps_and_refuses_others(capsys):
-    arguments = ["--task", VOICED.name, "--video", str(CLIP), "--audio", str(CLIP), "--audio-text", "hello"]
-    assert parse([*arguments, "--speech", "red moon"]).audio_text == "hello"
+    arguments = ["--task", VOICED.name, "--video", str(CLIP), "--audio", str(CLIP), "--audio-transcript", "hello"]
+    assert parse([*arguments, "--speech", "red moon"]).audio_transcript == "hello"
     for option in (["--seconds", "1"], ["--image", str(CLIP)], ["--keep-seconds", "1"], ["--script", "hello"]):
         with pytest.raises(SystemExit):
             parse([*arguments, *option])
@@ -96,9 +95,9 @@ def test_the_demo_takes_the_options_of_what_it_keeps_and_refuses_others(capsys):
 
 @pytest.mark.usefixtures("template")
 def test_the_demo_puts_the_users_files_into_its_template():
-    options = parse(["--task", VOICED.name, "--video", str(CLIP), "--audio", str(CLIP), "--audio-text", "hello"])
+    options = parse(["--task", VOICED.name, "--video", str(CLIP), "--audio", str(CLIP), "--audio-transcript", "hello"])
     workflow = json.loads(demo_tasks.template_of(options).read_text())
     workflow = demo_tasks.prepare(workflow, options, lambda path, folder: f"{folder}/{path.name}")
     (task,) = [node["inputs"] for node in workflow.values() if node["class_type"] == "UniAVGenTask"]
     loaded = [workflow[task[f"task.{name}"][0]]["class_type"] for name in ("video", "voice")]
-    assert (task["task"], task["task.voice_text"], loaded) == (VOICED.name, "hello", ["LoadVideo", "LoadAudio"])
+    assert (task["task"], task["task.voice_transcript"], loaded) == (VOICED.name, "hello", ["LoadVideo", "LoadAudio"])

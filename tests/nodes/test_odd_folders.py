@@ -119,7 +119,7 @@ ODDITIES = [*NO_FILES, nothing_in_it, nested_deep, not_text, far_too_large]
 @pytest.mark.parametrize("name", [shard_name(2), INDEX])
 def test_no_file_in_a_folder_of_shards_takes_the_nodes_away(pack, release, spoil, name):
     spoil(release / name)
-    assert "bundled talking toon" in choices(pack)
+    assert "bundled_toon" in choices(pack)
     assert len(schemas(pack)) == len(pack.nodes.NODES)
 
 
@@ -156,7 +156,7 @@ def test_a_file_that_may_not_be_read_takes_no_node_away(pack, release, monkeypat
         return real(self, *args, **kwargs)
 
     monkeypatch.setattr(type(release), "open", refuse)
-    assert "bundled talking toon" in choices(pack)
+    assert "bundled_toon" in choices(pack)
     with pytest.raises(ValueError, match=shard_name(1)):
         pack.nodes.host.model.load_model.load_uniavgen(str(release))
 
@@ -168,10 +168,10 @@ def test_a_file_that_may_not_be_read_takes_no_node_away(pack, release, monkeypat
         ("diffusion_models", "one.safetensors", "UniAVGenLoadModel"),
         ("diffusion_models", "one.gguf", "UniAVGenLoadModel"),
         ("text_encoders", "one.safetensors", "UniAVGenLoadTextEncoder"),
-        ("vae", "one.pth", "UniAVGenLoadVideoCodec"),
-        ("vocoders", "mine/config.yaml", "UniAVGenLoadAudioCodec"),
-        ("vocoders", "mine/config.json", "UniAVGenLoadAudioCodec"),
-        ("vocoders", "mine/pytorch_model.bin", "UniAVGenLoadAudioCodec"),
+        ("vae", "one.pth", "UniAVGenLoadVideoVAE"),
+        ("vocoders", "mine/config.yaml", "UniAVGenLoadAudioVAE"),
+        ("vocoders", "mine/config.json", "UniAVGenLoadAudioVAE"),
+        ("vocoders", "mine/pytorch_model.bin", "UniAVGenLoadAudioVAE"),
         ("whisper", "mine/config.json", "UniAVGenLoadModel"),
         ("audio_encoders", "mine/config.json", "UniAVGenLoadModel"),
         ("audio_encoders", "mine/model.safetensors", "UniAVGenLoadModel"),
@@ -208,7 +208,7 @@ def test_links_out_of_the_folder_are_followed(pack, models, toon, tmp_path):
 )
 def test_an_index_cannot_lead_out_of_its_folder(pack, release, name):
     (release / INDEX).write_text(json.dumps({"weight_map": {"patch_embedding.weight": name}}))
-    assert "bundled talking toon" in choices(pack)
+    assert "bundled_toon" in choices(pack)
     with pytest.raises(ValueError, match=INDEX):
         pack.nodes.host.model.load_model.load_uniavgen(str(release))
 
@@ -235,5 +235,5 @@ def test_a_model_folder_that_cannot_be_listed_is_left_out(pack, models, monkeypa
         return real(directory, *args, **kwargs)
 
     monkeypatch.setattr(folder_paths, "recursive_search", refuse)
-    assert choices(pack) == ["bundled talking toon"]
+    assert choices(pack) == ["bundled_toon"]
     assert any("diffusion_models cannot be listed" in record.getMessage() for record in caplog.records)

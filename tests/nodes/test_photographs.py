@@ -56,7 +56,7 @@ def test_no_bundled_portrait_is_taken_for_a_photograph(studio):
             portrait = opened.convert("RGB")
         wide.paste(portrait, (32, 32))
         for form in (portrait.crop((10, 6, 122, 118)), as_jpeg(portrait), wide):
-            error = studio.nodes.host.media.drawn_pictures.photograph_score(studio.video_codec, tensor(form))
+            error = studio.nodes.host.media.drawn_pictures.photograph_score(studio.video_vae, tensor(form))
             strangest[path.stem] = max(error, strangest.get(path.stem, 0.0))
     assert len(strangest) == 24
     assert max(strangest.values()) < 0.95
@@ -67,8 +67,8 @@ def test_a_toon_is_named_in_no_task(studio):
     for task, inputs in (
         ("joint", {"image": studio.image(), "seconds": 1.0625}),
         ("dubbing", {"video": video}),
-        ("continuation", {"video": video, "keep_seconds": 0.5625, "seconds": 1.0, "result": "the whole clip"}),
-        ("audio_driven", {"image": studio.image(), "sound": audio, "length": "as long as the sound", "seconds": 1.0}),
+        ("continuation", {"video": video, "keep_seconds": 0.5625, "seconds": 1.0, "result": "whole_clip"}),
+        ("audio_driven", {"image": studio.image(), "audio": audio, "length": "match_audio", "seconds": 1.0}),
     ):
         assert DRAWN_ONLY not in notices_of(studio.task(task, **inputs)), task
 
@@ -76,7 +76,7 @@ def test_a_toon_is_named_in_no_task(studio):
 @pytest.mark.parametrize("task", ["dubbing", "continuation"])
 def test_a_filmed_person_is_named_too(studio, task):
     frames = tensor(photo("astronaut")).expand(17, -1, -1, -1)
-    inputs = {"keep_seconds": 0.5625, "seconds": 1.0, "result": "the whole clip"} if task == "continuation" else {}
+    inputs = {"keep_seconds": 0.5625, "seconds": 1.0, "result": "whole_clip"} if task == "continuation" else {}
     assert DRAWN_ONLY in notices_of(studio.task(task, video=video_of(frames, 16), **inputs))
 
 
@@ -88,7 +88,7 @@ def test_the_reference_image_node_and_long_video_name_it_too(studio, caplog, mon
     picture = tensor(photo("astronaut"))
     latent = studio.nodes.empty_latent.EmptyLatent.execute(64, 64, 1.0625, 1).args[0]
     reference = studio.nodes.speech_and_reference.ReferenceImage
-    output = reference.execute(*studio.texts(), studio.video_codec, picture, latent, "crop")
+    output = reference.execute(*studio.texts(), studio.video_vae, picture, latent, "crop")
     assert DRAWN_ONLY in notices_of(output)
     monkeypatch.setattr(folder_paths, "get_output_directory", lambda: str(tmp_path))
     caplog.set_level(logging.INFO)

@@ -10,8 +10,8 @@ from tests.nodes.graphs import GUIDANCE
 from tests.nodes.recorder import by_pillow, recorder, stripes
 from tests.nodes.studio import notices_of, speech_at, video_of
 
-GO_ON = {"keep_seconds": 0.5625, "result": "the whole clip"}
-AS_THE_PICTURE = {"size": "as the picture", "short_side": 0}
+GO_ON = {"keep_seconds": 0.5625, "result": "whole_clip"}
+AS_THE_PICTURE = {"size": "match_input", "short_side": 0}
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def preset(name, fit="crop", short_side=0):
 
 
 def free(width, height, fit="crop"):
-    return {"size": "free", "width": width, "height": height, "fit": fit}
+    return {"size": "custom", "width": width, "height": height, "fit": fit}
 
 
 def size_of(output):
@@ -79,7 +79,7 @@ def dub(studio, codec, footage):
 
 
 def go_on(studio, codec, footage):
-    task(studio, codec, "continuation", free(96, 64), video=footage[1], keep_seconds=0.5625, result="the whole clip")
+    task(studio, codec, "continuation", free(96, 64), video=footage[1], keep_seconds=0.5625, result="whole_clip")
 
 
 def with_voice(studio, codec, footage):
@@ -89,7 +89,7 @@ def with_voice(studio, codec, footage):
 
 def follow(studio, codec, footage):
     sound = speech_at(studio.example()[1], 24_000)
-    task(studio, codec, "audio_driven", free(96, 64), image=footage[0][:1], sound=sound, length="as long as the sound")
+    task(studio, codec, "audio_driven", free(96, 64), image=footage[0][:1], audio=sound, length="match_audio")
 
 
 def speak_long(studio, codec, footage):
@@ -98,13 +98,13 @@ def speak_long(studio, codec, footage):
 
     values = {
         "script": "hello", "size": free(96, 64), "segment_seconds": 1.0625, "keep_seconds": 0.5625,
-        "length": "full segments", "seed": 0, "steps": 1, "shift": 5.0, "image": footage[0][:1], **GUIDANCE,
+        "length": "full_segments", "seed": 0, "steps": 1, "shift": 5.0, "image": footage[0][:1], **GUIDANCE,
     }  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(studio.nodes.long_video, "run_sampler", stop)
         with pytest.raises(comfy.model_management.InterruptProcessingException):
             studio.nodes.long_video.LongVideoNode.execute(
-                studio.model, *studio.texts(None), codec, studio.audio_codec, **values
+                studio.model, *studio.texts(None), codec, studio.audio_vae, **values
             )
 
 
@@ -171,9 +171,9 @@ def test_a_video_without_a_size_is_seen_whole_in_its_own_proportions(
 
 @pytest.mark.parametrize(
     ("name", "released", "bundled"),
-    [("square", (736, 736), (128, 128)), ("portrait 3:4", (736, 992), (128, 192)),
-     ("landscape 4:3", (992, 736), (192, 128)), ("portrait 9:16", (736, 1312), (128, 256)),
-     ("landscape 16:9", (1312, 736), (256, 128))],
+    [("square", (736, 736), (128, 128)), ("portrait_3_4", (736, 992), (128, 192)),
+     ("landscape_4_3", (992, 736), (192, 128)), ("portrait_9_16", (736, 1312), (128, 256)),
+     ("landscape_16_9", (1312, 736), (256, 128))],
 )  # fmt: skip
 def test_a_preset_has_its_proportions_at_the_models_own_short_side(pack, studio, name, released, bundled):
     assert size_of(task(studio, recorder(pack), size=preset(name))) == released
@@ -197,7 +197,7 @@ def test_a_crop_is_told_with_its_share_its_sides_and_what_keeps_the_whole(pack, 
     told = notices_of(task(studio, recorder(pack), size=preset("square"), image=wide))
     assert "44% of the image (160x90) is cropped off to make it 736x736" in told
     assert "35 columns on the left and 35 on the right" in told
-    assert "choose the size 'as the picture'" in told
+    assert "choose the size 'match input'" in told
     told = notices_of(task(studio, recorder(pack, bundled=True), image=tall))
     assert "25% of the image (75x100)" in told
     assert "12 rows at the top and 13 at the bottom" in told
@@ -220,7 +220,7 @@ def test_a_crop_of_five_percent_is_not_worth_a_word(pack, studio, height, fit, t
 
 def test_the_person_of_a_continued_clip_is_cropped_to_the_clip_and_stretched_with_it(pack, studio, footage):
     codec, image = recorder(pack), stripes(100, 100)
-    inputs = {"video": footage[1], "image": image, "keep_seconds": 0.5625, "result": "the whole clip"}
+    inputs = {"video": footage[1], "image": image, "keep_seconds": 0.5625, "result": "whole_clip"}
     output = task(studio, codec, "continuation", free(64, 64), **inputs)
     assert torch.equal(codec.seen[0], by_pillow(image, (64, 64), (0, 16, 100, 83)))
     assert torch.equal(codec.seen[1], by_pillow(footage[0], (64, 64)))

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from tests.nodes.graphs import GUIDANCE, Graph
-from tests.nodes.studio import notices_of
 from tests.nodes.test_stock_nodes import custom_sampling, differ, pictures_of  # noqa: F401 - fixture
 from uniavgen_core.diffusion.sampling_presets import PRESETS, SamplingPreset, Schedule
 from uniavgen_core.diffusion.schedule import boundary_sigma, release_sigmas
@@ -27,36 +26,50 @@ def equal(one, other):
     return all(map(torch.equal, one.args[0]["samples"].unbind(), other.args[0]["samples"].unbind()))
 
 
-def test_a_preset_takes_the_place_of_steps_shift_and_sampler_and_says_so(studio, clip):
+def test_a_preset_takes_the_place_of_steps_shift_and_sampler(studio, clip):
     made = sample(studio, clip, preset="fast")
     other = sample(studio, clip, 3, 1.0, sampler_name="heun", preset="fast")
     assert equal(made, other)
-    assert PRESETS["fast"].in_words in notices_of(made)
     assert not equal(made, sample(studio, clip))
 
 
-def test_custom_is_what_the_widgets_say_and_says_nothing(studio, clip):
+def test_custom_is_what_the_widgets_say(studio, clip):
     plain = sample(studio, clip, 3, 2.0, sampler_name="heun")
     custom = sample(studio, clip, 3, 2.0, sampler_name="heun", preset="custom")
     assert equal(plain, custom)
-    assert notices_of(custom) == ""
 
 
 def test_the_releases_preset_brings_its_guidance_and_the_others_leave_that_to_the_widgets(studio, clip, monkeypatch):
-    presets = studio.nodes.samplers.PRESETS
+    presets = studio.nodes.sampling_widgets.PRESETS
     monkeypatch.setitem(presets, "release", replace(presets["release"], steps=2))
     release = sample(studio, clip, 1, 1.0, sampler_name="heun", preset="release")
-    its_own = {"video_guidance": 3.0, "audio_guidance": 2.0, "skipped_layer": 11}
+    its_own = {"video_guidance": 3.0, "audio_guidance": 2.0, "skip_layer": 11}
     assert equal(release, sample(studio, clip, guidance=GUIDANCE | its_own))
     assert not equal(release, sample(studio, clip))
-    assert "guidance 3 and 2" in notices_of(release)
     fast = [sample(studio, clip, preset="fast", guidance=GUIDANCE | scales) for scales in ({}, its_own)]
     assert not equal(*fast)
 
 
+def test_auto_samples_the_bundled_model_in_one_step_without_guidance(studio, clip):
+    own = {"video_guidance": 1.0, "audio_guidance": 1.0, "skip_layer": 0}
+    assert equal(sample(studio, clip, 9, 1.0, preset="auto"), sample(studio, clip, 1, 5.0, guidance=GUIDANCE | own))
+
+
+def test_auto_takes_some_steps_for_the_bundled_model_where_regions_are_kept(studio):
+    node, video = studio.nodes.sampling_widgets, studio.example()[0]
+    assert node.find_preset("auto", studio.model, studio.task("relip", video=video).args[2]).steps == 8
+
+
+def test_auto_is_the_releases_preset_for_any_other_model(studio, golden_model):
+    assert (
+        studio.nodes.sampling_widgets.find_preset("auto", golden_model)
+        is studio.nodes.sampling_widgets.PRESETS["release"]
+    )
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_noise_levels_fall_from_noise_to_data_in_as_many_steps_as_the_preset_says(studio, name):
-    sigmas = studio.nodes.host.sampling.run_sampler.preset_sigmas(studio.nodes.samplers.PRESETS[name])
+    sigmas = studio.nodes.host.sampling.run_sampler.preset_sigmas(studio.nodes.sampling_widgets.PRESETS[name])
     assert len(sigmas) == PRESETS[name].steps + 1
     assert float(sigmas[0]) == pytest.approx(1.0)
     assert float(sigmas[-1]) == 0
@@ -68,7 +81,7 @@ def test_the_null_pass_changes_where_the_release_changes_it(studio, name):
     def change(sigmas):
         return boundary_sigma(sigmas, (len(sigmas) - 1) // 2)
 
-    own = change(studio.nodes.host.sampling.run_sampler.preset_sigmas(studio.nodes.samplers.PRESETS[name]))
+    own = change(studio.nodes.host.sampling.run_sampler.preset_sigmas(studio.nodes.sampling_widgets.PRESETS[name]))
     assert own == pytest.approx(change(release_sigmas(50)), abs=0.04)
 
 

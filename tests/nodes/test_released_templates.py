@@ -52,12 +52,12 @@ def files(server):
     write_shards(models / "diffusion_models" / "UniAVGen", weights, metadata)
     for folder in ("vae", "loras"):
         (models / folder).mkdir(parents=True, exist_ok=True)
-    shutil.copy(ASSETS / CODEC_FILE, models / "vae" / RELEASE.video_codec)
+    shutil.copy(ASSETS / CODEC_FILE, models / "vae" / RELEASE.video_vae)
     save_file(few_step_lora(weights), models / "loras" / LORA)
     (server.folder / "input").mkdir(exist_ok=True)
     shutil.copy(ASSETS / "portraits" / "toon_5_happy.png", server.folder / "input" / "example.png")
     yield models
-    for part in ("diffusion_models/UniAVGen", f"vae/{RELEASE.video_codec}", f"loras/{LORA}"):
+    for part in ("diffusion_models/UniAVGen", f"vae/{RELEASE.video_vae}", f"loras/{LORA}"):
         target = models / part
         shutil.rmtree(target) if target.is_dir() else target.unlink()
 
@@ -65,9 +65,9 @@ def files(server):
 def small(name):
     """A template at a size for a test, its text encoder and vocoder those that need no file."""
     workflow = json.loads((WORKFLOWS / "api" / f"{name}.json").read_text())
-    workflow = set_input(workflow, "Load the text encoder", "text_encoder", "bundled talking toon")
-    workflow = set_input(workflow, "Load the audio codec", "vocoder", "Griffin-Lim (no file)")
-    size = {"size": "free", "size.width": 64, "size.height": 64, "size.fit": "crop"}
+    workflow = set_input(workflow, "Load the text encoder", "text_encoder", "bundled_toon")
+    workflow = set_input(workflow, "Load the audio VAE", "vocoder", "griffin_lim")
+    size = {"size": "custom", "size.width": 64, "size.height": 64, "size.fit": "crop"}
     for widget, value in {**size, "task.seconds": 2.0625}.items():
         workflow = set_input(workflow, "Task", widget, value)
     return workflow
@@ -128,11 +128,10 @@ def test_the_few_step_lora_changes_the_picture_and_all_its_keys_are_used(picture
 
 def test_the_releases_own_settings_are_two_calls_in_each_of_fifty_steps(pictures_of, server):
     workflow = small("released")
-    assert workflow["10"]["inputs"]["steps"] == 50
-    workflow = set_input(workflow, "Sample picture and sound", "steps", 3)
+    assert workflow["10"]["inputs"]["preset"] == "release"
     before = len(server.log)
-    pictures_of(counted(workflow, "Sample picture and sound", ["1", 0]))
-    assert calls_told(server, before) == [6]
+    pictures_of(counted(workflow, "Sample video and audio", ["1", 0]))
+    assert calls_told(server, before) == [100]
 
 
 def nodes_of(name):

@@ -54,10 +54,12 @@ def test_a_video_of_any_rate_and_size_comes_back_at_its_own(studio, fps, size):
 def test_a_sound_that_drives_the_lips_comes_back_sample_for_sample(studio):
     video, _, _ = toon_video(studio)
     other = speech_at(studio.example("toon_3")[1], 44_100)
-    output = studio.task("relip", transcript="", video=video, region="mouth", sound=other, sound_text="yes two")
+    output = studio.task("relip", transcript="", video=video, region="mouth", audio=other, audio_transcript="yes two")
     settings = studio.nodes.host.conditioning.pass_settings.pass_settings_of(output.args[0][0][1])
     assert settings.interaction.value == "audio_to_video"
-    _, sound, _ = studio.make("relip", transcript="", video=video, region="mouth", sound=other, sound_text="yes two")
+    _, sound, _ = studio.make(
+        "relip", transcript="", video=video, region="mouth", audio=other, audio_transcript="yes two"
+    )
     count = min(sound["waveform"].shape[-1], other["waveform"].shape[-1])
     assert sound["sample_rate"] == 44_100
     assert torch.equal(sound["waveform"][..., :count], other["waveform"][..., :count])
@@ -134,10 +136,7 @@ def test_a_small_face_is_shown_to_the_model_larger_and_comes_back_in_its_place(s
     frames = torch.full((len(toon), 300, 420, 3), 0.5)
     frames[:, 100:228, 250:378] = toon
     video = video_of(frames, 16)
-    near, whole = (
-        studio.task("relip", video=video, region="mouth", view=view)
-        for view in ("around the face", "the whole picture")
-    )
+    near, whole = (studio.task("relip", video=video, region="mouth", view=view) for view in ("face_crop", "full_frame"))
     left, top, right, bottom = near.args[3].source.view
     assert right - left == bottom - top < 260
     assert left >= 0

@@ -65,8 +65,8 @@ def test_a_latent_that_is_not_finite_is_refused_with_a_cure(studio, part, words,
 
 def test_a_black_clip_is_decoded_with_a_notice(studio, monkeypatch):
     _, _, latent, _ = studio.task("joint", seconds=0.5625).args
-    monkeypatch.setattr(studio.video_codec, "decode", dark)
-    output = studio.nodes.decode.Decode.execute(latent, studio.video_codec, studio.audio_codec)
+    monkeypatch.setattr(studio.video_vae, "decode", dark)
+    output = studio.nodes.decode.Decode.execute(latent, studio.video_vae, studio.audio_vae)
     assert "picture is black" in notices_of(output)
 
 
@@ -78,6 +78,6 @@ def test_a_long_video_stores_no_segment_that_is_not_finite_and_tells_of_a_black_
         with pytest.raises(ValueError, match="not finite"):
             long_video(studio, "hello")
     assert not list(folder.rglob("segment_*"))
-    monkeypatch.setattr(studio.video_codec, "decode", dark)
+    monkeypatch.setattr(studio.video_vae, "decode", dark)
     long_video(studio, "hello")
     assert any("Segment 1: The generated picture is black" in notice for notice in told)

@@ -35,7 +35,7 @@ def sample(studio, positive, negative, latent):
 def retake(studio, latent, positive, negative, takes=1, **inputs):
     with torch.inference_mode():
         return studio.nodes.retake.RetakeNode.execute(
-            studio.model, positive, negative, latent, studio.video_codec, studio.audio_codec,
+            studio.model, positive, negative, latent, studio.video_vae, studio.audio_vae,
             **{"threshold": 0.2, "takes": takes, "seed": 7, **SAMPLING, **inputs},
         )  # fmt: skip
 
@@ -107,7 +107,7 @@ def test_a_damaged_span_is_sampled_anew_and_all_the_rest_is_bit_equal(studio, cl
 def test_a_repaired_clip_has_no_weak_span(studio, clip):
     positive, negative, latent, _ = clip
     made, given, _ = retake(studio, damaged(latent), positive, negative).args
-    again = retake(studio, made, positive, negative, given=given)
+    again = retake(studio, made, positive, negative, source_media=given)
     assert "No span" in again.ui["text"][0]
     assert given.is_generated
     assert not given.keeps_any
@@ -136,11 +136,11 @@ def test_the_best_take_is_chosen_for_a_span_and_the_clips_own_where_none_is_bett
     assert all(map(torch.equal, parts(output.args[0]), parts(broken)))
 
 
-@pytest.mark.parametrize(("generated", "stays"), [("picture", 1), ("sound", 0)])
-def test_only_the_chosen_side_is_generated(studio, clip, generated, stays):
+@pytest.mark.parametrize(("regenerate", "stays"), [("video", 1), ("audio", 0)])
+def test_only_the_chosen_side_is_generated(studio, clip, regenerate, stays):
     positive, negative, latent, _ = clip
     broken = damaged(latent)
-    made, given, _ = retake(studio, broken, positive, negative, generated=generated, threshold=0.2).args
+    made, given, _ = retake(studio, broken, positive, negative, regenerate=regenerate, threshold=0.2).args
     assert torch.equal(parts(made)[stays], parts(broken)[stays])
     images, audio, _ = studio.decode(made, given)
     before, sound, _ = studio.decode(broken)
@@ -151,7 +151,7 @@ def test_only_the_chosen_side_is_generated(studio, clip, generated, stays):
 def test_the_users_own_sound_stays_and_only_the_picture_changes(studio):
     _, sound, words = studio.example()
     size = {"width": 128, "height": 128}
-    task = studio.task("audio_driven", words, size, image=studio.image(), sound=sound, length="as long as the sound",
+    task = studio.task("audio_driven", words, size, image=studio.image(), audio=sound, length="match_audio",
                        seconds=SECONDS)  # fmt: skip
     positive, negative, latent, given = task.args
     sampled = sample(studio, positive, negative, latent)
@@ -159,7 +159,7 @@ def test_the_users_own_sound_stays_and_only_the_picture_changes(studio):
     late = video.clone()
     late[:, :, 3:6] = video.roll(2, 2)[:, :, 3:6]
     broken = {**sampled, "samples": type(sampled["samples"])((late, audio))}
-    made, kept, _ = retake(studio, broken, positive, negative, given=given).args
+    made, kept, _ = retake(studio, broken, positive, negative, source_media=given).args
     assert torch.equal(parts(made)[1], audio)
     assert not torch.equal(parts(made)[0], late)
     heard = studio.decode(made, kept)[1]["waveform"]
@@ -200,7 +200,7 @@ def test_weak_spans_of_a_video_are_sampled_anew_and_its_other_frames_and_samples
 def test_inputs_that_exclude_each_other_are_named(studio, clip):
     positive, negative, latent, given = clip
     video, _, audio, _ = late_video()
-    for inputs in ({"video": video, "given": given}, {"sound": audio}):
+    for inputs in ({"video": video, "source_media": given}, {"audio": audio}):
         with pytest.raises(ValueError, match="'video' is a finished clip"):
             retake(studio, latent, positive, negative, **inputs)
 
@@ -210,7 +210,7 @@ def test_a_clip_of_which_all_is_given_is_not_sampled(studio, clip):
     broken = damaged(latent)
     masks = type(latent["samples"])([torch.zeros(1, 1, 9, 1, 1), torch.zeros(1, 1, 206, 1)])
     output = retake(studio, {**broken, "noise_mask": masks}, positive, negative)
-    assert "is what you gave" in notices_of(output)
+    assert "only your own media" in notices_of(output)
     assert all(map(torch.equal, parts(output.args[0]), parts(broken)))
 
 
@@ -222,15 +222,15 @@ def test_a_video_file_is_repaired_in_a_real_server(server, tmp_path):
     graph = Graph(steps=TOON_STEPS, width=128, height=128, seconds=65 / 16)
     graph.set("UniAVGenSpeechText", transcript=transcript)
     video = graph.add("LoadVideo", file=path.name)
-    links = {name: graph.get("UniAVGenDecode", name) for name in ("video_codec", "audio_codec")}
+    links = {name: graph.get("UniAVGenDecode", name) for name in ("video_vae", "audio_vae")}
     links["latent"] = [node_of(graph.nodes, "UniAVGenEmptyLatent"), 0]
     made = graph.add(
         "UniAVGenRetake", model=graph.get("UniAVGenSampler", "model"), **graph.sampler_links(), **links, video=video,
-        threshold=0.2, takes=1, generated="picture and sound", seed=7, **SAMPLING,
+        threshold=0.2, takes=1, regenerate="video_and_audio", seed=7, preset="custom", **SAMPLING,
     )  # fmt: skip
     graph.add("SaveImage", images=[made[0], 2], filename_prefix="retake_plot")
-    graph.replace_sampler(made).set("UniAVGenDecode", given=[made[0], 1])
-    graph.set("UniAVGenSaveVideo", given=[made[0], 1])
+    graph.replace_sampler(made).set("UniAVGenDecode", source_media=[made[0], 1])
+    graph.set("UniAVGenSaveVideo", source_media=[made[0], 1])
     result = server.run(graph.nodes)
     (text,) = result.outputs[made[0]]["text"]
     ((start, stop),) = spans_in(text)

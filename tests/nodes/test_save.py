@@ -13,7 +13,7 @@ from PIL import Image
 from tests.nodes.studio import moving_frames, notices_of, speech_at, video_of
 from tests.nodes.video_files import NTSC, packets_of, pictures_of, psnr, sound_of, tags_of, write_file
 
-SOUND = "as long as the sound"
+SOUND = "match_audio"
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 
@@ -68,7 +68,7 @@ def dub_of_ntsc(studio, ntsc):
 
 def test_a_dubbed_video_is_copied_packet_by_packet_with_its_rate_and_rotation(save, ntsc, dub_of_ntsc):
     images, audio, fps, given = dub_of_ntsc
-    path, told = save(images, audio, fps=fps, given=given)
+    path, told = save(images, audio, fps=fps, source_media=given)
     assert told == ""
     assert path.suffix == ".mp4"
     assert packets_of(path) == packets_of(ntsc)
@@ -86,7 +86,7 @@ def test_a_dubbed_video_is_copied_packet_by_packet_with_its_rate_and_rotation(sa
 def test_a_dubbed_video_that_was_changed_is_encoded_at_its_exact_rate(save, dub_of_ntsc):
     images, audio, fps, given = dub_of_ntsc
     changed = images.flip(2)
-    path, _ = save(changed, audio, fps=fps, given=given)
+    path, _ = save(changed, audio, fps=fps, source_media=given)
     rate, pictures = pictures_of(path)
     assert rate == NTSC
     assert psnr(pictures, changed) > 38
@@ -97,7 +97,7 @@ def test_a_trimmed_video_is_copied_from_a_keyframe_and_else_encoded_with_a_notic
     video = loaded(ntsc).as_trimmed(float((start - 0.5) / NTSC), 0, strict_duration=False)
     images, audio, fps, given = dubbed(studio, video)
     assert len(images) == 24 - start
-    path, told = save(images, audio, fps=fps, given=given)
+    path, told = save(images, audio, fps=fps, source_media=given)
     assert ("keyframes" in told) is not copied
     rate, pictures = pictures_of(path)
     assert rate == NTSC
@@ -119,7 +119,7 @@ def test_a_video_of_changing_pace_keeps_the_time_of_every_picture(save, studio, 
             file.mux(stream.encode(frame))
         file.mux(stream.encode(None))
     images, audio, fps, given = dubbed(studio, loaded(given_file))
-    path, _ = save(images, audio, fps=fps, given=given)
+    path, _ = save(images, audio, fps=fps, source_media=given)
     assert path.suffix == ".mp4"
     assert [packet[:2] for packet in packets_of(path)] == [packet[:2] for packet in packets_of(given_file)]
 
@@ -127,7 +127,7 @@ def test_a_video_of_changing_pace_keeps_the_time_of_every_picture(save, studio, 
 def test_a_codec_that_mp4_does_not_hold_is_copied_to_mkv_with_a_notice(save, studio, tmp_path):
     given_file = write_file(tmp_path / "edit.mov", moving_frames(8), codec="prores_ks")
     images, audio, fps, given = dubbed(studio, loaded(given_file))
-    path, told = save(images, audio, fps=fps, given=given)
+    path, told = save(images, audio, fps=fps, source_media=given)
     assert path.suffix == ".mkv"
     assert "mkv" in told
     assert [packet[0] for packet in packets_of(path)] == [packet[0] for packet in packets_of(given_file)]
@@ -139,7 +139,7 @@ def test_a_gif_is_encoded_with_a_notice_and_loses_its_odd_last_row_and_column(sa
     pictures = [Image.fromarray((frame * 255).byte().numpy()) for frame in frames]
     pictures[0].save(tmp_path / "moving.gif", save_all=True, append_images=pictures[1:], duration=100)
     images, audio, fps, given = dubbed(studio, loaded(tmp_path / "moving.gif"))
-    path, told = save(images, audio, fps=fps, given=given)
+    path, told = save(images, audio, fps=fps, source_media=given)
     assert "gif" in told
     assert "81x49" in told
     rate, saved = pictures_of(path)
@@ -155,9 +155,9 @@ def scaled(audio, bits):
 @pytest.mark.parametrize("bits", [16, 24])
 def test_a_given_sound_is_in_the_file_sample_for_sample(save, studio, speech, bits):
     audio = scaled({**speech, "waveform": speech["waveform"] * 0.7}, bits)
-    latent, given = studio.task("audio_driven", sound=audio, length=SOUND, seconds=1.0).args[2:]
+    latent, given = studio.task("audio_driven", audio=audio, length=SOUND, seconds=1.0).args[2:]
     images, made, fps = studio.decode(latent, given)
-    path, told = save(images, made, fps=fps, given=given)
+    path, told = save(images, made, fps=fps, source_media=given)
     codec, rate, sound = sound_of(path)
     assert (codec, rate, told) == ("flac", 44_100, "")
     assert torch.equal(sound, audio["waveform"][0].double())
@@ -165,14 +165,14 @@ def test_a_given_sound_is_in_the_file_sample_for_sample(save, studio, speech, bi
 
 def test_a_sound_that_24_bits_do_not_hold_is_rounded_to_them(save):
     waveform = 0.5 * torch.sin(torch.arange(12_000) / 7.0)[None, None]
-    path, _ = save(moving_frames(8), {"waveform": waveform, "sample_rate": 24_000}, sound="lossless (FLAC)")
+    path, _ = save(moving_frames(8), {"waveform": waveform, "sample_rate": 24_000}, audio_format="flac")
     _, _, sound = sound_of(path)
     assert 0 < (sound - waveform[0]).abs().max() <= 2**-24
 
 
 def test_with_aac_a_given_sound_is_beside_the_video_without_loss(save, studio, speech):
-    given = studio.task("audio_driven", sound=speech, length=SOUND, seconds=1.0).args[3]
-    path, told = save(moving_frames(16), speech, given=given, sound="AAC")
+    given = studio.task("audio_driven", audio=speech, length=SOUND, seconds=1.0).args[3]
+    path, told = save(moving_frames(16), speech, source_media=given, audio_format="aac")
     codec, rate, heard = sound_of(path)
     assert (codec, rate) == ("aac", 44_100)
     own = speech["waveform"][0].double()
@@ -190,7 +190,7 @@ def test_generated_sound_alone_is_aac_and_has_no_file_beside_it(save, speech):
 
 
 def test_a_sample_rate_that_aac_lacks_is_stored_as_flac_with_a_notice(save, speech):
-    path, told = save(moving_frames(16), {**speech, "sample_rate": 23_456}, sound="AAC")
+    path, told = save(moving_frames(16), {**speech, "sample_rate": 23_456}, audio_format="aac")
     assert sound_of(path)[:2] == ("flac", 23_456)
     assert "23456 Hz" in told
 
@@ -206,7 +206,7 @@ def test_encoded_pictures_are_near_what_they_were_and_say_how_their_colours_are_
 
 def test_lossless_pictures_are_exact_in_8_bits_whatever_their_size(save):
     frames = moving_frames(6, 49, 81)
-    path, told = save(frames, fps=16.0, picture="lossless")
+    path, told = save(frames, fps=16.0, video_format="lossless")
     with av.open(str(path)) as file:
         decoded = [torch.from_numpy(frame.to_ndarray(format="rgb24")) for frame in file.decode(video=0)]
     assert torch.equal(torch.stack(decoded), (frames * 255).round().byte())
@@ -239,8 +239,8 @@ def source_type_in(path):
 
 def test_a_file_says_that_it_was_generated_or_partly(save, studio, speech):
     generated, _ = save(moving_frames(4), speech)
-    given = studio.task("audio_driven", sound=speech, length=SOUND, seconds=1.0).args[3]
-    partly, _ = save(moving_frames(4), speech, given=given)
+    given = studio.task("audio_driven", audio=speech, length=SOUND, seconds=1.0).args[3]
+    partly, _ = save(moving_frames(4), speech, source_media=given)
     assert source_type_in(generated) == SOURCE_TYPE + "trainedAlgorithmicMedia"
     assert source_type_in(partly) == SOURCE_TYPE + "compositeWithTrainedAlgorithmicMedia"
     assert tags_of(partly)["digital_source_type"] == source_type_in(partly)
@@ -284,7 +284,7 @@ def test_several_sounds_are_refused_in_words(save, speech):
 def test_a_video_made_in_the_graph_is_encoded_with_a_notice(save, studio):
     frames = moving_frames(16)
     images, audio, fps, given = dubbed(studio, video_of(frames, NTSC))
-    path, told = save(images, audio, fps=fps, given=given)
+    path, told = save(images, audio, fps=fps, source_media=given)
     assert "made in the graph" in told
     rate, pictures = pictures_of(path)
     assert rate == NTSC
@@ -296,7 +296,7 @@ def test_streams_of_other_files_are_copied_into_mp4(save, studio, tmp_path, code
     frames = moving_frames(8, 64, 64)
     given_file = write_file(tmp_path / f"clip.{kind}", frames, codec=codec)
     images, audio, fps, given = dubbed(studio, loaded(given_file))
-    path, told = save(images, audio, fps=fps, given=given)
+    path, told = save(images, audio, fps=fps, source_media=given)
     assert (path.suffix, told) == (".mp4", "")
     assert [packet[:2] for packet in packets_of(path)] == [packet[:2] for packet in packets_of(given_file)]
     assert torch.equal(pictures_of(path)[1], images)

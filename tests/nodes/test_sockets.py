@@ -5,11 +5,11 @@ import pytest
 from tests.nodes.graphs import Graph, chosen_options
 from tools.comfy_client import PromptFailedError, PromptRejectedError
 
-VIDEO, AUDIO = "UniAVGen Load Video Codec", "UniAVGen Load Audio Codec"
+VIDEO, AUDIO = "UniAVGen Load Video VAE", "UniAVGen Load Audio VAE"
 SOCKETS = [
-    ("UniAVGenReferenceImage", "video_codec", VIDEO),
-    ("UniAVGenDecode", "video_codec", VIDEO),
-    ("UniAVGenDecode", "audio_codec", AUDIO),
+    ("UniAVGenReferenceImage", "video_vae", VIDEO),
+    ("UniAVGenDecode", "video_vae", VIDEO),
+    ("UniAVGenDecode", "audio_vae", AUDIO),
 ]
 
 
@@ -31,7 +31,7 @@ def test_a_stock_vae_is_refused_before_anything_runs(server, node, socket, loade
 @pytest.mark.parametrize(("node", "socket", "loader"), SOCKETS)
 def test_codecs_in_each_others_sockets_are_refused_before_anything_runs(server, node, socket, loader):
     graph = Graph()
-    other = {"video_codec": "audio_codec", "audio_codec": "video_codec"}[socket]
+    other = {"video_vae": "audio_vae", "audio_vae": "video_vae"}[socket]
     message = rejected(server, graph.set(node, **{socket: graph.get("UniAVGenDecode", other)}))
     wrong = {VIDEO: AUDIO, AUDIO: VIDEO}[loader]
     assert f"{socket} is the output of '{wrong}'. Connect '{loader}' to it." in message
@@ -39,8 +39,8 @@ def test_codecs_in_each_others_sockets_are_refused_before_anything_runs(server, 
 
 def test_other_links_are_still_checked_before_anything_runs(server):
     graph = Graph()
-    latent = graph.get("UniAVGenDecode", "video_codec")
-    assert "latent takes LATENT, but UNIAVGEN_VIDEO_CODEC,VAE" in rejected(
+    latent = graph.get("UniAVGenDecode", "video_vae")
+    assert "latent takes LATENT, but UNIAVGEN_VIDEO_VAE,VAE" in rejected(
         server, graph.set("UniAVGenDecode", latent=latent)
     )
 
@@ -49,7 +49,7 @@ def test_other_links_are_still_checked_before_anything_runs(server):
 def test_every_node_that_takes_a_codec_has_our_sockets_and_checks_them(pack, node):
     (kind,) = [kind for kind in pack.nodes.NODES if kind.define_schema().node_id == f"UniAVGen{node}"]
     types = {one.id: one.get_io_type() for one in kind.define_schema().inputs}
-    sockets = [name for name in types if name.endswith("codec")]
+    sockets = [name for name in types if name.endswith("vae")]
     assert sockets
     for name in sockets:
         assert types[name] == f"UNIAVGEN_{name.upper()}"
@@ -77,7 +77,7 @@ def test_what_comes_through_a_node_of_any_type_is_refused_when_it_is_known(serve
     ("task", "inputs"), [("joint", {"seconds": 1.0}), ("dubbing", {"video": None})], ids=["joint", "dubbing"]
 )
 def test_the_codecs_are_checked_in_this_process_too(studio, task, inputs):
-    codecs = (studio.audio_codec, object(), None)
+    codecs = (studio.audio_vae, object(), None)
     for codec in codecs:
         with pytest.raises(ValueError, match=f"Connect '{VIDEO}'"):
             studio.nodes.task.Task.execute(*studio.texts(), codec, 64, 64, {"task": task, **inputs})

@@ -69,7 +69,7 @@ def test_two_speakers_are_sampled_and_mixed(studio, latent):
     assert images.shape == (17, 64, 64, 3)
     assert audio["waveform"].shape == (1, 1, 106 * 240)
     tracks = sampled["samples"].unbind()[1]
-    alone = [studio.audio_codec.synthesize(tracks[:, i : i + 1]) for i in range(2)]
+    alone = [studio.audio_vae.synthesize(tracks[:, i : i + 1]) for i in range(2)]
     torch.testing.assert_close(audio["waveform"], under_ceiling(sum(alone)), atol=1e-3, rtol=0)
 
 

@@ -5,7 +5,7 @@ import pytest
 from tests.nodes.studio import notices_of, speech_at
 from uniavgen_core.text.speech_tensors import SpokenText
 
-WHOLE, SET = "as long as the sound", "as set in seconds"
+WHOLE, SET = "match_audio", "set_seconds"
 WRITTEN, SAID = "nice 3 “fish”", 'nice three "fish"'
 
 
@@ -20,22 +20,32 @@ def speech_of(studio, output):
     return studio.nodes.host.conditioning.pass_settings.pass_settings_of(output.args[0][0][1]).speeches[0]
 
 
-def follow(studio, sound, transcript, sound_text="", length=WHOLE, **more):
+def follow(studio, sound, transcript, audio_transcript="", length=WHOLE, **more):
     return studio.task(
-        "audio_driven", transcript, sound=sound, length=length, seconds=2.0625, sound_text=sound_text, **more
+        "audio_driven",
+        transcript,
+        audio=sound,
+        length=length,
+        seconds=2.0625,
+        audio_transcript=audio_transcript,
+        **more,
     )
 
 
 def test_a_sound_without_its_words_is_told_with_what_that_costs(studio, sound):
     output = follow(studio, sound, None)
-    assert "words of the given sound are missing" in notices_of(output)
+    assert "transcript of the audio is missing" in notices_of(output)
     assert "mouth opens less" in notices_of(output)
     assert speech_of(studio, output).text is None
 
 
-@pytest.mark.parametrize(("transcript", "sound_text"), [("red moon", ""), (None, "red moon"), ("red moon", "red moon")])
-def test_the_words_of_a_sound_are_the_speech_text_wherever_they_are_written(studio, sound, transcript, sound_text):
-    output = follow(studio, sound, transcript, sound_text)
+@pytest.mark.parametrize(
+    ("transcript", "audio_transcript"), [("red moon", ""), (None, "red moon"), ("red moon", "red moon")]
+)
+def test_the_words_of_a_sound_are_the_speech_text_wherever_they_are_written(
+    studio, sound, transcript, audio_transcript
+):
+    output = follow(studio, sound, transcript, audio_transcript)
     assert speech_of(studio, output).text == "red moon"
     assert notices_of(output) == ""
 
@@ -48,15 +58,15 @@ def test_of_a_sound_that_fills_the_clip_its_own_words_count_and_the_transcript_i
 
 def test_before_what_is_said_after_a_sound_stand_the_sounds_own_words(studio, sound):
     speech = speech_of(studio, follow(studio, sound, "yes star", "red moon", SET))
-    assert (speech.kept_text, speech.text, speech.start) == ("red moon", "yes star", 1.0)
-    assert "words of the given sound are missing" in notices_of(follow(studio, sound, "yes star", "", SET))
+    assert (speech.kept_transcript, speech.text, speech.start) == ("red moon", "yes star", 1.0)
+    assert "transcript of the audio is missing" in notices_of(follow(studio, sound, "yes star", "", SET))
 
 
 def test_sound_that_is_kept_whole_without_its_words_is_told(studio, sound):
     def kept(transcript):
         latent = studio.nodes.empty_latent.EmptyLatent.execute(64, 64, 0.8125).args[0]
         texts = studio.texts(transcript)
-        return studio.nodes.keep.Keep.execute(*texts, latent, studio.video_codec, "", "all", sound=sound)
+        return studio.nodes.keep.Keep.execute(*texts, latent, studio.video_vae, "", "all", audio=sound)
 
     assert "words of the kept sound are missing" in notices_of(kept(None))
     assert notices_of(kept("red moon")) == ""
@@ -70,34 +80,34 @@ def long_video_voice(studio, sound, monkeypatch):
     monkeypatch.setattr(studio.nodes.long_video, "make_guider", record)
     from tests.nodes.test_long import long_video
 
-    long_video(studio, "red moon", voice=sound, voice_text=WRITTEN)
+    long_video(studio, "red moon", voice=sound, voice_transcript=WRITTEN)
     settings = studio.nodes.host.conditioning.pass_settings.pass_settings_of(seen[0][0][1])
-    return settings.speeches[0].voice_text, " ".join(told)
+    return settings.speeches[0].voice_transcript, " ".join(told)
 
 
 def said_of(studio, sound, case):
     """What becomes of a text beside the transcript, and the node's notices."""
     if case == "Task, voice":
-        output = studio.task("reference_voice", seconds=1.0625, voice=sound, voice_text=WRITTEN)
-        return speech_of(studio, output).voice_text, output
+        output = studio.task("reference_voice", seconds=1.0625, voice=sound, voice_transcript=WRITTEN)
+        return speech_of(studio, output).voice_transcript, output
     if case == "Task, sound":
         output = follow(studio, sound, "hello", WRITTEN, SET)
-        return speech_of(studio, output).kept_text, output
+        return speech_of(studio, output).kept_transcript, output
     if case == "Task, kept":
-        plan = {"keep_seconds": 0.5, "seconds": 1.0, "result": "the whole clip", "kept_text": WRITTEN}
+        plan = {"keep_seconds": 0.5, "seconds": 1.0, "result": "whole_clip", "kept_transcript": WRITTEN}
         output = studio.task("continuation", video=studio.example()[0], **plan)
-        return speech_of(studio, output).kept_text, output
+        return speech_of(studio, output).kept_transcript, output
     if case == "Reference Voice":
         output = studio.nodes.speech_and_reference.ReferenceVoice.execute(*studio.texts(), sound, WRITTEN)
-        return speech_of(studio, output).voice_text, output
-    output = studio.nodes.speakers.OneSpeaker.execute("hello", 0, 0, voice=sound, voice_text=WRITTEN)
-    return output.args[0].speech.voice_text, output
+        return speech_of(studio, output).voice_transcript, output
+    output = studio.nodes.speakers.OneSpeaker.execute("hello", 0, 0, voice=sound, voice_transcript=WRITTEN)
+    return output.args[0].speech.voice_transcript, output
 
 
 @pytest.mark.parametrize(
     ("case", "field"),
-    [("Task, voice", "voice_text"), ("Task, sound", "sound_text"), ("Task, kept", "kept_text"),
-     ("Reference Voice", "voice_text"), ("Speaker", "voice_text")],
+    [("Task, voice", "voice_transcript"), ("Task, sound", "audio_transcript"), ("Task, kept", "kept_transcript"),
+     ("Reference Voice", "voice_transcript"), ("Speaker", "voice_transcript")],
 )  # fmt: skip
 def test_every_text_is_prepared_as_the_transcript_is_and_the_notice_names_its_field(studio, sound, case, field):
     text, output = said_of(studio, sound, case)
@@ -111,7 +121,7 @@ def test_the_voice_text_of_a_long_video_is_prepared_too(studio, sound, monkeypat
     monkeypatch.setattr(folder_paths, "get_output_directory", lambda: str(tmp_path))
     text, notices = long_video_voice(studio, sound, monkeypatch)
     assert text == SAID
-    assert "voice_text: 3 became three." in notices
+    assert "voice_transcript: 3 became three." in notices
 
 
 @pytest.fixture
@@ -132,17 +142,17 @@ def ids_of(text):
     return SpokenText(text).ids
 
 
-SMALL = {"size": "free", "width": 64, "height": 64, "fit": "crop"}
+SMALL = {"size": "custom", "width": 64, "height": 64, "fit": "crop"}
 RAW, RAW_VOICE = "Café 2  “moon” ", " Hi 3 “fish”"
 
 
 def sample_voice(studio, sound, node, as_released):
     """Sample two steps of a clip with a voice."""
-    inputs = {"seconds": 0.5625, "voice": sound, "voice_text": RAW_VOICE}
+    inputs = {"seconds": 0.5625, "voice": sound, "voice_transcript": RAW_VOICE}
     if node == "Task":
         positive, negative = studio.texts(RAW)
         task = {"task": "reference_voice", **inputs}
-        output = studio.nodes.task.Task.execute(positive, negative, studio.video_codec, SMALL, task, as_released)
+        output = studio.nodes.task.Task.execute(positive, negative, studio.video_vae, SMALL, task, as_released)
         studio.sample(*output.args[:3], steps=2)
         return
     latent = studio.nodes.empty_latent.EmptyLatent.execute(64, 64, 0.5625).args[0]
@@ -180,13 +190,13 @@ def test_as_released_holds_for_the_words_of_a_sound_and_of_a_kept_part(studio, s
     def text_of(name, field, **inputs):
         positive, negative = studio.texts("hello 2")
         task = {"task": name, **inputs}
-        output = studio.nodes.task.Task.execute(positive, negative, studio.video_codec, SMALL, task, as_released)
+        output = studio.nodes.task.Task.execute(positive, negative, studio.video_vae, SMALL, task, as_released)
         speech = speech_of(studio, output)
         return getattr(speech, field), speech.text
 
     transcript = "hello 2" if as_released else "hello two"
     expected = (WRITTEN if as_released else SAID, transcript)
     long = {"length": SET, "seconds": 2.0625}
-    assert text_of("audio_driven", "kept_text", sound=sound, sound_text=WRITTEN, **long) == expected
-    plan = {"video": studio.example()[0], "keep_seconds": 0.5, "seconds": 1.0, "result": "the whole clip"}
-    assert text_of("continuation", "kept_text", kept_text=WRITTEN, **plan) == expected
+    assert text_of("audio_driven", "kept_transcript", audio=sound, audio_transcript=WRITTEN, **long) == expected
+    plan = {"video": studio.example()[0], "keep_seconds": 0.5, "seconds": 1.0, "result": "whole_clip"}
+    assert text_of("continuation", "kept_transcript", kept_transcript=WRITTEN, **plan) == expected

@@ -147,9 +147,9 @@ def test_the_stock_decoders_decode_both_halves(clip_of, pictures_of):
     graph = Graph(steps=12)  # fewer leave noise, which the file's sound codec keeps less well than speech
     ours = clip_of(graph), pictures_of(graph)
     graph = Graph(steps=12)
-    decode = {name: graph.get("UniAVGenDecode", name) for name in ("latent", "video_codec", "audio_codec")}
-    images = graph.add("VAEDecode", samples=decode["latent"], vae=decode["video_codec"])
-    audio = graph.add("VAEDecodeAudio", samples=decode["latent"], vae=decode["audio_codec"])
+    decode = {name: graph.get("UniAVGenDecode", name) for name in ("latent", "video_vae", "audio_vae")}
+    images = graph.add("VAEDecode", samples=decode["latent"], vae=decode["video_vae"])
+    audio = graph.add("VAEDecodeAudio", samples=decode["latent"], vae=decode["audio_vae"])
     graph.remove("UniAVGenDecode").set("UniAVGenSaveVideo", images=images, audio=audio, fps=16.0)
     assert np.corrcoef(ours[0].sound, clip_of(graph).sound)[0, 1] > 0.99
     assert not differ(ours[1], pictures_of(graph))

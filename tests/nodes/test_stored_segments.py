@@ -131,13 +131,13 @@ def test_another_video_codec_is_another_run(studio, monkeypatch):
 
     key_of = studio.nodes.host.content_keys.key_of
     content = studio.nodes.host.model.model_content.codec_content
-    other = copy.deepcopy(studio.video_codec.first_stage_model)
-    before = key_of(content(studio.video_codec))
-    assert key_of(content(studio.video_codec)) == before
+    other = copy.deepcopy(studio.video_vae.first_stage_model)
+    before = key_of(content(studio.video_vae))
+    assert key_of(content(studio.video_vae)) == before
     with torch.no_grad():
         next(other.parameters()).view(-1)[0] += 1e-3
-    monkeypatch.setattr(studio.video_codec, "first_stage_model", other)
-    assert key_of(content(studio.video_codec)) != before
+    monkeypatch.setattr(studio.video_vae, "first_stage_model", other)
+    assert key_of(content(studio.video_vae)) != before
 
 
 def with_unknown_option(model):
@@ -221,8 +221,8 @@ def test_the_node_lists_what_is_stored_and_deletes_what_is_not_in_use(studio):
     gc.collect()
     held = long_video(studio, "red moon", size=96).args[0]
     assert node.execute("list", 7).args[0].count("1 segments, 0.") == 2
-    assert len(node.execute("delete those older than", 7).args[0].splitlines()) == 3
-    lines = node.execute("delete all", 7).args[0].splitlines()
+    assert len(node.execute("delete_old", 7).args[0].splitlines()) == 3
+    lines = node.execute("delete_all", 7).args[0].splitlines()
     assert lines[0].endswith("MiB freed.")
     assert len(lines) == 2
     assert lines[1].endswith("in use")

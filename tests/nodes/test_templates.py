@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.nodes.test_released_templates import calls_told, counted, note_of
+from tests.nodes.test_released_templates import calls_told, counted
 from tools.contact_sheet import read_clip
 from tools.released_graphs import RELEASED
-from tools.template_graphs import BLENDED_STEPS
 from tools.template_graphs import TEMPLATES as GRAPHS
-from uniavgen_core.diffusion.sampling_presets import TOON_GUIDANCE, TOON_STEPS
+from uniavgen_core.diffusion.sampling_presets import TOON, TOON_REGIONS
 from uniavgen_core.tasks import RELIP
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
@@ -31,7 +30,7 @@ def api_of(path):
 @pytest.mark.parametrize("path", [p for p in TEMPLATES if p.stem not in RELEASED], ids=lambda path: path.stem)
 def test_a_template_makes_a_video_with_sound(server, path, tmp_path):
     is_long = path.stem in SEGMENTS
-    workflow = counted(api_of(path), SAMPLERS.get(path.stem, "Sample picture and sound"), ["1", 0])
+    workflow = counted(api_of(path), SAMPLERS.get(path.stem, "Sample video and audio"), ["1", 0])
     shown, before = [], len(server.log)
     result = server.run(workflow, lambda kind, data: shown.append(data) if kind == "preview" else None)
     assert calls_told(server, before) == [steps_of(path.stem)] * (SEGMENTS | TAKES).get(path.stem, 1)
@@ -50,7 +49,7 @@ def test_a_template_makes_a_video_with_sound(server, path, tmp_path):
 
 def steps_of(name):
     """Steps that suit a template: some where what is kept is blended into each, else those of the bundled model."""
-    return BLENDED_STEPS if name == RELIP.name else TOON_STEPS
+    return (TOON_REGIONS if name == RELIP.name else TOON).steps
 
 
 def test_templates_and_api_workflows_come_in_pairs():
@@ -59,16 +58,9 @@ def test_templates_and_api_workflows_come_in_pairs():
 
 
 @pytest.mark.parametrize("name", GRAPHS)
-def test_a_template_of_the_bundled_model_has_the_steps_and_the_guidance_that_suit_it(name):
-    nodes = [node["inputs"] for node in api_of(WORKFLOWS / f"{name}.json").values()]
-    (sampler,) = [inputs for inputs in nodes if "video_guidance" in inputs]
-    suits = (steps_of(name), TOON_GUIDANCE.video_scale, TOON_GUIDANCE.audio_scale)
-    assert (sampler["steps"], sampler["video_guidance"], sampler["audio_guidance"]) == suits
-
-
-@pytest.mark.parametrize("name", GRAPHS)
-def test_a_template_of_the_bundled_model_names_the_preset_for_the_released_weights(name):
-    assert "*release*: 50 steps" in note_of(name)
+def test_a_template_is_sampled_as_suits_the_model_that_is_loaded(name):
+    (sampler,) = [node["inputs"] for node in api_of(WORKFLOWS / f"{name}.json").values() if "preset" in node["inputs"]]
+    assert sampler["preset"] == "auto"
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)

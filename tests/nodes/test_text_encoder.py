@@ -309,7 +309,7 @@ class Intruder:
 def test_a_file_that_would_run_code_is_refused_in_words_and_runs_nothing(pack, models, kind):
     node = {
         "text_encoders": pack.nodes.loaders.LoadTextEncoder,
-        "vae": pack.nodes.loaders.LoadVideoCodec,
+        "vae": pack.nodes.loaders.LoadVideoVAE,
         "diffusion_models": pack.nodes.loaders.LoadModel,
     }[kind]
     made = models / "made"
@@ -339,15 +339,15 @@ def test_all_four_loaders_find_their_part_in_the_release_as_downloaded(pack, loa
     save_file({"a": torch.zeros(1)}, folder / "code2wav_bigvgan_model" / "model.safetensors")
     offered = {
         kind: getattr(pack.nodes.loaders, kind).define_schema().inputs[0].options
-        for kind in ("LoadModel", "LoadTextEncoder", "LoadVideoCodec", "LoadAudioCodec")
+        for kind in ("LoadModel", "LoadTextEncoder", "LoadVideoVAE", "LoadAudioVAE")
     }
     assert "UniAVGen/ (folder)" in offered["LoadModel"]
     assert f"UniAVGen/{RELEASED}" in offered["LoadTextEncoder"]
-    assert "UniAVGen/Wan2.2_VAE.pth" in offered["LoadVideoCodec"]
-    assert "UniAVGen/code2wav_bigvgan_model" in offered["LoadAudioCodec"]
+    assert "UniAVGen/Wan2.2_VAE.pth" in offered["LoadVideoVAE"]
+    assert "UniAVGen/code2wav_bigvgan_model" in offered["LoadAudioVAE"]
     model = pack.nodes.loaders.LoadModel.execute("UniAVGen/ (folder)").args[0]
     assert torch.equal(model.model.diffusion_model.state_dict()["head.head.weight"], weights["head.head.weight"])
     assert len(tokens_of(load(f"UniAVGen/{RELEASED}").args[0], "A woman")) == 512
-    codec = pack.nodes.loaders.LoadVideoCodec.execute("UniAVGen/Wan2.2_VAE.pth").args[0]
+    codec = pack.nodes.loaders.LoadVideoVAE.execute("UniAVGen/Wan2.2_VAE.pth").args[0]
     with torch.inference_mode():
-        assert torch.equal(codec.encode(studio.image()), studio.video_codec.encode(studio.image()))
+        assert torch.equal(codec.encode(studio.image()), studio.video_vae.encode(studio.image()))

@@ -87,13 +87,13 @@ def test_context_windows_of_the_trained_length_make_a_long_clip_a_known_one(said
 
 def test_a_long_video_says_once_what_holds_for_all_its_segments(said):
     graph = Graph()
-    links = {name: graph.get("UniAVGenDecode", name) for name in ("video_codec", "audio_codec")}
+    links = {name: graph.get("UniAVGenDecode", name) for name in ("video_vae", "audio_vae")}
     links |= {"model": graph.get("UniAVGenSampler", "model"), **graph.sampler_links()}
-    size = {"size": "free", "size.width": 64, "size.height": 64, "size.fit": "crop"}
-    numbers = {**size, "keep_seconds": 0.5625, "seed": 0, "steps": 1, "shift": 5.0}
+    size = {"size": "custom", "size.width": 64, "size.height": 64, "size.fit": "crop"}
+    numbers = {**size, "keep_seconds": 0.5625, "seed": 0, "preset": "custom", "steps": 1, "shift": 5.0}
     graph.add(
         "UniAVGenLongVideo", **links, **numbers, **GUIDANCE, segment_seconds=2.3125, script="red moon\nbye bye",
-        length="full segments",
+        length="full_segments",
     )  # fmt: skip
     video = str(max(map(int, graph.nodes)))
     graph.add("PreviewAny", source=[video, 1])
@@ -121,10 +121,10 @@ def corner(frames):
         ("dubbing", {"video": 37}, "dubs it in segments"),
         (
             "continuation",
-            {"video": 33, "keep_seconds": 1.5625, "seconds": 1.0, "result": "the whole clip"},
+            {"video": 33, "keep_seconds": 1.5625, "seconds": 1.0, "result": "whole_clip"},
             "keep_seconds and seconds together",
         ),
-        ("audio_driven", {"sound": 2.5, "length": "as long as the sound", "seconds": 1.0}, "Long Video"),
+        ("audio_driven", {"audio": 2.5, "length": "match_audio", "seconds": 1.0}, "Long Video"),
         ("relip", {"video": 37, "region": "mouth", "mask": 37}, "give them new lips"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -132,7 +132,7 @@ def corner(frames):
 def test_other_tasks_are_told_of_their_length_what_to_do_about_it(studio, told, task, inputs, advice):
     audio = {"waveform": 0.5 * torch.sin(torch.arange(60_000) / 20)[None, None], "sample_rate": 24_000}
     video = lambda frames: video_of(moving_frames(frames, 64, 64), 16, audio)  # noqa: E731
-    given = {"video": video, "sound": lambda _: audio, "mask": corner}
+    given = {"video": video, "audio": lambda _: audio, "mask": corner}
     inputs = {name: given.get(name, lambda value: value)(value) for name, value in inputs.items()}
     positive, negative, latent, _ = studio.task(task, transcript=None, **inputs).args
     studio.sample(positive, negative, latent)

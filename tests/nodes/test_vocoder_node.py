@@ -69,12 +69,12 @@ def codec_of(node, name=NAME):
 
 def test_the_decode_node_sounds_as_transformers_does(pack, load, folder, network):  # noqa: ARG001
     codec, audio = codec_of(load), latent_of(106)
-    video_codec = pack.nodes.loaders.LoadVideoCodec.execute(pack.nodes.host.model.model_choices.BUNDLED).args[0]
+    video_vae = pack.nodes.loaders.LoadVideoVAE.execute(pack.nodes.host.model.model_choices.BUNDLED).args[0]
     latent = pack.nodes.empty_latent.EmptyLatent.execute(64, 64, 1.0625, 1).args[0]
     video, _ = latent["samples"].unbind()
     joint = {"samples": type(latent["samples"])((video, audio))}
     with torch.inference_mode():
-        _, (sound,), _ = pack.nodes.decode.Decode.execute(joint, video_codec, codec).args
+        _, (sound,), _ = pack.nodes.decode.Decode.execute(joint, video_vae, codec).args
         wanted = under_ceiling(network(denormalize_mel(audio[:, 0]).transpose(1, 2))[None, None])[0, 0]
     assert sound["sample_rate"] == 24_000
     assert sound["waveform"].shape == (1, 1, 106 * 240)
@@ -284,7 +284,7 @@ def test_a_missing_folder_says_where_from_and_where_to(load, vocoders):
 
 
 def test_a_real_server_refuses_a_missing_folder_and_uses_it_once_it_is_there(server, saved):
-    graph = Graph().set("UniAVGenLoadAudioCodec", vocoder=NAME)
+    graph = Graph().set("UniAVGenLoadAudioVAE", vocoder=NAME)
     with pytest.raises(PromptRejectedError, match=SOURCE):
         server.run(graph.nodes)
     folder = server.folder / "models" / "vocoders" / NAME

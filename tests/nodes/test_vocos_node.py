@@ -33,12 +33,12 @@ def wanted_of(latent, kind="convnext"):
 
 def test_the_decode_node_sounds_as_the_package_does(pack, load, folder):  # noqa: ARG001
     codec, audio = audio_codec_of(load, NAME), latent_of(106)
-    video_codec = pack.nodes.loaders.LoadVideoCodec.execute(pack.nodes.host.model.model_choices.BUNDLED).args[0]
+    video_vae = pack.nodes.loaders.LoadVideoVAE.execute(pack.nodes.host.model.model_choices.BUNDLED).args[0]
     latent = pack.nodes.empty_latent.EmptyLatent.execute(64, 64, 1.0625, 1).args[0]
     video, _ = latent["samples"].unbind()
     joint = {"samples": type(latent["samples"])((video, audio))}
     with torch.inference_mode():
-        _, (sound,), _ = pack.nodes.decode.Decode.execute(joint, video_codec, codec).args
+        _, (sound,), _ = pack.nodes.decode.Decode.execute(joint, video_vae, codec).args
         wanted = wanted_of(audio)
     assert sound["sample_rate"] == 24_000
     assert sound["waveform"].shape == (1, 1, 106 * 240)
@@ -175,7 +175,7 @@ def test_a_real_server_uses_it(server, tmp_path):
     folder = server.folder / "models" / "vocoders" / NAME
     shutil.copytree(write_vocos(tmp_path / NAME), folder)
     try:
-        assert server.run(Graph().set("UniAVGenLoadAudioCodec", vocoder=NAME).nodes).files
+        assert server.run(Graph().set("UniAVGenLoadAudioVAE", vocoder=NAME).nodes).files
     finally:
         shutil.rmtree(folder)
     assert "Requested to load Vocos" in server.log

@@ -187,7 +187,7 @@ class ForwardCase:
             reference_image=inputs["ref_image"],
             reference_audio=inputs.get("ref_audio"),
             interaction=interaction_of(info["a2v_update_on"], info["v2a_update_on"]),
-            skip_layer=info["skipped_layer"],
+            skip_layer=info["skip_layer"],
         )
 
     def run(self, model):

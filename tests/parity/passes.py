@@ -70,7 +70,7 @@ def forward_errors(golden, model, name):
     with Recorder(model) as recorder:
         output = case.run(model)
     want, got = golden.under(f"{name}/"), {}
-    layers = [layer for layer in golden.info["meta"]["interaction_layers_used"] if layer != case.info["skipped_layer"]]
+    layers = [layer for layer in golden.info["meta"]["interaction_layers_used"] if layer != case.info["skip_layer"]]
     got |= {f"mask.layer{layer}": mask for layer, mask in zip(layers, output.face_masks[0], strict=True)}
     got["video"] = picture_of(recorder.seen["head"], model.config.patch_size, *case.video.shape[-2:])
     got["audio"] = output.audio[0]

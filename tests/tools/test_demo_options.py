@@ -59,7 +59,7 @@ def refusal(arguments, capsys):
         (["--script", "hello", "--speech", "bye"], "the script is what the person says"),
         (["--script", "hello", "--audio", CLIP], "--audio does not belong to --script"),
         (["--task", "reference_voice", "--script", "hello"], "needs --audio"),
-        (["--task", "reference_voice", "--audio-text", "hello"], "--audio, which is missing"),
+        (["--task", "reference_voice", "--audio-transcript", "hello"], "--audio, which is missing"),
         (["--task", "sing"], "invalid choice"),
         (["--task", "dubbing", "--video", "nowhere.mp4"], "no file nowhere.mp4"),
         (["--task", "dubbing", "--video", ROOT], "no file"),
@@ -144,7 +144,7 @@ LOADED = {
 def test_the_users_files_take_the_place_of_the_examples(task):
     arguments = [word for option in TASKS[task] for word in (option, FILES[option])]
     _, workflow, files = prepared("--task", task, *arguments)
-    heard = "voice" if task == "reference_voice" else "sound"
+    heard = "voice" if task == "reference_voice" else "audio"
     for option in TASKS[task]:
         name, loader, widget, path = (LOADED | {"--audio": (heard, "LoadAudio", "audio", CLIP)})[option]
         loaded, output = source(workflow, "Task", f"task.{name}")
@@ -159,9 +159,9 @@ def test_numbers_and_texts_go_where_the_task_has_them():
     for task in ("joint", "reference_voice", "continuation"):
         _, workflow, _ = prepared("--task", task, "--seconds", "1.5", *common)
         assert node(workflow, "Task")["inputs"]["task.seconds"] == 1.5
-    inputs = [node(workflow, title)["inputs"] for title in ("Caption", "Speech", "Task", "Sample picture and sound")]
+    inputs = [node(workflow, title)["inputs"] for title in ("Caption", "Speech", "Task", "Sample video and audio")]
     assert (inputs[0]["text"], inputs[1]["transcript"]) == ("A", "B")
-    assert (inputs[2]["size"], inputs[2]["size.width"], inputs[2]["size.height"]) == ("free", 64, 96)
+    assert (inputs[2]["size"], inputs[2]["size.width"], inputs[2]["size.height"]) == ("custom", 64, 96)
     assert (inputs[3]["steps"], inputs[3]["seed"]) == (3, 4)
     assert inputs[2]["size.fit"] == "crop"
     assert node(workflow, "Negative caption")["inputs"]["text"] == ""
@@ -171,26 +171,26 @@ def test_numbers_and_texts_go_where_the_task_has_them():
 
 def test_without_a_width_and_a_height_a_clip_is_as_large_as_its_picture_asks_for():
     for arguments in (["--image", PICTURE], ["--task", "dubbing", "--video", CLIP]):
-        assert node(prepared(*arguments)[1], "Task")["inputs"]["size"] == "as the picture"
+        assert node(prepared(*arguments)[1], "Task")["inputs"]["size"] == "match_input"
     script = ["--script", "hello"]
-    assert node(prepared(*script)[1], "Long video")["inputs"]["size"] == "as the picture"
+    assert node(prepared(*script)[1], "Long video")["inputs"]["size"] == "match_input"
     chosen = node(prepared(*script, "--height", "96", "--width", "64")[1], "Long video")["inputs"]
-    assert (chosen["size"], chosen["size.width"], chosen["size.height"]) == ("free", 64, 96)
+    assert (chosen["size"], chosen["size.width"], chosen["size.height"]) == ("custom", 64, 96)
 
 
 def test_one_side_alone_makes_a_square():
     for side in ("--width", "--height"):
         inputs = node(prepared(side, "96")[1], "Task")["inputs"]
-        assert (inputs["size"], inputs["size.width"], inputs["size.height"]) == ("free", 96, 96)
+        assert (inputs["size"], inputs["size.width"], inputs["size.height"]) == ("custom", 96, 96)
 
 
 def test_the_examples_words_are_not_put_into_the_users_voice():
     template, workflow, _ = prepared("--task", "reference_voice", "--audio", CLIP)
-    assert node(template, "Task")["inputs"]["task.voice_text"]
-    assert node(workflow, "Task")["inputs"]["task.voice_text"] == ""
+    assert node(template, "Task")["inputs"]["task.voice_transcript"]
+    assert node(workflow, "Task")["inputs"]["task.voice_transcript"] == ""
     assert node(workflow, "Speech")["inputs"] == node(template, "Speech")["inputs"]
-    _, workflow, _ = prepared("--task", "reference_voice", "--audio", CLIP, "--audio-text", "orange tiger yes")
-    assert node(workflow, "Task")["inputs"]["task.voice_text"] == "orange tiger yes"
+    _, workflow, _ = prepared("--task", "reference_voice", "--audio", CLIP, "--audio-transcript", "orange tiger yes")
+    assert node(workflow, "Task")["inputs"]["task.voice_transcript"] == "orange tiger yes"
 
 
 def test_the_examples_words_are_not_put_into_the_users_sound():
@@ -201,7 +201,7 @@ def test_the_examples_words_are_not_put_into_the_users_sound():
 
 @pytest.mark.parametrize(
     ("words", "told"),
-    [([], True), (["--audio-text", "red moon"], False), (["--speech", "red moon"], False)],
+    [([], True), (["--audio-transcript", "red moon"], False), (["--speech", "red moon"], False)],
     ids=["no words", "audio text", "speech"],
 )
 def test_a_sound_without_its_words_is_told_before_anything_runs(idle_server, monkeypatch, words, told):
@@ -213,7 +213,7 @@ def test_a_sound_without_its_words_is_told_before_anything_runs(idle_server, mon
     with pytest.raises(DevError):
         demo.make(idle_server, read_workflow(template_of(options)), options, Console(shown))
     assert ("mouth opens less" in shown.getvalue()) == told
-    assert ("--audio-text" in shown.getvalue()) == told
+    assert ("--audio-transcript" in shown.getvalue()) == told
 
 
 def test_what_the_sampler_tells_while_it_runs_is_shown():
@@ -223,31 +223,31 @@ def test_what_the_sampler_tells_while_it_runs_is_shown():
 
 
 def test_a_driving_sounds_words_are_the_clips_unless_others_follow_it():
-    sound = ["--task", "audio_driven", "--audio", CLIP, "--audio-text", "orange tiger yes"]
+    sound = ["--task", "audio_driven", "--audio", CLIP, "--audio-transcript", "orange tiger yes"]
     _, workflow, _ = prepared(*sound)
     assert node(workflow, "Speech")["inputs"]["transcript"] == "orange tiger yes"
     _, workflow, _ = prepared(*sound, "--speech", "red moon", "--seconds", "3")
     assert node(workflow, "Speech")["inputs"]["transcript"] == "red moon"
-    assert node(workflow, "Task")["inputs"]["task.sound_text"] == "orange tiger yes"
+    assert node(workflow, "Task")["inputs"]["task.audio_transcript"] == "orange tiger yes"
 
 
 def test_a_driven_clip_is_as_long_as_the_sound_unless_seconds_are_set():
     _, workflow, _ = prepared("--task", "audio_driven", "--audio", CLIP)
-    assert node(workflow, "Task")["inputs"]["task.length"] == "as long as the sound"
+    assert node(workflow, "Task")["inputs"]["task.length"] == "match_audio"
     _, workflow, _ = prepared("--task", "audio_driven", "--audio", CLIP, "--seconds", "3")
     inputs = node(workflow, "Task")["inputs"]
-    assert (inputs["task.length"], inputs["task.seconds"]) == ("as set in seconds", 3)
+    assert (inputs["task.length"], inputs["task.seconds"]) == ("set_seconds", 3)
 
 
 def test_new_lips_say_the_sound_that_is_given_and_else_the_transcript_in_the_videos_own_voice():
     _, workflow, files = prepared("--task", "relip", "--video", CLIP, "--speech", "red moon")
     assert node(workflow, "Speech")["inputs"]["transcript"] == "red moon"
-    assert not {"task.sound", "task.voice"} & set(node(workflow, "Task")["inputs"])
+    assert not {"task.audio", "task.voice"} & set(node(workflow, "Task")["inputs"])
     assert len(files) == 1
-    sound = ["--audio", CLIP, "--audio-text", "orange tiger yes"]
+    sound = ["--audio", CLIP, "--audio-transcript", "orange tiger yes"]
     _, workflow, _ = prepared("--task", "relip", "--video", CLIP, *sound)
-    assert node(workflow, "Task")["inputs"]["task.sound_text"] == "orange tiger yes"
-    assert source(workflow, "Task", "task.sound")[0]["class_type"] == "LoadAudio"
+    assert node(workflow, "Task")["inputs"]["task.audio_transcript"] == "orange tiger yes"
+    assert source(workflow, "Task", "task.audio")[0]["class_type"] == "LoadAudio"
 
 
 def test_a_sound_longer_than_a_clip_of_the_training_is_followed_in_segments(tmp_path):
@@ -258,7 +258,7 @@ def test_a_sound_longer_than_a_clip_of_the_training_is_followed_in_segments(tmp_
             file.setsampwidth(2)
             file.setframerate(8000)
             file.writeframes(bytes(2 * 8000 * seconds))
-    arguments = ["--task", "audio_driven", "--audio-text", "red moon"]
+    arguments = ["--task", "audio_driven", "--audio-transcript", "red moon"]
     assert demo.needs_segments(parse([*arguments, "--audio", str(long)]))
     assert not demo.needs_segments(parse([*arguments, "--audio", str(short)]))
     assert not demo.needs_segments(parse([*arguments, "--audio", str(long), "--seconds", "2"]))
@@ -267,7 +267,7 @@ def test_a_sound_longer_than_a_clip_of_the_training_is_followed_in_segments(tmp_
     workflow = prepare(read_workflow(template_of(options)), options, Offered())
     inputs = node(workflow, "Long video")["inputs"]
     assert inputs["script"] == "red moon"
-    assert source(workflow, "Long video", "sound")[0]["class_type"] == "LoadAudio"
+    assert source(workflow, "Long video", "audio")[0]["class_type"] == "LoadAudio"
     assert source(workflow, "Long video", "image")[0]["class_type"] == "LoadImage"
     assert source(workflow, "Save", "video") == (node(workflow, "Long video"), 0)
 
@@ -306,12 +306,12 @@ def test_a_script_is_said_in_the_users_voice():
     loaded, output = source(workflow, "Long video", "voice")
     assert (loaded["class_type"], output) == ("LoadAudio", 0)
     assert files[loaded["inputs"]["audio"]] == (CLIP, "input")
-    assert node(workflow, "Long video")["inputs"]["voice_text"] == ""
+    assert node(workflow, "Long video")["inputs"]["voice_transcript"] == ""
     assert node(workflow, "Long video")["inputs"]["steps"] == 2
 
 
 def test_model_files_go_to_their_loaders(tmp_path):
-    paths = {name: tmp_path / f"{name}.safetensors" for name in ("model", "text-encoder", "video-codec")}
+    paths = {name: tmp_path / f"{name}.safetensors" for name in ("model", "text-encoder", "video-vae")}
     for path in paths.values():
         path.touch()
     _, workflow, files = prepared(*(word for name, path in paths.items() for word in (f"--{name}", path)))
@@ -320,17 +320,17 @@ def test_model_files_go_to_their_loaders(tmp_path):
         for part, widget in (
             ("model", "model_name"),
             ("text encoder", "text_encoder"),
-            ("video codec", "video_codec"),
+            ("video VAE", "video_vae"),
         )
     ]
     assert chosen == list(zip(paths.values(), ("diffusion_models", "text_encoders", "vae"), strict=True))
 
 
 @pytest.mark.parametrize("script", [[], ["--script", "hello"]], ids=["clip", "script"])
-def test_a_model_file_is_sampled_as_the_release_and_the_bundled_model_as_its_template(script, tmp_path):
+def test_the_model_decides_how_it_is_sampled_and_steps_that_are_given_come_with_its_guidance(script, tmp_path):
     path = tmp_path / "model.safetensors"
     path.touch()
-    widgets = ("steps", "video_guidance", "audio_guidance")
+    widgets = ("preset", "steps", "video_guidance", "audio_guidance")
 
     def sampled(*arguments):
         template, workflow, _ = prepared(*script, *arguments)
@@ -338,8 +338,10 @@ def test_a_model_file_is_sampled_as_the_release_and_the_bundled_model_as_its_tem
 
     template, workflow = sampled("--seed", "4")
     assert workflow == template
-    assert sampled("--model", path)[1] == (50, 3.0, 2.0) != template
-    assert sampled("--model", path, "--steps", "9")[1] == (9, 3.0, 2.0)
+    assert template[0] == "auto"
+    assert sampled("--model", path)[1] == template
+    assert sampled("--model", path, "--steps", "9")[1] == ("custom", 9, 3.0, 2.0)
+    assert sampled("--steps", "9")[1] == ("custom", 9, 1.0, 1.0)
 
 
 def test_a_node_is_not_replaced_where_two_of_its_outputs_are_used():

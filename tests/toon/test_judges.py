@@ -10,7 +10,7 @@ from toon.evaluation import judges as module
 from toon.evaluation.face_judge import seen_emotions, train_face_judge
 from toon.evaluation.judge_data import SILENT, draw_faces, draw_sounds
 from toon.evaluation.judges import NAMES, JudgeRecipe, judges_of
-from toon.evaluation.word_recogniser import VOCABULARY
+from toon.evaluation.word_recognizer import VOCABULARY
 
 TINY = JudgeRecipe(
     sounds=8, faces=3, parts=2, held_out=6, word_steps=2, voice_steps=2, emotion_steps=2, face_steps=2, place_steps=2,

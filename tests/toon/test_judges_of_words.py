@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from toon.clips import make_clip
-from toon.evaluation.word_recogniser import recognise, train_recogniser
+from toon.evaluation.word_recognizer import recognise, train_recognizer
 from uniavgen_core.evaluation.lip_sync import (
     best_lag,
     correlation,
@@ -106,14 +106,14 @@ def beeps(transcript):
     return mel
 
 
-def test_the_recogniser_learns_a_tiny_language_and_is_the_same_for_the_same_seed():
+def test_the_recognizer_learns_a_tiny_language_and_is_the_same_for_the_same_seed():
     words = ("low", "middle", "high")
     transcripts = [" ".join(words[place] for place in places) for places in np.ndindex(3, 3, 3)]
     mels = torch.from_numpy(np.stack([beeps(transcript) for transcript in transcripts]))
     train, held_out = slice(0, None, 2), slice(1, None, 2)
-    model = train_recogniser(mels[train], transcripts[train], steps=50, words=words)
+    model = train_recognizer(mels[train], transcripts[train], steps=50, words=words)
     assert word_error_rate(transcripts[held_out], recognise(model, mels[held_out])) < 0.1
-    first, second = (train_recogniser(mels, transcripts, 2, seed=3, words=words).state_dict() for _ in range(2))
+    first, second = (train_recognizer(mels, transcripts, 2, seed=3, words=words).state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
@@ -123,7 +123,7 @@ def test_the_recogniser_learns_a_tiny_language_and_is_the_same_for_the_same_seed
         (lambda _: first_of(np.zeros((5, 9)), np.zeros((5, 9))), "8 sounds"),
         (lambda clips: mouth_opening(clips[0].frames, clips[0].mouth_center[:3], 30), "33 frames"),
         (lambda _: sound_envelope(np.zeros((80, 100)), 33), "too few"),
-        (lambda _: train_recogniser(torch.zeros(1, 80, 40), ["hello stranger"], 1), "stranger"),
+        (lambda _: train_recognizer(torch.zeros(1, 80, 40), ["hello stranger"], 1), "stranger"),
         (lambda _: word_error_rate(["one"], []), "1 references"),
         (lambda _: word_error_rate([""], [""]), "no words"),
     ],

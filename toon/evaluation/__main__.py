@@ -17,7 +17,7 @@ from uniavgen_core.evaluation.__main__ import add_options, evaluate_clips, progr
 
 from .bundle_report import CRITERIA_TASKS, OTHER_TASKS, WORLDS, ToonOptions, evaluate_toons
 from .judges import JudgeRecipe, judges_of
-from .word_recogniser import VOCABULARY, recognise
+from .word_recognizer import VOCABULARY, recognise
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -41,7 +41,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 class ToonWords:
-    """The toons' word recogniser, trained or loaded from ``folder`` on first use."""
+    """The toons' word recognizer, trained or loaded from ``folder`` on first use."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -133,7 +133,7 @@ def retold_scene(case: Case, chance: int) -> ToonScene:
 
 def with_voice(case: Case, speech: ToonSpeech) -> Case:
     """The same case with a reference voice and its transcript."""
-    words = replace(case.words, voice_text=speech.transcript)
+    words = replace(case.words, voice_transcript=speech.transcript)
     return replace(case, spoken=speech.waveform, words=words, voice=speech.voice)
 
 

@@ -25,11 +25,11 @@ from .face_places import PlaceFinder, mouth_places, train_place_finder
 from .gaze_judge import GazeJudge, eye_crops, train_gaze_judge
 from .judge_data import HELD_OUT_SEED, JUDGE_SEED, draw_faces, draw_sounds, world_in_turn
 from .voice_judge import SoundJudge, heard_classes, train_sound_judge
-from .word_recogniser import VOCABULARY, WordRecogniser, recognise, train_recogniser
+from .word_recognizer import VOCABULARY, WordRecognizer, recognise, train_recognizer
 
 NAMES = ("words", "voice", "emotion, sound", "emotion, face", "place", "gaze", "eyes", "mouth")
 _SOURCES = (
-    "judge_training.py", "judge_data.py", "face_judge.py", "word_recogniser.py", "voice_judge.py", "face_places.py",
+    "judge_training.py", "judge_data.py", "face_judge.py", "word_recognizer.py", "voice_judge.py", "face_places.py",
     "broken_parts.py", "gaze_judge.py",
 )  # fmt: skip
 _PART_FRAMES = 33
@@ -75,7 +75,7 @@ class Judges:
     """Trained judges.
 
     Attributes:
-        words: Word recogniser.
+        words: Word recognizer.
         voice: Voice classifier.
         sound: Emotion classifier of the voice.
         face: Emotion classifier of the face.
@@ -88,7 +88,7 @@ class Judges:
             mean over whole and broken ones.
     """
 
-    words: WordRecogniser
+    words: WordRecognizer
     voice: SoundJudge
     sound: SoundJudge
     face: FaceJudge
@@ -122,7 +122,7 @@ def judges_of(folder: Path, recipe: JudgeRecipe | None = None, tell: Callable[[s
 def _restored(kept: dict[str, Any]) -> Judges:
     """Build the judges from a saved state."""
     models = (
-        WordRecogniser(), SoundJudge(len(VOICES)), SoundJudge(len(Emotion)), FaceJudge(len(Emotion)), PlaceFinder(),
+        WordRecognizer(), SoundJudge(len(VOICES)), SoundJudge(len(Emotion)), FaceJudge(len(Emotion)), PlaceFinder(),
         GazeJudge(), PartJudge(), PartJudge(),
     )  # fmt: skip
     for model, name in zip(models, NAMES, strict=True):
@@ -136,7 +136,7 @@ def _train(recipe: JudgeRecipe, tell: Callable[[str], None]) -> dict[str, Any]:
     tell("Training the judges (a few minutes, once): drawing speech")
     learnt = draw_sounds(JUDGE_SEED, recipe.sounds)
     tell("Training the judges: words")
-    words = train_recogniser(learnt.mels, learnt.transcripts, recipe.word_steps, recipe.seed, spans=learnt.spans)
+    words = train_recognizer(learnt.mels, learnt.transcripts, recipe.word_steps, recipe.seed, spans=learnt.spans)
     tell("Training the judges: voices and emotions")
     voice = train_sound_judge(learnt.mels, learnt.voices, len(VOICES), recipe.voice_steps, recipe.seed)
     sound = train_sound_judge(learnt.mels, learnt.emotions, len(Emotion), recipe.emotion_steps, recipe.seed)

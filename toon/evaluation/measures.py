@@ -36,7 +36,7 @@ from .judges import Judges
 from .picture_errors import picture_measures
 from .relip_cases import RELIP_MEASURES, relip_measures
 from .voice_judge import heard_classes
-from .word_recogniser import recognise
+from .word_recognizer import recognise
 
 CHOICES = 8
 _FACE_FRAMES = 8

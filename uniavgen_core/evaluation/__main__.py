@@ -63,7 +63,7 @@ def evaluate_clips(options: argparse.Namespace, words: WordStandIn | None = None
 
     Args:
         options: Options of the command line.
-        words: Word recogniser in place of Whisper, if any.
+        words: Word recognizer in place of Whisper, if any.
 
     Returns:
         The report, as written to the JSON file.

@@ -47,7 +47,7 @@ class PaperJudges:
 
 
 class WordStandIn(Protocol):
-    """A word recogniser with a small vocabulary, in place of Whisper."""
+    """A word recognizer with a small vocabulary, in place of Whisper."""
 
     def knows(self, words: Sequence[str]) -> bool:
         """Return True if all of these words are in its vocabulary."""
@@ -78,7 +78,7 @@ class ClipResult:
 
 
 class FolderMeter:
-    """Evaluator of single clips, by the paper's judges and a word recogniser in place of Whisper, if any."""
+    """Evaluator of single clips, by the paper's judges and a word recognizer in place of Whisper, if any."""
 
     def __init__(self, papers: PaperJudges, words: WordStandIn | None = None) -> None:
         self.papers = papers
@@ -110,7 +110,7 @@ class FolderMeter:
         return ClipResult(name, values, reasons, len(words), by_standin)
 
     def _recognise(self, clip: ClipFile, by_standin: bool) -> str | None:
-        """Recognised words; None without a recogniser that knows them."""
+        """Recognised words; None without a recognizer that knows them."""
         if self.papers.whisper is not None:
             return spoken_words(self.papers.whisper.hear(clip.waveform, clip.sample_rate))
         if not by_standin or self._words is None:

@@ -1,4 +1,4 @@
-"""Share of the words of a transcript that a recogniser hears."""
+"""Share of the words of a transcript that a recognizer hears."""
 
 from ..text.spelling import spell_numbers
 from .paper_models import spoken_words
@@ -12,7 +12,7 @@ def words_right(transcript: str, heard: str) -> float:
 
     Args:
         transcript: What should be said, with at least one word.
-        heard: What a recogniser heard.
+        heard: What a recognizer heard.
 
     Raises:
         ValueError: If the transcript has no words.

@@ -22,7 +22,7 @@ from .sync_meter import measure_sync
 CRITERIA = {
     "sync": "probability that mouth and sound are in sync",
     "spoken": "time in which something is heard, as a share of what the words take at their fastest, at most 1",
-    "words": "share of the words that a recogniser hears",
+    "words": "share of the words that a recognizer hears",
     "ends": "1, less a tenth for each tenth of a second of sound after the words must have ended",
     "clean": "1, less ten times the share of clipped samples",
     "sharp": "fine detail of the later frames as a share of the first one's, at most 1",
@@ -31,7 +31,7 @@ CRITERIA = {
 }
 """Criteria of a take, each from 0 to 1; the total is their product."""
 Hear = Callable[[Tensor, int], str]
-"""Text that a recogniser hears in a mono waveform, (N,), of a rate in Hz."""
+"""Text that a recognizer hears in a mono waveform, (N,), of a rate in Hz."""
 LEAST_MOVEMENT = 0.1
 CLIPPING, BABBLE, FASTEST = 10.0, 1.0, 20.0
 """Weight of clipped samples, seconds of babble that cost all, and characters a second of the fastest speech."""
@@ -70,7 +70,7 @@ def rate_take(
         fps: Frames per second.
         sound: Mono samples, (N,), and their rate, Hz.
         transcript: What should be said; empty if that is not known.
-        hear: Recogniser of words, if any.
+        hear: Recognizer of words, if any.
 
     Returns:
         The take. Without a transcript neither the time nor the words of the speech are judged, and faces are not

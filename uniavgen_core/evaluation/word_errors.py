@@ -1,4 +1,4 @@
-"""Word errors: edit distance between a transcript and the words of a recogniser."""
+"""Word errors: edit distance between a transcript and the words of a recognizer."""
 
 import numpy as np
 

@@ -32,19 +32,19 @@ class SpokenText:
     Attributes:
         text: The transcript; None for the null text.
         start: Start of the speech in the clip, mel frames.
-        voice_text: Transcript of the reference voice; empty if there is none.
-        kept_text: Transcript of the kept sound before the text; empty if there is none.
+        voice_transcript: Transcript of the reference voice; empty if there is none.
+        kept_transcript: Transcript of the kept sound before the text; empty if there is none.
     """
 
     text: str | None
     start: float = 0.0
-    voice_text: str = ""
-    kept_text: str = ""
+    voice_transcript: str = ""
+    kept_transcript: str = ""
 
     @property
     def before(self) -> str:
         """Transcripts of the reference voice and of the kept sound, each followed by a space."""
-        return join_reference(self.voice_text, join_reference(self.kept_text, ""))
+        return join_reference(self.voice_transcript, join_reference(self.kept_transcript, ""))
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -65,7 +65,7 @@ class SpokenText:
         offset, scale = config.position_offset, config.position_scale
         if config.places_words:
             return tuple(offset + i for i in range(len(self.ids)))
-        voice = len(cached_speech_ids(join_reference(self.voice_text, ""))) if self.voice_text else 0
+        voice = len(cached_speech_ids(join_reference(self.voice_transcript, ""))) if self.voice_transcript else 0
         before = len(cached_speech_ids(self.before)) if self.before else 0
         starts = (0.0, voice_frames, voice_frames + self.start)
         counts = (voice, before - voice, len(self.ids) - before)

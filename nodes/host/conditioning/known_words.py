@@ -111,7 +111,7 @@ def without_long_voice_texts(known: KnownText | None, conditioning: Sequence[dic
     """
     if known is None:
         return list(conditioning), None
-    texts = [speech.voice_text for options in conditioning for speech in pass_settings_of(options).speeches]
+    texts = [speech.voice_transcript for options in conditioning for speech in pass_settings_of(options).speeches]
     longest = max((len(speech_ids(text)) for text in texts if text), default=0)
     if longest <= known.longest_voice_text:
         return list(conditioning), None
@@ -125,7 +125,9 @@ def without_long_voice_texts(known: KnownText | None, conditioning: Sequence[dic
 
 def _without_long_voice_text(settings: PassSettings, known: KnownText) -> PassSettings:
     speeches = tuple(
-        replace(speech, voice_text="") if len(speech_ids(speech.voice_text)) > known.longest_voice_text else speech
+        replace(speech, voice_transcript="")
+        if len(speech_ids(speech.voice_transcript)) > known.longest_voice_text
+        else speech
         for speech in settings.speeches
     )
     return replace(settings, speeches=speeches)

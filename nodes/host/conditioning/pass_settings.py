@@ -26,16 +26,16 @@ class Speech:
 
     Attributes:
         text: Transcript, prepared for the network; None for the null text.
-        voice_text: Transcript of the reference voice; empty if it has none.
-        kept_text: Transcript of the kept sound before the text; empty if it has none.
+        voice_transcript: Transcript of the reference voice; empty if it has none.
+        kept_transcript: Transcript of the kept sound before the text; empty if it has none.
         start: Start of the transcript in the clip, seconds.
         stop: End of the track in a clip of several speakers, seconds; None for the clip's end.
         as_written: Transcript as the user wrote it; None if it is not known.
     """
 
     text: str | None = None
-    voice_text: str = ""
-    kept_text: str = ""
+    voice_transcript: str = ""
+    kept_transcript: str = ""
     start: float = 0.0
     stop: float | None = None
     as_written: str | None = None
@@ -61,7 +61,7 @@ class Steering:
 class Surroundings(Enum):
     """Form in which the network gets what is kept around a generated region."""
 
-    AS_TRAINED = "as the model was trained"
+    AS_TRAINED = "as_trained"
     CLEAN = "clean"
     BLENDED = "blended"
 

@@ -30,7 +30,7 @@ def speech_fields(
         whose characters all count.
     """
     texts = [
-        SpokenText(speech.text, MEL_RATE * speech.start, speech.voice_text, speech.kept_text)
+        SpokenText(speech.text, MEL_RATE * speech.start, speech.voice_transcript, speech.kept_transcript)
         for speech in settings.speeches
     ]
     fields, lengths = speech_tensors(texts, config, voice_frames), None

@@ -3,21 +3,21 @@
 from ....uniavgen_core.text.transcript import PreparedText, prepare_transcript
 from .pass_settings import pass_settings_of, set_speech
 
-VOICE_TEXT, KEPT_TEXT, SOUND_TEXT = "voice_text", "kept_text", "sound_text"
+VOICE_TEXT, KEPT_TEXT, SOUND_TEXT = "voice_transcript", "kept_transcript", "audio_transcript"
 NO_VOICE_TEXT = (
     "The reference voice has no transcript: the voice is copied less faithfully, and the first words may be "
     "blurred. Write what it says for a better result."
 )
 WITHOUT_WORDS = "Without them the mouth opens less, on the bundled model by 12 %."
 NO_SOUND_TEXT = (
-    "The words of the given sound are missing. Write what is said in it into 'sound_text', or connect 'UniAVGen Speech "
-    f"Text', also where nothing is said after it. {WITHOUT_WORDS}"
+    "The transcript of the audio is missing. Write what is said in it into 'audio_transcript', or connect "
+    f"'UniAVGen Speech Text', even if nothing is said after it. {WITHOUT_WORDS}"
 )
 NO_SOUND_WORDS = (
     f"The words of the kept sound are missing. Connect 'UniAVGen Speech Text' with what is said in it. {WITHOUT_WORDS}"
 )
 TRANSCRIPT_UNUSED = (
-    "The sound lasts as long as the clip, so nothing is said after it: the model reads 'sound_text', and the "
+    "The sound lasts as long as the clip, so nothing is said after it: the model reads 'audio_transcript', and the "
     "transcript is not used. For more speech after the sound, set a longer clip in 'seconds'."
 )
 
@@ -72,7 +72,7 @@ def set_sound_text(
     missing = () if prepared.text or (end is None and transcripts) else (NO_SOUND_TEXT,)
     notices = (*prepared.notices, *missing)
     if end is not None:
-        return set_speech(positive, start=end, kept_text=prepared.text), notices
+        return set_speech(positive, start=end, kept_transcript=prepared.text), notices
     if not prepared.text:
         return positive, notices
     unused = (TRANSCRIPT_UNUSED,) if transcripts - {prepared.text} else ()

@@ -69,7 +69,7 @@ class AudioDrivenVideo(LongVideo):
         start = self.plan.first_frame(number) / FPS
         mel, _ = mel_of(cut(self.sound, start, start + frames / FPS), frames, self._gain)
         begin = max(0.0, self.plan.starts[number] - self.text.position_offset / MEL_RATE)
-        scene = prepared.scene.with_speech(text=self.plan.texts[number] or None, start=begin, kept_text="")
+        scene = prepared.scene.with_speech(text=self.plan.texts[number] or None, start=begin, kept_transcript="")
         latent = keep_audio(prepared.latent, mel, torch.zeros(len(mel)))
         return replace(prepared, scene=scene.with_directions(AUDIO_DRIVEN), latent=latent)
 

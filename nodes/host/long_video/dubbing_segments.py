@@ -91,7 +91,7 @@ class DubbedVideo(LongVideo):
             mel, _ = mel_of(kept, self.plan.kept_frames, OWN_LEVEL)
             latent = keep_audio(latent, mel, trailing_ramp(len(mel), min(round(RAMP_SECONDS * MEL_RATE), len(mel))))
             start = len(mel) / MEL_RATE
-        scene = scene.with_speech(text=self.plan.texts[number] or None, start=start, kept_text="")
+        scene = scene.with_speech(text=self.plan.texts[number] or None, start=start, kept_transcript="")
         return PreparedTask(scene.with_directions(DUBBING), latent)
 
     def _finish(self, segment: Segment, prepared: PreparedTask, number: int) -> Segment:

@@ -13,7 +13,7 @@ from ....uniavgen_core.media.audio.quiet_sound import quiet_notices
 from ....uniavgen_core.media.sentence_subject import subject
 from ....uniavgen_core.text.transcript import PreparedText
 from ..conditioning.spoken_texts import WITHOUT_WORDS, prepare_field, prepare_voice_text, require_transcript
-from ..media.clip_size import AS_THE_PICTURE
+from ..media.clip_size import MATCH_INPUT
 from ..media.drawn_pictures import photograph_notices
 from ..media.footage import batch_notices, first_sound
 from ..media.stream_copy import content_of
@@ -25,7 +25,7 @@ from .plans import SegmentSettings, plan_script
 from .segmented_video import LongVideo, Voice
 from .spoken_segments import SpokenVideo
 
-AS_NEEDED, FULL = "as the text needs", "full segments"
+FIT_TEXT, FULL_SEGMENTS = "fit_text", "full_segments"
 LONGEST = 3600.0
 """Seconds of the longest sound or video that is taken."""
 VIDEO, SOUND = "the video", "the sound"
@@ -42,12 +42,12 @@ class LongVideoInputs:
         script: Transcript of the whole video, one line or more; of a sound, its words, or blank.
         segment_seconds: Longest segment.
         keep_seconds: Length of the end of a segment that the next one goes on from.
-        length: ``FULL`` or ``AS_NEEDED``.
+        length: ``FULL_SEGMENTS`` or ``FIT_TEXT``.
         seed: Seed of the first segment.
         image: The person, (B, H, W, 3), or None.
         voice: AUDIO of someone speaking; None for the voice of the first segment.
-        voice_text: Transcript of the voice.
-        sound: AUDIO that drives the lips; None to speak the script.
+        voice_transcript: Transcript of the voice.
+        audio: AUDIO that drives the lips; None to speak the script.
         video: VIDEO to be dubbed; None to generate pictures.
     """
 
@@ -58,8 +58,8 @@ class LongVideoInputs:
     seed: int
     image: Tensor | None = None
     voice: dict | None = None
-    voice_text: str = ""
-    sound: dict | None = None
+    voice_transcript: str = ""
+    audio: dict | None = None
     video: Any = None
 
     def plan(self, scene: Scene, text: TextConfig) -> tuple[LongVideo, list[str]]:
@@ -68,31 +68,32 @@ class LongVideoInputs:
         Raises:
             ValueError: If there is nothing to say, segments would add nothing, or a sound or a video cannot be used.
         """
-        if self.sound is not None and self.video is not None:
+        if self.audio is not None and self.video is not None:
             raise ValueError(BOTH)
         if self.video is not None:
             return self._dubbing(scene, text)
         scene, notices = scene.sized_for(self.image, IMAGE)
-        notices += [*batch_notices(self.image, IMAGE), *photograph_notices(scene.video_codec, self.image)]
-        film, about = self._spoken(scene, text) if self.sound is None else self._audio_driven(scene, self.sound, text)
+        notices += [*batch_notices(self.image, IMAGE), *photograph_notices(scene.video_vae, self.image)]
+        film, about = self._spoken(scene, text) if self.audio is None else self._audio_driven(scene, self.audio, text)
         return film, [*notices, *about]
 
     @property
     def made_from(self) -> tuple[Any, ...]:
         """All that segments are made from here, besides their texts; stored ones are found by values and order."""
         return (
-            self.image, self.voice, self.voice_text, self.segment_seconds, self.keep_seconds, self.length, self.seed,
-            *([] if self.sound is None else [self.sound]),
+            self.image, self.voice, self.voice_transcript,
+            self.segment_seconds, self.keep_seconds, self.length, self.seed,
+            *([] if self.audio is None else [self.audio]),
             *([] if self.video is None else [content_of(self.video)]),
         )  # fmt: skip
 
     @property
     def _settings(self) -> SegmentSettings:
-        return SegmentSettings(self.segment_seconds, self.keep_seconds, self.length == AS_NEEDED, self.seed)
+        return SegmentSettings(self.segment_seconds, self.keep_seconds, self.length == FIT_TEXT, self.seed)
 
     def _prepared_voice(self) -> tuple[Voice | None, list[str]]:
         """The voice with its text prepared, if there is one, and notices."""
-        text = PreparedText("") if self.voice is None else prepare_voice_text(self.voice_text)
+        text = PreparedText("") if self.voice is None else prepare_voice_text(self.voice_transcript)
         return None if self.voice is None else Voice(self.voice, text.text), list(text.notices)
 
     def _spoken(self, scene: Scene, text: TextConfig) -> tuple[LongVideo, list[str]]:
@@ -118,11 +119,11 @@ class LongVideoInputs:
         video, about_video = VideoSpans.of(self.video, VIDEO)
         _require_at_most_an_hour(video.seconds, VIDEO, "Trim Video")
         first = video.own_frames(0, 1)
-        if scene.size.kind == AS_THE_PICTURE:
+        if scene.size.kind == MATCH_INPUT:
             scene = scene.stretching(first)  # nobody sees it, and a crop might take the mouth
         scene, cropped = scene.sized_for(first, VIDEO)
         about_length = length_notices(said.text, video.seconds, text)
-        notices = [*about_video, *cropped, *photograph_notices(scene.video_codec, first), *about_length]
+        notices = [*about_video, *cropped, *photograph_notices(scene.video_vae, first), *about_length]
         film = DubbedVideo(scene, plan_dubbing(video, said.text, self._settings), self.image, voice, video)
         return film, [*notices, *said.notices, *about_voice]
 

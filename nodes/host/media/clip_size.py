@@ -13,13 +13,13 @@ from ....uniavgen_core.media.video.frames import Fit, crop_box, fit_size
 
 SMALLEST, LARGEST = 32, 4096
 CROP, STRETCH = Fit.CROP.value, Fit.STRETCH.value
-AS_THE_PICTURE, FREE = "as the picture", "free"
+MATCH_INPUT, CUSTOM_SIZE = "match_input", "custom"
 PROPORTIONS = {
     "square": (1, 1),
-    "portrait 3:4": (3, 4),
-    "landscape 4:3": (4, 3),
-    "portrait 9:16": (9, 16),
-    "landscape 16:9": (16, 9),
+    "portrait_3_4": (3, 4),
+    "landscape_4_3": (4, 3),
+    "portrait_9_16": (9, 16),
+    "landscape_16_9": (16, 9),
 }
 NOTICED_SHARE = 0.05
 """Largest share of a picture that is cropped without a notice."""
@@ -30,14 +30,14 @@ class ClipSize:
     """Size of a clip, as chosen by the user.
 
     Attributes:
-        kind: ``as the picture``, a key of ``PROPORTIONS``, or ``free``.
-        width: Width, pixels; only for ``free``.
-        height: Height, pixels; only for ``free``.
+        kind: ``match_input``, a key of ``PROPORTIONS``, or ``custom``.
+        width: Width, pixels; only for ``custom``.
+        height: Height, pixels; only for ``custom``.
         fit: ``crop`` or ``stretch``, for pictures of another aspect ratio.
-        short_side: Shorter side, pixels, for all kinds but ``free``; 0 for the one that the model was trained at.
+        short_side: Shorter side, pixels, for all kinds but ``custom``; 0 for the one that the model was trained at.
     """
 
-    kind: str = AS_THE_PICTURE
+    kind: str = MATCH_INPUT
     width: int = 0
     height: int = 0
     fit: str = CROP
@@ -48,24 +48,24 @@ class ClipSize:
         """Width and height."""
         return self.width, self.height
 
-    def resolved(self, video_codec: Any, picture: tuple[int, int] | None) -> "ClipSize":
-        """Resolve the choice to a size of kind ``free``, in pixels.
+    def resolved(self, video_vae: Any, picture: tuple[int, int] | None) -> "ClipSize":
+        """Resolve the choice to a size of kind ``custom``, in pixels.
 
-        For ``as the picture``, the short side becomes the one that the model was trained at, the other side follows,
+        For ``match_input``, the short side becomes the one that the model was trained at, the other side follows,
         and the whole picture is resized, as in the release. For a model that was trained at a few fixed sizes, the one
         with the nearest aspect ratio is taken.
 
         Args:
-            video_codec: VAE object, which knows the sizes its model was trained at.
+            video_vae: VAE object, which knows the sizes its model was trained at.
             picture: Width and height of the clip's picture, pixels; None without one.
 
         Raises:
             ValueError: If the size would be too large, or ``short_side`` is not a multiple of 32.
         """
-        if self.kind == FREE:
+        if self.kind == CUSTOM_SIZE:
             return self
-        trained: tuple[tuple[int, int], ...] = video_codec.trained_sizes
-        short_side, fit = self.short_side or video_codec.short_side, self.fit
+        trained: tuple[tuple[int, int], ...] = video_vae.trained_sizes
+        short_side, fit = self.short_side or video_vae.short_side, self.fit
         if self.kind in PROPORTIONS or picture is None:
             size = fit_size(*PROPORTIONS.get(self.kind, (1, 1)), short_side)
         elif trained and not self.short_side:
@@ -77,29 +77,29 @@ class ClipSize:
                 f"With a short side of {short_side} pixels the clip would be {_by(size)}; at most {LARGEST} pixels are "
                 "possible. Crop the picture first, or choose another size."
             )
-        return ClipSize(FREE, *size, fit)
+        return ClipSize(CUSTOM_SIZE, *size, fit)
 
-    def notices(self, video_codec: Any, picture: tuple[int, int] | None, name: str) -> list[str]:
+    def notices(self, video_vae: Any, picture: tuple[int, int] | None, name: str) -> list[str]:
         """Notices about this size for a picture.
 
         Args:
-            video_codec: VAE object.
+            video_vae: VAE object.
             picture: Width and height of the picture, pixels; None if there is none.
             name: Name of the picture in messages, such as ``the image``.
         """
-        size = self.resolved(video_codec, picture)
+        size = self.resolved(video_vae, picture)
         if picture is None:
-            return [_no_picture(size)] if self.kind == AS_THE_PICTURE else []
-        trained = " and ".join(map(_by, video_codec.trained_sizes))
-        if self.kind == AS_THE_PICTURE:
+            return [_no_picture(size)] if self.kind == MATCH_INPUT else []
+        trained = " and ".join(map(_by, video_vae.trained_sizes))
+        if self.kind == MATCH_INPUT:
             remedy = (
                 f"The bundled model was trained at {trained} only. To keep all of it, at a size that the model was not "
-                f"trained at, set short_side to {video_codec.short_side}."
+                f"trained at, set short_side to {video_vae.short_side}."
             )
         elif trained:
             remedy = f"To keep all of it, choose the fit '{STRETCH}'."
         else:
-            remedy = f"To keep all of it, choose the size '{AS_THE_PICTURE}'."
+            remedy = "To keep all of it, choose the size 'match input'."
         return crop_notices(name, picture, size.pixels, size.fit, remedy)
 
 

@@ -13,38 +13,40 @@ from comfy_execution.validation import validate_node_input
 
 from .codecs import AudioCodec, TiledVideoCodec
 
-VideoCodecType, AudioCodecType = io.Custom("UNIAVGEN_VIDEO_CODEC"), io.Custom("UNIAVGEN_AUDIO_CODEC")
+VideoCodecType, AudioCodecType = io.Custom("UNIAVGEN_VIDEO_VAE"), io.Custom("UNIAVGEN_AUDIO_VAE")
 LOADERS = {
-    VideoCodecType.io_type: "UniAVGen Load Video Codec",
-    AudioCodecType.io_type: "UniAVGen Load Audio Codec",
+    VideoCodecType.io_type: "UniAVGen Load Video VAE",
+    AudioCodecType.io_type: "UniAVGen Load Audio VAE",
 }
 
 
 def video_codec_input() -> io.Input:
     """Input socket for a video codec."""
-    return VideoCodecType.Input("video_codec", tooltip="From 'UniAVGen Load Video Codec'.")
+    return VideoCodecType.Input("video_vae", tooltip="From 'UniAVGen Load Video VAE'.")
 
 
 def audio_codec_input() -> io.Input:
     """Input socket for an audio codec."""
-    return AudioCodecType.Input("audio_codec", tooltip="From 'UniAVGen Load Audio Codec'.")
+    return AudioCodecType.Input("audio_vae", tooltip="From 'UniAVGen Load Audio VAE'.")
 
 
 def codec_output(codec_type: Any, name: str) -> io.Output:
     """Output socket of a codec loader, which also has the type VAE."""
-    return io.Custom(f"{codec_type.io_type},{io.Vae.io_type}").Output(display_name=name)
+    return io.Custom(f"{codec_type.io_type},{io.Vae.io_type}").Output(
+        display_name=name, tooltip="For UniAVGen nodes, and for ComfyUI's own VAE nodes."
+    )
 
 
 def require_video_codec(codec: Any) -> None:
     """Raise a ``ValueError`` that names the right loader if an object is not one of the pack's video codecs."""
     if not isinstance(codec, TiledVideoCodec):
-        raise ValueError(_wrong_codec("video_codec", VideoCodecType.io_type, _describe(codec)))
+        raise ValueError(_wrong_codec("video_vae", VideoCodecType.io_type, _describe(codec)))
 
 
 def require_audio_codec(codec: Any) -> None:
     """Raise a ``ValueError`` that names the right loader if an object is not the pack's audio codec."""
     if not isinstance(codec, AudioCodec):
-        raise ValueError(_wrong_codec("audio_codec", AudioCodecType.io_type, _describe(codec)))
+        raise ValueError(_wrong_codec("audio_vae", AudioCodecType.io_type, _describe(codec)))
 
 
 def links_error(node: type[io.ComfyNode], linked: Mapping[str, str]) -> str | None:

@@ -65,9 +65,13 @@ class TiledVideoCodec(comfy.sd.VAE):
     Attributes:
         short_side: Shorter side of the clips that the codec's model was trained on, pixels.
         trained_sizes: Width and height of those clips, pixels; empty for a model of any aspect ratio.
+        seconds: Length of those clips.
+        kept_seconds: Length of the end of a clip from which the model continues.
     """
 
     short_side: int = SHORT_SIDE
+    seconds: float = 5.0625
+    kept_seconds: float = 2.3125
     trained_sizes: tuple[tuple[int, int], ...] = ()
 
     def decode(self, samples_in: Tensor, *args, **kwargs) -> Tensor:
@@ -107,6 +111,7 @@ class BundledVideoCodec(TiledVideoCodec):
 
     short_side = 128
     trained_sizes = ((128, 128), (256, 128))  # one toon, and two
+    seconds, kept_seconds = 2.0625, 0.5625
 
     def __init__(self, weights: dict[str, Tensor]) -> None:
         management = comfy.model_management
@@ -259,11 +264,11 @@ def _check_tensors(network: nn.Module, tensors: dict[str, Tensor]) -> None:
             raise CheckpointError(f"{shown(name)} is {tensor.dtype}, not floating point. Get the file again.")
 
 
-def encode_pictures(video_codec: Any, pictures: Tensor, size: tuple[int, int], fit: str) -> Tensor:
+def encode_pictures(video_vae: Any, pictures: Tensor, size: tuple[int, int], fit: str) -> Tensor:
     """Encode pictures as consecutive frames of a clip.
 
     Args:
-        video_codec: VAE object from 'UniAVGen Load Video Codec'.
+        video_vae: VAE object from 'UniAVGen Load Video VAE'.
         pictures: RGB in [0, 1], (F, H, W, 3).
         size: Width and height of the clip, pixels.
         fit: ``crop`` crops pictures to the clip's aspect ratio before resizing, ``stretch`` resizes them whole.
@@ -280,4 +285,4 @@ def encode_pictures(video_codec: Any, pictures: Tensor, size: tuple[int, int], f
             f"The image has {channels} channels; it must have {RGB} (RGB). Remove its alpha channel, for example "
             "with the node 'Split Image with Alpha', or convert a grey one to RGB."
         )
-    return video_codec.encode(resize_frames(pictures, *size, Fit(fit)))
+    return video_vae.encode(resize_frames(pictures, *size, Fit(fit)))

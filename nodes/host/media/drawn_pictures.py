@@ -27,19 +27,19 @@ PHOTOGRAPH = (
 )
 
 
-def photograph_notices(video_codec: Any, pictures: Tensor | None) -> list[str]:
+def photograph_notices(video_vae: Any, pictures: Tensor | None) -> list[str]:
     """Notice about a picture that the bundled model was not trained on; none for other models.
 
     Args:
-        video_codec: VAE object from 'UniAVGen Load Video Codec'.
+        video_vae: VAE object from 'UniAVGen Load Video VAE'.
         pictures: RGB in [0, 1], (F, H, W, 3), of which the first is checked; None for none.
     """
-    if pictures is None or not isinstance(video_codec, BundledVideoCodec):
+    if pictures is None or not isinstance(video_vae, BundledVideoCodec):
         return []
-    return [PHOTOGRAPH] if photograph_score(video_codec, pictures[:1]) > 1 else []
+    return [PHOTOGRAPH] if photograph_score(video_vae, pictures[:1]) > 1 else []
 
 
-def photograph_score(video_codec: Any, picture: Tensor) -> float:
+def photograph_score(video_vae: Any, picture: Tensor) -> float:
     """Error of the codec on the centre square of a picture (1, H, W, 3), relative to the largest of a drawn toon.
 
     The error is the product of two terms: the root mean square error, which alone is small for smooth photographs, and
@@ -50,7 +50,7 @@ def photograph_score(video_codec: Any, picture: Tensor) -> float:
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     square = resize(picture[:, top : top + side, left : left + side], SIDE, SIDE)
-    decoded = video_codec.decode(video_codec.encode(square)).to(square).reshape(square.shape)
+    decoded = video_vae.decode(video_vae.encode(square)).to(square).reshape(square.shape)
     error = float((decoded - square).square().mean().detach())
     across, down = square.diff(dim=2), square.diff(dim=1)
     steps = max(float(across.square().mean() + down.square().mean()), 1e-6)

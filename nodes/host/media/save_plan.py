@@ -20,7 +20,7 @@ from .source_media import SourceMedia
 from .stream_copy import CannotCopyError, OriginalVideo, find_original
 from .stream_encoders import AAC_RATES, LAYOUTS, EncodedPictures, EncodedSound, exact_bits
 
-AUTO, FLAC, AAC, LOSSLESS = "auto", "lossless (FLAC)", "AAC", "lossless"
+AUTO, FLAC, AAC, LOSSLESS = "auto", "flac", "aac", "lossless"
 NTSC = 1001
 """Denominator of NTSC frame rates, such as 30000/1001."""
 LARGEST_DENOMINATOR = 100_000

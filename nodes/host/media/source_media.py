@@ -15,7 +15,7 @@ from ....uniavgen_core.media.audio.sound import Sound
 from ....uniavgen_core.media.restore import Source, restore_frames, restore_sound
 from ....uniavgen_core.media.time_spans import NOTHING, Spans
 
-SourceMediaType = io.Custom("UNIAVGEN_GIVEN")  # the name in saved graphs
+SourceMediaType = io.Custom("UNIAVGEN_SOURCE_MEDIA")  # the name in saved graphs
 
 
 @dataclass(frozen=True)

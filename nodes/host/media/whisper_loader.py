@@ -1,6 +1,6 @@
 """Whisper folders among ComfyUI's models, and a Whisper under ComfyUI's memory management.
 
-A recogniser is a folder in Hugging Face's format, with config.json and safetensors weights. It is found in
+A recognizer is a folder in Hugging Face's format, with config.json and safetensors weights. It is found in
 ``models/whisper`` and in ``models/audio_encoders``, and in the folders that extra_model_paths.yaml adds to them.
 """
 
@@ -16,12 +16,12 @@ from ....uniavgen_core.checkpoint.whisper_files import WHISPER_CONFIG, WhisperEr
 from ....uniavgen_core.evaluation.paper_models import Whisper
 from ..model_folders import names_in, path_of
 
-KEY, NO_RECOGNISER = "whisper", "none"
+KEY, NO_RECOGNIZER = "whisper", "none"
 _ENCODERS = "audio_encoders"
 folder_paths.add_model_folder_path(KEY, str(Path(folder_paths.models_dir) / KEY))
 
 
-class HostedRecogniser:
+class HostedRecognizer:
     """A Whisper that ComfyUI loads before use and may unload afterwards."""
 
     def __init__(self, folder: Path) -> None:
@@ -47,7 +47,7 @@ class HostedRecogniser:
         return self.whisper.hear_all(waveform, sample_rate)
 
 
-def recogniser_folders() -> dict[str, Path]:
+def recognizer_folders() -> dict[str, Path]:
     """Whisper folders by their name in the node, damaged ones in ``models/whisper`` included."""
     found = {}
     for key in (KEY, _ENCODERS):
@@ -60,23 +60,23 @@ def recogniser_folders() -> dict[str, Path]:
     return found
 
 
-def recogniser_choices() -> list[str]:
-    """Names of the recognisers, the first for none."""
-    return [NO_RECOGNISER, *sorted(recogniser_folders())]
+def recognizer_choices() -> list[str]:
+    """Names of the recognizers, the first for none."""
+    return [NO_RECOGNIZER, *sorted(recognizer_folders())]
 
 
-def check_recogniser(name: str) -> Path | None:
-    """Find and check the folder of a recogniser by its name in the node; None for none.
+def check_recognizer(name: str) -> Path | None:
+    """Find and check the folder of a recognizer by its name in the node; None for none.
 
     Raises:
         WhisperError: If it is missing or damaged; says what to do.
     """
-    if name == NO_RECOGNISER:
+    if name == NO_RECOGNIZER:
         return None
-    folder = recogniser_folders().get(name)
+    folder = recognizer_folders().get(name)
     remedy = (
         "Put a Whisper in Hugging Face's format, such as the folder of openai/whisper-small, into "
-        f"{folder_paths.get_folder_paths(KEY)[0]}, or choose '{NO_RECOGNISER}'."
+        f"{folder_paths.get_folder_paths(KEY)[0]}, or choose '{NO_RECOGNIZER}'."
     )
     if folder is None:
         raise WhisperError(f"There is no Whisper folder '{name}'. {remedy}")
@@ -87,11 +87,11 @@ def check_recogniser(name: str) -> Path | None:
     return folder
 
 
-def load_recogniser(name: str) -> HostedRecogniser | None:
-    """Load a recogniser by its name in the node; None for none.
+def load_recognizer(name: str) -> HostedRecognizer | None:
+    """Load a recognizer by its name in the node; None for none.
 
     Raises:
         WhisperError: If its folder is missing or damaged.
     """
-    folder = check_recogniser(name)
-    return None if folder is None else HostedRecogniser(folder)
+    folder = check_recognizer(name)
+    return None if folder is None else HostedRecognizer(folder)

@@ -11,7 +11,7 @@ from ....uniavgen_core.checkpoint.shard_sets import SHARDS, indexed_names
 from ....uniavgen_core.checkpoint.umt5_files import RELEASED_FILE
 from ..model_folders import files_below, names_in, path_of, warn_once
 
-BUNDLED = "bundled talking toon"
+BUNDLED = "bundled_toon"
 RELEASED = {"text_encoders": RELEASED_FILE, "vae": "Wan2.2_VAE.pth"}
 """Files that belong into other model folders, but that a download of the whole release leaves beside its model."""
 MODELS = "diffusion_models"

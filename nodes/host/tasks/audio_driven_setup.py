@@ -22,8 +22,7 @@ from ..sampling.joint_latent import keep_audio
 from .joint_setup import prepare_joint
 from .task_scene import IMAGE, LONGEST_SECONDS, PreparedTask, Scene
 
-SOUND_LENGTH, SET_LENGTH = "as long as the sound", "as set in seconds"
-SECONDS_WITHOUT_SOUND = 2.0625
+MATCH_AUDIO, SET_SECONDS = "match_audio", "set_seconds"
 NO_SOUND = "No sound is connected, so sound is generated too."
 
 
@@ -32,19 +31,19 @@ def prepare_audio_driven(
     length: str,
     seconds: float,
     image: Tensor | None = None,
-    sound: dict | None = None,
-    sound_text: str = "",
+    audio: dict | None = None,
+    audio_transcript: str = "",
 ) -> PreparedTask:
     """Prepare the picture of an AUDIO to be generated, and sound after one that is shorter than the clip.
 
-    The clip is as long as its sound (``SOUND_LENGTH``), or lasts ``seconds`` (``SET_LENGTH``). An image (B, H, W, 3) is
+    The clip is as long as its sound (``MATCH_AUDIO``), or lasts ``seconds`` (``SET_SECONDS``). An image (B, H, W, 3) is
     the person and the first frame. The text of a sound as long as the clip takes the place of the scene's transcript.
     """
-    wanted = seconds if length == SET_LENGTH else None
-    if sound is None:
-        prepared = prepare_joint(scene, wanted or SECONDS_WITHOUT_SOUND, image)
+    wanted = seconds if length == SET_SECONDS else None
+    if audio is None:
+        prepared = prepare_joint(scene, wanted or scene.video_vae.seconds, image)
         return replace(prepared, notices=(NO_SOUND, *prepared.notices))
-    own, notices = first_sound(sound, "the sound")
+    own, notices = first_sound(audio, "the audio")
     own, about_length = _at_most(own, wanted or LONGEST_SECONDS)
     notices += [*about_length, *quiet_notices(own, "the sound")]
     is_whole = wanted is None or own.seconds >= wanted - 1 / FPS
@@ -53,7 +52,7 @@ def prepare_audio_driven(
     scene, latent = scene.with_image(image, scene.empty(frames))
     mel, gain = mel_of(own, frames)
     mel = mel if is_whole else mel[: int(own.seconds * MEL_RATE)]
-    scene, said = _with_words(scene, sound_text, None if is_whole else len(mel) / MEL_RATE)
+    scene, said = _with_words(scene, audio_transcript, None if is_whole else len(mel) / MEL_RATE)
     latent = keep_audio(latent, mel, torch.zeros(len(mel)))
     source = Source(sound=own, audio_kept=Spans(((0.0, own.seconds),)), ends_with_source=is_whole)
     return PreparedTask(scene, latent, SourceMedia(source, gain), (*notices, *said, *cropped))

@@ -35,7 +35,7 @@ from ..sampling.joint_latent import keep_audio, keep_video
 from .joint_setup import with_voice
 from .task_scene import IMAGE, PreparedTask, Scene
 
-WHOLE, NEW = "the whole clip", "from the kept part on"
+WHOLE, NEW = "whole_clip", "from_kept_part"
 SHORTEST_SECONDS = 5 / FPS
 
 
@@ -48,20 +48,20 @@ class ContinuationInputs:
         keep_seconds: Length of its end that the model sees.
         seconds: Length that is generated after it.
         result: ``WHOLE`` if the result begins with the clip, ``NEW`` if with its kept part.
-        kept_text: Transcript of the kept part, if anything is said in it.
+        kept_transcript: Transcript of the kept part, if anything is said in it.
         image: The person, (B, H, W, 3); None for the clip's first frame.
         voice: AUDIO of someone speaking; None for the model's own voice.
-        voice_text: Transcript of that AUDIO, blank if not known.
+        voice_transcript: Transcript of that AUDIO, blank if not known.
     """
 
     video: Any
     keep_seconds: float
     seconds: float
     result: str
-    kept_text: str = ""
+    kept_transcript: str = ""
     image: Tensor | None = None
     voice: dict | None = None
-    voice_text: str = ""
+    voice_transcript: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,14 @@ class Continuation:
     Attributes:
         keep_seconds: Length of its end that the model sees.
         seconds: Length that is generated after it.
-        kept_text: Transcript of the kept part.
+        kept_transcript: Transcript of the kept part.
         ramp_seconds: Length of the kept sound's end that the model may change, ever more towards the end.
         gain: Factor from the level of the clip's sound to the model's; None for the one that its peak asks for.
     """
 
     keep_seconds: float
     seconds: float
-    kept_text: str = ""
+    kept_transcript: str = ""
     ramp_seconds: float = 0.0
     gain: float | None = None
 
@@ -91,10 +91,10 @@ def prepare_continuation(scene: Scene, inputs: ContinuationInputs) -> PreparedTa
     """
     notices: list[str] = []
     if inputs.voice is not None:
-        scene, notices = with_voice(scene, inputs.voice, inputs.voice_text)
+        scene, notices = with_voice(scene, inputs.voice, inputs.voice_transcript)
     kept_seconds = video_frames_in(inputs.keep_seconds) / FPS
     footage, about_video = decode_video(inputs.video, "the clip", None if inputs.result == WHOLE else kept_seconds)
-    plan = Continuation(inputs.keep_seconds, inputs.seconds, inputs.kept_text)
+    plan = Continuation(inputs.keep_seconds, inputs.seconds, inputs.kept_transcript)
     prepared = continue_footage(scene, footage, plan, inputs.image)
     return replace(prepared, notices=(*notices, *about_video, *prepared.notices))
 
@@ -118,9 +118,9 @@ def continue_footage(scene: Scene, footage: Footage, plan: Continuation, image: 
     mel, _ = mel_of(cut(sound, min(lead, sound.seconds - 0.1), footage.seconds), kept, gain)
     ramp = min(round(plan.ramp_seconds * MEL_RATE), len(mel))
     latent = keep_audio(latent, mel, trailing_ramp(len(mel), ramp))
-    said = prepare_field(KEPT_TEXT, plan.kept_text, scene.as_released)
+    said = prepare_field(KEPT_TEXT, plan.kept_transcript, scene.as_released)
     scene = scene.with_reference(REFERENCE_IMAGE_KEY, reference).with_directions(CONTINUATION)
-    scene = scene.with_speech(start=len(mel) / MEL_RATE, kept_text=said.text)
+    scene = scene.with_speech(start=len(mel) / MEL_RATE, kept_transcript=said.text)
     source = Source(footage.frames, footage.fps, sound, EVERYTHING, EVERYTHING, lead)
     return PreparedTask(scene, latent, SourceMedia(source, gain), (*cropped, *about_sound, *said.notices))
 

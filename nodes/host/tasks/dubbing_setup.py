@@ -13,7 +13,7 @@ from ....uniavgen_core.media.video.frames import fit_frame_count, resample_frame
 from ....uniavgen_core.shapes import FPS, video_frames_covering
 from ....uniavgen_core.tasks import DUBBING
 from ..conditioning.pass_settings import REFERENCE_IMAGE_KEY
-from ..media.clip_size import AS_THE_PICTURE
+from ..media.clip_size import MATCH_INPUT
 from ..media.footage import decode_video
 from ..media.source_media import SourceMedia
 from ..sampling.joint_latent import keep_video
@@ -32,7 +32,7 @@ def prepare_dubbing(scene: Scene, video: Any) -> PreparedTask:
             f"The video lasts {footage.seconds:.0f} s; at most {LONGEST_SECONDS:.0f} s can be dubbed at once. Use "
             "'UniAVGen Long Video', which dubs it in segments."
         )
-    if scene.size.kind == AS_THE_PICTURE:
+    if scene.size.kind == MATCH_INPUT:
         scene = scene.stretching(footage.frames)  # nobody sees it, and a crop might take the mouth
     scene, cropped = scene.sized_for(footage.frames, "the video")
     count = video_frames_covering(footage.seconds)

@@ -116,20 +116,20 @@ def clip_of_latent(latent: dict, given: SourceMedia | None, decode: Decode) -> F
 
 
 def clip_of_video(
-    latent: dict, video_codec: TiledVideoCodec, video: object, sound: dict | None
+    latent: dict, video_vae: TiledVideoCodec, video: object, sound: dict | None
 ) -> tuple[FinishedClip, list[str]]:
     """Finished clip of a user's VIDEO, and notices.
 
     Args:
         latent: Joint LATENT of its length and size.
-        video_codec: Codec that encodes it.
+        video_vae: Codec that encodes it.
         video: The VIDEO.
         sound: AUDIO in the place of its own sound, or None.
 
     Raises:
         ValueError: If there is no sound.
     """
-    latent, media, notices = keep_spans(_first_clip(latent), video_codec, video, sound, EVERYTHING, EVERYTHING)
+    latent, media, notices = keep_spans(_first_clip(latent), video_vae, video, sound, EVERYTHING, EVERYTHING)
     source, seconds = media.source, video_frames_of(split(latent)[0].shape[2]) / FPS
     if source.frames is not None:
         source = replace(source, frames=source.frames[: round(seconds * source.fps)])

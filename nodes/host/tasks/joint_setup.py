@@ -28,13 +28,13 @@ def prepare_joint(scene: Scene, seconds: float, image: Tensor | None = None) -> 
 
 
 def prepare_reference_voice(
-    scene: Scene, seconds: float, image: Tensor | None = None, voice: dict | None = None, voice_text: str = ""
+    scene: Scene, seconds: float, image: Tensor | None = None, voice: dict | None = None, voice_transcript: str = ""
 ) -> PreparedTask:
     """Prepare picture and sound to be generated in the voice of an AUDIO; an image is (B, H, W, 3)."""
     if voice is None:
         prepared = prepare_joint(scene, seconds, image)
         return replace(prepared, notices=(NO_VOICE, *prepared.notices))
-    scene, notices = with_voice(scene, voice, voice_text)
+    scene, notices = with_voice(scene, voice, voice_transcript)
     prepared = prepare_joint(scene, seconds, image)
     scene = prepared.scene.with_directions(REFERENCE_VOICE)
     return replace(prepared, scene=scene, notices=(*notices, *prepared.notices))
@@ -44,7 +44,7 @@ def with_voice(scene: Scene, voice: dict, text: str) -> tuple[Scene, list[str]]:
     """Scene that speaks in the voice of an AUDIO, and notices; ``text`` is what the voice says, blank if not known."""
     mel, notices = voice_mel(voice)
     said = prepare_voice_text(text, scene.as_released)
-    scene = scene.with_reference(REFERENCE_VOICE_KEY, mel[None, None]).with_speech(voice_text=said.text)
+    scene = scene.with_reference(REFERENCE_VOICE_KEY, mel[None, None]).with_speech(voice_transcript=said.text)
     return scene, [*notices, *said.notices]
 
 

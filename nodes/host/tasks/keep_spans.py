@@ -21,7 +21,7 @@ from ..sampling.joint_latent import keep_audio, keep_video, masks_of, split
 
 
 def keep_spans(
-    latent: dict, video_codec: Any, video: Any, audio: dict | None, video_spans: Spans, audio_spans: Spans
+    latent: dict, video_vae: Any, video: Any, audio: dict | None, video_spans: Spans, audio_spans: Spans
 ) -> tuple[dict, SourceMedia, list[str]]:
     """Write the kept spans of a VIDEO, and of an AUDIO in place of its own sound, into a joint LATENT.
 
@@ -45,7 +45,7 @@ def keep_spans(
     if video_spans and footage is not None:
         video_spans.check_within(footage.seconds, "the video")
         spans = video_spans.clipped(min(seconds, footage.seconds))
-        latent = _keep_pictures(latent, video_codec, footage, spans)
+        latent = _keep_pictures(latent, video_vae, footage, spans)
         source = replace(source, frames=footage.frames, fps=footage.fps, video_kept=spans)
     if audio_spans and sound is not None:
         audio_spans.check_within(sound.seconds, "the sound")
@@ -67,13 +67,13 @@ def _footage_and_sound(video: Any, audio: dict | None) -> tuple[Footage | None, 
     return footage, sound, notices
 
 
-def _keep_pictures(latent: dict, video_codec: Any, footage: Footage, spans: Spans) -> dict:
+def _keep_pictures(latent: dict, video_vae: Any, footage: Footage, spans: Spans) -> dict:
     video = split(latent)[0]
     rows, columns = video.shape[-2:]
     frames = resample_frames(footage.frames, float(footage.fps), FPS)
     count = video_frames_of(video.shape[2])
     frames = fit_frame_count(frames[:count], count)
-    clean = encode_pictures(video_codec, frames, (columns * SPATIAL_FACTOR, rows * SPATIAL_FACTOR), STRETCH)
+    clean = encode_pictures(video_vae, frames, (columns * SPATIAL_FACTOR, rows * SPATIAL_FACTOR), STRETCH)
     return keep_video(latent, clean, (~spans.latent_mask(video.shape[2])).float())
 
 

@@ -37,7 +37,7 @@ MISSED = (
     "mouth or the face that should speak."
 )
 _LOOKED_AT = 8
-AROUND_FACE, WHOLE_PICTURE = "around the face", "the whole picture"
+AROUND_FACE, WHOLE_PICTURE = "face_crop", "full_frame"
 _WHOLE = 0.98
 """Share of a picture from which on a mask covers all of it."""
 
@@ -50,10 +50,10 @@ class RelipInputs:
         video: The VIDEO.
         region: One of ``mouth_regions.REGIONS``, where no mask is given.
         mask: The region, (F or 1, H, W), or None to find the main face.
-        sound: AUDIO that drives the lips; None to generate one.
-        sound_text: What it says.
+        audio: AUDIO that drives the lips; None to generate one.
+        audio_transcript: What it says.
         voice: AUDIO whose voice speaks; None for the video's own sound.
-        voice_text: What the voice says.
+        voice_transcript: What the voice says.
         view: ``AROUND_FACE`` or ``WHOLE_PICTURE``: what the network sees.
         surroundings: Value of a ``Surroundings``: how the network gets what is kept.
     """
@@ -61,10 +61,10 @@ class RelipInputs:
     video: Any
     region: str = MOUTH
     mask: Tensor | None = None
-    sound: dict | None = None
-    sound_text: str = ""
+    audio: dict | None = None
+    audio_transcript: str = ""
     voice: dict | None = None
-    voice_text: str = ""
+    voice_transcript: str = ""
     view: str = AROUND_FACE
     surroundings: str = Surroundings.AS_TRAINED.value
 
@@ -133,8 +133,8 @@ def _with_picture(scene: Scene, shot: _Shot) -> tuple[Scene, dict]:
 
 def _with_sound(prepared: PreparedTask, inputs: RelipInputs, footage: Footage, count: int) -> PreparedTask:
     """The task with a given sound that drives the lips, or with a voice for a generated one."""
-    if inputs.sound is not None:
-        return drive_by_sound(prepared, inputs.sound, inputs.sound_text, count, AUDIO_DRIVEN)
+    if inputs.audio is not None:
+        return drive_by_sound(prepared, inputs.audio, inputs.audio_transcript, count, AUDIO_DRIVEN)
     voice, own = inputs.voice, footage.sound
     if voice is None and own is not None and own.seconds >= SHORTEST_VOICE:
         own = cut(own, 0.0, LONGEST_VOICE)
@@ -142,7 +142,7 @@ def _with_sound(prepared: PreparedTask, inputs: RelipInputs, footage: Footage, c
     if voice is None:
         return replace(prepared, notices=("The video has no sound to take the voice from, so the model chooses one.",))
     try:
-        scene, notices = with_voice(prepared.scene, voice, inputs.voice_text)
+        scene, notices = with_voice(prepared.scene, voice, inputs.voice_transcript)
     except ValueError as error:
         if inputs.voice is not None:
             raise

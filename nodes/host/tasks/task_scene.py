@@ -28,22 +28,22 @@ class Scene:
     Attributes:
         positive: CONDITIONING with caption and transcript.
         negative: CONDITIONING with the null caption.
-        video_codec: VAE object for pictures; None where none is encoded.
+        video_vae: VAE object for pictures; None where none is encoded.
         size: Size the clip is generated at; until ``sized_for``, perhaps one that its picture decides.
         as_released: Whether texts stay as they are written, and late null passes run as in the release.
     """
 
     positive: list
     negative: list
-    video_codec: Any = None
+    video_vae: Any = None
     size: ClipSize = field(default_factory=ClipSize)
     as_released: bool = False
 
     def sized_for(self, pictures: Tensor | None, what: str) -> tuple["Scene", list[str]]:
         """The scene at the size it gets with pictures (F, H, W, 3) called ``what``, and notices."""
         picture = None if pictures is None else picture_size(pictures)
-        notices = self.size.notices(self.video_codec, picture, what)
-        return replace(self, size=self.size.resolved(self.video_codec, picture)), notices
+        notices = self.size.notices(self.video_vae, picture, what)
+        return replace(self, size=self.size.resolved(self.video_vae, picture)), notices
 
     def with_directions(self, task: Task) -> "Scene":
         """The scene with the directions of a task on."""
@@ -74,11 +74,11 @@ class Scene:
 
     def encode(self, pictures: Tensor) -> Tensor:
         """Latents (1, 48, T, h, w) of pictures (F, H, W, 3)."""
-        return encode_pictures(self.video_codec, pictures, self.size.pixels, self.size.fit)
+        return encode_pictures(self.video_vae, pictures, self.size.pixels, self.size.fit)
 
     def stretching(self, pictures: Tensor) -> "Scene":
         """The scene at the size it gets with pictures (F, H, W, 3), all of which are stretched to it."""
-        size = self.size.resolved(self.video_codec, picture_size(pictures))
+        size = self.size.resolved(self.video_vae, picture_size(pictures))
         return replace(self, size=replace(size, fit=STRETCH))
 
 

@@ -49,7 +49,7 @@ def test_of_another_network_nothing_is_known_unless_its_file_says_it():
     assert trained_on(RELEASED, metadata_of_clips(seen)) == seen  # a fine-tuned release knows other clips
 
 
-@pytest.mark.parametrize("said", ["{", "[]", '{"fewest_frames": 5}', '{"fewest_frames": 5, "most_frames": 9, "x": 1}'])
+@pytest.mark.parametrize("said", ["{", "[]", '{"min_frames": 5}', '{"min_frames": 5, "most_frames": 9, "x": 1}'])
 def test_metadata_that_cannot_be_read_is_named(said):
     with pytest.raises(ValueError, match=TRAINED_KEY):
         trained_on(TINY, {TRAINED_KEY: said})

@@ -104,7 +104,7 @@ def test_a_good_clip_has_every_measure_and_a_mute_one_says_what_is_missing(found
 
 
 class Vocabulary:
-    """A recogniser of toon words that always says one word too many."""
+    """A recognizer of toon words that always says one word too many."""
 
     def __init__(self, toon):
         self.toon = toon

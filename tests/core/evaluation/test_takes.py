@@ -58,7 +58,7 @@ def test_without_the_words_their_time_is_not_judged(clip):
     assert {"spoken", "words", "ends"}.isdisjoint(ratings)
 
 
-def test_words_are_rated_only_by_a_recogniser_and_by_the_share_it_hears(clip):
+def test_words_are_rated_only_by_a_recognizer_and_by_the_share_it_hears(clip):
     sound = torch.from_numpy(clip.waveform), RATE
     assert "words" not in rate_take(0, clip.frames, FPS, sound, clip.transcript).ratings
     heard, said = [], "red bird no two"

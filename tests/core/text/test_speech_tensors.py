@@ -8,7 +8,7 @@ TEXT = "twelve signs"
 
 
 def test_the_released_network_counts_characters_wherever_passages_begin():
-    spoken = SpokenText(TEXT, start=130.0, voice_text="hi", kept_text="yes")
+    spoken = SpokenText(TEXT, start=130.0, voice_transcript="hi", kept_transcript="yes")
     assert spoken.positions(TextConfig(), 50) == tuple(range(len("hi yes " + TEXT)))
 
 
@@ -22,5 +22,5 @@ def test_at_a_fixed_rate_a_later_passage_moves_as_a_whole():
 
 
 def test_voice_kept_sound_and_text_keep_their_order_and_their_own_starts():
-    spoken = SpokenText(TEXT, start=100.0, voice_text="a", kept_text="b")
+    spoken = SpokenText(TEXT, start=100.0, voice_transcript="a", kept_transcript="b")
     assert spoken.positions(FIXED_RATE, 1000)[:6] == (10, 15, 1010, 1015, 1110, 1115)

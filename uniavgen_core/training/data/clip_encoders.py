@@ -78,7 +78,7 @@ class WanEncoders:
     """Wan2.2's video codec in float32, and umT5 in the precision it is stored in."""
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
-        """Load the video codec and the text encoder.
+        """Load the video VAE and the text encoder.
 
         Args:
             folder: Has ``vae``, ``text_encoder`` and ``tokenizer``, as ``save_pretrained`` writes them.

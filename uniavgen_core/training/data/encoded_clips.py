@@ -155,7 +155,7 @@ class EncodedClips:
         frames = self.config.voice_frames[min(sample.voice_length, len(self.config.voice_frames) - 1)]
         voices = [self._voice(clip, frames) for clip in voice_clips if clip is not None]
         silence = torch.from_numpy(self.silence).expand(len(choices), SILENCE_FRAMES, -1)
-        words = [SpokenText(text, voice_text=voice.transcript) for text, voice in zip(texts, voices, strict=True)]
+        words = [SpokenText(text, voice_transcript=voice.transcript) for text, voice in zip(texts, voices, strict=True)]
         longest = 2 * self.speech_length + len(speech_ids(join_reference("a", ""))) - 1
         mel = torch.cat([torch.from_numpy(np.stack([voice.mel for voice in voices])), silence], 1)
         return {**speech_tensors(words, self.text, frames + SILENCE_FRAMES, longest), "reference_audio": mel}

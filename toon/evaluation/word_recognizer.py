@@ -1,10 +1,10 @@
-"""A small word recogniser, the judge of a toon's words.
+"""A small word recognizer, the judge of a toon's words.
 
 It has convolutions and a recurrent layer over the log-mel, and is trained with connectionist temporal classification
 (CTC; Graves et al., ICML 2006), one class per word of the toons' vocabulary. Noise and blur in training make it robust
 to artefacts.
 
-Dimension key: B clips, M mel frames, T recogniser frames (M / 4), D width.
+Dimension key: B clips, M mel frames, T recognizer frames (M / 4), D width.
 """
 
 from collections.abc import Sequence
@@ -31,8 +31,8 @@ Spans = Sequence[tuple[float, float]]
 _LEARNING_RATE = 1e-2
 
 
-class WordRecogniser(nn.Module):
-    """Word recogniser with CTC output."""
+class WordRecognizer(nn.Module):
+    """Word recognizer with CTC output."""
 
     def __init__(self, words: tuple[str, ...] = VOCABULARY, dim: int = 96) -> None:
         super().__init__()
@@ -58,15 +58,15 @@ class WordRecogniser(nn.Module):
         return self.head(self.recurrence(features)[0]).log_softmax(-1)
 
 
-def train_recogniser(
+def train_recognizer(
     mels: Tensor,
     transcripts: list[str],
     steps: int = 1500,
     seed: int = 0,
     words: tuple[str, ...] = VOCABULARY,
     spans: Sequence[Spans] | None = None,
-) -> WordRecogniser:
-    """Train a recogniser.
+) -> WordRecognizer:
+    """Train a recognizer.
 
     Args:
         mels: Log-mels, natural logarithm, not normalised, (B, 80, M).
@@ -77,7 +77,7 @@ def train_recogniser(
         spans: Span of each word in each sound, mel frames; with them training is several times faster.
 
     Returns:
-        The trained recogniser.
+        The trained recognizer.
 
     Raises:
         ValueError: If a transcript has a word outside the vocabulary.
@@ -85,7 +85,7 @@ def train_recogniser(
     labels = [_labels_of(transcript, words) for transcript in transcripts]
     moments = None if spans is None else _moments(labels, spans, mels.shape[-1])
     generator = torch.Generator().manual_seed(seed)
-    model, mels = new_judge(lambda: WordRecogniser(words), seed), normalize_mel(mels)
+    model, mels = new_judge(lambda: WordRecognizer(words), seed), normalize_mel(mels)
 
     def loss() -> Tensor:
         chosen = torch.randint(len(mels), (_BATCH,), generator=generator)
@@ -105,7 +105,7 @@ def _labels_of(transcript: str, words: tuple[str, ...]) -> Tensor:
 
 
 def _moments(labels: list[Tensor], spans: Sequence[Spans], mel_frames: int) -> Tensor:
-    """Class of every recogniser frame, (B, T): a word in the middle of its span, the blank elsewhere."""
+    """Class of every recognizer frame, (B, T): a word in the middle of its span, the blank elsewhere."""
     classes = torch.zeros(len(labels), -(-mel_frames // _STRIDE), dtype=torch.long)
     for row, words, places in zip(classes, labels, spans, strict=True):
         for word, (start, stop) in zip(words, places, strict=True):
@@ -131,11 +131,11 @@ def _disturb(mel: Tensor, generator: torch.Generator) -> Tensor:
 
 
 @torch.no_grad()
-def recognise(model: WordRecogniser, mels: Tensor) -> list[str]:
+def recognise(model: WordRecognizer, mels: Tensor) -> list[str]:
     """Recognise the words in log-mels by greedy CTC decoding.
 
     Args:
-        model: A trained recogniser.
+        model: A trained recognizer.
         mels: Log-mels, natural logarithm, not normalised, (B, 80, M).
 
     Returns:
