@@ -25,6 +25,7 @@ from .comfy_server import ComfyServer
 from .contact_sheet import read_clip, write_contact_sheet
 from .environment import ROOT, current
 from .graph_studio import Graph, shown_widgets
+from .registry_ids import with_registry_ids
 from .released_graphs import FILES, RELEASED, released_template, with_files
 from .template_graphs import TEMPLATES, template
 from .workflow import Workflow
@@ -71,7 +72,7 @@ def through_the_editor(page: Page, graph: Graph) -> tuple[dict[str, Any], Workfl
         call(page, "box", {**values, "ids": list(map(int, numbers)), "widgets": shown_widgets(graph, box)})
     call(page, "note", {"title": graph.title, "text": graph.note})
     call(page, "arrange", {"columns": top_columns(graph), "gap": TOP_GAP, "title": TITLE})
-    saved = with_lasting_ids(call(page, "read")["graph"])
+    saved = with_registry_ids(with_lasting_ids(call(page, "read")["graph"]))
     saved["extra"] = {"ds": VIEW}
     return saved, api
 
