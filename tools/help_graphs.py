@@ -155,10 +155,10 @@ class Picture:
         left: Nodes on its left.
         node: The node.
         right: Nodes on its right.
-        is_run: True if the graph runs first, so that the nodes show their results.
+        runs: Output node that is run first, so that the nodes show their results; None for no run.
     """
 
     left: Sequence[Node]
     node: Node
     right: Sequence[Node] = ()
-    is_run: bool = False
+    runs: Node | None = None

@@ -18,8 +18,8 @@ def load_text_encoder(toon: ToonGraph) -> Picture:
 
 
 def load_video_vae(toon: ToonGraph) -> Picture:
-    """The video VAE goes into the task and the decoder."""
-    return Picture((), toon.video_vae, (toon.decoded, toon.task))
+    """The video VAE goes into the task."""
+    return Picture((), toon.video_vae, (toon.task,))
 
 
 def load_audio_vae(toon: ToonGraph) -> Picture:
@@ -121,7 +121,7 @@ def two_speakers(toon: ToonGraph) -> tuple[Node, Node, Node]:
 
 def sampler(toon: ToonGraph) -> Picture:
     """The prepared clip is sampled with the model, and decoded."""
-    return Picture((toon.model, toon.task), toon.sampled, (toon.decoded, toon.saved), is_run=True)
+    return Picture((toon.model, toon.task), toon.sampled, (toon.decoded,), runs=toon.saved)
 
 
 def custom_sampler(toon: ToonGraph) -> tuple[Node, Node, Node]:
@@ -167,7 +167,7 @@ def best_take(toon: ToonGraph) -> Picture:
     best = toon.add(
         "UniAVGenBestTake", model=toon.model(), **toon.prepared(toon.task), **toon.codecs(), takes=4, seed=1
     )
-    return Picture((toon.model, toon.task), best, is_run=True)
+    return Picture((toon.model, toon.task), best, runs=best)
 
 
 def retake(toon: ToonGraph) -> Picture:
@@ -176,7 +176,7 @@ def retake(toon: ToonGraph) -> Picture:
         "UniAVGenRetake", model=toon.model(), positive=toon.task(0), negative=toon.task(1), latent=toon.sampled(),
         **toon.codecs(), source_media=toon.task(3), threshold=0.8, seed=2,
     )  # fmt: skip
-    return Picture((toon.sampled,), again, is_run=True)
+    return Picture((toon.sampled,), again, runs=again)
 
 
 def long_video(toon: ToonGraph) -> Picture:
@@ -186,12 +186,24 @@ def long_video(toon: ToonGraph) -> Picture:
         script="hello happy robot\nred moon\nbye bye star", size="match_input", length="full_segments", seed=1,
     )  # fmt: skip
     saved = toon.add("SaveVideo", video=made(), filename_prefix="video/uniavgen", format="auto", codec="auto")
-    return Picture((toon.image,), made, (saved,), is_run=True)
+    return Picture((toon.image,), made, (saved,), runs=saved)
 
 
 def stored_segments(toon: ToonGraph) -> Picture:
     """A list of what is stored; the node needs no others."""
-    return Picture((), toon.add("UniAVGenStoredSegments"), is_run=True)
+    segments = toon.add("UniAVGenStoredSegments")
+    return Picture((), segments, runs=segments)
+
+
+def save_latent(toon: ToonGraph) -> Picture:
+    """A sampled clip is saved."""
+    return Picture((toon.sampled,), toon.add("UniAVGenSaveLatent", latent=toon.sampled()))
+
+
+def load_latent(toon: ToonGraph) -> Picture:
+    """A saved clip is decoded."""
+    loaded = toon.add("UniAVGenLoadLatent")
+    return Picture((), loaded, (toon.add("UniAVGenDecode", latent=loaded(), **toon.codecs()),))
 
 
 def decode(toon: ToonGraph) -> Picture:
@@ -201,7 +213,7 @@ def decode(toon: ToonGraph) -> Picture:
 
 def save_video(toon: ToonGraph) -> Picture:
     """The decoded clip is saved."""
-    return Picture((toon.decoded,), toon.saved, is_run=True)
+    return Picture((toon.decoded,), toon.saved, runs=toon.saved)
 
 
 def find_faces(toon: ToonGraph) -> Picture:
@@ -213,14 +225,14 @@ def find_faces(toon: ToonGraph) -> Picture:
 
 def show_face_mask(toon: ToonGraph) -> Picture:
     """The predicted mask of a clip is laid over its frames."""
-    mask, overlay, shown = overlay_of_face_mask(toon)
-    return Picture((toon.sampled,), mask, (overlay, shown), is_run=True)
+    mask, overlay, _ = overlay_of_face_mask(toon)
+    return Picture((toon.sampled,), mask, (overlay,))
 
 
 def mask_overlay(toon: ToonGraph) -> Picture:
     """A mask is laid over the frames of a clip, and shown."""
     mask, overlay, shown = overlay_of_face_mask(toon)
-    return Picture((toon.decoded, mask), overlay, (shown,), is_run=True)
+    return Picture((toon.decoded, mask), overlay, (shown,), runs=shown)
 
 
 def overlay_of_face_mask(toon: ToonGraph) -> tuple[Node, Node, Node]:
@@ -235,7 +247,7 @@ def sync_meter(toon: ToonGraph) -> Picture:
     """The lip-sync of a video is measured."""
     parts = toon.add("GetVideoComponents", video=toon.toon())
     meter = toon.add("UniAVGenSyncMeter", images=parts(0), audio=parts(1), fps=parts(2))
-    return Picture((toon.toon, parts), meter, is_run=True)
+    return Picture((parts,), meter, runs=meter)
 
 
 PICTURES: dict[str, Callable[[ToonGraph], Picture]] = {
@@ -264,6 +276,8 @@ PICTURES: dict[str, Callable[[ToonGraph], Picture]] = {
     "UniAVGenRetake": retake,
     "UniAVGenLongVideo": long_video,
     "UniAVGenStoredSegments": stored_segments,
+    "UniAVGenSaveLatent": save_latent,
+    "UniAVGenLoadLatent": load_latent,
     "UniAVGenDecode": decode,
     "UniAVGenSaveVideo": save_video,
     "UniAVGenFindFaces": find_faces,

@@ -41,7 +41,7 @@ CORNER = {"left": 100, "top": 100}  # beside the editor's own bars
 SETTLE_MS = 1500  # in which the editor draws what has changed
 RUN_SECONDS = 300
 HIDDEN = ".p-toast { display: none !important }"
-OUTLINE = "[data-node-id='%s'] [data-testid=node-inner-wrapper] { outline: 2px solid #5ab0ff }"
+OUTLINE = "[data-node-id='%s'] { outline: 2px solid #5ab0ff; border-radius: 16px }"
 LOAD = """async prompt => {
   await window.app.loadApiJson(prompt, "help");
   for (const widget of window.app.graph.nodes.flatMap(node => node.widgets ?? [])) {
@@ -137,7 +137,7 @@ def main(names: list[str]) -> int:
             picture = PICTURES[name](toon)
             page = open_editor(browser, server)
             page.evaluate(LOAD, toon.nodes)
-            if picture.is_run:
+            if picture.runs is not None:
                 run(page, server)
             save(photograph(page, picture), PAGES / name / FILE)
             page.close()
