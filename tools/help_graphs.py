@@ -112,9 +112,7 @@ class ToonGraph:
     @cached_property
     def decoded(self) -> Node:
         """Frames, audio and frame rate of the sampled clip."""
-        return self.add(
-            "UniAVGenDecode", latent=self.sampled(), **self.codecs(), source_media=self.task(3)
-        )
+        return self.add("UniAVGenDecode", latent=self.sampled(), **self.codecs(), source_media=self.task(3))
 
     @cached_property
     def saved(self) -> Node:
@@ -146,6 +144,7 @@ class ToonGraph:
         """Add a sampler of a clip that a node has prepared; ``inputs`` replace links to that node or to the model."""
         links = {"model": self.model(), **self.prepared(source), **inputs}
         return self.add("UniAVGenSampler", **links, seed=1)
+
 
 @dataclass(frozen=True)
 class Picture:

@@ -196,8 +196,9 @@ def stored_segments(toon: ToonGraph) -> Picture:
 
 
 def save_latent(toon: ToonGraph) -> Picture:
-    """A sampled clip is saved."""
-    return Picture((toon.sampled,), toon.add("UniAVGenSaveLatent", latent=toon.sampled()))
+    """A sampled clip is saved, which the next picture loads."""
+    saved = toon.add("UniAVGenSaveLatent", latent=toon.sampled())
+    return Picture((toon.sampled,), saved, runs=saved)
 
 
 def load_latent(toon: ToonGraph) -> Picture:
