@@ -1,7 +1,7 @@
 """Remakes the pictures of the help pages: ``python -m tools.make_help_pictures [NODE_ID ...]``.
 
 It runs in the environment that ``dev.py`` makes, with ``COMFYUI_PATH`` set. ComfyUI's own front end, in Chromium with
-Nodes 2.0, loads each graph of ``tools.help_pictures``, runs it where the node shows a result, and draws the node between
+Nodes 2.0, loads each graph of ``tools.help_pictures``, runs it where the node shows a result, and draws the node beside
 its neighbours. The rest of the graph is left out.
 """
 

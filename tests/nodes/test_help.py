@@ -12,7 +12,7 @@ from tools.help_pictures import PICTURES
 from tools.locale_files import node_texts
 
 DOCS = Path(__file__).parents[2] / "web" / "docs"
-COLUMNS, TABLE_LINE, UNBROKEN = 3, 110, 20
+COLUMNS, TABLE_LINE, UNBROKEN = 3, 110, 18
 """Most columns of a table, most characters of a line of one, and most of a name that has no place for a line break; the
 panel is 220 to 300 pixels wide."""
 PICTURE_WIDTH, PICTURE_BYTES = 600, 60_000
