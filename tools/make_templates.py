@@ -22,6 +22,7 @@ from .comfy_client import Result
 from .comfy_server import ComfyServer
 from .contact_sheet import read_clip, write_contact_sheet
 from .environment import ROOT, current
+from .registry_ids import with_registry_ids
 from .released_graphs import FILES, RELEASED, with_files
 from .template_graphs import TEMPLATES
 from .workflow import Workflow
@@ -84,7 +85,7 @@ def through_the_editor(page: Page, workflow: Workflow) -> tuple[dict[str, Any], 
     page.evaluate(PLACE, {"nodes": columns_of(workflow), "measures": measures})
     made = page.evaluate(READ)
     made["graph"].pop("extra", None)
-    return made["graph"], made["api"]
+    return with_registry_ids(made["graph"]), made["api"]
 
 
 def write_json(path: Path, content: Any) -> None:
