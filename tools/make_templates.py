@@ -37,7 +37,9 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-backgroun
 NODE_WIDTH, NODE_GAP, TITLE = 330, 130, 40  # pixels of the canvas, as all that follow
 NOTE_SIZE, SOURCE_WIDTH, BOX_WIDTH, OUTPUT_SIZE, TOP_GAP, STACK_GAP = (340, 420), 300, 360, (420, 520), 60, 130
 OUTPUTS = {"SaveVideo", "UniAVGenSaveVideo", "PreviewImage"}
-VIEW = {"scale": 0.9, "offset": [60, 110]}
+EXAMPLES = {"UniAVGenToonPortrait": "portrait", "UniAVGenToonClip": "clip", "LoadImage": "image"}
+"""Widget of each node that stands for people's own media."""
+VIEW = {"scale": 0.9, "offset": [90, 160]}
 """Part of the graph that is shown when it is opened."""
 PICTURE = {"width": 1800, "height": 820}
 CANVAS = {"x": 60, "y": 90, "width": 1840}
@@ -74,8 +76,23 @@ def through_the_editor(page: Page, graph: Graph) -> tuple[dict[str, Any], Workfl
     left = 0 if graph.boxes else -NOTE_SIZE[0] - TOP_GAP
     call(page, "arrange", {"columns": top_columns(graph), "left": left, "gap": TOP_GAP, "stack": STACK_GAP})
     saved = with_registry_ids(with_lasting_ids(call(page, "read")["graph"]))
-    saved["extra"] = {"ds": VIEW}
+    saved["extra"] = {"ds": VIEW, "linearData": app_mode(graph, saved)} if graph.boxes else {"ds": VIEW}
     return saved, api
+
+
+def app_mode(graph: Graph, saved: dict[str, Any]) -> dict[str, Any]:
+    """Widgets and outputs that the editor's app mode shows: what people change, but for the files of the loaders."""
+    boxes = {box.title: shown_widgets(graph, box) for box in graph.boxes if not box.is_example}
+    inputs, outputs = [], []
+    for node in saved["nodes"]:
+        for widget in boxes.get(node["title"], ()):
+            if not widget["owner"].startswith("Load the "):
+                inputs.append([str(node["id"]), widget["label"]])
+        if node["type"] in EXAMPLES:
+            inputs.append([str(node["id"]), EXAMPLES[node["type"]]])
+        if node["type"] in OUTPUTS:
+            outputs.append(str(node["id"]))
+    return {"inputs": inputs, "outputs": outputs}
 
 
 def with_lasting_ids(saved: dict[str, Any]) -> dict[str, Any]:
