@@ -1,0 +1,118 @@
+"""Texts of the nodes in the languages of ComfyUI: complete, of today's English, and shown in the editor."""
+
+import re
+from importlib import import_module
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.nodes.test_browser import START_SECONDS, TASK, page  # noqa: F401 - fixture
+from tools.locale_files import ENGLISH, FILES, LANGUAGES, english_files, faults, leaves, read
+
+SENTENCES = ("description", "tooltip")
+COMPILED = re.compile(r"[{}@|]")
+"""Characters that vue-i18n reads as placeholders, links to other messages and plurals."""
+PLACEHOLDER = re.compile(r"{\w+}")
+NAMES = {
+    *("model_name", "text_encoder", "video_vae", "vocoder", "recognizer", "portrait", "clip"),
+    *("weight_dtype", "sampler_name"),
+}
+"""Inputs that offer names of files and toons, and ComfyUI's own names: these are shown as they are."""
+
+
+@pytest.fixture(scope="module")
+def schemas(pack):
+    return [node.GET_SCHEMA() for node in pack.nodes.NODES]
+
+
+@pytest.fixture(scope="module")
+def labels(pack):
+    return import_module(f"{pack.__name__}.nodes.labels").OPTION_LABELS
+
+
+@pytest.fixture(scope="module")
+def english(schemas, labels):
+    return english_files(schemas, labels)
+
+
+def sentences(language):
+    """Descriptions and tooltips of a language, by path."""
+    texts = leaves(read(language, "nodeDefs.json"))
+    return {path: text for path, text in texts.items() if path.rpartition("/")[2] in SENTENCES and text}
+
+
+def options(inputs):
+    """Yield the name of every choice and each of its values, those inside an option of another choice included."""
+    for one in inputs:
+        for option in getattr(one, "options", None) or ():
+            yield one.id, str(getattr(option, "key", option))
+            yield from options(getattr(option, "inputs", ()))
+
+
+@pytest.fixture(scope="module")
+def offered(schemas):
+    """Names of choices with their values, of all nodes."""
+    return {pair for schema in schemas for pair in options(schema.inputs)}
+
+
+def test_the_english_files_are_made_from_todays_schemas(english):
+    assert {name: read(ENGLISH, name) for name in FILES} == english
+
+
+def test_descriptions_and_tooltips_are_whole_sentences():
+    texts = sentences(ENGLISH)
+    assert texts
+    assert [path for path, text in texts.items() if not all(line.endswith(".") for line in text.split("\n"))] == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_language_has_all_texts_and_no_others_and_they_are_translations_of_todays_english(language, english):
+    assert faults(language, english) == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_messages_have_the_placeholders_of_the_english_ones(language, english):
+    wanted, found = leaves(english["main.json"]), leaves(read(language, "main.json"))
+    assert {path: sorted(PLACEHOLDER.findall(text)) for path, text in found.items()} == {
+        path: sorted(PLACEHOLDER.findall(text)) for path, text in wanted.items()
+    }
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_description_or_tooltip_is_left_in_english(language):
+    original, translated = sentences(ENGLISH), sentences(language)
+    assert translated
+    assert [path for path, text in translated.items() if text == original.get(path)] == []
+
+
+@pytest.mark.parametrize("language", [ENGLISH, *LANGUAGES])
+def test_texts_of_nodes_have_no_characters_that_the_editor_would_interpret(language):
+    texts = leaves(read(language, "nodeDefs.json"))
+    assert texts
+    assert [path for path, text in texts.items() if COMPILED.search(text)] == []
+
+
+def test_every_option_whose_value_is_an_identifier_has_a_label(offered, labels):
+    identifiers = {(name, value) for name, value in offered if "_" in value and name not in NAMES}
+    assert identifiers
+    assert [pair for pair in sorted(identifiers) if pair[1] not in labels.get(pair[0], {})] == []
+
+
+def test_every_label_belongs_to_an_option(offered, labels):
+    assert {(name, value) for name, values in labels.items() for value in values} - offered == set()
+
+
+def test_the_editor_shows_title_inputs_and_options_of_a_node_in_chinese(page, server):  # noqa: F811 - fixture
+    texts, tasks = read("zh", "nodeDefs.json")["UniAVGenTask"], read("zh", "main.json")["uniavgen"]["options"]["task"]
+    server.post("/settings", {"Comfy.Locale": "zh", "Comfy.VueNodes.Enabled": True})
+    try:
+        page.reload()
+        page.wait_for_function("window.app?.graph && window.app?.extensionManager", timeout=START_SECONDS * 1000)
+        page.wait_for_timeout(1000)  # until the editor has loaded its default graph, which would replace the node
+        page.evaluate(TASK)
+        for shown in (texts["display_name"], texts["inputs"]["positive"]["name"], texts["inputs"]["size"]["name"]):
+            expect(page.get_by_text(shown, exact=True).first).to_be_visible()
+        page.get_by_text(tasks["joint"], exact=True).click()
+        expect(page.get_by_role("option")).to_have_text(list(tasks.values()))
+    finally:
+        server.post("/settings", {"Comfy.Locale": "en", "Comfy.VueNodes.Enabled": False})
