@@ -1,12 +1,14 @@
 """Texts of the nodes in the languages of ComfyUI: complete, of today's English, and shown in the editor."""
 
+import json
 import re
+from contextlib import contextmanager
 from importlib import import_module
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.nodes.test_browser import START_SECONDS, TASK, page  # noqa: F401 - fixture
+from tests.nodes.test_browser import START_SECONDS, WORKFLOWS, page  # noqa: F401 - fixture
 from tools.locale_files import ENGLISH, FILES, LANGUAGES, english_files, faults, leaves, read
 
 SENTENCES = ("description", "tooltip")
@@ -102,17 +104,63 @@ def test_every_label_belongs_to_an_option(offered, labels):
     assert {(name, value) for name, values in labels.items() for value in values} - offered == set()
 
 
-def test_the_editor_shows_title_inputs_and_options_of_a_node_in_chinese(page, server):  # noqa: F811 - fixture
-    texts, tasks = read("zh", "nodeDefs.json")["UniAVGenTask"], read("zh", "main.json")["uniavgen"]["options"]["task"]
-    server.post("/settings", {"Comfy.Locale": "zh", "Comfy.VueNodes.Enabled": True})
+@contextmanager
+def in_chinese(page, server, is_vue):  # noqa: F811 - fixture
+    """Show the editor in Chinese, with nodes drawn by Vue or on the canvas; yields the texts of UniAVGen Task."""
+    server.post("/settings", {"Comfy.Locale": "zh", "Comfy.VueNodes.Enabled": is_vue})
     try:
         page.reload()
         page.wait_for_function("window.app?.graph && window.app?.extensionManager", timeout=START_SECONDS * 1000)
         page.wait_for_timeout(1000)  # until the editor has loaded its default graph, which would replace the node
-        page.evaluate(TASK)
-        for shown in (texts["display_name"], texts["inputs"]["positive"]["name"], texts["inputs"]["size"]["name"]):
+        yield read("zh", "nodeDefs.json")["UniAVGenTask"]
+    finally:
+        server.post("/settings", {"Comfy.Locale": ENGLISH, "Comfy.VueNodes.Enabled": False})
+
+
+def test_the_editor_shows_title_inputs_and_options_of_a_node_in_chinese(page, server):  # noqa: F811 - fixture
+    tasks = read("zh", "main.json")["uniavgen"]["options"]["task"]
+    with in_chinese(page, server, is_vue=True) as texts:
+        page.evaluate(MAKE, "UniAVGenTask")
+        inputs = texts["inputs"]
+        for shown in (texts["display_name"], *(inputs[name]["name"] for name in ("positive", "size", "task_image"))):
             expect(page.get_by_text(shown, exact=True).first).to_be_visible()
         page.get_by_text(tasks["joint"], exact=True).click()
-        expect(page.get_by_role("option")).to_have_text(list(tasks.values()))
-    finally:
-        server.post("/settings", {"Comfy.Locale": "en", "Comfy.VueNodes.Enabled": False})
+        offered = page.get_by_role("option")
+        expect(offered).to_have_text(list(tasks.values()))
+        offered.get_by_text(tasks["audio_driven"], exact=True).click()
+        expect(page.get_by_text(inputs["task_audio"]["name"], exact=True).first).to_be_visible()
+
+
+def test_sockets_of_saved_tasks_are_shown_in_chinese(page, server):  # noqa: F811 - fixture
+    with in_chinese(page, server, is_vue=False) as texts:
+        for path, sockets in (("quick_start", ["image"]), ("audio_driven", ["image", "audio"])):
+            page.evaluate(
+                "graph => window.app.loadGraphData(graph)", json.loads((WORKFLOWS / f"{path}.json").read_text())
+            )
+            names = ("positive", "negative", "video_vae", *(f"task_{socket}" for socket in sockets))
+            assert page.evaluate(SHOWN) == [texts["inputs"][name]["name"] for name in names]
+
+
+def test_empty_text_fields_show_their_names_in_chinese(page, server):  # noqa: F811 - fixture
+    with in_chinese(page, server, is_vue=False) as texts:
+        page.evaluate(MAKE, "UniAVGenTask")
+        page.evaluate("window.app.graph.nodes[0].widgets.find(widget => widget.name === 'task').value = 'audio_driven'")
+        name = texts["inputs"]["task_audio_transcript"]["name"]
+        expect(page.get_by_placeholder(name, exact=True)).to_be_visible()
+        page.evaluate(MAKE, "UniAVGenSpeaker")
+        name = read("zh", "nodeDefs.json")["UniAVGenSpeaker"]["inputs"]["voice_transcript"]["name"]
+        expect(page.get_by_placeholder(name, exact=True)).to_be_visible()
+
+
+MAKE = """name => {
+  const app = window.app, node = window.LiteGraph.createNode(name);
+  app.graph.clear();
+  node.pos = [500, 200];
+  app.graph.add(node);
+  Object.assign(app.canvas.ds, {scale: 1, offset: [0, 0]});
+  app.canvas.setDirty(true, true);
+}"""
+"""Makes a node, alone in its graph, in sight."""
+SHOWN = """window.app.graph.nodes.filter(node => node.type === "UniAVGenTask").flatMap(node => node.inputs)
+  .filter(input => !input.widget).map(input => input.label || input.localized_name)"""
+"""Labels of the sockets of a task, as the canvas draws them."""
