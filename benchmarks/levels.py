@@ -68,7 +68,7 @@ def measure(options: Namespace) -> dict:
 def prepared(workflow: Workflow, seed: int, steps: int | None) -> Workflow:
     """Set the seed and steps of a template, and save its sounds losslessly and its video with AAC."""
     nodes = set_value(workflow, "seed", seed)
-    nodes = set_value(nodes, "steps", steps) if steps else nodes
+    nodes = set_value(set_value(nodes, "preset", "custom"), "steps", steps) if steps else nodes
     for number, node in workflow.items():
         if node["class_type"] == SAVER:
             nodes[number]["inputs"]["audio_format"] = "aac"

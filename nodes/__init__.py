@@ -7,7 +7,9 @@ from .decode import Decode
 from .empty_latent import EmptyLatent
 from .face_overlay import MaskOverlay, ShowFaceMask
 from .find_faces import FindFaces
+from .host.example_files import serve_examples
 from .keep import Keep
+from .latent_files import LoadLatent, SaveLatent
 from .lip_sync_meter import SyncMeter
 from .loaders import LoadAudioVAE, LoadModel, LoadTextEncoder, LoadVideoVAE
 from .long_video import LongVideoNode
@@ -46,6 +48,8 @@ NODES: list[type[io.ComfyNode]] = [
     RetakeNode,
     LongVideoNode,
     StoredSegments,
+    SaveLatent,
+    LoadLatent,
     Decode,
     SaveVideo,
     FindFaces,
@@ -57,6 +61,10 @@ NODES: list[type[io.ComfyNode]] = [
 
 class UniAVGenExtension(ComfyExtension):
     """Extension with all nodes of the pack."""
+
+    async def on_load(self) -> None:
+        """Let the editor show the example media."""
+        serve_examples()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """Return the node classes."""

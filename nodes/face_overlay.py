@@ -48,7 +48,7 @@ class ShowFaceMask(io.ComfyNode):
                     tooltip="Interaction module: 0 for the average of all, n for the n-th.",
                 ),
             ],
-            outputs=[io.Mask.Output(display_name="mask", tooltip="One mask per latent frame.")],
+            outputs=[io.Mask.Output(display_name="mask", tooltip="One mask per video frame.")],
         )
 
     @classmethod

@@ -213,7 +213,7 @@ def select_faces(tracks: list[Track], number: int) -> list[Track]:
     """All faces for 0, else only the face with that number; raises a ``ValueError`` if there is none."""
     if not tracks:
         raise ValueError(
-            "There is no face in the images. Lower 'confidence' or 'fewest_frames', feed a larger image, or draw a "
+            "There is no face in the images. Lower 'confidence' or 'min_frames', feed a larger image, or draw a "
             "mask by hand and choose 'mask' as the source."
         )
     if number > len(tracks):
@@ -225,7 +225,7 @@ def select_faces(tracks: list[Track], number: int) -> list[Track]:
 def dropped_faces_notice(count: int, fewest: int) -> str:
     """Notice about faces that were dropped because they were found in too few frames."""
     faces = "1 thing that was" if count == 1 else f"{count} things that were"
-    return f"Left out {faces} taken for a face in fewer than {fewest} frames. To keep them, set fewest_frames to 1."
+    return f"Left out {faces} taken for a face in fewer than {fewest} frames. To keep them, set min_frames to 1."
 
 
 def mask_notices(tracks: list[Track], num_frames: int, channels: int) -> list[str]:
@@ -237,6 +237,6 @@ def mask_notices(tracks: list[Track], num_frames: int, channels: int) -> list[st
     if empty:
         notices.append(
             f"There is no face in {len(empty)} of {num_frames} frames, the first of them frame {empty[0]}; the mask is "
-            "empty there. Raise 'longest_gap' to bridge gaps."
+            "empty there. Raise 'max_gap' to bridge gaps."
         )
     return notices

@@ -11,6 +11,7 @@ import time
 import types
 import urllib.error
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,24 +25,35 @@ SECONDS_TO_START = 240  # Within which the server must answer.
 LOG_TAIL = 30  # Lines of the server's log that are shown if it does not start.
 
 
+def link_pack(custom_nodes: Path) -> None:
+    """Link the pack into a custom_nodes folder; on Windows by a junction, which needs no special rights."""
+    custom_nodes.mkdir(parents=True)
+    if IS_WINDOWS:
+        import _winapi
+
+        _winapi.CreateJunction(str(ROOT), str(custom_nodes / PACK_NAME))
+    else:
+        (custom_nodes / PACK_NAME).symlink_to(ROOT, target_is_directory=True)
+
+
 class ComfyServer(ComfyClient):
     """A ComfyUI process, used as a context manager.
 
-    Its base folder is temporary, with a link to the pack in ``custom_nodes``, so that the ComfyUI tree and the user's
-    models, inputs and outputs are not changed.
+    Its base folder is temporary, with nothing but the pack in ``custom_nodes``, so that the ComfyUI tree and the user's
+    models, inputs and outputs are not changed. ``install`` puts the pack there; by default it is a link to this one.
     """
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: Environment, install: Callable[[Path], None] = link_pack) -> None:
         self.port = free_port()
         super().__init__(f"http://127.0.0.1:{self.port}")
-        self.environment = environment
+        self.environment, self._install = environment, install
         self.folder = Path()
         self._process: subprocess.Popen | None = None
 
     def __enter__(self) -> "ComfyServer":
         self.folder = Path(tempfile.mkdtemp(prefix="uniavgen-"))
         try:
-            link_pack(self.folder / "custom_nodes")
+            self._install(self.folder / "custom_nodes")
             with self._log_path.open("wb") as log:
                 self._process = spawn(self._command(), log, self.folder, {**CALM, **os.environ})
             self._wait_until_ready()
@@ -130,17 +142,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def link_pack(custom_nodes: Path) -> None:
-    """Link the pack into a custom_nodes folder; on Windows by a junction, which needs no special rights."""
-    custom_nodes.mkdir(parents=True)
-    if IS_WINDOWS:
-        import _winapi
-
-        _winapi.CreateJunction(str(ROOT), str(custom_nodes / PACK_NAME))
-    else:
-        (custom_nodes / PACK_NAME).symlink_to(ROOT, target_is_directory=True)
 
 
 def link_file(path: Path, target: Path) -> None:

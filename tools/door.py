@@ -56,6 +56,9 @@ VERBS = {
     "train": Verb("train on your clips, for example: train run CONFIG.json", "uniavgen_core.training"),
     "check": Verb("check rules, formatting and types", "tools.check"),
     "torture": Verb("hostile prompts, cancels, long service on a real ComfyUI", "tools.torture", False),
+    "package": Verb(
+        "make the archive that the Comfy Registry ships", "tools.registry_package", False, "tools.registry_package"
+    ),
     "bundle": Verb("train the bundled model from seeds; hours, resumable", "toon.training"),
 }
 

@@ -1,9 +1,10 @@
 """Remakes the templates: ``python -m tools.make_templates [NAME ...]``, inside the environment ``dev.py`` makes.
 
-Graphs come from ``tools.template_graphs``. ComfyUI's own front end, in Chromium, fills in the widgets, writes both
-forms of each and runs it; a frame of the result becomes the thumbnail, and pictures of graph and result are left beside
-the video. Those of the quick start go into ``docs``. Graphs for the released weights, of ``tools.released_graphs``, are
-not run: there the beginning of the graph is the thumbnail.
+Graphs come from ``tools.template_graphs``. ComfyUI's own front end, in Chromium, fills in the widgets, puts the nodes
+into their boxes, writes each graph in both forms and runs it; a frame of the result becomes the thumbnail, and pictures
+of graph and result are left beside the video. Those of the quick start go into ``docs``. Graphs for the released
+weights, of ``tools.released_graphs``, are not run: there the graph itself is the thumbnail. The boxes are written to
+``subgraphs`` too, where the editor's node library finds them.
 """
 
 import json
@@ -13,6 +14,7 @@ import tempfile
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -22,47 +24,25 @@ from .comfy_client import Result
 from .comfy_server import ComfyServer
 from .contact_sheet import read_clip, write_contact_sheet
 from .environment import ROOT, current
-from .released_graphs import FILES, RELEASED, with_files
-from .template_graphs import TEMPLATES
+from .graph_studio import Graph, shown_widgets
+from .registry_ids import with_registry_ids
+from .released_graphs import FILES, RELEASED, released_template, with_files
+from .template_graphs import TEMPLATES, template
 from .workflow import Workflow
 
-WORKFLOWS = ROOT / "workflows"
+WORKFLOWS, SUBGRAPHS = ROOT / "workflows", ROOT / "subgraphs"
+EDITOR = Path(__file__).with_name("template_editor.js")
 EXAMPLE = ROOT / "uniavgen_core" / "assets" / "portraits" / "toon_5_happy.png"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
-COLUMN_WIDTH, COLUMN_GAP, NODE_GAP, TITLE = 330, 60, 30, 40  # pixels of the canvas
-THUMBNAIL_WIDTH, RELEASED_COLUMNS = 512, 2
-LOAD = "prompt => window.app.loadApiJson(prompt, 'template')"
-PLACE = """columns => {
-  const {width, step, gap, title} = columns.measures;
-  for (const widget of window.app.graph.nodes.flatMap(node => node.widgets ?? [])) {
-    if (widget.name === "control_after_generate") widget.value = "fixed";
-  }
-  columns.nodes.forEach((ids, column) => {
-    let y = 0;
-    for (const id of ids) {
-      const node = window.app.graph.getNodeById(id);
-      node.setSize([width, Math.max(node.computeSize()[1], 60)]);
-      node.pos = [column * step, y];
-      y += node.size[1] + title + gap;
-    }
-  });
-}"""
-FIT = """right_end => {
-  const ds = window.app.canvas.ds, nodes = window.app.graph.nodes.filter(node => node.pos[0] < right_end);
-  const left = Math.min(...nodes.map(n => n.pos[0])), top = Math.min(...nodes.map(n => n.pos[1])) - 40;
-  const right = Math.max(...nodes.map(n => n.pos[0] + n.size[0]));
-  const bottom = Math.max(...nodes.map(n => n.pos[1] + n.size[1]));
-  ds.scale = Math.min(1800 / (right - left), 820 / (bottom - top));
-  ds.offset = [80 / ds.scale - left, 110 / ds.scale - top];
-  window.app.canvas.setDirty(true, true);
-  return (bottom - top) * ds.scale;
-}"""
+NODE_WIDTH, NODE_GAP, TITLE = 330, 130, 40  # pixels of the canvas, as all that follow
+NOTE_SIZE, SOURCE_WIDTH, BOX_WIDTH, OUTPUT_SIZE, TOP_GAP, STACK_GAP = (340, 420), 300, 360, (420, 520), 60, 130
+OUTPUTS = {"SaveVideo", "UniAVGenSaveVideo", "PreviewImage"}
+VIEW = {"scale": 0.9, "offset": [60, 110]}
+"""Part of the graph that is shown when it is opened."""
+PICTURE = {"width": 1800, "height": 820}
 CANVAS = {"x": 60, "y": 90, "width": 1840}
+THUMBNAIL_WIDTH = 512
 MESSAGE_MS = 6000  # after which the editor's message that a run has ended is gone
-READ = """async () => {
-  const made = await window.app.graphToPrompt();
-  return {graph: made.workflow, api: made.output};
-}"""
 
 
 def columns_of(workflow: Workflow) -> list[list[int]]:
@@ -77,19 +57,84 @@ def columns_of(workflow: Workflow) -> list[list[int]]:
     return columns
 
 
-def through_the_editor(page: Page, workflow: Workflow) -> tuple[dict[str, Any], Workflow]:
-    """A workflow as the editor saves it, and as it sends it to the server."""
-    page.evaluate(LOAD, workflow)
-    measures = {"width": COLUMN_WIDTH, "step": COLUMN_WIDTH + COLUMN_GAP, "gap": NODE_GAP, "title": TITLE}
-    page.evaluate(PLACE, {"nodes": columns_of(workflow), "measures": measures})
-    made = page.evaluate(READ)
-    made["graph"].pop("extra", None)
-    return made["graph"], made["api"]
+def call(page: Page, name: str, argument: Any = None) -> Any:
+    """Call a function of ``template_editor.js`` in the editor."""
+    return page.evaluate(f"argument => window.uniavgen.{name}(argument)", argument)
+
+
+def through_the_editor(page: Page, graph: Graph) -> tuple[dict[str, Any], Workflow]:
+    """A graph as the editor saves it, in its boxes, and as it sends it to the server, without them."""
+    page.evaluate("prompt => window.app.loadApiJson(prompt, 'template')", graph.nodes)
+    call(page, "place", {"columns": columns_of(graph.nodes), "width": NODE_WIDTH, "gap": NODE_GAP, "title": TITLE})
+    api = call(page, "read")["api"]
+    for box, numbers in graph.boxes.items():
+        values = {"title": box.title, "description": box.description, "aliases": box.aliases}
+        call(page, "box", {**values, "ids": list(map(int, numbers)), "widgets": shown_widgets(graph, box)})
+    call(page, "note", {"title": graph.title, "text": graph.note})
+    left = 0 if graph.boxes else -NOTE_SIZE[0] - TOP_GAP
+    call(page, "arrange", {"columns": top_columns(graph), "left": left, "gap": TOP_GAP, "stack": STACK_GAP})
+    saved = with_registry_ids(with_lasting_ids(call(page, "read")["graph"]))
+    saved["extra"] = {"ds": VIEW}
+    return saved, api
+
+
+def with_lasting_ids(saved: dict[str, Any]) -> dict[str, Any]:
+    """Give subgraphs and their slots ids that are the same whenever they are made."""
+    text = json.dumps(saved)
+    for subgraph in (saved.get("definitions") or {}).get("subgraphs", []):
+        ids = {subgraph["id"]: subgraph["name"]}
+        for side in ("inputs", "outputs"):
+            ids |= {slot["id"]: f"{subgraph['name']}/{side}/{slot['name']}" for slot in subgraph[side]}
+        for made, name in ids.items():
+            text = text.replace(made, str(uuid5(NAMESPACE_URL, name)))
+    return json.loads(text)
+
+
+def top_columns(graph: Graph) -> list[list[dict[str, Any]]]:
+    """Note, sources, box and outputs, from left to right; only the note for a graph without a box."""
+    note = {"title": graph.title, "width": NOTE_SIZE[0], "height": NOTE_SIZE[1]}
+    if not graph.boxes:
+        return [[note]]
+    inside = {number for numbers in graph.boxes.values() for number in numbers}
+    outside = [node for number, node in graph.nodes.items() if number not in inside]
+    sources = [node["_meta"]["title"] for node in outside if node["class_type"] not in OUTPUTS]
+    sources += [box.title for box in graph.boxes if box.is_example]
+    boxes = [box.title for box in graph.boxes if not box.is_example]
+    outputs = [node for node in outside if node["class_type"] in OUTPUTS]
+    outputs.sort(key=lambda node: node["class_type"] != "PreviewImage")  # Save grows downwards when its video is shown
+    return [
+        [note],
+        [{"title": title, "width": SOURCE_WIDTH, "height": 0} for title in sources],
+        [{"title": title, "width": BOX_WIDTH, "height": 0} for title in boxes],
+        [
+            {"title": node["_meta"]["title"], "width": OUTPUT_SIZE[0], "height": OUTPUT_SIZE[1] // len(outputs)}
+            for node in outputs
+        ],
+    ]
 
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON with a small indent."""
+    path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_blueprints(graph: Graph, saved: dict[str, Any]) -> None:
+    """Write a graph's box as a blueprint of the node library, without links to what is outside."""
+    for box in graph.boxes:
+        if box.is_example:
+            continue
+        (node,) = [node for node in saved["nodes"] if node.get("title") == box.title]
+        (inside,) = [one for one in saved["definitions"]["subgraphs"] if one["id"] == node["type"]]
+        inputs = [{**slot, "link": None} for slot in node["inputs"]]
+        outputs = [{**slot, "links": []} for slot in node["outputs"]]
+        blueprint = {
+            "revision": 0, "last_node_id": node["id"], "last_link_id": 0, "links": [], "version": 0.4,
+            "nodes": [{**node, "pos": [0, 0], "order": 0, "inputs": inputs, "outputs": outputs}],
+            "definitions": {"subgraphs": [{**inside, "category": "UniAVGen", "description": box.description}]},
+            "extra": {"BlueprintDescription": box.description, "BlueprintSearchAliases": list(box.aliases)},
+        }  # fmt: skip
+        write_json(SUBGRAPHS / f"{box.title}.json", blueprint)
 
 
 def run_in_editor(page: Page, server: ComfyServer, folder: Path, name: str) -> Path:
@@ -107,9 +152,9 @@ def run_in_editor(page: Page, server: ComfyServer, folder: Path, name: str) -> P
     return path
 
 
-def photograph(page: Page, path: Path, columns: int = 99) -> None:
-    """Take a picture of the graph, or of its first columns."""
-    height = page.evaluate(FIT, columns * (COLUMN_WIDTH + COLUMN_GAP))
+def photograph(page: Page, path: Path) -> None:
+    """Take a picture of the graph."""
+    height = call(page, "fit", PICTURE)
     page.wait_for_timeout(1000)
     page.screenshot(path=str(path), clip=CANVAS | {"height": height + 60})
 
@@ -122,6 +167,7 @@ def open_editor(browser: Browser, server: ComfyServer) -> Page:
     page = browser.new_page(viewport={"width": 1900, "height": 1000})
     page.goto(server.base_url)
     page.wait_for_function("window.app?.extensionManager && window.app.graph?.nodes.length", timeout=60_000)
+    page.evaluate(f"window.uniavgen = {EDITOR.read_text(encoding='utf-8').partition(chr(10))[2]}")
     return page
 
 
@@ -135,19 +181,17 @@ def pretend_files(folder: Path) -> None:
     shutil.copy(EXAMPLE, folder / "input" / "example.png")
 
 
-def remake(page: Page, server: ComfyServer, name: str, made: tuple[dict[str, Any], Workflow], sheets: Path) -> None:
-    """Write one template in both forms, and its thumbnail."""
-    graph, api = made
+def remake(page: Page, server: ComfyServer, name: str, sheets: Path) -> None:
+    """Write one template in both forms, its box, and its thumbnail."""
+    graph = released_template(name) if name in RELEASED else template(name)
+    saved, api = through_the_editor(page, graph)
     write_json(WORKFLOWS / "api" / f"{name}.json", api)
-    write_json(WORKFLOWS / f"{name}.json", with_files(graph) if name in RELEASED else graph)
+    write_json(WORKFLOWS / f"{name}.json", with_files(saved) if name in RELEASED else saved)
     if name in RELEASED:
-        another = open_editor(page.context.browser, server)
-        through_the_editor(another, api)
-        photograph(another, sheets / f"{name}_graph.png", RELEASED_COLUMNS)
-        another.close()
+        photograph(page, sheets / f"{name}_graph.png")
         picture = Image.open(sheets / f"{name}_graph.png").convert("RGB")
     else:
-        page.evaluate("graph => window.app.loadGraphData(graph)", graph)
+        write_blueprints(graph, saved)
         frames = read_clip(run_in_editor(page, server, sheets, name)).frames
         picture = Image.fromarray(frames[len(frames) // 2])
     size = (THUMBNAIL_WIDTH, round(THUMBNAIL_WIDTH * picture.height / picture.width))
@@ -160,15 +204,14 @@ def remake(page: Page, server: ComfyServer, name: str, made: tuple[dict[str, Any
 def main(names: list[str]) -> int:
     """Remake the named templates, or all."""
     sheets = Path(tempfile.mkdtemp(prefix="uniavgen-templates-"))
-    graphs = TEMPLATES | RELEASED
     with ComfyServer(current()) as server, sync_playwright() as playwright:
         pretend_files(server.folder)
-        server.post("/settings", {"Comfy.TutorialCompleted": True})
+        server.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False})
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
-        page = open_editor(browser, server)
-        made = {name: through_the_editor(page, graphs[name]()) for name in names or graphs}
-        for name, both in made.items():  # only now: what ran before leaves its previews on the next graph's nodes
-            remake(page, server, name, both, sheets)
+        for name in names or [*TEMPLATES, *RELEASED]:
+            page = open_editor(browser, server)
+            remake(page, server, name, sheets)
+            page.close()
             print(f"{name}: {sheets}")
         browser.close()
     return 0

@@ -9,9 +9,8 @@ from typing import Any
 
 from uniavgen_core.tasks import JOINT
 
-from .graph_notes import add_note
-from .template_graphs import Files, Studio
-from .workflow import Workflow
+from .graph_studio import Box, Files, Graph, Studio
+from .template_graphs import TALKING
 
 RELEASE = Files(
     model="UniAVGen/ (folder)",
@@ -58,24 +57,26 @@ class ReleasedStudio(Studio):
 
     preset = "release"
 
-    def __init__(self) -> None:
-        super().__init__("A person talks to the camera.", "Hello, it is good to see you.", RELEASE)
+    def __init__(self, box: Box) -> None:
+        super().__init__(box, "A person talks to the camera.", "Hello, it is good to see you.", RELEASE)
 
     def joint_task(self) -> Callable[[int], list[Any]]:
         """Add the picture and the task."""
-        image = self.add("LoadImage", "Image", image="example.png")()
-        return self.task(JOINT, image=image)
+        image = self.source("LoadImage", "Image", image="example.png")()
+        return self.task(JOINT, image=image, seconds=0.0)
 
 
-def released() -> Workflow:
+def released() -> Graph:
     """The release's own settings."""
-    studio = ReleasedStudio()
+    studio = ReleasedStudio(
+        Box("Talking Person, Released Weights", "A talking video with the released weights.", TALKING)
+    )
     return studio.after_task(studio.joint_task())
 
 
-def released_few_steps() -> Workflow:
+def released_few_steps() -> Graph:
     """A few-step LoRA of Wan2.2-TI2V-5B on the video branch, without guidance: one pass in each of a few steps."""
-    studio = ReleasedStudio()
+    studio = ReleasedStudio(Box("Talking Person in Few Steps", "The same with a few-step LoRA.", TALKING))
     model = studio.add(
         "LoraLoaderModelOnly", "Few-step LoRA", model=studio.model, lora_name=LORA, strength_model=1.0
     )()  # fmt: skip
@@ -93,13 +94,13 @@ def released_few_steps() -> Workflow:
     return studio.decode(sampled, task(3))
 
 
-RELEASED: dict[str, Callable[[], Workflow]] = {"released": released, "released_few_steps": released_few_steps}
+RELEASED: dict[str, Callable[[], Graph]] = {"released": released, "released_few_steps": released_few_steps}
 
 
 def note(kinds: set[str]) -> str:
     """Requirements of a graph with loaders of these classes, as Markdown."""
     lines = [
-        f"**Files**\n\n- The folder of [UniAVGen]({WEIGHTS}) with its `{SHARDS}.safetensors` and their index, as "
+        f"- The folder of [UniAVGen]({WEIGHTS}) with its `{SHARDS}.safetensors` and their index, as "
         "`models/diffusion_models/UniAVGen`",
         *("- [{name}]({url}) in `models/{directory}`".format(**FILES[kind]) for kind in FILES if kind in kinds),
         f"- UniAVGen's folder `{RELEASE.vocoder}` in `models/vocoders`; without it, choose Griffin-Lim",
@@ -115,12 +116,17 @@ def note(kinds: set[str]) -> str:
     return "\n".join(lines)
 
 
-def with_files(graph: dict[str, Any]) -> dict[str, Any]:
-    """Put the list of files into a saved graph's loaders, and a note beside them. Changes and returns the graph."""
-    nodes = graph["nodes"]
-    for node in nodes:
+def released_template(name: str) -> Graph:
+    """Graph of a template for the released weights, with a note about its files."""
+    graph = RELEASED[name]()
+    graph.title, graph.note = "Files", note({node["class_type"] for node in graph.nodes.values()})
+    return graph
+
+
+def with_files(saved: dict[str, Any]) -> dict[str, Any]:
+    """Put the list of files into a saved graph's loaders; changes and returns the graph."""
+    subgraphs = (saved.get("definitions") or {}).get("subgraphs", [])
+    for node in (node for graph in (saved, *subgraphs) for node in graph["nodes"]):
         if node["type"] in FILES:
             node["properties"]["models"] = [FILES[node["type"]]]
-    left = min(node["pos"][0] for node in nodes)
-    add_note(graph, "Files", note({node["type"] for node in nodes}), (left - 400, 0), (360, 420))
-    return graph
+    return saved

@@ -31,7 +31,8 @@ _INTRODUCTION = """# The paper's ablations, at toon scale
 
 Small UniAVGens, alike but for one part each, trained on talking toons to equal steps: one network per cell and seed.
 The cells of a seed start from the same two branches, trained side by side before, and see the same clips, noise and
-noise levels in the same order. Remade by `python dev.py ablate`; this page alone by `python dev.py ablate --report`.
+noise levels in the same order. In a clone of the repository, `python dev.py ablate` makes it again, and
+`python dev.py ablate --report` this page alone.
 
 Read it for signs, not for sizes: toons are not people, a hundredth of the steps is not the paper's training, and our
 measures only stand in for the paper's. Numbers are means over seeds with the standard deviation between seeds.

@@ -79,9 +79,25 @@ def test_the_quick_start_template_runs_and_its_video_is_shown(page, server):
 def test_a_graph_and_the_api_workflow_beside_it_are_the_same(page, path):
     graph, expected = (json.loads(file.read_text()) for file in (path, WORKFLOWS / "api" / path.name))
     page.evaluate("graph => window.app.loadGraphData(graph)", graph)
-    assert page.evaluate("window.app.graphToPrompt().then(made => made.output)") == expected
+    made = page.evaluate("window.app.graphToPrompt().then(made => made.output)")
+    assert by_title(made) == by_title(expected)
     wrong = page.evaluate("window.app.graph.nodes.filter(node => node.has_errors).map(node => node.type)")
-    assert set(wrong) <= (MAY_LACK if path.stem in RELEASED else set())
+    boxes = {subgraph["id"] for subgraph in (graph.get("definitions") or {}).get("subgraphs", [])}
+    assert set(wrong) <= (MAY_LACK | boxes if path.stem in RELEASED else set())
+
+
+def by_title(workflow):
+    """Nodes by their titles instead of their numbers, which differ where nodes are in a box."""
+    titles = {number: node["_meta"]["title"] for number, node in workflow.items()}
+    assert len(set(titles.values())) == len(titles)
+
+    def named(value):
+        return [titles[value[0]], value[1]] if isinstance(value, list) and value[0] in titles else value
+
+    return {
+        titles[number]: (node["class_type"], {name: named(value) for name, value in node["inputs"].items()})
+        for number, node in workflow.items()
+    }
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import torch
 
 from tools import demo_tasks
 from tools.demo_options import parse
-from tools.template_graphs import Studio as Graph
+from tools.graph_studio import Studio as Graph
 from uniavgen_core import tasks as table
 from uniavgen_core.config import Interaction
 

@@ -3,8 +3,8 @@
 The correlations of the meter are taken window by window, with weights that fall off as a Gaussian. In drawings the dark
 mouth follows the sound so closely that three quarters of a second tell enough. In films of people even two seconds tell
 little, so there the agreement of the whole clip weighs with that of the window.
-Measured by ``python dev.py bench spans``: of 80 damaged spans of toons 73 are found, 65 of them within half a second at
-both ends; 4 of 16 undamaged toons and 1 of 13 films of people have a marked span.
+Measured by the repository's ``python dev.py bench spans``: of 80 damaged spans of toons 73 are found, 65 of them
+within half a second at both ends; 4 of 16 undamaged toons and 1 of 13 films of people have a marked span.
 
 Dimension key: F video frames, T times.
 """

@@ -26,5 +26,5 @@ def model_config_of(name: str) -> ModelConfig:
         return RELEASED
     config = attribute_of(name, "MODEL")
     if config is None:
-        raise ValueError(f"model is {name!r}; it is released, or a Python package with a MODEL, such as toon.")
+        raise ValueError(f"model is {name!r}; it is released, or a Python package with a MODEL.")
     return config

@@ -230,7 +230,7 @@ class UniAVGenConfig(comfy.supported_models_base.BASE):
     sampling_settings = {"shift": 5.0, "multiplier": 1000}  # noqa: RUF012
     latent_format = JointLatentFormat
     model = UniAVGen
-    memory_usage_factor = 0.016  # traced activations and a tenth: python dev.py bench memory
+    memory_usage_factor = 0.016  # traced activations and a tenth: dev.py bench memory of the repository
     supported_inference_dtypes = [torch.bfloat16, torch.float16, torch.float32]  # noqa: RUF012
 
     clips: TrainedOn | None = None

@@ -59,7 +59,7 @@ def open_source(text: str) -> ClipSource:
     if not path.exists():
         raise ValueError(
             f"{text} is not there. Name a folder with a manifest.jsonl, tar shards such as clips/{{000..009}}.tar, or "
-            "toon:COUNT."
+            "(in a clone of the repository) toon:COUNT."
         )
     return open_manifest(path)
 

@@ -1,0 +1,147 @@
+"""Every template in ComfyUI's front end, in both looks of its nodes: nothing red, nothing overlaps, and Run works."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.nodes.test_browser import START_SECONDS, page  # noqa: F401 - fixture
+from tools.comfy_server import PACK_NAME
+from tools.released_graphs import FILES, RELEASED
+
+WORKFLOWS = Path(__file__).parents[2] / "workflows"
+SUBGRAPHS = Path(__file__).parents[2] / "subgraphs"
+NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
+FLAT = {"build_your_own"}
+MOST_TOP_NODES = 7
+VIEW = {"width": 1700, "height": 1000}
+MAY_LACK = {"LoadImage", *FILES}
+"""Nodes that the editor marks where the files of the released weights are not there."""
+BOXES = """() => window.app.graph.nodes.map(node => {
+  const shown = document.querySelector(`[data-node-id="${node.id}"]`)?.getBoundingClientRect();
+  const {scale, offset} = window.app.canvas.ds, [x, y, width, height] = node.boundingRect;
+  const canvas = window.app.canvas.canvas.getBoundingClientRect();
+  const box = shown ?? {
+    x: (x + offset[0]) * scale + canvas.x, y: (y + offset[1]) * scale + canvas.y,
+    width: width * scale, height: height * scale,
+  };
+  return {title: node.title, red: Boolean(node.has_errors), type: node.type,
+          box: [box.x, box.y, box.x + box.width, box.y + box.height]};
+})"""
+READY = "window.app?.graph?.nodes.length && window.app?.extensionManager"
+CORE_ERRORS = ("Failed to load resource", "Content Security Policy", "graph accessed before initialization")
+"""Errors about files that its start and its default graph look for in vain, and about its own order of start."""
+FILE_NAMES = (".safetensors",)
+"""Ends of texts that may be cut off: names of files, which people choose from a list."""
+LOAD = """async ([url, name]) => {
+  await window.app.loadGraphData(await (await fetch(url)).json(), true, true, name);
+}"""
+CUT_OFF = """() => [...document.querySelectorAll("[data-node-id] span, [data-node-id] label")]
+  .filter(element => element.clientWidth && element.scrollWidth > element.clientWidth + 1)
+  .map(element => element.textContent.trim()).filter(Boolean)"""
+
+
+@pytest.fixture(params=[False, True], ids=["canvas", "Vue"])
+def editor(request, page, server):  # noqa: F811 - fixture
+    """The front end with nodes in one of its two looks; its console's errors are collected in ``errors``."""
+    server.post("/settings", {"Comfy.VueNodes.Enabled": request.param, "Comfy.Minimap.Visible": False})
+    page.set_viewport_size(VIEW)
+    page.errors = []
+    page.on("console", lambda message: page.errors.extend(errors_of(message)))
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.reload()
+    page.wait_for_function(READY, timeout=START_SECONDS * 1000)
+    page.wait_for_timeout(1000)
+    yield page
+    server.post("/settings", {"Comfy.VueNodes.Enabled": False})
+
+
+def errors_of(message):
+    """An error of the console; not those that ComfyUI's front end has by itself, without the pack."""
+    text = f"{message.text} {message.location.get('url', '')}"
+    is_own = not any(core in text for core in CORE_ERRORS)
+    return [text] if message.type == "error" and (is_own or "niavgen" in text.lower()) else []
+
+
+def load(page, name):  # noqa: F811 - no fixture here
+    """Open a template by its file, as the template browser does."""
+    url = f"/api/workflow_templates/{PACK_NAME}/{name}.json"
+    page.evaluate(LOAD, [url, name])
+    page.wait_for_function("name => window.app.graph.nodes.some(node => node.title === name)", arg="Save")
+    page.wait_for_timeout(1500)  # until nodes have taken their sizes
+
+
+def overlaps(boxes):
+    """Pairs of nodes that lie over each other by more than a shadow."""
+    pairs = [(one, other) for number, one in enumerate(boxes) for other in boxes[:number]]
+    return [(one["title"], other["title"]) for one, other in pairs if _overlap(one["box"], other["box"])]
+
+
+def _overlap(one, other):
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    return width > 2 and height > 2
+
+
+def cut_off(page):  # noqa: F811 - no fixture here
+    """Texts on nodes that do not fit, but for names of files."""
+    return [text for text in page.evaluate(CUT_OFF) if not text.endswith(FILE_NAMES)]
+
+
+def test_every_template_opens_without_errors_overlaps_or_red_nodes(editor):
+    found = {}
+    for name in NAMES:
+        load(editor, name)
+        boxes = editor.evaluate(BOXES)
+        red = [node["title"] for node in boxes if node["red"] and node["type"] not in MAY_LACK and name not in RELEASED]
+        found[name] = {"overlaps": overlaps(boxes), "red": red, "cut off": cut_off(editor)}
+    assert {name: faults for name, faults in found.items() if any(faults.values())} == {}
+    assert editor.errors == []
+
+
+def test_a_template_is_one_box_between_few_nodes_all_in_view(editor):
+    for name in set(NAMES) - FLAT:
+        load(editor, name)
+        boxes = editor.evaluate(BOXES)
+        assert len(boxes) <= MOST_TOP_NODES, name
+        scale = editor.evaluate("window.app.canvas.ds.scale")
+        assert scale >= 0.75, name
+        right, bottom = max(node["box"][2] for node in boxes), max(node["box"][3] for node in boxes)
+        assert right <= VIEW["width"], name
+        assert bottom <= VIEW["height"] * 1.2, name
+
+
+def test_every_box_is_in_the_node_library_by_its_name(server):
+    offered = server.get("/global_subgraphs").values()
+    known = {entry["name"] for entry in offered if PACK_NAME in entry["info"]["node_pack"]}
+    assert known == {path.stem for path in SUBGRAPHS.glob("*.json")}
+    for path in SUBGRAPHS.glob("*.json"):
+        blueprint = json.loads(path.read_text(encoding="utf-8"))
+        (node,) = blueprint["nodes"]
+        assert node["type"] == blueprint["definitions"]["subgraphs"][0]["id"]
+        assert all(slot["link"] is None for slot in node["inputs"])
+        assert blueprint["extra"]["BlueprintSearchAliases"]
+
+
+def test_run_makes_the_video_of_the_quick_start_with_what_the_box_says(editor, server):
+    load(editor, "quick_start")
+    editor.evaluate("""() => {
+      const box = window.app.graph.nodes.find(node => node.isSubgraphNode?.());
+      box.widgets.find(widget => widget.name === "transcript").value = "red bird yes";
+    }""")
+    before = set(server.get("/history"))
+    editor.get_by_test_id("queue-button").click()
+    deadline = time.monotonic() + 180
+    while not (new := set(server.get("/history")) - before):
+        assert time.monotonic() < deadline, "Run has no result"
+        editor.wait_for_timeout(500)
+    entry = server.history(new.pop())
+    assert entry["status"]["status_str"] == "success", entry["status"]["messages"]
+    texts = [node["inputs"].get("transcript") for node in entry["prompt"][2].values()]
+    assert "red bird yes" in texts
+    (name,) = [file["filename"] for output in entry["outputs"].values() for file in output.get("images", [])]
+    video = editor.locator(f"video[src*='{name}'], video:has(source[src*='{name}'])").first
+    expect(video).to_be_attached(timeout=60_000)
+    assert editor.errors == []

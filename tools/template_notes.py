@@ -1,0 +1,89 @@
+"""Notes beside the templates: what a graph makes, what to change first, and what to do with one's own media."""
+
+OWN_PICTURE = "Your own picture: put **Load Image** in place of *Image*. The bundled model knows drawn toons only."
+OWN_VIDEO = "Your own video: put **Load Video** in place of *Video*. The bundled model knows drawn toons only."
+WORDS = "The bundled model speaks 24 words; it names those that it does not know."
+RELEASED = (
+    "**Released weights:** choose their files in the box's *model*, *text encoder*, *video VAE* and *vocoder*. Size, "
+    "length, steps and guidance then follow the model."
+)
+
+NOTES = {
+    "quick_start": (
+        "A talking person from a picture and a line of text",
+        f"1. Press **Run**: the video appears on the right, after some seconds.\n2. Change the **transcript** in the "
+        f"box: what is said. {WORDS}\n3. Change the **caption**: look, emotion and movement.\n\n{OWN_PICTURE}\n\n"
+        f"{RELEASED}\n\nDouble-click the box to see its parts.",
+    ),
+    "reference_voice": (
+        "The same, in the voice of a recording",
+        "1. Choose another **Voice**: the person speaks with it. Your own: **Load Audio**, 1 to 10 seconds.\n2. Write "
+        f"into **voice transcript** what is said in that recording, word for word.\n3. Change the **transcript**. "
+        f"{WORDS}\n\n{OWN_PICTURE}\n\n{RELEASED}",
+    ),
+    "audio_driven": (
+        "Lip-sync a picture to audio",
+        "1. Choose another **Audio**. Your own: **Load Audio**, speech or song.\n2. Write into **transcript** what is "
+        "said in it, word for word: without it the mouth opens less.\n3. The clip becomes as long as the audio, "
+        "which is saved without loss.\n\nFor long audio use the template *long_audio_driven*."
+        f"\n\n{OWN_PICTURE}\n\n{RELEASED}",
+    ),
+    "dubbing": (
+        "Dub a video",
+        f"1. Change the **transcript**: what is said. {WORDS}\n2. The speech follows the lips in the video.\n3. The "
+        f"saved file keeps the video stream as it was, not encoded again.\n\n{OWN_VIDEO}\n\nFor long videos use the "
+        f"template *long_dubbing*.\n\n{RELEASED}",
+    ),
+    "continuation": (
+        "Continue a clip",
+        f"1. Change the **transcript**: what is said next. {WORDS}\n2. **keep seconds** is how much of the clip's end "
+        "the model sees, **seconds** how much is generated after it; 0 suits the model.\n3. Write into **kept "
+        "transcript** what is said in the kept part; the released model needs it.\n\n"
+        f"{OWN_VIDEO}\n\n{RELEASED}",
+    ),
+    "relip": (
+        "New words and lips in a video",
+        f"1. Change the **transcript**: the person says it, in the video's own voice. {WORDS}\n2. **region**: *mouth* "
+        "changes mouth and jaw, *face* the whole face. Pixels outside of it stay as they are.\n\n"
+        f"To lip-sync to audio of your own, open the box and connect it to *audio* of the task.\n\n{OWN_VIDEO}\n\n"
+        f"{RELEASED}",
+    ),
+    "long_video": (
+        "A long video from a script",
+        f"1. Write the **script**: one line for each segment; long lines are split. {WORDS}\n2. Every segment starts "
+        "from the end of the one before, in the same voice.\n3. A stopped run resumes where it was when you press Run "
+        f"again.\n\n{OWN_PICTURE}\n\n{RELEASED}",
+    ),
+    "long_audio_driven": (
+        "Lip-sync a picture to long audio",
+        "1. Put **Load Audio** in place of the example: up to an hour of speech or song.\n2. Write what is said in it "
+        "into **script**; leave it blank if you do not know.\n3. Segments are cut at pauses. The audio is saved "
+        f"without loss.\n\n{OWN_PICTURE}\n\n{RELEASED}",
+    ),
+    "long_dubbing": (
+        "Dub a long video",
+        f"1. Put **Load Video** in place of the example: up to an hour.\n2. Write the **script**: what is said. "
+        f"{WORDS}\n3. Words are placed where someone speaks in the video's own audio, or evenly if it is silent.\n\n"
+        f"The saved file keeps the video stream as it was.\n\n{RELEASED}",
+    ),
+    "two_speakers": (
+        "Two speakers in one picture",
+        f"1. Change **transcript 1** and **transcript 2**. {WORDS}\n2. **stop 1** is when the first speaker stops, "
+        "**start 2** when the second begins, in seconds.\n3. The mask shows where the first speaker is; the second is "
+        "in the rest of the picture. For your own picture, use **Load Image** and draw the mask in its mask editor, or "
+        f"find faces with **UniAVGen Find Faces**.\n\n{RELEASED}",
+    ),
+    "best_take": (
+        "The best of several takes",
+        "1. **takes** seeds are sampled and rated: lip-sync, audio and picture.\n2. The best take is saved; the table "
+        f"shows all.\n3. Change the **transcript**. {WORDS}\n\n{OWN_PICTURE}\n\n{RELEASED}",
+    ),
+    "build_your_own": (
+        "Build your own",
+        "All parts of the quick start, for custom sampling: **UniAVGen Guider** and **UniAVGen Sigmas** with ComfyUI's "
+        "*SamplerCustomAdvanced*. Put LoRA loaders, **UniAVGen Step Cache** or other patches between *Load the model* "
+        "and *Guidance*.\n\nThe bundled model needs one step and no guidance (1 and 1). The released model: 50 steps, "
+        "guidance 3 and 2, 5.0625 seconds, a short side of 736.",
+    ),
+}
+"""Title and text of each template's note."""
