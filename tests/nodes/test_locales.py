@@ -1,6 +1,5 @@
 """Texts of the nodes in the languages of ComfyUI: complete, of today's English, and shown in the editor."""
 
-import json
 import re
 from contextlib import contextmanager
 from importlib import import_module
@@ -8,7 +7,7 @@ from importlib import import_module
 import pytest
 from playwright.sync_api import expect
 
-from tests.nodes.test_browser import START_SECONDS, WORKFLOWS, page  # noqa: F401 - fixture
+from tests.nodes.test_browser import START_SECONDS, page  # noqa: F401 - fixture
 from tools.locale_files import ENGLISH, FILES, LANGUAGES, english_files, faults, leaves, read
 
 SENTENCES = ("description", "tooltip")
@@ -131,20 +130,24 @@ def test_the_editor_shows_title_inputs_and_options_of_a_node_in_chinese(page, se
         expect(page.get_by_text(inputs["task_audio"]["name"], exact=True).first).to_be_visible()
 
 
-def test_sockets_of_saved_tasks_are_shown_in_chinese(page, server):  # noqa: F811 - fixture
+@pytest.mark.parametrize(("task", "sockets"), [("joint", ["image"]), ("audio_driven", ["image", "audio"])])
+def test_sockets_that_were_saved_with_english_labels_are_shown_in_chinese(page, server, task, sockets):  # noqa: F811 - fixture
     with in_chinese(page, server, is_vue=False) as texts:
-        for path, sockets in (("quick_start", ["image"]), ("audio_driven", ["image", "audio"])):
-            page.evaluate(
-                "graph => window.app.loadGraphData(graph)", json.loads((WORKFLOWS / f"{path}.json").read_text())
-            )
-            names = ("positive", "negative", "video_vae", *(f"task_{socket}" for socket in sockets))
-            assert page.evaluate(SHOWN) == [texts["inputs"][name]["name"] for name in names]
+        page.evaluate(MAKE, "UniAVGenTask")
+        page.evaluate(CHOOSE, task)
+        graph = page.evaluate("window.app.graph.serialize()")
+        saved = {socket["name"]: socket for socket in graph["nodes"][0]["inputs"]}
+        for socket in sockets:
+            saved[f"task.{socket}"]["label"] = socket
+        page.evaluate("graph => window.app.loadGraphData(graph)", graph)
+        names = ("positive", "negative", "video_vae", *(f"task_{socket}" for socket in sockets))
+        assert page.evaluate(SHOWN) == [texts["inputs"][name]["name"] for name in names]
 
 
 def test_empty_text_fields_show_their_names_in_chinese(page, server):  # noqa: F811 - fixture
     with in_chinese(page, server, is_vue=False) as texts:
         page.evaluate(MAKE, "UniAVGenTask")
-        page.evaluate("window.app.graph.nodes[0].widgets.find(widget => widget.name === 'task').value = 'audio_driven'")
+        page.evaluate(CHOOSE, "audio_driven")
         name = texts["inputs"]["task_audio_transcript"]["name"]
         expect(page.get_by_placeholder(name, exact=True)).to_be_visible()
         page.evaluate(MAKE, "UniAVGenSpeaker")
@@ -161,6 +164,7 @@ MAKE = """name => {
   app.canvas.setDirty(true, true);
 }"""
 """Makes a node, alone in its graph, in sight."""
+CHOOSE = "task => { window.app.graph.nodes[0].widgets.find(widget => widget.name === 'task').value = task; }"
 SHOWN = """window.app.graph.nodes.filter(node => node.type === "UniAVGenTask").flatMap(node => node.inputs)
   .filter(input => !input.widget).map(input => input.label || input.localized_name)"""
 """Labels of the sockets of a task, as the canvas draws them."""
