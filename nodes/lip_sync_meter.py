@@ -7,6 +7,7 @@ from comfy_api.latest import io, ui
 from ..uniavgen_core.evaluation.mouth_finder import MASK_SHOWS
 from ..uniavgen_core.evaluation.sync_meter import SyncReading, measure_sync
 from ..uniavgen_core.evaluation.sync_plot import describe_lag, draw_sync
+from .host.notices import show_progress
 from .sockets import aliases, float_input
 
 
@@ -56,7 +57,9 @@ class SyncMeter(io.ComfyNode):
         waveform = _first_sound(audio)
         reading = measure_sync(images, fps, waveform, int(audio["sample_rate"]), mask, mask_type)
         plot = torch.from_numpy(draw_sync(reading, images).astype(np.float32) / 255)[None]
-        preview = {**ui.PreviewText(describe_reading(reading)).as_dict(), **ui.PreviewImage(plot, cls=cls).as_dict()}
+        text = describe_reading(reading)
+        show_progress(text)  # the editor shows the text of ``ui`` on its own nodes only
+        preview = {**ui.PreviewText(text).as_dict(), **ui.PreviewImage(plot, cls=cls).as_dict()}
         return io.NodeOutput(reading.score, reading.lag_ms, plot, ui=preview)
 
 

@@ -15,7 +15,7 @@ from ..uniavgen_core.media.time_spans import Spans
 from .host.conditioning.pass_settings import set_pass
 from .host.media.codec_sockets import links_error
 from .host.media.source_media import SourceMedia, SourceMediaType
-from .host.notices import UI_KEY, with_notices
+from .host.notices import UI_KEY, show_progress, with_notices
 from .host.sampling.joint_latent import masks_of
 from .host.tasks.finished_clip import FinishedClip, clip_of_latent, clip_of_video
 from .host.tasks.keep_spans import directions_of
@@ -212,7 +212,9 @@ class WeakClip:
         plot = torch.from_numpy(draw_retakes(self.before, after, retakes, threshold).copy()).float()[None] / 255
         lines = [one.in_words for one in retakes] or [f"No span has a score under {threshold:g}."]
         output = with_notices(notices, latent, self.clip.keeping(replaced), plot)
-        preview = {**ui.PreviewText("\n".join(lines)).as_dict(), **ui.PreviewImage(plot, cls=RetakeNode).as_dict()}
+        text = "\n".join(lines)
+        show_progress(text)  # the editor shows the text of ``ui`` on its own nodes only
+        preview = {**ui.PreviewText(text).as_dict(), **ui.PreviewImage(plot, cls=RetakeNode).as_dict()}
         output.ui = {**preview, UI_KEY: notices}
         return output
 

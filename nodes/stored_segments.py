@@ -5,6 +5,7 @@ import time
 from comfy_api.latest import io, ui
 
 from .host.long_video.stored_runs import clear, stored_runs
+from .host.notices import show_progress
 from .sockets import aliases
 
 LIST, CLEAR_OLD, CLEAR = "list", "delete_old", "delete_all"
@@ -51,4 +52,5 @@ class StoredSegments(io.ComfyNode):
             runs = list(stored_runs())
         lines += [str(run) for run in runs] or ["No segments of long videos are stored."]
         report = "\n".join(lines)
+        show_progress(report)  # the editor shows the text of ``ui`` on its own nodes only
         return io.NodeOutput(report, ui=ui.PreviewText(report))

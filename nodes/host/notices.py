@@ -45,7 +45,8 @@ def show_progress(text: str) -> None:
     """Show a progress text on the node that is running; it stays until the next text."""
     server, context = running_server(), get_executing_context()
     if server is not None and context is not None:
-        server.send_progress_text(text, context.node_id, server.client_id)
+        lines = text.replace("\n", "  \n")  # Nodes 2.0 reads Markdown, where two spaces keep the end of a line
+        server.send_progress_text(lines, context.node_id, server.client_id)
 
 
 def interruptible_progress(total: int) -> Callable[[], None]:

@@ -86,10 +86,3 @@ def test_every_input_of_our_nodes_says_what_it_is_for(server):
                 if isinstance(kind, list) or kind in WIDGETS:
                     assert options.get("tooltip") or options.get("control_after_generate"), (node, name)
             assert definition["description"]
-
-
-def test_every_node_of_ours_has_a_help_page(server):
-    for name in server.object_info():
-        if name.startswith("UniAVGen"):
-            page = server.request(f"/extensions/ComfyUI-UniAVGen/docs/{name}/en.md").decode()
-            assert page.startswith("# UniAVGen"), name

@@ -1,0 +1,109 @@
+"""The help pages that the editor shows beside a node: complete, in two languages, and narrow enough for its panel."""
+
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+from tests.nodes.test_browser import page as editor  # noqa: F401 - a fixture
+from tools.help_pictures import PICTURES
+from tools.locale_files import node_texts
+
+DOCS = Path(__file__).parents[2] / "web" / "docs"
+COLUMNS, TABLE_LINE, UNBROKEN = 3, 110, 20
+"""Most columns of a table, most characters of a line of one, and most of a name that has no place for a line break; the
+panel is 220 to 300 pixels wide."""
+PICTURE_WIDTH, PICTURE_BYTES = 600, 60_000
+SELECT = """kind => {
+  const app = window.app, node = window.LiteGraph.createNode(kind);
+  app.graph.clear();
+  node.pos = [300, 300];
+  app.graph.add(node);
+  Object.assign(app.canvas.ds, {scale: 1, offset: [0, 0]});
+  app.canvas.selectNode(node);
+}"""
+
+
+@pytest.fixture(scope="module")
+def schemas(pack):
+    """Schemas of all nodes, by id."""
+    return {schema.node_id: schema for schema in (node.GET_SCHEMA() for node in pack.nodes.NODES)}
+
+
+def pages_of(name):
+    """The page for all languages without one of their own, the English and the Chinese one."""
+    return [DOCS / f"{name}.md", DOCS / name / "en.md", DOCS / name / "zh.md"]
+
+
+def names_of(schema):
+    """Names of a node's inputs, those of the options of a choice included, and of its outputs."""
+    texts = node_texts(schema)
+    return [text["name"] for part in ("inputs", "outputs") for text in texts.get(part, {}).values()]
+
+
+def lacking(page, names):
+    """Those of the names that a page does not have, in any case."""
+    text = page.read_text(encoding="utf-8")
+    return [name for name in names if not re.search(rf"(?<![A-Za-z0-9_]){name}(?![A-Za-z0-9_])", text, re.IGNORECASE)]
+
+
+def test_every_node_has_its_pages_and_no_page_is_left_over(schemas):
+    assert {path.stem for path in DOCS.iterdir()} == set(schemas)
+    assert [path for name in schemas for path in pages_of(name) if not path.is_file()] == []
+
+
+def test_the_english_page_and_the_one_for_other_languages_are_the_same(schemas):
+    for name in schemas:
+        every, english, _ = pages_of(name)
+        assert every.read_bytes() == english.read_bytes(), name
+
+
+def test_every_input_and_output_of_a_node_is_named_in_its_pages(schemas):
+    missing = {page: lacking(page, names_of(schema)) for name, schema in schemas.items() for page in pages_of(name)}
+    assert {page.relative_to(DOCS): names for page, names in missing.items() if names} == {}
+
+
+def test_the_tables_of_the_pages_fit_the_narrow_panel(schemas):
+    for page in [page for name in schemas for page in pages_of(name)]:
+        for line in page.read_text(encoding="utf-8").splitlines():
+            if line.startswith("|"):
+                assert line.count("|") <= COLUMNS + 1, (page, line)
+                assert len(line) <= TABLE_LINE, (page, line)
+
+
+def test_long_names_of_files_can_be_broken_into_lines(schemas):
+    for page in [page for name in schemas for page in pages_of(name)]:
+        for short, long in re.findall(r"`([^`\n]+)`|<code>(.+?)</code>", page.read_text(encoding="utf-8")):
+            parts = re.split(r"<wbr>|[-\s]", short or long)
+            assert max(map(len, parts)) <= UNBROKEN, (page, parts)
+
+
+def test_every_page_shows_the_picture_of_its_node(schemas):
+    assert set(PICTURES) == set(schemas)
+    for name in schemas:
+        path = DOCS / name / "node.jpg"
+        assert path.stat().st_size <= PICTURE_BYTES
+        assert Image.open(path).width == PICTURE_WIDTH
+        for page in pages_of(name):
+            sources = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
+            assert sources == [f"{name}/node.jpg"], page
+
+
+@pytest.mark.parametrize(("language", "title"), [("en", "Keep"), ("zh", "保留区间"), ("fr", "Keep")])
+def test_the_panel_shows_the_page_in_the_language_of_the_editor(editor, server, language, title):  # noqa: F811
+    server.post("/settings", {"Comfy.Locale": language})
+    try:
+        editor.reload()
+        editor.wait_for_function("window.app?.extensionManager && window.app.graph?.nodes.length")
+        editor.wait_for_timeout(1000)  # until the editor has loaded its default graph, which would replace the node
+        editor.evaluate(SELECT, "UniAVGenKeep")
+        editor.get_by_test_id("info-button").click()
+        shown = editor.locator(".node-help-content")
+        expect(shown.locator("h1")).to_have_text(f"UniAVGen {title}")
+        picture = shown.locator("img")
+        expect(picture).to_be_attached()
+        editor.wait_for_function("picture => picture.complete && picture.naturalWidth", arg=picture.element_handle())
+    finally:
+        server.post("/settings", {"Comfy.Locale": "en"})
