@@ -1,8 +1,8 @@
 """Remakes the pictures of the help pages: ``python -m tools.make_help_pictures [NODE_ID ...]``.
 
-It runs in the environment that ``dev.py`` makes, with ``COMFYUI_PATH`` set.
-ComfyUI's own front end, in Chromium with Nodes 2.0, loads each graph of ``tools.help_pictures``, runs it where the node
-shows a result, and draws the node between its neighbours. The rest of the graph is left out.
+It runs in the environment that ``dev.py`` makes, with ``COMFYUI_PATH`` set. ComfyUI's own front end, in Chromium with
+Nodes 2.0, loads each graph of ``tools.help_pictures``, runs it where the node shows a result, and draws the node between
+its neighbours. The rest of the graph is left out.
 """
 
 import io
@@ -34,9 +34,9 @@ SETTINGS = {
     "Comfy.Graph.LinkMarkers": 0,
 }
 VIEWPORT = {"width": 1500, "height": 1500}
-NODE_WIDTH, NEIGHBOUR_WIDTH, LOWEST = 290, 225, 60
-GAP, SPACE, MARGIN = 16, 40, 12
-RIGHT_SHOWN, RIGHT_HEIGHT = 160, 240
+NODE_WIDTH, NEIGHBOUR_WIDTH, LOWEST = 290, 225, 60  # pixels of the canvas, as all that follow
+GAP, SPACE, MARGIN = 16, 40, 12  # between nodes of a column, between columns, and around all
+RIGHT_SHOWN, RIGHT_HEIGHT = 160, 240  # of neighbours on the right that are cut off
 CORNER = {"left": 100, "top": 100}  # beside the editor's own bars
 SETTLE_MS = 1500  # in which the editor draws what has changed
 RUN_SECONDS = 300
@@ -87,7 +87,11 @@ def open_editor(browser: Browser, server: ComfyServer) -> Page:
 
 
 def run(page: Page, server: ComfyServer) -> None:
-    """Run the graph, and wait until the nodes show their results."""
+    """Run the graph, and wait until the nodes show their results.
+
+    Raises:
+        DevError: The run failed, or took too long.
+    """
     before = set(server.get("/history"))
     page.evaluate("window.app.queuePrompt(0)")
     deadline = time.monotonic() + RUN_SECONDS
@@ -95,7 +99,9 @@ def run(page: Page, server: ComfyServer) -> None:
         if time.monotonic() > deadline:
             raise DevError(f"The graph did not run within {RUN_SECONDS} s. {server.log[-2000:]}")
         page.wait_for_timeout(500)
-    server.history(new.pop())
+    status = server.history(new.pop())["status"]
+    if status["status_str"] != "success":
+        raise DevError(f"The graph did not run: {status['messages']}")
     page.wait_for_timeout(SETTLE_MS)
 
 
@@ -127,20 +133,25 @@ def save(picture: Image.Image, path: Path) -> None:
             return
 
 
+def remake(browser: Browser, server: ComfyServer, name: str) -> None:
+    """Remake the picture of a node."""
+    toon = ToonGraph()
+    picture = PICTURES[name](toon)
+    page = open_editor(browser, server)
+    page.evaluate(LOAD, toon.nodes)
+    if picture.runs is not None:
+        run(page, server)
+    save(photograph(page, picture), PAGES / name / FILE)
+    page.close()
+
+
 def main(names: list[str]) -> int:
     """Remake the pictures of the named nodes, or all."""
     with ComfyServer(current()) as server, sync_playwright() as playwright:
         server.post("/settings", SETTINGS)
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
         for name in names or PICTURES:
-            toon = ToonGraph()
-            picture = PICTURES[name](toon)
-            page = open_editor(browser, server)
-            page.evaluate(LOAD, toon.nodes)
-            if picture.runs is not None:
-                run(page, server)
-            save(photograph(page, picture), PAGES / name / FILE)
-            page.close()
+            remake(browser, server, name)
             print(name)
         browser.close()
     return 0
