@@ -117,7 +117,7 @@ def check_prefix(prefix: str) -> None:
     """
     output, name = Path(folder_paths.get_output_directory()).resolve(), Path(prefix).name
     if any(ord(character) < SPACE for character in prefix):
-        raise ValueError("filename_prefix holds characters that no file name can have. Type it anew.")
+        raise ValueError("filename_prefix holds characters that no file name can have. Type it again.")
     if len(name.encode()) > LONGEST_NAME:
         raise ValueError(f"filename_prefix is {len(name.encode())} bytes long; at most {LONGEST_NAME} are possible.")
     if not (output / prefix).resolve().is_relative_to(output):

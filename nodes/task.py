@@ -34,8 +34,10 @@ DUBBED = (
     "The video to dub. 'UniAVGen Decode' returns its frames bit for bit, and 'UniAVGen Save Video' copies its stream."
 )
 CONTINUED = "The clip to continue. 'UniAVGen Decode' returns it bit for bit; a saved file encodes it again."
-RELIPPED = "The video to change. 'UniAVGen Decode' returns it at its own size and frame rate; pixels outside the "
-"region stay bit for bit."
+RELIPPED = (
+    "The video to change. 'UniAVGen Decode' returns it at its own size and frame rate; pixels outside the region stay "
+    "bit for bit."
+)
 PERSON = "The person, and the first frame. Without an image, the caption alone describes the person."
 
 

@@ -34,10 +34,12 @@ WORKFLOWS, SUBGRAPHS = ROOT / "workflows", ROOT / "subgraphs"
 EDITOR = Path(__file__).with_name("template_editor.js")
 EXAMPLE = ROOT / "uniavgen_core" / "assets" / "portraits" / "toon_5_happy.png"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
-NODE_WIDTH, NODE_GAP, TITLE = 330, 30, 40  # pixels of the canvas, as all that follow
-NOTE_SIZE, SOURCE_WIDTH, BOX_WIDTH, OUTPUT_SIZE, TOP_GAP = (340, 420), 300, 360, (420, 520), 60
+NODE_WIDTH, NODE_GAP, TITLE = 330, 130, 40  # pixels of the canvas, as all that follow
+NOTE_SIZE, SOURCE_WIDTH, BOX_WIDTH, OUTPUT_SIZE, TOP_GAP, STACK_GAP = (340, 420), 300, 360, (420, 520), 60, 130
 OUTPUTS = {"SaveVideo", "UniAVGenSaveVideo", "PreviewImage"}
-VIEW = {"scale": 0.9, "offset": [60, 110]}
+EXAMPLES = {"UniAVGenToonPortrait": "portrait", "UniAVGenToonClip": "clip", "LoadImage": "image"}
+"""Widget of each node that stands for people's own media."""
+VIEW = {"scale": 0.9, "offset": [90, 160]}
 """Part of the graph that is shown when it is opened."""
 PICTURE = {"width": 1800, "height": 820}
 CANVAS = {"x": 60, "y": 90, "width": 1840}
@@ -71,10 +73,26 @@ def through_the_editor(page: Page, graph: Graph) -> tuple[dict[str, Any], Workfl
         values = {"title": box.title, "description": box.description, "aliases": box.aliases}
         call(page, "box", {**values, "ids": list(map(int, numbers)), "widgets": shown_widgets(graph, box)})
     call(page, "note", {"title": graph.title, "text": graph.note})
-    call(page, "arrange", {"columns": top_columns(graph), "gap": TOP_GAP, "title": TITLE})
+    left = 0 if graph.boxes else -NOTE_SIZE[0] - TOP_GAP
+    call(page, "arrange", {"columns": top_columns(graph), "left": left, "gap": TOP_GAP, "stack": STACK_GAP})
     saved = with_registry_ids(with_lasting_ids(call(page, "read")["graph"]))
-    saved["extra"] = {"ds": VIEW}
+    saved["extra"] = {"ds": VIEW, "linearData": app_mode(graph, saved)} if graph.boxes else {"ds": VIEW}
     return saved, api
+
+
+def app_mode(graph: Graph, saved: dict[str, Any]) -> dict[str, Any]:
+    """Widgets and outputs that the editor's app mode shows: what people change, but for the files of the loaders."""
+    boxes = {box.title: shown_widgets(graph, box) for box in graph.boxes if not box.is_example}
+    inputs, outputs = [], []
+    for node in saved["nodes"]:
+        for widget in boxes.get(node["title"], ()):
+            if not widget["owner"].startswith("Load the "):
+                inputs.append([str(node["id"]), widget["label"]])
+        if node["type"] in EXAMPLES:
+            inputs.append([str(node["id"]), EXAMPLES[node["type"]]])
+        if node["type"] in OUTPUTS:
+            outputs.append(str(node["id"]))
+    return {"inputs": inputs, "outputs": outputs}
 
 
 def with_lasting_ids(saved: dict[str, Any]) -> dict[str, Any]:
@@ -99,12 +117,16 @@ def top_columns(graph: Graph) -> list[list[dict[str, Any]]]:
     sources = [node["_meta"]["title"] for node in outside if node["class_type"] not in OUTPUTS]
     sources += [box.title for box in graph.boxes if box.is_example]
     boxes = [box.title for box in graph.boxes if not box.is_example]
-    outputs = [node["_meta"]["title"] for node in outside if node["class_type"] in OUTPUTS]
+    outputs = [node for node in outside if node["class_type"] in OUTPUTS]
+    outputs.sort(key=lambda node: node["class_type"] != "PreviewImage")  # Save grows downwards when its video is shown
     return [
         [note],
         [{"title": title, "width": SOURCE_WIDTH, "height": 0} for title in sources],
         [{"title": title, "width": BOX_WIDTH, "height": 0} for title in boxes],
-        [{"title": title, "width": OUTPUT_SIZE[0], "height": OUTPUT_SIZE[1] // len(outputs)} for title in outputs],
+        [
+            {"title": node["_meta"]["title"], "width": OUTPUT_SIZE[0], "height": OUTPUT_SIZE[1] // len(outputs)}
+            for node in outputs
+        ],
     ]
 
 
@@ -201,7 +223,7 @@ def main(names: list[str]) -> int:
     sheets = Path(tempfile.mkdtemp(prefix="uniavgen-templates-"))
     with ComfyServer(current()) as server, sync_playwright() as playwright:
         pretend_files(server.folder)
-        server.post("/settings", {"Comfy.TutorialCompleted": True})
+        server.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False})
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
         for name in names or [*TEMPLATES, *RELEASED]:
             page = open_editor(browser, server)

@@ -22,11 +22,11 @@
   /** Put nodes into a subgraph, and show widgets of theirs on it. Its outputs follow the inputs that they lead to. */
   box({ title, description, ids, widgets, aliases }) {
     const { graph } = window.app;
-    const isInside = new Set(ids);
+    const isInside = new Set(ids.map(String));
     const leaving = graph.nodes
-      .filter((node) => !isInside.has(node.id))
+      .filter((node) => !isInside.has(String(node.id)))
       .flatMap((node) => node.inputs.map((input, slot) => ({ node, slot, link: graph.links.get(input.link) })))
-      .filter(({ link }) => link && isInside.has(link.origin_id))
+      .filter(({ link }) => link && isInside.has(String(link.origin_id)))
       .map(({ node, slot, link }) => {
         const from = graph.getNodeById(link.origin_id);
         node.disconnectInput(slot);
@@ -58,16 +58,16 @@
   },
 
   /** Lay out what is left at the top: `columns` are lists of {title, width, height}; heights of 0 are the node's own. */
-  arrange({ columns, gap, title }) {
+  arrange({ columns, left, gap, stack }) {
     const { graph } = window.app;
-    let x = 0;
+    let x = left;
     for (const column of columns) {
       let y = 0;
       for (const { title: name, width, height } of column) {
         const node = graph.nodes.find((other) => other.title === name);
         node.setSize([width, height || node.computeSize()[1]]);
         node.pos = [x, y];
-        y += node.size[1] + title + gap;
+        y += node.size[1] + stack; // room for nodes in the editor's other look, which are taller
       }
       x += Math.max(...column.map(({ width }) => width)) + gap;
     }

@@ -78,8 +78,9 @@ def best_take() -> Graph:
         "UniAVGenBestTake", "Best take", model=studio.model, positive=task(0), negative=task(1), latent=task(2),
         video_vae=studio.video_vae, audio_vae=studio.audio_vae, takes=4, seed=1,
     )  # fmt: skip
+    graph = studio.decode(best(0), task(3))
     studio.source("PreviewImage", "Ratings of all takes", images=best(2))
-    return studio.decode(best(0), task(3))
+    return graph
 
 
 def reference_voice() -> Graph:

@@ -44,7 +44,7 @@ def path_of_latent(name: str) -> Path:
             f"{shown(name)} is not in ComfyUI's input or output folder. Choose a file from the list."
         ) from error
     if not os.path.lexists(path) or path.is_dir():
-        raise CheckpointError(f"There is no file '{shown(name)}'. Press R to list the files anew, and choose another.")
+        raise CheckpointError(f"There is no file '{shown(name)}'. Press R to refresh the list, and choose another.")
     return path
 
 

@@ -75,14 +75,20 @@ def test_the_quick_start_template_runs_and_its_video_is_shown(page, server):
     assert errors == []
 
 
-@pytest.mark.parametrize("path", sorted(WORKFLOWS.glob("*.json")), ids=lambda path: path.stem)
-def test_a_graph_and_the_api_workflow_beside_it_are_the_same(page, path):
+def test_each_graph_and_the_api_workflow_beside_it_are_the_same(page):
+    for path in sorted(WORKFLOWS.glob("*.json")):
+        check_pair(page, path)
+
+
+def check_pair(page, path):
+    """Compare a template's graph, as the editor sends it, with its API workflow."""
     graph, expected = (json.loads(file.read_text()) for file in (path, WORKFLOWS / "api" / path.name))
     page.evaluate("graph => window.app.loadGraphData(graph)", graph)
     made = page.evaluate("window.app.graphToPrompt().then(made => made.output)")
-    assert by_title(made) == by_title(expected)
+    assert by_title(made) == by_title(expected), path.name
     wrong = page.evaluate("window.app.graph.nodes.filter(node => node.has_errors).map(node => node.type)")
-    assert set(wrong) <= (MAY_LACK if path.stem in RELEASED else set())
+    boxes = {subgraph["id"] for subgraph in (graph.get("definitions") or {}).get("subgraphs", [])}
+    assert set(wrong) <= (MAY_LACK | boxes if path.stem in RELEASED else set())
 
 
 def by_title(workflow):

@@ -380,7 +380,7 @@ def test_a_file_that_is_gone_is_refused_by_name_before_anything_runs(files, save
     name, _ = save(clip())
     path_of(name).unlink()
     assert files.LoadLatent.validate_inputs(name) == (
-        f"There is no file '{name}'. Press R to list the files anew, and choose another."
+        f"There is no file '{name}'. Press R to refresh the list, and choose another."
     )
 
 

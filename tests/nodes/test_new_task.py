@@ -53,11 +53,11 @@ def voiced(pack, studio, monkeypatch):
 @pytest.fixture
 def template(monkeypatch, tmp_path):
     """The demo with the new task and its template."""
-    graph = Graph("A toon talks.", "red moon")
+    graph = Graph(None, "A toon talks.", "red moon")
     clip = graph.add("UniAVGenToonClip", "Video", clip="toon_3")
     voice = graph.add("UniAVGenToonClip", "Voice", clip="toon_7")
     task = graph.task(VOICED, video=clip(), voice=voice(1), voice_transcript="hello nice fish")
-    (tmp_path / f"{VOICED.name}.json").write_text(json.dumps(graph.after_task(task)))
+    (tmp_path / f"{VOICED.name}.json").write_text(json.dumps(graph.after_task(task).nodes))
     monkeypatch.setitem(table.TASKS, VOICED.name, VOICED)
     monkeypatch.setattr(demo_tasks, "TEMPLATES", tmp_path)
 

@@ -161,12 +161,13 @@ def test_every_file_that_a_loader_names_is_in_its_list_for_the_editor(name):
     assert all(url in text for _, _, url, _ in listed)
 
 
-def test_the_commands_in_note_and_readme_fetch_the_two_folders_and_nothing_else():
+def test_the_commands_in_note_and_documentation_fetch_the_two_folders_and_nothing_else():
     shards = [f"diffusion_pytorch_model-0000{n}-of-00003.safetensors" for n in (1, 2, 3)]
     network = [*shards, "diffusion_pytorch_model.safetensors.index.json"]
     vocoder = [f"{RELEASE.vocoder}/config.json", f"{RELEASE.vocoder}/model.safetensors"]
     release = ["README.md", *network, "models_t5_umt5-xxl-enc-bf16.pth", "Wan2.2_VAE.pth", *vocoder]
-    texts = [*(note_of(name) for name in RELEASED), (WORKFLOWS.parent / "README.md").read_text(encoding="utf-8")]
+    documentation = WORKFLOWS.parent / "docs" / "models.md"
+    texts = [*(note_of(name) for name in RELEASED), documentation.read_text(encoding="utf-8")]
     for command, wanted in zip(DOWNLOADS, (network, vocoder), strict=True):
         words = shlex.split(command)
         assert list(filter_repo_objects(release, allow_patterns=words[words.index("--include") + 1])) == wanted

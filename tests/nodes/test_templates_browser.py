@@ -15,7 +15,7 @@ WORKFLOWS = Path(__file__).parents[2] / "workflows"
 SUBGRAPHS = Path(__file__).parents[2] / "subgraphs"
 NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
 FLAT = {"build_your_own"}
-MOST_TOP_NODES = 7
+MOST_TOP_NODES, SMALLEST_SCALE = 7, 0.75
 VIEW = {"width": 1700, "height": 1000}
 MAY_LACK = {"LoadImage", *FILES}
 """Nodes that the editor marks where the files of the released weights are not there."""
@@ -31,6 +31,10 @@ BOXES = """() => window.app.graph.nodes.map(node => {
           box: [box.x, box.y, box.x + box.width, box.y + box.height]};
 })"""
 READY = "window.app?.graph?.nodes.length && window.app?.extensionManager"
+CORE_ERRORS = ("Failed to load resource", "Content Security Policy", "graph accessed before initialization")
+"""Errors about files that its start and its default graph look for in vain, and about its own order of start."""
+FILE_NAMES = (".safetensors",)
+"""Ends of texts that may be cut off: names of files, which people choose from a list."""
 LOAD = """async ([url, name]) => {
   await window.app.loadGraphData(await (await fetch(url)).json(), true, true, name);
 }"""
@@ -45,13 +49,20 @@ def editor(request, page, server):  # noqa: F811 - fixture
     server.post("/settings", {"Comfy.VueNodes.Enabled": request.param, "Comfy.Minimap.Visible": False})
     page.set_viewport_size(VIEW)
     page.errors = []
-    page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" else None)
+    page.on("console", lambda message: page.errors.extend(errors_of(message)))
     page.on("pageerror", lambda error: page.errors.append(str(error)))
     page.reload()
     page.wait_for_function(READY, timeout=START_SECONDS * 1000)
     page.wait_for_timeout(1000)
     yield page
     server.post("/settings", {"Comfy.VueNodes.Enabled": False})
+
+
+def errors_of(message):
+    """An error of the console; not those that ComfyUI's front end has by itself, without the pack."""
+    text = f"{message.text} {message.location.get('url', '')}"
+    is_own = not any(core in text for core in CORE_ERRORS)
+    return [text] if message.type == "error" and (is_own or "niavgen" in text.lower()) else []
 
 
 def load(page, name):  # noqa: F811 - no fixture here
@@ -74,27 +85,32 @@ def _overlap(one, other):
     return width > 2 and height > 2
 
 
-def test_every_template_opens_without_errors_overlaps_or_red_nodes(editor):
+def cut_off(page):  # noqa: F811 - no fixture here
+    """Texts on nodes that do not fit, but for names of files."""
+    return [text for text in page.evaluate(CUT_OFF) if not text.endswith(FILE_NAMES)]
+
+
+def test_every_template_opens_in_view_without_errors_overlaps_or_red_nodes(editor):
     found = {}
     for name in NAMES:
         load(editor, name)
         boxes = editor.evaluate(BOXES)
         red = [node["title"] for node in boxes if node["red"] and node["type"] not in MAY_LACK and name not in RELEASED]
-        found[name] = {"overlaps": overlaps(boxes), "red": red, "cut off": editor.evaluate(CUT_OFF)}
+        found[name] = {"overlaps": overlaps(boxes), "red": red, "cut off": cut_off(editor)}
+        found[name]["out of view"] = [] if name in FLAT else out_of_view(editor, boxes)
     assert {name: faults for name, faults in found.items() if any(faults.values())} == {}
     assert editor.errors == []
 
 
-def test_a_template_is_one_box_between_few_nodes_all_in_view(editor):
-    for name in set(NAMES) - FLAT:
-        load(editor, name)
-        boxes = editor.evaluate(BOXES)
-        assert len(boxes) <= MOST_TOP_NODES, name
-        scale = editor.evaluate("window.app.canvas.ds.scale")
-        assert scale >= 0.75, name
-        right, bottom = max(node["box"][2] for node in boxes), max(node["box"][3] for node in boxes)
-        assert right <= VIEW["width"], name
-        assert bottom <= VIEW["height"] * 1.2, name
+def out_of_view(page, boxes):  # noqa: F811 - no fixture here
+    """Say what keeps a template from being read at once: many nodes, a small scale, or nodes out of sight."""
+    right, bottom = max(node["box"][2] for node in boxes), max(node["box"][3] for node in boxes)
+    faults = {
+        f"{len(boxes)} nodes": len(boxes) > MOST_TOP_NODES,
+        "small": page.evaluate("window.app.canvas.ds.scale") < SMALLEST_SCALE,
+        f"ends at {right:.0f}, {bottom:.0f}": right > VIEW["width"] or bottom > VIEW["height"] * 1.2,
+    }
+    return [fault for fault, is_so in faults.items() if is_so]
 
 
 def test_every_box_is_in_the_node_library_by_its_name(server):

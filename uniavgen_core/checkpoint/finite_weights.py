@@ -45,5 +45,5 @@ def not_finite(name: str, file: str) -> CheckpointError:
     """Error for a tensor with numbers that are not finite."""
     return CheckpointError(
         f"{file} is damaged: its tensor {shown(name)} holds numbers that are not finite (NaN or infinity), with which "
-        "pictures and sound would come out black and silent. Get the file again from its source, or convert it anew."
+        "the video would be black and silent. Download the file again, or convert it again."
     )

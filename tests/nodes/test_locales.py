@@ -1,0 +1,170 @@
+"""Texts of the nodes in the languages of ComfyUI: complete, of today's English, and shown in the editor."""
+
+import re
+from contextlib import contextmanager
+from importlib import import_module
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.nodes.test_browser import START_SECONDS, page  # noqa: F401 - fixture
+from tools.locale_files import ENGLISH, FILES, LANGUAGES, english_files, faults, leaves, read
+
+SENTENCES = ("description", "tooltip")
+COMPILED = re.compile(r"[{}@|]")
+"""Characters that vue-i18n reads as placeholders, links to other messages and plurals."""
+PLACEHOLDER = re.compile(r"{\w+}")
+NAMES = {
+    *("model_name", "text_encoder", "video_vae", "vocoder", "recognizer", "portrait", "clip"),
+    *("weight_dtype", "sampler_name"),
+}
+"""Inputs that offer names of files and toons, and ComfyUI's own names: these are shown as they are."""
+
+
+@pytest.fixture(scope="module")
+def schemas(pack):
+    return [node.GET_SCHEMA() for node in pack.nodes.NODES]
+
+
+@pytest.fixture(scope="module")
+def labels(pack):
+    return import_module(f"{pack.__name__}.nodes.labels").OPTION_LABELS
+
+
+@pytest.fixture(scope="module")
+def english(schemas, labels):
+    return english_files(schemas, labels)
+
+
+def sentences(language):
+    """Descriptions and tooltips of a language, by path."""
+    texts = leaves(read(language, "nodeDefs.json"))
+    return {path: text for path, text in texts.items() if path.rpartition("/")[2] in SENTENCES and text}
+
+
+def options(inputs):
+    """Yield the name of every choice and each of its values, those inside an option of another choice included."""
+    for one in inputs:
+        for option in getattr(one, "options", None) or ():
+            yield one.id, str(getattr(option, "key", option))
+            yield from options(getattr(option, "inputs", ()))
+
+
+@pytest.fixture(scope="module")
+def offered(schemas):
+    """Names of choices with their values, of all nodes."""
+    return {pair for schema in schemas for pair in options(schema.inputs)}
+
+
+def test_the_english_files_are_made_from_todays_schemas(english):
+    assert {name: read(ENGLISH, name) for name in FILES} == english
+
+
+def test_descriptions_and_tooltips_are_whole_sentences():
+    texts = sentences(ENGLISH)
+    assert texts
+    assert [path for path, text in texts.items() if not all(line.endswith(".") for line in text.split("\n"))] == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_language_has_all_texts_and_no_others_and_they_are_translations_of_todays_english(language, english):
+    assert faults(language, english) == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_messages_have_the_placeholders_of_the_english_ones(language, english):
+    wanted, found = leaves(english["main.json"]), leaves(read(language, "main.json"))
+    assert {path: sorted(PLACEHOLDER.findall(text)) for path, text in found.items()} == {
+        path: sorted(PLACEHOLDER.findall(text)) for path, text in wanted.items()
+    }
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_description_or_tooltip_is_left_in_english(language):
+    original, translated = sentences(ENGLISH), sentences(language)
+    assert translated
+    assert [path for path, text in translated.items() if text == original.get(path)] == []
+
+
+@pytest.mark.parametrize("language", [ENGLISH, *LANGUAGES])
+def test_texts_of_nodes_have_no_characters_that_the_editor_would_interpret(language):
+    texts = leaves(read(language, "nodeDefs.json"))
+    assert texts
+    assert [path for path, text in texts.items() if COMPILED.search(text)] == []
+
+
+def test_every_option_whose_value_is_an_identifier_has_a_label(offered, labels):
+    identifiers = {(name, value) for name, value in offered if "_" in value and name not in NAMES}
+    assert identifiers
+    assert [pair for pair in sorted(identifiers) if pair[1] not in labels.get(pair[0], {})] == []
+
+
+def test_every_label_belongs_to_an_option(offered, labels):
+    assert {(name, value) for name, values in labels.items() for value in values} - offered == set()
+
+
+@contextmanager
+def in_chinese(page, server, is_vue):  # noqa: F811 - fixture
+    """Show the editor in Chinese, with nodes drawn by Vue or on the canvas; yields the texts of UniAVGen Task."""
+    server.post("/settings", {"Comfy.Locale": "zh", "Comfy.VueNodes.Enabled": is_vue})
+    try:
+        page.reload()
+        page.wait_for_function("window.app?.graph && window.app?.extensionManager", timeout=START_SECONDS * 1000)
+        page.wait_for_timeout(1000)  # until the editor has loaded its default graph, which would replace the node
+        yield read("zh", "nodeDefs.json")["UniAVGenTask"]
+    finally:
+        server.post("/settings", {"Comfy.Locale": ENGLISH, "Comfy.VueNodes.Enabled": False})
+
+
+def test_the_editor_shows_title_inputs_and_options_of_a_node_in_chinese(page, server):  # noqa: F811 - fixture
+    tasks = read("zh", "main.json")["uniavgen"]["options"]["task"]
+    with in_chinese(page, server, is_vue=True) as texts:
+        page.evaluate(MAKE, "UniAVGenTask")
+        inputs = texts["inputs"]
+        for shown in (texts["display_name"], *(inputs[name]["name"] for name in ("positive", "size", "task_image"))):
+            expect(page.get_by_text(shown, exact=True).first).to_be_visible()
+        page.get_by_text(tasks["joint"], exact=True).click()
+        offered = page.get_by_role("option")
+        expect(offered).to_have_text(list(tasks.values()))
+        offered.get_by_text(tasks["audio_driven"], exact=True).click()
+        expect(page.get_by_text(inputs["task_audio"]["name"], exact=True).first).to_be_visible()
+
+
+@pytest.mark.parametrize(("task", "sockets"), [("joint", ["image"]), ("audio_driven", ["image", "audio"])])
+def test_sockets_that_were_saved_with_english_labels_are_shown_in_chinese(page, server, task, sockets):  # noqa: F811 - fixture
+    with in_chinese(page, server, is_vue=False) as texts:
+        page.evaluate(MAKE, "UniAVGenTask")
+        page.evaluate(CHOOSE, task)
+        graph = page.evaluate("window.app.graph.serialize()")
+        saved = {socket["name"]: socket for socket in graph["nodes"][0]["inputs"]}
+        for socket in sockets:
+            saved[f"task.{socket}"]["label"] = socket
+        page.evaluate("graph => window.app.loadGraphData(graph)", graph)
+        names = ("positive", "negative", "video_vae", *(f"task_{socket}" for socket in sockets))
+        assert page.evaluate(SHOWN) == [texts["inputs"][name]["name"] for name in names]
+
+
+def test_empty_text_fields_show_their_names_in_chinese(page, server):  # noqa: F811 - fixture
+    with in_chinese(page, server, is_vue=False) as texts:
+        page.evaluate(MAKE, "UniAVGenTask")
+        page.evaluate(CHOOSE, "audio_driven")
+        name = texts["inputs"]["task_audio_transcript"]["name"]
+        expect(page.get_by_placeholder(name, exact=True)).to_be_visible()
+        page.evaluate(MAKE, "UniAVGenSpeaker")
+        name = read("zh", "nodeDefs.json")["UniAVGenSpeaker"]["inputs"]["voice_transcript"]["name"]
+        expect(page.get_by_placeholder(name, exact=True)).to_be_visible()
+
+
+MAKE = """name => {
+  const app = window.app, node = window.LiteGraph.createNode(name);
+  app.graph.clear();
+  node.pos = [500, 200];
+  app.graph.add(node);
+  Object.assign(app.canvas.ds, {scale: 1, offset: [0, 0]});
+  app.canvas.setDirty(true, true);
+}"""
+"""Makes a node, alone in its graph, in sight."""
+CHOOSE = "task => { window.app.graph.nodes[0].widgets.find(widget => widget.name === 'task').value = task; }"
+SHOWN = """window.app.graph.nodes.filter(node => node.type === "UniAVGenTask").flatMap(node => node.inputs)
+  .filter(input => !input.widget).map(input => input.label || input.localized_name)"""
+"""Labels of the sockets of a task, as the canvas draws them."""
