@@ -24,8 +24,10 @@ from .sampling_widgets import CUSTOM, guidance_inputs, preset_input, schedule_in
 from .sockets import aliases, float_input, latent_output, seed_input
 
 BOTH, VIDEO, AUDIO = "video_and_audio", "video", "audio"
-NOTHING_FREE = "The weak spans hold only your own media, which is kept, so nothing was sampled. To change a video of "
-"your own, connect it to 'video'."
+NOTHING_FREE = (
+    "The weak spans hold only your own media, which is kept, so nothing was sampled. To change a video of "
+    "your own, connect it to 'video'."
+)
 
 Chosen = Sequence[tuple[Retake, dict | None]]
 """Weak spans of a clip, and for each the LATENT of the take that replaces it, None where the clip's own stays."""

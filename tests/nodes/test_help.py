@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from tests.nodes.test_browser import page as editor  # noqa: F401 - a fixture
 from tools.help_pictures import PICTURES
-from tools.locale_files import node_texts
+from tools.locale_files import node_texts, read
 
 DOCS = Path(__file__).parents[2] / "web" / "docs"
 COLUMNS, TABLE_LINE, UNBROKEN = 3, 110, 18
@@ -63,6 +63,13 @@ def test_the_english_page_and_the_one_for_other_languages_are_the_same(schemas):
 def test_every_input_and_output_of_a_node_is_named_in_its_pages(schemas):
     missing = {page: lacking(page, names_of(schema)) for name, schema in schemas.items() for page in pages_of(name)}
     assert {page.relative_to(DOCS): names for page, names in missing.items() if names} == {}
+
+
+def test_chinese_pages_have_the_names_that_the_editor_shows_in_chinese():
+    for name, node in read("zh", "nodeDefs.json").items():
+        text = pages_of(name)[-1].read_text(encoding="utf-8")
+        assert text.startswith(f"# {node['display_name']}\n")
+        assert [entry["name"] for entry in node["inputs"].values() if entry["name"] not in text] == [], name
 
 
 def test_the_tables_of_the_pages_fit_the_narrow_panel(schemas):
