@@ -30,7 +30,7 @@ from .released_graphs import FILES, RELEASED, released_template, with_files
 from .template_graphs import TEMPLATES, template
 from .workflow import Workflow
 
-WORKFLOWS, SUBGRAPHS = ROOT / "workflows", ROOT / "subgraphs"
+WORKFLOWS, SUBGRAPHS, SCREENSHOTS = ROOT / "workflows", ROOT / "subgraphs", ROOT / "docs" / "templates"
 EDITOR = Path(__file__).with_name("template_editor.js")
 EXAMPLE = ROOT / "uniavgen_core" / "assets" / "portraits" / "toon_5_happy.png"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
@@ -43,7 +43,7 @@ VIEW = {"scale": 0.9, "offset": [90, 160]}
 """Part of the graph that is shown when it is opened."""
 PICTURE = {"width": 1800, "height": 820}
 CANVAS = {"x": 60, "y": 90, "width": 1840}
-THUMBNAIL_WIDTH = 512
+THUMBNAIL_WIDTH, SCREENSHOT_WIDTH = 512, 1400
 MESSAGE_MS = 6000  # after which the editor's message that a run has ended is gone
 
 
@@ -213,6 +213,9 @@ def remake(page: Page, server: ComfyServer, name: str, sheets: Path) -> None:
         picture = Image.fromarray(frames[len(frames) // 2])
     size = (THUMBNAIL_WIDTH, round(THUMBNAIL_WIDTH * picture.height / picture.width))
     picture.resize(size, Image.Resampling.LANCZOS).save(WORKFLOWS / f"{name}.jpg", quality=88)
+    screenshot = Image.open(sheets / f"{name}_graph.png").convert("RGB")
+    screenshot.thumbnail((SCREENSHOT_WIDTH, SCREENSHOT_WIDTH))
+    screenshot.save(SCREENSHOTS / f"{name}.webp", quality=80)
     if name == "quick_start":
         shutil.copy(sheets / f"{name}_graph.png", ROOT / "docs" / "graph.png")
         shutil.copy(sheets / f"{name}.png", ROOT / "docs" / "result.png")

@@ -85,7 +85,7 @@ def best_take() -> Graph:
 
 def reference_voice() -> Graph:
     """The same in another voice."""
-    studio = Studio(VOICE, "A calm toon with black hair nods while talking to the camera.", "red bird yes")
+    studio = Studio(VOICE, "A calm toon with blue hair nods while talking to the camera.", "red bird yes")
     image = studio.source("UniAVGenToonPortrait", "Image", portrait="toon_2_calm")()
     voice = studio.source("UniAVGenToonClip", "Voice", clip="toon_7")
     task = studio.task(REFERENCE_VOICE, image=image, seconds=0.0, voice=voice(1), voice_transcript="hello nice fish")
@@ -94,7 +94,7 @@ def reference_voice() -> Graph:
 
 def audio_driven() -> Graph:
     """A picture that is lip-synced to audio."""
-    studio = Studio(LIPS, "A happy toon with blond hair nods while talking to the camera.", "nine star cloud")
+    studio = Studio(LIPS, "A happy toon with purple hair nods while talking to the camera.", "nine star cloud")
     image = studio.source("UniAVGenToonPortrait", "Image", portrait="toon_8_happy")()
     audio = studio.source("UniAVGenToonClip", "Audio", clip="toon_8")
     return studio.after_task(studio.task(AUDIO_DRIVEN, image=image, audio=audio(1), length="match_audio"))
