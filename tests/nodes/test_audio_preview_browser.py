@@ -11,9 +11,14 @@ from playwright.sync_api import expect, sync_playwright
 
 from tools.chromium import find_chromium
 
-QUICK_START = Path(__file__).parents[2] / "workflows" / "quick_start.json"
+QUICK_START = Path(__file__).parents[2] / "workflows" / "api" / "quick_start.json"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
 FIND = "window.app.graph.nodes.find(node => node.type === 'UniAVGenSampler')"
+INTO_VIEW = f"""() => {{
+  const [x, y] = {FIND}.pos;
+  Object.assign(window.app.canvas.ds, {{scale: 1, offset: [200 - x, 100 - y]}});
+  window.app.canvas.setDirty(true, true);
+}}"""
 PLAYER = f"{FIND}.widgets.find(widget => widget.name === 'uniavgen_preview').player"
 RUN_MS = 180_000
 SEND = """message => import("/scripts/api.js").then(({ api }) => api.dispatchCustomEvent("uniavgen.audio_preview", {
@@ -36,7 +41,7 @@ def picture_of(colour):
 
 @pytest.fixture(params=[False, True], ids=["canvas nodes", "Vue nodes"])
 def page(server, request):
-    """ComfyUI's front end with the quick start open, small and with a preview at every step."""
+    """ComfyUI's front end with the parts of the quick start open and with a preview at every step."""
     path = find_chromium()
     assert path, "no Chromium or Chrome here; on Debian: apt-get install chromium"
     server.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": request.param})
@@ -47,8 +52,11 @@ def page(server, request):
         page.on("pageerror", lambda error: page.errors.append(str(error)))
         page.goto(server.base_url)
         page.wait_for_function("window.app?.graph && window.app?.extensionManager", timeout=60_000)
-        page.evaluate("graph => window.app.loadGraphData(graph)", json.loads(QUICK_START.read_text()))
+        page.evaluate("prompt => window.app.loadApiJson(prompt, 'parts')", json.loads(QUICK_START.read_text()))
         page.wait_for_function(FIND)
+        page.evaluate(f"{FIND}.widgets.find(widget => widget.name === 'preset').value = 'custom'")
+        page.evaluate(f"{FIND}.widgets.find(widget => widget.name === 'control_after_generate').value = 'fixed'")
+        page.evaluate(INTO_VIEW)
         page.evaluate(f"{FIND}.widgets.find(widget => widget.name === 'audio_preview_every').value = 1")
         page.evaluate(f"{FIND}.widgets.find(widget => widget.name === 'steps').value = 8")
         seed = hash(request.node.name) % 100_000  # a cached result would never be sampled
@@ -61,7 +69,7 @@ def page(server, request):
 def test_the_player_appears_on_the_sampler_and_plays_only_when_asked(page):
     saved = page.evaluate(f"JSON.stringify({FIND}.serialize().widgets_values)")
     page.get_by_test_id("queue-button").click()
-    button = page.get_by_role("button", name="Play the sound preview")
+    button = page.get_by_role("button", name="Play the audio preview")
     expect(button).to_be_attached(timeout=RUN_MS)
 
     assert page.evaluate(f"{PLAYER}.duration") == pytest.approx(206 / 100)
@@ -78,7 +86,7 @@ def test_the_player_appears_on_the_sampler_and_plays_only_when_asked(page):
     expect(page.locator(".uniavgen-preview")).to_contain_text("result, 2.1 s", timeout=RUN_MS)
     button.dispatch_event("click")
     page.wait_for_function(f"{PLAYER}.isPlaying && {PLAYER}.time > 0.1")
-    page.get_by_role("button", name="Stop the sound preview").dispatch_event("click")
+    page.get_by_role("button", name="Stop the audio preview").dispatch_event("click")
     assert page.evaluate(f"{PLAYER}.isPlaying") is False
     page.wait_for_function(f"{PLAYER}.request === 0")
     assert page.evaluate(DRAWS, page.evaluate_handle(PLAYER)) == 0

@@ -5,7 +5,6 @@ import json
 import subprocess
 import sys
 import wave
-from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -22,7 +21,7 @@ from tools.demo import make
 from tools.demo_options import parse
 from tools.demo_tasks import template_of
 from tools.workflow import read_workflow
-from uniavgen_core.diffusion.sampling_presets import TOON_GUIDANCE
+from uniavgen_core.diffusion.sampling_presets import TOON
 
 ROOT = Path(__file__).parents[2]
 ASSETS = ROOT / "uniavgen_core" / "assets"
@@ -177,7 +176,7 @@ def test_a_model_file_of_the_users_is_the_model_that_runs(demo, tmp_path, monkey
     with safe_open(str(ASSETS / "uniavgen_toon.safetensors"), "pt") as file:
         tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
     short = ["--speech", "red", "--seconds", "0.5625", *SMALL]
-    monkeypatch.setattr(demo_tasks, "RELEASE", replace(demo_tasks.RELEASE, guidance=TOON_GUIDANCE))
+    monkeypatch.setattr(demo_tasks, "PRESETS", {"release": TOON})
     _, bundled = demo(*short)
     save_file(tensors, tmp_path / "same.safetensors", metadata)
     _, same = demo("--model", tmp_path / "same.safetensors", *short)
