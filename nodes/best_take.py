@@ -5,14 +5,14 @@ from comfy_api.latest import io, ui
 
 from ..uniavgen_core.evaluation.takes import Hear, Take, best_first, draw_takes, rate_take
 from ..uniavgen_core.shapes import FPS
-from .host.media.codec_sockets import links_error
+from .host.media.vae_sockets import links_error
 from .host.media.whisper_loader import NO_RECOGNIZER, check_recognizer, load_recognizer, recognizer_choices
 from .host.notices import error_of
-from .rated_sampling import Codecs, make_take_sampler, picture_bytes, rated_inputs, transcript_of
+from .rated_sampling import VAEs, make_take_sampler, picture_bytes, rated_inputs, transcript_of
 from .sampling_widgets import CUSTOM, guidance_inputs, preset_input, schedule_inputs
 from .sockets import aliases, latent_output, seed_input
 
-BEST, RESAMPLED = "best_take", "best_take_resampled"
+BEST_TAKE, BEST_TAKE_RESAMPLED = "best_take", "best_take_resampled"
 
 
 class BestTake(io.ComfyNode):
@@ -36,7 +36,7 @@ class BestTake(io.ComfyNode):
                 *guidance_inputs(),
                 io.Combo.Input(
                     "result",
-                    options=[BEST, RESAMPLED],
+                    options=[BEST_TAKE, BEST_TAKE_RESAMPLED],
                     tooltip="The best take as it is, or resampled from the same noise with more steps.",
                 ),
                 io.Int.Input("final_steps", default=50, min=1, max=1000, tooltip="Steps of the resampled take."),
@@ -64,36 +64,36 @@ class BestTake(io.ComfyNode):
     @classmethod
     def execute(
         cls, model, positive, negative, latent, video_vae, audio_vae, takes, seed, steps, shift,
-        result=BEST, final_steps=50, preset=CUSTOM, recognizer=NO_RECOGNIZER, **guidance,
+        result=BEST_TAKE, final_steps=50, preset=CUSTOM, recognizer=NO_RECOGNIZER, **guidance,
     ) -> io.NodeOutput:  # fmt: skip
         sampler = make_take_sampler((model, positive, negative), preset, (steps, shift), guidance)
-        codecs, words = Codecs(video_vae, audio_vae), load_recognizer(recognizer)
+        vaes, words = VAEs(video_vae, audio_vae), load_recognizer(recognizer)
         transcript, rated, best = transcript_of(positive), [], latent
         for number in range(takes):
             sampled = sampler.sample(latent, seed + number, number + 1, takes)
-            rated.append(rate(sampled, seed + number, codecs, transcript, None if words is None else words.hear))
+            rated.append(rate(sampled, seed + number, vaes, transcript, None if words is None else words.hear))
             if best_first(rated)[0] is rated[-1]:
                 best = sampled
         ranked = best_first(rated)
-        if result == RESAMPLED:
+        if result == BEST_TAKE_RESAMPLED:
             best = sampler.sample_again(latent, ranked[0].seed, final_steps, shift)
         table = torch.from_numpy(draw_takes(ranked).copy()).float()[None] / 255
         return io.NodeOutput(best, ranked[0].seed, table, ui=ui.PreviewImage(table, cls=cls))
 
 
-def rate(sampled: dict, seed: int, codecs: Codecs, transcript: str, hear: Hear | None) -> Take:
+def rate(sampled: dict, seed: int, vaes: VAEs, transcript: str, hear: Hear | None) -> Take:
     """Decode and rate the first clip of a sampled LATENT.
 
     Args:
         sampled: The LATENT.
         seed: Its seed.
-        codecs: Codecs of the clip.
+        vaes: VAEs of the clip.
         transcript: What should be said; empty if that is not known.
         hear: Recognizer of words, if any.
 
     Returns:
         The take.
     """
-    frames, sound = codecs.decode(sampled)
+    frames, sound = vaes.decode(sampled)
     waveform = sound.waveform.mean(0)
     return rate_take(seed, picture_bytes(frames), FPS, (waveform, sound.sample_rate), transcript, hear)

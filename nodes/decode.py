@@ -4,14 +4,14 @@ from comfy_api.latest import io
 
 from ..uniavgen_core.media.audio.sound import Sound
 from ..uniavgen_core.shapes import SAMPLE_RATE
-from .host.media.codec_sockets import (
-    audio_codec_input,
-    links_error,
-    require_audio_codec,
-    require_video_codec,
-    video_codec_input,
-)
 from .host.media.source_media import SourceMedia, SourceMediaType
+from .host.media.vae_sockets import (
+    audio_vae_input,
+    links_error,
+    require_audio_vae,
+    require_video_vae,
+    video_vae_input,
+)
 from .host.notices import with_notices
 from .host.sampling.joint_latent import split
 from .host.sampling.result_checks import require_finite, result_notices
@@ -32,8 +32,8 @@ class Decode(io.ComfyNode):
             "becomes a video of its own.",
             inputs=[
                 latent_input(),
-                video_codec_input(),
-                audio_codec_input(),
+                video_vae_input(),
+                audio_vae_input(),
                 SourceMediaType.Input(
                     "source_media",
                     optional=True,
@@ -62,8 +62,8 @@ class Decode(io.ComfyNode):
     def execute(
         cls, latent: dict, video_vae, audio_vae, source_media: SourceMedia | None = None, vocoded: bool = False
     ) -> io.NodeOutput:
-        require_video_codec(video_vae)
-        require_audio_codec(audio_vae)
+        require_video_vae(video_vae)
+        require_audio_vae(audio_vae)
         video, audio = split(latent)
         require_finite(video, audio)
         pictures = video_vae.decode(video)

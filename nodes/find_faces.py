@@ -28,8 +28,8 @@ from .host.conditioning.face_inputs import (
 from .host.notices import with_notices
 from .sockets import aliases, float_input, unknown_option
 
-FIND, MEDIAPIPE, LANDMARKS, BOXES, MASK = "opencv", "mediapipe", "face_landmarks", "bounding_boxes", "mask"
-SOURCES = (FIND, MEDIAPIPE, LANDMARKS, BOXES, MASK)
+OPENCV, MEDIAPIPE, LANDMARKS, BOXES, MASK = "opencv", "mediapipe", "face_landmarks", "bounding_boxes", "mask"
+SOURCES = (OPENCV, MEDIAPIPE, LANDMARKS, BOXES, MASK)
 REACHES = ["short", "full"]
 FACE_MODEL, FACE_LANDMARKS = io.Custom("FACE_DETECTION_MODEL"), io.Custom("FACE_LANDMARKS")
 """Types of ComfyUI's MediaPipe nodes."""
@@ -59,7 +59,7 @@ def source_input() -> io.Input:
     )
     mask = io.Mask.Input("mask", tooltip="From SAM3 or drawn by hand; every connected part is taken for a face.")
     options = [
-        (FIND, [confidence_input()]),
+        (OPENCV, [confidence_input()]),
         (MEDIAPIPE, [model, confidence_input(), reach]),
         (LANDMARKS, [landmarks]),
         (BOXES, [boxes]),

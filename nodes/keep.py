@@ -6,7 +6,7 @@ from ..uniavgen_core.config import Interaction
 from ..uniavgen_core.media.time_spans import parse_spans
 from .host.conditioning.pass_settings import has_speech, set_pass, set_speech
 from .host.conditioning.spoken_texts import NO_SOUND_WORDS
-from .host.media.codec_sockets import links_error, require_video_codec, video_codec_input
+from .host.media.vae_sockets import links_error, require_video_vae, video_vae_input
 from .host.notices import error_of, with_notices
 from .host.tasks.keep_spans import directions_of, keep_spans
 from .sockets import aliases, conditioning_inputs, float_input, prepared_outputs
@@ -32,7 +32,7 @@ class Keep(io.ComfyNode):
             inputs=[
                 *conditioning_inputs(),
                 io.Latent.Input("latent", tooltip="The clip's length and size."),
-                video_codec_input(),
+                video_vae_input(),
                 io.Video.Input("video", optional=True, tooltip="The video to keep spans of, with its audio."),
                 io.Audio.Input("audio", optional=True, tooltip="Audio to keep in place of the video's own."),
                 io.String.Input("video_spans", default="all", tooltip=f"Spans of the video that are kept. {SPANS}"),
@@ -63,7 +63,7 @@ class Keep(io.ComfyNode):
         cls, positive, negative, latent, video_vae, video_spans, audio_spans,
         video=None, audio=None, speech_start=0.0,
     ) -> io.NodeOutput:  # fmt: skip
-        require_video_codec(video_vae)
+        require_video_vae(video_vae)
         spans = (parse_spans(video_spans), parse_spans(audio_spans))
         latent, source_media, notices = keep_spans(latent, video_vae, video, audio, *spans)
         interaction = directions_of(latent)

@@ -1,4 +1,4 @@
-"""Loaders: the joint model, its text encoder, and its two codecs."""
+"""Loaders: the joint model, its text encoder, and its two VAEs."""
 
 import torch
 from comfy_api.latest import io
@@ -7,8 +7,8 @@ from ..uniavgen_core.bundled.bundled_files import BUNDLED_MODEL, BUNDLED_VIDEO_C
 from ..uniavgen_core.checkpoint.umt5_files import COMFYUI_FILE, RELEASED_FILE
 from .host.conditioning.bundled_text_encoder import bundled_clip
 from .host.conditioning.umt5_clip import load_text_encoder
-from .host.media.codec_sockets import AudioCodecType, VideoCodecType, codec_output
-from .host.media.codecs import WAN_FILES, AudioCodec, load_video_codec
+from .host.media.vae_sockets import AudioVAEType, VideoVAEType, vae_output
+from .host.media.vaes import WAN_FILES, AudioVAE, load_video_vae
 from .host.media.vocoder_loader import find_vocoder, load_vocoder, vocoder_choices
 from .host.model.load_model import load_uniavgen
 from .host.model.model_choices import BUNDLED, model_choices, path_of_choice
@@ -97,7 +97,7 @@ class LoadTextEncoder(io.ComfyNode):
 
 
 class LoadVideoVAE(io.ComfyNode):
-    """Loads the codec between pictures and video latents."""
+    """Loads the VAE between frames and video latents."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -115,16 +115,16 @@ class LoadVideoVAE(io.ComfyNode):
                     tooltip=f"Wan2.2 VAE for the released model: {WAN_FILES}.",
                 )
             ],
-            outputs=[codec_output(VideoCodecType, "video_vae")],
+            outputs=[vae_output(VideoVAEType, "video_vae")],
         )
 
     @classmethod
     def execute(cls, video_vae: str) -> io.NodeOutput:
-        return io.NodeOutput(load_video_codec(path_of_choice("vae", video_vae, BUNDLED_VIDEO_CODEC)))
+        return io.NodeOutput(load_video_vae(path_of_choice("vae", video_vae, BUNDLED_VIDEO_CODEC)))
 
 
 class LoadAudioVAE(io.ComfyNode):
-    """Makes the codec between sound and audio latents."""
+    """Makes the VAE between sound and audio latents."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -143,7 +143,7 @@ class LoadAudioVAE(io.ComfyNode):
                     "released model's: a folder in models/vocoders.",
                 )
             ],
-            outputs=[codec_output(AudioCodecType, "audio_vae")],
+            outputs=[vae_output(AudioVAEType, "audio_vae")],
         )
 
     @classmethod
@@ -154,4 +154,4 @@ class LoadAudioVAE(io.ComfyNode):
     @classmethod
     def execute(cls, vocoder: str) -> io.NodeOutput:
         loaded = None if vocoder == GRIFFIN_LIM else load_vocoder(vocoder)
-        return with_notices(loaded.notices if loaded else (), AudioCodec(loaded))
+        return with_notices(loaded.notices if loaded else (), AudioVAE(loaded))

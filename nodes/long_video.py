@@ -18,15 +18,15 @@ from .host.long_video.long_inputs import BOTH, FIT_TEXT, FULL_SEGMENTS, LongVide
 from .host.long_video.plans import Plan
 from .host.long_video.segment_store import Segment, without_pictures
 from .host.long_video.stored_runs import store_for
-from .host.media.codec_sockets import (
-    audio_codec_input,
+from .host.media.vae_sockets import (
+    audio_vae_input,
     links_error,
-    require_audio_codec,
-    require_video_codec,
-    video_codec_input,
+    require_audio_vae,
+    require_video_vae,
+    video_vae_input,
 )
 from .host.model.load_model import require_uniavgen
-from .host.model.model_content import codec_content, model_content
+from .host.model.model_content import model_content, vae_content
 from .host.model.training_range import SEGMENTS, training_range_notices, without_notices
 from .host.notices import announce, error_of, show_progress, with_notices
 from .host.sampling.guided_sampling import make_guider
@@ -77,8 +77,8 @@ class LongVideoNode(io.ComfyNode):
             inputs=[
                 model_input(),
                 *conditioning_inputs("The encoded caption; the words come from the script."),
-                video_codec_input(),
-                audio_codec_input(),
+                video_vae_input(),
+                audio_vae_input(),
                 io.Image.Input("image", optional=True, tooltip="The person, in every segment."),
                 io.Audio.Input(
                     "voice",
@@ -163,8 +163,8 @@ class LongVideoNode(io.ComfyNode):
         keep_segments=False, **values,
     ) -> io.NodeOutput:  # fmt: skip
         require_uniavgen(model)
-        require_video_codec(video_vae)
-        require_audio_codec(audio_vae)
+        require_video_vae(video_vae)
+        require_audio_vae(audio_vae)
         widgets = {widget.id: values.pop(widget.id) for widget in guidance_inputs()}
         values["segment_seconds"] = values["segment_seconds"] or video_vae.seconds
         values["keep_seconds"] = values["keep_seconds"] or video_vae.kept_seconds
@@ -180,7 +180,7 @@ class LongVideoNode(io.ComfyNode):
             audio_vae.identity, positive, negative, inputs.made_from, chosen.pixels, chosen.fit, guidance,
             sampling.sampler_name, sampling.sigmas,
         )  # fmt: skip
-        store, about_store = store_for(lambda: (model_content(model), codec_content(video_vae), *others))
+        store, about_store = store_for(lambda: (model_content(model), vae_content(video_vae), *others))
         if start_over:
             store.clear()
         video, notices = long_video.make(maker.make, store)

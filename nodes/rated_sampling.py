@@ -16,8 +16,8 @@ from torch import Tensor
 from ..uniavgen_core.media.audio.sound import Sound
 from ..uniavgen_core.shapes import SAMPLE_RATE
 from .host.conditioning.pass_settings import pass_settings_of
-from .host.media.codec_sockets import audio_codec_input, require_audio_codec, require_video_codec, video_codec_input
-from .host.media.codecs import AudioCodec, TiledVideoCodec
+from .host.media.vae_sockets import audio_vae_input, require_audio_vae, require_video_vae, video_vae_input
+from .host.media.vaes import AudioVAE, TiledVideoVAE
 from .host.notices import show_progress
 from .host.sampling.guided_sampling import make_guider
 from .host.sampling.joint_latent import split
@@ -33,25 +33,25 @@ def rated_inputs(latent_tooltip: str = "The clip, from 'UniAVGen Task' or 'UniAV
         model_input(),
         *conditioning_inputs(),
         io.Latent.Input("latent", tooltip=latent_tooltip),
-        video_codec_input(),
-        audio_codec_input(),
+        video_vae_input(),
+        audio_vae_input(),
     ]
 
 
 @dataclass(frozen=True)
-class Codecs:
-    """Both codecs of a clip.
+class VAEs:
+    """Both VAEs of a clip.
 
     Raises:
         ValueError: If one of them is not the pack's; names the right loader.
     """
 
-    video: TiledVideoCodec
-    audio: AudioCodec
+    video: TiledVideoVAE
+    audio: AudioVAE
 
     def __post_init__(self) -> None:
-        require_video_codec(self.video)
-        require_audio_codec(self.audio)
+        require_video_vae(self.video)
+        require_audio_vae(self.audio)
 
     def decode(self, latent: dict) -> tuple[Tensor, Sound]:
         """Decode the first clip of a LATENT: pictures (F, H, W, 3) in [0, 1], and its sound."""

@@ -13,13 +13,13 @@ from ..uniavgen_core.evaluation.span_scores import score_spans, weak_spans
 from ..uniavgen_core.media.audio.sound import Sound
 from ..uniavgen_core.media.time_spans import Spans
 from .host.conditioning.pass_settings import set_pass
-from .host.media.codec_sockets import links_error
 from .host.media.source_media import SourceMedia, SourceMediaType
+from .host.media.vae_sockets import links_error
 from .host.notices import UI_KEY, show_progress, with_notices
 from .host.sampling.joint_latent import masks_of
 from .host.tasks.finished_clip import FinishedClip, clip_of_latent, clip_of_video
 from .host.tasks.keep_spans import directions_of
-from .rated_sampling import Codecs, TakeSampler, make_take_sampler, picture_bytes, rated_inputs, transcript_of
+from .rated_sampling import TakeSampler, VAEs, make_take_sampler, picture_bytes, rated_inputs, transcript_of
 from .sampling_widgets import CUSTOM, guidance_inputs, preset_input, schedule_inputs
 from .sockets import aliases, float_input, latent_output, seed_input
 
@@ -94,9 +94,9 @@ class RetakeNode(io.ComfyNode):
     ) -> io.NodeOutput:  # fmt: skip
         widgets = (preset, (steps, shift), guidance)
         make_take_sampler((model, positive, negative), *widgets)  # refuses another model before the long work
-        codecs, transcript = Codecs(video_vae, audio_vae), transcript_of(positive)
-        clip, notices = open_clip(latent, codecs, source_media, video, audio)
-        weak = WeakClip.of(clip.locking(regenerate == AUDIO, regenerate == VIDEO), codecs, transcript, threshold)
+        vaes, transcript = VAEs(video_vae, audio_vae), transcript_of(positive)
+        clip, notices = open_clip(latent, vaes, source_media, video, audio)
+        weak = WeakClip.of(clip.locking(regenerate == AUDIO, regenerate == VIDEO), vaes, transcript, threshold)
         opened = weak.clip.opened(weak.spans)
         is_free = any(bool(torch.any(mask)) for mask in masks_of(opened))
         chosen = [(one, None) for one in weak.retakes]
@@ -110,13 +110,13 @@ class RetakeNode(io.ComfyNode):
 
 
 def open_clip(
-    latent: dict, codecs: Codecs, source_media: SourceMedia | None, video: Any, audio: dict | None
+    latent: dict, vaes: VAEs, source_media: SourceMedia | None, video: Any, audio: dict | None
 ) -> tuple[FinishedClip, list[str]]:
     """The finished clip that is connected, and notices.
 
     Args:
         latent: Joint LATENT.
-        codecs: Codecs of the clip.
+        vaes: VAEs of the clip.
         source_media: The user's own parts of the latent's clip, or None.
         video: VIDEO in the place of the latent's clip, or None.
         audio: AUDIO in the place of the video's own, or None.
@@ -125,13 +125,13 @@ def open_clip(
         ValueError: If inputs exclude each other, or the video has no sound.
     """
     if video is None and audio is None:
-        return clip_of_latent(latent, source_media, codecs.decode), []
+        return clip_of_latent(latent, source_media, vaes.decode), []
     if video is None or source_media is not None:
         raise ValueError(
             "'video' is a finished clip that takes the place of the latent's: connect 'source_media' only without it, "
             "and 'audio' only with it."
         )
-    return clip_of_video(latent, codecs.video, video, audio)
+    return clip_of_video(latent, vaes.video, video, audio)
 
 
 @dataclass(frozen=True)
@@ -140,30 +140,30 @@ class WeakClip:
 
     Attributes:
         clip: The clip.
-        codecs: Its codecs.
+        vaes: Its VAEs.
         transcript: What should be said; empty if that is not known.
         before: The clip with its scores.
         spans: Its weak spans, seconds.
     """
 
     clip: FinishedClip
-    codecs: Codecs
+    vaes: VAEs
     transcript: str
     before: RatedClip
     spans: Spans
 
     @classmethod
-    def of(cls, clip: FinishedClip, codecs: Codecs, transcript: str, threshold: float) -> "WeakClip":
+    def of(cls, clip: FinishedClip, vaes: VAEs, transcript: str, threshold: float) -> "WeakClip":
         """Rate a clip.
 
         Args:
             clip: The clip.
-            codecs: Its codecs.
+            vaes: Its VAEs.
             transcript: What should be said; empty if that is not known.
             threshold: Score under which a span is weak.
         """
         before = rate_clip(clip.frames, float(clip.media.source.fps), clip.sound, transcript)
-        return cls(clip, codecs, transcript, before, weak_spans(before.scores, threshold))
+        return cls(clip, vaes, transcript, before, weak_spans(before.scores, threshold))
 
     @property
     def retakes(self) -> list[Retake]:
@@ -196,7 +196,7 @@ class WeakClip:
 
     def rated(self, latent: dict, spans: Spans) -> RatedClip:
         """Rate a LATENT with the clip's own frames and sound outside of spans that were sampled anew."""
-        frames, fps, sound = self.clip.keeping(spans).restore(*self.codecs.decode(latent))
+        frames, fps, sound = self.clip.keeping(spans).restore(*self.vaes.decode(latent))
         return rate_clip(frames, fps, sound, self.transcript)
 
     def finished(self, chosen: Chosen, threshold: float, notices: list[str]) -> io.NodeOutput:

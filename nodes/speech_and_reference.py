@@ -8,10 +8,10 @@ from ..uniavgen_core.text.emotion import EMOTIONS, STRENGTHS, write_emotion
 from .host.conditioning.pass_settings import REFERENCE_IMAGE_KEY, set_speech, set_values, with_original_transcripts
 from .host.conditioning.spoken_texts import VOICE_TEXT, prepare_field, require_transcript
 from .host.media.clip_size import CROP, STRETCH, crop_notices, picture_size
-from .host.media.codec_sockets import links_error, require_video_codec, video_codec_input
-from .host.media.codecs import encode_pictures
 from .host.media.drawn_pictures import photograph_notices
 from .host.media.footage import batch_notices
+from .host.media.vae_sockets import links_error, require_video_vae, video_vae_input
+from .host.media.vaes import encode_pictures
 from .host.notices import error_of, with_notices
 from .host.sampling.joint_latent import keep_first_latent, split
 from .host.tasks.joint_setup import NO_VOICE, with_voice
@@ -116,7 +116,7 @@ class ReferenceImage(io.ComfyNode):
             description="Makes an image the person and the first frame of the clip.",
             inputs=[
                 *conditioning_inputs(),
-                video_codec_input(),
+                video_vae_input(),
                 io.Image.Input("image", tooltip="The person; of a batch, the first image."),
                 io.Latent.Input("latent", tooltip="The empty clip; the image is resized to it."),
                 io.Combo.Input(
@@ -135,7 +135,7 @@ class ReferenceImage(io.ComfyNode):
 
     @classmethod
     def execute(cls, positive: list, negative: list, video_vae, image, latent: dict, fit: str) -> io.NodeOutput:
-        require_video_codec(video_vae)
+        require_video_vae(video_vae)
         rows, columns = split(latent)[0].shape[-2:]
         size = (columns * SPATIAL_FACTOR, rows * SPATIAL_FACTOR)
         clean = encode_pictures(video_vae, image[:1], size, fit)

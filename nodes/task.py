@@ -6,16 +6,16 @@ from ..uniavgen_core.media.faces.mouth_regions import REGIONS
 from ..uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, REFERENCE_VOICE, RELIP, TASKS
 from .host.conditioning.pass_settings import Surroundings, with_original_transcripts
 from .host.conditioning.spoken_texts import WITHOUT_WORDS
-from .host.media.codec_sockets import links_error, require_video_codec, video_codec_input
-from .host.media.codecs import TiledVideoCodec
 from .host.media.drawn_pictures import photograph_notices
 from .host.media.footage import batch_notices
+from .host.media.vae_sockets import links_error, require_video_vae, video_vae_input
+from .host.media.vaes import TiledVideoVAE
 from .host.notices import with_notices
 from .host.tasks.audio_driven_setup import MATCH_AUDIO, SET_SECONDS, prepare_audio_driven
-from .host.tasks.continuation_setup import NEW, WHOLE, ContinuationInputs, prepare_continuation
+from .host.tasks.continuation_setup import FROM_KEPT_PART, WHOLE_CLIP, ContinuationInputs, prepare_continuation
 from .host.tasks.dubbing_setup import prepare_dubbing
 from .host.tasks.joint_setup import prepare_joint, prepare_reference_voice
-from .host.tasks.relip_setup import AROUND_FACE, WHOLE_PICTURE, RelipInputs, prepare_relip
+from .host.tasks.relip_setup import FACE_CROP, FULL_FRAME, RelipInputs, prepare_relip
 from .host.tasks.task_scene import Scene
 from .sockets import (
     SHORTEST,
@@ -92,7 +92,7 @@ def continuation_sockets() -> list[io.Input]:
         trained_seconds_input("seconds", "Length of what is generated after it."),
         io.Combo.Input(
             "result",
-            options=[WHOLE, NEW],
+            options=[WHOLE_CLIP, FROM_KEPT_PART],
             tooltip="The whole clip with its continuation, or only the kept part and the continuation.",
         ),
         text_input("kept_transcript", "What is said in the kept part, if anything."),
@@ -124,7 +124,7 @@ def relip_sockets() -> list[io.Input]:
         *_voice("Without it, the video's own voice speaks."),
         io.Combo.Input(
             "view",
-            options=[AROUND_FACE, WHOLE_PICTURE],
+            options=[FACE_CROP, FULL_FRAME],
             advanced=True,
             tooltip="What the model works on: a square crop around the face or the mask, which gives small faces "
             "more detail, or the full frame.",
@@ -168,7 +168,7 @@ SETUPS = {
 """Of each task in ``TASKS``: the function that makes its sockets, and the one that takes a scene and their values."""
 
 
-def with_trained_lengths(task: dict, video_vae: TiledVideoCodec) -> dict:
+def with_trained_lengths(task: dict, video_vae: TiledVideoVAE) -> dict:
     """A task's values, with those that the model was trained at where a length is 0."""
     kept = video_vae.kept_seconds if task.get("keep_seconds") == 0 else task.get("keep_seconds", 0.0)
     own = {"keep_seconds": kept, "seconds": video_vae.seconds - kept}
@@ -204,7 +204,7 @@ class Task(io.ComfyNode):
             "dubbing; continuation of a clip; or new words and lips in a video.",
             inputs=[
                 *conditioning_inputs(),
-                video_codec_input(),
+                video_vae_input(),
                 size_input(),
                 task_input(),
                 io.Boolean.Input(
@@ -226,7 +226,7 @@ class Task(io.ComfyNode):
 
     @classmethod
     def execute(cls, positive, negative, video_vae, size: dict, task: dict, as_released: bool = False) -> io.NodeOutput:
-        require_video_codec(video_vae)
+        require_video_vae(video_vae)
         _, prepare = SETUPS[task["task"]]
         positive = with_original_transcripts(positive) if as_released else positive
         task = with_trained_lengths(task, video_vae)

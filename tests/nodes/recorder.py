@@ -7,9 +7,9 @@ from PIL import Image
 
 def recorder(pack, bundled=False):
     """A codec, of the release's model or the bundled one, whose ``seen`` are the pictures it was given to encode."""
-    codecs = pack.nodes.host.media.codecs
+    codecs = pack.nodes.host.media.vaes
 
-    class Recorder(codecs.BundledVideoCodec if bundled else codecs.NormalisedVideoCodec):
+    class Recorder(codecs.BundledVideoVAE if bundled else codecs.NormalizedVideoVAE):
         def __init__(self):
             self.seen = []
 

@@ -65,7 +65,7 @@ def test_every_segment_sees_its_own_part_of_the_video_and_goes_on_from_the_sound
         kept_from = max(kept_from, int((audio == 0).sum()))
     assert kept_from > 40
     assert (latents[0]["noise_mask"].unbind()[1] == 1).all()
-    codec, encode = studio.video_vae, studio.nodes.host.media.codecs.encode_pictures
+    codec, encode = studio.video_vae, studio.nodes.host.media.vaes.encode_pictures
     torch.testing.assert_close(latents[0]["samples"].unbind()[0], encode(codec, pictures[:33], (64, 64), "stretch"))
 
 

@@ -97,5 +97,5 @@ def test_the_reference_image_node_and_long_video_name_it_too(studio, caplog, mon
 
 
 def test_nothing_is_said_with_the_codec_of_the_released_model(pack):
-    codec = object.__new__(pack.nodes.host.media.codecs.NormalisedVideoCodec)
+    codec = object.__new__(pack.nodes.host.media.vaes.NormalizedVideoVAE)
     assert pack.nodes.host.media.drawn_pictures.photograph_notices(codec, tensor(photo("astronaut"))) == []

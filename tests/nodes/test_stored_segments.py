@@ -130,7 +130,7 @@ def test_another_video_codec_is_another_run(studio, monkeypatch):
     import copy
 
     key_of = studio.nodes.host.content_keys.key_of
-    content = studio.nodes.host.model.model_content.codec_content
+    content = studio.nodes.host.model.model_content.vae_content
     other = copy.deepcopy(studio.video_vae.first_stage_model)
     before = key_of(content(studio.video_vae))
     assert key_of(content(studio.video_vae)) == before

@@ -1,1 +1,1 @@
-"""Pictures, video and sound: reading the user's media, codecs, and writing files."""
+"""Pictures, video and sound: reading the user's media, VAEs, and writing files."""

@@ -1,4 +1,4 @@
-"""Detection of photographs, which the bundled model was not trained on, by the error of its video codec.
+"""Detection of photographs, which the bundled model was not trained on, by the error of its video VAE.
 
 Dimension key: F pictures, H and W pixel rows and columns.
 """
@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from ....uniavgen_core.media.video.frames import resize
-from .codecs import BundledVideoCodec
+from .vaes import BundledVideoVAE
 
 SIDE = 128
-"""Side of the pictures that the bundled codec was trained on, pixels."""
+"""Side of the pictures that the bundled VAE was trained on, pixels."""
 LARGEST_ERROR, LARGEST_OF_DRAWINGS = 0.008, 0.02
 """Largest scaled errors of drawn toons, in general and for pictures with the even, coloured areas of drawings.
 
@@ -23,7 +23,7 @@ EVEN, EVEN_SHARE, LEAST_COLOUR = 4 / 255, 0.65, 0.03
 """Thresholds for drawings: difference of even neighbouring pixels, share of such pixels, and mean colourfulness."""
 PHOTOGRAPH = (
     "The picture does not look like one of the drawn toons, and the bundled model knows nothing else: what it "
-    "generates will not fit the picture. Use 'UniAVGen Toon Portrait', or the released model with its codecs."
+    "generates will not fit the picture. Use 'UniAVGen Toon Portrait', or the released model with its VAEs."
 )
 
 
@@ -34,13 +34,13 @@ def photograph_notices(video_vae: Any, pictures: Tensor | None) -> list[str]:
         video_vae: VAE object from 'UniAVGen Load Video VAE'.
         pictures: RGB in [0, 1], (F, H, W, 3), of which the first is checked; None for none.
     """
-    if pictures is None or not isinstance(video_vae, BundledVideoCodec):
+    if pictures is None or not isinstance(video_vae, BundledVideoVAE):
         return []
     return [PHOTOGRAPH] if photograph_score(video_vae, pictures[:1]) > 1 else []
 
 
 def photograph_score(video_vae: Any, picture: Tensor) -> float:
-    """Error of the codec on the centre square of a picture (1, H, W, 3), relative to the largest of a drawn toon.
+    """Error of the VAE on the centre square of a picture (1, H, W, 3), relative to the largest of a drawn toon.
 
     The error is the product of two terms: the root mean square error, which alone is small for smooth photographs, and
     the ratio of the mean square error to the mean squared difference of neighbouring pixels, which alone is small for

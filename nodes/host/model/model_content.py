@@ -32,16 +32,16 @@ def model_content(model: comfy.model_patcher.ModelPatcher) -> tuple[Any, ...]:
     return files, sorted((name, str(value)) for name, value in options.items()), changes
 
 
-def codec_content(codec: comfy.sd.VAE) -> tuple[Any, ...]:
+def vae_content(vae: comfy.sd.VAE) -> tuple[Any, ...]:
     """Content of a VAE: its kind and its weights.
 
     Raises:
         UnidentifiedError: If it is no VAE with a network of its own.
     """
-    network: Any = getattr(codec, "first_stage_model", None)
+    network: Any = getattr(vae, "first_stage_model", None)
     if network is None:
-        raise UnidentifiedError("the video codec")
-    return type(codec), type(network), network.state_dict(), str(codec.vae_dtype)
+        raise UnidentifiedError("the video VAE")
+    return type(vae), type(network), network.state_dict(), str(vae.vae_dtype)
 
 
 def _without_the_model(value: Any, model: Any) -> Any:

@@ -20,7 +20,7 @@ VIDEO_DIMS, AUDIO_DIMS = 5, 4
 
 
 class JointLatentFormat(comfy.latent_formats.LatentFormat):
-    """Passes latents through unchanged; previews use the Wan2.2 codec's colours unless a checkpoint brings its own."""
+    """Passes latents through unchanged; previews use the Wan2.2 VAE's colours unless a checkpoint brings its own."""
 
     latent_channels = LATENT_CHANNELS
     latent_dimensions = 3

@@ -35,7 +35,7 @@ from ..sampling.joint_latent import keep_audio, keep_video
 from .joint_setup import with_voice
 from .task_scene import IMAGE, PreparedTask, Scene
 
-WHOLE, NEW = "whole_clip", "from_kept_part"
+WHOLE_CLIP, FROM_KEPT_PART = "whole_clip", "from_kept_part"
 SHORTEST_SECONDS = 5 / FPS
 
 
@@ -47,7 +47,7 @@ class ContinuationInputs:
         video: VIDEO to go on from.
         keep_seconds: Length of its end that the model sees.
         seconds: Length that is generated after it.
-        result: ``WHOLE`` if the result begins with the clip, ``NEW`` if with its kept part.
+        result: ``WHOLE_CLIP`` if the result begins with the clip, ``FROM_KEPT_PART`` if with its kept part.
         kept_transcript: Transcript of the kept part, if anything is said in it.
         image: The person, (B, H, W, 3); None for the clip's first frame.
         voice: AUDIO of someone speaking; None for the model's own voice.
@@ -93,7 +93,7 @@ def prepare_continuation(scene: Scene, inputs: ContinuationInputs) -> PreparedTa
     if inputs.voice is not None:
         scene, notices = with_voice(scene, inputs.voice, inputs.voice_transcript)
     kept_seconds = video_frames_in(inputs.keep_seconds) / FPS
-    footage, about_video = decode_video(inputs.video, "the clip", None if inputs.result == WHOLE else kept_seconds)
+    footage, about_video = decode_video(inputs.video, "the clip", None if inputs.result == WHOLE_CLIP else kept_seconds)
     plan = Continuation(inputs.keep_seconds, inputs.seconds, inputs.kept_transcript)
     prepared = continue_footage(scene, footage, plan, inputs.image)
     return replace(prepared, notices=(*notices, *about_video, *prepared.notices))

@@ -13,8 +13,8 @@ from torch import Tensor
 from ....uniavgen_core.media.audio.sound import Sound
 from ....uniavgen_core.media.time_spans import EVERYTHING, NOTHING, Spans
 from ....uniavgen_core.shapes import FPS, video_frames_of
-from ..media.codecs import TiledVideoCodec
 from ..media.source_media import SourceMedia
+from ..media.vaes import TiledVideoVAE
 from ..sampling.joint_latent import keep_audio, keep_video, masks_of, split
 from .keep_spans import keep_spans
 
@@ -116,13 +116,13 @@ def clip_of_latent(latent: dict, given: SourceMedia | None, decode: Decode) -> F
 
 
 def clip_of_video(
-    latent: dict, video_vae: TiledVideoCodec, video: object, sound: dict | None
+    latent: dict, video_vae: TiledVideoVAE, video: object, sound: dict | None
 ) -> tuple[FinishedClip, list[str]]:
     """Finished clip of a user's VIDEO, and notices.
 
     Args:
         latent: Joint LATENT of its length and size.
-        video_vae: Codec that encodes it.
+        video_vae: VAE that encodes it.
         video: The VIDEO.
         sound: AUDIO in the place of its own sound, or None.
 

@@ -14,9 +14,9 @@ from ....uniavgen_core.media.video.frames import fit_frame_count, resample_frame
 from ....uniavgen_core.shapes import FPS, SPATIAL_FACTOR, video_frames_of
 from ....uniavgen_core.tasks import interaction_for
 from ..media.clip_size import STRETCH
-from ..media.codecs import encode_pictures
 from ..media.footage import Footage, decode_video, first_sound
 from ..media.source_media import SourceMedia
+from ..media.vaes import encode_pictures
 from ..sampling.joint_latent import keep_audio, keep_video, masks_of, split
 
 

@@ -37,7 +37,7 @@ MISSED = (
     "mouth or the face that should speak."
 )
 _LOOKED_AT = 8
-AROUND_FACE, WHOLE_PICTURE = "face_crop", "full_frame"
+FACE_CROP, FULL_FRAME = "face_crop", "full_frame"
 _WHOLE = 0.98
 """Share of a picture from which on a mask covers all of it."""
 
@@ -54,7 +54,7 @@ class RelipInputs:
         audio_transcript: What it says.
         voice: AUDIO whose voice speaks; None for the video's own sound.
         voice_transcript: What the voice says.
-        view: ``AROUND_FACE`` or ``WHOLE_PICTURE``: what the network sees.
+        view: ``FACE_CROP`` or ``FULL_FRAME``: what the network sees.
         surroundings: Value of a ``Surroundings``: how the network gets what is kept.
     """
 
@@ -65,7 +65,7 @@ class RelipInputs:
     audio_transcript: str = ""
     voice: dict | None = None
     voice_transcript: str = ""
-    view: str = AROUND_FACE
+    view: str = FACE_CROP
     surroundings: str = Surroundings.AS_TRAINED.value
 
 
@@ -166,7 +166,7 @@ def _shot(footage: Footage, inputs: RelipInputs) -> tuple[_Shot, list[str]]:
                 "face."
             )
         region, notices, box = torch.from_numpy(found.weights), _face_notices(found, len(frames)), found.face
-    return _Shot(footage, region, view_around(box, size) if inputs.view == AROUND_FACE else None), notices
+    return _Shot(footage, region, view_around(box, size) if inputs.view == FACE_CROP else None), notices
 
 
 def _missed_faces(frames: Tensor, region: Tensor) -> list[str]:

@@ -13,8 +13,8 @@ from ....uniavgen_core.shapes import AVShape
 from ....uniavgen_core.tasks import Task
 from ..conditioning.pass_settings import REFERENCE_IMAGE_KEY, set_pass, set_speech, set_values
 from ..media.clip_size import STRETCH, ClipSize, picture_size
-from ..media.codecs import encode_pictures
 from ..media.source_media import SourceMedia
+from ..media.vaes import encode_pictures
 from ..sampling.joint_latent import empty_latent, keep_first_latent
 
 IMAGE = "the image"
@@ -23,7 +23,7 @@ LONGEST_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Scene:
-    """Conditionings, codec and size that a task starts from.
+    """Conditionings, VAE and size that a task starts from.
 
     Attributes:
         positive: CONDITIONING with caption and transcript.

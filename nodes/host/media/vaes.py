@@ -1,4 +1,4 @@
-"""Codecs as ComfyUI's VAE objects: the bundled video codec, Wan2.2's, and the audio codec; encoding of pictures.
+"""ComfyUI's VAE objects: the bundled video VAE, Wan2.2's, and the audio VAE; encoding of pictures.
 
 Their latents are always normalised, as the joint model expects them.
 Dimension key: B batch, F video frames, T video latents, H and W pixel rows and columns, K audio tracks, S mel frames,
@@ -56,14 +56,14 @@ TILES = (48, 32, 24, 16)
 """Sides of the tiles for decoding, latent rows and columns, largest first; neighbours overlap by a quarter."""
 
 
-class TiledVideoCodec(comfy.sd.VAE):
+class TiledVideoVAE(comfy.sd.VAE):
     """A VAE that decodes in tiles if the whole picture does not fit into free memory.
 
     ComfyUI's own VAE tries the whole picture first and changes to small tiles only after memory has run out. Until
     then the driver may spend minutes on moving memory to the host.
 
     Attributes:
-        short_side: Shorter side of the clips that the codec's model was trained on, pixels.
+        short_side: Shorter side of the clips that the VAE's model was trained on, pixels.
         trained_sizes: Width and height of those clips, pixels; empty for a model of any aspect ratio.
         seconds: Length of those clips.
         kept_seconds: Length of the end of a clip from which the model continues.
@@ -103,10 +103,10 @@ class TiledVideoCodec(comfy.sd.VAE):
         return self.memory_used_decode((*shape[:-2], *(min(side, tile) for side in shape[-2:])), self.vae_dtype)
 
 
-class BundledVideoCodec(TiledVideoCodec):
-    """The bundled video codec.
+class BundledVideoVAE(TiledVideoVAE):
+    """The bundled video VAE.
 
-    The constructor sets the fields that ComfyUI's VAE methods read, because ComfyUI's own supports other codecs only.
+    The constructor sets the fields that ComfyUI's VAE methods read, because ComfyUI's own supports other VAEs only.
     """
 
     short_side = 128
@@ -140,7 +140,7 @@ class BundledVideoCodec(TiledVideoCodec):
         self.first_stage_model.load_state_dict(floats, assign=self.patcher.is_dynamic())
 
 
-class NormalisedVideoCodec(TiledVideoCodec):
+class NormalizedVideoVAE(TiledVideoVAE):
     """Wan2.2's VAE with normalised latents, as the joint model expects them; those of the stock loader are raw."""
 
     statistics = comfy.latent_formats.Wan22()
@@ -160,13 +160,13 @@ class NormalisedVideoCodec(TiledVideoCodec):
         return super().decode_tiled(self.statistics.process_out(samples), *args, **kwargs)
 
 
-class AudioCodec(comfy.sd.VAE):
-    """Codec between normalised mel and sound, for ``VAE Decode Audio`` and ``VAE Encode Audio`` too.
+class AudioVAE(comfy.sd.VAE):
+    """VAE between normalised mel and sound, for ``VAE Decode Audio`` and ``VAE Encode Audio`` too.
 
     The mel is computed and inverted directly, because ComfyUI's batching and tiling would treat it as an image.
 
     Attributes:
-        identity: Identity of the vocoder, equal for codecs that decode a mel to the same sound.
+        identity: Identity of the vocoder, equal for VAEs that decode a mel to the same sound.
     """
 
     def __init__(self, vocoder: HostedVocoder | None = None) -> None:
@@ -221,8 +221,8 @@ def _weightless(device: torch.device) -> comfy.model_patcher.ModelPatcher:
     return comfy.model_patcher.ModelPatcher(nn.Module(), load_device=device, offload_device=device)
 
 
-def load_video_codec(path: str) -> comfy.sd.VAE:
-    """Load a video codec file: the bundled one, or Wan2.2's VAE.
+def load_video_vae(path: str) -> comfy.sd.VAE:
+    """Load a video VAE file: the bundled one, or Wan2.2's VAE.
 
     Raises:
         ValueError: If the file is damaged, would run code, or holds neither.
@@ -234,9 +234,9 @@ def load_video_codec(path: str) -> comfy.sd.VAE:
         if BUNDLED_MARK in tensors:
             with torch.device("meta"):
                 _check_tensors(VideoCodec(), tensors)
-            return BundledVideoCodec(tensors)
+            return BundledVideoVAE(tensors)
         _check_wan(tensors)
-        return NormalisedVideoCodec(sd=tensors, metadata=metadata)
+        return NormalizedVideoVAE(sd=tensors, metadata=metadata)
 
 
 def _check_wan(tensors: dict[str, Tensor]) -> None:

@@ -20,12 +20,12 @@ def as_the_executor_runs_nodes():
 
 @pytest.fixture(scope="module")
 def audio_vae(pack):
-    return pack.nodes.host.media.codecs.AudioCodec()
+    return pack.nodes.host.media.vaes.AudioVAE()
 
 
 @pytest.fixture(scope="module")
 def video_vae(pack):
-    return pack.nodes.host.media.codecs.load_video_codec(str(BUNDLED_VIDEO_CODEC))
+    return pack.nodes.host.media.vaes.load_video_vae(str(BUNDLED_VIDEO_CODEC))
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_tiled_decoding_shows_the_picture_that_whole_decoding_does(video_vae, po
 def free_bytes(pack, video_vae, monkeypatch):
     """Sets how much memory is said to be free; gives the notices."""
     notices = []
-    monkeypatch.setattr(pack.nodes.host.media.codecs, "announce", notices.append)
+    monkeypatch.setattr(pack.nodes.host.media.vaes, "announce", notices.append)
 
     def say(size):
         monkeypatch.setattr(video_vae.patcher, "get_free_memory", lambda _: size)
@@ -121,7 +121,7 @@ def test_what_does_not_fit_is_decoded_in_the_largest_tiles_that_do_and_looks_the
 
 
 def test_wan_latents_that_do_not_fit_are_made_raw_once(pack, monkeypatch):
-    codec_class, wan = pack.nodes.host.media.codecs.NormalisedVideoCodec, comfy.latent_formats.Wan22()
+    codec_class, wan = pack.nodes.host.media.vaes.NormalizedVideoVAE, comfy.latent_formats.Wan22()
     monkeypatch.setattr(codec_class, "tile_for", lambda *_: 16)
     monkeypatch.setattr(comfy.sd.VAE, "decode_tiled", lambda _, latent, **__: latent)
     latent = torch.randn(1, 48, 2, 2, 2, generator=torch.Generator().manual_seed(0))
@@ -133,8 +133,8 @@ def test_wan_latents_are_normalised_on_the_outside(pack, monkeypatch):
     raw = torch.randn(1, 48, 2, 2, 2, generator=torch.Generator().manual_seed(0))
     monkeypatch.setattr(comfy.sd.VAE, "encode", lambda *_: raw)
     monkeypatch.setattr(comfy.sd.VAE, "decode", lambda _, latent, *__: latent)
-    monkeypatch.setattr(pack.nodes.host.media.codecs.NormalisedVideoCodec, "tile_for", lambda *_: None)
-    codec = object.__new__(pack.nodes.host.media.codecs.NormalisedVideoCodec)
+    monkeypatch.setattr(pack.nodes.host.media.vaes.NormalizedVideoVAE, "tile_for", lambda *_: None)
+    codec = object.__new__(pack.nodes.host.media.vaes.NormalizedVideoVAE)
     normalised = codec.encode(None)
     assert torch.allclose(normalised, wan.process_in(raw))
     assert not torch.allclose(normalised, raw)
