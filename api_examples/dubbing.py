@@ -1,39 +1,9 @@
 """Video to speech: python dubbing.py silent.mp4 "A woman talks to the camera." "nice red robot"."""
 
-import argparse
-import json
-import time
-from pathlib import Path
-from urllib.request import Request, urlopen, urlretrieve
+from client import Client
 
-parser = argparse.ArgumentParser(description=__doc__)
-for name in ("video", "caption", "transcript"):
-    parser.add_argument(name)
-parser.add_argument("--server", default="http://127.0.0.1:8188")
-args = parser.parse_args()
-
-
-def call(path, data=None, kind="application/json"):  # POST if there is data
-    return json.load(urlopen(Request(args.server + path, data, {"Content-Type": kind})))
-
-
-def upload(file):  # into ComfyUI's input folder
-    head = f'--cut\r\nContent-Disposition: form-data; name="image"; filename="{Path(file).name}"\r\n\r\n'
-    body = head.encode() + Path(file).read_bytes() + b"\r\n--cut--\r\n"
-    return call("/upload/image", body, "multipart/form-data; boundary=cut")["name"]
-
-
-graph = json.loads((Path(__file__).parents[1] / "workflows" / "api" / "dubbing.json").read_text("utf-8"))
-inputs = {node["_meta"]["title"]: node["inputs"] for node in graph.values()}  # by the titles in the editor
-graph["video"] = {"class_type": "LoadVideo", "inputs": {"file": upload(args.video)}}
-inputs["Task"]["task.video"] = ["video", 0]
-inputs["Speech"]["transcript"] = args.transcript
-inputs["Caption"]["text"] = args.caption
-
-prompt_id = call("/prompt", json.dumps({"prompt": graph}).encode())["prompt_id"]
-while not (done := call(f"/history/{prompt_id}").get(prompt_id)):
-    time.sleep(1)
-if done["status"]["status_str"] != "success":
-    raise SystemExit(json.dumps(done["status"]["messages"][-1], indent=1))
-(file,) = [file for output in done["outputs"].values() for file in output.get("images", [])]
-print(urlretrieve(f"{args.server}/view?filename={file['filename']}&subfolder={file['subfolder']}", file["filename"])[0])
+client = Client("dubbing", __doc__, "video", "caption", "transcript")
+client.nodes["Task"]["task.video"] = client.load("LoadVideo", "file", client.args.video)
+client.nodes["Caption"]["text"] = client.args.caption
+client.nodes["Speech"]["transcript"] = client.args.transcript
+client.run()
