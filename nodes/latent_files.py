@@ -1,18 +1,15 @@
 """Saving and loading of joint latents, which ComfyUI's own 'Save Latent' refuses because they are two in one."""
 
-from pathlib import Path
-
 import comfy.model_management
-import folder_paths
 from comfy_api.latest import io, ui
 
 from ..uniavgen_core.shapes import SPATIAL_FACTOR
 from .host.latent_choices import SUFFIX, latent_choices, name_in_output, path_of_latent
+from .host.media.saved_names import check_prefix, next_path, workflow_tags
 from .host.notices import UI_KEY, error_of, with_notices
 from .host.sampling.joint_latent import split
 from .host.sampling.saved_latents import check_saved_latent, read_latent, write_latent
-from .save_video import check_prefix, workflow_tags
-from .sockets import aliases
+from .sockets import aliases, filename_prefix_input
 
 
 class SaveLatent(io.ComfyNode):
@@ -31,12 +28,7 @@ class SaveLatent(io.ComfyNode):
             "decode it or sample it further at another time. 'UniAVGen Load AV Latent' loads it.",
             inputs=[
                 io.Latent.Input("latent", tooltip="Latent of video and audio, of any batch size."),
-                io.String.Input(
-                    "filename_prefix",
-                    default="latents/uniavgen",
-                    tooltip="Folder and start of the file name, in ComfyUI's output folder; may contain "
-                    "%date:yyyy-MM-dd% and the like, as in 'Save Latent'.",
-                ),
+                filename_prefix_input("latents/uniavgen", "Save Latent"),
             ],
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
             is_output_node=True,
@@ -54,7 +46,9 @@ class SaveLatent(io.ComfyNode):
 
     @classmethod
     def execute(cls, latent: dict, filename_prefix: str) -> io.NodeOutput:
-        path, subfolder = next_path(filename_prefix, latent)
+        rows, columns = split(latent)[0].shape[-2:]
+        size = (columns * SPATIAL_FACTOR, rows * SPATIAL_FACTOR)
+        path, subfolder = next_path(filename_prefix, size, SUFFIX)
         notices = write_latent(path, latent, workflow_tags(cls.hidden))
         output = with_notices(notices, name_in_output(path))
         output.ui = {"latents": [ui.SavedResult(path.name, subfolder, io.FolderType.output)], UI_KEY: notices}
@@ -103,15 +97,6 @@ class LoadLatent(io.ComfyNode):
     def execute(cls, latent_file: str) -> io.NodeOutput:
         device = comfy.model_management.intermediate_device()
         return io.NodeOutput(read_latent(path_of_latent(latent_file), device))
-
-
-def next_path(prefix: str, latent: dict) -> tuple[Path, str]:
-    """Path with the next free file name, and its folder within ComfyUI's output folder."""
-    height, width = (SPATIAL_FACTOR * side for side in split(latent)[0].shape[-2:])
-    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
-        prefix, folder_paths.get_output_directory(), width, height
-    )
-    return Path(folder) / f"{name}_{counter:05}_{SUFFIX}", subfolder
 
 
 def _check(name: str) -> None:

@@ -93,7 +93,15 @@ def preset_input(replaces: str) -> io.Input:
         default=AUTO,
         tooltip=f"auto: settings that suit the model. custom: {replaces} as set in the widgets. The others: fixed "
         "settings in their place.",
+        extra_dict={"uniavgen_replaced": _replaced_widgets()},
     )
+
+
+def _replaced_widgets() -> dict[str, list[str]]:
+    """Names of the widgets that each preset replaces."""
+    sampling, guidance = ["steps", "shift", "sampler_name"], [widget.id for widget in guidance_inputs()]
+    brings_guidance = {AUTO: True} | {name: preset.guidance is not None for name, preset in PRESETS.items()}
+    return {name: [*sampling, *(guidance if is_brought else [])] for name, is_brought in brings_guidance.items()}
 
 
 @dataclass(frozen=True)

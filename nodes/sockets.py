@@ -51,6 +51,16 @@ def text_input(name: str, tooltip: str) -> io.Input:
     return io.String.Input(name, default="", multiline=True, optional=True, tooltip=tooltip)
 
 
+def filename_prefix_input(default: str, like: str) -> io.Input:
+    """Widget for the folder and the start of a file name; ``like`` is ComfyUI's node that fills in the same words."""
+    return io.String.Input(
+        "filename_prefix",
+        default=default,
+        tooltip="Folder and start of the file name, in ComfyUI's output folder; may contain %date:yyyy-MM-dd% and the "
+        f"like, as in '{like}'.",
+    )
+
+
 def seed_input() -> io.Input:
     """Widget for the seed of the noise."""
     return io.Int.Input(

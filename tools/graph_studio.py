@@ -144,6 +144,15 @@ class Studio:
         )  # fmt: skip
         return self.decode(sampled(), source_media)
 
+    def sample_custom(self, guider: Link, latent: Link, scheduler: str, **steps: Any) -> Link:
+        """Sample with ComfyUI's own parts; ``scheduler`` is the class of the node that makes the noise levels."""
+        return self.add(
+            "SamplerCustomAdvanced", "Sample video and audio", guider=guider, latent_image=latent,
+            noise=self.add("RandomNoise", "Noise", noise_seed=1)(),
+            sampler=self.add("KSamplerSelect", "Sampler", sampler_name="euler")(),
+            sigmas=self.add(scheduler, "Steps", **steps)(),
+        )()  # fmt: skip
+
     def decode(self, latent: Link, source_media: Link | None = None) -> Graph:
         """Decode and save."""
         own = {} if source_media is None else {"source_media": source_media}

@@ -85,12 +85,8 @@ def released_few_steps() -> Graph:
         "UniAVGenGuider", "No guidance", model=model, positive=task(0), negative=task(1), video_guidance=1.0,
         audio_guidance=1.0,
     )()  # fmt: skip
-    sampled = studio.add(
-        "SamplerCustomAdvanced", "Sample video and audio", guider=guider, latent_image=task(2),
-        noise=studio.add("RandomNoise", "Noise", noise_seed=1)(),
-        sampler=studio.add("KSamplerSelect", "Sampler", sampler_name="euler")(),
-        sigmas=studio.add("BasicScheduler", "Steps", model=model, scheduler="simple", steps=FEW, denoise=1.0)(),
-    )()  # fmt: skip
+    steps = {"model": model, "scheduler": "simple", "steps": FEW, "denoise": 1.0}
+    sampled = studio.sample_custom(guider, task(2), "BasicScheduler", **steps)
     return studio.decode(sampled, task(3))
 
 

@@ -205,12 +205,7 @@ def build_your_own() -> Graph:
         "UniAVGenGuider", "Guidance", model=studio.model, positive=start(0), negative=start(1), video_guidance=1.0,
         audio_guidance=1.0,
     )()  # fmt: skip
-    sampled = studio.add(
-        "SamplerCustomAdvanced", "Sample video and audio", guider=guider, latent_image=start(2),
-        noise=studio.add("RandomNoise", "Noise", noise_seed=1)(),
-        sampler=studio.add("KSamplerSelect", "Sampler", sampler_name="euler")(),
-        sigmas=studio.add("UniAVGenSigmas", "Steps", steps=1, shift=5.0)(),
-    )()  # fmt: skip
+    sampled = studio.sample_custom(guider, start(2), "UniAVGenSigmas", steps=1, shift=5.0)
     return studio.decode(sampled)
 
 

@@ -1,36 +1,37 @@
-// Greys out the widgets that a preset replaces.
+// Greys out the widgets that a preset replaces; the schema of its widget names them.
 import { app } from "../../scripts/app.js";
 
-const SAMPLING = ["steps", "shift", "sampler_name"];
-const GUIDANCE = ["video_guidance", "audio_guidance", "modality_aware_share", "after_share", "skip_layer"];
-const REPLACED = { custom: [], auto: [...SAMPLING, ...GUIDANCE], release: [...SAMPLING, ...GUIDANCE] };
+const REPLACED = "uniavgen_replaced";
 
-function greyOut(node, preset) {
-  const replaced = REPLACED[preset] ?? SAMPLING;
-  for (const widget of node.widgets) {
-    if ([...SAMPLING, ...GUIDANCE].includes(widget.name)) widget.disabled = replaced.includes(widget.name);
-  }
-  node.setDirtyCanvas?.(true, true);
+/** Widgets by the preset that replaces them; undefined for a node without presets. */
+function replacedOn(node) {
+  return node.constructor.nodeData?.input?.required?.preset?.[1]?.[REPLACED];
 }
 
-function follow(node) {
-  const preset = node.widgets?.find((widget) => widget.name === "preset");
-  if (!preset) return;
-  const callback = preset.callback;
-  preset.callback = function (value, ...others) {
-    callback?.call(this, value, ...others);
-    greyOut(node, value);
-  };
-  greyOut(node, preset.value);
+function greyOut(node, replaced) {
+  const preset = node.widgets.find((widget) => widget.name === "preset");
+  const all = new Set(Object.values(replaced).flat());
+  for (const widget of node.widgets) {
+    if (all.has(widget.name)) widget.disabled = (replaced[preset.value] ?? []).includes(widget.name);
+  }
+  node.setDirtyCanvas?.(true, true);
 }
 
 app.registerExtension({
   name: "UniAVGen.Presets",
   nodeCreated(node) {
-    if (node.comfyClass?.startsWith("UniAVGen")) follow(node);
+    const replaced = replacedOn(node);
+    if (!replaced) return;
+    const preset = node.widgets.find((widget) => widget.name === "preset");
+    const callback = preset.callback;
+    preset.callback = function (...values) {
+      callback?.apply(this, values);
+      greyOut(node, replaced);
+    };
+    greyOut(node, replaced);
   },
   loadedGraphNode(node) {
-    const preset = node.comfyClass?.startsWith("UniAVGen") && node.widgets?.find((widget) => widget.name === "preset");
-    if (preset) greyOut(node, preset.value);
+    const replaced = replacedOn(node);
+    if (replaced) greyOut(node, replaced); // the value of a saved graph is set without a callback
   },
 });

@@ -50,3 +50,16 @@ def vocoders(pack):  # noqa: ARG001 - the pack adds the model folder
 def load(pack):
     """The node that loads a vocoder."""
     return pack.nodes.loaders.LoadAudioVAE
+
+
+@pytest.fixture
+def latents(studio, tmp_path, monkeypatch):
+    """The nodes that save and load latents, with empty input and output folders."""
+    import folder_paths
+
+    from tests.nodes.saved_latents import SavedLatents
+
+    for name in ("input", "output"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setattr(folder_paths, f"{name}_directory", str(tmp_path / name))
+    return SavedLatents(studio.nodes.latent_files, tmp_path)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from tests.nodes.editor_scripts import ALONE
 from tools.chromium import find_chromium
 from tools.comfy_server import PACK_NAME
 from tools.released_graphs import FILES, RELEASED
@@ -25,6 +26,8 @@ SETTINGS = {
     "Comfy.LinkRelease.Action": "search box",  # as in a new installation
 }
 START_SECONDS, RUN_SECONDS = 60, 180
+SAMPLING = {"steps", "shift", "sampler_name"}
+GUIDANCE = {"video_guidance", "audio_guidance", "modality_aware_share", "after_share", "skip_layer"}
 
 
 @pytest.fixture
@@ -150,6 +153,40 @@ def test_the_tasks_are_chosen_by_their_titles_and_saved_by_their_names(page, ser
         server.post("/settings", {"Comfy.VueNodes.Enabled": False})
 
 
+@pytest.mark.parametrize(
+    ("preset", "disabled"),
+    [("custom", set()), ("fast", SAMPLING), ("release", SAMPLING | GUIDANCE), ("auto", SAMPLING | GUIDANCE)],
+)
+def test_a_preset_greys_out_the_widgets_that_it_replaces_and_no_others(page, preset, disabled):
+    page.evaluate(ALONE, "UniAVGenSampler")
+    page.evaluate(CHOOSE_PRESET, "custom")
+    page.evaluate(CHOOSE_PRESET, preset)
+    assert set(page.evaluate(DISABLED)) == disabled
+
+
+@pytest.mark.parametrize(("kind", "tag"), [("UniAVGenToonPortrait", "img"), ("UniAVGenToonClip", "video")])
+def test_an_example_shows_what_is_chosen_before_anything_runs(page, kind, tag):
+    page.evaluate(ALONE, kind)
+    shown = page.locator(f"{tag}[src*='/uniavgen/examples/']")
+    expect(shown).to_be_visible()
+    page.wait_for_function("shown => (shown.naturalWidth ?? shown.videoWidth) === 128", arg=shown.element_handle())
+    before = shown.get_attribute("src")
+    page.evaluate(CHOOSE_LAST)
+    assert shown.get_attribute("src") != before
+    page.wait_for_function("shown => (shown.naturalWidth ?? shown.videoWidth) === 128", arg=shown.element_handle())
+
+
+CHOOSE_PRESET = """value => {
+  const preset = window.app.graph.nodes[0].widgets.find(widget => widget.name === "preset");
+  preset.value = value;
+  preset.callback(value);
+}"""
+DISABLED = "window.app.graph.nodes[0].widgets.filter(widget => widget.disabled).map(widget => widget.name)"
+CHOOSE_LAST = """() => {
+  const [choice] = window.app.graph.nodes[0].widgets;
+  choice.value = choice.options.values.at(-1);
+  choice.callback(choice.value);
+}"""
 TASK = """() => {
   const app = window.app, node = window.LiteGraph.createNode("UniAVGenTask");
   app.graph.clear();

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+from tests.nodes.editor_scripts import ALONE
 from tests.nodes.test_browser import page as editor  # noqa: F401 - a fixture
 from tools.help_pictures import PICTURES
 from tools.locale_files import node_texts, read
@@ -16,14 +17,7 @@ COLUMNS, TABLE_LINE, UNBROKEN = 3, 110, 18
 """Most columns of a table, most characters of a line of one, and most of a name that has no place for a line break; the
 panel is 220 to 300 pixels wide."""
 PICTURE_WIDTH, PICTURE_BYTES = 600, 60_000
-SELECT = """kind => {
-  const app = window.app, node = window.LiteGraph.createNode(kind);
-  app.graph.clear();
-  node.pos = [300, 300];
-  app.graph.add(node);
-  Object.assign(app.canvas.ds, {scale: 1, offset: [0, 0]});
-  app.canvas.selectNode(node);
-}"""
+SELECT = "window.app.canvas.selectNode(window.app.graph.nodes[0])"
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +99,8 @@ def test_the_panel_shows_the_page_in_the_language_of_the_editor(editor, server, 
         editor.reload()
         editor.wait_for_function("window.app?.extensionManager && window.app.graph?.nodes.length")
         editor.wait_for_timeout(1000)  # until the editor has loaded its default graph, which would replace the node
-        editor.evaluate(SELECT, "UniAVGenKeep")
+        editor.evaluate(ALONE, "UniAVGenKeep")
+        editor.evaluate(SELECT)
         editor.get_by_test_id("info-button").click()
         shown = editor.locator(".node-help-content")
         expect(shown.locator("h1")).to_have_text(f"UniAVGen {title}")

@@ -7,6 +7,7 @@ from importlib import import_module
 import pytest
 from playwright.sync_api import expect
 
+from tests.nodes.editor_scripts import ALONE
 from tests.nodes.test_browser import START_SECONDS, page  # noqa: F401 - fixture
 from tools.locale_files import ENGLISH, FILES, LANGUAGES, english_files, faults, leaves, read
 
@@ -119,7 +120,7 @@ def in_chinese(page, server, is_vue):  # noqa: F811 - fixture
 def test_the_editor_shows_title_inputs_and_options_of_a_node_in_chinese(page, server):  # noqa: F811 - fixture
     tasks = read("zh", "main.json")["uniavgen"]["options"]["task"]
     with in_chinese(page, server, is_vue=True) as texts:
-        page.evaluate(MAKE, "UniAVGenTask")
+        page.evaluate(ALONE, "UniAVGenTask")
         inputs = texts["inputs"]
         for shown in (texts["display_name"], *(inputs[name]["name"] for name in ("positive", "size", "task_image"))):
             expect(page.get_by_text(shown, exact=True).first).to_be_visible()
@@ -133,7 +134,7 @@ def test_the_editor_shows_title_inputs_and_options_of_a_node_in_chinese(page, se
 @pytest.mark.parametrize(("task", "sockets"), [("joint", ["image"]), ("audio_driven", ["image", "audio"])])
 def test_sockets_that_were_saved_with_english_labels_are_shown_in_chinese(page, server, task, sockets):  # noqa: F811 - fixture
     with in_chinese(page, server, is_vue=False) as texts:
-        page.evaluate(MAKE, "UniAVGenTask")
+        page.evaluate(ALONE, "UniAVGenTask")
         page.evaluate(CHOOSE, task)
         graph = page.evaluate("window.app.graph.serialize()")
         saved = {socket["name"]: socket for socket in graph["nodes"][0]["inputs"]}
@@ -146,24 +147,15 @@ def test_sockets_that_were_saved_with_english_labels_are_shown_in_chinese(page, 
 
 def test_empty_text_fields_show_their_names_in_chinese(page, server):  # noqa: F811 - fixture
     with in_chinese(page, server, is_vue=False) as texts:
-        page.evaluate(MAKE, "UniAVGenTask")
+        page.evaluate(ALONE, "UniAVGenTask")
         page.evaluate(CHOOSE, "audio_driven")
         name = texts["inputs"]["task_audio_transcript"]["name"]
         expect(page.get_by_placeholder(name, exact=True)).to_be_visible()
-        page.evaluate(MAKE, "UniAVGenSpeaker")
+        page.evaluate(ALONE, "UniAVGenSpeaker")
         name = read("zh", "nodeDefs.json")["UniAVGenSpeaker"]["inputs"]["voice_transcript"]["name"]
         expect(page.get_by_placeholder(name, exact=True)).to_be_visible()
 
 
-MAKE = """name => {
-  const app = window.app, node = window.LiteGraph.createNode(name);
-  app.graph.clear();
-  node.pos = [500, 200];
-  app.graph.add(node);
-  Object.assign(app.canvas.ds, {scale: 1, offset: [0, 0]});
-  app.canvas.setDirty(true, true);
-}"""
-"""Makes a node, alone in its graph, in sight."""
 CHOOSE = "task => { window.app.graph.nodes[0].widgets.find(widget => widget.name === 'task').value = task; }"
 SHOWN = """window.app.graph.nodes.filter(node => node.type === "UniAVGenTask").flatMap(node => node.inputs)
   .filter(input => !input.widget).map(input => input.label || input.localized_name)"""

@@ -258,7 +258,7 @@ def test_a_file_carries_the_workflow_unless_comfyui_was_told_not_to(save, studio
     tags = tags_of(save(moving_frames(4))[0])
     assert json.loads(tags["prompt"]) == {"1": {"class_type": "X"}}
     assert json.loads(tags["workflow"]) == {"nodes": []}
-    monkeypatch.setattr(studio.nodes.save_video.args, "disable_metadata", True)
+    monkeypatch.setattr(studio.nodes.host.media.saved_names.args, "disable_metadata", True)
     path, _ = save(moving_frames(4))
     assert not {"prompt", "workflow"} & set(tags_of(path))
     assert source_type_in(path)

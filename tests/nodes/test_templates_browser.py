@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 
 from tests.nodes.test_browser import START_SECONDS, page  # noqa: F401 - fixture
 from tools.comfy_server import PACK_NAME
+from tools.make_templates import EXAMPLES
 from tools.released_graphs import FILES, RELEASED
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
@@ -111,6 +112,18 @@ def out_of_view(page, boxes):  # noqa: F811 - no fixture here
         f"ends at {right:.0f}, {bottom:.0f}": right > VIEW["width"] or bottom > VIEW["height"] * 1.2,
     }
     return [fault for fault, is_so in faults.items() if is_so]
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - FLAT))
+def test_the_app_mode_of_a_template_shows_widgets_that_are_there_and_the_saved_file(name):
+    graph = json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
+    chosen, nodes = graph["extra"]["linearData"], {str(node["id"]): node for node in graph["nodes"]}
+    shown = {(number, slot["name"]) for number, node in nodes.items() for slot in node["inputs"] if "widget" in slot}
+    for number, widget in chosen["inputs"]:
+        assert (number, widget) in shown or nodes[number]["type"] in EXAMPLES
+    words = {"transcript", "transcript 1", "script"}
+    assert words & {widget for _, widget in chosen["inputs"]}
+    assert any("Save" in nodes[number]["type"] for number in chosen["outputs"])
 
 
 def test_every_box_is_in_the_node_library_by_its_name(server):
