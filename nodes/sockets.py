@@ -89,7 +89,7 @@ def model_output() -> io.Output:
     return io.Model.Output(tooltip="The patched model, for the sampler.")
 
 
-def latent_output(tooltip: str = "Video and audio latents of the clip in one.") -> io.Output:
+def latent_output(tooltip: str = "The clip's video and audio latents, in one.") -> io.Output:
     """Output for a joint latent."""
     return io.Latent.Output(display_name="latent", tooltip=tooltip)
 

@@ -39,7 +39,7 @@ def steering_inputs() -> list[io.Input]:
             min=0.0,
             max=1.0,
             step=0.05,
-            tooltip="Strength of that; 0 leaves the predicted mask as it is.",
+            tooltip="How far the predicted mask is changed; 0 leaves it as it is.",
         ),
         share_input("start_sigma", 1.0, "Noise level at which steering begins; 1 is the first step."),
         share_input("stop_sigma", 0.0, "Noise level at which steering ends; 0 is the last step."),
@@ -70,7 +70,7 @@ class SteerFace(io.ComfyNode):
             display_name="UniAVGen Steer Face",
             category="UniAVGen/faces",
             search_aliases=aliases("who speaks, active speaker, face mask, talking head, lip sync, 指定说话人"),
-            description="Makes the person under the mask the speaker: audio and this face alone act on each other.",
+            description="Makes the person under the mask the speaker: the audio interacts with this face only.",
             inputs=[
                 *conditioning_inputs(),
                 io.Latent.Input("latent", tooltip="The clip; the mask is resized to it."),

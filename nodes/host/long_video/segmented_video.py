@@ -143,7 +143,7 @@ def _write_finished(film: Film, planned: int, store: SegmentStore) -> None:
         path = store.folder / UNFINISHED
         try:
             film.write(path)
-        except Exception:  # of a thread that nobody waits for, so this is where it is told
+        except Exception:  # in a thread that nobody waits for: it is logged here or never
             logging.exception("UniAVGen: the finished segments could not be joined; each is kept in %s", store.folder)
         else:
             logging.info("UniAVGen: %d of %d segments are kept: %s", len(film.segments), planned, path)

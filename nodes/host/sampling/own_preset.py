@@ -10,6 +10,8 @@ from .joint_latent import keeps_regions, masks_of
 def own_preset(model: Any, latent: dict | None = None) -> SamplingPreset:
     """Preset that suits a model: the bundled model's own, or the release's.
 
+    The bundled model is known by the name that its file, or its configuration, gives it.
+
     Args:
         model: MODEL.
         latent: Joint LATENT that is to be sampled, or None if no region of its picture is kept.
