@@ -7,8 +7,10 @@ from ..uniavgen_core.bundled.bundled_files import BUNDLED_MODEL, BUNDLED_VIDEO_C
 from ..uniavgen_core.checkpoint.umt5_files import COMFYUI_FILE, RELEASED_FILE
 from .host.conditioning.bundled_text_encoder import bundled_clip
 from .host.conditioning.umt5_clip import load_text_encoder
+from .host.media.tiny_video_vae import TINY_FOLDER, is_tiny, tiny_names
 from .host.media.vae_sockets import AudioVAEType, VideoVAEType, vae_output
-from .host.media.vaes import WAN_FILES, AudioVAE, load_video_vae
+from .host.media.vaes import AudioVAE
+from .host.media.video_vae_files import WAN_FILES, load_video_vae
 from .host.media.vocoder_loader import find_vocoder, load_vocoder, vocoder_choices
 from .host.model.load_model import load_uniavgen
 from .host.model.model_choices import BUNDLED, model_choices, path_of_choice
@@ -111,8 +113,9 @@ class LoadVideoVAE(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "video_vae",
-                    options=model_choices("vae"),
-                    tooltip=f"Wan2.2 VAE for the released model: {WAN_FILES}.",
+                    options=[*model_choices("vae"), *tiny_names()],
+                    tooltip=f"Wan2.2 VAE for the released model: {WAN_FILES}. lighttaew2_2 in vae_approx decodes "
+                    "much faster, for drafts.",
                 )
             ],
             outputs=[vae_output(VideoVAEType, "video_vae")],
@@ -120,7 +123,8 @@ class LoadVideoVAE(io.ComfyNode):
 
     @classmethod
     def execute(cls, video_vae: str) -> io.NodeOutput:
-        return io.NodeOutput(load_video_vae(path_of_choice("vae", video_vae, BUNDLED_VIDEO_CODEC)))
+        folder = TINY_FOLDER if is_tiny(video_vae) and video_vae in tiny_names() else "vae"
+        return io.NodeOutput(load_video_vae(path_of_choice(folder, video_vae, BUNDLED_VIDEO_CODEC)))
 
 
 class LoadAudioVAE(io.ComfyNode):

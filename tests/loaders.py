@@ -24,7 +24,7 @@ class Loaders:
         self.family = pack.uniavgen_core.checkpoint.checked_files.CheckpointError
         self.by_part = {
             "model": host.model.load_model.load_uniavgen,
-            "codec": host.media.vaes.load_video_vae,
+            "codec": host.media.video_vae_files.load_video_vae,
             "encoder": host.conditioning.umt5_clip.load_text_encoder,
             "vocos": self._vocoder,
             "bigvgan": self._vocoder,

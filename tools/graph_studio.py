@@ -26,13 +26,21 @@ SHOWN = (
     ("Task", "task.keep_seconds", "keep seconds"),
     ("Task", "task.seconds", "seconds"),
     ("Best take", "takes", "takes"),
+    ("Retake", "threshold", "threshold"),
+    ("Retake", "takes", "takes"),
+    ("Retake", "regenerate", "regenerate"),
     ("Sample video and audio", "seed", "seed"),
     ("Long video", "seed", "seed"),
     ("Best take", "seed", "seed"),
+    ("Retake", "seed", "seed"),
     ("Load the model", "model_name", "model"),
     ("Load the text encoder", "text_encoder", "text encoder"),
     ("Load the video VAE", "video_vae", "video VAE"),
     ("Load the audio VAE", "vocoder", "vocoder"),
+    ("Resize", "scale_by", "resize by"),
+    ("Multiplier", "value", "times the frame rate"),
+    ("Load the upscaler", "model_name", "upscaler"),
+    ("Load the interpolation model", "model_name", "interpolation model"),
 )
 """Widgets that a box shows where its nodes have them: title of the node, name of the widget, and label on the box."""
 
@@ -84,26 +92,16 @@ class Graph:
     note: str = ""
 
 
-class Studio:
+class Canvas:
     """A graph under construction.
 
     Attributes:
+        graph: The graph.
         box: Box that takes the nodes which are added; None to leave them at the top.
     """
 
-    preset = "auto"
-
-    def __init__(self, box: Box | None, caption: str, transcript: str | None, files: Files = TOON) -> None:
+    def __init__(self, box: Box | None) -> None:
         self.graph, self.box = Graph(), box
-        self.model = self.add("UniAVGenLoadModel", "Load the model", model_name=files.model)()
-        clip = self.add("UniAVGenLoadTextEncoder", "Load the text encoder", text_encoder=files.text_encoder)()
-        self.video_vae = self.add("UniAVGenLoadVideoVAE", "Load the video VAE", video_vae=files.video_vae)()
-        self.audio_vae = self.add("UniAVGenLoadAudioVAE", "Load the audio VAE", vocoder=files.vocoder)()
-        self.positive = self.add("CLIPTextEncode", "Caption", text=caption, clip=clip)()
-        if transcript is not None:
-            said = self.add("UniAVGenSpeechText", "Speech", conditioning=self.positive, transcript=transcript)
-            self.positive = said()
-        self.negative = self.add("CLIPTextEncode", "Negative caption", text="", clip=clip)()
 
     def add(self, kind: str, title: str, **inputs: Any) -> Callable[[int], Link]:
         """Add a node of a class and title; returns a function from the number of an output to a link to it.
@@ -127,6 +125,24 @@ class Studio:
         added = self.add(kind, title, **inputs)
         self.box = usual
         return added
+
+
+class Studio(Canvas):
+    """A graph under construction that has the loaders, the caption and the transcript."""
+
+    preset = "auto"
+
+    def __init__(self, box: Box | None, caption: str, transcript: str | None, files: Files = TOON) -> None:
+        super().__init__(box)
+        self.model = self.add("UniAVGenLoadModel", "Load the model", model_name=files.model)()
+        clip = self.add("UniAVGenLoadTextEncoder", "Load the text encoder", text_encoder=files.text_encoder)()
+        self.video_vae = self.add("UniAVGenLoadVideoVAE", "Load the video VAE", video_vae=files.video_vae)()
+        self.audio_vae = self.add("UniAVGenLoadAudioVAE", "Load the audio VAE", vocoder=files.vocoder)()
+        self.positive = self.add("CLIPTextEncode", "Caption", text=caption, clip=clip)()
+        if transcript is not None:
+            said = self.add("UniAVGenSpeechText", "Speech", conditioning=self.positive, transcript=transcript)
+            self.positive = said()
+        self.negative = self.add("CLIPTextEncode", "Negative caption", text="", clip=clip)()
 
     def task(self, task: Task, **inputs: Any) -> Callable[[int], Link]:
         """Add the task node, at the size of its picture; its outputs are positive, negative, latent, source_media."""

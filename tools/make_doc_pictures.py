@@ -23,7 +23,7 @@ from .comfy_server import ComfyServer
 from .contact_sheet import Clip, read_clip
 from .demo_tasks import QUICK_START, TEMPLATES
 from .environment import ROOT, current
-from .released_graphs import RELEASED
+from .templates_with_files import WITH_FILES
 from .workflow import Workflow, read_workflow, value_of
 
 DOCS = ROOT / "docs"
@@ -33,13 +33,15 @@ STILL = {"quality": 85, "method": 6}  # of WebP
 
 
 def names_of_templates() -> list[str]:
-    """Names of all templates of the bundled model."""
-    return sorted(path.stem for path in TEMPLATES.glob("*.json") if path.stem not in RELEASED)
+    """Names of all templates that run without a download."""
+    return sorted(path.stem for path in TEMPLATES.glob("*.json") if path.stem not in WITH_FILES)
 
 
 def own_media(workflow: Workflow) -> OwnMedia:
     """The parts of a template's result that are the user's own, by its task or the inputs of its long video."""
     for node in workflow.values():
+        if node["class_type"] == "UniAVGenRetake":
+            return OwnMedia(0.0, math.inf, True)
         if node["class_type"] == "UniAVGenLongVideo":
             return OwnMedia(*(math.inf if name in node["inputs"] else 0.0 for name in ("video", "audio")))
         if node["class_type"] == "UniAVGenTask":

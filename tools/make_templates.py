@@ -2,9 +2,9 @@
 
 Graphs come from ``tools.template_graphs``. ComfyUI's own front end, in Chromium, fills in the widgets, puts the nodes
 into their boxes, writes each graph in both forms and runs it; a frame of the result becomes the thumbnail, and pictures
-of graph and result are left beside the video. Those of the quick start go into ``docs``. Graphs for the released
-weights, of ``tools.released_graphs``, are not run: there the graph itself is the thumbnail. The boxes are written to
-``subgraphs`` too, where the editor's node library finds them.
+of graph and result are left beside the video. Those of the quick start go into ``docs``. Graphs that need files to
+download, of ``tools.templates_with_files``, are not run: there the graph itself is the thumbnail. The boxes are written
+to ``subgraphs`` too, where the editor's node library finds them.
 """
 
 import json
@@ -26,8 +26,9 @@ from .contact_sheet import read_clip, write_contact_sheet
 from .environment import ROOT, current
 from .graph_studio import Graph, shown_widgets
 from .registry_ids import with_registry_ids
-from .released_graphs import FILES, RELEASED, released_template, with_files
+from .released_graphs import RELEASED
 from .template_graphs import TEMPLATES, template
+from .templates_with_files import FILES, WITH_FILES, template_with_files, with_files
 from .workflow import Workflow
 
 WORKFLOWS, SUBGRAPHS, SCREENSHOTS = ROOT / "workflows", ROOT / "subgraphs", ROOT / "docs" / "templates"
@@ -189,7 +190,7 @@ def open_editor(browser: Browser, server: ComfyServer) -> Page:
 
 
 def pretend_files(folder: Path) -> None:
-    """Give the server empty files of the released weights' names, else the editor marks what lacks them in red."""
+    """Give the server empty files of the names that loaders look for, else the editor marks these in red."""
     for file in FILES.values():
         path = folder / "models" / file["directory"] / file["name"]
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -200,15 +201,16 @@ def pretend_files(folder: Path) -> None:
 
 def remake(page: Page, server: ComfyServer, name: str, sheets: Path) -> None:
     """Write one template in both forms, its box, and its thumbnail."""
-    graph = released_template(name) if name in RELEASED else template(name)
+    graph = template_with_files(name) if name in WITH_FILES else template(name)
     saved, api = through_the_editor(page, graph)
     write_json(WORKFLOWS / "api" / f"{name}.json", api)
-    write_json(WORKFLOWS / f"{name}.json", with_files(saved) if name in RELEASED else saved)
-    if name in RELEASED:
+    write_json(WORKFLOWS / f"{name}.json", with_files(saved))
+    if name not in RELEASED:
+        write_blueprints(graph, saved)
+    if name in WITH_FILES:
         photograph(page, sheets / f"{name}_graph.png")
         picture = Image.open(sheets / f"{name}_graph.png").convert("RGB")
     else:
-        write_blueprints(graph, saved)
         frames = read_clip(run_in_editor(page, server, sheets, name)).frames
         picture = Image.fromarray(frames[len(frames) // 2])
     size = (THUMBNAIL_WIDTH, round(THUMBNAIL_WIDTH * picture.height / picture.width))
@@ -228,7 +230,7 @@ def main(names: list[str]) -> int:
         pretend_files(server.folder)
         server.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False})
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
-        for name in names or [*TEMPLATES, *RELEASED]:
+        for name in names or [*TEMPLATES, *WITH_FILES]:
             page = open_editor(browser, server)
             remake(page, server, name, sheets)
             page.close()

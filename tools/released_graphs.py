@@ -1,8 +1,4 @@
-"""Templates for the released weights, which cannot be run where the templates are made: graphs, files and a note.
-
-``tools.make_templates`` turns them into the files in ``workflows``. The list of files lies in the loaders' properties,
-where ComfyUI's editor looks for what it offers to download.
-"""
+"""Templates for the released weights: graphs, files and a note."""
 
 from collections.abc import Callable
 from typing import Any
@@ -31,7 +27,7 @@ DOWNLOADS = tuple(
 """Commands that put what is needed of the release where the loaders look."""
 
 
-FILES = {
+RELEASED_FILES = {
     "UniAVGenLoadTextEncoder": {
         "name": RELEASE.text_encoder,
         "url": f"{HUB}/Comfy-Org/Wan_2.1_ComfyUI_repackaged/resolve/main/split_files/text_encoders/"
@@ -93,12 +89,16 @@ def released_few_steps() -> Graph:
 RELEASED: dict[str, Callable[[], Graph]] = {"released": released, "released_few_steps": released_few_steps}
 
 
-def note(kinds: set[str]) -> str:
+def released_note(kinds: set[str]) -> str:
     """Requirements of a graph with loaders of these classes, as Markdown."""
     lines = [
         f"- The folder of [UniAVGen]({WEIGHTS}) with its `{SHARDS}.safetensors` and their index, as "
         "`models/diffusion_models/UniAVGen`",
-        *("- [{name}]({url}) in `models/{directory}`".format(**FILES[kind]) for kind in FILES if kind in kinds),
+        *(
+            "- [{name}]({url}) in `models/{directory}`".format(**RELEASED_FILES[kind])
+            for kind in RELEASED_FILES
+            if kind in kinds
+        ),
         f"- UniAVGen's folder `{RELEASE.vocoder}` in `models/vocoders`; without it, choose Griffin-Lim",
         "\nThe two folders, from a terminal in ComfyUI's folder (`hf` comes with the package `huggingface_hub`):\n",
         *(f"    {command}" for command in DOWNLOADS),
@@ -110,19 +110,3 @@ def note(kinds: set[str]) -> str:
             "Any other few-step LoRA of that model fits here too."
         )
     return "\n".join(lines)
-
-
-def released_template(name: str) -> Graph:
-    """Graph of a template for the released weights, with a note about its files."""
-    graph = RELEASED[name]()
-    graph.title, graph.note = "Files", note({node["class_type"] for node in graph.nodes.values()})
-    return graph
-
-
-def with_files(saved: dict[str, Any]) -> dict[str, Any]:
-    """Put the list of files into a saved graph's loaders; changes and returns the graph."""
-    subgraphs = (saved.get("definitions") or {}).get("subgraphs", [])
-    for node in (node for graph in (saved, *subgraphs) for node in graph["nodes"]):
-        if node["type"] in FILES:
-            node["properties"]["models"] = [FILES[node["type"]]]
-    return saved

@@ -53,6 +53,11 @@ TAKES = Box(
     "Samples several seeds, rates them, and keeps the best take.",
     ("best of n", *TALKING),
 )
+REPAIRED = Box(
+    "Repair a Clip",
+    "Rates a finished clip second by second, and samples again where the lips do not fit the audio.",
+    ("fix lip sync", "retake", "regenerate part", "修复口型"),
+)
 TWO = Box(
     "Two Speakers",
     "Two people in one picture, each with a transcript, a time and a mask.",
@@ -80,6 +85,23 @@ def best_take() -> Graph:
     )  # fmt: skip
     graph = studio.decode(best(0), task(3))
     studio.source("PreviewImage", "Ratings of all takes", images=best(2))
+    return graph
+
+
+def retake() -> Graph:
+    """A finished clip whose lips do not fit its audio, sampled again where that shows."""
+    studio = Studio(REPAIRED, "A calm toon with black hair nods while talking to the camera.", "hello water star")
+    video = studio.source("UniAVGenToonClip", "Video", clip="toon_7")()
+    audio = studio.source("UniAVGenToonClip", "Audio", clip="toon_2")(1)
+    image = studio.add("GetVideoComponents", "First frame", video=video)()
+    task = studio.task(AUDIO_DRIVEN, image=image, audio=audio, length="match_audio")
+    repaired = studio.add(
+        "UniAVGenRetake", "Retake", model=studio.model, positive=task(0), negative=task(1), latent=task(2),
+        video_vae=studio.video_vae, audio_vae=studio.audio_vae, video=video, audio=audio, threshold=0.2, takes=2,
+        regenerate="video", seed=1, preset="auto",
+    )  # fmt: skip
+    graph = studio.decode(repaired(0), repaired(1))
+    studio.source("PreviewImage", "Score before and after", images=repaired(2))
     return graph
 
 
@@ -221,6 +243,7 @@ TEMPLATES: dict[str, Callable[[], Graph]] = {
     "long_dubbing": long_dubbing,
     "two_speakers": two_speakers,
     "best_take": best_take,
+    "retake": retake,
     "build_your_own": build_your_own,
 }
 

@@ -78,6 +78,13 @@ NOTES = {
         "1. **takes** seeds are sampled and rated: lip-sync, audio and picture.\n2. The best take is saved; the table "
         f"shows all.\n3. Change the **transcript**. {WORDS}\n\n{OWN_PICTURE}\n\n{RELEASED}",
     ),
+    "retake": (
+        "Repair a clip",
+        "1. The clip is rated second by second. Spans that score lower than **threshold** are sampled again, and a new "
+        "take is kept only where it is rated higher; the plot shows both.\n2. Here the **Audio** is another clip's, so "
+        "the lips do not fit, and *regenerate* is *video*. *audio* fits speech to the lips instead.\n3. Write into "
+        f"**transcript** what is said. {WORDS}\n\n{OWN_VIDEO}\n\n{RELEASED}",
+    ),
     "build_your_own": (
         "Build your own",
         "All parts of the quick start, for custom sampling: **UniAVGen Guider** and **UniAVGen Sigmas** with ComfyUI's "

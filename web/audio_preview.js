@@ -7,7 +7,7 @@ import { message } from "./translations.js";
 
 const EVENT = "uniavgen.audio_preview";
 const WIDGET = "uniavgen_preview";
-const LATENTS_PER_SECOND = 4; // 16 frames a second, four to a latent; the first latent holds one frame
+const FRAMES_PER_SECOND = 16;
 const SAMPLE_RATE = 24000;
 const WAV_HEADER_BYTES = 44;
 const REDRAW_MS = 60;
@@ -86,6 +86,7 @@ class Player {
     this.duration = this.samples.length / SAMPLE_RATE;
     this.peaks = peaksOf(this.samples, WIDTH / 3);
     this.count = preview.count;
+    this.framesPerPicture = preview.frames_per_picture; // the first picture stands for one frame
     this.isResult = Boolean(preview.is_result);
     const picture = new Image();
     picture.onload = () => this.animate();
@@ -156,7 +157,8 @@ class Player {
     const width = this.picture.naturalWidth / this.count;
     const height = this.picture.naturalHeight;
     const scale = Math.min(WIDTH / width, PICTURE_HEIGHT / height);
-    const shown = Math.min(this.count - 1, Math.ceil(this.time * LATENTS_PER_SECOND));
+    const frame = Math.floor(this.time * FRAMES_PER_SECOND);
+    const shown = Math.min(this.count - 1, Math.ceil(frame / this.framesPerPicture));
     const left = (WIDTH - width * scale) / 2;
     pen.clearRect(0, 0, WIDTH, PICTURE_HEIGHT + WAVE_HEIGHT);
     pen.drawImage(this.picture, shown * width, 0, width, height, left, 0, width * scale, height * scale);

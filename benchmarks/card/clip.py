@@ -77,7 +77,7 @@ class Studio:
             model = host.model.load_model.load_uniavgen(str(work / NETWORK), on_notice=self.findings.note)
             clip = host.conditioning.umt5_clip.load_text_encoder(str(work / ENCODER), self.findings.note)
             with _vae_of(self.run.scale):
-                video_vae = host.media.vaes.load_video_vae(str(work / VAE))
+                video_vae = host.media.video_vae_files.load_video_vae(str(work / VAE))
             vocoder = host.media.vocoder_loader.HostedVocoder(Path(work / VOCODER_FOLDER))
             audio_vae = host.media.vaes.AudioVAE(vocoder)
         return model, clip, video_vae, audio_vae
@@ -86,7 +86,7 @@ class Studio:
         """Load the bundled model's parts."""
         host = self.nodes.host
         model = host.model.load_model.load_uniavgen(str(BUNDLED_MODEL))
-        codec = host.media.vaes.load_video_vae(str(BUNDLED_VIDEO_CODEC))
+        codec = host.media.video_vae_files.load_video_vae(str(BUNDLED_VIDEO_CODEC))
         return model, host.conditioning.bundled_text_encoder.bundled_clip(), codec, host.media.vaes.AudioVAE()
 
     def conditioned(self, clip: Any, video_vae: Any) -> tuple[Any, Any, dict]:

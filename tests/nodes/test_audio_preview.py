@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from comfy.latent_formats import Wan22
 from PIL import Image
 
 from tests.nodes.graphs import Graph, node_of
@@ -71,7 +72,7 @@ def test_previews_arrive_while_sampling_end_on_the_result_and_leave_it_the_same(
         assert preview["node"] == node_of(graph.nodes, "UniAVGenSampler")
         assert preview["steps"] == steps
         picture = Image.open(io.BytesIO(base64.b64decode(preview["pictures"])))
-        assert (preview["count"], picture.size) == (5, (5 * 4, 4))
+        assert (preview["count"], preview["frames_per_picture"], picture.size) == (17, 1, (17 * 64, 64))
 
     silent, same = run(Graph(steps=steps).set("UniAVGenSampler", audio_preview_every=0, seed=5))
     assert silent == []
@@ -112,9 +113,7 @@ def denoised():
 
 
 def listener_of(preview, every):
-    return preview.module.SoundPreviews(
-        preview.module.PreviewSettings(every), preview.module.comfy.latent_formats.Wan22()
-    )
+    return preview.module.SoundPreviews(preview.module.PreviewSettings(every), preview.module.PreviewPictures(Wan22()))
 
 
 def wait(listener):
@@ -209,7 +208,7 @@ def test_the_preview_is_the_clips_sound(preview):
     clip = make_clip(3)
     mel = normalize_mel(log_mel(torch.from_numpy(clip.waveform)))
     message = preview.module.preview_message(
-        torch.zeros(1, 48, 9, 2, 2), mel.T[None, None], preview.module.comfy.latent_formats.Wan22()
+        torch.zeros(1, 48, 9, 2, 2), mel.T[None, None], preview.module.PreviewPictures(Wan22())
     )
     samples, _ = sound_of(message)
     heard = normalize_mel(log_mel(torch.from_numpy(samples / np.float32(32768))))
@@ -224,7 +223,7 @@ def test_the_shown_picture_moves_on_at_every_step_and_is_never_the_reference(pre
         "prepare_callback",
         lambda *_: lambda step, x0, _, total: shown.append((step, x0.unbind()[0].unique().tolist(), total)),
     )
-    model = types.SimpleNamespace(model=types.SimpleNamespace(latent_format=None))
+    model = types.SimpleNamespace(model=types.SimpleNamespace(latent_format=Wan22()))
     with preview.module.live_previews(model, 4, preview.module.PreviewSettings(0, 3, 5)) as (on_step, _):
         for step in range(4):
             on_step(step, denoised, denoised, 4)

@@ -22,7 +22,8 @@ INTO_VIEW = f"""() => {{
 PLAYER = f"{FIND}.widgets.find(widget => widget.name === 'uniavgen_preview').player"
 RUN_MS = 180_000
 SEND = """message => import("/scripts/api.js").then(({ api }) => api.dispatchCustomEvent("uniavgen.audio_preview", {
-    step: 5, steps: 25, segment: 2, segments: 3, count: 1, wav: btoa("\\0".repeat(44 + 4800)), ...message
+    step: 5, steps: 25, segment: 2, segments: 3, count: 1, frames_per_picture: 4,
+    wav: btoa("\\0".repeat(44 + 4800)), ...message
 }))"""
 DRAWS = """player => new Promise(done => {
     const draw = player.draw;

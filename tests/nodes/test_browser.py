@@ -13,7 +13,7 @@ from playwright.sync_api import expect, sync_playwright
 from tests.nodes.editor_scripts import ALONE
 from tools.chromium import find_chromium
 from tools.comfy_server import PACK_NAME
-from tools.released_graphs import FILES, RELEASED
+from tools.templates_with_files import FILES, WITH_FILES
 from uniavgen_core.tasks import DUBBING, JOINT, TASKS
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
@@ -91,7 +91,7 @@ def check_pair(page, path):
     assert by_title(made) == by_title(expected), path.name
     wrong = page.evaluate("window.app.graph.nodes.filter(node => node.has_errors).map(node => node.type)")
     boxes = {subgraph["id"] for subgraph in (graph.get("definitions") or {}).get("subgraphs", [])}
-    assert set(wrong) <= (MAY_LACK | boxes if path.stem in RELEASED else set())
+    assert set(wrong) <= (MAY_LACK | boxes if path.stem in WITH_FILES else set())
 
 
 def by_title(workflow):

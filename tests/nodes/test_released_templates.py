@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from tests.nodes.test_browser import page  # noqa: F401 - fixture
 from tests.nodes.test_stock_nodes import differ
 from tests.shards import write_shards
-from tools.released_graphs import DOWNLOADS, FILES, LORA, RELEASE, RELEASED, WEIGHTS
+from tools.released_graphs import DOWNLOADS, LORA, RELEASE, RELEASED, RELEASED_FILES, WEIGHTS
 from tools.workflow import add_node, bypass_node, set_input
 from uniavgen_core.bundled.bundled_files import ASSETS, CODEC_FILE, MODEL_FILE
 
@@ -103,9 +103,9 @@ def test_the_editor_offers_to_download_what_is_missing(page):  # noqa: F811 - fi
     graph = json.loads((WORKFLOWS / "released_few_steps.json").read_text())
     page.evaluate("graph => window.app.loadGraphData(graph)", graph)
     page.get_by_role("button", name="View details").click()
-    for file in FILES.values():
+    for file in RELEASED_FILES.values():
         page.get_by_text(file["name"], exact=True).first.wait_for(timeout=10_000)
-    assert page.get_by_role("button", name="Download").count() >= len(FILES)
+    assert page.get_by_role("button", name="Download").count() >= len(RELEASED_FILES)
 
 
 def test_four_steps_at_guidance_one_are_four_calls_of_the_network(pictures_of, server):
@@ -150,7 +150,7 @@ def test_every_file_that_a_loader_names_is_in_its_list_for_the_editor(name):
     nodes = nodes_of(name)
     listed = {(node["type"], *entry.values()) for node in nodes for entry in node["properties"].get("models", ())}
     used = {node["type"] for node in nodes}
-    assert listed == {(kind, *file.values()) for kind, file in FILES.items() if kind in used}
+    assert listed == {(kind, *file.values()) for kind, file in RELEASED_FILES.items() if kind in used}
     for kind, file, url, _ in listed:
         assert url.startswith("https://huggingface.co/")
         assert url.endswith(f"/{file}")

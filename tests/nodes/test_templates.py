@@ -8,8 +8,8 @@ import pytest
 
 from tests.nodes.test_released_templates import calls_told, counted
 from tools.contact_sheet import read_clip
-from tools.released_graphs import RELEASED
 from tools.template_graphs import TEMPLATES as GRAPHS
+from tools.templates_with_files import WITH_FILES
 from uniavgen_core.diffusion.sampling_presets import TOON, TOON_REGIONS
 from uniavgen_core.tasks import RELIP
 
@@ -27,7 +27,7 @@ def api_of(path):
     return json.loads((WORKFLOWS / "api" / path.name).read_text())
 
 
-@pytest.mark.parametrize("path", [p for p in TEMPLATES if p.stem not in RELEASED], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [p for p in TEMPLATES if p.stem not in WITH_FILES], ids=lambda path: path.stem)
 def test_a_template_makes_a_video_with_sound(server, path, tmp_path):
     is_long = path.stem in SEGMENTS
     workflow = counted(api_of(path), SAMPLERS.get(path.stem, "Sample video and audio"), ["1", 0])
@@ -54,7 +54,7 @@ def steps_of(name):
 
 def test_templates_and_api_workflows_come_in_pairs():
     assert {path.name for path in TEMPLATES} == {path.name for path in (WORKFLOWS / "api").glob("*.json")}
-    assert {path.stem for path in TEMPLATES} == set(GRAPHS) | set(RELEASED)
+    assert {path.stem for path in TEMPLATES} == set(GRAPHS) | set(WITH_FILES)
 
 
 @pytest.mark.parametrize("name", GRAPHS)

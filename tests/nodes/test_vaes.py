@@ -25,7 +25,7 @@ def audio_vae(pack):
 
 @pytest.fixture(scope="module")
 def video_vae(pack):
-    return pack.nodes.host.media.vaes.load_video_vae(str(BUNDLED_VIDEO_CODEC))
+    return pack.nodes.host.media.video_vae_files.load_video_vae(str(BUNDLED_VIDEO_CODEC))
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from tools.clip_pictures import (
 from tools.contact_sheet import Clip, read_clip
 from tools.demo_tasks import TEMPLATES
 from tools.make_doc_pictures import make_task_picture, names_of_templates, own_media
-from tools.released_graphs import RELEASED
+from tools.templates_with_files import WITH_FILES
 from tools.workflow import read_workflow
 
 BAR = ROW_HEIGHT + 5  # a row of pixels inside the bar
@@ -91,7 +91,7 @@ def test_the_users_own_part_of_a_template_is_known(name, own):
 
 
 def test_the_released_templates_have_no_picture_because_their_weights_are_not_there():
-    assert set(names_of_templates()) == {path.stem for path in TEMPLATES.glob("*.json")} - set(RELEASED)
+    assert set(names_of_templates()) == {path.stem for path in TEMPLATES.glob("*.json")} - set(WITH_FILES)
 
 
 def test_the_quick_start_becomes_a_clip_with_sound_its_preview_and_its_pictures(server, tmp_path):

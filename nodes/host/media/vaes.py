@@ -5,11 +5,9 @@ Dimension key: B batch, F video frames, T video latents, H and W pixel rows and 
 N samples.
 """
 
-from pathlib import Path
 from typing import Any
 
 import comfy.latent_formats
-import comfy.ldm.wan.vae2_2
 import comfy.model_management
 import comfy.model_patcher
 import comfy.ops
@@ -18,8 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from ....uniavgen_core.bundled.video_codec import VideoCodec
-from ....uniavgen_core.checkpoint.checked_files import CheckpointError, naming, shown
-from ....uniavgen_core.checkpoint.weight_fit import check_fit
 from ....uniavgen_core.media.audio.griffin_lim import GriffinLim
 from ....uniavgen_core.media.audio.loudness import under_ceiling
 from ....uniavgen_core.media.audio.mel import denormalize_mel, log_mel, normalize_mel, rescale_volume
@@ -35,22 +31,11 @@ from ....uniavgen_core.shapes import (
     video_frames_of,
 )
 from ..model.comfy_backend import host_backend
-from ..model.fill_weights import check_all_finite, read_weight_file
 from ..notices import announce
 from .vocoder_loader import HostedVocoder
 
 DECODE_BYTES_PER_PIXEL = 900
 ENCODE_BYTES_PER_PIXEL = 500
-BUNDLED_MARK = "latent_std"
-WAN_FILES = "the release's Wan2.2_VAE.pth, or ComfyUI's wan2.2_vae.safetensors"
-WAN_MARK, WAN21_MARK = "decoder.upsamples.0.upsamples.0.residual.2.weight", "decoder.middle.0.residual.0.gamma"
-"""Tensors by which ComfyUI knows the VAEs of Wan2.2 and, without the first, of Wan2.1."""
-WAN21_CHANNELS = 16
-WAN_SIZES: dict[str, Any] = {
-    "dim": 160, "z_dim": LATENT_CHANNELS, "dim_mult": [1, 2, 4, 4], "num_res_blocks": 2, "attn_scales": [],
-    "temperal_downsample": [False, True, True], "dropout": 0.0,
-}  # fmt: skip
-"""Arguments with which ComfyUI builds the VAE of Wan2.2."""
 RGB = 3
 TILES = (48, 32, 24, 16)
 """Sides of the tiles for decoding, latent rows and columns, largest first; neighbours overlap by a quarter."""
@@ -219,49 +204,6 @@ class AudioVAE(comfy.sd.VAE):
 def _weightless(device: torch.device) -> comfy.model_patcher.ModelPatcher:
     """Model patcher without weights, because ComfyUI requires one of every VAE."""
     return comfy.model_patcher.ModelPatcher(nn.Module(), load_device=device, offload_device=device)
-
-
-def load_video_vae(path: str) -> comfy.sd.VAE:
-    """Load a video VAE file: the bundled one, or Wan2.2's VAE.
-
-    Raises:
-        ValueError: If the file is damaged, would run code, or holds neither.
-    """
-    file = Path(path)
-    tensors, metadata = read_weight_file(file)
-    with naming(file):
-        check_all_finite(tensors, file.name)
-        if BUNDLED_MARK in tensors:
-            with torch.device("meta"):
-                _check_tensors(VideoCodec(), tensors)
-            return BundledVideoVAE(tensors)
-        _check_wan(tensors)
-        return NormalizedVideoVAE(sd=tensors, metadata=metadata)
-
-
-def _check_wan(tensors: dict[str, Tensor]) -> None:
-    """Refuse what is not Wan2.2's VAE, or only a part of it, before anything is built."""
-    needed = f"UniAVGen needs the Wan2.2 VAE: {WAN_FILES}."
-    if WAN21_MARK in tensors and WAN_MARK not in tensors:
-        raise CheckpointError(f"This is a VAE of {WAN21_CHANNELS} latent channels, not {LATENT_CHANNELS}. {needed}")
-    if WAN_MARK not in tensors:
-        raise CheckpointError(f"It holds no VAE that can be used here. {needed}")
-    with torch.device("meta"):
-        network = comfy.ldm.wan.vae2_2.WanVAE(**WAN_SIZES)
-    try:
-        _check_tensors(network, tensors)
-    except CheckpointError as error:
-        raise CheckpointError(f"{error} {needed}") from error
-
-
-def _check_tensors(network: nn.Module, tensors: dict[str, Tensor]) -> None:
-    check_fit(
-        {name: tensor.shape for name, tensor in tensors.items()},
-        {name: tensor.shape for name, tensor in network.state_dict().items()},
-    )
-    for name, tensor in tensors.items():
-        if not tensor.dtype.is_floating_point:
-            raise CheckpointError(f"{shown(name)} is {tensor.dtype}, not floating point. Get the file again.")
 
 
 def encode_pictures(video_vae: Any, pictures: Tensor, size: tuple[int, int], fit: str) -> Tensor:

@@ -17,13 +17,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import comfy.latent_formats
 import comfy.model_patcher
 import latent_preview
 import torch
 from comfy.nested_tensor import NestedTensor
 from comfy_execution.utils import get_executing_context
-from PIL import Image
 from torch import Tensor
 
 from ....uniavgen_core.media.audio.griffin_lim import FEWEST_FRAMES, GriffinLim
@@ -31,6 +29,7 @@ from ....uniavgen_core.media.audio.loudness import under_ceiling
 from ....uniavgen_core.media.audio.mel import denormalize_mel
 from ....uniavgen_core.shapes import SAMPLE_RATE
 from ..notices import running_server
+from .preview_pictures import PreviewPictures, preview_pictures
 
 EVENT = "uniavgen.audio_preview"
 FAST_VOCODER = GriffinLim(iterations=16)
@@ -72,7 +71,7 @@ def live_previews(
     """
     done, total = steps * (settings.segment - 1), steps * settings.segments
     show = latent_preview.prepare_callback(model, total)
-    sound_previews = SoundPreviews(settings, model.model.latent_format)
+    sound_previews = SoundPreviews(settings, preview_pictures(model))
 
     def on_step(step: int, denoised: NestedTensor, noisy: NestedTensor, total_steps: int) -> None:
         sound_previews.step(step, denoised, total_steps)
@@ -91,8 +90,8 @@ class SoundPreviews:
         worker: Thread of the latest preview, or None before the first.
     """
 
-    def __init__(self, settings: PreviewSettings, latent_format: comfy.latent_formats.LatentFormat) -> None:
-        self.settings, self.latent_format = settings, latent_format
+    def __init__(self, settings: PreviewSettings, pictures: PreviewPictures) -> None:
+        self.settings, self.pictures = settings, pictures
         self.worker: threading.Thread | None = None
         self._is_due = self._is_stopped = False
 
@@ -133,7 +132,7 @@ class SoundPreviews:
         vocoder = GriffinLim() if message["is_result"] else FAST_VOCODER
         try:
             video, audio = parts
-            message |= preview_message(video, audio, self.latent_format, vocoder)
+            message |= preview_message(video, audio, self.pictures, vocoder)
             server = running_server()
             if server is not None and (message["is_result"] or not self._is_stopped):
                 server.send_sync(EVENT, message, server.client_id)
@@ -142,19 +141,19 @@ class SoundPreviews:
 
 
 def preview_message(
-    video: Tensor, audio: Tensor, latent_format: comfy.latent_formats.LatentFormat, vocoder: GriffinLim = FAST_VOCODER
+    video: Tensor, audio: Tensor, drawn: PreviewPictures, vocoder: GriffinLim = FAST_VOCODER
 ) -> dict[str, Any]:
     """Sound and small pictures of a joint latent, encoded for the browser.
 
     Args:
         video: Video latent, (1, 48, T, H, W) float32.
         audio: Normalised mel of K tracks, which are mixed, (1, K, S, 80) float32.
-        latent_format: Has the RGB factors of the latent's channels.
+        drawn: Draws the pictures.
         vocoder: Makes the sound.
 
     Returns:
-        ``wav``: base64 of a WAV file, 16 bit, N = 240 S samples. ``pictures``: base64 of a PNG, the T latents side by
-        side. ``count``: T.
+        ``wav``: base64 of a WAV file, 16 bit, N = 240 S samples. ``pictures``: base64 of a PNG, pictures side by side.
+        ``count``: their number. ``frames_per_picture``: frames that each stands for; the first stands for one.
 
     Raises:
         ValueError: If the mel is not finite or has fewer than two frames.
@@ -167,21 +166,14 @@ def preview_message(
     with wave.open(sound, "wb") as file:  # Not scipy's writer, whose import takes a fifth of a second at start-up.
         file.setparams((1, 2, SAMPLE_RATE, len(waveform), "NONE", ""))
         file.writeframes((waveform * 32767).round().to(torch.int16).numpy().astype("<i2").tobytes())
-    _latent_image(video[0], latent_format).save(pictures, "PNG")
+    strip = drawn.strip(video)
+    strip.image.save(pictures, "PNG", compress_level=1)
     return {
         "wav": base64.b64encode(sound.getvalue()).decode(),
         "pictures": base64.b64encode(pictures.getvalue()).decode(),
-        "count": video.shape[2],
+        "count": strip.count,
+        "frames_per_picture": strip.frames_per_picture,
     }
-
-
-def _latent_image(video: Tensor, latent_format: comfy.latent_formats.LatentFormat) -> Image.Image:
-    """Approximate colours of a video latent (48, T, H, W), its T pictures side by side."""
-    factors = torch.tensor(latent_format.latent_rgb_factors)
-    bias = torch.tensor(latent_format.latent_rgb_factors_bias or [0.0, 0.0, 0.0])
-    colours = torch.einsum("cthw,ck->htwk", video, factors) + bias
-    pixels = ((colours + 1) / 2).clamp(0, 1).mul(255).to(torch.uint8).flatten(1, 2)
-    return Image.fromarray(pixels.numpy())
 
 
 def _one_picture(denoised: NestedTensor, step: int) -> NestedTensor:
