@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from tools.pack import comfyui_arguments, load_pack
-from uniavgen_core.checkpoint.quantize_weights import FORMATS, QuantizeConfig
+from uniavgen_core.checkpoint.comfy_layers import Fp8
+from uniavgen_core.checkpoint.quantize_weights import QuantizeConfig
 from uniavgen_core.config import ModelConfig
 from uniavgen_core.layers.backend import Backend
 from uniavgen_core.model.joint import JointModel
@@ -21,7 +22,7 @@ from .memory import quantised_layers
 
 VideoPass = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Function from latents (B, C, T, H, W), timesteps (B,) and captions (B, L, caption_dim) to velocities."""
-FP8 = QuantizeConfig()
+FP8 = Fp8(QuantizeConfig.kind)
 ATTENTIONS = {
     "pytorch": "use_pytorch_cross_attention",
     "sage": "use_sage_attention",
@@ -122,11 +123,8 @@ def in_fp8(model: JointModel, device: str) -> JointModel:
 def fp8_weights(model: nn.Module) -> dict[str, Tensor]:
     """Weights of a network in ComfyUI's scaled fp8 format."""
     weights = dict(model.state_dict())
-    kind = FORMATS[FP8.kind]
     for layer in quantised_layers(model):
-        weight = weights[f"{layer}.weight"]
-        scale = weight.abs().amax().float().clamp_min(1e-12) / torch.finfo(kind).max
-        weights[f"{layer}.weight"] = (weight / scale).to(kind)
-        weights[f"{layer}.weight_scale"] = scale
-        weights[f"{layer}.comfy_quant"] = FP8.note()
+        packed = FP8.pack(weights[f"{layer}.weight"].float())
+        weights |= {f"{layer}.{name}": tensor for name, tensor in packed.items()}
+        weights[f"{layer}.comfy_quant"] = QuantizeConfig().note(FP8)
     return weights

@@ -159,7 +159,7 @@ def test_each_speakers_track_is_silent_after_its_own_transcript(studio):
 def test_a_model_that_places_words_by_itself_speaks_to_the_end(studio, golden_model):
     speech = studio.nodes.host.conditioning.pass_settings.Speech("hi")
     config = golden_model.model.diffusion_model.config.text
-    assert studio.nodes.host.conditioning.track_masks.end_of_speech(speech, config) is None
+    assert studio.nodes.host.conditioning.track_masks.end_of_speech(speech, config, 0.3) is None
 
 
 def test_in_a_real_run_the_sampler_tells_of_unknown_words(server):

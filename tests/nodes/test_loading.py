@@ -17,6 +17,7 @@ from tests.shards import shard_name, write_shards
 from uniavgen_core.checkpoint.config_from_weights import metadata_of
 from uniavgen_core.checkpoint.describe import inspect, verify
 from uniavgen_core.checkpoint.merge_and_cut import merge
+from uniavgen_core.checkpoint.quantization_error import velocity_error
 from uniavgen_core.checkpoint.quantize_weights import QuantizeConfig, quantize
 from uniavgen_core.model.joint import Conditions
 
@@ -24,6 +25,8 @@ LIMITS = {"float8_e4m3fn": 0.06, "float8_e5m2": 0.12}
 """Relative velocity error on the golden network; 0.04 and 0.08 are measured."""
 HOST_LIMITS = {"int8_tensorwise": 0.02, "mxfp8": 0.06, "nvfp4": 0.2}
 """The same for what ComfyUI's own layers quantise; 0.013, 0.036 and 0.14 are measured."""
+OWN_LIMITS = {"int8": 0.02, "nvfp4": 0.2}
+"""The same for what the pack quantises, the audio branch in 8 bits."""
 OFFERED = "UniAVGen/ (folder)"
 
 
@@ -193,6 +196,20 @@ def test_what_comfyui_quantises_in_other_ways_loads_and_is_described(
     assert max(errors(velocities(load(path)), velocities.of_the_core()).values()) < HOST_LIMITS[kind]
     assert verify(path)["problems"] == []
     assert inspect(path)["parameters"] == sum(tensor.numel() for tensor in weights.values())
+
+
+@pytest.mark.parametrize("kind", OWN_LIMITS)
+def test_int8_and_nvfp4_load_and_move_the_velocity_as_far_as_the_measurement_says(
+    load, models, release, velocities, kind
+):
+    path = models / f"{kind}.safetensors"
+    layers = quantize(release, path, QuantizeConfig(kind))["layers"]
+    found, expected = errors(velocities(load(path)), velocities.of_the_core()), velocity_error(release, path)
+    assert max(found.values()) < OWN_LIMITS[kind]
+    assert max(expected.values()) < OWN_LIMITS[kind]
+    stored = load_file(path)
+    assert {stored[f"{layer}.weight"].dtype for layer in layers if layer.startswith("audio_")} == {torch.int8}
+    assert verify(path)["problems"] == []
 
 
 def test_fp8_with_every_layer_quantised_still_runs(load, models, release, velocities):

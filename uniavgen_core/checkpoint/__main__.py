@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from .checked_files import CheckpointError
+from .comfy_layers import LAYER_FORMATS
 from .config_from_weights import Contents
 from .describe import inspect, verify
 from .merge_and_cut import cut, merge
 from .quantization_error import velocity_error
-from .quantize_weights import FORMATS, KEPT, MIXES, QuantizeConfig, quantize
+from .quantize_weights import KEPT, MIXES, QuantizeConfig, quantize
 
 WORST_SHOWN = 5
 NOTE = "PATH is a safetensors file, the folder with the release's shards, or one of the shards."
@@ -68,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_choices(quantizer: argparse.ArgumentParser) -> None:
     quantizer.add_argument(
-        "--format", choices=[*FORMATS, *MIXES], default="float8_e4m3fn", help="scaled fp8 or a GGUF format"
+        "--format", choices=[*LAYER_FORMATS, *MIXES], default="float8_e4m3fn", help="a format of ComfyUI or of GGUF"
     )
     quantizer.add_argument(
         "--keep", action="append", default=[], metavar="PATTERN", help="also keep these layers, such as 'blocks.0.*'"

@@ -14,17 +14,20 @@ from torch import Tensor, nn
 from ..model.audio_branch import AudioModel
 from ..model.conditions import Conditions
 from ..model.video_branch import VideoModel
+from .comfy_layers import format_of
 from .gguf_file import SUFFIX, GgufFile
 from .load_weights import AnyModel, load_any
 from .quantize_weights import relative_error
 from .weight_files import WeightFiles
 
+Read = Callable[[tuple[int, ...]], Tensor]
+"""Function from a weight's shape to the dequantised weight, float32."""
 LATENTS, TOKENS, SIDE, TIMESTEP = 3, 56, 4, 700.0
 """Inputs of the pass: 9 video frames (3 latent frames of 4x4 tokens), 56 mel frames, and a timestep of 0 to 1000."""
 
 
 def velocity_error(original: Path, quantised: Path) -> dict[str, float]:
-    """Compare one pass of a scaled fp8 or GGUF file with one of its original.
+    """Compare one pass of a quantised file with one of its original.
 
     The pass runs in bfloat16 if most weights of the original are, else in float32.
 
@@ -66,28 +69,31 @@ def predict_velocities(model: AnyModel, dtype: torch.dtype) -> dict[str, Tensor]
     return {"video": output.video, "audio": output.audio}
 
 
-def quantised_weights(path: Path) -> dict[str, Callable[[], Tensor]]:
-    """Functions that read the dequantised weight of each layer of a file, in float32."""
+def quantised_weights(path: Path) -> dict[str, Read]:
+    """Functions that read the dequantised weight of each layer of a file."""
     if path.suffix == SUFFIX:
         packed = GgufFile(path)
-        return {name.removesuffix(".weight"): partial(packed.tensor, name) for name in packed.kinds}
+        names = packed.kinds
+        return {name.removesuffix(".weight"): lambda _, name=name: packed.tensor(name) for name in names}
     files = WeightFiles(path)
-    layers = [name.removesuffix(".weight_scale") for name in files.entries if name.endswith(".weight_scale")]
+    layers = [name.removesuffix(".comfy_quant") for name in files.entries if name.endswith(".comfy_quant")]
 
-    def read(layer: str) -> Tensor:
-        (_, weight), (_, scale) = files.tensors([f"{layer}.weight", f"{layer}.weight_scale"])
-        return weight.float() * scale
+    def read(layer: str, shape: tuple[int, ...]) -> Tensor:
+        names = [name for name in files.entries if name.startswith(f"{layer}.")]
+        tensors = {name.removeprefix(f"{layer}."): tensor for name, tensor in files.tensors(names)}
+        return format_of(tensors["comfy_quant"]).unpack(tensors, shape)
 
     return {layer: partial(read, layer) for layer in layers}
 
 
-def quantise_while_running(model: AnyModel, weights: Mapping[str, Callable[[], Tensor]]) -> None:
+def quantise_while_running(model: AnyModel, weights: Mapping[str, Read]) -> None:
     """Replace the weight of every quantised layer by its dequantised one during its forward pass."""
     for layer, read in weights.items():
         original = model.get_parameter(f"{layer}.weight")
 
-        def enter(module: nn.Module, _: tuple, read: Callable[[], Tensor] = read) -> None:
-            module.weight = nn.Parameter(read().to(module.get_parameter("weight").dtype), requires_grad=False)
+        def enter(module: nn.Module, _: tuple, read: Read = read) -> None:
+            weight = module.get_parameter("weight")
+            module.weight = nn.Parameter(read(tuple(weight.shape)).to(weight.dtype), requires_grad=False)
 
         def leave(module: nn.Module, *_: object, original: nn.Parameter = original) -> None:
             module.weight = original

@@ -1,8 +1,4 @@
-"""Quantization of large layers, to scaled fp8 in ComfyUI's mixed-precision format or to GGUF's block formats.
-
-In fp8, a quantised layer has ``weight``, ``weight_scale`` (float32; the weight is ``weight * weight_scale``) and
-``comfy_quant`` (JSON as bytes). Source: ComfyUI's ``comfy/ops.py`` and ``comfy/quant_ops.py``.
-"""
+"""Quantization of large layers, to ComfyUI's formats (fp8, int8, NVFP4) or to GGUF's block formats."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .checked_files import CheckpointError
+from .comfy_layers import LAYER_FORMATS, LayerFormat, format_for
 from .config_from_weights import Network, network_of
 from .gguf_file import PLAIN, SUFFIX, write_gguf
 from .gguf_quants import BlockKind, pack, unpack
@@ -22,8 +19,6 @@ from .load_weights import check_whole, quantised_layers, without_memory
 from .weight_files import WeightFiles
 from .write_safetensors import OnBytes, check_target, ordered, silent, size_of, write_stream
 
-FORMATS = {"float8_e4m3fn": torch.float8_e4m3fn, "float8_e5m2": torch.float8_e5m2}
-"""fp8 formats by name."""
 KEPT = ("a2v_blocks.*", "v2a_blocks.*", "time_*", "text_proj", "*embedding*", "head*")
 """Layers that are not quantised by default: interactions with their mask heads, modulation, embeddings, heads.
 
@@ -63,9 +58,9 @@ class QuantizeConfig:
     """Options of quantization.
 
     Attributes:
-        kind: Name of the format, one of ``FORMATS`` or ``MIXES``.
+        kind: Name of the format, one of ``LAYER_FORMATS`` or ``MIXES``.
         keep: Glob patterns of layers that are not quantised.
-        full_precision_matmul: Whether ComfyUI runs fp8 matmuls in full precision even on cards that have them.
+        full_precision_matmul: Whether ComfyUI runs matmuls in full precision even on cards that have them.
         replace: Whether to overwrite the target.
     """
 
@@ -75,12 +70,12 @@ class QuantizeConfig:
     replace: bool = False
 
     def __post_init__(self) -> None:
-        if self.kind not in (*FORMATS, *MIXES):
-            raise ValueError(f"kind is {self.kind}; it must be one of {', '.join((*FORMATS, *MIXES))}.")
+        if self.kind not in (*LAYER_FORMATS, *MIXES):
+            raise ValueError(f"kind is {self.kind}; it must be one of {', '.join((*LAYER_FORMATS, *MIXES))}.")
 
-    def note(self) -> Tensor:
-        """ComfyUI's description of a weight in fp8, JSON as bytes."""
-        description: dict[str, Any] = {"format": self.kind}
+    def note(self, layer: LayerFormat) -> Tensor:
+        """ComfyUI's description of a layer in a format, JSON as bytes."""
+        description = layer.describe()
         if self.full_precision_matmul:
             description["full_precision_matrix_mult"] = True
         return torch.tensor(list(json.dumps(description).encode()), dtype=torch.uint8)
@@ -89,7 +84,7 @@ class QuantizeConfig:
 def quantize(
     source: Path, target: Path, config: QuantizeConfig = QuantizeConfig(), on_bytes: OnBytes = silent
 ) -> dict[str, Any]:
-    """Quantise the large layers of a checkpoint to fp8.
+    """Quantise the large layers of a checkpoint.
 
     Args:
         source: A safetensors file or a folder of shards, not quantised.
@@ -103,7 +98,7 @@ def quantize(
 
     Raises:
         CheckpointError: If the source is damaged, already quantised or not finite, or the target exists.
-        ImportError: If the format is GGUF's and the package ``gguf`` is not installed.
+        ImportError: If the package that packs the format is not installed: gguf, or comfy-kitchen for int8 and NVFP4.
         NotUniAVGenError: If the source belongs to another network.
     """
     files, is_gguf = WeightFiles(source), config.kind in MIXES
@@ -119,9 +114,9 @@ def quantize(
         layout = {name: (shape, _type_of(files, name, kinds)) for name, shape in files.shapes.items()}
         write_gguf(target, _packed(files, kinds, errors), layout, files.metadata, on_bytes)
     else:
-        scales = _scales(files, layers, torch.finfo(FORMATS[config.kind]).max, on_bytes)
-        layout = _layout(files, layers, config)
-        write_stream(target, layout, _scaled(files, layout, scales, config, errors), files.metadata, on_bytes)
+        kinds = {layer: format_for(config.kind, layer, files.shapes[f"{layer}.weight"][1]) for layer in layers}
+        small, layout = _plan(files, kinds, config, on_bytes)
+        write_stream(target, layout, _quantised(files, layout, kinds, small, errors), files.metadata, on_bytes)
     before = sum(size_of(entry.dtype, entry.shape) for entry in files.entries.values())
     return {"target": str(target), "bytes": target.stat().st_size, "source_bytes": before, "layers": errors}
 
@@ -148,15 +143,25 @@ def relative_error(got: Tensor, want: Tensor) -> float:
     return ((got.float() - want.float()).norm() / want.float().norm().clamp_min(1e-12)).item()
 
 
-def _scales(files: WeightFiles, layers: list[str], largest: float, on_bytes: OnBytes) -> dict[str, Tensor]:
-    """Scale of each layer, which maps its largest weight to the format's largest number."""
-    scales = {}
-    for done, (name, weight) in enumerate(files.tensors([f"{layer}.weight" for layer in layers])):
-        peak = weight.abs().amax().float()
-        _check_finite(peak, name)
-        scales[name.removesuffix(".weight")] = torch.where(peak > 0, peak / largest, torch.ones(()))
-        on_bytes(done + 1, len(layers))
-    return scales
+def _plan(
+    files: WeightFiles, kinds: Mapping[str, LayerFormat], config: QuantizeConfig, on_bytes: OnBytes
+) -> tuple[dict[str, Tensor], dict]:
+    """Scales and descriptions of all layers by name, and the layout of the file.
+
+    They are written before the weights, so every weight is packed twice and never kept.
+    """
+    small: dict[str, Tensor] = {}
+    layout = {name: (entry.dtype, entry.shape) for name, entry in files.entries.items()}
+    for done, (name, weight) in enumerate(files.tensors([f"{layer}.weight" for layer in kinds])):
+        _check_finite(weight, name)
+        layer = name.removesuffix(".weight")
+        packed = kinds[layer].pack(weight.float())
+        layout[name] = (packed["weight"].dtype, tuple(packed["weight"].shape))
+        small |= {f"{layer}.{leaf}": tensor for leaf, tensor in packed.items() if leaf != "weight"}
+        small[f"{layer}.comfy_quant"] = config.note(kinds[layer])
+        on_bytes(done + 1, len(kinds))
+    layout |= {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in small.items()}
+    return small, ordered(layout)
 
 
 def _check_finite(weight: Tensor, name: str) -> None:
@@ -164,32 +169,24 @@ def _check_finite(weight: Tensor, name: str) -> None:
         raise CheckpointError(f"{name} holds numbers that are not finite. Fetch the file again.")
 
 
-def _layout(files: WeightFiles, layers: list[str], config: QuantizeConfig) -> dict:
-    layout = {name: (entry.dtype, entry.shape) for name, entry in files.entries.items()}
-    for layer in layers:
-        layout[f"{layer}.weight"] = (FORMATS[config.kind], files.entries[f"{layer}.weight"].shape)
-        layout[f"{layer}.weight_scale"] = (torch.float32, ())
-        layout[f"{layer}.comfy_quant"] = (torch.uint8, tuple(config.note().shape))
-    return ordered(layout)
-
-
-def _scaled(
-    files: WeightFiles, layout: dict, scales: dict[str, Tensor], config: QuantizeConfig, errors: dict[str, float]
+def _quantised(
+    files: WeightFiles,
+    layout: dict,
+    kinds: Mapping[str, LayerFormat],
+    small: Mapping[str, Tensor],
+    errors: dict[str, float],
 ) -> Iterator[tuple[str, Tensor]]:
     """Yield the tensors of the layout, and store the relative error of each quantised weight in ``errors``."""
     stored = files.tensors([name for name in layout if name in files.entries])
     for name in layout:
-        layer, _, leaf = name.rpartition(".")
-        if leaf == "weight_scale":
-            yield name, scales[layer]
-        elif leaf == "comfy_quant":
-            yield name, config.note()
-        elif leaf == "weight" and layer in scales:
-            weight, dtype = next(stored)[1].float(), FORMATS[config.kind]
-            limit = torch.finfo(dtype).max
-            small = (weight / scales[layer]).clamp(-limit, limit).to(dtype)
-            errors[layer] = relative_error(small.float() * scales[layer], weight)
-            yield name, small
+        layer = name.removesuffix(".weight")
+        if name in small:
+            yield name, small[name]
+        elif name.endswith(".weight") and layer in kinds:
+            weight = next(stored)[1].float()
+            packed = kinds[layer].pack(weight)
+            errors[layer] = relative_error(kinds[layer].unpack(packed, tuple(weight.shape)), weight)
+            yield name, packed["weight"]
         else:
             yield next(stored)
 

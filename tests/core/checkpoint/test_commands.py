@@ -18,12 +18,13 @@ from tests.toys import TINY, random_model
 from uniavgen_core.checkpoint import quantization_error as probe
 from uniavgen_core.checkpoint.__main__ import main
 from uniavgen_core.checkpoint.checked_files import CheckpointError
+from uniavgen_core.checkpoint.comfy_layers import FP8
 from uniavgen_core.checkpoint.config_from_weights import METADATA_KEY, Contents, metadata_of
 from uniavgen_core.checkpoint.describe import inspect, verify
 from uniavgen_core.checkpoint.load_weights import load_model
 from uniavgen_core.checkpoint.merge_and_cut import cut
 from uniavgen_core.checkpoint.quantization_error import velocity_error
-from uniavgen_core.checkpoint.quantize_weights import FORMATS, QuantizeConfig, quantize
+from uniavgen_core.checkpoint.quantize_weights import QuantizeConfig, quantize
 from uniavgen_core.config import to_dict
 
 ROOT = Path(__file__).parents[3]
@@ -151,7 +152,7 @@ def test_merging_from_the_command_line_gives_a_file_the_core_loads(capsys, folde
     assert load_model(report["target"]).config == TINY
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", FP8)
 def test_quantised_weights_are_within_the_formats_rounding_and_all_else_is_bit_for_bit(folder, small, weights, kind):
     layers = quantize(folder, small, QuantizeConfig(kind))["layers"]
     got = load_file(small)
@@ -160,10 +161,10 @@ def test_quantised_weights_are_within_the_formats_rounding_and_all_else_is_bit_f
         weight, scale = weights[f"{layer}.weight"].float(), got.pop(f"{layer}.weight_scale")
         assert json.loads(bytes(got.pop(f"{layer}.comfy_quant").tolist())) == {"format": kind}
         stored = got.pop(f"{layer}.weight")
-        assert stored.dtype == FORMATS[kind]
+        assert stored.dtype == FP8[kind]
         difference = (stored.float() * scale - weight).abs()
         assert (difference <= ROUNDING[kind] * weight.abs() + scale * 2**-9).all(), layer
-        assert stored.float().abs().max() == torch.finfo(FORMATS[kind]).max, "the scale uses the whole range"
+        assert stored.float().abs().max() == torch.finfo(FP8[kind]).max, "the scale uses the whole range"
         assert layers[layer] == pytest.approx((difference.norm() / weight.norm()).item(), rel=1e-4)
     assert all(torch.equal(tensor, weights[name]) for name, tensor in got.items())
     assert got.keys() == weights.keys() - {f"{layer}.weight" for layer in layers}
@@ -306,7 +307,7 @@ def test_measuring_gives_every_layer_its_own_weight_back_when_it_has_run(folder,
 
 def test_fp8_moves_the_golden_networks_velocity_by_less_than_a_twentieth_and_five_bits_by_more(golden_folder, tmp_path):
     errors = {}
-    for kind in FORMATS:
+    for kind in FP8:
         quantize(golden_folder, tmp_path / f"{kind}.safetensors", QuantizeConfig(kind))
         errors[kind] = velocity_error(golden_folder, tmp_path / f"{kind}.safetensors")
     assert max(errors["float8_e4m3fn"].values()) < 0.05
