@@ -44,6 +44,31 @@ def test_words_that_the_model_does_not_know_are_told_with_those_it_knows(studio,
     assert ", ".join(WORDS) in notice
 
 
+def test_of_many_known_words_those_spelled_like_the_unknown_are_named(studio):
+    module = studio.nodes.host.conditioning.known_words
+    known = module.KnownText(("orange", "house", *(f"word{n}x" for n in range(60))), 9)
+    positive, _ = studio.texts("oranges qqq house")
+    notice = module.unknown_words_notice(known, [options for _, options in positive])
+    assert 'here: "oranges", "qqq". It knows "orange" for "oranges". The help page' in notice
+    assert "word7x" not in notice
+
+
+def test_a_files_margin_moves_the_end_of_its_speech(studio, known_text_of_file):
+    said = {"words": ["one"], "longest_voice_text": 7, "margin_seconds": 0.7}
+    assert known_text_of_file({"uniavgen_known_text": json.dumps(said)}).margin_seconds == 0.7
+    module, speech = studio.nodes.host.conditioning.track_masks, studio.nodes.host.conditioning.pass_settings.Speech
+    config = studio.model.model.diffusion_model.config.text
+    ends = [module.end_of_speech(speech("one"), config, margin) for margin in (0.3, 0.7)]
+    assert ends[1] - ends[0] == 40
+
+
+@pytest.mark.parametrize("margin", [-1, "x", float("nan"), 1e9, True])
+def test_a_margin_that_none_can_be_is_refused(known_text_of_file, margin):
+    said = {"words": ["one"], "longest_voice_text": 7, "margin_seconds": margin}
+    with pytest.raises(ValueError, match="margin_seconds from 0 to 60"):
+        known_text_of_file({"uniavgen_known_text": json.dumps(said)})
+
+
 def test_of_known_words_nothing_is_said(studio, told):
     short(studio, "red moon", 1.0625)
     assert told == []

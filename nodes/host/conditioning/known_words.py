@@ -5,6 +5,7 @@ The released model reads any text and has no such limits.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 
 from ....uniavgen_core.checkpoint.checked_files import CheckpointError, parse_object
 from ....uniavgen_core.checkpoint.config_from_weights import KNOWN_TEXT_KEY
@@ -18,6 +19,10 @@ MARGIN_SECONDS = 0.3
 """Time that a text may take beyond its expected end, if the model's file does not say."""
 LONGEST_MARGIN = 60
 """Most seconds that a file may name as the margin of a text."""
+MOST_KNOWN_WORDS = 40
+"""Most words that a notice lists of those that a model knows; of more, it names those that are spelled alike."""
+LEAST_LIKENESS = 0.6
+"""Likeness from which words are spelled alike, as ``difflib`` counts it."""
 NO_TRANSCRIPT = (
     "No transcript reaches the sampler, so the person makes sounds of speech without words. Connect 'UniAVGen Speech "
     "Text' between the caption and this model's 'positive'."
@@ -101,11 +106,12 @@ def unknown_words_notice(known: KnownText | None, conditioning: Sequence[Mapping
         return None
     more = f" and {len(unknown) - MOST_LISTED_WORDS} more" if len(unknown) > MOST_LISTED_WORDS else ""
     listed = ", ".join(f'"{word}"' for word in unknown[:MOST_LISTED_WORDS])
-    return (
-        f"This model was trained on {len(known.words)} words and will say others wrongly, here: "
-        f"{listed}{more}. It knows, in lower case and without punctuation: "
-        f"{', '.join(known.words)}."
-    )
+    said = f"This model was trained on {len(known.words)} words and will say others wrongly, here: {listed}{more}."
+    if len(known.words) <= MOST_KNOWN_WORDS:
+        return f"{said} It knows, in lower case and without punctuation: {', '.join(known.words)}."
+    near = {word: get_close_matches(word, known.words, 1, LEAST_LIKENESS) for word in unknown[:MOST_LISTED_WORDS]}
+    like = ", ".join(f'"{found[0]}" for "{word}"' for word, found in near.items() if found)
+    return f"{said} {f'It knows {like}. ' if like else ''}The help page of 'UniAVGen Speech Text' lists its words."
 
 
 def without_long_voice_texts(known: KnownText | None, conditioning: Sequence[dict]) -> tuple[list[dict], str | None]:
