@@ -10,6 +10,7 @@ from ..comfy_server import ComfyServer
 from ..console import Console
 from ..environment import current
 from .cancels import cancel_at_random
+from .media import give_damaged_media
 from .prompts import post_hostile_prompts
 from .service import serve_for_long
 from .tally import Tally
@@ -20,9 +21,10 @@ SHOWN = 8
 
 Kind = Callable[[ComfyServer, Random, Tally], None]
 KINDS: dict[str, tuple[float, Kind]] = {
-    "prompts": (0.5, post_hostile_prompts),
-    "cancels": (0.25, cancel_at_random),
-    "service": (0.25, serve_for_long),
+    "prompts": (0.25, post_hostile_prompts),
+    "media": (0.25, give_damaged_media),
+    "cancels": (0.2, cancel_at_random),
+    "service": (0.2, serve_for_long),
 }
 """Share of the time of each kind of cases, and the function that tries them."""
 

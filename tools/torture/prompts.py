@@ -74,14 +74,18 @@ def fault_of(server: ComfyClient, workflow: Workflow, what: str, *, is_good: boo
     try:
         server.run(workflow, timeout=PATIENCE)
     except PromptFailedError as error:
-        kind, message = error.event["exception_type"].rsplit(".", 1)[-1], error.event["exception_message"].strip()
-        is_bare = kind in BARE or len(message.split()) < FEWEST_WORDS
-        return f"{what}: {kind}: {message}"[:300] if is_good or is_bare else None
+        return f"{what}: {error}"[:300] if is_good or is_bare(error) else None
     except PromptRejectedError as error:
         return f"{what}: {error}"[:300] if is_good or RAW in str(error) else None
     except (DevError, urllib.error.HTTPError) as error:  # it took too long, or the server has gone
         return f"{what}: {error}"[:300]
     return None
+
+
+def is_bare(error: PromptFailedError) -> bool:
+    """True if a node failed with an error of Python that no user can read."""
+    kind, message = error.event["exception_type"].rsplit(".", 1)[-1], error.event["exception_message"]
+    return kind in BARE or len(message.split()) < FEWEST_WORDS
 
 
 def _read(name: str) -> Workflow:
