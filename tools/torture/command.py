@@ -10,8 +10,11 @@ from ..comfy_server import ComfyServer
 from ..console import Console
 from ..environment import current
 from .cancels import cancel_at_random
+from .clients import queue_at_once
+from .faults import break_runs
 from .media import give_damaged_media
 from .prompts import post_hostile_prompts
+from .servers import share_output
 from .service import serve_for_long
 from .tally import Tally
 
@@ -21,10 +24,13 @@ SHOWN = 8
 
 Kind = Callable[[ComfyServer, Random, Tally], None]
 KINDS: dict[str, tuple[float, Kind]] = {
-    "prompts": (0.25, post_hostile_prompts),
-    "media": (0.25, give_damaged_media),
-    "cancels": (0.2, cancel_at_random),
-    "service": (0.2, serve_for_long),
+    "prompts": (0.2, post_hostile_prompts),
+    "media": (0.2, give_damaged_media),
+    "cancels": (0.15, cancel_at_random),
+    "faults": (0.2, break_runs),
+    "clients": (0.05, queue_at_once),
+    "servers": (0.05, share_output),
+    "service": (0.15, serve_for_long),
 }
 """Share of the time of each kind of cases, and the function that tries them."""
 

@@ -1,6 +1,5 @@
 """Damaged media files, through ComfyUI's own loaders into the nodes of the pack, up to where sampling would start."""
 
-import json
 import time
 from dataclasses import dataclass
 from random import Random
@@ -8,13 +7,13 @@ from random import Random
 from ..comfy_client import PromptFailedError, PromptRejectedError
 from ..comfy_server import ComfyServer
 from ..console import DevError
-from ..environment import ROOT
 from ..workflow import Workflow, replace_node
 from .byte_damage import BYTES
 from .media_files import media_files
 from .prompts import is_bare
 from .service import usage_of
 from .tally import Tally
+from .workflows import template
 
 AUDIO, VIDEO, IMAGE = ("LoadAudio", "audio"), ("LoadVideo", "file"), ("LoadImage", "image")
 """ComfyUI's loaders, and their widgets."""
@@ -45,9 +44,8 @@ class Use:
 
     def workflow(self, file: str) -> Workflow:
         """The template with a file from the input folder, without what follows its task."""
-        text = (ROOT / "workflows" / "api" / f"{self.template}.json").read_text(encoding="utf-8")
         kind, widget = self.loader
-        workflow = replace_node(json.loads(text), self.title, kind, {widget: file}, self.output)
+        workflow = replace_node(template(self.template), self.title, kind, {widget: file}, self.output)
         (task,) = [number for number, node in workflow.items() if node["class_type"] == "UniAVGenTask"]
         kept = {number: workflow[number] for number in _ancestors(workflow, task)}
         return {**kept, "999": {"class_type": "PreviewAny", "inputs": {"source": [task, 2]}}}
