@@ -10,7 +10,7 @@ import pytest
 from tools import torture
 from tools.comfy_client import PromptFailedError, PromptInterruptedError, PromptRejectedError
 from tools.console import Console, DevError
-from tools.torture import cancels, clients, command, faults, media, prompts, service
+from tools.torture import cancels, clients, command, faults, media, prompts, service, units
 from tools.torture.tally import Tally
 from tools.torture.workflows import template
 
@@ -194,3 +194,12 @@ def test_failures_are_counted_told_and_the_status(monkeypatch, capsys):
     assert "| pictures | 2 | 1 |" in printed
     assert "upside down" in printed
     assert json.loads(printed.splitlines()[-1])["failures"] == 1
+
+
+def test_a_unit_test_that_ends_in_another_way_with_the_pack_is_a_failure(tmp_path):
+    cases = '<testcase classname="a" name="b"/><testcase classname="a" name="c"><failure/></testcase>'
+    (tmp_path / "report.xml").write_text(f"<testsuites><testsuite>{cases}</testsuite></testsuites>")
+    outcomes = units.read_report(tmp_path / "report.xml")
+    assert outcomes == {"a.b": "passed", "a.c": "failure"}
+    assert units.fault_of_outcomes("a.c", outcomes["a.c"], "failure") is None
+    assert "missing with it" in units.fault_of_outcomes("a.b", outcomes["a.b"], "missing")

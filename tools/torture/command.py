@@ -17,6 +17,7 @@ from .prompts import post_hostile_prompts
 from .servers import share_output
 from .service import serve_for_long
 from .tally import Tally
+from .units import compare_unit_tests
 
 SHOWN = 8
 """Failures of each kind that the table quotes."""
@@ -24,12 +25,13 @@ SHOWN = 8
 
 Kind = Callable[[ComfyServer, Random, Tally], None]
 KINDS: dict[str, tuple[float, Kind]] = {
-    "prompts": (0.2, post_hostile_prompts),
+    "prompts": (0.15, post_hostile_prompts),
     "media": (0.2, give_damaged_media),
     "cancels": (0.15, cancel_at_random),
     "faults": (0.2, break_runs),
     "clients": (0.05, queue_at_once),
     "servers": (0.05, share_output),
+    "units": (0.05, compare_unit_tests),
     "service": (0.15, serve_for_long),
 }
 """Share of the time of each kind of cases, and the function that tries them."""
