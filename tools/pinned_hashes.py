@@ -20,9 +20,7 @@ from .environment import HASHES, ROOT, requirement_lines
 INDEX = "https://pypi.org/simple"
 ACCEPT = "application/vnd.pypi.simple.v1+json"
 """Form of the index's answers (PEP 691)."""
-HEAD = (
-    "# Written by `python -m tools.pinned_hashes` from requirements-dev.txt: the hashes of all files of each version.\n"
-)
+HEAD = "# Written by `python -m tools.pinned_hashes`: hashes of all files of each version in requirements-dev.txt.\n"
 
 
 def main(arguments: Sequence[str]) -> int:

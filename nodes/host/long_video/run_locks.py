@@ -12,6 +12,8 @@ from typing import BinaryIO
 from uuid import uuid4
 
 ENDING = ".lock"
+ATTEMPTS = 3
+_OWN: set[Path] = set()
 
 
 class RunLock:
@@ -20,9 +22,8 @@ class RunLock:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"in_use_{os.getpid()}_{uuid4().hex[:8]}{ENDING}"
-        self._file = self.path.open("wb")
+        self._file = _locked_file(self.path)
         _OWN.add(self.path)
-        _try_lock(self._file)
 
     def release(self) -> None:
         """End the use; the folder goes too if nothing is in it."""
@@ -31,9 +32,6 @@ class RunLock:
         with suppress(OSError):
             self.path.unlink()
             self.path.parent.rmdir()
-
-
-_OWN: set[Path] = set()
 
 
 def is_used(folder: Path) -> bool:
@@ -49,6 +47,16 @@ def used_here(folder: Path) -> bool:
 def used_elsewhere(folder: Path) -> bool:
     """True if another process uses a run's folder; locks of ended processes are removed."""
     return any(_is_locked(path) for path in folder.glob(f"*{ENDING}") if path not in _OWN)
+
+
+def _locked_file(path: Path) -> BinaryIO:
+    """A new file, locked. Another process that meets it before that takes it for a stale one, and removes it."""
+    for _ in range(ATTEMPTS):
+        file = path.open("wb")
+        if _try_lock(file) and path.exists():
+            return file
+        file.close()
+    return path.open("wb")  # where the system has no locks
 
 
 def _is_locked(path: Path) -> bool:
