@@ -203,3 +203,12 @@ def test_a_unit_test_that_ends_in_another_way_with_the_pack_is_a_failure(tmp_pat
     assert outcomes == {"a.b": "passed", "a.c": "failure"}
     assert units.fault_of_outcomes("a.c", outcomes["a.c"], "failure") is None
     assert "missing with it" in units.fault_of_outcomes("a.b", outcomes["a.b"], "missing")
+
+
+def test_a_kind_that_cannot_go_on_is_a_failure(monkeypatch):
+    def fail(_server, _random, _tally):
+        raise DevError("it ended while it worked")
+
+    monkeypatch.setattr(command, "KINDS", {"pictures": (1.0, fail)})
+    tally = command.try_kind("pictures", Answering(), argparse.Namespace(minutes=0.0, seed=0, kinds=None))
+    assert tally.failures == ["a good prompt failed, or the server has gone: it ended while it worked"]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from ..comfy_server import ComfyServer
-from ..console import Console
+from ..console import Console, DevError
 from ..environment import current
 from .cancels import cancel_at_random
 from .clients import queue_at_once
@@ -71,7 +71,10 @@ def try_kind(name: str, server: ComfyServer, options: Namespace) -> Tally:
     share, attempt = KINDS[name]
     seconds = 60 * options.minutes * share / sum(KINDS[each][0] for each in chosen)
     tally = Tally(time.monotonic() + seconds)
-    attempt(server, Random(f"{options.seed} {name}"), tally)
+    try:
+        attempt(server, Random(f"{options.seed} {name}"), tally)
+    except DevError as error:
+        tally.count(f"a good prompt failed, or the server has gone: {error}"[:300])
     return tally
 
 

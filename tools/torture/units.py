@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from xml.etree import ElementTree
@@ -17,7 +18,8 @@ from .tally import Tally
 PLUGIN = "tools.torture.host_plugin"
 LONGEST = 900.0
 """Seconds that one run of all of them may take."""
-LEFT_OUT = shutil.ignore_patterns(".git", "models", "output", "input", "temp", "user", "__pycache__")
+CACHES = {".git", "__pycache__"}
+OWN_FILES = {"models", "output", "input", "temp", "user", "custom_nodes"}
 
 
 def compare_unit_tests(server: ComfyServer, random: Random, tally: Tally) -> None:
@@ -43,7 +45,7 @@ def outcomes_of(environment: Environment, *options: str) -> dict[str, str]:
     """Outcome of each of ComfyUI's unit tests, by its name."""
     with tempfile.TemporaryDirectory() as folder:
         copy, report = Path(folder) / "ComfyUI", Path(folder) / "report.xml"
-        shutil.copytree(environment.comfyui, copy, ignore=LEFT_OUT)
+        shutil.copytree(environment.comfyui, copy, ignore=_left_out(environment.comfyui))
         command = [
             str(environment.python), "-m", "pytest", "tests-unit", "-q", "-p", "no:cacheprovider", "-p", PLUGIN,
             f"--junitxml={report}", *options,
@@ -54,6 +56,15 @@ def outcomes_of(environment: Environment, *options: str) -> dict[str, str]:
         except subprocess.TimeoutExpired:
             return {}
         return read_report(report) if report.is_file() else {}
+
+
+def _left_out(comfyui: Path) -> Callable[[str, list[str]], set[str]]:
+    """Choice of what is not copied: history, caches and the user's own files, which lie in ComfyUI's folder itself."""
+
+    def choose(folder: str, names: list[str]) -> set[str]:
+        return set(names) & (CACHES | (OWN_FILES if Path(folder) == comfyui else set()))
+
+    return choose
 
 
 def read_report(report: Path) -> dict[str, str]:
