@@ -50,14 +50,14 @@ def check_shards(folder: Path) -> dict[str, TensorStorageMetadata]:
         ValueError: If it is missing, damaged, refers to anything that could run code, to files elsewhere, or to more
             than the folder holds; names the file.
     """
-    path = folder / NAME
+    path, metadata = folder / NAME, None
     try:
         with path.open("rb") as file:
             metadata = _PlainUnpickler(file).load()
         fault = _fault_of(metadata, folder)
     except DAMAGED as error:
         fault = str(error) or type(error).__name__
-    if fault:
+    if fault or metadata is None:
         raise ValueError(f"{path} cannot be read: {fault}.") from None
     entries = metadata.state_dict_metadata
     return {name: entry for name, entry in entries.items() if isinstance(entry, TensorStorageMetadata)}

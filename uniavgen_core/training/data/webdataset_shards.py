@@ -52,7 +52,6 @@ class ShardJob:
                 content = tar.extractfile(member) if member.isreg() else None
                 if content is not None:
                     yield {"fname": member.name, "data": content.read(), "__url__": self.file.name}
-                tar.members = []  # else it would keep all headers
 
     def _offer(self, sample: Mapping[str, Any]) -> Offer | Skipped:
         where = f"{self.file.name}, sample {sample['__key__']}"
