@@ -5,7 +5,7 @@ from comfy_api.latest import io, ui
 
 from ..uniavgen_core.shapes import SPATIAL_FACTOR
 from .host.latent_choices import SUFFIX, latent_choices, name_in_output, path_of_latent
-from .host.media.saved_names import check_prefix, next_path, workflow_tags
+from .host.media.saved_names import check_prefix, free_path, workflow_tags
 from .host.notices import UI_KEY, error_of, with_notices
 from .host.sampling.joint_latent import split
 from .host.sampling.saved_latents import check_saved_latent, read_latent, write_latent
@@ -48,8 +48,8 @@ class SaveLatent(io.ComfyNode):
     def execute(cls, latent: dict, filename_prefix: str) -> io.NodeOutput:
         rows, columns = split(latent)[0].shape[-2:]
         size = (columns * SPATIAL_FACTOR, rows * SPATIAL_FACTOR)
-        path, subfolder = next_path(filename_prefix, size, SUFFIX)
-        notices = write_latent(path, latent, workflow_tags(cls.hidden))
+        with free_path(filename_prefix, size, SUFFIX) as (path, subfolder):
+            notices = write_latent(path, latent, workflow_tags(cls.hidden))
         output = with_notices(notices, name_in_output(path))
         output.ui = {"latents": [ui.SavedResult(path.name, subfolder, io.FolderType.output)], UI_KEY: notices}
         return output

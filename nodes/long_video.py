@@ -180,9 +180,7 @@ class LongVideoNode(io.ComfyNode):
             audio_vae.identity, positive, negative, inputs.made_from, chosen.pixels, chosen.fit, guidance,
             sampling.sampler_name, sampling.sigmas,
         )  # fmt: skip
-        store, about_store = store_for(lambda: (model_content(model), vae_content(video_vae), *others))
-        if start_over:
-            store.clear()
+        store, about_store = store_for(lambda: (model_content(model), vae_content(video_vae), *others), start_over)
         video, notices = long_video.make(maker.make, store)
         video = replace(video, keeps_segments=keep_segments)
         show_progress(f"{len(video.segments)} segments, {video.get_duration():.1f} s")

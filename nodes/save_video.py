@@ -3,7 +3,7 @@
 from comfy_api.latest import InputImpl, io, ui
 
 from .host.media.save_plan import AAC, AUTO, FLAC, LOSSLESS, Clip, plan_files, save_clip
-from .host.media.saved_names import check_prefix, next_path, workflow_tags
+from .host.media.saved_names import check_prefix, free_path, workflow_tags
 from .host.media.source_media import SourceMedia, SourceMediaType
 from .host.notices import UI_KEY, error_of, with_notices
 from .sockets import aliases, filename_prefix_input, float_input
@@ -86,8 +86,8 @@ class SaveVideo(io.ComfyNode):
     ) -> io.NodeOutput:
         clip = Clip.of(images, audio, source_media or SourceMedia(), fps)
         plan = plan_files(clip, audio_format, video_format)
-        path, subfolder = next_path(filename_prefix, clip.images.shape[2:0:-1], plan.pictures.suffix)
-        notices = save_clip(plan, path, workflow_tags(cls.hidden))
+        with free_path(filename_prefix, clip.images.shape[2:0:-1], plan.pictures.suffix) as (path, subfolder):
+            notices = save_clip(plan, path, workflow_tags(cls.hidden))
         preview = ui.PreviewVideo([ui.SavedResult(path.name, subfolder, io.FolderType.output)])
         output = with_notices(notices, InputImpl.VideoFromFile(str(path)))
         # Both keys are always set, because ComfyUI merges the outputs of a list of clips key by key.

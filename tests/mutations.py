@@ -1,4 +1,4 @@
-"""Seeded damage to files: bytes, lengths, and values of headers and configurations."""
+"""Seeded damage to values of headers and configurations."""
 
 import json
 import struct
@@ -9,50 +9,6 @@ HOSTILE = (
     0, -1, 1, 3, 255, 10**6, 10**9, 2**40, 2**63, 10**30, 0.5, float("nan"), float("inf"), True, None, "", "x", "1e9",
     "../x", [], {}, [[]], [1, 2], [10**9] * 3, {"a": 1}, "F32", "BF16", "I64", "C64", "x" * 10_000, [None] * 1000,
 )  # fmt: skip
-NEAR_START = 400
-"""Bytes at the start of a file, where most of its structure is."""
-
-
-def flip(random, content):
-    """Some bytes get other values, half of the time near the start."""
-    data = bytearray(content)
-    for _ in range(random.choice((1, 2, 8, 30))):
-        place = random.randrange(min(NEAR_START, len(data)) if random.random() < 0.5 else len(data))
-        data[place] = random.choice((0, 255, random.randrange(256)))
-    return bytes(data)
-
-
-def cut(random, content):
-    """The end is missing."""
-    return content[: random.choice((random.randrange(len(content)), random.randrange(min(64, len(content)))))]
-
-
-def append(random, content):
-    """There is something after the end."""
-    return content + random.randbytes(random.choice((1, 8, 1000)))
-
-
-def remove(random, content):
-    """A piece is missing."""
-    start = random.randrange(len(content))
-    return content[:start] + content[start + random.choice((1, 4, 8, 100)) :]
-
-
-def repeat(random, content):
-    """A piece is there twice."""
-    start = random.randrange(len(content))
-    piece = content[start : start + random.choice((1, 8, 200))]
-    return content[:start] + piece + content[start:]
-
-
-def large_number(random, content):
-    """Eight bytes are a large number."""
-    start = random.randrange(min(4 * NEAR_START, len(content)))
-    number = struct.pack("<Q", random.choice((1 << 31, 1 << 40, 1 << 62, (1 << 64) - 1)))
-    return content[:start] + number + content[start + 8 :]
-
-
-BYTES = (flip, cut, append, remove, repeat, large_number)
 
 
 def change_value(random, values):

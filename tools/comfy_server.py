@@ -4,6 +4,7 @@ import ctypes
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -11,7 +12,7 @@ import time
 import types
 import urllib.error
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,12 +42,15 @@ class ComfyServer(ComfyClient):
 
     Its base folder is temporary, with nothing but the pack in ``custom_nodes``, so that the ComfyUI tree and the user's
     models, inputs and outputs are not changed. ``install`` puts the pack there; by default it is a link to this one.
+    ``options`` are more arguments for ComfyUI.
     """
 
-    def __init__(self, environment: Environment, install: Callable[[Path], None] = link_pack) -> None:
+    def __init__(
+        self, environment: Environment, install: Callable[[Path], None] = link_pack, options: Sequence[str] = ()
+    ) -> None:
         self.port = free_port()
         super().__init__(f"http://127.0.0.1:{self.port}")
-        self.environment, self._install = environment, install
+        self.environment, self._install, self._options = environment, install, options
         self.folder = Path()
         self._process: subprocess.Popen | None = None
 
@@ -54,9 +58,7 @@ class ComfyServer(ComfyClient):
         self.folder = Path(tempfile.mkdtemp(prefix="uniavgen-"))
         try:
             self._install(self.folder / "custom_nodes")
-            with self._log_path.open("wb") as log:
-                self._process = spawn(self._command(), log, self.folder, {**CALM, **os.environ})
-            self._wait_until_ready()
+            self._start()
         except BaseException:
             self.close()
             raise
@@ -104,11 +106,25 @@ class ComfyServer(ComfyClient):
             raise DevError(f"{path} cannot be given to ComfyUI ({error}). Check that it is readable.") from error
         return name
 
+    def end(self, first: int = signal.SIGTERM) -> None:
+        """End the process by a signal, and by force if that is not enough; its folder stays."""
+        if self._process is not None:
+            stop(self._process, first)
+
+    def restart(self) -> None:
+        """Start the process again on the same folder, after ``end`` if it runs."""
+        self.end()
+        self._start()
+
     def close(self) -> None:
         """End the process and remove its folder."""
-        if self._process is not None:
-            stop(self._process)
+        self.end()
         remove_base(self.folder)
+
+    def _start(self) -> None:
+        with self._log_path.open("ab") as log:
+            self._process = spawn(self._command(), log, self.folder, {**CALM, **os.environ})
+        self._wait_until_ready()
 
     @property
     def _log_path(self) -> Path:
@@ -119,7 +135,7 @@ class ComfyServer(ComfyClient):
         return [
             str(self.environment.python), str(self.environment.comfyui / "main.py"), "--listen", "127.0.0.1",
             "--port", str(self.port), "--base-directory", str(self.folder), "--disable-auto-launch",
-            "--disable-api-nodes", "--database-url", "sqlite:///:memory:", *device,
+            "--disable-api-nodes", "--database-url", "sqlite:///:memory:", *device, *self._options,
         ]  # fmt: skip
 
     def _wait_until_ready(self) -> None:

@@ -55,7 +55,8 @@ VERBS = {
     "evaluate": Verb("measure the bundled model, or any clips: evaluate --clips DIR", "toon.evaluation"),
     "train": Verb("train on your clips, for example: train run CONFIG.json", "uniavgen_core.training"),
     "check": Verb("check rules, formatting and types", "tools.check"),
-    "torture": Verb("hostile prompts, cancels, long service on a real ComfyUI", "tools.torture", False),
+    "torture": Verb("hostile prompts and media, cancels, faults, long service on a real ComfyUI", "tools.torture"),
+    "audit": Verb("ask a database for known vulnerabilities of what is installed", "tools.audit"),
     "package": Verb(
         "make the archive that the Comfy Registry ships", "tools.registry_package", False, "tools.registry_package"
     ),

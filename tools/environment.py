@@ -27,6 +27,8 @@ from .pip import Pip
 from .processes import IS_WINDOWS
 
 ROOT = Path(__file__).resolve().parents[1]
+HASHES = ROOT / "requirements-dev.lock"
+"""Hashes of the packages in requirements-dev.txt."""
 TORCH = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
 TORCH_LINE = re.compile(r"(torch|torchvision|torchaudio)\s*([<>=!~;\[].*)?$")
 PURPOSE = {"runtime": "PyTorch and what ComfyUI needs", "dev": "what tests and training need"}
@@ -66,8 +68,8 @@ def prepare(cache: Path, with_dev: bool, console: Console) -> Environment:
     Raises:
         DevError: Something is missing or an installation failed.
     """
-    pack = _lines(ROOT / "requirements.txt")
-    dev = _lines(ROOT / "requirements-dev.txt") if with_dev else []
+    pack = requirement_lines(ROOT / "requirements.txt")
+    dev = requirement_lines(ROOT / "requirements-dev.txt") if with_dev else []
     if os.environ.get("COMFYUI_PATH"):
         comfyui = Path(os.environ["COMFYUI_PATH"]).expanduser().resolve()
         python = Path(os.environ.get("COMFYUI_PYTHON") or sys.executable)
@@ -75,12 +77,12 @@ def prepare(cache: Path, with_dev: bool, console: Console) -> Environment:
         return Environment(python, comfyui)
     cache.mkdir(parents=True, exist_ok=True)
     with _only_one(cache, console):
-        python = _make_venv(cache)
+        python = make_venv(cache)
         pip = Pip(python, cache, console)
         comfyui = archive.fetch_comfyui(cache, pip)
-        _install_once(pip, "runtime", [*TORCH, *host_requirements(comfyui), *pack])
+        install_once(pip, "runtime", [*TORCH, *host_requirements(comfyui), *pack])
         if dev:
-            _install_once(pip, "dev", dev)
+            install_once(pip, "dev", dev, HASHES)
     return Environment(python, comfyui)
 
 
@@ -149,7 +151,7 @@ def _try_lock(file: IO[bytes]) -> bool:
     return True
 
 
-def _make_venv(cache: Path) -> Path:
+def make_venv(cache: Path) -> Path:
     """Create the virtual environment unless it exists, and return its Python."""
     folder = cache / f"venv-{environment_key()}"
     python = folder / ("Scripts/python.exe" if IS_WINDOWS else "bin/python")
@@ -171,14 +173,22 @@ def _make_venv(cache: Path) -> Path:
 def environment_key() -> str:
     """Hash of everything that defines the runtime environment, twelve hexadecimal digits."""
     parts = (
-        *TORCH, archive.SHA256, *_lines(ROOT / "requirements.txt"),
+        *TORCH, archive.SHA256, *requirement_lines(ROOT / "requirements.txt"),
         "{}.{}".format(*sys.version_info), sys.platform, platform.machine(),
     )  # fmt: skip
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
-def _install_once(pip: Pip, name: str, requirements: Sequence[str]) -> None:
-    """Install requirements unless the same ones are already installed under this name."""
+def install_once(pip: Pip, name: str, requirements: Sequence[str], hashes: Path | None = None) -> None:
+    """Install requirements unless the same ones are already installed under this name.
+
+    Args:
+        pip: Of the environment.
+        name: Name of the requirements.
+        requirements: Names and versions.
+        hashes: File with the requirements' hashes; these are then installed first, by their hashes, without what they
+            need: pip checks either all packages or none, and has to choose the others for platform and Python.
+    """
     folder = pip.python.parents[1]
     marker = folder / f"installed-{name}.txt"
     wanted = "\n".join(requirements) + "\n"
@@ -187,16 +197,18 @@ def _install_once(pip: Pip, name: str, requirements: Sequence[str]) -> None:
     listed = folder / f"requirements-{name}.txt"
     listed.write_text(wanted, encoding="utf-8")
     with pip.console.phase(f"install_{name}", f"Installing {PURPOSE[name]}"):
+        if hashes is not None:
+            pip.run(*INSTALL, "--no-deps", "--require-hashes", "-r", str(hashes))
         pip.run(*INSTALL, "-r", str(listed))
     marker.write_text(wanted, encoding="utf-8")
 
 
 def host_requirements(comfyui: Path) -> list[str]:
     """ComfyUI's requirements without the torch packages, which are pinned here."""
-    return [line for line in _lines(comfyui / "requirements.txt") if not TORCH_LINE.match(line)]
+    return [line for line in requirement_lines(comfyui / "requirements.txt") if not TORCH_LINE.match(line)]
 
 
-def _lines(path: Path) -> list[str]:
+def requirement_lines(path: Path) -> list[str]:
     """Requirements in a file, without comments and blank lines."""
     lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
     return [line for line in lines if line]

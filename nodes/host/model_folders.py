@@ -6,6 +6,7 @@ cannot be read is left out, with one line in the log.
 
 import logging
 import os
+from collections import deque
 from functools import cache
 from pathlib import Path
 
@@ -34,12 +35,48 @@ def names_in(key: str) -> list[str]:
 
 
 def files_below(root: str) -> list[str]:
-    """Names of all files below a folder, relative to it; never raises."""
+    """Names of all files below a folder, relative to it; never raises.
+
+    Links to folders are followed, as ComfyUI does, but every folder is listed once: of links to folders above them,
+    ComfyUI's own search follows every combination.
+    """
+    found: list[str] = []
+    seen: set[tuple[int, int]] = set()
+    waiting = deque([root])
+    while waiting:
+        for entry in _entries_of(waiting.popleft(), seen):
+            if not _is_folder(entry):
+                found.append(os.path.relpath(entry.path, root))
+            elif entry.is_symlink():
+                waiting.append(entry.path)
+            elif entry.name != ".git":
+                waiting.appendleft(entry.path)
+    return found
+
+
+def _entries_of(folder: str, seen: set[tuple[int, int]]) -> list[os.DirEntry]:
+    """Entries of a folder by name; none of one that was seen before, under whatever name, or that cannot be listed."""
     try:
-        return folder_paths.recursive_search(root, excluded_dir_names=[".git"])[0]
-    except OSError as error:
-        warn_once(f"The folder {root} cannot be listed: {error}.")
+        status = Path(folder).stat()
+        identity = (status.st_dev, status.st_ino)
+        if identity in seen:
+            return []
+        seen.add(identity)
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except FileNotFoundError:
         return []
+    except OSError as error:
+        warn_once(f"The folder {folder} cannot be listed: {error}.")
+        return []
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    """True for a folder and for a link to one."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def path_of(key: str, name: str | None) -> Path | None:

@@ -13,11 +13,12 @@ from safetensors.torch import load_file, save_file
 from transformers import Qwen2_5OmniToken2WavBigVGANModel
 
 from tests.loaders import HANG_SECONDS, Loaders
-from tests.mutations import BYTES, json_value, safetensors_header, yaml_value
+from tests.mutations import json_value, safetensors_header, yaml_value
 from tests.nodes.encoders import encoder, sentencepiece_model, write_comfyui, write_released
 from tests.shards import INDEX, shard_name, write_shards
 from tests.toys import TINY, random_model
 from tests.vocos_folders import write_vocos
+from tools.torture.byte_damage import BYTES
 from uniavgen_core.bundled.bundled_files import BUNDLED_VIDEO_CODEC
 from uniavgen_core.checkpoint.config_from_weights import metadata_of
 from uniavgen_core.checkpoint.quantize_weights import QuantizeConfig, quantize

@@ -237,3 +237,25 @@ def test_a_model_folder_that_cannot_be_listed_is_left_out(pack, models, monkeypa
     monkeypatch.setattr(folder_paths, "recursive_search", refuse)
     assert choices(pack) == ["bundled_toon"]
     assert any("diffusion_models cannot be listed" in record.getMessage() for record in caplog.records)
+
+
+def test_folders_that_link_to_the_ones_above_them_are_listed_once(pack, tmp_path):
+    """ComfyUI's own search would go through every one of 30 ** 40 paths."""
+    (tmp_path / "inner" / "deep").mkdir(parents=True)
+    (tmp_path / ".git").mkdir()
+    for name in ("a.gguf", "inner/b.gguf", "inner/deep/c.gguf", ".git/d.gguf"):
+        (tmp_path / name).write_bytes(b"")
+    for number in range(30):
+        for folder in ("", "inner", "inner/deep"):
+            (tmp_path / folder / f"up_{number}").symlink_to(tmp_path)
+    (tmp_path / "itself").symlink_to(tmp_path / "itself")
+    found = within_time(lambda: pack.nodes.host.model_folders.files_below(str(tmp_path)))
+    assert sorted(found) == ["a.gguf", "inner/b.gguf", "inner/deep/c.gguf", "itself"]
+
+
+def test_a_folder_elsewhere_is_listed_under_the_name_of_its_link(pack, tmp_path):
+    (tmp_path / "root").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "a.gguf").write_bytes(b"")
+    (tmp_path / "root" / "linked").symlink_to(tmp_path / "elsewhere")
+    assert pack.nodes.host.model_folders.files_below(str(tmp_path / "root")) == ["linked/a.gguf"]

@@ -3,6 +3,8 @@
 import errno
 import gc
 import json
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -257,3 +259,60 @@ def test_a_clip_without_loss_comes_back_bit_for_bit_whatever_its_size_and_level(
             found = clip.read_lossless(tmp_path / "clip", 4)
             assert torch.equal(found[0], seen)
             assert torch.equal(found[1], heard)
+
+
+HOLD = """
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("run_locks", sys.argv[1])
+locks = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(locks)
+lock = locks.RunLock(__import__("pathlib").Path(sys.argv[2]))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def other_process(studio):
+    """Function that has another process use a run's folder; it ends with the test, or by ``kill``."""
+    started = []
+
+    def use(run_folder):
+        command = [sys.executable, "-c", HOLD, studio.nodes.host.long_video.run_locks.__file__, str(run_folder)]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert process.stdout.readline() == b"held\n"
+        started.append(process)
+        return process
+
+    yield use
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_segments_that_another_server_uses_stay_until_it_ends_in_any_way(studio, tmp_path, other_process):
+    video = long_video(studio, "hello").args[0]
+    run_folder = video.segments.store.folder
+    process = other_process(run_folder)
+    video.save_to(str(tmp_path / "a.mp4"))
+    del video
+    gc.collect()
+    (run,) = runs(studio)
+    assert run.in_use
+    stored = studio.nodes.host.long_video.stored_runs
+    assert stored.clear(runs(studio)) == 0
+    process.kill()
+    process.wait()
+    assert not runs(studio)[0].in_use
+    assert stored.clear(runs(studio)) > 0
+    assert not run_folder.exists()
+
+
+def test_start_over_leaves_the_segments_that_another_server_uses(studio, monkeypatch, other_process):
+    first = long_video(studio, "hello").args[0]
+    other_process(first.segments.store.folder)
+    calls = count_samples(studio, monkeypatch)
+    output = long_video(studio, "hello", start_over=True)
+    assert len(calls) == 1
+    assert "Another ComfyUI uses the earlier segments" in notices_of(output)
+    assert torch.equal(first.get_components().images, output.args[0].get_components().images)

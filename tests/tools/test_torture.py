@@ -10,10 +10,11 @@ import pytest
 from tools import torture
 from tools.comfy_client import PromptFailedError, PromptInterruptedError, PromptRejectedError
 from tools.console import Console, DevError
-from tools.torture import cancels, command, prompts, service
+from tools.torture import cancels, clients, command, faults, media, prompts, service, units
 from tools.torture.tally import Tally
+from tools.torture.workflows import template
 
-GOOD = json.loads((prompts.ROOT / "workflows" / "api" / "quick_start.json").read_text())
+GOOD = template("quick_start")
 
 
 class Answering:
@@ -108,9 +109,62 @@ def test_a_server_that_grows_is_a_failure(monkeypatch, grown, faults):
     assert tally.facts["MiB after"] == 1000 * grown
 
 
-@pytest.mark.parametrize("name", ["prompts", "cancels"])
-def test_hostile_prompts_and_cancels_do_a_real_server_no_harm(server, name):
-    tally = command.try_kind(name, server, argparse.Namespace(minutes=0.25, seed=5, kinds=[name]))
+@pytest.mark.parametrize(
+    ("node", "kind", "outcome", "is_fault"),
+    [
+        ("UniAVGenTask", "ValueError", "refused by the pack", False),
+        ("UniAVGenTask", "TypeError", "refused by the pack", True),
+        ("LoadAudio", "TypeError", "refused by ComfyUI", False),
+    ],
+)
+def test_bare_errors_count_as_faults_where_they_are_the_packs_own(node, kind, outcome, is_fault):
+    error = failed(kind, "The file cannot be decoded at all.")
+    error.event["node_type"] = node
+    tally = Tally(0.0)
+    assert (media.fault_of_file(Answering(error), GOOD, tally, "a case") is not None) == is_fault
+    assert tally.facts == {outcome: 1}
+
+
+def test_a_file_that_takes_too_long_is_a_failure(monkeypatch):
+    monkeypatch.setattr(media, "LONGEST", -1.0)
+    assert "it took" in media.fault_of_file(Answering(), GOOD, Tally(0.0), "a case")
+
+
+def test_media_go_through_comfyuis_loaders_up_to_the_task():
+    kinds = {node["class_type"] for node in media.USES["video"][0].workflow("a.mp4").values()}
+    assert {"LoadVideo", "UniAVGenTask", "PreviewAny"} < kinds
+    assert not kinds & {"UniAVGenSampler", "UniAVGenToonClip", "UniAVGenSaveVideo"}
+
+
+def test_a_client_that_gets_the_result_of_another_seed_is_a_failure():
+    alone = ["a", "b", "c", "c"]
+    found = [clients.fault_of_results(["a", "c", "c", "c"], alone, number, number) for number in range(4)]
+    assert [fault is not None for fault in found] == [False, True, True, True]
+
+
+def test_a_video_cut_short_under_the_name_of_a_whole_one_is_a_failure(tmp_path):
+    whole = media.media_files()["mp4"]
+    (tmp_path / "a.mp4").write_bytes(whole)
+    assert faults.fault_of_files(tmp_path) is None
+    (tmp_path / "b.mp4").write_bytes(whole[: len(whole) // 2])
+    assert "b.mp4 is not whole" in faults.fault_of_files(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("message", "is_fault"), [("Tried to allocate 3 GiB of memory (TIPS: ...)", False), ("list index", True)]
+)
+def test_missing_memory_has_to_be_told(message, is_fault):
+    class Server(Answering):
+        def post(self, *_):
+            return None
+
+    answer = failed("OutOfMemoryError", message)
+    assert (faults.fault_of_memory(Server(answer), 3, 0) is not None) == is_fault
+
+
+@pytest.mark.parametrize(("name", "minutes"), [("prompts", 0.25), ("cancels", 0.25), ("media", 0.1)])
+def test_hostile_prompts_cancels_and_damaged_media_do_a_real_server_no_harm(server, name, minutes):
+    tally = command.try_kind(name, server, argparse.Namespace(minutes=minutes, seed=5, kinds=[name]))
     assert tally.cases >= 1
     assert tally.failures == []
 
@@ -140,3 +194,21 @@ def test_failures_are_counted_told_and_the_status(monkeypatch, capsys):
     assert "| pictures | 2 | 1 |" in printed
     assert "upside down" in printed
     assert json.loads(printed.splitlines()[-1])["failures"] == 1
+
+
+def test_a_unit_test_that_ends_in_another_way_with_the_pack_is_a_failure(tmp_path):
+    cases = '<testcase classname="a" name="b"/><testcase classname="a" name="c"><failure/></testcase>'
+    (tmp_path / "report.xml").write_text(f"<testsuites><testsuite>{cases}</testsuite></testsuites>")
+    outcomes = units.read_report(tmp_path / "report.xml")
+    assert outcomes == {"a.b": "passed", "a.c": "failure"}
+    assert units.fault_of_outcomes("a.c", outcomes["a.c"], "failure") is None
+    assert "missing with it" in units.fault_of_outcomes("a.b", outcomes["a.b"], "missing")
+
+
+def test_a_kind_that_cannot_go_on_is_a_failure(monkeypatch):
+    def fail(_server, _random, _tally):
+        raise DevError("it ended while it worked")
+
+    monkeypatch.setattr(command, "KINDS", {"pictures": (1.0, fail)})
+    tally = command.try_kind("pictures", Answering(), argparse.Namespace(minutes=0.0, seed=0, kinds=None))
+    assert tally.failures == ["a good prompt failed, or the server has gone: it ended while it worked"]

@@ -1,4 +1,4 @@
-"""The verb ``torture``: hostile prompts, cancels at random moments and long service, on a real server with the pack."""
+"""The verb ``torture``: hostile prompts and media, cancels, faults in mid-run and long service, on a real server."""
 
 from .command import main
 

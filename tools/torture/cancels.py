@@ -1,18 +1,13 @@
 """Cancels at random moments: each ends the run soon, and the same prompt then gives the same picture and sound."""
 
-import hashlib
-import json
-import tempfile
 import threading
 import time
-from pathlib import Path
 from random import Random
 
 from ..comfy_client import ComfyClient, PromptFailedError, PromptInterruptedError
-from ..contact_sheet import read_clip
-from ..environment import ROOT
-from ..workflow import Workflow, set_value
+from ..workflow import Workflow
 from .tally import Tally
+from .workflows import digest_of, template
 
 STEPS = 12
 SOON = 10.0
@@ -35,10 +30,7 @@ def cancel_at_random(server: ComfyClient, random: Random, tally: Tally) -> None:
 
 def workflow_with(seed: int, prefix: str = "video/torture") -> Workflow:
     """The quick start with many steps and a seed."""
-    workflow = json.loads((ROOT / "workflows" / "api" / "quick_start.json").read_text(encoding="utf-8"))
-    for name, value in {"steps": STEPS, "seed": seed, "filename_prefix": prefix}.items():
-        workflow = set_value(workflow, name, value)
-    return workflow
+    return template("quick_start", steps=STEPS, seed=seed, filename_prefix=prefix)
 
 
 def fault_of_cancel(server: ComfyClient, workflow: Workflow, after: float) -> str | None:
@@ -62,11 +54,3 @@ def fault_of_cancel(server: ComfyClient, workflow: Workflow, after: float) -> st
         timer.cancel()
         timer.join()
     return None
-
-
-def digest_of(server: ComfyClient, workflow: Workflow) -> str:
-    """Hash of the pictures and the sound that a workflow makes."""
-    (video,) = [file for file in server.run(workflow).files() if file["filename"].endswith(".mp4")]
-    with tempfile.TemporaryDirectory() as folder:
-        clip = read_clip(server.download(video, Path(folder) / "clip.mp4"))
-    return hashlib.sha256(clip.frames.tobytes() + clip.sound.tobytes()).hexdigest()

@@ -7,12 +7,17 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from ..comfy_server import ComfyServer
-from ..console import Console
+from ..console import Console, DevError
 from ..environment import current
 from .cancels import cancel_at_random
+from .clients import queue_at_once
+from .faults import break_runs
+from .media import give_damaged_media
 from .prompts import post_hostile_prompts
+from .servers import share_output
 from .service import serve_for_long
 from .tally import Tally
+from .units import compare_unit_tests
 
 SHOWN = 8
 """Failures of each kind that the table quotes."""
@@ -20,9 +25,14 @@ SHOWN = 8
 
 Kind = Callable[[ComfyServer, Random, Tally], None]
 KINDS: dict[str, tuple[float, Kind]] = {
-    "prompts": (0.5, post_hostile_prompts),
-    "cancels": (0.25, cancel_at_random),
-    "service": (0.25, serve_for_long),
+    "prompts": (0.15, post_hostile_prompts),
+    "media": (0.2, give_damaged_media),
+    "cancels": (0.15, cancel_at_random),
+    "faults": (0.2, break_runs),
+    "clients": (0.05, queue_at_once),
+    "servers": (0.05, share_output),
+    "units": (0.05, compare_unit_tests),
+    "service": (0.15, serve_for_long),
 }
 """Share of the time of each kind of cases, and the function that tries them."""
 
@@ -61,7 +71,10 @@ def try_kind(name: str, server: ComfyServer, options: Namespace) -> Tally:
     share, attempt = KINDS[name]
     seconds = 60 * options.minutes * share / sum(KINDS[each][0] for each in chosen)
     tally = Tally(time.monotonic() + seconds)
-    attempt(server, Random(f"{options.seed} {name}"), tally)
+    try:
+        attempt(server, Random(f"{options.seed} {name}"), tally)
+    except DevError as error:
+        tally.count(f"a good prompt failed, or the server has gone: {error}"[:300])
     return tally
 
 

@@ -1,16 +1,15 @@
 """Prompts with values that no widget has: each is refused in words, or runs, and the next good one is answered."""
 
 import copy
-import json
 import urllib.error
 from random import Random
 from typing import Any
 
 from ..comfy_client import ComfyClient, PromptFailedError, PromptRejectedError
 from ..console import DevError
-from ..environment import ROOT
 from ..workflow import Workflow
 from .tally import Tally
+from .workflows import template
 
 TEMPLATES = ("quick_start", "reference_voice", "audio_driven", "dubbing", "continuation", "long_video", "two_speakers")
 NUMBERS = (float("nan"), float("inf"), -float("inf"), -1e30, 1e30, -1, 0, 1e-9, 10**40, "nan", "1e400", "0x10")
@@ -43,10 +42,10 @@ PATIENCE = 120.0
 
 def post_hostile_prompts(server: ComfyClient, random: Random, tally: Tally) -> None:
     """Change one widget of a template at a time to a value that it cannot have."""
-    good = _read("quick_start")
+    good = template("quick_start")
     while tally or not tally.cases:
         name = random.choice(TEMPLATES)
-        workflow, changed = hostile(_read(name), random)
+        workflow, changed = hostile(template(name), random)
         tally.count(fault_of(server, workflow, f"{name}: {changed}"))
         if tally.cases % CHECK_EVERY == 0:
             tally.count(fault_of(server, good, "a good prompt after hostile ones", is_good=True))
@@ -74,9 +73,7 @@ def fault_of(server: ComfyClient, workflow: Workflow, what: str, *, is_good: boo
     try:
         server.run(workflow, timeout=PATIENCE)
     except PromptFailedError as error:
-        kind, message = error.event["exception_type"].rsplit(".", 1)[-1], error.event["exception_message"].strip()
-        is_bare = kind in BARE or len(message.split()) < FEWEST_WORDS
-        return f"{what}: {kind}: {message}"[:300] if is_good or is_bare else None
+        return f"{what}: {error}"[:300] if is_good or is_bare(error) else None
     except PromptRejectedError as error:
         return f"{what}: {error}"[:300] if is_good or RAW in str(error) else None
     except (DevError, urllib.error.HTTPError) as error:  # it took too long, or the server has gone
@@ -84,5 +81,7 @@ def fault_of(server: ComfyClient, workflow: Workflow, what: str, *, is_good: boo
     return None
 
 
-def _read(name: str) -> Workflow:
-    return json.loads((ROOT / "workflows" / "api" / f"{name}.json").read_text(encoding="utf-8"))
+def is_bare(error: PromptFailedError) -> bool:
+    """True if a node failed with an error of Python that no user can read."""
+    kind, message = error.event["exception_type"].rsplit(".", 1)[-1], error.event["exception_message"]
+    return kind in BARE or len(message.split()) < FEWEST_WORDS

@@ -1,6 +1,5 @@
 """Long service: prompts over all templates in one server, whose memory, threads and files do not grow."""
 
-import json
 from itertools import cycle
 from pathlib import Path
 from random import Random
@@ -8,10 +7,10 @@ from random import Random
 import psutil
 
 from ..comfy_server import ComfyServer
-from ..environment import ROOT
 from ..template_graphs import TEMPLATES
 from ..workflow import set_value
 from .tally import Tally
+from .workflows import template
 
 WARM = 20
 """Prompts after which a server has loaded all that it keeps."""
@@ -20,7 +19,7 @@ MOST_GROWTH = 0.03
 
 def serve_for_long(server: ComfyServer, random: Random, tally: Tally) -> None:
     """Run templates one after the other, each with a seed of its own, and look at the server."""
-    workflows = [json.loads((ROOT / "workflows" / "api" / f"{name}.json").read_text("utf-8")) for name in TEMPLATES]
+    workflows = [template(name) for name in TEMPLATES]
     before: dict[str, float] = {}
     for number, workflow in enumerate(cycle(workflows)):
         if not tally and number > WARM:

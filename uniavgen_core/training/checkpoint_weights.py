@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -28,7 +29,7 @@ def averaged_weights(checkpoint: Path) -> dict[str, Tensor]:
     if fault is not None:
         raise ValueError(f"{checkpoint} is not a whole checkpoint: {fault}.")
     if (checkpoint / WHOLE).exists():
-        weights = load_file(checkpoint / WHOLE)
+        weights = _load(checkpoint / WHOLE)
     else:
         weights = read_shards(checkpoint / SHARDS)
         weights = {name.removeprefix("model."): value for name, value in weights.items()}
@@ -36,3 +37,10 @@ def averaged_weights(checkpoint: Path) -> dict[str, Tensor]:
     if (checkpoint / AVERAGE_FOLDER).is_dir():
         weights |= read_shards(checkpoint / AVERAGE_FOLDER)
     return weights
+
+
+def _load(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} cannot be read: {error}.") from error

@@ -9,7 +9,7 @@ import json
 import shutil
 import warnings
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..atomic_write import force_to_disk
 
@@ -105,6 +105,8 @@ def find_fault(folder: Path, contents: bool = True) -> str | None:
         entries = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
         for name, entry in entries.items():
             path = folder / name
+            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+                return f"{MANIFEST} names {name}, which lies outside of it"
             if not path.is_file():
                 return f"{name} is missing"
             if path.stat().st_size != entry["bytes"]:
@@ -113,7 +115,7 @@ def find_fault(folder: Path, contents: bool = True) -> str | None:
                 return f"the contents of {name} have changed"
     except OSError as error:
         return f"{MANIFEST} cannot be read ({error.strerror})"
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return f"{MANIFEST} is not a manifest"
     return None
 

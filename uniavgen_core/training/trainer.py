@@ -5,6 +5,7 @@ workers read it, and whenever it is broken off and resumed.
 """
 
 import json
+import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -23,6 +25,7 @@ from .interrupts import Interrupt, catch_interrupts
 from .monitor import Monitor
 from .optimizer import start_states
 from .sample_clips import Sampler
+from .shard_metadata import check_all_shards
 from .trainer_config import TrainerConfig
 from .weight_average import Average
 
@@ -30,6 +33,11 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 STATE = "trainer.json"
+UNREADABLE = (
+    pickle.UnpicklingError, SafetensorError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError,
+    ValueError,
+)  # fmt: skip
+"""Errors with which libraries end on a checkpoint whose hashes are right and whose content is not."""
 
 
 class ModelWithLosses(nn.Module):
@@ -198,17 +206,28 @@ class Trainer:
         self.accelerator.wait_for_everyone()
 
     def _resume(self) -> None:
-        """Go on from the newest whole checkpoint, if there is one."""
+        """Go on from the newest whole checkpoint, if there is one.
+
+        Raises:
+            ValueError: If it is of another model, or holds anything but tensors; names it.
+        """
         newest = self.checkpoints.newest() if self.accelerator.is_main_process else None
         newest = self._from_first([None if newest is None else str(newest)])
         if newest is None:
             return
         folder = Path(newest)
-        self.accelerator.load_state(str(folder))
-        if self.average:
-            self.average.load(folder)
-        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
-        self.step, self.seconds, self.monitor.values = state["step"], state["seconds"], state["noted"]
+        try:
+            check_all_shards(folder)
+            self.accelerator.load_state(str(folder))
+            if self.average:
+                self.average.load(folder)
+            state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+            self.step, self.seconds, self.monitor.values = int(state["step"]), float(state["seconds"]), state["noted"]
+        except UNREADABLE as error:
+            raise ValueError(
+                f"The checkpoint {folder} cannot be resumed: {error}. It may be of another model or another version; "
+                "give the run another name, or move the checkpoint away."
+            ) from error
 
     def _from_first(self, values: list[str | None]) -> str | None:
         """Send the first process's value to every process."""

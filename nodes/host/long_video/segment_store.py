@@ -6,10 +6,10 @@ of its content: a file is whole under that name, or it is set aside.
 Dimension key: F video frames, H and W pixel rows and columns, N samples.
 """
 
-import errno
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ....uniavgen_core.atomic_write import atomic_write
 from ..content_keys import key_of
+from ..media.disk_errors import naming_full_disk
 from ..media.lossless_clip import read_lossless, write_lossless
 
 PREFIX = "long_"
@@ -68,26 +69,24 @@ class SegmentStore:
             if segment is not None:
                 return segment
             aside = path.with_name(path.name + DAMAGED)
-            path.replace(aside)
-            self.damaged.append(aside)
+            with suppress(FileNotFoundError):  # another server has set it aside
+                path.replace(aside)
+                self.damaged.append(aside)
         return None
 
     def save(self, number: int, key: str, segment: Segment) -> None:
         """Write a segment in one move.
 
         Raises:
-            ValueError: If the disk is full; says where, how much is needed, and that the others stay.
+            ValueError: If it cannot be written; of a full disk it says where, how much is needed, and that the others
+                stay.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
         kind = "" if segment.frames.numel() else f"sound{len(segment.frames)}_"
         name = f"{_stem(number)}_{kind}{key[:DIGITS]}_{_hash_of(segment)}{SUFFIX}"
-        try:
+        with naming_full_disk(self.folder / name, _need(segment, number)):
+            self.folder.mkdir(parents=True, exist_ok=True)
             with atomic_write(self.folder / name) as partial:
                 write_lossless(partial, segment.frames, segment.waveform)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise ValueError(_full(self.folder, segment, number)) from error
 
     def clear(self) -> None:
         """Delete all segments of the run."""
@@ -144,10 +143,10 @@ def _hash_of(segment: Segment) -> str:
     return key_of(segment.frames, segment.waveform)[:DIGITS]
 
 
-def _full(folder: Path, segment: Segment, number: int) -> str:
-    """Message about a full disk."""
+def _need(segment: Segment, number: int) -> str:
+    """Need of a segment, for a disk that is full."""
     needed = (segment.frames.numel() + 4 * len(segment.waveform)) / 2**20
     return (
-        f"The disk of {folder} is full: segment {number + 1} needs up to {needed:.0f} MiB. Free that much and run the "
-        f"same graph again: the {number} segments before it are kept, and are not sampled again."
+        f"segment {number + 1} needs up to {needed:.0f} MiB. Free that much and run the same graph again: the {number} "
+        "segments before it are kept, and are not sampled again."
     )

@@ -26,6 +26,10 @@ LARGEST_SHARE = 0.5
 """Share of the free memory that the frames of one video may take."""
 
 
+DECODER_ERRORS = (FFmpegError, ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError)
+"""Errors with which ComfyUI's decoder ends on damaged videos, such as ones without times or with a rate of 0."""
+
+
 @dataclass(frozen=True)
 class Footage:
     """A decoded video.
@@ -103,7 +107,7 @@ def decode_video(video: Any, name: str, last_seconds: float | None = None) -> tu
         # Starts half a frame early, so that rounding cannot lose the first frame.
         start = float((total - count - HALF) / fps) if count < total else 0.0
         components = (video.as_trimmed(start, strict_duration=False) if start else video).get_components()
-    except (FFmpegError, IndexError, KeyError, OSError, RuntimeError) as error:
+    except DECODER_ERRORS as error:
         raise unreadable(name, error) from error
     frames = components.images
     if frames.ndim != 4 or not frames.shape[0]:

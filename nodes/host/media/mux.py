@@ -15,6 +15,7 @@ import av
 from av.container import OutputContainer
 
 from ....uniavgen_core.atomic_write import atomic_write
+from .disk_errors import NO_SPACE, naming_full_disk
 from .stream_copy import OriginalVideo
 from .stream_encoders import EncodedPictures, EncodedSound
 
@@ -85,7 +86,7 @@ def _seconds(packet: av.Packet) -> Fraction:
 @contextmanager
 def _output_file(path: Path, tags: Mapping[str, str]) -> Iterator[OutputContainer]:
     """Container to write into; the file gets its final name when it is complete."""
-    with atomic_write(path) as unfinished:
+    with naming_full_disk(path, NO_SPACE), atomic_write(path) as unfinished:
         with av.open(str(unfinished), "w", format=FORMATS[path.suffix], options=OPTIONS.get(path.suffix)) as container:
             container.metadata.update(tags)
             yield container

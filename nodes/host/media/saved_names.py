@@ -1,14 +1,20 @@
 """Names and metadata of the files that the pack's nodes save in ComfyUI's output folder."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 import folder_paths
 from comfy.cli_args import args
 
+from .disk_errors import NO_SPACE, naming_full_disk
+
 SPACE = 32
 """Code of the first character that is no control character."""
+RESERVED = ".partial"
+"""Ending of empty files that reserve a name, the same as that of unfinished ones."""
 LONGEST_NAME = 200
 """Bytes of a name, which leaves room for a number and an ending within the usual 255."""
 
@@ -31,8 +37,12 @@ def check_prefix(prefix: str) -> None:
         )
 
 
-def next_path(prefix: str, size: Sequence[int], suffix: str) -> tuple[Path, str]:
+@contextmanager
+def free_path(prefix: str, size: Sequence[int], suffix: str) -> Iterator[tuple[Path, str]]:
     """Path with the next free file name, and its folder within ComfyUI's output folder.
+
+    An empty file reserves the name until the block ends, so that another ComfyUI with the same output folder takes
+    another one.
 
     Args:
         prefix: Folder and start of the name.
@@ -40,8 +50,27 @@ def next_path(prefix: str, size: Sequence[int], suffix: str) -> tuple[Path, str]
         suffix: Ending, with its dot.
     """
     output = folder_paths.get_output_directory()
-    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, output, *size)
-    return Path(folder) / f"{name}_{counter:05}_{suffix}", subfolder
+    with naming_full_disk(Path(output, prefix), NO_SPACE):
+        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, output, *size)
+        reserved = next(
+            filter(_reserve, (Path(folder) / f"{name}_{number:05}_{RESERVED}" for number in count(counter)))
+        )
+    try:
+        yield reserved.with_suffix(suffix), subfolder
+    finally:
+        reserved.unlink(missing_ok=True)
+
+
+def _reserve(path: Path) -> bool:
+    """Make an empty file; False if it is there, or one of the same name with any ending."""
+    try:
+        path.open("x").close()
+    except FileExistsError:
+        return False
+    is_taken = any(other.name.startswith(path.stem) and other != path for other in path.parent.iterdir())
+    if is_taken:
+        path.unlink()
+    return not is_taken
 
 
 def workflow_tags(hidden) -> dict[str, str]:

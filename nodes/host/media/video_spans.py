@@ -9,7 +9,6 @@ from fractions import Fraction
 from typing import Any
 
 import torch
-from av.error import FFmpegError
 from comfy_api.latest import InputImpl
 from torch import Tensor
 
@@ -17,7 +16,7 @@ from ....uniavgen_core.media.audio.sound import Sound
 from ....uniavgen_core.media.audio.sound_file import read_sound
 from ....uniavgen_core.media.video.frames import fit_frame_count, frame_times, nearest_frames, to_rgb
 from ....uniavgen_core.shapes import FPS
-from .footage import check_memory, check_sides, decode_video, unreadable
+from .footage import DECODER_ERRORS, check_memory, check_sides, decode_video, unreadable
 
 CHUNK = 64
 """Frames decoded at once where all are read."""
@@ -57,7 +56,7 @@ class VideoSpans:
             width, height = video.get_dimensions()
             count, fps = video.get_frame_count(), Fraction(video.get_frame_rate())
             sound = _sound_of(video)
-        except (FFmpegError, IndexError, KeyError, OSError, RuntimeError, ValueError) as error:
+        except (*DECODER_ERRORS, ValueError) as error:
             raise unreadable(name, error) from error
         check_sides((width, height), name)
         spans = cls(video, (count, height, width, 3), fps, sound, None, name)
@@ -91,7 +90,7 @@ class VideoSpans:
         part = self.video.as_trimmed(start, float((stop - Fraction(1, 2)) / self.fps) - start, strict_duration=False)
         try:
             frames, _ = to_rgb(part.get_components().images)
-        except (FFmpegError, IndexError, KeyError, OSError, RuntimeError) as error:
+        except DECODER_ERRORS as error:
             raise unreadable(self.name, error) from error
         if not len(frames):
             raise unreadable(self.name, f"no picture after {start:.2f} s")

@@ -4,7 +4,6 @@ A nested entry is stored as the tensors ``NAME.video`` and ``NAME.audio``, any o
 such as a ``batch_index``, are JSON in the metadata, with the version of the format and of the pack.
 """
 
-import errno
 import json
 import re
 from collections.abc import Mapping
@@ -27,6 +26,7 @@ from ....uniavgen_core.checkpoint.checked_files import (
 from ....uniavgen_core.checkpoint.finite_weights import is_finite
 from ....uniavgen_core.checkpoint.weight_files import DTYPES
 from ....uniavgen_core.checkpoint.write_safetensors import DTYPE_NAMES, Layout, ordered, silent, size_of, write_stream
+from ..media.disk_errors import naming_full_disk
 from .joint_latent import split
 from .latent_layout import layout_fault, nested_entries, part_names
 from .result_checks import CURE
@@ -63,12 +63,12 @@ def write_latent(path: Path, latent: dict, tags: Mapping[str, str]) -> list[str]
     if sum(map(len, tags.values())) > MOST_HEADER_BYTES // 2:  # quotes in them take two bytes in the file
         tags, notices = {}, [*notices, "The workflow is too large for the file of a latent and was left out."]
     own = {"format": FORMAT, "pack": _pack_version(), "values": values}
-    try:
-        in_order = ordered(layout)
+    needed = sum(size_of(*entry) for entry in layout.values()) / 2**20
+    need = f"the latent needs {needed:.1f} MiB. Free that much and run the workflow again."
+    in_order = ordered(layout)
+    with naming_full_disk(path, need):
         named = ((name, tensors[name]) for name in in_order)
         write_stream(path, in_order, named, {**tags, KEY: json.dumps(own)}, silent)
-    except OSError as error:
-        raise ValueError(_not_written(path, layout, error)) from error
     return notices
 
 
@@ -200,14 +200,3 @@ def _finite_fault(tensors: Mapping[str, Tensor]) -> str | None:
     if not names:
         return None
     return f"its {', '.join(map(shown, names))} holds numbers that are not finite (NaN or infinity)"
-
-
-def _not_written(path: Path, layout: Layout, error: OSError) -> str:
-    """Message about a file that could not be written."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        needed = sum(size_of(*entry) for entry in layout.values()) / 2**20
-        return (
-            f"The disk of {path.parent} is full: the latent needs {needed:.1f} MiB. Free that much and run the "
-            "workflow again."
-        )
-    return f"{path} cannot be written ({error}). Check that ComfyUI may write to this folder."

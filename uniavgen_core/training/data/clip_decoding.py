@@ -115,7 +115,7 @@ def decode_clip(file: Path | BinaryIO, span: tuple[float, float] | None, form: C
     Raises:
         BadClipError: If it cannot be read, has no picture or sound, is silent, or is too short; gives the reason.
     """
-    if isinstance(file, Path) and not file.is_file():
+    if isinstance(file, Path) and not _is_file(file):
         raise BadClipError("missing file", f"{file} is not there. Paths are relative to the manifest.")
     try:
         with av.open(file, "r") as container:
@@ -128,6 +128,14 @@ def decode_clip(file: Path | BinaryIO, span: tuple[float, float] | None, form: C
     if form.skip_long and form.is_cut(seconds):
         raise BadClipError("too long", f"The clip lasts {seconds:.2f} s, over {form.most_frames} frames. Split it.")
     return _fitted(pictures, sound, form, form.is_cut(seconds))
+
+
+def _is_file(path: Path) -> bool:
+    """True if there is a file; a name that the system cannot have has none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _read(container: InputContainer, span: tuple[float, float], form: ClipForm) -> tuple[list[np.ndarray], Tensor]:

@@ -3,10 +3,10 @@
 Dimension key: F video frames, H rows, W columns, N samples.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from math import isfinite
 from pathlib import PurePosixPath
 from typing import Any, Protocol
 
@@ -17,6 +17,8 @@ from .clip_form import ClipForm
 
 _TEXTS = ("caption", "transcript", "speaker")
 _NAME_HASH = 10
+_LONGEST_SECONDS = 1e6
+"""End of the last span that a file can have, about twelve days."""
 
 
 class BadClipError(ValueError):
@@ -139,6 +141,24 @@ class ClipSource:
         return ClipSource(self.place, jobs, self.skipped if index == 0 else (), clips)
 
 
+def parse_json(text: str | bytes, where: str) -> Any:
+    """Read a value of JSON.
+
+    Args:
+        text: The JSON.
+        where: Its file and line, for messages.
+
+    Raises:
+        BadClipError: If it is not JSON, not UTF-8, or nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise BadClipError("bad line", f"{where}: this is not JSON ({error}).") from error
+    except RecursionError as error:
+        raise BadClipError("bad line", f"{where}: this is nested too deeply.") from error
+
+
 def parse_record(values: Any, where: str, path: str | None = None) -> ClipRecord:
     """Check one clip's fields; fields that are not known here are left alone.
 
@@ -152,8 +172,7 @@ def parse_record(values: Any, where: str, path: str | None = None) -> ClipRecord
     """
     if not isinstance(values, Mapping):
         raise BadClipError("bad line", f"{where}: a clip is a JSON object with path, caption and so on.")
-    if path is None:
-        path = _text(values, "path", where)
+    path = _text(values if path is None else {"path": path}, "path", where)
     texts = {name: _text(values, name, where) for name in _TEXTS}
     for name in ("path", "speaker"):
         if not {"path": path, **texts}[name].strip():
@@ -168,7 +187,9 @@ def _text(values: Mapping[str, Any], name: str, where: str) -> str:
     if name not in values:
         raise BadClipError("bad line", f"{where}: {name} is missing. Add it.")
     if not isinstance(values[name], str):
-        raise BadClipError("bad line", f"{where}: {name} is {values[name]!r}; it must be text in quotes.")
+        raise BadClipError("bad line", f"{where}: {name} is {values[name]!r:.80}; it must be text in quotes.")
+    if "\0" in values[name] or any("\ud800" <= sign <= "\udfff" for sign in values[name]):
+        raise BadClipError("bad line", f"{where}: {name} holds characters that no text has. Type it again.")
     return values[name]
 
 
@@ -176,8 +197,9 @@ def _span(span: Any, where: str) -> tuple[float, float] | None:
     if span is None:
         return None
     numbers = isinstance(span, list) and len(span) == 2 and all(type(value) in (int, float) for value in span)
-    if not numbers or not all(map(isfinite, span)) or not 0 <= span[0] < span[1]:
+    if not numbers or not 0 <= span[0] < span[1] <= _LONGEST_SECONDS:
         raise BadClipError(
-            "bad line", f"{where}: span is {span!r}; it must be [start, end] in seconds, 0 <= start < end."
+            "bad line",
+            f"{where}: span is {span!r:.80}; it must be [start, end] in seconds, 0 <= start < end <= 1000000.",
         )
     return float(span[0]), float(span[1])

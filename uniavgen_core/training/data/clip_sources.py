@@ -4,7 +4,6 @@ A manifest has one JSON object a line with path, caption, transcript, speaker, a
 seconds) and language.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from ..plugins import attribute_of
 from .clip_decoding import decode_clip
-from .clip_record import BadClipError, ClipRecord, ClipSource, Offer, Skipped, parse_record
+from .clip_record import BadClipError, ClipRecord, ClipSource, Offer, Skipped, parse_json, parse_record
 from .webdataset_shards import open_shards
 
 MANIFEST = "manifest.jsonl"
@@ -103,8 +102,4 @@ def _lines(file: Path) -> Iterator[tuple[str, str]]:
 
 
 def _record(line: str, where: str) -> ClipRecord:
-    try:
-        values = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise BadClipError("bad line", f"{where}: this is not JSON ({error}).") from error
-    return parse_record(values, where)
+    return parse_record(parse_json(line, where), where)

@@ -18,13 +18,20 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ...atomic_write import atomic_write
-from ...shapes import FPS, LATENT_CHANNELS, MEL_RATE, latent_frames_of
-from .clip_record import ClipRecord
+from ...checkpoint.finite_weights import is_finite
+from ...shapes import FPS, LATENT_CHANNELS, MEL_BINS, MEL_RATE, latent_frames_of
+from .clip_record import ClipRecord, parse_record
 
 SOUND_ALONE = "sound alone"
 """Name that stands for encoders in the settings of clips without pictures."""
 SETTINGS, NULL_CAPTION, CLIPS = "encoding.json", "null_caption.safetensors", "clips"
 _RECORD = "record"
+AGAIN = "Encode the folder again; whole files are kept."
+CAPTION_AXES = 2
+LARGEST_SIZE = 1 << 24
+"""Largest number of frames, rows, columns or tokens that can be meant."""
+_ODD_VALUES = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""Errors with which values of a damaged file end; those of JSON and UTF-8 are among them."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +85,10 @@ def find_clip(folder: Path, record: ClipRecord) -> EncodedClip | None:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {}).get(_RECORD, "{}"))
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError):  # Missing, or cut short by something other than this program.
+        cut = about.pop("cut", False)
+        return _entry(record, shapes, cut) if about == json.loads(json.dumps(asdict(record))) else None
+    except (SafetensorError, OSError, *_ODD_VALUES):  # Missing, or changed by something other than this program.
         return None
-    cut = about.pop("cut", False)
-    return _entry(record, shapes, cut) if about == json.loads(json.dumps(asdict(record))) else None
 
 
 def read_clip(folder: Path, name: str) -> dict[str, Tensor]:
@@ -94,20 +101,49 @@ def read_clip(folder: Path, name: str) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} cannot be read: {error}. Encode the folder again; whole files are kept.") from error
+        raise ValueError(f"{path} cannot be read: {error}. {AGAIN}") from error
+
+
+def check_clip(folder: Path, clip: EncodedClip, tensors: Mapping[str, Tensor], caption_dim: int) -> None:
+    """Compare the tensors of a clip with what the index tells of it, before anything is made in these sizes.
+
+    Args:
+        folder: The encoded folder.
+        clip: The clip's entry in the index.
+        tensors: What its file holds.
+        caption_dim: Width of the captions.
+
+    Raises:
+        ValueError: If they differ, or a tensor holds numbers that are not finite; names the file.
+    """
+    path, fault = clip_path(folder, clip.name), None
+    try:
+        shapes = {name: tuple(value.shape) for name, value in tensors.items()}
+        width = shapes.get("caption", (0, caption_dim))[1]
+        if _entry(clip.record, shapes, clip.cut) != clip or width != caption_dim:
+            fault = "its tensors have other shapes than the index tells"
+    except _ODD_VALUES:
+        fault = "its tensors have shapes that no clip has"
+    fault = fault or next((f"{name} is not finite" for name, value in tensors.items() if not is_finite(value)), None)
+    if fault:
+        raise ValueError(f"{path} is damaged: {fault}. {AGAIN}")
 
 
 def _entry(record: ClipRecord, shapes: Mapping[str, tuple[int, ...]], cut: bool) -> EncodedClip:
-    mel_frames = shapes["mel"][0]
+    """Entry of a clip in the index; raises one of ``_ODD_VALUES`` where its tensors have shapes that no clip has."""
+    mel_frames, bins = shapes["mel"]
+    if bins != MEL_BINS or any(shapes[name] != shapes["video"][1:] for name in ("face", "mouth") if name in shapes):
+        raise ValueError("the shapes do not go together")
     pictureless = (LATENT_CHANNELS, latent_frames_of(ceil(mel_frames * FPS / MEL_RATE)), 0, 0)
     channels, latents, rows, columns = shapes.get("video", pictureless)
-    caption = shapes.get("caption", (0,))[0]
+    caption, _ = shapes.get("caption", (0, 0))
     return EncodedClip(record.name, record, (channels, latents, rows, columns), mel_frames, caption, cut)
 
 
 def write_lines(path: Path, rows: Iterable[Any]) -> None:
     """Write dataclasses as JSON Lines in one move."""
-    with atomic_write(path) as partial, partial.open("w", encoding="utf-8") as file:
+    # A file's name that is not UTF-8 is written as JSON escapes it.
+    with atomic_write(path) as partial, partial.open("w", encoding="utf-8", errors="backslashreplace") as file:
         file.writelines(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows)
 
 
@@ -124,9 +160,12 @@ def read_null_caption(folder: Path) -> Tensor:
         ValueError: If the file is missing or damaged.
     """
     try:
-        return load_file(folder / NULL_CAPTION)["caption"].float()
-    except (SafetensorError, OSError) as error:
+        features = load_file(folder / NULL_CAPTION)["caption"].float()
+    except (SafetensorError, OSError, KeyError) as error:
         raise ValueError(f"{folder / NULL_CAPTION} cannot be read: {error}. Encode the folder again.") from error
+    if features.ndim != CAPTION_AXES or not is_finite(features):
+        raise ValueError(f"{folder / NULL_CAPTION} is damaged: it holds no features. Encode the folder again.")
+    return features
 
 
 def claim_folder(folder: Path, settings: Mapping[str, Any]) -> None:
@@ -162,13 +201,16 @@ def read_settings(folder: Path) -> dict[str, Any]:
     """
     path = folder / SETTINGS
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(settings, dict) or not isinstance(settings.get("encoders"), str):
+            raise ValueError("it names no encoders")
+        return settings
     except FileNotFoundError as error:
         raise ValueError(
             f"{folder} has no {SETTINGS}, so it holds no encoded clips. Make them: "
             f"python -m uniavgen_core.training encode SOURCE --out {folder}"
         ) from error
-    except ValueError as error:
+    except (OSError, RecursionError, ValueError) as error:
         raise ValueError(f"{path} is damaged ({error}). Delete it and encode the folder again.") from error
 
 
@@ -186,15 +228,32 @@ def read_index(folder: Path) -> list[EncodedClip]:
 
 
 def _index_lines(file: Path) -> Iterator[EncodedClip]:
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            values = json.loads(line)
-            record = values.pop("record")
-            span = record.pop("span")
-            values["latents"] = tuple(values["latents"])
-            yield EncodedClip(record=ClipRecord(**record, span=span and tuple(span)), **values)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{file}, line {number} is damaged ({error}). Encode the folder again.") from error
+    number = 0
+    try:
+        with file.open(encoding="utf-8", newline="\n") as lines:
+            for line in lines:
+                number += 1
+                yield _clip_of_line(json.loads(line))
+    except (OSError, *_ODD_VALUES) as error:
+        raise ValueError(f"{file}, line {max(1, number)} is damaged ({error}). Encode the folder again.") from error
+
+
+def _clip_of_line(values: dict[str, Any]) -> EncodedClip:
+    """A clip from its line of an index; raises one of ``_ODD_VALUES`` where the line is damaged."""
+    record = parse_record(values["record"], "its record")
+    if values["name"] != record.name:
+        raise ValueError("its name is not that of its record")
+    channels, latents, rows, columns = map(_size, values["latents"])
+    sizes = (channels, latents, rows, columns)
+    return EncodedClip(
+        record.name, record, sizes, _size(values["mel_frames"]), _size(values["caption_tokens"]), bool(values["cut"])
+    )
+
+
+def _size(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= LARGEST_SIZE:
+        raise ValueError(f"{value!r:.40} is no size")
+    return value
 
 
 def stored(value: Tensor, dtype: torch.dtype, what: str) -> Tensor:

@@ -27,7 +27,7 @@ from ...text.tokenize import join_reference, pad_speech_ids, speech_ids
 from ..flow_matching import CleanClips, without_picture
 from ..task_sampling import TaskSample
 from .clip_form import Faces
-from .clip_store import SOUND_ALONE, EncodedClip, read_clip, read_index, read_null_caption, read_settings
+from .clip_store import SOUND_ALONE, EncodedClip, check_clip, read_clip, read_index, read_null_caption, read_settings
 from .example_draws import Bucket, ClipChoice, SourceConfig, choose_clip, group_clips
 from .speaker_voices import Speakers, Voice, cut_voice
 
@@ -172,6 +172,7 @@ class EncodedClips:
     def _read_clip(self, clip: int) -> dict[str, Tensor]:
         """Tensors of a clip in float32; what it does not have is zero."""
         stored = read_clip(self.folders[clip], self.clips[clip].name)
+        check_clip(self.folders[clip], self.clips[clip], stored, self.text.caption_dim)
         channels, *shape = self.clips[clip].latents
         nothing = torch.zeros(shape)
         blank = {"face": nothing, "mouth": nothing, "caption": torch.zeros(1, self.text.caption_dim)}

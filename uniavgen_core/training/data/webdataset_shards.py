@@ -4,7 +4,6 @@ Shards are read from disk only, by the package ``webdataset``, and whole: a proc
 """
 
 import io
-import json
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,8 +13,10 @@ from typing import Any
 
 from .clip_decoding import DecodedClip, decode_clip
 from .clip_form import ClipForm
-from .clip_record import BadClipError, ClipSource, Offer, Skipped, parse_record
+from .clip_record import BadClipError, ClipSource, Offer, Skipped, parse_json, parse_record
 
+DAMAGED = (tarfile.TarError, ArithmeticError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+"""Errors with which damaged archives end; webdataset raises ValueError for samples it cannot put together."""
 CONTAINERS = ("mp4", "mov", "mkv", "webm", "avi", "m4v", "mp3", "flac", "wav", "ogg", "m4a")
 
 
@@ -31,20 +32,31 @@ class ShardJob:
 
     def clips(self) -> Iterator[Offer | Skipped]:
         """Yield the shard's clips in their order; what is behind a damaged place is left out."""
-        webdataset = _webdataset()
-        samples = webdataset.WebDataset([str(self.file)], shardshuffle=False, empty_check=False)
+        _webdataset()
+        from webdataset.tariterators import group_by_keys
+
         try:
-            for sample in samples:
+            for sample in group_by_keys(self._members()):
                 yield self._offer(sample)
-        # webdataset raises ValueError for samples it cannot put together.
-        except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+        except DAMAGED as error:
             message = f"{self.file.name} is damaged: {error}. The clips before that place are used; make it again."
             yield Skipped(self.file.name, "damaged shard", message)
+
+    def _members(self) -> Iterator[dict[str, Any]]:
+        """Yield the files of the shard as webdataset groups them; what is no file in it is left out."""
+        largest = self.file.stat().st_size
+        with self.file.open("rb") as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+            for member in tar:
+                if member.size > largest:
+                    raise tarfile.ReadError(f"{member.name[:80]!r} claims {member.size} bytes, more than the shard has")
+                content = tar.extractfile(member) if member.isreg() else None
+                if content is not None:
+                    yield {"fname": member.name, "data": content.read(), "__url__": self.file.name}
 
     def _offer(self, sample: Mapping[str, Any]) -> Offer | Skipped:
         where = f"{self.file.name}, sample {sample['__key__']}"
         try:
-            values = json.loads(sample["json"])
+            values = parse_json(sample["json"], where)
             container = next(ending for ending in CONTAINERS if ending in sample)
             record = parse_record(values, where, f"{self.file.name}/{sample['__key__']}.{container}")
         except KeyError:
@@ -52,9 +64,8 @@ class ShardJob:
         except StopIteration:
             kinds = ", ".join(CONTAINERS)
             return Skipped(where, "missing file", f"{where}: it holds no clip ({kinds}). Add one under the same key.")
-        except ValueError as error:
-            reason = error.reason if isinstance(error, BadClipError) else "bad line"
-            return Skipped(where, reason, str(error) if reason != "bad line" else f"{where}: {error}")
+        except BadClipError as error:
+            return Skipped(where, error.reason, str(error))
         return Offer(record, where, partial(_decode, sample[container], record.span))
 
 

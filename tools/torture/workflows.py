@@ -1,0 +1,28 @@
+"""Short runs of templates, and the hash of what they make."""
+
+import hashlib
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ..comfy_client import ComfyClient
+from ..contact_sheet import read_clip
+from ..environment import ROOT
+from ..workflow import Workflow, set_value
+
+
+def template(name: str, **values: Any) -> Workflow:
+    """A template with other values of its widgets."""
+    workflow = json.loads((ROOT / "workflows" / "api" / f"{name}.json").read_text(encoding="utf-8"))
+    for widget, value in values.items():
+        workflow = set_value(workflow, widget, value)
+    return workflow
+
+
+def digest_of(server: ComfyClient, workflow: Workflow) -> str:
+    """Hash of the pictures and the sound that a workflow makes."""
+    (video,) = [file for file in server.run(workflow).files() if file["filename"].endswith(".mp4")]
+    with tempfile.TemporaryDirectory() as folder:
+        clip = read_clip(server.download(video, Path(folder) / "clip.mp4"))
+    return hashlib.sha256(clip.frames.tobytes() + clip.sound.tobytes()).hexdigest()
