@@ -1,0 +1,2 @@
+"""x"""
+def bytes_sent(*a, **k): return 0

@@ -1,0 +1,187 @@
+"""One of several processes that run a split network: ``python -m tests.core.parallel.split_program FILE``.
+
+Every process also runs the whole network alone. The first one writes, for each case, the largest distance of the two
+results, the bytes that each process sent, and those that the roofline counts.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+
+from benchmarks.cards import bytes_sent
+from tests.parity.fixtures import relative_error
+from tests.toys import TINY, Clip, random_model, with_variant
+from uniavgen_core.config import Alignment, BranchConfig, GuidanceConfig, Interaction
+from uniavgen_core.model.face_mask import FaceSteering
+from uniavgen_core.parallel.sequence_group import SequenceGroup
+from uniavgen_core.parallel.split_model import SplitJointModel
+from uniavgen_core.pipeline import KeptLatents, SampleConfig, sample
+from uniavgen_core.tasks import PAPER_TASKS, RELIP, Keep
+
+ROOT = Path(__file__).parents[3]
+CONFIG = replace(TINY, video=BranchConfig(72, 96, 6), audio=BranchConfig(40, 48, 5))
+"""Neither number of heads is a multiple of four, nor that of audio of two."""
+LATENTS, FRAMES, SIZE = 7, 59, (4, 6)
+STEPS = SampleConfig(2, guidance=GuidanceConfig(skip_layer=1))
+
+
+def clip_of(**options):
+    return Clip(**{"latents": LATENTS, "tokens": FRAMES, "size": SIZE, "config": CONFIG, "dtype": torch.float32} | options)
+
+
+def region():
+    """Latent pixels that are kept: all but two tokens of the later latents."""
+    mask = torch.ones(1, LATENTS, *SIZE, dtype=torch.bool)
+    mask[:, 2:, :2, 2:] = False
+    return mask
+
+
+def with_region(clip):
+    clip.inputs |= {"timesteps": (700.0 * ~region(), clip.times[1]), "keep_masks": (region(), None)}
+    return clip
+
+
+def with_speakers(clip):
+    """Two tracks a clip, each with a part of the picture as its own."""
+    tracks = clip_of(batch=2, seed=5)
+    mask = torch.rand(1, 2, LATENTS, *SIZE, generator=torch.Generator().manual_seed(3))
+    fields = {name: getattr(tracks.conditions, name) for name in ("speech_ids", "speech_lengths")}
+    clip.conditions = replace(clip.conditions, **fields, steering=FaceSteering(mask, strength=0.7))
+    clip.inputs |= {"audio": tracks.audio, "timesteps": (clip.times[0], tracks.times[1])}
+    return clip
+
+
+PASSES = {
+    "plain": clip_of(),
+    "without a reference image": clip_of(image=False),
+    "a batch of clips with voices": clip_of(batch=2, voice=11),
+    "another number of latents": clip_of(latents=5, tokens=26),
+    "kept latents and mel frames": clip_of(
+        kept=(torch.arange(LATENTS)[None] < 2, torch.arange(FRAMES)[None] < 20),
+    ),
+    "a region of the picture": with_region(clip_of()),
+    "two speakers": with_speakers(clip_of()),
+    "without interaction": clip_of(interaction=Interaction.OFF, skip_layer=1),
+    "the paper's variant": clip_of(config=with_variant(CONFIG, ramp_over_latent=True, doubled_tail=False)),
+    "same time spans": clip_of(
+        config=with_variant(CONFIG, a2v_alignment=Alignment.TEMPORAL, v2a_alignment=Alignment.TEMPORAL)
+    ),
+    "the whole clip": clip_of(
+        config=with_variant(CONFIG, a2v_alignment=Alignment.GLOBAL, v2a_alignment=Alignment.GLOBAL)
+    ),
+}  # fmt: skip
+
+
+def kept_of(task, clip):
+    """The parts of a clip that a task keeps."""
+    masks = {
+        Keep.NOTHING: lambda steps: torch.zeros(1, steps, dtype=torch.bool),
+        Keep.FIRST: lambda steps: torch.arange(steps)[None] < 1,
+        Keep.START: lambda steps: torch.arange(steps)[None] < steps // 3,
+        Keep.ALL: lambda steps: torch.ones(1, steps, dtype=torch.bool),
+        Keep.AROUND: lambda _: region(),
+    }
+    return KeptLatents(clip.video, clip.audio, masks[task.video](LATENTS), masks[task.audio](FRAMES))
+
+
+def sample_task(task, model):
+    """Sample a task with guidance."""
+    clip = clip_of(voice=10 if task.reference_voice else 0, interaction=task.interaction)
+    null = replace(clip.conditions, caption=torch.zeros_like(clip.conditions.caption))
+    noise = clip_of(seed=9)
+    return sample(model, clip.conditions, null, kept_of(task, clip), (noise.video, noise.audio), STEPS)
+
+
+def run_pass(clip, model):
+    output = clip.run(model)
+    return output.video, output.audio, output.face_masks
+
+
+def cases():
+    """Functions from a network to tensors, with the network's configuration, by name."""
+    passes = {name: (clip.config, lambda model, clip=clip: run_pass(clip, model)) for name, clip in PASSES.items()}
+    tasks = {task.name: (CONFIG, lambda model, task=task: sample_task(task, model)) for task in (*PAPER_TASKS, RELIP)}
+    return passes | tasks
+
+
+class CountingGroup(SequenceGroup):
+    """Adds up the bytes that this process hands to the collective."""
+
+    sent = 0
+
+    def all_to_all(self, outgoing, received, sent):
+        self.sent += outgoing.nbytes
+        return super().all_to_all(outgoing, received, sent)
+
+
+def refusal(run):
+    """The message with which something is refused."""
+    try:
+        run()
+    except (ValueError, RuntimeError) as error:
+        return str(error)
+    return ""
+
+
+@torch.no_grad()
+def report(group):
+    """Results of this process."""
+    distances, sent = {}, {}
+    for name, (config, run) in cases().items():
+        model = random_model(config, dtype=torch.float32)
+        pairs = zip(run(SplitJointModel.of(model, group)), run(model), strict=True)
+        distances[name] = max(relative_error(got, want) for got, want in pairs if want.numel() or got.numel())
+    model = random_model(CONFIG, dtype=torch.float32)
+    for name in ("plain", "without a reference image", "without interaction"):
+        before, clip = group.sent, PASSES[name]
+        clip.run(SplitJointModel.of(model, group))
+        counted = bytes_sent(CONFIG, (clip.video.shape, FRAMES), clip.conditions, group, itemsize=4)
+        sent[name] = (group.sent - before, counted)
+    few_heads = replace(CONFIG, audio=BranchConfig(16, 24, 1))
+    short = clip_of(latents=group.size - 1)
+    refusals = {
+        "heads": refusal(lambda: SplitJointModel(few_heads, group)),
+        "latents": refusal(lambda: short.run(SplitJointModel.of(model, group))),
+    }
+    with torch.enable_grad():
+        refusals["gradients"] = refusal(lambda: clip_of().run(SplitJointModel.of(model, group)))
+    return {"distances": distances, "sent": sent, "refusals": refusals}
+
+
+def run_processes(processes, file):
+    """Run the program in some processes, and return what each of them found."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {"WORLD_SIZE": processes, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": 1}
+    command = [sys.executable, "-m", "tests.core.parallel.split_program", str(file)]
+    started = [
+        subprocess.Popen(command, cwd=ROOT, env=os.environ | {name: str(x) for name, x in place.items()})
+        for place in (common | {"RANK": rank, "LOCAL_RANK": rank} for rank in range(processes))
+    ]
+    assert [process.wait() for process in started] == [0] * processes
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def main(file):
+    """Write the results of all processes."""
+    torch.set_num_threads(1)
+    mesh = init_device_mesh("cpu", (int(os.environ["WORLD_SIZE"]),), mesh_dim_names=("sequence",))
+    group = CountingGroup(mesh)
+    everyone = [None] * group.size
+    dist.all_gather_object(everyone, report(group))
+    if group.rank == 0:
+        file.write_text(json.dumps(everyone), encoding="utf-8")
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
