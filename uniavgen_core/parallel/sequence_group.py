@@ -4,6 +4,7 @@ Spans are half-open and count steps of a sequence, such as latents or mel frames
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import prod
 
 import torch
@@ -18,7 +19,7 @@ def even_spans(count: int, parts: int) -> tuple[Span, ...]:
     """Spans that divide ``count`` into parts which differ by at most one, the larger ones first."""
     size, larger = divmod(count, parts)
     starts = [number * size + min(number, larger) for number in range(parts + 1)]
-    return tuple(zip(starts, starts[1:], strict=False))
+    return tuple(pairwise(starts))
 
 
 def overlap(one: Span, other: Span) -> Span:

@@ -7,6 +7,7 @@ reference voice is divided evenly.
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -83,7 +84,7 @@ def plan_sequences(
     video = tuple((max(0, start - num_images), max(0, stop - num_images)) for start, stop in spans)
     firsts = [min(weights) for weights in latent_weights(frames, latents, config.variant)]
     ends = [sum(first < stop for first in firsts) for _, stop in video]
-    audio = tuple(zip((0, *ends), ends, strict=False))
+    audio = tuple(pairwise((0, *ends)))
     if not all(map(length, (*video, *audio))):
         raise ValueError(
             f"A clip of {latents} latents and {frames} mel frames cannot be divided among {processes} processes, "

@@ -118,14 +118,13 @@ class SplitJointModel(JointModel):
         return self.group.fetch(x, dim, owned, ((0, owned[-1][1]),) * self.group.size)
 
 
-def _share_heads(
-    blocks: nn.ModuleList, config: BranchConfig, group: SequenceGroup, branch: str
-) -> UlyssesAttention:
+def _share_heads(blocks: nn.ModuleList, config: BranchConfig, group: SequenceGroup, branch: str) -> UlyssesAttention:
     """Put one attention that shares the heads into the self-attention of all blocks of a branch."""
     if config.num_heads < group.size:
+        heads = f"{config.num_heads} attention head{'s' if config.num_heads > 1 else ''}"
         raise ValueError(
-            f"The {branch} branch has {config.num_heads} attention heads, which cannot be divided among {group.size} "
-            f"processes. Take at most {config.num_heads}."
+            f"The {branch} branch has {heads}, too few for {group.size} processes, because each computes whole heads. "
+            f"Take at most {config.num_heads}."
         )
     layers: list[Any] = [block.self_attn for block in blocks]
     shared = UlyssesAttention(layers[0].attention, config.num_heads, group)

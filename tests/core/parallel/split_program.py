@@ -1,32 +1,35 @@
-"""One of several processes that run a split network: ``python -m tests.core.parallel.split_program FILE``.
+"""Processes that run a split network: ``python -m tests.core.parallel.split_program FOLDER NUMBER...``.
 
-Every process also runs the whole network alone. The first one writes, for each case, the largest distance of the two
-results, the bytes that each process sent, and those that the roofline counts.
+Every process also runs the whole network alone. For each number of processes a file says, of each of them, how far the
+two results are apart in every case, what bytes it sent and the roofline counts, and what was refused.
+A program, because forking from within pytest would copy its threads.
 """
 
 import json
 import os
 import socket
-import subprocess
 import sys
 from dataclasses import replace
+from math import prod
+from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 
-from benchmarks.cards import bytes_sent
+from benchmarks.flops import Pass
+from benchmarks.traffic import Traffic
 from tests.parity.fixtures import relative_error
 from tests.toys import TINY, Clip, random_model, with_variant
 from uniavgen_core.config import Alignment, BranchConfig, GuidanceConfig, Interaction
 from uniavgen_core.model.face_mask import FaceSteering
 from uniavgen_core.parallel.sequence_group import SequenceGroup
+from uniavgen_core.parallel.sequence_shares import plan_sequences
 from uniavgen_core.parallel.split_model import SplitJointModel
 from uniavgen_core.pipeline import KeptLatents, SampleConfig, sample
 from uniavgen_core.tasks import PAPER_TASKS, RELIP, Keep
 
-ROOT = Path(__file__).parents[3]
 CONFIG = replace(TINY, video=BranchConfig(72, 96, 6), audio=BranchConfig(40, 48, 5))
 """Neither number of heads is a multiple of four, nor that of audio of two."""
 LATENTS, FRAMES, SIZE = 7, 59, (4, 6)
@@ -34,7 +37,9 @@ STEPS = SampleConfig(2, guidance=GuidanceConfig(skip_layer=1))
 
 
 def clip_of(**options):
-    return Clip(**{"latents": LATENTS, "tokens": FRAMES, "size": SIZE, "config": CONFIG, "dtype": torch.float32} | options)
+    return Clip(
+        **{"latents": LATENTS, "tokens": FRAMES, "size": SIZE, "config": CONFIG, "dtype": torch.float32} | options
+    )
 
 
 def region():
@@ -122,6 +127,14 @@ class CountingGroup(SequenceGroup):
         return super().all_to_all(outgoing, received, sent)
 
 
+def counted_bytes(clip, group):
+    """Bytes of a pass as the roofline counts them."""
+    conditions = clip.conditions
+    plan = plan_sequences(CONFIG, LATENTS, FRAMES, (int(clip.image), 0), group.size)
+    traffic = Traffic(CONFIG, plan, group.rank, prod(SIZE) // CONFIG.patch_size**2, itemsize=4)
+    return traffic.whole_pass(Pass(conditions.interaction, conditions.skip_layer))
+
+
 def refusal(run):
     """The message with which something is refused."""
     try:
@@ -143,8 +156,7 @@ def report(group):
     for name in ("plain", "without a reference image", "without interaction"):
         before, clip = group.sent, PASSES[name]
         clip.run(SplitJointModel.of(model, group))
-        counted = bytes_sent(CONFIG, (clip.video.shape, FRAMES), clip.conditions, group, itemsize=4)
-        sent[name] = (group.sent - before, counted)
+        sent[name] = (group.sent - before, counted_bytes(clip, group))
     few_heads = replace(CONFIG, audio=BranchConfig(16, 24, 1))
     short = clip_of(latents=group.size - 1)
     refusals = {
@@ -156,32 +168,34 @@ def report(group):
     return {"distances": distances, "sent": sent, "refusals": refusals}
 
 
-def run_processes(processes, file):
-    """Run the program in some processes, and return what each of them found."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    common = {"WORLD_SIZE": processes, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": 1}
-    command = [sys.executable, "-m", "tests.core.parallel.split_program", str(file)]
-    started = [
-        subprocess.Popen(command, cwd=ROOT, env=os.environ | {name: str(x) for name, x in place.items()})
-        for place in (common | {"RANK": rank, "LOCAL_RANK": rank} for rank in range(processes))
-    ]
-    assert [process.wait() for process in started] == [0] * processes
-    return json.loads(file.read_text(encoding="utf-8"))
-
-
-def main(file):
-    """Write the results of all processes."""
+def run_process(rank, processes, port, file):
+    """Be one of the processes; the first one writes what all of them report."""
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in place.items()})
     torch.set_num_threads(1)
-    mesh = init_device_mesh("cpu", (int(os.environ["WORLD_SIZE"]),), mesh_dim_names=("sequence",))
-    group = CountingGroup(mesh)
-    everyone = [None] * group.size
+    group = CountingGroup(init_device_mesh("cpu", (processes,), mesh_dim_names=("sequence",)))
+    everyone = [None] * processes
     dist.all_gather_object(everyone, report(group))
-    if group.rank == 0:
+    if rank == 0:
         file.write_text(json.dumps(everyone), encoding="utf-8")
     dist.destroy_process_group()
 
 
+def main(processes, file):
+    """Run the processes. They are forked where that is possible, because importing torch takes longer than the work."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    context = get_context("fork" if "fork" in get_all_start_methods() else "spawn")
+    started = [context.Process(target=run_process, args=(rank, processes, port, file)) for rank in range(processes)]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join()
+    return max(abs(process.exitcode) for process in started)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    for number in sys.argv[2:]:
+        if main(int(number), Path(sys.argv[1]) / f"{number}.json"):
+            sys.exit(1)

@@ -1,2 +1,0 @@
-"""x"""
-def bytes_sent(*a, **k): return 0
