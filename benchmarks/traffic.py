@@ -2,17 +2,24 @@
 
 A card sends three quarters of a self-attention's traffic before it, as queries, keys and values of the heads that other
 cards have, and a quarter after it. ``tests/core/parallel`` compares these numbers with those of real processes.
+A step takes the time of the card with the most latents, and that in which a link carries what a card sends one way:
+nothing is computed meanwhile, and an exchange has no latency.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from uniavgen_core.config import BranchConfig, Interaction, ModelConfig
 from uniavgen_core.parallel.sequence_group import SequenceGroup, Span, even_spans, length, overlap
-from uniavgen_core.parallel.sequence_shares import SequencePlan
+from uniavgen_core.parallel.sequence_shares import SequencePlan, plan_sequences
+from uniavgen_core.shapes import SIZE_MULTIPLE, AVShape
 
-from .flops import Pass
+from .flops import Pass, step_of, step_passes
+
+CARDS = (1, 2, 4, 8)
+GIGA, MEGA = 1e9, 1e6
 
 
 class LoneGroup(SequenceGroup):
@@ -85,3 +92,45 @@ class Traffic:
         interactions = sum(self.config.interaction_of(layer) is not None for layer in layers)
         each = self.interaction(one.interaction)
         return len(layers) * self.layer() + interactions * each + self.output(interactions)
+
+
+def traffic_of(config: ModelConfig, shape: AVShape, cards: int) -> list[Traffic]:
+    """Traffic of every card for a clip with a reference image, without a reference voice."""
+    plan = plan_sequences(config, shape.latent_frames, shape.mel_frames, (1, 0), cards)
+    per_latent = (shape.width // SIZE_MULTIPLE) * (shape.height // SIZE_MULTIPLE)
+    return [Traffic(config, plan, rank, per_latent) for rank in range(cards)]
+
+
+def scaling(
+    config: ModelConfig, shape: AVShape, seconds_on: Callable[[int], float], links: Mapping[str, float]
+) -> list[dict[str, float]]:
+    """Steps on several cards.
+
+    Args:
+        config: The model's.
+        shape: Size of the clip.
+        seconds_on: Seconds of a step on the busiest of some cards, without what it sends.
+        links: Gigabytes that a card sends in a second, by the link's name.
+
+    Returns:
+        For each number of cards, the traffic of the card that sends most, the seconds that the busiest one computes,
+        and for each link the seconds of a step and by what factor it is faster than on one card.
+    """
+    rows = []
+    for cards in CARDS:
+        traffic, seconds = traffic_of(config, shape, cards), seconds_on(cards)
+        sent = max(step_of(*map(one.whole_pass, step_passes())) for one in traffic) / GIGA
+        layer = max(one.layer() for one in traffic) / MEGA
+        row = {"cards": cards, "layer_megabytes": layer, "step_gigabytes": sent, "compute_seconds": seconds}
+        for link, speed in links.items():
+            row[f"{link}_seconds"] = seconds + sent / speed
+            row[f"{link}_speedup"] = (rows[0] if rows else row)[f"{link}_seconds"] / row[f"{link}_seconds"]
+        rows.append(row)
+    return [{name: round(value, 4) for name, value in row.items()} for row in rows]
+
+
+def scaling_lines(rows: list[dict[str, float]]) -> list[str]:
+    """Steps on several cards as lines of a table."""
+    heads = ("cards", "MB a layer", "GB a step", "computing", *(name.replace("_", " ") for name in [*rows[0]][4:]))
+    lines = ["".join(f"{head:>16}" for head in heads)]
+    return lines + ["".join(f"{value:16g}" for value in row.values()) for row in rows]
