@@ -35,7 +35,7 @@ from .cpu import run_video
 from .cuda import PASSES, STEPS
 from .flops import SIZES, TERA, VIDEO_FRAMES, run_pass, step_of, step_passes
 from .peers import comfy_backend, comfy_ops, comfyui_wan
-from .traffic import LoneGroup, scaling, scaling_lines
+from .traffic import LoneGroup, plan_of, scaling, scaling_lines
 from .train import default_dtype
 
 ATTENTION, PRODUCTS, REST = KINDS = ("attention", "products", "rest")
@@ -174,6 +174,7 @@ def seconds_on(config: ModelConfig, shape: AVShape, speeds: tuple[float, float],
         cards: Number of cards.
     """
     form = JointModel if cards == 1 else partial(SplitJointModel, group=LoneGroup(0, cards))
+    plan_of(config, shape, cards)  # Kept from here on, as the tables of ``without_memory`` are.
     with without_memory(config, shape):
         passes = joint_passes(joint_model(config, form=form), shape)
         counted = {name: count(run, *speeds) for name, run in passes.items()}

@@ -94,9 +94,14 @@ class Traffic:
         return len(layers) * self.layer() + interactions * each + self.output(interactions)
 
 
+def plan_of(config: ModelConfig, shape: AVShape, cards: int) -> SequencePlan:
+    """Division of a clip with a reference image, without a reference voice."""
+    return plan_sequences(config, shape.latent_frames, shape.mel_frames, (1, 0), cards)
+
+
 def traffic_of(config: ModelConfig, shape: AVShape, cards: int) -> list[Traffic]:
-    """Traffic of every card for a clip with a reference image, without a reference voice."""
-    plan = plan_sequences(config, shape.latent_frames, shape.mel_frames, (1, 0), cards)
+    """Traffic of every card for the clip of ``plan_of``."""
+    plan = plan_of(config, shape, cards)
     per_latent = (shape.width // SIZE_MULTIPLE) * (shape.height // SIZE_MULTIPLE)
     return [Traffic(config, plan, rank, per_latent) for rank in range(cards)]
 
