@@ -23,8 +23,10 @@ from benchmarks.flops import Pass
 from benchmarks.traffic import Traffic
 from tests.parity.fixtures import relative_error
 from tests.toys import TINY, Clip, random_model, with_variant
+from uniavgen_core.bundled.bundled_files import ASSETS
 from uniavgen_core.config import Alignment, BranchConfig, GuidanceConfig, Interaction
 from uniavgen_core.model.face_mask import FaceSteering
+from uniavgen_core.parallel.__main__ import parse, sample_clip
 from uniavgen_core.parallel.sequence_group import SequenceGroup
 from uniavgen_core.parallel.sequence_shares import plan_sequences
 from uniavgen_core.parallel.split_model import SplitJointModel
@@ -84,6 +86,7 @@ PASSES = {
         config=with_variant(CONFIG, a2v_alignment=Alignment.GLOBAL, v2a_alignment=Alignment.GLOBAL)
     ),
 }  # fmt: skip
+PORTRAIT = ASSETS / "portraits" / "toon_1_calm.png"
 COUNTED = ("plain", "without a reference image", "without interaction")
 """Passes whose bytes are compared with those of the roofline, which has one clip of one speaker."""
 
@@ -156,6 +159,9 @@ def report(group):
         pairs = list(zip(run(SplitJointModel.of(model, group)), run(model), strict=True))
         sent[name] = group.sent - before
         distances[name] = max(relative_error(got, want) for got, want in pairs)
+    script, cpu = parse([str(PORTRAIT), "hello moon", "--seconds", "1"]), torch.device("cpu")
+    pairs = zip(sample_clip(script, cpu, group), sample_clip(script, cpu, None), strict=True)
+    distances["script"] = max(relative_error(got, want) for got, want in pairs)
     counted = {name: counted_bytes(PASSES[name], group) for name in COUNTED}
     model = random_model(CONFIG, dtype=torch.float32)
     few_heads = replace(CONFIG, audio=BranchConfig(16, 24, 1))

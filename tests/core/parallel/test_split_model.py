@@ -9,12 +9,13 @@ import pytest
 
 from tests.core.parallel.split_program import PASSES
 from uniavgen_core.config import RELEASED
+from uniavgen_core.parallel.__main__ import main
 from uniavgen_core.parallel.sequence_group import even_spans, length, overlap
 from uniavgen_core.parallel.sequence_shares import plan_sequences
 from uniavgen_core.tasks import TASKS
 
 ROOT = Path(__file__).parents[3]
-NAMES = (*PASSES, *TASKS)
+NAMES = (*PASSES, *TASKS, "script")
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +75,11 @@ def test_every_latent_and_mel_frame_of_a_released_clip_has_one_owner_and_few_are
 def test_spans_are_as_even_as_whole_numbers_allow():
     assert even_spans(11, 4) == ((0, 3), (3, 6), (6, 9), (9, 11))
     assert even_spans(2, 4) == ((0, 1), (1, 2), (2, 2), (2, 2))
+
+
+def test_the_script_says_what_it_cannot_use_and_writes_no_file(tmp_path, capsys):
+    out = tmp_path / "latent.safetensors"
+    picture = Path("no such picture.png")
+    assert main([str(picture), "hello moon", "--out", str(out)]) == 2
+    assert picture.name in capsys.readouterr().err
+    assert not out.exists()
