@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +26,11 @@ from ..diffusion.sampler import Latents
 from ..diffusion.sampling_presets import TOON_GUIDANCE, TOON_STEPS
 from ..media.video.frames import codec_pixels, fit_size, resize_frames, to_rgb
 from ..model.conditions import Conditions
-from ..model.joint import JointModel
 from ..pipeline import SampleConfig, keep_first_frame, sample
-from ..shapes import AVShape
+from ..shapes import SPATIAL_FACTOR, AVShape
 from ..text.speech_tensors import SpokenText, speech_tensors
 from ..training.data.clip_encoders import BUNDLED, open_encoders
+from ..training.flow_matching import to_device
 from .sequence_group import SequenceGroup
 from .split_model import SplitJointModel
 
@@ -86,25 +87,29 @@ def sample_clip(options: argparse.Namespace, device: torch.device, group: Sequen
     if group is not None:  # The text encoder is larger than the network; one process has it.
         dist.broadcast_object_list(encoded, src=0)
     assert encoded[0] is not None
-    reference, caption, null_caption = (x.to(device) for x in encoded[0])
-    model: JointModel = load_model(options.model, torch.bfloat16 if device.type == "cuda" else torch.float32).to(device)
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    reference, caption, null_caption = (x.to(device, dtype) for x in encoded[0])
+    model = load_model(options.model, dtype).to(device)
     if group is not None:
         model = SplitJointModel.of(model, group)
-    shape = AVShape.from_seconds(16 * reference.shape[4], 16 * reference.shape[3], options.seconds)
+    height, width = (SPATIAL_FACTOR * side for side in reference.shape[3:])
+    shape = AVShape.from_seconds(width, height, options.seconds)
     generator = torch.Generator().manual_seed(options.seed)
-    noise = tuple(torch.randn(size, generator=generator).to(device) for size in (shape.video, shape.audio[1:]))
+    video, audio = (torch.randn(size, generator=generator).to(device) for size in (shape.video, shape.audio[1:]))
     conditions, null = (
-        Conditions(
-            caption=features,
-            **{name: x.to(device) for name, x in speech_tensors([SpokenText(text)], model.config.text).items()},
-            reference_image=reference,
-        )
+        Conditions(features, **speech_tensors([SpokenText(text)], model.config.text), reference_image=reference)
         for features, text in ((caption, options.transcript), (null_caption, None))
     )
-    is_bundled = options.model == BUNDLED_MODEL
-    config = SampleConfig(TOON_STEPS, guidance=TOON_GUIDANCE) if is_bundled else SampleConfig()
-    config = SampleConfig(options.steps or config.steps, config.shift, config.guidance)
-    return sample(model, conditions, null, keep_first_frame(reference, *noise), noise, config)
+    conditions, null = to_device(conditions, device), to_device(null, device)
+    kept = keep_first_frame(reference, video, audio)
+    return sample(model, conditions, null, kept, (video, audio), config_of(options))
+
+
+def config_of(options: argparse.Namespace) -> SampleConfig:
+    """Settings of sampling: the bundled model's own, or the release's, with the steps of the command line."""
+    bundled = SampleConfig(TOON_STEPS, guidance=TOON_GUIDANCE)
+    config = bundled if options.model == BUNDLED_MODEL else SampleConfig()
+    return replace(config, steps=options.steps or config.steps)
 
 
 def encode(options: argparse.Namespace) -> tuple[Tensor, Tensor, Tensor]:
