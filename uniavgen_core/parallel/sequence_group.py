@@ -55,15 +55,18 @@ class SequenceGroup:
         Returns:
             Pieces by the number of the process that sent them.
         """
-        sent, received = ([0 if i == self.rank else n for i, n in enumerate(counts)] for counts in (
-            [piece.numel() for piece in pieces], [prod(shape) for shape in shapes],
-        ))  # fmt: skip
+        sent = self._between([piece.numel() for piece in pieces])
+        received = self._between([prod(shape) for shape in shapes])
         outgoing = torch.cat([piece.reshape(-1) for i, piece in enumerate(pieces) if i != self.rank])
         incoming = self.all_to_all(outgoing, received, sent).split(received)
         return [
             pieces[i] if i == self.rank else flat.view(*shape)
             for i, (flat, shape) in enumerate(zip(incoming, shapes, strict=True))
         ]
+
+    def _between(self, counts: list[int]) -> list[int]:
+        """Numbers of elements by process, none for this one, which keeps its own piece."""
+        return [0 if i == self.rank else count for i, count in enumerate(counts)]
 
     def all_to_all(self, outgoing: Tensor, received: list[int], sent: list[int]) -> Tensor:
         """Exchange flat pieces; ``received`` and ``sent`` are their numbers of elements by process."""
