@@ -4,11 +4,12 @@ The released network runs in bfloat16 as the pack runs it on a CUDA device, with
 tensors without memory, and beside it ComfyUI's own Wan2.2 network. An operator takes the longer of two times: its
 arithmetic at the speed of a large product, and the bytes that it reads and writes at the speed of memory. Launches,
 caches and kernels that reach neither speed are not seen: seconds are a bound, and the ratio of two networks tells more.
+Steps on several cards are predicted the same way, with what the cards send to each other (``traffic``).
 """
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -26,6 +27,7 @@ from uniavgen_core.checkpoint.wan_files import wan_names
 from uniavgen_core.config import RELEASED, ModelConfig
 from uniavgen_core.model.alignment import context_groups
 from uniavgen_core.model.joint import JointModel
+from uniavgen_core.parallel.split_model import SplitJointModel
 from uniavgen_core.shapes import AVShape
 from uniavgen_core.training.memory_trace import COUNTED
 
@@ -33,9 +35,11 @@ from .cpu import run_video
 from .cuda import PASSES, STEPS
 from .flops import SIZES, TERA, VIDEO_FRAMES, run_pass, step_of, step_passes
 from .peers import comfy_backend, comfy_ops, comfyui_wan
+from .traffic import LoneGroup, plan_of, scaling, scaling_lines
 from .train import default_dtype
 
 ATTENTION, PRODUCTS, REST = KINDS = ("attention", "products", "rest")
+SPEEDS, LINKS = ("teraflop", "terabyte"), ("nvlink", "pcie")
 MADE = ("empty", "new_empty", "empty_like", "empty_strided", "detach", "_unsafe_view")
 """Operators that move nothing, though they are no views."""
 GATHERS = ("index", "index_select", "embedding")
@@ -95,17 +99,28 @@ def count(run: Callable[[], Any], teraflop: float, terabyte: float) -> Roofline:
 
 
 def passes_of(config: ModelConfig, shape: AVShape, device: str = "cuda") -> dict[str, Callable[[], Any]]:
-    """The passes of a step, and ComfyUI's video pass, in bfloat16, by name; for where tensors have no memory.
+    """The passes of a step, and ComfyUI's video pass, in bfloat16, by name; for where tensors have no memory."""
+    model = joint_model(config, device)
+    options = {"optimized_attention_override": lambda _, q, k, v, heads, **__: COUNTED.attention(q, k, v, heads)}
+    weights = wan_names(model.state_dict())
+    wan = partial(comfyui_wan(config, weights, device, torch.bfloat16), transformer_options=options)
+    return joint_passes(model, shape) | {"comfyui_video_pass": partial(run_video, wan, model, shape)}
+
+
+def joint_model(config: ModelConfig, device: str = "cuda", form: Callable[..., JointModel] = JointModel) -> JointModel:
+    """The network as the pack runs it in bfloat16.
 
     Attention is a fused kernel, which PyTorch chooses only where it finds a device.
     """
-    operations, dtype = comfy_ops("cpu").disable_weight_init, torch.bfloat16
+    dtype = torch.bfloat16
+    backend = comfy_backend(comfy_ops("cpu").disable_weight_init, device, dtype)
     with default_dtype(dtype):
-        model = JointModel(config, replace(comfy_backend(operations, device, dtype), attention=COUNTED.attention))
-    options = {"optimized_attention_override": lambda _, q, k, v, heads, **__: COUNTED.attention(q, k, v, heads)}
-    wan = partial(comfyui_wan(config, wan_names(model.state_dict()), device, dtype), transformer_options=options)
-    passes = {name: partial(run_pass, model, shape, one) for name, one in zip(PASSES, step_passes(), strict=True)}
-    return passes | {"comfyui_video_pass": partial(run_video, wan, model, shape)}
+        return form(config, backend=replace(backend, attention=COUNTED.attention))
+
+
+def joint_passes(model: JointModel, shape: AVShape) -> dict[str, Callable[[], Any]]:
+    """The passes of a step, by name."""
+    return {name: partial(run_pass, model, shape, one) for name, one in zip(PASSES, step_passes(), strict=True)}
 
 
 def with_kernels() -> AbstractContextManager:
@@ -113,12 +128,19 @@ def with_kernels() -> AbstractContextManager:
     return patch.object(load_pack().nodes.host.model.comfy_backend, "fused", lambda *_: True)
 
 
-def report(config: ModelConfig, shape: AVShape, teraflop: float, terabyte: float) -> dict:
-    """Count a step and ComfyUI's video pass at one size, for a card of these speeds."""
+@contextmanager
+def without_memory(config: ModelConfig, shape: AVShape) -> Iterator[None]:
+    """Let networks run on a card that is not there."""
     # Kept from here on; it is made from numbers, which tensors without memory have not.
     context_groups(shape.mel_frames, shape.latent_frames, config.variant)
     load_pack()  # Its constants must not become fake tensors.
     with FakeTensorMode(), torch.device("cuda"), with_kernels():
+        yield
+
+
+def report(config: ModelConfig, shape: AVShape, teraflop: float, terabyte: float) -> dict:
+    """Count a step and ComfyUI's video pass at one size, for a card of these speeds."""
+    with without_memory(config, shape):
         counted = {name: count(run, teraflop, terabyte) for name, run in passes_of(config, shape).items()}
     video = counted["comfyui_video_pass"]
 
@@ -140,22 +162,48 @@ def report(config: ModelConfig, shape: AVShape, teraflop: float, terabyte: float
     }
 
 
+def seconds_on(config: ModelConfig, shape: AVShape, speeds: tuple[float, float], cards: int) -> float:
+    """Seconds of a step on the first of several cards, which has the most latents, without what it sends.
+
+    What every card repeats is counted (embeddings, keys and values of the texts), and copies for the exchanges.
+
+    Args:
+        config: The model's.
+        shape: Size of the clip.
+        speeds: Teraflop and terabytes a second of a card.
+        cards: Number of cards.
+    """
+    form = JointModel if cards == 1 else partial(SplitJointModel, group=LoneGroup(0, cards))
+    plan_of(config, shape, cards)  # Kept from here on, as the tables of ``without_memory`` are.
+    with without_memory(config, shape):
+        passes = joint_passes(joint_model(config, form=form), shape)
+        counted = {name: count(run, *speeds) for name, run in passes.items()}
+    return step_of(*(sum(counted[name].seconds.values()) for name in PASSES))
+
+
 def add_options(parser: ArgumentParser) -> None:
-    """Speeds of the card; an H200's by default, which reaches five sixths of the 4.8 terabytes it is sold with."""
+    """Speeds of the cards and of the links between them; an H200's by default, five sixths of what it is sold with."""
     parser.add_argument("--teraflop", type=float, default=790, help="of a large bfloat16 product in a second")
     parser.add_argument("--terabyte", type=float, default=4, help="read and written in a second")
+    parser.add_argument("--nvlink", type=float, default=375, help="gigabytes sent by a card in a second over NVLink")
+    parser.add_argument("--pcie", type=float, default=53, help="the same over PCIe 5.0 with 16 lanes")
 
 
 def measure(options: Namespace) -> dict:
     """Count every size."""
-    speeds = {"teraflop": options.teraflop, "terabyte": options.terabyte}
-    return speeds | {"sizes": [report(RELEASED, AVShape(*size, VIDEO_FRAMES), **speeds) for size in SIZES]}
+    speeds, links = ({name: getattr(options, name) for name in names} for names in (SPEEDS, LINKS))
+    sizes = []
+    for shape in (AVShape(*size, VIDEO_FRAMES) for size in SIZES):
+        on_cards = scaling(RELEASED, shape, partial(seconds_on, RELEASED, shape, tuple(speeds.values())), links)
+        sizes.append(report(RELEASED, shape, **speeds) | {"cards": on_cards})
+    return speeds | links | {"sizes": sizes}
 
 
 def table(results: dict) -> str:
     """Results as text."""
     lines = [
-        f"Computed for {results['teraflop']:g} teraflop and {results['terabyte']:g} terabyte a second; {STEPS} steps"
+        f"Computed for {results['teraflop']:g} teraflop and {results['terabyte']:g} terabyte a second; {STEPS} steps",
+        f"Several cards: NVLink of {results['nvlink']:g} and PCIe of {results['pcie']:g} gigabyte a second each way",
     ]
     for size in results["sizes"]:
         lines += ["", size["size"], f"{'seconds':24}" + "".join(f"{kind:>11}" for kind in (*KINDS, "all"))]
@@ -167,4 +215,5 @@ def table(results: dict) -> str:
         lines.append(
             f"{'operators':24}{size['step_operators']:11.0f} for {2 * size['video_pass_operators']} of two video passes"
         )
+        lines += scaling_lines(size["cards"])
     return "\n".join(lines)

@@ -18,7 +18,7 @@ FLOORS = [
     {"checkpoint", "media", "text"},
     {"bundled"},
     {"pipeline", "training"},
-    {"evaluation"},
+    {"evaluation", "parallel"},
 ]
 CORE = {
     path: path.relative_to(ROOT / "uniavgen_core").with_suffix("").parts

@@ -9,6 +9,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from benchmarks import roofline
 from benchmarks.peak import LAYERS, pass_peak, peak_of
 from benchmarks.roofline import count, passes_of, with_kernels
+from benchmarks.traffic import scaling
 from uniavgen_core.config import RELEASED
 from uniavgen_core.model.alignment import context_groups
 from uniavgen_core.model.alignment_tables import build_geometry
@@ -17,6 +18,7 @@ from uniavgen_core.training.memory_trace import COUNTED
 
 X, Y, Z = (torch.zeros(6, 8) for _ in range(3))
 NUMBERS = 48
+CLIP = AVShape(1280, 736, 81)
 WORK = {
     "three tensors of a sum": (lambda: X + Y, 3 * NUMBERS),
     "memory for a result, written": (lambda: torch.add(X, Y, out=Z), 3 * NUMBERS),
@@ -50,7 +52,7 @@ def test_attention_is_one_kernel_that_keeps_no_scores():
 
 @pytest.fixture(scope="module")
 def released(comfyui):  # noqa: ARG001 - so that a missing ComfyUI is a clear failure
-    return roofline.report(RELEASED, AVShape(1280, 736, 81), 790, 4)
+    return roofline.report(RELEASED, CLIP, 790, 4)
 
 
 def unseen_tables(shape):
@@ -82,7 +84,27 @@ def test_a_step_takes_no_more_than_the_targets_on_a_card_that_reaches_its_speeds
     assert released["clip_seconds"] <= 48
 
 
-def test_the_table_names_every_size(released):
-    text = roofline.table({"teraflop": 790, "terabyte": 4, "sizes": [released]})
+def test_the_table_names_every_size_and_number_of_cards(released):
+    rows = scaling(RELEASED, CLIP, lambda cards: 1 / cards, {"nvlink": 375, "pcie": 53})
+    speeds = {"teraflop": 790, "terabyte": 4, "nvlink": 375, "pcie": 53}
+    text = roofline.table(speeds | {"sizes": [released | {"cards": rows}]})
     assert "1280x736x81" in text
     assert f"{released['clip_seconds']:.3f}" in text
+    assert [line.split()[0] for line in text.splitlines()[-4:]] == ["1", "2", "4", "8"]
+    assert f"{rows[-1]['nvlink_speedup']:g}" in text.splitlines()[-1]
+
+
+def test_cards_send_what_their_links_carry_in_the_time_that_is_added():
+    one, *several = scaling(RELEASED, CLIP, lambda cards: 1 / cards, {"nvlink": 375, "pcie": 53})
+    assert (one["layer_megabytes"], one["step_gigabytes"], one["nvlink_seconds"]) == (0, 0, 1)
+    for row in several:
+        assert row["nvlink_seconds"] == pytest.approx(1 / row["cards"] + row["step_gigabytes"] / 375, abs=1e-4)
+        assert row["pcie_speedup"] == pytest.approx(1 / row["pcie_seconds"], rel=1e-3)
+        assert 1 < row["pcie_speedup"] < row["nvlink_speedup"] < row["cards"]
+        assert 59 * row["layer_megabytes"] < 1e3 * row["step_gigabytes"] < 62 * row["layer_megabytes"]
+
+
+def test_a_card_of_several_computes_its_share_and_what_all_repeat(comfyui, pack):  # noqa: ARG001 - loaded before tensors are fake
+    small = replace(RELEASED, num_layers=2, num_interactions=1)
+    one, two = (roofline.seconds_on(small, AVShape(480, 480, 41), (790, 4), cards) for cards in (1, 2))
+    assert 0.5 < two / one < 0.65

@@ -18,6 +18,7 @@ from tests.nodes.studio import moving_frames, video_of
 from tests.nodes.test_odd_folders import choices
 from tests.nodes.test_stock_nodes import differ, pictures_of  # noqa: F401 - a fixture
 from tools.comfy_client import PromptRejectedError
+from uniavgen_core.parallel.__main__ import write_latents
 
 ROOT = Path(__file__).parents[2]
 LOADER = "UniAVGenLoadLatent"
@@ -227,3 +228,10 @@ def test_in_a_server_a_replaced_file_is_loaded_again_and_a_damaged_one_refused_b
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(PromptRejectedError, match=rf"{path.name} cannot be read as safetensors"):
         loaded()
+
+
+def test_the_script_for_several_devices_writes_latents_that_load(pack, tmp_path):
+    video, audio = clip()["samples"].unbind()
+    write_latents(tmp_path / "latent.safetensors", (video, audio[:, 0]))
+    loaded = pack.nodes.host.sampling.saved_latents.read_latent(tmp_path / "latent.safetensors", torch.device("cpu"))
+    assert all(map(torch.equal, loaded["samples"].unbind(), (video, audio)))

@@ -27,7 +27,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 LINK, SOURCE = re.compile(r"\]\(([^)\s]+)\)"), re.compile(r'src="([^"]+)"')
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 IN_A_LINE = re.compile(r"`((?:python (?:dev\.py|-m)|pip install) [^`]+)`")
-CHECKED = ("python dev.py", "python -m", "pip install", "accelerate launch -m")
+CHECKED = ("python dev.py", "python -m", "pip install", "accelerate launch -m", "torchrun")
 NOT_HERE = {
     "git clone https://github.com/comfyui-uniavgen/ComfyUI-UniAVGen": "the repository's address, which needs a network",
     "hf download MCG-NJU/UniAVGen": "needs a network and 14 GB; test_released_templates.py checks what is fetched",
@@ -187,7 +187,11 @@ def check(command):
             check_dev(verb, arguments)
         case ["pip", "install", *arguments] | ["python", "-m", "pip", "install", *arguments]:
             check_pip(arguments)
-        case ["python", "-m", module, *arguments] | ["accelerate", "launch", "-m", module, *arguments]:
+        case (
+            ["python", "-m", module, *arguments]
+            | ["accelerate", "launch", "-m", module, *arguments]
+            | ["torchrun", "--nproc-per-node", _, "-m", module, *arguments]
+        ):
             run_module(module, arguments)
 
 

@@ -99,7 +99,7 @@ def build_geometry(config: ModelConfig, grid: tuple[int, int, int], num_tokens: 
         query_rope = rope_time_only(times, audio_head)
         key_times = torch.arange(num_latents, device=device)
     else:
-        singles, pairs, slot_of_token = _tables(context_groups(num_tokens, num_latents, config.variant), like)
+        singles, pairs, slot_of_token = query_tables(context_groups(num_tokens, num_latents, config.variant), like)
         key_times = torch.zeros(1, device=device)
     return Geometry(
         num_latents=num_latents,
@@ -114,8 +114,16 @@ def build_geometry(config: ModelConfig, grid: tuple[int, int, int], num_tokens: 
     )
 
 
-def _tables(groups: Sequence[Group], like: Tensor) -> tuple[SingleLatents | None, LatentPairs | None, Tensor]:
-    """Part the groups into single latents and pairs, whose audio tokens weigh them each in its own way."""
+def query_tables(groups: Sequence[Group], like: Tensor) -> tuple[SingleLatents | None, LatentPairs | None, Tensor]:
+    """Part the groups into single latents and pairs, whose audio tokens weigh them each in its own way.
+
+    Args:
+        groups: Mixes of latents, with the audio tokens that attend to them; every token has one.
+        like: Gives the tables their device, and weights their dtype if it is wider than float32.
+
+    Returns:
+        ``singles``, ``pairs`` and ``slot_of_token`` of a ``Geometry``.
+    """
     single: dict[int, Tokens] = {}
     paired: defaultdict[tuple[int, int], dict[int, tuple[float, float]]] = defaultdict(dict)
     for mix, tokens in groups:

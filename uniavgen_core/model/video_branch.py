@@ -83,14 +83,12 @@ class VideoBranch:
         return *embed_times(different, *layers), places
 
     def velocity(self, stream: Stream, shape: torch.Size) -> Tensor:
-        """Velocities of the clip's latents, of this shape, (B, C, T, H, W)."""
+        """Velocities of the stream's latents, (B, C, T, H, W); ``shape`` gives their rows H and columns W."""
         size = self.config.patch_size
         patches = self.head(stream.tokens, stream.temb, stream.places)  # (B, T * N, patch * patch * C)
         patches = patches[:, stream.num_reference :]
         rows, columns = shape[3] // size, shape[4] // size
-        return rearrange(
-            patches, "b (t h w) (p q c) -> b c t (h p) (w q)", h=rows, w=columns, p=size, q=size, t=shape[2]
-        )
+        return rearrange(patches, "b (t h w) (p q c) -> b c t (h p) (w q)", h=rows, w=columns, p=size, q=size)
 
 
 def patch_embedding(config: ModelConfig, backend: Backend) -> nn.Module:

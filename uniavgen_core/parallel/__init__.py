@@ -1,0 +1,1 @@
+"""Sequence parallelism: one pass of the joint network, shared by several devices."""
