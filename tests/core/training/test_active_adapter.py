@@ -17,7 +17,7 @@ def twice_adapted(form=None):
     model = random_model(dtype=torch.float32) if form is None else random_model(form=form, dtype=torch.float32)
     torch.manual_seed(3)
     add_lora(model, PLAN, NAMES)
-    for name, parameter in model.named_parameters():
+    for parameter in model.parameters():
         if parameter.requires_grad:
             torch.nn.init.normal_(parameter, std=0.3)
     return model

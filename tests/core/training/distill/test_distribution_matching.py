@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.core.training.distill.test_consistency import PLAIN, TASKS, ToyClips
-from tests.training_toys import clips_of, tiny_model
+from tests.core.training.distill.test_consistency import PLAIN, TASKS
+from tests.training_toys import ToyClips, clips_of, tiny_model
 from uniavgen_core.config import GuidanceConfig
 from uniavgen_core.diffusion.flow import mix
 from uniavgen_core.diffusion.sampler import sample_lcm
