@@ -181,14 +181,15 @@ def merge_lora(model: JointModel, path: Path | str) -> None:
     Raises:
         ValueError: If the file has adapters of layers that the network lacks.
     """
-    tensors, layers = load_file(path), dict(model.named_modules())
+    tensors, weights = load_file(path), dict(model.named_parameters())
     for alpha in (name for name in tensors if name.endswith(".alpha")):
         stem = alpha.removesuffix(".alpha")
         down, up = (tensors[f"{stem}.{part}.weight"] for part in PARTS)
-        layer = layers.get(stem.removeprefix(PREFIX))
-        if layer is None:
-            raise ValueError(f"{path} has adapters of {stem.removeprefix(PREFIX)}, a layer that the network lacks.")
-        layer.weight += (tensors[alpha] / len(down) * (up @ down)).to(layer.weight)
+        layer = stem.removeprefix(PREFIX)
+        if f"{layer}.weight" not in weights:
+            raise ValueError(f"{path} has adapters of {layer}, a layer that the network lacks.")
+        weight = weights[f"{layer}.weight"]
+        weight += (tensors[alpha] / len(down) * (up @ down)).to(weight)
 
 
 def _peft() -> ModuleType:

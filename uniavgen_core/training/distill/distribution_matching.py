@@ -96,11 +96,9 @@ class DistributionLosses:
         still, level = tuple(x.detach() for x in sample), self.levels(batch)
         renoised = flow.noisy(still, batch.noise(-1), level)
         teacher = partial(flow.guided_velocity, null=batch.null, plan=self.config.guidance_plan)
-        velocities = (
-            without_gradient(flow.model, name, velocity)(renoised, level)
-            for name, velocity in ((None, teacher), (CRITIC, flow.velocity))
-        )
-        real, fake = (flow.denoised(renoised, velocity, level) for velocity in velocities)
+        of_teacher = without_gradient(flow.model, None, teacher)(renoised, level)
+        of_critic = without_gradient(flow.model, CRITIC, flow.velocity)(renoised, level)
+        real, fake = (flow.denoised(renoised, velocity, level) for velocity in (of_teacher, of_critic))
         gradient = matching_gradient(still, real, fake, generated_places(flow.clips))
         # The gradient of half the squared error is that of the divergence.
         scale = 0.5**0.5
