@@ -52,7 +52,7 @@ def test_two_processes_that_accumulate_give_the_run_of_one(tmp_path, method):
     programs = start(tmp_path / "two", processes=2, distill=method, steps=4, accumulation=2)
     assert [program.wait(timeout=600) for program in programs] == [0, 0]
     alone, two = (log_of(tmp_path / name) for name in ("alone", "two"))
-    assert {"student_video_joint"} & set().union(*alone)
+    assert any(name.startswith("student_") for line in alone for name in line)
     for one, other in zip(alone, two, strict=True):
         assert set(one) == set(other)
         shared = sorted(set(one) - {"seconds", "examples_per_second"})
