@@ -24,8 +24,8 @@ from uniavgen_core.training.run_config import RunConfig, read_run
 METHODS = [method.value for method in Method]
 
 
-def run_file(folder, **values):
-    path = folder / "distill.json"
+def run_file(tmp_path, **values):
+    path = tmp_path / "distill.json"
     path.write_text(json.dumps({"stage": "distill", "data": "toon:3", "from": str(BUNDLED_MODEL)} | values))
     return path
 
