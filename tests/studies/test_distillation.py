@@ -14,7 +14,7 @@ from studies.distillation import students as module
 from studies.distillation.distillation_report import Found, demands_of, write_report
 from studies.distillation.students import PLAN, TASKS, Student, make_student, network_of
 from studies.distillation.ways_to_sample import Studio, Way, sampled
-from studies.few_steps.cells_of_steps import comfy_samplers, flow_sampling, sigmas_of
+from studies.few_steps.cells_of_steps import comfy_samplers, sigmas_of
 from tests.training_toys import ToyClips
 from toon.evaluation.cases import cases_of
 from toon.evaluation.generate_cases import generate
@@ -45,8 +45,10 @@ def test_consistency_sampling_is_comfyuis_sampler_lcm(comfyui):  # noqa: ARG001
     def denoise(x, sigma):
         return (x * (1 - sigma)).tanh()
 
+    from comfy.model_sampling import CONST
+
     class Network:
-        inner_model = SimpleNamespace(model_patcher=SimpleNamespace(get_model_object=lambda _: flow_sampling()))
+        inner_model = SimpleNamespace(model_patcher=SimpleNamespace(get_model_object=lambda _: CONST()))
 
         def __call__(self, x, sigma, **_):
             return denoise(x, float(sigma[0]))
