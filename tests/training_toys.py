@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from uniavgen_core.config import TOON, BranchConfig
@@ -43,6 +44,30 @@ def clips_of(task=JOINT, count=2, latent_frames=3, mel_frames=36):
             torch.randn(count, 4, 64), ids, lengths, reference_image=video[:, :, :1], interaction=task.interaction
         ),
     )
+
+
+class ToyClips:
+    """Clips of noise, each from its own generator; a ``TrainingClips``."""
+
+    def draw_clips(self, sample, shared, own):
+        del shared
+
+        def draw(*shape):
+            return torch.from_numpy(np.stack([random.random(shape, dtype=np.float32) for random in own]))
+
+        clips, count = clips_of(sample.task), len(own)
+        video, caption = 2 * draw(48, 3, 2, 2) - 1, draw(4, 64)
+        conditions = replace(
+            clips.conditions,
+            caption=0 * caption if sample.text_dropout == 1 else caption,
+            speech_ids=clips.conditions.speech_ids[:1].expand(count, -1),
+            speech_lengths=clips.conditions.speech_lengths[:1].expand(count),
+            reference_image=video[:, :, :1],
+            interaction=sample.interaction,
+        )
+        kept = (clips.video_keep_mask, clips.audio_keep_mask)
+        video_kept, audio_kept = (mask[:1].expand(count, -1) for mask in kept)
+        return CleanClips(video, 2 * draw(36, 80) - 1, video_kept, audio_kept, draw(3, 2, 2), draw(3, 2, 2), conditions)
 
 
 def own(count=2, seed=1):

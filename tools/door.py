@@ -46,6 +46,7 @@ class Verb:
 
 VERBS = {
     "ablate": Verb("train the paper's ablations at toon scale; hours, resumable", "studies.ablation"),
+    "distill": Verb("train few-step students of the bundled model and compare them; hours", "studies.distillation"),
     "demo": Verb("make a video of a talking face in a real ComfyUI", "tools.demo", False, "tools.demo_options"),
     "test": Verb("run the tests, a real ComfyUI and a browser included; arguments go to pytest", "tools.run_tests"),
     "mutate": Verb("break the code on purpose and see whether tests notice: mutate PATH...", "tools.mutate"),

@@ -4,7 +4,7 @@ Dimension key: B batch, F video frames, T latent frames, S mel frames.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -63,10 +63,7 @@ LOWER_IS_BETTER = ("wer", "video_loss", "audio_loss", "mask_error")
 
 def make_judges(study: Study, work: Path) -> Judges:
     """Load the judges, which are trained once per work folder."""
-    full, share = JudgeRecipe(), study.judges
-    sizes = {name: max(8, round(share * value)) for name, value in asdict(full).items() if name != "seed"}
-    recipe = replace(full, **sizes)
-    return judges_of(work / "judges", recipe)
+    return judges_of(work / "judges", JudgeRecipe().scaled(study.judges))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ on held-out toons is stored with them, because a judge's own errors bound its co
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,11 @@ class JudgeRecipe:
     gaze_steps: int = 1600
     part_steps: int = 1000
     seed: int = 0
+
+    def scaled(self, share: float) -> "JudgeRecipe":
+        """The same recipe with less material and training; at least eight of each remain."""
+        sizes = {name: max(8, round(share * value)) for name, value in asdict(self).items() if name != "seed"}
+        return replace(self, **sizes)
 
     @property
     def key(self) -> str:

@@ -1,4 +1,4 @@
-"""Euler's method for the flow from noise to data, for any number of tensors at once.
+"""Samplers of the flow from noise to data, for any number of tensors at once: Euler's method and consistency sampling.
 
 Dimension key: N steps.
 """
@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from torch import Tensor
 
-from .flow import denoised_to_velocity
+from .flow import denoised_to_velocity, mix
 
 Latents = tuple[Tensor, ...]
 
@@ -35,4 +35,27 @@ def sample_euler(
         noisy = tuple(x + denoised_to_velocity(x, clean, sigma) * (next_sigma - sigma) for x, clean in pairs)
         if on_step is not None:
             on_step(step, noisy)
+    return noisy
+
+
+def sample_lcm(
+    denoise: Callable[[Latents, float], Latents],
+    noisy: Latents,
+    sigmas: Tensor,
+    draw_noise: Callable[[], Latents],
+) -> Latents:
+    """Denoise in one go at each noise level, and mix the result with new noise for the next one.
+
+    Args:
+        denoise: Estimates the clean latents from noisy ones at a noise level.
+        noisy: Latents at ``sigmas[0]``, any shapes.
+        sigmas: Falling noise levels that end at 0, (N + 1,).
+        draw_noise: Draws noise of the shapes of ``noisy``.
+
+    Source: multistep consistency sampling (Song et al., arXiv:2303.01469, algorithm 1); ComfyUI's sampler ``lcm``.
+    """
+    for sigma, next_sigma in pairwise(sigmas.tolist()):
+        noisy = denoise(noisy, sigma)
+        if next_sigma > 0:
+            noisy = tuple(mix(x, noise, next_sigma) for x, noise in zip(noisy, draw_noise(), strict=True))
     return noisy

@@ -47,6 +47,19 @@ def release_sigmas(steps: int, shift: float = 5.0, dtype: torch.dtype = torch.fl
     return times.to(dtype).float() / TIMESTEPS
 
 
+def simple_sigmas(steps: int, shift: float = 5.0) -> Tensor:
+    """Noise levels of ComfyUI's scheduler ``simple``: even from 1 to 0, shifted; those of 2 steps are among those of 4.
+
+    Args:
+        steps: Sampling steps, at least 1.
+        shift: See ``shift_sigma``; positive.
+
+    Returns:
+        Noise levels, float32, (steps + 1,), falling from 1 to 0; of 4 steps with shift 5, 1, 15/16, 5/6, 5/8 and 0.
+    """
+    return shift_sigma(torch.linspace(1, 0, steps + 1, dtype=torch.float64), shift).float()
+
+
 def boundary_sigma(sigmas: Tensor, steps: int) -> float:
     """Noise level between two neighbouring steps: the first ``steps`` steps lie above it, the others below.
 

@@ -4,30 +4,49 @@ Plain sampling without guidance: what is wrong shows, and half the time is spent
 Dimension key: B clips, T latent frames, S mel frames.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from ..bundled.bundled_files import load_codec
 from ..bundled.bundled_sound import vocode
-from ..diffusion.flow import velocity_to_denoised
-from ..diffusion.sampler import Latents, sample_euler
-from ..diffusion.schedule import TIMESTEPS, release_sigmas
+from ..diffusion.sampler import Latents, sample_euler, sample_lcm
+from ..diffusion.schedule import release_sigmas
 from ..shapes import SAMPLE_RATE
 from ..tasks import JOINT
 from .batch_part import Part
+from .distill.clip_flow import ClipFlow
+from .distill.distill_config import DistillConfig
 from .flow_matching import CleanClips, device_of, to_device
 from .sample_clips import Sample
 from .task_sampling import TaskSample, TrainingClips
 
+STEPS = 12
+"""Euler steps of the samples of a network that is no student."""
+
 
 class BundledSampler:
-    """Generates the same few clips again and again, from their first pictures and texts."""
+    """Generates the same few clips again and again, from their first pictures and texts.
 
-    def __init__(self, source: TrainingClips[TaskSample], clips: int = 2, steps: int = 12, seed: int = 0) -> None:
+    Args:
+        source: Clips to generate again.
+        clips: Number of them.
+        seed: Seed of their choice and their noise.
+        distillation: Passes and sampler of a student; None for twelve Euler steps.
+    """
+
+    def __init__(
+        self,
+        source: TrainingClips[TaskSample],
+        clips: int = 2,
+        seed: int = 0,
+        distillation: DistillConfig | None = None,
+    ) -> None:
         self.source = source
         self.part = Part(0, 0, clips)
-        self.steps = steps
         self.seed = seed
+        self.distillation = distillation
         self.codec = load_codec()
 
     def __call__(self, model: nn.Module) -> list[Sample]:
@@ -36,8 +55,11 @@ class BundledSampler:
         sample = TaskSample(JOINT, JOINT.interaction)
         clips = to_device(self.source.draw_clips(sample, self.part.shared(self.seed), own), device)
         generator = torch.Generator().manual_seed(self.seed)
-        noise = tuple(torch.randn(x.shape, generator=generator).to(device) for x in (clips.video, clips.audio))
-        video, mel = sample_plainly(model, clips, noise, self.steps)
+
+        def draw_noise() -> Latents:
+            return tuple(torch.randn(x.shape, generator=generator).to(device) for x in (clips.video, clips.audio))
+
+        video, mel = sample_plainly(model, clips, draw_noise, self.distillation)
         with torch.autocast(device.type, enabled=False):
             pictures = self.codec.decode(video.float().cpu()).clamp(-1, 1)
             sound = vocode(mel.cpu())
@@ -45,31 +67,30 @@ class BundledSampler:
         return [Sample(frames[i], sound[i].numpy(), SAMPLE_RATE, f"clip_{i}") for i in range(self.part.count)]
 
 
-def sample_plainly(model: nn.Module, clips: CleanClips, noise: Latents, steps: int) -> tuple[Tensor, Tensor]:
+def sample_plainly(
+    model: nn.Module, clips: CleanClips, draw_noise: Callable[[], Latents], distillation: DistillConfig | None = None
+) -> tuple[Tensor, Tensor]:
     """Sample what is not kept of some clips, without guidance.
 
     Args:
         model: The network.
         clips: Parts that are kept, and conditions.
-        noise: Noise of video and audio, of the clips' shapes.
-        steps: Euler steps.
+        draw_noise: Draws noise of video and audio, of the clips' shapes.
+        distillation: Passes and sampler of a student; None for twelve Euler steps.
 
     Returns:
         Video latents and normalised mel.
     """
-    masks = (clips.video_keep_mask, clips.audio_keep_mask)
-    wide = (masks[0][:, None, :, None, None], masks[1][..., None])
-    clean = (clips.video, clips.audio)
-
-    def write_kept(latents: Latents) -> Latents:
-        return tuple(torch.where(*parts) for parts in zip(wide, clean, latents, strict=True))
+    flow = ClipFlow(model, clips)
 
     def denoise(noisy: Latents, sigma: float) -> Latents:
-        noisy = write_kept(noisy)
-        times = tuple(TIMESTEPS * sigma * (~mask).float() for mask in masks)
-        output = model(*noisy, times, clips.conditions, masks)
-        velocities = (output.video.float(), output.audio.float())
-        return tuple(velocity_to_denoised(x, v, sigma) for x, v in zip(noisy, velocities, strict=True))
+        sigmas = torch.full((len(clips.video),), sigma, device=clips.video.device)
+        return flow.denoised(flow.with_kept(noisy), flow.velocity(noisy, sigmas), sigmas)
 
-    video, audio = write_kept(sample_euler(denoise, noise, release_sigmas(steps)))
+    sigmas = release_sigmas(STEPS) if distillation is None else distillation.sigmas
+    if distillation is not None and distillation.sampler == "lcm":
+        result = sample_lcm(denoise, draw_noise(), sigmas, draw_noise)
+    else:
+        result = sample_euler(denoise, draw_noise(), sigmas)
+    video, audio = flow.with_kept(result)
     return video, audio

@@ -12,10 +12,12 @@ from ..config import RELEASED, Interaction, ModelConfig
 from ..layers.backend import Backend
 from ..model.joint import JointModel
 from ..shapes import AVShape
-from .lora import LoraPlan, add_lora
+from .distill.distill_config import DistillConfig
+from .lora import ADAPTER, LoraPlan, add_lora
 from .memory_trace import COUNTED, DeepTrace, Inputs, trace
 
 GIGA, TERA = 1e9, 1e12
+SECONDS_OF_A_DAY = 86_400
 FLOAT, ADAM, MUON = 4, 8, 4
 """Bytes per weight: of itself, its gradient or its average, and of the state of each optimiser."""
 VOICE_FRAMES = 330
@@ -85,6 +87,8 @@ class RunSize:
         averaged: Whether an average of the weights is kept (EMA).
         muon: Whether the blocks' matrices are trained by Muon and not by AdamW.
         lora: Adapters that are trained in place of the weights; None for the weights.
+        distillation: Method and passes of a student, which is trained beside its teacher; None for none.
+        steps: Length of the run; 0 if it is not known.
         backend: Source of layers and attention.
 
     Raises:
@@ -103,6 +107,8 @@ class RunSize:
     averaged: bool = True
     muon: bool = False
     lora: LoraPlan | None = None
+    distillation: DistillConfig | None = None
+    steps: int = 0
     backend: Backend = COUNTED
 
     def __post_init__(self) -> None:
@@ -136,9 +142,11 @@ class Estimate:
         trained: Number of trained weights.
         operations: Floating point operations of one step, on all devices.
         recomputing: Part of them that is recomputation.
+        without_gradient: Part of them of passes without gradients: a teacher's, a student's own samples.
         tokens: Video and audio tokens of one step.
         seconds: Time of one step at the device's assumed speed; None for an unknown device.
         device: The device; None if it is unknown.
+        steps: Length of the run; 0 if it is not known.
     """
 
     weights: float
@@ -154,6 +162,8 @@ class Estimate:
     tokens: int
     seconds: float | None = None
     device: Device | None = None
+    without_gradient: float = 0.0
+    steps: int = 0
 
     @property
     def memory(self) -> dict[str, float]:
@@ -165,6 +175,11 @@ class Estimate:
     def total(self) -> float:
         """Upper bound of one device's memory in bytes; not all parts are in memory at the same time."""
         return sum(self.memory.values())
+
+    @property
+    def days(self) -> float:
+        """Days of the whole run; 0 if its length or the device is unknown."""
+        return self.steps * (self.seconds or 0.0) / SECONDS_OF_A_DAY
 
     @property
     def fits(self) -> bool | None:
@@ -187,7 +202,8 @@ def estimate(run: RunSize, device: Device | None = None) -> Estimate:
     copies, activations = _kept(run, traced)
     again = traced.layers.forward if run.recomputed else 0
     parts = run.devices * run.accumulation
-    operations = (whole.forward + whole.backward + again) * parts
+    more = 0.0 if run.distillation is None else run.distillation.passes_without_gradient * whole.forward
+    operations = (whole.forward + whole.backward + again + more) * parts
     seconds = None if device is None else operations / (run.devices * TERA * device.peak * device.share)
     return Estimate(
         weights=(FLOAT * whole.trained + whole.frozen) / shards,
@@ -203,6 +219,8 @@ def estimate(run: RunSize, device: Device | None = None) -> Estimate:
         tokens=_tokens(run),
         seconds=seconds,
         device=device,
+        without_gradient=more * parts,
+        steps=run.steps,
     )
 
 
@@ -245,7 +263,8 @@ def _tokens(run: RunSize) -> int:
 def _prepare(run: RunSize) -> Callable[[JointModel], None] | None:
     """Choose the function that leaves only the run's trained weights in training; None where all weights are."""
     if run.lora is not None:
-        return partial(add_lora, plan=run.lora)
+        names = (ADAPTER,) if run.distillation is None else run.distillation.adapters
+        return partial(add_lora, plan=run.lora, names=names)
     return _train_audio_branch if run.stage == 1 else None
 
 
@@ -264,9 +283,13 @@ def table(estimated: Estimate) -> str:
     lines.append(f"{'trained weights':28}{estimated.trained:10,}")
     lines.append(f"{'tokens of a step':28}{estimated.tokens:10,}")
     again = f"  {estimated.recomputing / estimated.operations:.0%} of it recomputed" if estimated.recomputing else ""
+    beside = estimated.without_gradient / estimated.operations
+    again += f"  {beside:.0%} of it without gradients" if beside else ""
     lines.append(f"{'teraflop of a step':28}{estimated.operations / TERA:10,.2f}{again}")
     if estimated.seconds is not None and device is not None:
         lines.append(
             f"{'seconds of a step':28}{estimated.seconds:10.2f}  at {device.share:.0%} of {device.peak:g} teraflop/s"
         )
+        if estimated.steps:
+            lines.append(f"{'days of the run':28}{estimated.days:10.2f}  of {estimated.steps:,} steps")
     return "\n".join(lines)

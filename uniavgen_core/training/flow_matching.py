@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..config import Interaction
 from ..diffusion.flow import mix, over_pixels
+from ..diffusion.sampler import Latents
 from ..diffusion.schedule import TIMESTEPS
 from ..model.joint import Conditions, JointModel
 
@@ -129,6 +130,55 @@ def face_mask_loss(predicted: Tensor, face: Tensor) -> Tensor:
     return ((predicted - face[:, None]) ** 2).mean()
 
 
+def sigma_maps(clips: CleanClips, sigma: Tensor) -> Latents:
+    """Noise levels of all places: 0 where kept, and elsewhere each clip's own.
+
+    Args:
+        clips: The clips.
+        sigma: Noise level of each clip, (B,).
+
+    Returns:
+        Levels of the video, shape of its keep mask, and of mel frames, (B * K, S).
+    """
+    video, audio = clips.video_keep_mask, clips.audio_keep_mask
+    tracks = len(audio) // len(video)
+    return sigma.view(-1, *[1] * (video.ndim - 1)) * ~video, sigma.repeat_interleave(tracks)[:, None] * ~audio
+
+
+def noised(clean: Latents, noise: Latents, sigmas: Latents) -> Latents:
+    """Mix video and audio with noise at the levels of ``sigma_maps``, in the dtype of ``clean``."""
+    wide = (over_pixels(sigmas[0])[:, None], sigmas[1][..., None])
+    return tuple(mix(x, *pair).to(x) for x, *pair in zip(clean, noise, wide, strict=True))
+
+
+def modality_errors(
+    predicted: Latents,
+    wanted: Latents,
+    clips: CleanClips,
+    weights: LossWeights,
+    error: Callable[[Tensor, Tensor, Tensor], Tensor] = example_errors,
+) -> Latents:
+    """Errors of what is generated of each clip.
+
+    Args:
+        predicted: Video, (B, C, T, H, W), and audio, (B * K, S, 80), as the network has them.
+        wanted: The same as they should be.
+        clips: The clips, with what is kept of them.
+        weights: Weights of faces and mouths.
+        error: Weighted mean squared error, of each example or of the batch.
+
+    Returns:
+        Errors of the video, (B,), and of the audio, (B * K,). A clip's audio counts by the share of it that is
+        generated: a mean over few frames would outweigh all the rest.
+    """
+    places = 1 + weights.face * torch.maximum(clips.face, clips.mouth) + weights.mouth * clips.mouth
+    places = (places * ~over_pixels(clips.video_keep_mask))[:, None]
+    generated = (~clips.audio_keep_mask).float()[..., None]
+    video_error = error(predicted[0].float(), wanted[0].float(), places)
+    audio_error = error(predicted[1].float(), wanted[1].float(), generated)
+    return video_error, audio_error * generated.mean((1, 2))
+
+
 def flow_matching_losses(
     model: JointModel,
     batch: Batch,
@@ -146,22 +196,14 @@ def flow_matching_losses(
     Returns:
         By name: ``video``, ``audio``, ``mask``, and ``loss``, their weighted sum.
     """
-    clips, keep = batch.clips, (batch.clips.video_keep_mask, batch.clips.audio_keep_mask)
-    tracks = len(clips.audio) // len(clips.video)
-    video_sigma = batch.sigma.view(-1, *[1] * (keep[0].ndim - 1)) * ~keep[0]
-    audio_sigma = batch.sigma.repeat_interleave(tracks)[:, None] * ~keep[1]
-    noisy_video = mix(clips.video, batch.video_noise, over_pixels(video_sigma)[:, None]).to(clips.video)
-    noisy_audio = mix(clips.audio, batch.audio_noise, audio_sigma[..., None]).to(clips.audio)
-    timesteps = (TIMESTEPS * video_sigma, TIMESTEPS * audio_sigma)
-    output = model(noisy_video, noisy_audio, timesteps, clips.conditions, keep)
-
-    weight = 1 + weights.face * torch.maximum(clips.face, clips.mouth) + weights.mouth * clips.mouth
-    weight = (weight * ~over_pixels(keep[0]))[:, None]
-    video_loss = error(output.video.float(), (batch.video_noise - clips.video).float(), weight).mean()
-    generated = (~keep[1]).float()[..., None]
-    audio_errors = error(output.audio.float(), (batch.audio_noise - clips.audio).float(), generated)
-    # A clip counts by the share of its sound that is generated: a mean over few frames would outweigh all the rest.
-    audio_loss = (audio_errors * generated.mean((1, 2))).mean()
+    clips, sigmas = batch.clips, sigma_maps(batch.clips, batch.sigma)
+    noise = (batch.video_noise, batch.audio_noise)
+    timesteps = (TIMESTEPS * sigmas[0], TIMESTEPS * sigmas[1])
+    keep = (clips.video_keep_mask, clips.audio_keep_mask)
+    output = model(*noised((clips.video, clips.audio), noise, sigmas), timesteps, clips.conditions, keep)
+    wanted = (batch.video_noise - clips.video, batch.audio_noise - clips.audio)
+    errors = modality_errors((output.video, output.audio), wanted, clips, weights, error)
+    video_loss, audio_loss = (each.mean() for each in errors)
     mask_loss = face_mask_loss(output.face_masks.float(), token_shares(clips.face, model.config.patch_size))
     parts = ((weights.video, video_loss), (1.0, audio_loss), (weights.mask * clips.has_picture, mask_loss))
     loss = sum((weight * part for weight, part in parts if weight), start=torch.zeros_like(video_loss))

@@ -5,19 +5,21 @@ Dimension key: R rank, I inputs and O outputs of an adapted layer.
 """
 
 import json
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from types import ModuleType
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..atomic_write import atomic_write
 from ..config import to_dict
 from ..model.joint import JointModel
+from .active_adapter import activate
 
 PREFIX = "diffusion_model."
 """Prefix of ComfyUI's generic key style before the network's own names."""
@@ -92,12 +94,13 @@ class LoraPlan:
         return [name for name in linear if name.endswith(tuple(f".{end}" for end in self.targets))]
 
 
-def add_lora(model: JointModel, plan: LoraPlan) -> None:
+def add_lora(model: JointModel, plan: LoraPlan, names: Sequence[str] = (ADAPTER,)) -> None:
     """Add adapters that change nothing yet, and freeze everything else; adapters are float32.
 
     Args:
         model: The network.
-        plan: Which layers.
+        plan: Layers and size of the adapters.
+        names: Names of the sets of adapters, of which the first is active; see ``active_adapter`` for the others.
 
     Raises:
         ImportError: If peft is not installed.
@@ -106,20 +109,23 @@ def add_lora(model: JointModel, plan: LoraPlan) -> None:
     peft = _peft()
     if has_lora(model):
         raise ValueError("The network has adapters already.")
-    config = peft.LoraConfig(
-        r=plan.rank, lora_alpha=plan.alpha, lora_dropout=plan.dropout, target_modules=plan.layers_of(model)
-    )
-    peft.inject_adapter_in_model(config, model, ADAPTER)
+    layers = plan.layers_of(model)
+    for adapter in names:
+        config = peft.LoraConfig(r=plan.rank, lora_alpha=plan.alpha, lora_dropout=plan.dropout, target_modules=layers)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Already found a `peft_config`")  # A second set is wanted.
+            peft.inject_adapter_in_model(config, model, adapter)
     for name, parameter in model.named_parameters():
-        adapting = is_lora(name)
+        adapting = any(is_lora(name, adapter) for adapter in names)
         parameter.requires_grad_(adapting)
         if adapting:
             parameter.data = parameter.data.float()
+    activate(model, names[0])
 
 
-def is_lora(name: str) -> bool:
-    """True if a parameter, by its name in the network, is an adapter's."""
-    return any(f".{part}.{ADAPTER}." in name for part in PARTS)
+def is_lora(name: str, adapter: str = ADAPTER) -> bool:
+    """True if a parameter, by its name in the network, is one of a set of adapters."""
+    return any(f".{part}.{adapter}." in name for part in PARTS)
 
 
 def has_lora(model: nn.Module) -> bool:
@@ -134,7 +140,13 @@ def lora_tensors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def save_lora(model: JointModel, path: Path | str, plan: LoraPlan, weights: Mapping[str, Tensor] | None = None) -> None:
+def save_lora(
+    model: JointModel,
+    path: Path | str,
+    plan: LoraPlan,
+    weights: Mapping[str, Tensor] | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
     """Write adapters for ComfyUI's LoRA loader; the file appears under its name when it is whole.
 
     Args:
@@ -142,6 +154,7 @@ def save_lora(model: JointModel, path: Path | str, plan: LoraPlan, weights: Mapp
         path: The safetensors file to write; one that is there is replaced.
         plan: The plan they were added by; it goes into the metadata.
         weights: Weights by the network's names to write instead, such as their average.
+        metadata: Further entries of the file's metadata.
 
     Raises:
         ValueError: If there are no adapters.
@@ -152,8 +165,31 @@ def save_lora(model: JointModel, path: Path | str, plan: LoraPlan, weights: Mapp
     up = f".{PARTS[1]}.weight"
     alphas = {name.removesuffix(up) + ".alpha": torch.tensor(plan.alpha) for name in tensors if name.endswith(up)}
     content = {name: value.cpu().contiguous() for name, value in (tensors | alphas).items()}
+    entries = {**(metadata or {}), "format": "pt", METADATA_KEY: json.dumps(to_dict(plan))}
     with atomic_write(Path(path)) as partial:
-        save_file(content, partial, metadata={"format": "pt", METADATA_KEY: json.dumps(to_dict(plan))})
+        save_file(content, partial, metadata=entries)
+
+
+@torch.no_grad()
+def merge_lora(model: JointModel, path: Path | str) -> None:
+    """Add the adapters of a file to the weights of a network without adapters.
+
+    Args:
+        model: The network.
+        path: A file that ``save_lora`` wrote.
+
+    Raises:
+        ValueError: If the file has adapters of layers that the network lacks.
+    """
+    tensors, weights = load_file(path), dict(model.named_parameters())
+    for alpha in (name for name in tensors if name.endswith(".alpha")):
+        stem = alpha.removesuffix(".alpha")
+        down, up = (tensors[f"{stem}.{part}.weight"] for part in PARTS)
+        layer = stem.removeprefix(PREFIX)
+        if f"{layer}.weight" not in weights:
+            raise ValueError(f"{path} has adapters of {layer}, a layer that the network lacks.")
+        weight = weights[f"{layer}.weight"]
+        weight += (tensors[alpha] / len(down) * (up @ down)).to(weight)
 
 
 def _peft() -> ModuleType:

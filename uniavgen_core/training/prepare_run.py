@@ -22,9 +22,11 @@ from ..model.initialize import initialize
 from ..model.joint import JointModel
 from .batch_part import Objective
 from .data.encoded_clips import EncodedClips, load_source
+from .distill.distill_config import DistillConfig
+from .distill.distill_objective import distill_objective
 from .estimate import AUDIO_BRANCH
 from .gradient_checkpointing import RecomputedModel
-from .lora import LoraPlan, add_lora
+from .lora import ADAPTER, LoraPlan, add_lora
 from .paper_stages import AdamConfig
 from .plugins import attribute_of, model_config_of
 from .run_config import RunConfig
@@ -56,7 +58,9 @@ def build_model(run: RunConfig, device: torch.device) -> JointModel:
     if run.audio_from is not None:
         load_audio_branch(model, run.audio_from)
     if run.plan is not None:
-        add_lora(model, run.plan)
+        with torch.random.fork_rng():
+            torch.manual_seed(run.seed)
+            add_lora(model, run.plan, (ADAPTER,) if run.distillation is None else run.distillation.adapters)
     elif run.preset.audio_alone:
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name.startswith(AUDIO_BRANCH))
@@ -109,13 +113,31 @@ def open_data(run: RunConfig, model: ModelConfig, accelerator: "Accelerator") ->
 
 def objective_of(run: RunConfig, source: EncodedClips) -> Objective:
     """Batches and losses of the run."""
-    return task_objective(source, run.preset.tasks, run.seed)
+    tasks, distillation = run.preset.tasks, run.distillation
+    if distillation is not None:
+        return distill_objective(source, tasks, distillation, run.seed)
+    return task_objective(source, tasks, run.seed)
 
 
-def write_note(home: Path, model: ModelConfig, plan: LoraPlan | None, seen: TrainedOn | None = None) -> None:
-    """Note beside a run's checkpoints what network is in them and what it sees, so that they can be exported."""
+def write_note(
+    home: Path,
+    model: ModelConfig,
+    plan: LoraPlan | None,
+    seen: TrainedOn | None = None,
+    distillation: DistillConfig | None = None,
+) -> None:
+    """Note beside a run's checkpoints what is in them, so that they can be exported.
+
+    Args:
+        home: The run's folder.
+        model: The network.
+        plan: Its adapters; None for none.
+        seen: The clips that it is trained on.
+        distillation: The student's method and passes; None for a network that is no student.
+    """
     home.mkdir(parents=True, exist_ok=True)
     metadata = {} if seen is None else metadata_of_clips(seen)
+    metadata |= {} if distillation is None else distillation.metadata
     note = {"model": to_dict(model), "lora": None if plan is None else to_dict(plan), "metadata": metadata}
     (home / NOTE).write_text(json.dumps(note, indent=1), encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""One run of training on one's own data: a stage of the paper, with any of its fields changed, as a JSON file says."""
+"""One run of training on one's own data: a stage, with any of its fields changed, as a JSON file says."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from ..config import from_dict
+from .distill.distill_config import DISTILL, STUDENT_PLAN, DistillConfig
 from .engine import EngineConfig
 from .lora import LoraPlan
-from .paper_stages import STAGES, Stage
+from .paper_stages import STAGES as PAPER_STAGES
+from .paper_stages import Stage
 from .plugins import model_config_of
 from .task_sampling import LogitNormal, ShiftedUniform, Sigmas
 from .trainer_config import TrainerConfig
 
+DISTILL_STAGE = "distill"
+STAGES: dict[str, Stage] = {**PAPER_STAGES, DISTILL_STAGE: DISTILL}
 SET_BY_STAGE = ("batch", "steps", "warmup", "fall", "average", "clip")
 
 
@@ -22,16 +26,18 @@ class RunConfig:
     """Contents of a run's file. Only ``stage`` and ``data`` are required.
 
     Attributes:
-        stage: ``speech``, ``joint`` or ``tasks``, the paper's three.
+        stage: ``speech``, ``joint`` or ``tasks``, the paper's three, or ``distill`` for a student of few passes.
         data: Folder of encoded clips, several of them, or ``toon:COUNT`` for toons, which are encoded first.
         folder: Where runs lie.
         name: Of this run; checkpoints found under it are resumed.
         seed: Of new weights, the choice of clips, and noise.
         model: ``released`` or ``toon``: the network's size, where no file says it.
-        start: A file of ours with all weights to start from; in the file it is called ``from``.
+        start: A file of ours with all weights to start from, a student's teacher; in the file it is called ``from``.
         video_from: A Wan2.2-TI2V-5B file for the video branch.
         audio_from: A file of ours whose audio branch is taken.
-        lora: Adapters to train in place of the weights, the fields of ``LoraPlan``; None for none.
+        lora: Adapters to train in place of the weights, the fields of ``LoraPlan``; None for none. A student always
+            has adapters.
+        distill: Fields of ``DistillConfig`` to change, for the stage ``distill``.
         engine: Fields of ``EngineConfig``: precision, sharded, cpu.
         checkpointing: Compute activations again instead of keeping them.
         trainer: Fields of ``TrainerConfig`` to change.
@@ -50,6 +56,7 @@ class RunConfig:
     video_from: str | None = None
     audio_from: str | None = None
     lora: Mapping[str, Any] | None = None
+    distill: Mapping[str, Any] = field(default_factory=dict)
     engine: Mapping[str, Any] = field(default_factory=dict)
     checkpointing: bool = False
     trainer: Mapping[str, Any] = field(default_factory=dict)
@@ -60,6 +67,10 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.stage not in STAGES:
             raise ValueError(f"stage is {self.stage!r}; it is one of {', '.join(STAGES)}.")
+        if self.stage == DISTILL_STAGE and self.start is None:
+            raise ValueError('A student needs a teacher: name the file of its weights in "from".')
+        if self.stage != DISTILL_STAGE and self.distill:
+            raise ValueError(f"distill belongs to the stage {DISTILL_STAGE}; stage is {self.stage!r}.")
         model_config_of(self.model)
 
     @property
@@ -86,7 +97,14 @@ class RunConfig:
     @property
     def plan(self) -> LoraPlan | None:
         """Adapters to train; None for the weights."""
+        if self.stage == DISTILL_STAGE:
+            return changed(STUDENT_PLAN, self.lora or {}, "lora")
         return None if self.lora is None else changed(LoraPlan(), self.lora, "lora")
+
+    @property
+    def distillation(self) -> DistillConfig | None:
+        """Method, passes and teacher of a student; None in other stages."""
+        return changed(DistillConfig(), self.distill, "distill") if self.stage == DISTILL_STAGE else None
 
     @property
     def trainer_config(self) -> TrainerConfig:
@@ -114,7 +132,7 @@ def read_run(path: Path) -> RunConfig:
         raise ValueError(f"{path} must be an object that names at least stage and data.")
     values = {"start" if name == "from" else name: value for name, value in values.items()}
     config = changed(RunConfig("joint", ""), values, path.name)
-    for part in ("preset", "engine_config", "plan", "trainer_config"):
+    for part in ("preset", "engine_config", "plan", "distillation", "trainer_config"):
         getattr(config, part)  # Each is checked as it is made.
     return config
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.core.training.encoded_folders import NULL, encode
 from toon.clips.clip import make_clip
 from toon.training.clip_shards import mel_of
 from uniavgen_core.config import TOON, Interaction
@@ -16,9 +17,7 @@ from uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, REFE
 from uniavgen_core.text.tokenize import NULL_SPEECH, speech_ids
 from uniavgen_core.training.batch_part import Part
 from uniavgen_core.training.data.clip_form import ClipForm
-from uniavgen_core.training.data.clip_record import ClipRecord
 from uniavgen_core.training.data.clip_sources import open_source
-from uniavgen_core.training.data.clip_store import claim_folder, write_clip, write_lines, write_null_caption
 from uniavgen_core.training.data.encode_clips import EncodeConfig, encode_source
 from uniavgen_core.training.data.encoded_clips import SourceConfig, load_source
 from uniavgen_core.training.data.speaker_voices import cut_voice, words_until
@@ -31,27 +30,6 @@ CONTINUE = TaskSample(CONTINUATION, BOTH)
 DUB = TaskSample(DUBBING, V2A)
 DRIVEN = TaskSample(AUDIO_DRIVEN, A2V)
 TOLD = SourceConfig(speech_dropout=0.0, caption_dropout=0.0)
-NULL = -7.0
-
-
-def encode(folder, clips, dim=64, encoders="bundled", faces="find"):
-    """A folder of clips whose every number tells which clip it is; (speaker, latent frames, columns) for each."""
-    claim_folder(folder, {"encoders": encoders, "faces": faces})
-    write_null_caption(folder, torch.full((1, dim), NULL))
-    entries = []
-    for number, (speaker, latents, columns) in enumerate(clips):
-        mel_frames = mel_frames_of(video_frames_of(latents))
-        record = ClipRecord(f"{number}.mp4", f"caption {number}", f"{number} is said here", speaker)
-        tensors = {
-            "video": torch.full((48, latents, 2, columns), float(number)).half(),
-            "mel": torch.full((mel_frames, 80), float(number)).half(),
-            "caption": torch.full((1 + number % 3, dim), float(number)).half(),
-            "face": torch.full((latents, 2, columns), 0.25).half(),
-        }
-        tensors["video"][:, 0] += 0.5
-        entries.append(write_clip(folder, record, tensors, cut=number == 0))
-    write_lines(folder / "index.jsonl", entries)
-    return folder
 
 
 @pytest.fixture

@@ -16,12 +16,16 @@ from pathlib import Path
 import torch
 from torch.utils.data import Dataset
 
-from uniavgen_core.config import TOON, BranchConfig, Interaction
+from tests.training_toys import ToyClips
+from uniavgen_core.config import TOON, BranchConfig, GuidanceConfig, Interaction
 from uniavgen_core.model.initialize import initialize
 from uniavgen_core.model.joint import Conditions, JointModel
 from uniavgen_core.training.batch_part import Objective, Part
+from uniavgen_core.training.distill.distill_config import DISTILL, DistillConfig, Method
+from uniavgen_core.training.distill.distill_objective import distill_objective
 from uniavgen_core.training.engine import EngineConfig, make_accelerator
 from uniavgen_core.training.gradient_checkpointing import RecomputedModel
+from uniavgen_core.training.lora import LoraPlan, add_lora
 from uniavgen_core.training.trainer import Trainer
 from uniavgen_core.training.trainer_config import TrainerConfig
 
@@ -80,7 +84,16 @@ def noise_losses(model, batch, progress):
 NOISE = Objective(NoiseBatches(), noise_losses)
 
 
+def distilled(method):
+    """A network with adapters, and the objective of their distillation."""
+    config = DistillConfig(Method(method), passes=2, guidance=GuidanceConfig(skip_layer=None), critic_steps=1)
+    model = tiny_model(RecomputedModel)
+    add_lora(model, LoraPlan(interactions=True, rank=2), config.adapters)
+    return model, distill_objective(ToyClips(), replace(DISTILL.tasks, reference_voice=0.0), config, seed=0)
+
+
 def main(folder, options):
+    method = options.pop("distill", None)
     delay, sharded, recomputed = (options.pop(name, 0) for name in ("delay", "sharded", "recomputed"))
     hang = options.pop("hang", None)
     config = TrainerConfig(folder, "run", **DEFAULTS | options)
@@ -92,7 +105,10 @@ def main(folder, options):
         return noise_losses(model, batch, progress)
 
     objective = Objective(NoiseBatches(), losses)
-    trainer = Trainer(model, [torch.optim.AdamW(model.parameters(), 1e-2)], objective, config, accelerator)
+    if method is not None:
+        model, objective = distilled(method)
+    weights = [value for value in model.parameters() if value.requires_grad]
+    trainer = Trainer(model, [torch.optim.AdamW(weights, 1e-2)], objective, config, accelerator)
     trainer.run()
     assert accelerator.is_fsdp2 == sharded
     accelerator.end_training()

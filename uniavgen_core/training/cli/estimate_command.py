@@ -10,23 +10,26 @@ from ...checkpoint.config_from_weights import config_from_shapes
 from ...checkpoint.weight_files import WeightFiles
 from ...config import ModelConfig, to_dict
 from ...shapes import AVShape
+from ..distill.distill_config import STUDENT_PLAN, DistillConfig, Method
 from ..estimate import DEVICES, Device, Estimate, RunSize, estimate, table
 from ..lora import LoraBranch, LoraPlan
 from ..plugins import model_config_of
+from ..run_config import DISTILL_STAGE, STAGES
 
 SUMMARY = "memory and time of a run, before it starts"
-BATCHES = {1: 256, 2: 32, 3: 32}
-"""The paper's batch of each stage."""
+NAMES = {"1": "speech", "2": "joint", "3": "tasks", DISTILL_STAGE: DISTILL_STAGE}
+"""Stages by the paper's number, and the distillation."""
 
 
 def parser() -> ArgumentParser:
     """Describe the command line."""
     root = ArgumentParser(prog="python -m uniavgen_core.training estimate", description=__doc__)
     root.add_argument("--model", default="released", help="released, toon, or a UniAVGen checkpoint")
-    root.add_argument("--stage", type=int, default=2, choices=(1, 2, 3), help="of the paper's three")
+    root.add_argument("--stage", default="2", choices=tuple(NAMES), help="of the paper's three, or distillation")
     root.add_argument("--size", default="736x736", metavar="WxH", help="picture, pixels, multiples of 32")
     root.add_argument("--frames", type=int, default=81, help="video frames of a clip, 4n + 1")
-    root.add_argument("--batch", type=int, help="examples of a step, over all devices; the paper's by default")
+    root.add_argument("--batch", type=int, help="examples of a step, over all devices; the stage's by default")
+    root.add_argument("--steps", type=int, help="length of the run; the stage's by default")
     root.add_argument("--devices", type=int, default=8, help="number of devices")
     root.add_argument("--accumulation", type=int, default=1, help="parts that a device computes in turn")
     root.add_argument("--precision", default="bf16", choices=("bf16", "no"), help="of matrix products")
@@ -36,7 +39,10 @@ def parser() -> ArgumentParser:
     root.add_argument("--muon", action="store_true", help="train the blocks' matrices by Muon")
     root.add_argument("--lora", choices=[branch.value for branch in LoraBranch], help="train adapters of this branch")
     root.add_argument("--lora-interactions", action="store_true", help="and of cross-modal attention")
-    root.add_argument("--rank", type=int, default=LoraPlan.rank, help="rank of adapters")
+    root.add_argument("--rank", type=int, help="rank of adapters; the stage's by default")
+    root.add_argument("--method", default=DistillConfig.method.value, choices=[each.value for each in Method],
+        help="of distillation")  # fmt: skip
+    root.add_argument("--passes", type=int, default=DistillConfig.passes, help="of a distilled student")
     root.add_argument("--device", default="h100", choices=[*DEVICES, "unknown"], help="what it runs on")
     root.add_argument("--mfu", type=float, help="share of the device's peak it will reach, if you measured it")
     root.add_argument("--json", action="store_true", help="print one JSON object as the last line")
@@ -68,14 +74,12 @@ def run_of(options: Namespace) -> RunSize:
     width, cross, height = options.size.partition("x")
     if not (cross and width.isdecimal() and height.isdecimal()):
         raise ValueError(f"--size is {options.size}; write it as width x height in pixels, such as 736x736.")
-    lora = options.lora and LoraPlan(
-        LoraBranch(options.lora), options.lora_interactions, options.rank, float(options.rank)
-    )
+    stage, distilled = STAGES[NAMES[options.stage]], options.stage == DISTILL_STAGE
     return RunSize(
         model=_config(options.model),
         shape=AVShape(int(width), int(height), options.frames),
-        stage=options.stage,
-        batch=BATCHES[options.stage] if options.batch is None else options.batch,
+        stage=stage.number,
+        batch=stage.batch if options.batch is None else options.batch,
         devices=options.devices,
         accumulation=options.accumulation,
         half=options.precision == "bf16",
@@ -83,8 +87,23 @@ def run_of(options: Namespace) -> RunSize:
         recomputed=options.checkpointing,
         averaged=options.average,
         muon=options.muon,
-        lora=lora,
+        lora=_plan(options),
+        distillation=DistillConfig(Method(options.method), options.passes) if distilled else None,
+        steps=stage.steps if options.steps is None else options.steps,
     )
+
+
+def _plan(options: Namespace) -> LoraPlan | None:
+    """Adapters of the command line; a student always has some."""
+    if options.stage == DISTILL_STAGE:
+        plan = STUDENT_PLAN
+        branch = LoraBranch(options.lora) if options.lora else plan.branch
+    elif options.lora:
+        plan, branch = LoraPlan(interactions=options.lora_interactions), LoraBranch(options.lora)
+    else:
+        return None
+    rank = plan.rank if options.rank is None else options.rank
+    return replace(plan, branch=branch, rank=rank, alpha=float(rank))
 
 
 def device_of(options: Namespace) -> Device | None:

@@ -74,7 +74,7 @@ def export(checkpoint: Path, out: Path, dtype: torch.dtype) -> None:
     if plan is not None:
         with torch.device("meta"):
             model = JointModel(config)
-        save_lora(model, out, plan, weights)
+        save_lora(model, out, plan, weights, read_metadata(checkpoint.parent))
         return
     knows = {KNOWN_TEXT_KEY: "{}"}  # It was taught the words of other data.
     with atomic_write(out) as partial:

@@ -20,7 +20,7 @@ from ..prepare_run import build_model, make_adam, objective_of, open_data, write
 from ..run_config import RunConfig, read_run
 from ..trainer import Trainer
 
-SUMMARY = "a stage of the paper on your clips, as a JSON file says"
+SUMMARY = "a stage of the paper or a distillation on your clips, as a JSON file says"
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -70,7 +70,7 @@ def prepare(run: RunConfig) -> Trainer:
         for line in (*source.notices, table(estimate(size_of(run, model.config, source, accelerator)))):
             print(line, file=sys.stderr)  # noqa: T201
         seen = clips_of_latents(clip.latents[1:] for clip in source.clips)
-        write_note(config.home, model.config, run.plan, seen)
+        write_note(config.home, model.config, run.plan, seen, run.distillation)
     optimizer = make_adam(model, run.preset.adam)
     return Trainer(model, [optimizer], objective_of(run, source), config, accelerator, sampler_of(run, source))
 
@@ -93,6 +93,8 @@ def size_of(run: RunConfig, model: ModelConfig, source: EncodedClips, accelerato
         recomputed=run.checkpointing,
         averaged=config.average is not None,
         lora=run.plan,
+        distillation=run.distillation,
+        steps=config.steps,
     )
 
 
@@ -103,4 +105,4 @@ def sampler_of(run: RunConfig, source: EncodedClips) -> Any:
     bundled = all(read_settings(folder)["encoders"] == BUNDLED for folder in set(source.folders))
     if not run.trainer_config.sample_every or run.preset.audio_alone or not bundled:
         return None
-    return BundledSampler(source, seed=run.seed)
+    return BundledSampler(source, seed=run.seed, distillation=run.distillation)

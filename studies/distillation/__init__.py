@@ -1,0 +1,1 @@
+"""Few-step students of the bundled model, compared with their teacher."""
