@@ -11,6 +11,7 @@ from uniavgen_core.training.data.clip_form import ClipForm
 from uniavgen_core.training.data.clip_record import ClipSource
 
 from .clips.speech import (
+    LIVELY_POSITION_MARGIN,
     LIVELY_POSITION_OFFSET,
     LIVELY_POSITION_SCALE,
     TEXT_POSITION_OFFSET,
@@ -22,8 +23,12 @@ MODEL = replace(TOON, text=replace(TOON.text, position_offset=TEXT_POSITION_OFFS
 """Sizes of the bundled model, with characters placed where toons speak them."""
 
 LIVELY_MODEL = replace(
-    TOON, text=replace(TOON.text, position_offset=LIVELY_POSITION_OFFSET, position_scale=LIVELY_POSITION_SCALE)
-)
+    TOON,
+    text=replace(
+        TOON.text, position_offset=LIVELY_POSITION_OFFSET, position_scale=LIVELY_POSITION_SCALE,
+        position_margin=LIVELY_POSITION_MARGIN,
+    ),
+)  # fmt: skip
 """The same for toons whose onset and tempo are left to chance, with characters placed where they are on average."""
 
 __all__ = ["CLIP_FORM", "LIVELY_MODEL", "MODEL", "open_clips"]

@@ -136,6 +136,7 @@ class TextConfig:
         caption_length: Caption tokens of the video branch, zeros included.
         position_offset: Mel frame, and so rotary position, at which the first character is expected.
         position_scale: Mel frames per character; offset 0 and scale 1 as released.
+        position_margin: Most seconds by which a text ends later than these say, if onset and tempo are left to chance.
     """
 
     vocabulary: int = 2546
@@ -146,6 +147,7 @@ class TextConfig:
     caption_length: int = 512
     position_offset: float = 0.0
     position_scale: float = 1.0
+    position_margin: float = 0.0
 
     @property
     def places_words(self) -> bool:

@@ -1,6 +1,7 @@
 """A model that knows little says so before it samples, and is silent when its text is over."""
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -53,20 +54,13 @@ def test_of_many_known_words_those_spelled_like_the_unknown_are_named(studio):
     assert "word7x" not in notice
 
 
-def test_a_files_margin_moves_the_end_of_its_speech(studio, known_text_of_file):
-    said = {"words": ["one"], "longest_voice_text": 7, "margin_seconds": 0.7}
-    assert known_text_of_file({"uniavgen_known_text": json.dumps(said)}).margin_seconds == 0.7
+def test_speech_left_to_chance_may_end_later(studio):
     module, speech = studio.nodes.host.conditioning.track_masks, studio.nodes.host.conditioning.pass_settings.Speech
     config = studio.model.model.diffusion_model.config.text
-    ends = [module.end_of_speech(speech("one"), config, margin) for margin in (0.3, 0.7)]
-    assert ends[1] - ends[0] == 40
-
-
-@pytest.mark.parametrize("margin", [-1, "x", float("nan"), 1e9, True])
-def test_a_margin_that_none_can_be_is_refused(known_text_of_file, margin):
-    said = {"words": ["one"], "longest_voice_text": 7, "margin_seconds": margin}
-    with pytest.raises(ValueError, match="margin_seconds from 0 to 60"):
-        known_text_of_file({"uniavgen_known_text": json.dumps(said)})
+    early, late = (replace(config, position_margin=margin) for margin in (0.0, 0.4))
+    assert module.end_of_speech(speech("one"), late) - module.end_of_speech(speech("one"), early) == 40
+    plans = studio.nodes.host.long_video.plans
+    assert plans.seconds_to_say("one", late) - plans.seconds_to_say("one", early) == pytest.approx(0.4)
 
 
 def test_of_known_words_nothing_is_said(studio, told):
@@ -184,7 +178,7 @@ def test_each_speakers_track_is_silent_after_its_own_transcript(studio):
 def test_a_model_that_places_words_by_itself_speaks_to_the_end(studio, golden_model):
     speech = studio.nodes.host.conditioning.pass_settings.Speech("hi")
     config = golden_model.model.diffusion_model.config.text
-    assert studio.nodes.host.conditioning.track_masks.end_of_speech(speech, config, 0.3) is None
+    assert studio.nodes.host.conditioning.track_masks.end_of_speech(speech, config) is None
 
 
 def test_in_a_real_run_the_sampler_tells_of_unknown_words(server):

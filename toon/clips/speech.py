@@ -30,6 +30,8 @@ TEXT_POSITION_SCALE = 5.97
 LIVELY_POSITION_OFFSET = 38.0
 LIVELY_POSITION_SCALE = 4.75
 """The same fit for 400 lively clips of one to four seconds; the residual is 16.4 mel frames."""
+LIVELY_POSITION_MARGIN = 0.4
+"""Seconds by which lively sentences end later than that says: 0.43 at the 95th percentile of 120, 0.61 at most."""
 PEAK = 0.999146
 LEAD_SECONDS = 0.12
 _RATE = 180

@@ -63,9 +63,6 @@ SETTLE = replace(
 )  # fmt: skip
 """All of it together at all levels of noise: picture and sound were trained apart, and what is heard at low noise was
 partly unlearned at high noise."""
-MARGINS = {False: 0.3, True: 0.7}
-"""Seconds by which a sentence may end after the mean of its length, in either world: .61 is the most of 120 lively
-ones, whose onset and tempo are left to chance."""
 TASK_WARMUP = 15
 """Steps over which the rates rise: few, because the weights are trained already."""
 TASK_FALL = 1.2
@@ -138,8 +135,7 @@ def pack(recipe: Recipe) -> None:
     codec = torch.load(recipe.decoder_path, weights_only=True)
     preview = {PREVIEW_KEY: json.dumps(preview_of_toons(load_codec(recipe.decoder_path)))}
     longest = longest_sentence(VIDEO_FRAMES, recipe.world)
-    limits = {"words": recipe.world.vocabulary, "longest_voice_text": longest, "margin_seconds": MARGINS[recipe.lively]}
-    knows = {KNOWN_TEXT_KEY: json.dumps(limits)}
+    knows = {KNOWN_TEXT_KEY: json.dumps({"words": recipe.world.vocabulary, "longest_voice_text": longest})}
     frames = (min(LENGTHS), max(LENGTHS)) if recipe.lively else (VIDEO_FRAMES, VIDEO_FRAMES)
     clips = replace(BUNDLED_CLIPS, fewest_frames=frames[0], most_frames=frames[1], regions=True)
     more = preview | knows | metadata_of_clips(clips)

@@ -22,6 +22,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "caption_length": (1, 4096),
     "half_window_frames": (0, 256),
     "position_scale": (1e-3, 1e4),
+    "position_margin": (0.0, 60.0),
     "position_offset": (-1e5, 1e5),
 }
 """Smallest and largest value of a field; other whole numbers are sizes, from 1 to ``LARGEST_SIZE``."""

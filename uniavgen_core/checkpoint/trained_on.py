@@ -83,7 +83,8 @@ RELEASED_CLIPS = TrainedOn(81, 81, short_side=736, longest_side=1280, model="The
 
 def _sizes_of(config: ModelConfig) -> ModelConfig:
     """Configuration without the fields that do not identify a model: character positions and variant."""
-    return replace(config, text=replace(config.text, position_offset=0.0, position_scale=1.0), variant=RELEASE)
+    text = replace(config.text, position_offset=0.0, position_scale=1.0, position_margin=0.0)
+    return replace(config, text=text, variant=RELEASE)
 
 
 KNOWN = {_sizes_of(TOON): BUNDLED_CLIPS, _sizes_of(RELEASED): RELEASED_CLIPS}

@@ -15,13 +15,9 @@ from .pass_settings import KEY, PassSettings, pass_settings_of
 
 MOST_LISTED_WORDS = 12
 """Most unknown words that a notice lists."""
-MARGIN_SECONDS = 0.3
-"""Time that a text may take beyond its expected end, if the model's file does not say."""
-LONGEST_MARGIN = 60
-"""Most seconds that a file may name as the margin of a text."""
 MOST_KNOWN_WORDS = 40
 """Most words that a notice lists of those that a model knows; of more, it names those that are spelled alike."""
-LEAST_LIKENESS = 0.6
+LEAST_LIKENESS = 0.75
 """Likeness from which words are spelled alike, as ``difflib`` counts it."""
 NO_TRANSCRIPT = (
     "No transcript reaches the sampler, so the person makes sounds of speech without words. Connect 'UniAVGen Speech "
@@ -36,12 +32,10 @@ class KnownText:
     Attributes:
         words: Words the model can say, in their spelling.
         longest_voice_text: Characters of the longest transcript of a reference voice.
-        margin_seconds: Time that a text may take beyond the end that is expected of its length.
     """
 
     words: tuple[str, ...]
     longest_voice_text: int
-    margin_seconds: float = MARGIN_SECONDS
 
 
 TOON_TEXT = replace(TOON.text, position_offset=13.3, position_scale=5.97)
@@ -80,15 +74,12 @@ def _parsed(text: str) -> KnownText | None:
     if not limits:
         return None
     words, longest = limits.get("words"), limits.get("longest_voice_text")
-    margin = limits.get("margin_seconds", MARGIN_SECONDS)
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words) or type(longest) is not int:
         raise CheckpointError(
             f"{subject} must give words, a list of texts, and longest_voice_text, a whole number. Get the file again "
             "from its source."
         )
-    if type(margin) not in (int, float) or not 0 <= margin <= LONGEST_MARGIN:
-        raise CheckpointError(f"{subject} must give margin_seconds from 0 to {LONGEST_MARGIN}. Get the file again.")
-    return KnownText(tuple(words), longest, margin)
+    return KnownText(tuple(words), longest)
 
 
 def unknown_words_notice(known: KnownText | None, conditioning: Sequence[Mapping]) -> str | None:

@@ -10,7 +10,7 @@ that keeps a user's sound. Models that place words by themselves, such as the re
 Dimension key: S mel frames.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import comfy.utils
@@ -22,9 +22,10 @@ from ....uniavgen_core.media.audio.mel import silent_mel
 from ....uniavgen_core.shapes import MEL_RATE
 from ....uniavgen_core.text.speech_tensors import cached_speech_ids
 from ..notices import announce
-from .known_words import MARGIN_SECONDS
 from .pass_settings import Speech, pass_settings_of
 
+MARGIN_SECONDS = 0.3
+"""Time that a text may take beyond its latest expected end."""
 NOTICED_SECONDS = 2.0
 """Shortest silence that a notice reports."""
 
@@ -42,16 +43,13 @@ def spoken_mask(speech: Speech, mel_frames: int) -> Tensor:
     return mask
 
 
-def end_of_speech(speech: Speech, config: TextConfig, margin: float) -> int | None:
-    """Mel frame at which a text must have ended, ``margin`` seconds after its expected end.
-
-    None if the model places words by itself, or there is no text.
-    """
+def end_of_speech(speech: Speech, config: TextConfig) -> int | None:
+    """Mel frame at which a text must have ended; None if the model places words by itself or there is no text."""
     if speech.text is None or config.places_words:
         return None
     start = round(MEL_RATE * speech.start)
     length = config.spoken_frames(len(cached_speech_ids(speech.text)))
-    return start + round(length + MEL_RATE * margin)
+    return start + round(length + MEL_RATE * (config.position_margin + MARGIN_SECONDS))
 
 
 def unpacked_mask(mask: Tensor | None, noise: Tensor, shapes: Sequence) -> list[Tensor]:
@@ -70,11 +68,8 @@ def mask_tracks(
             tracks = [spoken_mask(speech, audio.shape[2]) for speech in pass_settings_of(positive[0]).speeches]
             audio = torch.stack(tracks)[None, :, :, None].to(audio).expand_as(audio)
             mask, _ = comfy.utils.pack_latents([video, audio])
-        model = execute.class_obj.model_patcher.model
-        config = model.diffusion_model.config.text
-        margin = MARGIN_SECONDS if model.known_text is None else model.known_text.margin_seconds
-        speeches = [pass_settings_of(options).speeches for options in positive]
-        ends = _ends_of_tracks(speeches, shapes[1], lambda speech: end_of_speech(speech, config, margin))
+        config = execute.class_obj.model_patcher.model.diffusion_model.config.text
+        ends = _ends_of_tracks([pass_settings_of(options).speeches for options in positive], shapes[1], config)
         if any(end is not None for end in ends):
             masks = unpacked_mask(mask, noise, shapes)
             latent, mask = _with_silence_after(comfy.utils.unpack_latents(latent, shapes), masks, ends)
@@ -82,12 +77,12 @@ def mask_tracks(
 
 
 def _ends_of_tracks(
-    speeches: Sequence[tuple[Speech, ...]], shape: Sequence[int], end_of: Callable[[Speech], int | None]
+    speeches: Sequence[tuple[Speech, ...]], shape: Sequence[int], config: TextConfig
 ) -> list[int | None]:
     """Mel frame at which each track's text ends, None if it fills the clip; the latest of several conditionings."""
     ends: list[int | None] = []
     for track in range(shape[1]):
-        found = [end_of(run[min(track, len(run) - 1)]) for run in speeches]
+        found = [end_of_speech(run[min(track, len(run) - 1)], config) for run in speeches]
         last = None if None in found else max(end for end in found if end is not None)
         ends.append(last if last is not None and last < shape[2] else None)
     return ends

@@ -182,4 +182,4 @@ def seconds_to_say(text: str, config: TextConfig) -> float:
     characters = len(cached_speech_ids(text))
     if config.places_words:
         return characters / CHARACTERS_PER_SECOND + PAUSE_SECONDS
-    return config.spoken_frames(characters) / MEL_RATE
+    return config.spoken_frames(characters) / MEL_RATE + config.position_margin

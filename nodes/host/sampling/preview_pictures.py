@@ -95,7 +95,8 @@ def _tiny_decoder(name: str, device: torch.device) -> Decode:
     """Decoder of a file in vae_approx, in half precision on a GPU; it takes the latents of one frame after another."""
     dtype = torch.float32 if device.type == "cpu" else torch.float16
     network, wan = TAEHV(LATENT_CHANNELS), comfy.latent_formats.Wan22()
-    network.load_state_dict(comfy.utils.load_torch_file(str(path_of(TINY_FOLDER, name)), safe_load=True))
+    weights: Any = comfy.utils.load_torch_file(str(path_of(TINY_FOLDER, name)), safe_load=True)
+    network.load_state_dict(weights)
     network.eval().to(device, dtype)
 
     def decode(video: Tensor) -> Tensor:

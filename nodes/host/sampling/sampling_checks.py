@@ -130,7 +130,7 @@ def check_transcript_length(speech: Speech, mel_frames: int, text: TextConfig) -
     left = mel_frames - round(MEL_RATE * speech.start)
     characters, longest = len(cached_speech_ids(speech.text)), left * FASTEST_CHARACTERS_PER_SECOND // MEL_RATE
     if not text.places_words:
-        longest = int((left - text.position_offset) / text.position_scale)
+        longest = int((left + MEL_RATE * text.position_margin - text.position_offset) / text.position_scale)
     if characters > longest:
         raise ValueError(
             f"The transcript has {characters} characters, but {left / MEL_RATE:.1f} seconds can hold about "
