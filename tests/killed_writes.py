@@ -9,8 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 EVENTS = frozenset({"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.listdir", "shutil.rmtree"})
 """What Python does with files; FFmpeg and safetensors write by themselves, and are stopped by the size of the file."""
+LONGEST_SECONDS = 120
+"""Time after which a write counts as hanging."""
 SHARES = (0.0, 0.3, 0.7, 0.99)
 """Shares of the largest file that are written when the process is killed."""
 
@@ -71,6 +75,8 @@ def killed(write: Callable[[], object], event: int | None = None, bytes: int | N
     child = os.fork()
     if child == 0:
         try:
+            torch.set_num_threads(1)  # the threads of the parent's pool are not in this process
+            signal.alarm(LONGEST_SECONDS)
             if bytes is not None:
                 signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
                 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -82,6 +88,7 @@ def killed(write: Callable[[], object], event: int | None = None, bytes: int | N
             os._exit(1)
         os._exit(0)
     status = os.waitpid(child, 0)[1]
+    assert not (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM), "the write hangs"
     assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, "the write failed by itself"
     return os.WIFSIGNALED(status)
 
