@@ -17,6 +17,16 @@ def studio(pack):
     return Studio(pack)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def forget_dead_models():
+    """Let ComfyUI forget MODELs that tests have dropped: for each, it would collect all garbage before every load."""
+    yield
+    from comfy import model_management
+
+    loaded = model_management.current_loaded_models
+    loaded[:] = [model for model in loaded if not model.is_dead()]
+
+
 @pytest.fixture(scope="session")
 def golden_runs(golden):
     """The release's recorded sampling runs."""
