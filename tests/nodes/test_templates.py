@@ -17,8 +17,13 @@ WORKFLOWS = Path(__file__).parents[2] / "workflows"
 TEMPLATES = sorted(WORKFLOWS.glob("*.json"))
 SEGMENTS = {"long_video": 3, "long_audio_driven": 3, "long_dubbing": 2}
 """Segments that are sampled, of the templates that have several; one in which nothing is said is not."""
-TAKES = {"best_take": 4}
-SAMPLERS = dict.fromkeys(SEGMENTS, "Long video") | {"best_take": "Best take", "build_your_own": "Guidance"}
+TAKES = {"best_take": 4, "retake": 2}
+SAMPLERS = {
+    **dict.fromkeys(SEGMENTS, "Long video"),
+    "best_take": "Best take",
+    "retake": "Retake",
+    "build_your_own": "Guidance",
+}
 """Titles of the nodes that sample, where it is not the sampler."""
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COMFY_DYNAMICCOMBO_V3"}
 
