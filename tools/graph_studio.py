@@ -37,8 +37,8 @@ SHOWN = (
     ("Load the text encoder", "text_encoder", "text encoder"),
     ("Load the video VAE", "video_vae", "video VAE"),
     ("Load the audio VAE", "vocoder", "vocoder"),
-    ("Resize", "scale_by", "resize by"),
-    ("Multiplier", "value", "times the frame rate"),
+    ("Resize", "scale_by", "scale by"),
+    ("Multiplier", "value", "frame rate multiplier"),
     ("Load the upscaler", "model_name", "upscaler"),
     ("Load the interpolation model", "model_name", "interpolation model"),
 )

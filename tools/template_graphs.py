@@ -55,7 +55,7 @@ TAKES = Box(
 )
 REPAIRED = Box(
     "Repair a Clip",
-    "Rates a finished clip second by second, and samples again where the lips do not fit the audio.",
+    "Rates a finished clip second by second, and resamples the spans whose lips do not match the audio.",
     ("fix lip sync", "retake", "regenerate part", "修复口型"),
 )
 TWO = Box(
@@ -89,7 +89,7 @@ def best_take() -> Graph:
 
 
 def retake() -> Graph:
-    """A finished clip whose lips do not fit its audio, sampled again where that shows."""
+    """A finished clip whose lips do not match its audio; the weak spans are resampled."""
     studio = Studio(REPAIRED, "A calm toon with black hair nods while talking to the camera.", "hello water star")
     video = studio.source("UniAVGenToonClip", "Video", clip="toon_7")()
     audio = studio.source("UniAVGenToonClip", "Audio", clip="toon_2")(1)

@@ -80,10 +80,10 @@ NOTES = {
     ),
     "retake": (
         "Repair a clip",
-        "1. The clip is rated second by second. Spans that score lower than **threshold** are sampled again, and a new "
-        "take is kept only where it is rated higher; the plot shows both.\n2. Here the **Audio** is another clip's, so "
-        "the lips do not fit, and *regenerate* is *video*. *audio* fits speech to the lips instead.\n3. Write into "
-        f"**transcript** what is said. {WORDS}\n\n{OWN_VIDEO}\n\n{RELEASED}",
+        "1. The clip is rated second by second. Spans that score below **threshold** are resampled, and a new take is "
+        "kept only where it scores higher; the plot shows both.\n2. Here the **Audio** is another clip's, so "
+        "the lips do not match it, and *regenerate* is *video*. *audio* makes speech that matches the lips instead."
+        f"\n3. Write into **transcript** what is said. {WORDS}\n\n{OWN_VIDEO}\n\n{RELEASED}",
     ),
     "build_your_own": (
         "Build your own",

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import save_file
 
 from tests.nodes.studio import Studio
@@ -25,6 +26,13 @@ def forget_dead_models():
 
     loaded = model_management.current_loaded_models
     loaded[:] = [model for model in loaded if not model.is_dead()]
+
+
+@pytest.fixture
+def as_comfyui_runs_nodes():
+    """Run the test in inference mode."""
+    with torch.inference_mode():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import comfy.latent_formats
 import numpy as np
 import pytest
 import torch
+from comfy.nested_tensor import NestedTensor
 from latent_preview import LatentPreviewMethod, args
 
 from tests.nodes.test_tiny_vae import file_of, network  # noqa: F401 - fixture
@@ -63,6 +64,23 @@ def test_a_tiny_autoencoder_draws_the_frames_if_comfyui_is_started_with_it(
         frames = network.decode(WAN.process_out(latent))[0].movedim(0, -1).clamp(0, 1)
         shown = np.asarray(strip.image).reshape(64, 9, 64, 3).swapaxes(0, 1)
         assert np.abs(shown / 255 - frames.numpy()).max() < 1 / 127
+
+
+def test_a_damaged_tiny_autoencoder_costs_the_previews_and_not_the_run(module, pack, tmp_path, monkeypatch, caplog):
+    path = tmp_path / "lighttaew2_2.safetensors"
+    path.write_bytes(b"nothing")
+    monkeypatch.setattr(module, "tiny_names", lambda: [path.name])
+    monkeypatch.setattr(module, "path_of", lambda *_: path)
+    monkeypatch.setattr(args, "preview_method", LatentPreviewMethod.TAESD)
+    live = pack.nodes.host.sampling.live_preview
+    context = types.SimpleNamespace(node_id="7", prompt_id="a workflow")
+    monkeypatch.setattr(live, "running_server", lambda: types.SimpleNamespace(client_id="somebody"))
+    monkeypatch.setattr(live, "get_executing_context", lambda: context)
+    listener = live.SoundPreviews(live.PreviewSettings(1), module.preview_pictures(model_of(RELEASED_CLIPS)))
+    listener.step(0, NestedTensor((noise(2, 4, 4), torch.zeros(1, 1, 20, 80))), 10)
+    listener.worker.join()
+    assert "lighttaew2_2.safetensors" in caplog.text
+    assert "sampling goes on" in caplog.text
 
 
 def test_a_long_large_clip_is_shown_in_fewer_and_smaller_pictures(module):

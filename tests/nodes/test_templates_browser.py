@@ -123,7 +123,7 @@ def test_the_app_mode_of_a_template_shows_widgets_that_are_there_and_the_saved_f
     shown = {(number, slot["name"]) for number, node in nodes.items() for slot in node["inputs"] if "widget" in slot}
     for number, widget in chosen["inputs"]:
         assert (number, widget) in shown or nodes[number]["type"] in EXAMPLES
-    words = {"transcript", "transcript 1", "script", "resize by"}
+    words = {"transcript", "transcript 1", "script", "scale by"}
     assert words & {widget for _, widget in chosen["inputs"]}
     assert any("Save" in nodes[number]["type"] for number in chosen["outputs"])
 

@@ -10,10 +10,7 @@ EMPTY = {"width": 64, "height": 64, "seconds": 0.5625, "batch_size": 1}
 WAN = comfy.latent_formats.Wan22()
 
 
-@pytest.fixture(autouse=True)
-def as_the_executor_runs_nodes():
-    with torch.inference_mode():
-        yield
+pytestmark = pytest.mark.usefixtures("as_comfyui_runs_nodes")
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +43,15 @@ def test_latents_are_made_raw_for_the_file_that_codes_raw_ones_and_for_no_other(
     pictures = torch.rand(9, 64, 64, 3, generator=torch.Generator().manual_seed(2))
     coded = network.encode(pictures.movedim(-1, 0)[None])
     assert torch.allclose(vae.encode(pictures), WAN.process_in(coded) if raw else coded, atol=1e-5)
+
+
+def test_a_long_video_knows_both_kinds_apart_though_their_weights_are_the_same(pack, load, network, tmp_path):
+    content = pack.nodes.host.model.model_content.vae_content
+    raw, normalized = (
+        content(load(file_of(network, tmp_path / f"{name}.safetensors"))) for name in ("lighttaew2_2", "taew2_2")
+    )
+    keys = [pack.nodes.host.content_keys.key_of(*parts) for parts in (raw, normalized)]
+    assert keys[0] != keys[1]
 
 
 def test_a_file_of_another_layout_is_refused_by_name(load, network, tmp_path):

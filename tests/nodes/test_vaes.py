@@ -11,11 +11,7 @@ from uniavgen_core.bundled.bundled_files import BUNDLED_VIDEO_CODEC
 from uniavgen_core.bundled.hashed_captions import hashed_features
 from uniavgen_core.media.audio.mel import log_mel
 
-
-@pytest.fixture(autouse=True)
-def as_the_executor_runs_nodes():
-    with torch.inference_mode():
-        yield
+pytestmark = pytest.mark.usefixtures("as_comfyui_runs_nodes")
 
 
 @pytest.fixture(scope="module")

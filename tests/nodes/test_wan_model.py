@@ -32,10 +32,7 @@ CASES = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def as_comfyui_runs_nodes():
-    with torch.inference_mode():
-        yield
+pytestmark = pytest.mark.usefixtures("as_comfyui_runs_nodes")
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from torch.distributed.device_mesh import init_device_mesh
 
 from ..atomic_write import atomic_write
 from ..bundled.bundled_files import BUNDLED_MODEL
+from ..checkpoint.latent_metadata import LATENT_FORMAT, LATENT_KEY
 from ..checkpoint.load_weights import load_model
 from ..diffusion.sampler import Latents
 from ..diffusion.sampling_presets import TOON_GUIDANCE, TOON_STEPS
@@ -33,9 +34,6 @@ from ..training.data.clip_encoders import BUNDLED, open_encoders
 from ..training.flow_matching import to_device
 from .sequence_group import SequenceGroup
 from .split_model import SplitJointModel
-
-LATENT_KEY, LATENT_FORMAT = "uniavgen_latent", 1
-"""Metadata that the pack's nodes look for in a file of latents."""
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

@@ -17,7 +17,6 @@ from ..config import BranchConfig, ModelConfig
 from ..layers.backend import TORCH, Backend
 from ..model.alignment_tables import Geometry, query_tables
 from ..model.branch import Stream
-from ..model.conditions import Conditions
 from ..model.joint import JointModel
 from ..model.joint_state import JointOutput, JointState
 from .sequence_group import SequenceGroup, Span, length
@@ -50,15 +49,7 @@ class SplitJointModel(JointModel):
         split.load_state_dict(model.state_dict(), assign=True)
         return split.eval()
 
-    def forward(
-        self,
-        video: Tensor,
-        audio: Tensor,
-        timesteps: tuple[Tensor, Tensor],
-        conditions: Conditions,
-        keep_masks: tuple[Tensor | None, Tensor | None] = (None, None),
-        options: Any = None,
-    ) -> JointOutput:
+    def forward(self, *args: Any, **kwargs: Any) -> JointOutput:
         """Predict the velocity of both modalities; arguments and result as of ``JointModel``.
 
         Raises:
@@ -67,7 +58,7 @@ class SplitJointModel(JointModel):
         """
         if torch.is_grad_enabled():
             raise RuntimeError("A network that is split over processes only samples; call it under torch.no_grad().")
-        output = super().forward(video, audio, timesteps, conditions, keep_masks, options)
+        output = super().forward(*args, **kwargs)
         latents, frames = self.plan.video.clip, self.plan.audio.clip
         return JointOutput(
             video=self._whole(output.video, 2, latents),
@@ -75,20 +66,13 @@ class SplitJointModel(JointModel):
             face_masks=self._whole(output.face_masks, 2, latents),
         )
 
-    def embed(
-        self,
-        video: Tensor,
-        audio: Tensor,
-        timesteps: tuple[Tensor, Tensor],
-        conditions: Conditions,
-        keep_masks: tuple[Tensor | None, Tensor | None],
-    ) -> JointState:
-        """Embed both modalities with their references, and keep this process's part."""
-        image, voice = conditions.reference_image, conditions.reference_audio
-        references = (0 if image is None else image.shape[2], 0 if voice is None else voice.shape[1])
-        self.plan = plan_sequences(self.config, video.shape[2], audio.shape[1], references, self.group.size)
-        state = super().embed(video, audio, timesteps, conditions, keep_masks)
-        per_latent = state.video.clip_tokens.shape[1] // video.shape[2]
+    def embed(self, *args: Any) -> JointState:
+        """Embed both modalities with their references, and keep this process's part; arguments as of ``JointModel``."""
+        state = super().embed(*args)
+        latents, frames = state.geometry.num_latents, state.audio.clip_tokens.shape[1]
+        per_latent = state.video.clip_tokens.shape[1] // latents
+        references = (state.video.num_reference // per_latent, state.audio.num_reference)
+        self.plan = plan_sequences(self.config, latents, frames, references, self.group.size)
         self.video_attention.tokens = tuple(latents * per_latent for latents in self.plan.video.lengths())
         self.audio_attention.tokens = self.plan.audio.lengths()
         return part_of_state(state, self.plan, self.group.rank)

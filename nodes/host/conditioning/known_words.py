@@ -102,7 +102,7 @@ def unknown_words_notice(known: KnownText | None, conditioning: Sequence[Mapping
         return f"{said} It knows, in lower case and without punctuation: {', '.join(known.words)}."
     near = {word: get_close_matches(word, known.words, 1, LEAST_LIKENESS) for word in unknown[:MOST_LISTED_WORDS]}
     like = ", ".join(f'"{found[0]}" for "{word}"' for word, found in near.items() if found)
-    return f"{said} {f'It knows {like}. ' if like else ''}The help page of 'UniAVGen Speech Text' lists its words."
+    return f"{said} Similar words that it knows: {like}." if like else said
 
 
 def without_long_voice_texts(known: KnownText | None, conditioning: Sequence[dict]) -> tuple[list[dict], str | None]:

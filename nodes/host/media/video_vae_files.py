@@ -15,7 +15,7 @@ from ....uniavgen_core.checkpoint.checked_files import CheckpointError, naming, 
 from ....uniavgen_core.checkpoint.weight_fit import check_fit
 from ....uniavgen_core.shapes import LATENT_CHANNELS
 from ..model.fill_weights import check_all_finite, read_weight_file
-from .tiny_video_vae import RAW_NAME, TinyVideoVAE, is_tiny, takes_raw
+from .tiny_video_vae import RAW_NAME, is_tiny, tiny_kind
 from .vaes import BundledVideoVAE, NormalizedVideoVAE
 
 BUNDLED_MARK = "latent_std"
@@ -46,7 +46,7 @@ def load_video_vae(path: str) -> comfy.sd.VAE:
             return BundledVideoVAE(tensors)
         if is_tiny(file.name):
             _check_tensors(lambda: comfy.taesd.taehv.TAEHV(LATENT_CHANNELS), tensors, TINY_NEEDED)
-            return TinyVideoVAE(tensors, takes_raw(file.name))
+            return tiny_kind(file.name)(sd=tensors)
         _check_wan(tensors)
         return NormalizedVideoVAE(sd=tensors, metadata=metadata)
 

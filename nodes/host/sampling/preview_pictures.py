@@ -7,21 +7,21 @@ Dimension key: F video frames, T video latents, H and W rows and columns of late
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 import comfy.latent_formats
-import comfy.utils
 import latent_preview
 import torch
-from comfy.taesd.taehv import TAEHV
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ....uniavgen_core.bundled.bundled_files import load_codec
-from ....uniavgen_core.shapes import LATENT_CHANNELS, TEMPORAL_FACTOR
-from ..media.tiny_video_vae import TINY_FOLDER, takes_raw, tiny_names
+from ....uniavgen_core.shapes import TEMPORAL_FACTOR
+from ..media.tiny_video_vae import TINY_FOLDER, tiny_names
+from ..media.video_vae_files import load_video_vae
 from ..model_folders import path_of
 from .own_preset import is_bundled
 
@@ -77,33 +77,38 @@ def preview_pictures(model: Any) -> PreviewPictures:
     """Pictures for the previews of a MODEL."""
     latent_format = model.model.latent_format
     if is_bundled(model):
-        return PreviewPictures(latent_format, _bundled_decoder())
+        return PreviewPictures(latent_format, _decode_bundled)
     if latent_preview.args.preview_method == latent_preview.LatentPreviewMethod.TAESD:
         for name in tiny_names():
-            return PreviewPictures(latent_format, _tiny_decoder(name, model.load_device))
+            return PreviewPictures(latent_format, partial(_decode_tiny, name, model.load_device))
     return PreviewPictures(latent_format)
 
 
-@lru_cache(maxsize=1)
-def _bundled_decoder() -> Decode:
-    codec = load_codec()
-    return lambda video: (codec.decode(video)[0].movedim(1, 0) + 1) / 2
+def _decode_bundled(video: Tensor) -> Tensor:
+    return (_bundled_codec().decode(video)[0].movedim(1, 0) + 1) / 2
+
+
+def _decode_tiny(name: str, device: torch.device, video: Tensor) -> Tensor:
+    """Decode by a file in vae_approx, without ComfyUI's memory manager, which would unload what is being sampled."""
+    path = path_of(TINY_FOLDER, name)
+    if path is None:
+        raise FileNotFoundError(f"{name} has gone from the folder {TINY_FOLDER}.")
+    vae = _tiny_vae(path, path.stat().st_mtime_ns, device)
+    latent = vae.statistics.process_out(video).to(device, vae.vae_dtype)
+    return vae.first_stage_model.decode(latent)[0].movedim(1, 0)
+
+
+# Both are loaded when the first preview is drawn: a file that cannot be read then costs the preview, not the run.
+_bundled_codec = cache(load_codec)
 
 
 @lru_cache(maxsize=1)
-def _tiny_decoder(name: str, device: torch.device) -> Decode:
-    """Decoder of a file in vae_approx, in half precision on a GPU; it takes the latents of one frame after another."""
-    dtype = torch.float32 if device.type == "cpu" else torch.float16
-    network, wan = TAEHV(LATENT_CHANNELS), comfy.latent_formats.Wan22()
-    weights: Any = comfy.utils.load_torch_file(str(path_of(TINY_FOLDER, name)), safe_load=True)
-    network.load_state_dict(weights)
-    network.eval().to(device, dtype)
-
-    def decode(video: Tensor) -> Tensor:
-        latent = wan.process_out(video) if takes_raw(name) else video
-        return network.decode(latent.to(device, dtype))[0].movedim(1, 0)
-
-    return decode
+def _tiny_vae(path: Path, changed: int, device: torch.device) -> Any:
+    """VAE of a file, loaded again if the file has ``changed``."""
+    del changed
+    vae: Any = load_video_vae(str(path))
+    vae.first_stage_model.to(device, vae.vae_dtype)
+    return vae
 
 
 def _no_larger(pictures: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from ....uniavgen_core.checkpoint.checked_files import (
     shown,
 )
 from ....uniavgen_core.checkpoint.finite_weights import is_finite
+from ....uniavgen_core.checkpoint.latent_metadata import LATENT_FORMAT, LATENT_KEY
 from ....uniavgen_core.checkpoint.weight_files import DTYPES
 from ....uniavgen_core.checkpoint.write_safetensors import DTYPE_NAMES, Layout, ordered, silent, size_of, write_stream
 from ..media.disk_errors import naming_full_disk
@@ -31,9 +32,6 @@ from .joint_latent import split
 from .latent_layout import layout_fault, nested_entries, part_names
 from .result_checks import CURE
 
-KEY = "uniavgen_latent"
-"""Name of the pack's own entry in the metadata."""
-FORMAT = 1
 STOCK_TENSOR = "latent_tensor"
 """Tensor of the files of ComfyUI's own 'Save Latent'."""
 PACK = Path(__file__).parents[3] / "pyproject.toml"
@@ -62,13 +60,13 @@ def write_latent(path: Path, latent: dict, tags: Mapping[str, str]) -> list[str]
     notices = [f"This entry of the latent cannot be stored in a file and was left out: {name}." for name in left_out]
     if sum(map(len, tags.values())) > MOST_HEADER_BYTES // 2:  # quotes in them take two bytes in the file
         tags, notices = {}, [*notices, "The workflow is too large for the file of a latent and was left out."]
-    own = {"format": FORMAT, "pack": _pack_version(), "values": values}
+    own = {"format": LATENT_FORMAT, "pack": _pack_version(), "values": values}
     needed = sum(size_of(*entry) for entry in layout.values()) / 2**20
     need = f"the latent needs {needed:.1f} MiB. Free that much and run the workflow again."
     in_order = ordered(layout)
     with naming_full_disk(path, need):
         named = ((name, tensors[name]) for name in in_order)
-        write_stream(path, in_order, named, {**tags, KEY: json.dumps(own)}, silent)
+        write_stream(path, in_order, named, {**tags, LATENT_KEY: json.dumps(own)}, silent)
     return notices
 
 
@@ -175,22 +173,22 @@ def _contents(file: safe_open) -> tuple[Layout, dict[str, Any]]:
 
 def _values(metadata: Mapping[str, str], names: list[str]) -> dict[str, Any]:
     """Plain values in the metadata of a file with tensors of these names."""
-    if KEY not in metadata:
+    if LATENT_KEY not in metadata:
         if STOCK_TENSOR in names:
             raise CheckpointError(
                 "this is a latent of ComfyUI's own 'Save Latent', which holds no video and audio in one. Give it the "
                 "ending .latent, put it into ComfyUI's input folder, and load it with 'Load Latent'."
             )
         raise CheckpointError(f"this is no latent of video and audio. {CHOOSE}")
-    own = parse_object(metadata[KEY], f"its metadata entry {KEY}")
+    own = parse_object(metadata[LATENT_KEY], f"its metadata entry {LATENT_KEY}")
     number, values = own.get("format"), own.get("values")
-    if isinstance(number, int) and number > FORMAT:
+    if isinstance(number, int) and number > LATENT_FORMAT:
         raise CheckpointError(
             f"it was saved by a newer version of this pack ({shown(own.get('pack'))}; this is {_pack_version()}). "
             "Update ComfyUI-UniAVGen."
         )
-    if number != FORMAT or not isinstance(values, dict):
-        raise CheckpointError(f"its metadata entry {KEY} is damaged. {CHOOSE}")
+    if number != LATENT_FORMAT or not isinstance(values, dict):
+        raise CheckpointError(f"its metadata entry {LATENT_KEY} is damaged. {CHOOSE}")
     return values
 
 

@@ -8,9 +8,7 @@ the student itself without gradient, not an average of it, which would bias it (
 Dimension key: B batch.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -18,14 +16,12 @@ from torch import Tensor
 
 from ...diffusion.flow import velocity_to_denoised
 from ...diffusion.sampler import Latents
-from ...model.joint import JointModel
 from ..active_adapter import without_gradient
 from ..lora import ADAPTER
-from ..task_sampling import TaskSample, TaskSampler
 from .clip_flow import ClipFlow
 from .distill_batches import DistillBatch
 from .distill_config import DistillConfig
-from .distill_losses import step_losses
+from .distill_losses import DistillLosses
 
 Velocity = Callable[[Latents, Tensor], Latents]
 """Noisy latents and their noise levels, (B,), to velocities."""
@@ -67,27 +63,13 @@ def consistency_target(
     return tuple(map(torch.lerp, rest, first, shares))
 
 
-@dataclass(frozen=True)
-class ConsistencyLosses:
-    """Losses of trajectory distillation.
+class ConsistencyLosses(DistillLosses):
+    """Losses of trajectory distillation."""
 
-    Attributes:
-        sampler: Weights of faces and mouths.
-        config: The distillation.
-    """
-
-    sampler: TaskSampler[TaskSample]
-    config: DistillConfig
-
-    def __call__(self, model: JointModel, batch: DistillBatch, progress: float) -> Mapping[str, Tensor]:
-        """Compute the losses of one batch."""
-        flow, segment = ClipFlow(model, batch.clips), Segment.of(self.config, batch.level)
+    def compared(self, flow: ClipFlow, batch: DistillBatch) -> tuple[Latents, Latents]:
+        """Velocities of the student, and mean velocities to the end of each segment."""
+        segment = Segment.of(self.config, batch.level)
         noisy = flow.noisy(flow.clean, batch.noise(0), segment.sigma)
-        teacher = partial(flow.guided_velocity, null=batch.null, plan=self.config.guidance_plan)
-        target = consistency_target(
-            without_gradient(model, None, teacher),
-            without_gradient(model, ADAPTER, flow.velocity),
-            noisy, segment, flow.per_clip,
-        )  # fmt: skip
-        predicted = flow.velocity(noisy, segment.sigma)
-        return step_losses(predicted, target, batch, self.sampler.loss_weights(progress), self.config)
+        student = without_gradient(flow.model, ADAPTER, flow.velocity)
+        target = consistency_target(self.teacher(flow, batch), student, noisy, segment, flow.per_clip)
+        return flow.velocity(noisy, segment.sigma), target

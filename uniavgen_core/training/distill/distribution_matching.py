@@ -7,24 +7,18 @@ Source: DMD2 (Yin et al., arXiv:2405.14867), equation 1 and sections 4.2 and 4.4
 Dimension key: B batch.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import partial
-
 import torch
 from torch import Tensor
 
 from ...diffusion.flow import over_pixels
 from ...diffusion.sampler import Latents
-from ...model.joint import JointModel
 from ..active_adapter import active_adapter, without_gradient
 from ..flow_matching import CleanClips
 from ..lora import ADAPTER
-from ..task_sampling import TaskSample, TaskSampler
 from .clip_flow import ClipFlow
 from .distill_batches import DistillBatch, Turn
-from .distill_config import CRITIC, DistillConfig
-from .distill_losses import step_losses
+from .distill_config import CRITIC
+from .distill_losses import DistillLosses
 
 _LEAST = 1e-6
 
@@ -52,24 +46,14 @@ def _normalized_difference(sample: Tensor, real: Tensor, fake: Tensor, generated
     return (fake - real) * generated.sum(axes, keepdim=True) / distance.clamp_min(_LEAST)
 
 
-@dataclass(frozen=True)
-class DistributionLosses:
-    """Losses of distribution matching: a critic's or the student's, by the turn of the batch.
+class DistributionLosses(DistillLosses):
+    """Losses of distribution matching: a critic's or the student's, by the turn of the batch."""
 
-    Attributes:
-        sampler: Weights of faces and mouths.
-        config: The distillation.
-    """
-
-    sampler: TaskSampler[TaskSample]
-    config: DistillConfig
-
-    def __call__(self, model: JointModel, batch: DistillBatch, progress: float) -> Mapping[str, Tensor]:
-        """Compute the losses of one batch."""
-        flow, weights = ClipFlow(model, batch.clips), self.sampler.loss_weights(progress)
-        noisy, sigma = without_gradient(model, ADAPTER, self.before_the_pass)(flow, batch)
-        losses = self._of_student if batch.turn is Turn.STUDENT else self._of_critic
-        return step_losses(*losses(flow, batch, noisy, sigma), batch, weights, self.config)
+    def compared(self, flow: ClipFlow, batch: DistillBatch) -> tuple[Latents, Latents]:
+        """Velocities or samples of the adapters whose turn it is, and those that they should give."""
+        noisy, sigma = without_gradient(flow.model, ADAPTER, self.before_the_pass)(flow, batch)
+        of_turn = self._of_student if batch.turn is Turn.STUDENT else self._of_critic
+        return of_turn(flow, batch, noisy, sigma)
 
     def before_the_pass(self, flow: ClipFlow, batch: DistillBatch) -> tuple[Latents, Tensor]:
         """Noisy latents and noise level, (B,), of the pass that is trained, from the student's earlier passes."""
@@ -95,8 +79,7 @@ class DistributionLosses:
         sample = sampled(flow, noisy, sigma)
         still, level = tuple(x.detach() for x in sample), self.levels(batch)
         renoised = flow.noisy(still, batch.noise(-1), level)
-        teacher = partial(flow.guided_velocity, null=batch.null, plan=self.config.guidance_plan)
-        of_teacher = without_gradient(flow.model, None, teacher)(renoised, level)
+        of_teacher = self.teacher(flow, batch)(renoised, level)
         of_critic = without_gradient(flow.model, CRITIC, flow.velocity)(renoised, level)
         real, fake = (flow.denoised(renoised, velocity, level) for velocity in (of_teacher, of_critic))
         gradient = matching_gradient(still, real, fake, generated_places(flow.clips))
