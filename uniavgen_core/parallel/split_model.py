@@ -66,9 +66,9 @@ class SplitJointModel(JointModel):
             face_masks=self._whole(output.face_masks, 2, latents),
         )
 
-    def embed(self, *args: Any) -> JointState:
+    def embed(self, *args: Any, **kwargs: Any) -> JointState:
         """Embed both modalities with their references, and keep this process's part; arguments as of ``JointModel``."""
-        state = super().embed(*args)
+        state = super().embed(*args, **kwargs)
         latents, frames = state.geometry.num_latents, state.audio.clip_tokens.shape[1]
         per_latent = state.video.clip_tokens.shape[1] // latents
         references = (state.video.num_reference // per_latent, state.audio.num_reference)

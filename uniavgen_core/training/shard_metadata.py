@@ -12,14 +12,20 @@ from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadat
 
 NAME = ".metadata"
 """Name that PyTorch gives the file."""
+OF_METADATA = "torch.distributed.checkpoint.metadata"
 PLAIN = {
     ("torch", "Size"),
     ("torch.serialization", "_get_layout"),
     ("torch.distributed.checkpoint.filesystem", "_StorageInfo"),
     ("collections", "OrderedDict"),
     *(("pathlib", kind) for kind in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")),
-}
-OF_METADATA = "torch.distributed.checkpoint.metadata"
+    *((OF_METADATA, kind) for kind in (
+        "BytesStorageMetadata", "ChunkStorageMetadata", "Metadata", "MetadataIndex", "StorageMeta", "TensorProperties",
+        "TensorStorageMetadata", "_MEM_FORMAT_ENCODING",
+    )),
+}  # fmt: skip
+"""All that metadata refers to besides dtypes, name by name: a whole module would let through what it imports, such as
+``os``."""
 DAMAGED = (
     pickle.UnpicklingError, ArithmeticError, AttributeError, EOFError, ImportError, LookupError, MemoryError, OSError,
     RuntimeError, TypeError, ValueError,
@@ -32,7 +38,7 @@ class _PlainUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         is_dtype = module == "torch" and isinstance(getattr(torch, name, None), torch.dtype)
-        if is_dtype or module == OF_METADATA or (module, name) in PLAIN:
+        if is_dtype or (module, name) in PLAIN:
             return super().find_class(module, name)
         raise pickle.UnpicklingError(f"it refers to {module}.{name}, which could run code; it was not run")
 

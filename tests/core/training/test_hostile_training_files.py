@@ -287,6 +287,18 @@ def test_a_pickle_in_a_checkpoint_runs_no_code(checkpoint, tmp_path):
     assert not target.exists()
 
 
+@pytest.mark.parametrize("module", ["torch.distributed.checkpoint.metadata", "torch", "collections", "pathlib"])
+def test_a_pickle_reaches_no_function_through_a_module_that_metadata_needs(checkpoint, tmp_path, module):
+    target = tmp_path / "harm"
+    names = (module, "os.mkdir", str(target))
+    module_name, function, argument = (b"\x8c" + bytes([len(text)]) + text.encode() for text in names)
+    pickled = b"\x80\x04" + module_name + function + b"\x93" + argument + b"\x85R."
+    (checkpoint / "average" / ".metadata").write_bytes(pickled)
+    with pytest.raises(ValueError, match=rf"\.metadata cannot be read: it refers to {module}\.os\.mkdir.*not run"):
+        read_shards(checkpoint / "average")
+    assert not target.exists()
+
+
 def test_damaged_metadata_of_shards_is_refused_by_name(checkpoint):
     path = checkpoint / "average" / ".metadata"
     content = path.read_bytes()
