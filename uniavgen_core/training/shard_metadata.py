@@ -1,9 +1,11 @@
 """Metadata of sharded tensors, a pickle of PyTorch's, read without running code in it.
 
-PyTorch itself loads it with the plain ``pickle``, so that whoever gives a checkpoint away could run code.
+PyTorch itself loads it, and values beside the tensors, with the plain ``pickle``, so that whoever gives a checkpoint
+away could run code.
 """
 
 import pickle
+from io import BytesIO
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -61,6 +63,8 @@ def check_shards(folder: Path) -> dict[str, TensorStorageMetadata]:
         with path.open("rb") as file:
             metadata = _PlainUnpickler(file).load()
         fault = _fault_of(metadata, folder)
+        if not fault:
+            _check_plain_values(metadata, folder)
     except DAMAGED as error:
         fault = str(error) or type(error).__name__
     if fault or metadata is None:
@@ -73,6 +77,26 @@ def check_all_shards(checkpoint: Path) -> None:
     """Check the metadata of every folder of shards in a checkpoint, as ``check_shards`` does."""
     for path in sorted(checkpoint.rglob(NAME)):
         check_shards(path.parent)
+
+
+def _check_plain_values(metadata: Metadata, folder: Path) -> None:
+    """Read all that is no tensor, such as an optimizer's rates, as PyTorch reads weights.
+
+    PyTorch itself would unpickle it with whatever code it refers to.
+
+    Raises:
+        pickle.UnpicklingError: If it refers to code.
+    """
+    for index, info in metadata.storage_data.items():
+        if isinstance(metadata.state_dict_metadata.get(index.fqn), TensorStorageMetadata):
+            continue
+        with (folder / info.relative_path).open("rb") as file:
+            file.seek(info.offset)
+            content = BytesIO(file.read(info.length))
+        try:
+            torch.load(content, weights_only=True)
+        except pickle.UnpicklingError as error:  # whose message advises to load it all the same
+            raise pickle.UnpicklingError(f"its value {index.fqn} could run code; it was not run") from error
 
 
 def _fault_of(metadata: Any, folder: Path) -> str | None:

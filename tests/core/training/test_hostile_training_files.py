@@ -10,6 +10,7 @@ from random import Random
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch.distributed.checkpoint.state_dict_saver import save
 
 from tests.training_toys import TINY
 from tools.torture.byte_damage import BYTES
@@ -29,7 +30,7 @@ from uniavgen_core.training.data.clip_store import (
     write_null_caption,
 )
 from uniavgen_core.training.data.encoded_clips import load_source
-from uniavgen_core.training.sharded_tensors import read_shards, write_shards
+from uniavgen_core.training.sharded_tensors import read_into, read_shards, write_shards
 
 GOOD = {"path": "a.mp4", "caption": "A woman.", "transcript": "hello", "speaker": "anna"}
 FORM = ClipForm((32, 32), fewest_frames=5)
@@ -296,6 +297,22 @@ def test_a_pickle_reaches_no_function_through_a_module_that_metadata_needs(check
     (checkpoint / "average" / ".metadata").write_bytes(pickled)
     with pytest.raises(ValueError, match=rf"\.metadata cannot be read: it refers to {module}\.os\.mkdir.*not run"):
         read_shards(checkpoint / "average")
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("harmful", [True, False])
+def test_values_beside_tensors_run_no_code_and_plain_ones_are_read(tmp_path, harmful):
+    folder, target = tmp_path / "shards", tmp_path / "harm"
+    save({"a": torch.ones(2), "rates": Harm(target) if harmful else [0.1, 0.2]}, checkpoint_id=folder, no_dist=True)
+    loaded = {"a": torch.zeros(2), "rates": [0.0, 0.0]}
+    if harmful:
+        with pytest.raises(
+            ValueError, match=r"shards/\.metadata cannot be read: its value rates could run code; it was not run"
+        ):
+            read_into(folder, loaded)
+    else:
+        read_into(folder, loaded)
+        assert loaded["rates"] == [0.1, 0.2]
     assert not target.exists()
 
 
