@@ -73,9 +73,9 @@ class CodecClips:
     mouth_center: np.ndarray
 
 
-def codec_clips(count: int, first_seed: int, world: World) -> CodecClips:
-    """Pictures of consecutive seeds of a world."""
-    clips = [make_clip(seed, world=world) for seed in range(first_seed, first_seed + count)]
+def codec_clips(count: int, first_seed: int, *worlds: World) -> CodecClips:
+    """Pictures of consecutive seeds, of one world or of several in turn."""
+    clips = [make_clip(first_seed + number, world=worlds[number % len(worlds)]) for number in range(count)]
     return CodecClips(*(np.stack([getattr(clip, field.name) for clip in clips]) for field in fields(CodecClips)))
 
 
@@ -191,15 +191,15 @@ def codec_loss_of(
     chunks = batch.chunks
     if config.decoder_only:
         with torch.no_grad():
-            latent = _fixed_latent(codec, chunks)
+            latent = fixed_latent(codec, chunks)
     else:
-        latent = _tracked_latent(codec, chunks, config) if earlier is None else _fixed_latent(codec, chunks)
+        latent = _tracked_latent(codec, chunks, config) if earlier is None else fixed_latent(codec, chunks)
     disturbed = latent + config.latent_noise * batch.noise
     loss = codec_loss(codec.decoder(disturbed).float(), chunks, config)
     if earlier is None:
         return loss
     with torch.no_grad():
-        place = _fixed_latent(earlier, chunks)
+        place = fixed_latent(earlier, chunks)
     return loss + config.anchor * F.mse_loss(latent, place)
 
 
@@ -213,7 +213,7 @@ def _tracked_latent(codec: VideoCodec, chunks: Tensor, config: CodecTraining) ->
     return (raw - mean[:, None, None]) / std[:, None, None]
 
 
-def _fixed_latent(codec: VideoCodec, chunks: Tensor) -> Tensor:
+def fixed_latent(codec: VideoCodec, chunks: Tensor) -> Tensor:
     """Latent as ``VideoCodec.encode`` gives it."""
     return (codec.encoder(chunks).float() - codec.latent_mean[:, None, None]) / codec.latent_std[:, None, None]
 

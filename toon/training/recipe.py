@@ -7,12 +7,10 @@ leaves its result in the work folder and is skipped or resumed when it is found 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
-from torch.optim import AdamW, Optimizer
+from torch.optim import Optimizer
 
-from uniavgen_core.bundled.bundled_files import CODEC_FILE, load_codec
-from uniavgen_core.bundled.video_codec import VideoCodec
+from uniavgen_core.bundled.bundled_files import CODEC_FILE
 from uniavgen_core.config import ModelConfig
 from uniavgen_core.model.joint import JointModel
 from uniavgen_core.training.batch_part import Objective
@@ -27,7 +25,6 @@ from uniavgen_core.training.trainer_config import TrainerConfig
 from .. import LIVELY_MODEL, MODEL
 from ..clips.world import LIVELY, STEADY, World
 from .clip_shards import ShardPlan, clip_row, read_shards, speech_row, write_shards
-from .codec_training import CodecTraining, codec_clips, codec_objective
 from .diagonal_start import new_model
 from .first_stages import FirstStageConfig, WholeClips, spoken_parts
 
@@ -39,11 +36,6 @@ LENGTHS = {17: 0.125, 25: 0.2, 33: 0.35, 49: 0.2, 65: 0.125}
 SEEDS_OF_A_LENGTH = 100_000
 SPOKEN_MEL_FRAMES = 160
 """Mel frames the audio branch is first trained on: after 1.6 s of a 2 s clip there is only silence."""
-REFINED = CodecTraining(
-    learning_rate=1e-3, mouth_share=0.35, still_share=0.25, latent_noise=0.2, motion_weight=6.0, residual_weight=1.0,
-    edge_weight=0.6, anchor=0.02,
-)  # fmt: skip
-"""Further training of the codec: mouths move by then, but crops at mouths have left hair and shoulders blurred."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +68,7 @@ class Recipe:
     codec_steps: int = 4490
     refine_steps: int = 6000
     decoder_steps: int = 4500
+    sharpen_steps: int = 6000
     audio_steps: int = 1610
     joint_steps: int = 1201
     tasks_steps: int = 900
@@ -147,6 +140,11 @@ class Recipe:
         return self.work / "decoder_weights.pt"
 
     @property
+    def sharp_path(self) -> Path:
+        """State dict of the codec after a critic has sharpened its decoder; the one that ships."""
+        return self.work / "sharp_weights.pt"
+
+    @property
     def speech_plans(self) -> tuple[ShardPlan, ...]:
         """Sounds for the audio branch."""
         return self._plans("speech", self.speeches, SPEECH_SEED)
@@ -206,42 +204,6 @@ def train(
     finished = Trainer(model, optimizers, objective, config, accelerator).run()
     accelerator.end_training()
     return finished
-
-
-def train_codec(recipe: Recipe) -> bool:
-    """Train the video codec."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        codec = VideoCodec()
-    return _train_codec_part(recipe, "codec", codec, CodecTraining(clips=recipe.codec_clips))
-
-
-def train_refine(recipe: Recipe) -> bool:
-    """Train the codec further on all of the picture, with latents held near where they were."""
-    path = recipe.unrefined_codec
-    codec, earlier = load_codec(path).train(), load_codec(path).requires_grad_(False)
-    config, seeded = replace(REFINED, clips=recipe.codec_clips), replace(recipe, seed=recipe.seed + 3)
-    return _train_codec_part(seeded, "refine", codec, config, earlier)
-
-
-def train_decoder(recipe: Recipe) -> bool:
-    """Train the codec's decoder further, for latents as far off as the network's; they stay as they are."""
-    codec = load_codec(recipe.known_codec).train()
-    codec.encoder.requires_grad_(False)
-    config = replace(REFINED, clips=recipe.codec_clips, decoder_only=True, latent_noise=0.35)
-    seeded = replace(recipe, seed=recipe.seed + 1)
-    return _train_codec_part(seeded, "decoder", codec, config)
-
-
-def _train_codec_part(
-    recipe: Recipe, name: str, codec: VideoCodec, config: CodecTraining, earlier: VideoCodec | None = None
-) -> bool:
-    """Train all of the codec, or its decoder alone."""
-    codec.to(memory_format=torch.channels_last)
-    trained = codec.decoder if config.decoder_only else codec
-    adam = AdamW(trained.parameters(), config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3)
-    objective = codec_objective(codec_clips(config.clips, CODEC_SEED, recipe.world), config, recipe.seed, earlier)
-    return train(recipe, codec, [adam], objective, replace(recipe.run(name, recipe.codec_batch), average=0.998))
 
 
 def make_speech(recipe: Recipe) -> None:

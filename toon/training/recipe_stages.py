@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
@@ -22,6 +23,8 @@ from uniavgen_core.training.task_sampling import LogitNormal, task_objective
 from ..clips.scene import VIDEO_FRAMES
 from ..clips.sentence import longest_sentence
 from .clip_shards import pair_row, scene_row, voice_row, write_shards
+from .codec_stages import train_codec, train_decoder, train_refine, train_sharpen
+from .decoder_critic import codec_part
 from .diagonal_start import new_model
 from .preview_colours import preview_of_toons
 from .recipe import (
@@ -31,10 +34,7 @@ from .recipe import (
     make_speech,
     train,
     train_audio,
-    train_codec,
-    train_decoder,
     train_joint,
-    train_refine,
 )
 from .task_clips import TaskClips
 from .toon_tasks import ToonTaskConfig
@@ -132,8 +132,8 @@ def pack(recipe: Recipe) -> None:
     """Write the files the pack ships: both sets of weights in half precision, the recipe, and the logs."""
     output = recipe.work / "assets"
     output.mkdir(exist_ok=True)
-    codec = torch.load(recipe.decoder_path, weights_only=True)
-    preview = {PREVIEW_KEY: json.dumps(preview_of_toons(load_codec(recipe.decoder_path)))}
+    codec = torch.load(recipe.sharp_path, weights_only=True)
+    preview = {PREVIEW_KEY: json.dumps(preview_of_toons(load_codec(recipe.sharp_path)))}
     longest = longest_sentence(VIDEO_FRAMES, recipe.world)
     knows = {KNOWN_TEXT_KEY: json.dumps({"words": recipe.world.vocabulary, "longest_voice_text": longest})}
     frames = (min(LENGTHS), max(LENGTHS)) if recipe.lively else (VIDEO_FRAMES, VIDEO_FRAMES)
@@ -143,7 +143,7 @@ def pack(recipe: Recipe) -> None:
     save_file({name: value.half().contiguous() for name, value in codec.items()}, output / CODEC_FILE)
     with (output / "training_log.jsonl").open("w", encoding="utf-8") as file:
         file.write(json.dumps({"recipe": asdict(recipe) | {"work": None, "shipped": None}}) + "\n")
-        for stage in ("codec", "refine", "audio", "decoder", "joint", "tasks", "picture", "sight", "settle"):
+        for stage in ("codec", "refine", "audio", "decoder", "sharpen", "joint", "tasks", "picture", "sight", "settle"):
             for line in (recipe.work / stage / LOG).read_text(encoding="utf-8").splitlines():
                 values = {name: round(value, 5) for name, value in json.loads(line).items()}
                 file.write(json.dumps({"stage": stage, **values}) + "\n")
@@ -159,24 +159,24 @@ def _shared(work: Callable[[Recipe], bool]) -> Callable[[Recipe], None]:
     return lambda recipe: launch(work, recipe, recipe.processes, recipe.threads)
 
 
-def _codec(work: Callable[[Recipe], bool], name: str) -> Callable[[Recipe], None]:
-    """Stage that trains the codec, and leaves its averaged weights in the work folder."""
+def _codec(work: Callable[[Recipe], bool], name: str, path_of: Callable[[Recipe], Path]) -> Callable[[Recipe], None]:
+    """Stage that trains the codec, and leaves its averaged weights in a file."""
 
     def stage(recipe: Recipe) -> None:
         launch(work, recipe, 1, recipe.threads)
-        paths = {"codec": recipe.codec_path, "refine": recipe.refined_path, "decoder": recipe.decoder_path}
-        torch.save(recipe.trained(name), paths[name])
+        torch.save(codec_part(recipe.trained(name)), path_of(recipe))
 
     return stage
 
 
 STAGES: dict[str, Callable[[Recipe], None]] = {
-    "codec": _codec(train_codec, "codec"),
-    "refine": _codec(train_refine, "refine"),
+    "codec": _codec(train_codec, "codec", lambda recipe: recipe.codec_path),
+    "refine": _codec(train_refine, "refine", lambda recipe: recipe.refined_path),
     "speech": make_speech,
     "audio": _alone(train_audio),
     "clips": make_clips,
-    "decoder": _codec(train_decoder, "decoder"),
+    "decoder": _codec(train_decoder, "decoder", lambda recipe: recipe.decoder_path),
+    "sharpen": _codec(train_sharpen, "sharpen", lambda recipe: recipe.sharp_path),
     "joint": _shared(train_joint),
     "scenes": make_scenes,
     "tasks": _shared(train_tasks),
