@@ -8,8 +8,8 @@ import torch
 
 from toon.evaluation import judges as module
 from toon.evaluation.face_judge import seen_emotions, train_face_judge
-from toon.evaluation.judge_data import SILENT, draw_faces, draw_sounds
-from toon.evaluation.judges import NAMES, JudgeRecipe, judges_of
+from toon.evaluation.judge_data import HELD_OUT_SEED, SILENT, draw_faces, draw_sounds
+from toon.evaluation.judges import NAMES, SHIPPED, JudgeRecipe, judges_of, key_of
 from toon.evaluation.word_recognizer import VOCABULARY
 
 TINY = JudgeRecipe(
@@ -93,3 +93,14 @@ def test_faces_are_drawn_from_seeds_with_all_emotions_and_differ():
     assert torch.equal(pictures[:2], again)
     assert len(set(emotions.tolist())) == 3
     assert (pictures[0] - pictures[1]).abs().mean() > 0.05
+
+
+def test_the_judges_of_the_default_recipe_come_with_the_repository(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_train", lambda *_: pytest.fail("trained again"))
+    assert key_of(SHIPPED) == JudgeRecipe().key, "train them again: python -m toon.evaluation.judges"
+    judges = judges_of(tmp_path)
+    assert set(judges.accuracy) == set(NAMES)
+    assert min(judges.accuracy.values()) > 0.8
+    pictures, emotions = draw_faces(HELD_OUT_SEED, 12, "held_out")
+    found = seen_emotions(judges.face, pictures)
+    assert abs((found == emotions).float().mean().item() - judges.accuracy["emotion, face"]) < 0.3

@@ -1,7 +1,8 @@
-"""The judges of toon clips, trained once and cached: words, voice, emotions of voice and face, broken eyes and mouths.
+"""The judges of toon clips: words, voice, emotions of voice and face, places, gaze, broken eyes and mouths.
 
 They are trained on toons with seeds from 5,000,000, which no training or evaluation of the model uses. Their accuracy
-on held-out toons is stored with them, because a judge's own errors bound its conclusions.
+on held-out toons is stored with them, because a judge's own errors bound its conclusions. Those of the default recipe
+come with the repository; ``python -m toon.evaluation.judges`` trains them again.
 """
 
 import json
@@ -9,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from uniavgen_core.atomic_write import atomic_write
@@ -32,6 +33,7 @@ _SOURCES = (
     "judge_training.py", "judge_data.py", "face_judge.py", "word_recognizer.py", "voice_judge.py", "face_places.py",
     "broken_parts.py", "gaze_judge.py",
 )  # fmt: skip
+SHIPPED = Path(__file__).with_name("judges.safetensors")
 _PART_FRAMES = 33
 _NEAR_PIXELS, _NEAR_GAZE = 1.5, 0.25
 
@@ -103,41 +105,69 @@ class Judges:
     mouth: PartJudge
     accuracy: dict[str, float]
 
+    @property
+    def models(self) -> tuple[nn.Module, ...]:
+        """The judges in the order of ``NAMES``."""
+        return (self.words, self.voice, self.sound, self.face, self.place, self.gaze, self.eyes, self.mouth)
+
 
 def judges_of(folder: Path, recipe: JudgeRecipe | None = None, tell: Callable[[str], None] = lambda _: None) -> Judges:
-    """Load the judges from a folder, or train them and save them there.
+    """Load the judges that come with the repository or lie in a folder, or train them and save them there.
 
     Args:
         folder: Folder of cached judges.
-        recipe: Training recipe.
+        recipe: Training recipe; None for the default, whose judges come with the repository.
         tell: Called with a line of progress before each long step.
 
     Returns:
         The judges.
     """
     recipe = recipe or JudgeRecipe()
-    path = folder / f"judges-{recipe.key}.pt"
+    if key_of(SHIPPED) == recipe.key:
+        return read_judges(SHIPPED)
+    path = folder / f"judges-{recipe.key}.safetensors"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as partial:
-            torch.save(_train(recipe, tell), partial)
-    return _restored(torch.load(path, weights_only=True))
+        write_judges(_train(recipe, tell), recipe.key, path)
+    return read_judges(path)
 
 
-def _restored(kept: dict[str, Any]) -> Judges:
-    """Build the judges from a saved state."""
+def write_judges(judges: Judges, key: str, path: Path) -> None:
+    """Write judges, the key of their recipe and their accuracy to a file."""
+    weights = {
+        f"{name}.{place}": value
+        for name, model in zip(NAMES, judges.models, strict=True)
+        for place, value in model.state_dict().items()
+    }
+    with atomic_write(path) as partial:
+        save_file(weights, partial, {"key": key, "accuracy": json.dumps(judges.accuracy)})
+
+
+def read_judges(path: Path) -> Judges:
+    """Read judges that ``write_judges`` has written."""
+    with safe_open(path, "pt") as file:
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
+        accuracy = json.loads(file.metadata()["accuracy"])
     models = (
         WordRecognizer(), SoundJudge(len(VOICES)), SoundJudge(len(Emotion)), FaceJudge(len(Emotion)), PlaceFinder(),
         GazeJudge(), PartJudge(), PartJudge(),
     )  # fmt: skip
     for model, name in zip(models, NAMES, strict=True):
-        model.load_state_dict(kept[name])
+        prefix = f"{name}."
+        own = {place.removeprefix(prefix): value for place, value in weights.items() if place.startswith(prefix)}
+        model.load_state_dict(own)
         model.eval().requires_grad_(False)
-    return Judges(*models, kept["accuracy"])
+    return Judges(*models, accuracy)
 
 
-def _train(recipe: JudgeRecipe, tell: Callable[[str], None]) -> dict[str, Any]:
-    """Train all judges, and return their weights and accuracies."""
+def key_of(path: Path) -> str:
+    """Key of the recipe of the judges in a file."""
+    with safe_open(path, "pt") as file:
+        return file.metadata()["key"]
+
+
+def _train(recipe: JudgeRecipe, tell: Callable[[str], None]) -> Judges:
+    """Train all judges and measure their accuracy."""
     tell("Training the judges (a few minutes, once): drawing speech")
     learnt = draw_sounds(JUDGE_SEED, recipe.sounds)
     tell("Training the judges: words")
@@ -158,12 +188,10 @@ def _train(recipe: JudgeRecipe, tell: Callable[[str], None]) -> dict[str, Any]:
         _right(seen_emotions(face, pictures), emotions),
         *part_accuracy,
     )
-    models: tuple[nn.Module, ...] = (words, voice, sound, face, *parts)
-    kept: dict[str, Any] = {name: model.state_dict() for name, model in zip(NAMES, models, strict=True)}
-    return kept | {"accuracy": dict(zip(NAMES, accuracy, strict=True))}
+    return Judges(words, voice, sound, face, *parts, dict(zip(NAMES, accuracy, strict=True)))
 
 
-def _train_parts(recipe: JudgeRecipe) -> tuple[list[nn.Module], list[float]]:
+def _train_parts(recipe: JudgeRecipe) -> tuple[tuple[PlaceFinder, GazeJudge, PartJudge, PartJudge], list[float]]:
     """Train the judges of places, gaze, eyes and mouths, and measure their accuracy."""
     learnt = _part_clips(JUDGE_SEED, recipe.parts, "train")
     truth = _part_clips(HELD_OUT_SEED, recipe.held_out // 8, "held_out")
@@ -173,15 +201,16 @@ def _train_parts(recipe: JudgeRecipe) -> tuple[list[nn.Module], list[float]]:
     crops, values = eye_crops(truth, recipe.seed)
     awake = values[:, 2] == 0
     near = (reader(crops[awake]) - values[awake])[:, :2].abs().amax(1) < _NEAR_GAZE
-    models: list[nn.Module] = [finder, reader]
+    judges: list[PartJudge] = []
     accuracy = [float((np.concatenate(off) < _NEAR_PIXELS).mean()), float(near.float().mean())]
     for part in PARTS:
         judge = train_part_judge(*draw_parts(learnt, part, recipe.seed), recipe.part_steps, recipe.seed)
         crops, broken = draw_parts(truth, part, recipe.seed + 1)
         found = are_broken(judge, crops)
         accuracy.append(0.5 * (_right(found[broken], broken[broken]) + _right(found[~broken], broken[~broken])))
-        models.append(judge)
-    return models, accuracy
+        judges.append(judge)
+    eyes, mouth = judges
+    return (finder, reader, eyes, mouth), accuracy
 
 
 def _part_clips(first_seed: int, count: int, split: str) -> list[ToonClip]:
@@ -193,3 +222,7 @@ def _part_clips(first_seed: int, count: int, split: str) -> list[ToonClip]:
 def _right(found: Tensor, wanted: Tensor) -> float:
     """Accuracy of predicted classes."""
     return float((found == wanted).float().mean())
+
+
+if __name__ == "__main__":
+    write_judges(_train(JudgeRecipe(), print), JudgeRecipe().key, SHIPPED)
