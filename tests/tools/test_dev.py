@@ -19,6 +19,7 @@ from tools.demo import Progress, free_name
 from tools.demo_options import parse
 from tools.door import VERBS, take_cache
 from tools.environment import check_existing
+from tools.pip import Pip
 from tools.processes import spawn, stop
 from tools.workflow import read_workflow, replace_node, set_input, set_value, value_of
 
@@ -122,6 +123,28 @@ def test_the_environments_name_changes_with_what_is_installed(monkeypatch):
     assert environment.environment_key() == before
     monkeypatch.setattr(environment, "TORCH", ("torch==0",))
     assert environment.environment_key() != before
+
+
+def test_the_environment_and_comfyui_are_compiled_once_after_each_installation(tmp_path):
+    python = tmp_path / "venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    sources = [tmp_path / "venv" / "lib" / "a.py", tmp_path / "ComfyUI" / "b.py"]
+    for source in sources:
+        source.parent.mkdir()
+        source.touch()
+    pip = Pip(python, tmp_path, Console(io.StringIO()))
+
+    def compiled():
+        environment.compile_once(pip, tmp_path / "ComfyUI")
+        found = {path for source in sources for path in source.parent.rglob("*.pyc")}
+        for path in found:
+            path.unlink()
+        return len(found)
+
+    assert [compiled(), compiled()] == [2, 0]
+    (tmp_path / "venv" / "installed-dev.txt").write_text("package==1\n")
+    assert compiled() == 2
 
 
 def test_comfyuis_torch_lines_are_left_out_and_torchsde_is_not(tmp_path):
