@@ -19,12 +19,12 @@ from ..console import DevError
 from ..contact_sheet import read_clip
 from ..workflow import Workflow
 from .tally import Tally
-from .workflows import digest_of, template
+from .workflows import digest_of, small, template
 
 SCRIPT = "hello happy robot\nred moon"
 DISK_KIB = (16, 1200)
 """Sizes of a small disk, on which some files of a run fit."""
-MEMORY_CASES = 8
+MEMORY_CASES = 40
 """Cases of missing memory for each full disk and each kill, which take longer."""
 
 
@@ -51,13 +51,13 @@ def break_runs(server: ComfyServer, random: Random, tally: Tally) -> None:
 
 
 def quick(seed: int, caption: str = "a happy toon") -> Workflow:
-    """The quick start with few steps; another caption has all parts of it run again."""
-    return template("quick_start", preset="custom", steps=3, seed=seed, text=caption)
+    """The quick start, made short; another caption has all parts of it run again."""
+    return small("quick_start", seed=seed, text=caption)
 
 
 def long(seed: int) -> Workflow:
     """A long video of two segments, made anew where no segments of it are stored."""
-    return template("long_video", preset="custom", steps=4, seed=seed, script=SCRIPT)
+    return small("long_video", steps=4, seed=seed, script=SCRIPT)
 
 
 def calls_of(server: ComfyServer, workflow: Workflow) -> int:
@@ -87,8 +87,8 @@ def fault_of_memory(server: ComfyServer, call: int, case: int) -> str | None:
 
 def fault_of_full_disk(server: ComfyServer, case: int) -> str | None:
     """Description of what is wrong with runs that save on a small disk; None for nothing."""
-    output = server.folder / "output"
-    for workflow in (quick(case + 2), long(case + 2)):
+    output, values = server.folder / "output", {"preset": "custom", "steps": 2, "seed": case + 2}
+    for workflow in (template("quick_start", **values), template("long_video", script=SCRIPT, **values)):
         try:
             server.run(workflow)
         except PromptFailedError as error:

@@ -9,7 +9,7 @@ from ..comfy_client import ComfyClient, PromptFailedError, PromptRejectedError
 from ..console import DevError
 from ..workflow import Workflow
 from .tally import Tally
-from .workflows import template
+from .workflows import small
 
 TEMPLATES = ("quick_start", "reference_voice", "audio_driven", "dubbing", "continuation", "long_video", "two_speakers")
 NUMBERS = (float("nan"), float("inf"), -float("inf"), -1e30, 1e30, -1, 0, 1e-9, 10**40, "nan", "1e400", "0x10")
@@ -42,10 +42,10 @@ PATIENCE = 120.0
 
 def post_hostile_prompts(server: ComfyClient, random: Random, tally: Tally) -> None:
     """Change one widget of a template at a time to a value that it cannot have."""
-    good = template("quick_start")
+    good = small("quick_start")
     while tally or not tally.cases:
         name = random.choice(TEMPLATES)
-        workflow, changed = hostile(template(name), random)
+        workflow, changed = hostile(small(name), random)
         tally.count(fault_of(server, workflow, f"{name}: {changed}"))
         if tally.cases % CHECK_EVERY == 0:
             tally.count(fault_of(server, good, "a good prompt after hostile ones", is_good=True))

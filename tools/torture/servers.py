@@ -6,7 +6,7 @@ from random import Random
 from ..comfy_server import ComfyServer
 from ..workflow import Workflow
 from .tally import Tally
-from .workflows import digest_of, template
+from .workflows import digest_of, small
 
 QUICK, LONG = "quick_start", "long_video"
 
@@ -37,9 +37,7 @@ def short(name: str, seed: int, start_over: bool = False) -> Workflow:
         start_over: Whether a long video is made anew.
     """
     if name == QUICK:
-        return template(name, preset="custom", steps=2, seed=seed, filename_prefix=f"video/{QUICK}")
+        return small(name, seed=seed, filename_prefix=f"video/{QUICK}")
     prefix = f"video/{LONG}{seed}{start_over}"
-    return template(
-        name, preset="custom", steps=1, seed=seed, start_over=start_over, filename_prefix=prefix,
-        script="hello happy robot\nred moon",
-    )  # fmt: skip
+    script = "hello happy robot\nred moon"
+    return small(name, seed=seed, start_over=start_over, filename_prefix=prefix, script=script)

@@ -10,7 +10,7 @@ from ..comfy_server import ComfyServer
 from ..template_graphs import TEMPLATES
 from ..workflow import set_value
 from .tally import Tally
-from .workflows import template
+from .workflows import small
 
 WARM = 20
 """Prompts after which a server has loaded all that it keeps."""
@@ -19,7 +19,7 @@ MOST_GROWTH = 0.03
 
 def serve_for_long(server: ComfyServer, random: Random, tally: Tally) -> None:
     """Run templates one after the other, each with a seed of its own, and look at the server."""
-    workflows = [template(name) for name in TEMPLATES]
+    workflows = [small(name) for name in TEMPLATES]
     before: dict[str, float] = {}
     for number, workflow in enumerate(cycle(workflows)):
         if not tally and number > WARM:
@@ -28,6 +28,7 @@ def serve_for_long(server: ComfyServer, random: Random, tally: Tally) -> None:
             before = usage_of(server)
         server.run(set_value(workflow, "seed", random.randrange(2**32)))
         tally.count(None)
+        tally.facts["prompts after the first ones"] = max(0, number + 1 - WARM)
     after = usage_of(server)
     tally.facts |= {f"{name} before": value for name, value in before.items()}
     tally.facts |= {f"{name} after": value for name, value in after.items()}
