@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
-from tools.chromium import find_chromium
+from tests.nodes.editor_scripts import LOOKS
 
 QUICK_START = Path(__file__).parents[2] / "workflows" / "api" / "quick_start.json"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
 FIND = "window.app.graph.nodes.find(node => node.type === 'UniAVGenSampler')"
 INTO_VIEW = f"""() => {{
   const [x, y] = {FIND}.pos;
@@ -40,31 +39,22 @@ def picture_of(colour):
     return base64.b64encode(file.getvalue()).decode()
 
 
-@pytest.fixture(params=[False, True], ids=["canvas nodes", "Vue nodes"])
-def page(server, request):
+@pytest.fixture(params=LOOKS["argvalues"], ids=LOOKS["ids"])
+def settings(request):
+    return request.param
+
+
+@pytest.fixture
+def page(page, request):
     """ComfyUI's front end with the parts of the quick start open and with a preview at every step."""
-    path = find_chromium()
-    assert path, "no Chromium or Chrome here; on Debian: apt-get install chromium"
-    server.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": request.param})
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1600, "height": 900})
-        page.errors = []
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
-        page.goto(server.base_url)
-        page.wait_for_function("window.app?.graph && window.app?.extensionManager", timeout=60_000)
-        page.evaluate("prompt => window.app.loadApiJson(prompt, 'parts')", json.loads(QUICK_START.read_text()))
-        page.wait_for_function(FIND)
-        page.evaluate(f"{FIND}.widgets.find(widget => widget.name === 'preset').value = 'custom'")
-        page.evaluate(f"{FIND}.widgets.find(widget => widget.name === 'control_after_generate').value = 'fixed'")
-        page.evaluate(INTO_VIEW)
-        page.evaluate(f"{FIND}.widgets.find(widget => widget.name === 'audio_preview_every').value = 1")
-        page.evaluate(f"{FIND}.widgets.find(widget => widget.name === 'steps').value = 8")
-        seed = hash(request.node.name) % 100_000  # a cached result would never be sampled
-        page.evaluate(f"{FIND}.widgets.find(widget => widget.name === 'seed').value = {seed}")
-        yield page
-        browser.close()
-        server.post("/settings", {"Comfy.VueNodes.Enabled": False})
+    page.evaluate("prompt => window.app.loadApiJson(prompt, 'parts')", json.loads(QUICK_START.read_text()))
+    page.wait_for_function(FIND)
+    seed = hash(request.node.name) % 100_000  # a cached result would never be sampled
+    values = {"preset": "custom", "control_after_generate": "fixed", "audio_preview_every": 1, "steps": 8, "seed": seed}
+    for name, value in values.items():
+        page.evaluate(f"value => {FIND}.widgets.find(widget => widget.name === '{name}').value = value", value)
+    page.evaluate(INTO_VIEW)
+    return page
 
 
 def test_the_player_appears_on_the_sampler_and_plays_only_when_asked(page):

@@ -1,48 +1,24 @@
-"""A person's first minute: open ComfyUI in a browser, open the quick-start template, press Run, see the video.
-
-Chromium is Debian's, or any Chrome; ``dev.py test`` installs it where it may.
-"""
+"""A person's first minute: open ComfyUI in a browser, open the quick-start template, press Run, see the video."""
 
 import json
 import time
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
-from tests.nodes.editor_scripts import ALONE
-from tools.chromium import find_chromium
+from tests.nodes.editor_scripts import ALONE, LOOKS, wait_for_default_graph
 from tools.comfy_server import PACK_NAME
 from tools.templates_with_files import FILES, WITH_FILES
 from uniavgen_core.tasks import DUBBING, JOINT, TASKS
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
 TEMPLATE = "quick_start"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
 MAY_LACK = {"LoadImage", *FILES}
 """Nodes that the editor marks where the files of the released weights are not there."""
-SETTINGS = {
-    "Comfy.TutorialCompleted": True,  # else the template browser opens by itself, some time
-    "Comfy.LinkRelease.Action": "search box",  # as in a new installation
-}
-START_SECONDS, RUN_SECONDS = 60, 180
+RUN_SECONDS = 180
 SAMPLING = {"steps", "shift", "sampler_name"}
 GUIDANCE = {"video_guidance", "audio_guidance", "modality_aware_share", "after_share", "skip_layer"}
-
-
-@pytest.fixture
-def page(server):
-    """ComfyUI's front end, loaded, with nothing running."""
-    path = find_chromium()
-    assert path, "no Chromium or Chrome here; on Debian: apt-get install chromium"
-    server.post("/settings", SETTINGS)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1600, "height": 900})
-        page.goto(server.base_url)
-        page.wait_for_function("window.app?.graph && window.app?.extensionManager", timeout=START_SECONDS * 1000)
-        yield page
-        browser.close()
 
 
 def open_template(page):
@@ -130,27 +106,21 @@ def test_a_link_dropped_from_a_codecs_socket_offers_its_loader_and_takes_no_othe
     assert stock is None
 
 
-@pytest.mark.parametrize("is_vue", [False, True], ids=["canvas", "Vue"])
-def test_the_tasks_are_chosen_by_their_titles_and_saved_by_their_names(page, server, is_vue):
-    server.post("/settings", {"Comfy.VueNodes.Enabled": is_vue})
-    try:
-        page.reload()
-        page.wait_for_function("window.app?.graph && window.app?.extensionManager", timeout=START_SECONDS * 1000)
-        page.wait_for_timeout(1000)  # until the editor has loaded its default graph, which would replace the node
-        x, y = page.evaluate(TASK)
-        page.wait_for_timeout(500)
-        if is_vue:
-            page.get_by_text(JOINT.title, exact=True).click()
-        else:
-            page.mouse.click(x, y)
-        offered = page.get_by_role("option") if is_vue else page.locator(".litecontextmenu .litemenu-entry")
-        expect(offered).to_have_text([task.title for task in TASKS.values()])
-        offered.get_by_text(DUBBING.title, exact=True).click() if is_vue else offered.nth(3).click()
-        page.wait_for_function("window.app.graph.nodes[0].widgets.every(widget => widget.name !== 'task.seconds')")
-        saved = page.evaluate("window.app.graphToPrompt().then(made => Object.values(made.output)[0].inputs)")
-        assert saved["task"] == DUBBING.name
-    finally:
-        server.post("/settings", {"Comfy.VueNodes.Enabled": False})
+@pytest.mark.parametrize("settings", **LOOKS)
+def test_the_tasks_are_chosen_by_their_titles_and_saved_by_their_names(page, settings):
+    wait_for_default_graph(page)
+    x, y = page.evaluate(TASK)
+    page.wait_for_timeout(500)
+    if settings:
+        page.get_by_text(JOINT.title, exact=True).click()
+    else:
+        page.mouse.click(x, y)
+    offered = page.get_by_role("option") if settings else page.locator(".litecontextmenu .litemenu-entry")
+    expect(offered).to_have_text([task.title for task in TASKS.values()])
+    offered.get_by_text(DUBBING.title, exact=True).click() if settings else offered.nth(3).click()
+    page.wait_for_function("window.app.graph.nodes[0].widgets.every(widget => widget.name !== 'task.seconds')")
+    saved = page.evaluate("window.app.graphToPrompt().then(made => Object.values(made.output)[0].inputs)")
+    assert saved["task"] == DUBBING.name
 
 
 @pytest.mark.parametrize(

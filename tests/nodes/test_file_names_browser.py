@@ -6,7 +6,6 @@ import re
 import pytest
 
 from tests.nodes.graphs import Graph
-from tests.nodes.test_browser import page  # noqa: F401 - a fixture
 
 NAMED = """([kind, prefix]) => {
   const app = window.app, node = window.LiteGraph.createNode(kind);
@@ -36,13 +35,13 @@ def saved(server):
 
 
 @pytest.mark.parametrize("kind", ["UniAVGenSaveLatent", "UniAVGenSaveVideo"])
-def test_a_date_in_the_name_of_a_file_is_filled_in_for_the_server_alone(page, kind):  # noqa: F811
+def test_a_date_in_the_name_of_a_file_is_filled_in_for_the_server_alone(page, kind):
     sent, is_kept = page.evaluate(NAMED, [kind, "%date:yyyy-MM-dd%/take_%width%"])
     assert re.fullmatch(r"20\d\d-\d\d-\d\d/take_%width%", sent)
     assert is_kept
 
 
-def test_a_saved_latent_dropped_on_the_editor_opens_its_workflow(saved, page):  # noqa: F811
+def test_a_saved_latent_dropped_on_the_editor_opens_its_workflow(saved, page):
     content, count = saved
     page.evaluate(DROP, content)
     page.wait_for_function("window.app.graph.nodes.some(node => node.type === 'UniAVGenSaveLatent')")

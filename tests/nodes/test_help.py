@@ -7,8 +7,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from tests.nodes.editor_scripts import ALONE
-from tests.nodes.test_browser import page as editor  # noqa: F401 - a fixture
+from tests.nodes.editor_scripts import ALONE, wait_for_default_graph
 from tools.help_pictures import PICTURES
 from tools.locale_files import node_texts, read
 
@@ -92,20 +91,18 @@ def test_every_page_shows_the_picture_of_its_node(schemas):
             assert sources == [f"{name}/node.jpg"], page
 
 
-@pytest.mark.parametrize(("language", "title"), [("en", "Keep"), ("zh", "保留区间"), ("fr", "Keep")])
-def test_the_panel_shows_the_page_in_the_language_of_the_editor(editor, server, language, title):  # noqa: F811
-    server.post("/settings", {"Comfy.Locale": language})
-    try:
-        editor.reload()
-        editor.wait_for_function("window.app?.extensionManager && window.app.graph?.nodes.length")
-        editor.wait_for_timeout(1000)  # until the editor has loaded its default graph, which would replace the node
-        editor.evaluate(ALONE, "UniAVGenKeep")
-        editor.evaluate(SELECT)
-        editor.get_by_test_id("info-button").click()
-        shown = editor.locator(".node-help-content")
-        expect(shown.locator("h1")).to_have_text(f"UniAVGen {title}")
-        picture = shown.locator("img")
-        expect(picture).to_be_attached()
-        editor.wait_for_function("picture => picture.complete && picture.naturalWidth", arg=picture.element_handle())
-    finally:
-        server.post("/settings", {"Comfy.Locale": "en"})
+@pytest.mark.parametrize(
+    ("settings", "title"),
+    [({}, "Keep"), ({"Comfy.Locale": "zh"}, "保留区间"), ({"Comfy.Locale": "fr"}, "Keep")],
+    ids=["en", "zh", "fr"],
+)
+def test_the_panel_shows_the_page_in_the_language_of_the_editor(page, title):
+    wait_for_default_graph(page)
+    page.evaluate(ALONE, "UniAVGenKeep")
+    page.evaluate(SELECT)
+    page.get_by_test_id("info-button").click()
+    shown = page.locator(".node-help-content")
+    expect(shown.locator("h1")).to_have_text(f"UniAVGen {title}")
+    picture = shown.locator("img")
+    expect(picture).to_be_attached()
+    page.wait_for_function("picture => picture.complete && picture.naturalWidth", arg=picture.element_handle())

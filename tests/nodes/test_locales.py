@@ -1,16 +1,15 @@
 """Texts of the nodes in the languages of ComfyUI: complete, of today's English, and shown in the editor."""
 
 import re
-from contextlib import contextmanager
 from importlib import import_module
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.nodes.editor_scripts import ALONE
-from tests.nodes.test_browser import START_SECONDS, page  # noqa: F401 - fixture
+from tests.nodes.editor_scripts import ALONE, VUE, wait_for_default_graph
 from tools.locale_files import ENGLISH, FILES, LANGUAGES, english_files, faults, leaves, read
 
+CHINESE = {"Comfy.Locale": "zh"}
 SENTENCES = ("description", "tooltip")
 COMPILED = re.compile(r"[{}@|]")
 """Characters that vue-i18n reads as placeholders, links to other messages and plurals."""
@@ -104,36 +103,30 @@ def test_every_label_belongs_to_an_option(offered, labels):
     assert {(name, value) for name, values in labels.items() for value in values} - offered == set()
 
 
-@contextmanager
-def in_chinese(page, server, is_vue):  # noqa: F811 - fixture
-    """Show the editor in Chinese, with nodes drawn by Vue or on the canvas; yields the texts of UniAVGen Task."""
-    server.post("/settings", {"Comfy.Locale": "zh", "Comfy.VueNodes.Enabled": is_vue})
-    try:
-        page.reload()
-        page.wait_for_function("window.app?.graph && window.app?.extensionManager", timeout=START_SECONDS * 1000)
-        page.wait_for_timeout(1000)  # until the editor has loaded its default graph, which would replace the node
-        yield read("zh", "nodeDefs.json")["UniAVGenTask"]
-    finally:
-        server.post("/settings", {"Comfy.Locale": ENGLISH, "Comfy.VueNodes.Enabled": False})
+@pytest.fixture
+def texts(page):
+    """Chinese texts of UniAVGen Task; the editor shows its default graph."""
+    wait_for_default_graph(page)
+    return read("zh", "nodeDefs.json")["UniAVGenTask"]
 
 
-def test_the_editor_shows_title_inputs_and_options_of_a_node_in_chinese(page, server):  # noqa: F811 - fixture
+@pytest.mark.parametrize("settings", [CHINESE | VUE])
+def test_the_editor_shows_title_inputs_and_options_of_a_node_in_chinese(page, texts):
     tasks = read("zh", "main.json")["uniavgen"]["options"]["task"]
-    with in_chinese(page, server, is_vue=True) as texts:
-        page.evaluate(ALONE, "UniAVGenTask")
-        inputs = texts["inputs"]
-        for shown in (texts["display_name"], *(inputs[name]["name"] for name in ("positive", "size", "task_image"))):
-            expect(page.get_by_text(shown, exact=True).first).to_be_visible()
-        page.get_by_text(tasks["joint"], exact=True).click()
-        offered = page.get_by_role("option")
-        expect(offered).to_have_text(list(tasks.values()))
-        offered.get_by_text(tasks["audio_driven"], exact=True).click()
-        expect(page.get_by_text(inputs["task_audio"]["name"], exact=True).first).to_be_visible()
+    page.evaluate(ALONE, "UniAVGenTask")
+    inputs = texts["inputs"]
+    for shown in (texts["display_name"], *(inputs[name]["name"] for name in ("positive", "size", "task_image"))):
+        expect(page.get_by_text(shown, exact=True).first).to_be_visible()
+    page.get_by_text(tasks["joint"], exact=True).click()
+    offered = page.get_by_role("option")
+    expect(offered).to_have_text(list(tasks.values()))
+    offered.get_by_text(tasks["audio_driven"], exact=True).click()
+    expect(page.get_by_text(inputs["task_audio"]["name"], exact=True).first).to_be_visible()
 
 
-@pytest.mark.parametrize(("task", "sockets"), [("joint", ["image"]), ("audio_driven", ["image", "audio"])])
-def test_sockets_that_were_saved_with_english_labels_are_shown_in_chinese(page, server, task, sockets):  # noqa: F811 - fixture
-    with in_chinese(page, server, is_vue=False) as texts:
+@pytest.mark.parametrize("settings", [CHINESE])
+def test_sockets_that_were_saved_with_english_labels_are_shown_in_chinese(page, texts):
+    for task, sockets in (("joint", ["image"]), ("audio_driven", ["image", "audio"])):
         page.evaluate(ALONE, "UniAVGenTask")
         page.evaluate(CHOOSE, task)
         graph = page.evaluate("window.app.graph.serialize()")
@@ -142,18 +135,18 @@ def test_sockets_that_were_saved_with_english_labels_are_shown_in_chinese(page, 
             saved[f"task.{socket}"]["label"] = socket
         page.evaluate("graph => window.app.loadGraphData(graph)", graph)
         names = ("positive", "negative", "video_vae", *(f"task_{socket}" for socket in sockets))
-        assert page.evaluate(SHOWN) == [texts["inputs"][name]["name"] for name in names]
+        assert page.evaluate(SHOWN) == [texts["inputs"][name]["name"] for name in names], task
 
 
-def test_empty_text_fields_show_their_names_in_chinese(page, server):  # noqa: F811 - fixture
-    with in_chinese(page, server, is_vue=False) as texts:
-        page.evaluate(ALONE, "UniAVGenTask")
-        page.evaluate(CHOOSE, "audio_driven")
-        name = texts["inputs"]["task_audio_transcript"]["name"]
-        expect(page.get_by_placeholder(name, exact=True)).to_be_visible()
-        page.evaluate(ALONE, "UniAVGenSpeaker")
-        name = read("zh", "nodeDefs.json")["UniAVGenSpeaker"]["inputs"]["voice_transcript"]["name"]
-        expect(page.get_by_placeholder(name, exact=True)).to_be_visible()
+@pytest.mark.parametrize("settings", [CHINESE])
+def test_empty_text_fields_show_their_names_in_chinese(page, texts):
+    page.evaluate(ALONE, "UniAVGenTask")
+    page.evaluate(CHOOSE, "audio_driven")
+    name = texts["inputs"]["task_audio_transcript"]["name"]
+    expect(page.get_by_placeholder(name, exact=True)).to_be_visible()
+    page.evaluate(ALONE, "UniAVGenSpeaker")
+    name = read("zh", "nodeDefs.json")["UniAVGenSpeaker"]["inputs"]["voice_transcript"]["name"]
+    expect(page.get_by_placeholder(name, exact=True)).to_be_visible()
 
 
 CHOOSE = "task => { window.app.graph.nodes[0].widgets.find(widget => widget.name === 'task').value = task; }"

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.nodes.test_browser import page  # noqa: F401 - fixture
+from tests.nodes.editor_scripts import wait_for_default_graph
 
 FIRST = 3
 WORDS = {
@@ -28,9 +28,9 @@ WORDS = {
 
 
 @pytest.fixture
-def search(page):  # noqa: F811 - fixture
+def search(page):
     """Function from words to the names that the node search shows, best first."""
-    page.wait_for_timeout(1000)  # until the editor has loaded its default graph
+    wait_for_default_graph(page)
     page.keyboard.press("Escape")
     page.evaluate("window.app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
     box = page.get_by_role("dialog").get_by_role("combobox").first

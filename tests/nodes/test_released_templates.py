@@ -18,7 +18,6 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from tests.nodes.test_browser import page  # noqa: F401 - fixture
 from tests.nodes.test_stock_nodes import differ
 from tests.shards import write_shards
 from tools.released_graphs import DOWNLOADS, LORA, RELEASE, RELEASED, RELEASED_FILES, WEIGHTS
@@ -99,7 +98,7 @@ def counted(workflow, before, model):
     return add_node(workflow, "Count", "UniAVGenStepCache", {"model": model, **options}, (before, "model"))
 
 
-def test_the_editor_offers_to_download_what_is_missing(page):  # noqa: F811 - first: the others put the files there
+def test_the_editor_offers_to_download_what_is_missing(page):  # first: the others put the files there
     graph = json.loads((WORKFLOWS / "released_few_steps.json").read_text())
     page.evaluate("graph => window.app.loadGraphData(graph)", graph)
     page.get_by_role("button", name="View details").click()

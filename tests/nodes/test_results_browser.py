@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.nodes.test_browser import page  # noqa: F401 - a fixture
+from tests.nodes.editor_scripts import LOOKS, VUE, wait_for_default_graph
 from tools.environment import ROOT
 
 PLOT = ROOT / "docs" / "result.png"
@@ -22,34 +22,22 @@ FINISH = """([node, name]) => import("/scripts/api.js").then(({ api }) => api.di
 }))"""
 
 
-def reload(page, server, is_vue):  # noqa: F811
-    server.post("/settings", {"Comfy.VueNodes.Enabled": is_vue})
-    page.reload()
-    page.wait_for_function("window.app?.extensionManager && window.app.graph?.nodes.length")
-    page.wait_for_timeout(1000)  # until the editor has loaded its default graph, which would replace the node
+@pytest.mark.parametrize("settings", **LOOKS)
+def test_stored_segments_shows_its_report_line_by_line(page):
+    wait_for_default_graph(page)
+    page.evaluate(ADD, ["UniAVGenStoredSegments", {"action": "delete_all"}])
+    page.evaluate("window.app.queuePrompt(0)")
+    report = page.get_by_text("MiB freed.")
+    expect(report).to_contain_text("No segments of long videos are stored.")
+    expect(report.locator("br")).to_have_count(1)
 
 
-@pytest.mark.parametrize("is_vue", [False, True], ids=["canvas nodes", "Vue nodes"])
-def test_stored_segments_shows_its_report_line_by_line(page, server, is_vue):  # noqa: F811
-    try:
-        reload(page, server, is_vue)
-        page.evaluate(ADD, ["UniAVGenStoredSegments", {"action": "delete_all"}])
-        page.evaluate("window.app.queuePrompt(0)")
-        report = page.get_by_text("MiB freed.")
-        expect(report).to_contain_text("No segments of long videos are stored.")
-        expect(report.locator("br")).to_have_count(1)
-    finally:
-        server.post("/settings", {"Comfy.VueNodes.Enabled": False})
-
-
-def test_nodes_2_shows_the_plot_of_retake_as_a_picture_though_the_node_takes_a_video(page, server):  # noqa: F811
+@pytest.mark.parametrize("settings", [VUE])
+def test_nodes_2_shows_the_plot_of_retake_as_a_picture_though_the_node_takes_a_video(page, server):
     name = server.offer(PLOT)
-    try:
-        reload(page, server, True)
-        node = page.evaluate(ADD, ["UniAVGenRetake", {}])
-        page.evaluate(FINISH, [node, name])
-        shown = page.locator(f"[data-node-id='{node}']")
-        expect(shown.locator(f"img[src*='{name}']")).to_be_attached()
-        expect(shown.locator("video")).to_have_count(0)
-    finally:
-        server.post("/settings", {"Comfy.VueNodes.Enabled": False})
+    wait_for_default_graph(page)
+    node = page.evaluate(ADD, ["UniAVGenRetake", {}])
+    page.evaluate(FINISH, [node, name])
+    shown = page.locator(f"[data-node-id='{node}']")
+    expect(shown.locator(f"img[src*='{name}']")).to_be_attached()
+    expect(shown.locator("video")).to_have_count(0)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.nodes.test_browser import START_SECONDS, page  # noqa: F401 - fixture
+from tests.nodes.editor_scripts import LOOKS, wait_for_default_graph
 from tools.comfy_server import PACK_NAME
 from tools.make_templates import EXAMPLES
 from tools.templates_with_files import FILES, WITH_FILES
@@ -31,11 +31,19 @@ BOXES = """() => window.app.graph.nodes.map(node => {
   return {title: node.title, red: Boolean(node.has_errors), type: node.type,
           box: [box.x, box.y, box.x + box.width, box.y + box.height]};
 })"""
-READY = "window.app?.graph?.nodes.length && window.app?.extensionManager"
-CORE_ERRORS = ("Failed to load resource", "Content Security Policy", "graph accessed before initialization")
-"""Errors about files that its start and its default graph look for in vain, and about its own order of start."""
 FILE_NAMES = (".safetensors",)
 """Ends of texts that may be cut off: names of files, which people choose from a list."""
+AT_REST = f"""async () => {{
+  const boxes = {BOXES};
+  let before = "", same = 0;
+  for (let frame = 0; frame < 600 && same < 40; frame++) {{
+    await new Promise(requestAnimationFrame);
+    const now = JSON.stringify(boxes());
+    same = now === before ? same + 1 : 0;
+    before = now;
+  }}
+}}"""
+"""Waits until nodes have taken their sizes, and kept them for 40 frames."""
 LOAD = """async ([url, name]) => {
   await window.app.loadGraphData(await (await fetch(url)).json(), true, true, name);
 }"""
@@ -44,34 +52,25 @@ CUT_OFF = """() => [...document.querySelectorAll("[data-node-id] span, [data-nod
   .map(element => element.textContent.trim()).filter(Boolean)"""
 
 
-@pytest.fixture(params=[False, True], ids=["canvas", "Vue"])
-def editor(request, page, server):  # noqa: F811 - fixture
-    """The front end with nodes in one of its two looks; its console's errors are collected in ``errors``."""
-    server.post("/settings", {"Comfy.VueNodes.Enabled": request.param, "Comfy.Minimap.Visible": False})
+@pytest.fixture(params=LOOKS["argvalues"], ids=LOOKS["ids"])
+def settings(request):
+    return {"Comfy.Minimap.Visible": False, **request.param}
+
+
+@pytest.fixture
+def editor(page):
+    """The front end with nodes in one of its two looks."""
     page.set_viewport_size(VIEW)
-    page.errors = []
-    page.on("console", lambda message: page.errors.extend(errors_of(message)))
-    page.on("pageerror", lambda error: page.errors.append(str(error)))
-    page.reload()
-    page.wait_for_function(READY, timeout=START_SECONDS * 1000)
-    page.wait_for_timeout(1000)
-    yield page
-    server.post("/settings", {"Comfy.VueNodes.Enabled": False})
+    wait_for_default_graph(page)
+    return page
 
 
-def errors_of(message):
-    """An error of the console; not those that ComfyUI's front end has by itself, without the pack."""
-    text = f"{message.text} {message.location.get('url', '')}"
-    is_own = not any(core in text for core in CORE_ERRORS)
-    return [text] if message.type == "error" and (is_own or "niavgen" in text.lower()) else []
-
-
-def load(page, name):  # noqa: F811 - no fixture here
+def load(page, name):
     """Open a template by its file, as the template browser does."""
     url = f"/api/workflow_templates/{PACK_NAME}/{name}.json"
     page.evaluate(LOAD, [url, name])
     page.wait_for_function("name => window.app.graph.nodes.some(node => node.title === name)", arg="Save")
-    page.wait_for_timeout(1500)  # until nodes have taken their sizes
+    page.evaluate(AT_REST)
 
 
 def overlaps(boxes):
@@ -86,7 +85,7 @@ def _overlap(one, other):
     return width > 2 and height > 2
 
 
-def cut_off(page):  # noqa: F811 - no fixture here
+def cut_off(page):
     """Texts on nodes that do not fit, but for names of files."""
     return [text for text in page.evaluate(CUT_OFF) if not text.endswith(FILE_NAMES)]
 
@@ -105,7 +104,7 @@ def test_every_template_opens_in_view_without_errors_overlaps_or_red_nodes(edito
     assert editor.errors == []
 
 
-def out_of_view(page, boxes):  # noqa: F811 - no fixture here
+def out_of_view(page, boxes):
     """Say what keeps a template from being read at once: many nodes, a small scale, or nodes out of sight."""
     right, bottom = max(node["box"][2] for node in boxes), max(node["box"][3] for node in boxes)
     faults = {

@@ -162,7 +162,7 @@ def test_missing_memory_has_to_be_told(message, is_fault):
     assert (faults.fault_of_memory(Server(answer), 3, 0) is not None) == is_fault
 
 
-@pytest.mark.parametrize(("name", "minutes"), [("prompts", 0.25), ("cancels", 0.25), ("media", 0.1)])
+@pytest.mark.parametrize(("name", "minutes"), [("prompts", 0.12), ("cancels", 0.12), ("media", 0.08)])
 def test_hostile_prompts_cancels_and_damaged_media_do_a_real_server_no_harm(server, name, minutes):
     tally = command.try_kind(name, server, argparse.Namespace(minutes=minutes, seed=5, kinds=[name]))
     assert tally.cases >= 1
