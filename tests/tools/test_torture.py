@@ -98,6 +98,11 @@ def test_a_cancelled_run_that_fails_or_goes_on_is_a_failure(monkeypatch):
     assert "failed" in cancels.fault_of_cancel(Canceled(failed("RuntimeError", "out of memory")), GOOD, 0.05)
 
 
+def test_cancels_meet_runs_whose_steps_no_preset_replaces():
+    (values,) = [node["inputs"] for node in cancels.workflow_with(3).values() if "preset" in node["inputs"]]
+    assert (values["preset"], values["steps"], values["seed"]) == ("custom", cancels.STEPS, 3)
+
+
 @pytest.mark.parametrize(("grown", "faults"), [(1.02, 0), (1.2, 1)])
 def test_a_server_that_grows_is_a_failure(monkeypatch, grown, faults):
     monkeypatch.setattr(service, "WARM", 2)
@@ -194,6 +199,22 @@ def test_failures_are_counted_told_and_the_status(monkeypatch, capsys):
     assert "| pictures | 2 | 1 |" in printed
     assert "upside down" in printed
     assert json.loads(printed.splitlines()[-1])["failures"] == 1
+
+
+def test_a_server_that_does_not_start_fails_its_kind_and_leaves_the_others(monkeypatch, capsys):
+    class Server(Answering):
+        def __enter__(self):
+            raise DevError("ComfyUI was silent for 240 s.")
+
+        def __exit__(self, *_):
+            return None
+
+    monkeypatch.setattr(command, "KINDS", {"pictures": (1.0, print), "sounds": (1.0, print)})
+    monkeypatch.setattr(command, "ComfyServer", lambda _: Server())
+    assert torture.main(["--minutes", "0.01"], Console()) == 1
+    printed = capsys.readouterr().out
+    assert all(f"| {name} | 1 | 1 |" in printed for name in ("pictures", "sounds"))
+    assert "silent for 240 s" in printed
 
 
 def test_a_unit_test_that_ends_in_another_way_with_the_pack_is_a_failure(tmp_path):

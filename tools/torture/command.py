@@ -44,7 +44,8 @@ def main(arguments: Sequence[str], console: Console) -> int:
     tallies = {}
     for name in options.kinds or KINDS:
         with console.phase(name, f"Trying {name}"):
-            tallies[name] = try_on_own_server(name, options)
+            tally = tallies[name] = try_on_own_server(name, options)
+        console.line(f"  {row(name, tally)}")
     print(table(tallies), flush=True)
     failures = sum(len(tally.failures) for tally in tallies.values())
     if options.json:
@@ -90,9 +91,13 @@ def try_kind(name: str, server: ComfyServer, options: Namespace) -> Tally:
 def table(tallies: dict[str, Tally]) -> str:
     """Format tallies as a Markdown table, with the failures below."""
     lines = ["| kind | cases | failures | |", "|---|---|---|---|"]
-    for name, tally in tallies.items():
-        facts = ", ".join(f"{fact} {value:g}" for fact, value in tally.facts.items())
-        lines.append(f"| {name} | {tally.cases} | {len(tally.failures)} | {facts} |")
+    lines += [row(name, tally) for name, tally in tallies.items()]
     for name, tally in tallies.items():
         lines += [f"{name}: {fault}" for fault in tally.failures[:SHOWN]]
     return "\n".join(lines)
+
+
+def row(name: str, tally: Tally) -> str:
+    """Format a tally as a row of that table."""
+    facts = ", ".join(f"{fact} {value:g}" for fact, value in tally.facts.items())
+    return f"| {name} | {tally.cases} | {len(tally.failures)} | {facts} |"

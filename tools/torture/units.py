@@ -16,7 +16,7 @@ from ..processes import CALM
 from .tally import Tally
 
 PLUGIN = "tools.torture.host_plugin"
-LONGEST = 900.0
+LONGEST = 1800.0
 """Seconds that one run of all of them may take."""
 CACHES = {".git", "__pycache__"}
 OWN_FILES = {"models", "output", "input", "temp", "user", "custom_nodes"}

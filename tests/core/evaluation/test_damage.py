@@ -44,7 +44,8 @@ def test_identity_falls_as_more_frames_show_somebody_else(clips, detector):
         pictures = [np.concatenate([a.frames[: 33 - count], b.frames[33 - count :]]) for a, b in pairwise(clips)]
         values.append(np.mean([identity(frames, detector) for frames in pictures]))
     assert rises(values[::-1], 0.05)
-    assert identity(np.repeat(clips[0].frames[:1], 5, 0), detector) == pytest.approx(1)
+    still = identity(np.repeat(clips[0].frames[:1], 5, 0), detector)
+    assert still == pytest.approx(1, abs=1e-3)  # smoothing rounds the places of faces, by platform
 
 
 def test_identity_against_a_reference_is_highest_for_the_person_shown(clips, detector):
