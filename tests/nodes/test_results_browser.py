@@ -6,6 +6,7 @@ from playwright.sync_api import expect
 from tests.nodes.editor_scripts import LOOKS, VUE, wait_for_default_graph
 from tools.environment import ROOT
 
+RUN_MS = 60_000
 PLOT = ROOT / "docs" / "result.png"
 ADD = """([kind, values]) => {
   const app = window.app, node = window.LiteGraph.createNode(kind);
@@ -28,7 +29,7 @@ def test_stored_segments_shows_its_report_line_by_line(page):
     page.evaluate(ADD, ["UniAVGenStoredSegments", {"action": "delete_all"}])
     page.evaluate("window.app.queuePrompt(0)")
     report = page.get_by_text("MiB freed.")
-    expect(report).to_contain_text("No segments of long videos are stored.")
+    expect(report).to_contain_text("No segments of long videos are stored.", timeout=RUN_MS)
     expect(report.locator("br")).to_have_count(1)
 
 
