@@ -18,7 +18,7 @@ from .console import DevError
 from .workflow import Workflow
 
 OnEvent = Callable[[str, Any], None]  # event name and its data; previews come as ("preview", bytes)
-SECONDS_TO_CONNECT = 10.0
+SECONDS_TO_CONNECT = 60.0  # a busy machine takes longer than ten
 # After Ctrl-C nobody waits long for the goodbye of a server that is busy.
 SECONDS_TO_CLOSE = aiohttp.ClientWSTimeout(ws_close=1.0)
 
@@ -119,10 +119,12 @@ class ComfyClient:
 
         Raises:
             PromptRejectedError, PromptFailedError, PromptInterruptedError: It did not end well.
-            DevError: It took too long, or the server ended.
+            DevError: It took too long, or the server ended or does not answer.
         """
         try:
             prompt_id = asyncio.run(self._run(prompt, on_event, timeout, extra_data))
+        except (TimeoutError, asyncio.TimeoutError) as error:
+            raise DevError("The ComfyUI server does not answer. Its log may say why.") from error
         except (ConnectionError, urllib.error.URLError, aiohttp.ClientError) as error:
             raise DevError(f"The ComfyUI server ended while it worked ({error}). Its log says why.") from error
         return Result(self._outputs(prompt_id))

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from aiohttp import WSMsgType, web
 
+from tools import comfy_client
 from tools.comfy_client import ComfyClient, PromptFailedError, PromptInterruptedError
 from tools.comfy_server import free_port
 from tools.console import DevError
@@ -123,6 +125,7 @@ def test_ctrl_c_leaves_a_run_at_once_and_says_goodbye(server, number, status):
     server.messages = [event("progress", value=1)]
     code = f"""
 import sys
+from tools import comfy_client
 from tools.comfy_client import ComfyClient
 from tools.processes import TerminatedError, orderly_signals
 try:
@@ -137,3 +140,9 @@ except KeyboardInterrupt as stopped:
     process.communicate(timeout=60)
     assert process.returncode == status
     assert server.goodbyes == 1
+
+
+def test_a_server_that_does_not_answer_is_told_in_words(monkeypatch):
+    monkeypatch.setattr(comfy_client, "SECONDS_TO_CONNECT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(DevError, match="does not answer"):
+        ComfyClient(f"http://127.0.0.1:{silent.getsockname()[1]}").run({})
