@@ -73,4 +73,4 @@ OPTION_LABELS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "mask_type": _as_they_are("face", "mouth"),
     }
 )
-"""By the name of an input: labels by value. Names of files, and ComfyUI's own names, have none and are shown as they are."""
+"""By the name of an input: labels by value. Names of files, and ComfyUI's own names, have none."""

@@ -82,12 +82,14 @@ class Graph:
     Attributes:
         nodes: All nodes.
         boxes: Numbers of the nodes in each box.
+        columns: Titles of the nodes, column by column; empty to place each node right of all it depends on.
         title: Title of the note beside the graph.
         note: Its text, Markdown.
     """
 
     nodes: Workflow = field(default_factory=dict)
     boxes: dict[Box, list[str]] = field(default_factory=dict)
+    columns: list[list[str]] = field(default_factory=list)
     title: str = ""
     note: str = ""
 

@@ -1,8 +1,8 @@
-"""Texts of the nodes that ComfyUI's front end translates, from their schemas, and their translations in ``locales``.
+"""Texts of nodes and templates that the front end shows in its language, and their translations in ``locales``.
 
 ComfyUI reads ``locales/<language>/nodeDefs.json`` and ``main.json`` of every pack. The English files are made from the
-schemas; ``translated_from.json`` holds, for each language and node, a digest of the English texts that were translated,
-which shows the nodes whose English has changed since.
+schemas and the templates; ``translated_from.json`` holds, for each language and node, a digest of the English texts
+that were translated, which shows the nodes whose English has changed since.
 """
 
 import hashlib
@@ -45,15 +45,19 @@ def _flat(inputs: Iterable[Any], group: str = "") -> Iterator[tuple[str, str, st
             yield from _flat(getattr(option, "inputs", ()), f"{group}{one.id}_")
 
 
-def english_files(schemas: Iterable[Any], labels: Mapping[str, Mapping[str, str]]) -> dict[str, Texts]:
+def english_files(
+    schemas: Iterable[Any], labels: Mapping[str, Mapping[str, str]], templates: Texts
+) -> dict[str, Texts]:
     """Content of the English files, by name.
 
     Args:
         schemas: Schemas of all nodes.
         labels: Labels of options, by the name of their input and by value.
+        templates: Texts of the templates.
     """
     main = read(ENGLISH, "main.json")
-    pack = main.get("uniavgen", {}) | {"options": {name: dict(values) for name, values in labels.items()}}
+    options = {name: dict(values) for name, values in labels.items()}
+    pack = main.get("uniavgen", {}) | {"options": options, "templates": templates}
     return {
         "nodeDefs.json": {schema.node_id: node_texts(schema) for schema in schemas},
         "main.json": {"uniavgen": pack},

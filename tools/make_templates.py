@@ -40,16 +40,20 @@ NOTE_SIZE, SOURCE_WIDTH, BOX_WIDTH, OUTPUT_SIZE, TOP_GAP, STACK_GAP = (340, 420)
 OUTPUTS = {"SaveVideo", "UniAVGenSaveVideo", "PreviewImage"}
 EXAMPLES = {"UniAVGenToonPortrait": "portrait", "UniAVGenToonClip": "clip", "LoadImage": "image"}
 """Widget of each node that stands for people's own media."""
-VIEW = {"scale": 0.9, "offset": [90, 160]}
-"""Part of the graph that is shown when it is opened."""
+VIEW, VIEW_OF_PARTS = {"scale": 0.9, "offset": [90, 160]}, {"scale": 0.68, "offset": [510, 210]}
+"""Part of a graph that is shown when it is opened: with a box, and of a graph without one, beside its note."""
 PICTURE = {"width": 1800, "height": 820}
 CANVAS = {"x": 60, "y": 90, "width": 1840}
 THUMBNAIL_WIDTH, SCREENSHOT_WIDTH = 512, 1400
 MESSAGE_MS = 6000  # after which the editor's message that a run has ended is gone
 
 
-def columns_of(workflow: Workflow) -> list[list[int]]:
-    """Nodes in columns: each stands right of all it depends on."""
+def columns_of(graph: Graph) -> list[list[int]]:
+    """Nodes in the columns of a graph, by default each right of all it depends on."""
+    workflow = graph.nodes
+    numbers = {node["_meta"]["title"]: int(number) for number, node in workflow.items()}
+    if graph.columns:
+        return [[numbers[title] for title in column] for column in graph.columns]
     inputs = {number: node["inputs"].values() for number, node in workflow.items()}
     links = {number: [value[0] for value in values if isinstance(value, list)] for number, values in inputs.items()}
     sorter, columns = TopologicalSorter(links), []
@@ -68,7 +72,9 @@ def call(page: Page, name: str, argument: Any = None) -> Any:
 def through_the_editor(page: Page, graph: Graph) -> tuple[dict[str, Any], Workflow]:
     """A graph as the editor saves it, in its boxes, and as it sends it to the server, without them."""
     page.evaluate("prompt => window.app.loadApiJson(prompt, 'template')", graph.nodes)
-    call(page, "place", {"columns": columns_of(graph.nodes), "width": NODE_WIDTH, "gap": NODE_GAP, "title": TITLE})
+    between = 2 * NODE_GAP if graph.boxes else TOP_GAP
+    sizes = {"width": NODE_WIDTH, "between": between, "gap": NODE_GAP + TITLE}
+    call(page, "place", {"columns": columns_of(graph), **sizes})
     api = call(page, "read")["api"]
     for box, numbers in graph.boxes.items():
         values = {"title": box.title, "description": box.description, "aliases": box.aliases}
@@ -77,7 +83,7 @@ def through_the_editor(page: Page, graph: Graph) -> tuple[dict[str, Any], Workfl
     left = 0 if graph.boxes else -NOTE_SIZE[0] - TOP_GAP
     call(page, "arrange", {"columns": top_columns(graph), "left": left, "gap": TOP_GAP, "stack": STACK_GAP})
     saved = with_registry_ids(with_lasting_ids(call(page, "read")["graph"]))
-    saved["extra"] = {"ds": VIEW, "linearData": app_mode(graph, saved)} if graph.boxes else {"ds": VIEW}
+    saved["extra"] = {"ds": VIEW, "linearData": app_mode(graph, saved)} if graph.boxes else {"ds": VIEW_OF_PARTS}
     return saved, api
 
 

@@ -1,7 +1,7 @@
 // Functions that tools.make_templates calls in ComfyUI's editor, as one object.
 ({
-  /** Stack nodes in columns: `columns` are lists of ids; sizes and gaps are pixels of the canvas. */
-  place({ columns, width, gap, title }) {
+  /** Stack nodes in columns: `columns` are lists of ids; width and gaps are pixels of the canvas. */
+  place({ columns, width, between, gap }) {
     const { graph } = window.app;
     for (const widget of graph.nodes.flatMap((node) => node.widgets ?? [])) {
       if (widget.name === "control_after_generate") widget.value = "fixed";
@@ -13,13 +13,14 @@
         const node = graph.getNodeById(id);
         node.setSize([width, Math.max(node.computeSize()[1], 60)]);
         node.pos = [x, y];
-        y += node.size[1] + title + gap;
+        y += node.size[1] + gap;
       }
-      x += width + gap * 2;
+      x += width + between;
     }
   },
 
-  /** Put nodes into a subgraph, and show widgets of theirs on it. Its outputs follow the inputs that they lead to. */
+  /** Put nodes into a subgraph, and show widgets of theirs on it. Its outputs follow the inputs that they lead to, and
+   * are named after these where they have no name of their own. */
   box({ title, description, ids, widgets, aliases }) {
     const { graph } = window.app;
     const isInside = new Set(ids.map(String));
@@ -44,7 +45,8 @@
     }
     const made = new Map();
     for (const { node: target, slot, from, output } of leaving) {
-      const { name, type } = inner(from).outputs[output];
+      const { name: own, type } = inner(from).outputs[output];
+      const name = own === String(type) ? target.inputs[slot].name.split(".").at(-1) : own; // no name: only its type
       if (!made.has(`${from}/${output}`)) {
         subgraph.addOutput(name, String(type)).connect(inner(from).outputs[output], inner(from));
         made.set(`${from}/${output}`, made.size);

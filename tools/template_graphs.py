@@ -228,7 +228,15 @@ def build_your_own() -> Graph:
         audio_guidance=1.0,
     )()  # fmt: skip
     sampled = studio.sample_custom(guider, start(2), "UniAVGenSigmas", steps=1, shift=5.0)
-    return studio.decode(sampled)
+    graph = studio.decode(sampled)
+    graph.columns = [
+        ["Load the model", "Load the text encoder", "Load the video VAE", "Load the audio VAE"],
+        ["Image", "Size and length"],
+        ["Caption", "Speech", "Negative caption", "First frame"],
+        ["Guidance", "Noise", "Sampler", "Steps"],
+        ["Sample video and audio", "Decode", "Save"],
+    ]
+    return graph
 
 
 TEMPLATES: dict[str, Callable[[], Graph]] = {

@@ -2,7 +2,7 @@
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 
-const texts = { options: {}, messages: {} };
+const texts = { options: {}, messages: {}, templates: {} };
 
 async function load() {
   const languages = await (await api.fetchApi("/i18n")).json();
@@ -12,11 +12,18 @@ async function load() {
     for (const [input, labels] of Object.entries(options)) texts.options[input] = { ...texts.options[input], ...labels };
     Object.assign(texts.messages, messages);
   }
+  const [english, shown] = ["en", chosen].map((language) => languages[language]?.uniavgen?.templates);
+  if (english && shown && chosen !== "en") texts.templates = { english, shown };
 }
 
 /** Labels of an input's options by value; undefined where values are shown as they are. */
 export function optionLabels(input) {
   return texts.options[input];
+}
+
+/** Texts of the templates in English and in the language of the editor; neither where that is English. */
+export function templateTexts() {
+  return texts.templates;
 }
 
 /** A message, with values in the place of {names}. */

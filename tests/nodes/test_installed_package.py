@@ -1,4 +1,7 @@
-"""The archive that the Comfy Registry ships, unpacked as ComfyUI-Manager does it into a ComfyUI without other packs."""
+"""The archive that the Comfy Registry ships, unpacked as ComfyUI-Manager does it into a ComfyUI without other packs.
+
+Every template that needs no released weights is run there by clicking Run in the front end.
+"""
 
 import ast
 import json
@@ -6,15 +9,39 @@ import re
 import subprocess
 import zipfile
 
+import numpy as np
 import pytest
+from playwright.sync_api import sync_playwright
 
+from tests.nodes.clicked_runs import Editor, is_in_view
+from tests.nodes.test_browser import FLAGS, SETTINGS, START_SECONDS
+from tests.nodes.test_finish import write_files
+from tests.nodes.test_released_templates import calls_told
+from tests.nodes.test_templates_browser import READY, VIEW
+from tools.chromium import find_chromium
 from tools.comfy_server import ComfyServer
+from tools.contact_sheet import read_clip
 from tools.environment import ROOT, current
+from tools.finish_graph import FINISH
 from tools.registry_package import write_package
-from tools.template_graphs import TEMPLATES
+from tools.template_graphs import PICTURE, TEMPLATES
+from uniavgen_core.diffusion.sampling_presets import TOON, TOON_REGIONS
+from uniavgen_core.tasks import RELIP
 
 FOLDER = "uniavgen"
 """ComfyUI-Manager names the folder after the pack's id in the registry."""
+SEGMENTS = {"long_video": 3, "long_audio_driven": 3, "long_dubbing": 2}
+"""Segments that are sampled, of the templates that have several; one in which nothing is said is not."""
+TAKES = {"best_take": 4, "retake": 2}
+SAMPLERS = {
+    **dict.fromkeys(SEGMENTS, "Long video"),
+    "best_take": "Best take",
+    "retake": "Retake",
+    "build_your_own": "Guidance",
+}
+"""Titles of the nodes that sample, where it is not the sampler."""
+PICTURES = {"best_take": ["Ratings of all takes"], "retake": ["Score before and after"]}
+"""Titles of the nodes that show pictures of a template's results."""
 OLDER_ENTRIES = (
     r"""_CLASS_MAPPINGS\[["'](.*?)["']\]""",
     r"""@register_node\("(.+)",\s*".+"\)""",
@@ -84,10 +111,72 @@ def test_manager_finds_every_node_and_no_other_in_the_package_and_in_the_reposit
     assert ids_by_manager([ROOT / path for path in tracked.splitlines()]) == registered  # it reads a clone of all
 
 
+@pytest.fixture(scope="module")
+def editor(installed):
+    """The front end, its nodes drawn by Vue, in one page for all templates."""
+    installed.post("/settings", {**SETTINGS, "Comfy.VueNodes.Enabled": True, "Comfy.Minimap.Visible": False})
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
+        page = browser.new_page(viewport=VIEW)
+        editor = Editor(page, installed, FOLDER)
+        page.goto(installed.base_url)
+        page.wait_for_function(READY, timeout=START_SECONDS * 1000)
+        yield editor
+        browser.close()
+
+
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_a_template_of_the_package_runs(installed, pack_folder, name):
-    graph = json.loads((pack_folder / "workflows" / "api" / f"{name}.json").read_text(encoding="utf-8"))
-    assert any(file["filename"].endswith(".mp4") for file in installed.run(graph).files())
+def test_run_makes_the_video_of_a_template_and_its_node_shows_it_in_view(editor, tmp_path, name):
+    editor.open(name)
+    if name == "quick_start":  # what the box says is what is run
+        editor.node(PICTURE.title).locator("textarea").first.fill("red bird yes")
+    before = len(editor.server.log)
+    entry = editor.click_run(count_at=SAMPLERS.get(name, "Sample video and audio"))
+    file, video = editor.shown_video(entry)
+    assert editor.errors == []
+    assert is_in_view(video.bounding_box())
+    for title in PICTURES.get(name, ()):
+        editor.wait_for_picture(title)
+    assert calls_told(editor.server, before) == [steps_of(name)] * (SEGMENTS | TAKES).get(name, 1)
+    check_labels(editor.labels, SEGMENTS.get(name, 0))
+    check_clip(read_clip(editor.server.download(file, tmp_path / "clip.mp4")), name)
+    said = {node["inputs"].get("transcript") for node in entry["prompt"][2].values()}
+    assert name != "quick_start" or "red bird yes" in said
+
+
+def steps_of(name):
+    """Steps that suit a template: some where what is kept is blended into each, else those of the bundled model."""
+    return (TOON_REGIONS if name == RELIP.name else TOON).steps
+
+
+def check_labels(labels, segments):
+    """Check that the node has shown each segment's number while it was made."""
+    assert all(any(b"Segment %d of " % (number + 1) in text for text in labels) for number in range(segments))
+
+
+def check_clip(clip, name):
+    """Check a video of a template: its size and length, that its picture is no plain colour, and that it has sound."""
+    assert clip.fps == 16
+    assert clip.frames.shape[1:3] == (128, 256 if name == "two_speakers" else 128)
+    assert clip.seconds >= 2
+    assert np.ptp(clip.frames) > 60
+    assert np.abs(clip.sound).max() > 0.01
+    assert len(clip.sound) / clip.sample_rate == pytest.approx(clip.seconds, abs=0.1)
+
+
+def test_run_finishes_a_clip_and_its_node_shows_it_in_view(editor, tmp_path):
+    paths = write_files(editor.server.folder / "models")
+    editor.open("finish")
+    scale = editor.node(FINISH.title).get_by_label("scale by").locator("input")
+    scale.fill("0.125")  # of four times: half the clip's size
+    scale.press("Enter")
+    file, video = editor.shown_video(editor.click_run())
+    for path in paths:
+        path.unlink()
+    assert editor.errors == []
+    assert is_in_view(video.bounding_box())
+    clip = read_clip(editor.server.download(file, tmp_path / "clip.mp4"))
+    assert (clip.fps, clip.frames.shape[1:3]) == (32, (64, 64))
 
 
 def test_the_editor_is_given_every_template_of_the_package_and_has_its_nodes(installed, pack_folder):

@@ -7,7 +7,10 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.nodes.editor_scripts import ALONE, VUE, wait_for_default_graph
+from tests.nodes.test_templates_browser import LOAD
+from tools.comfy_server import PACK_NAME
 from tools.locale_files import ENGLISH, FILES, LANGUAGES, english_files, faults, leaves, read
+from tools.template_texts import template_texts
 
 CHINESE = {"Comfy.Locale": "zh"}
 SENTENCES = ("description", "tooltip")
@@ -33,7 +36,7 @@ def labels(pack):
 
 @pytest.fixture(scope="module")
 def english(schemas, labels):
-    return english_files(schemas, labels)
+    return english_files(schemas, labels, template_texts())
 
 
 def sentences(language):
@@ -127,6 +130,54 @@ def test_the_editor_shows_title_inputs_and_options_of_a_node_in_chinese(page, te
     expect(offered).to_have_text(list(tasks.values()))
     offered.get_by_text(tasks["audio_driven"], exact=True).click()
     expect(page.get_by_text(inputs["task_audio"]["name"], exact=True).first).to_be_visible()
+
+
+@pytest.mark.parametrize("settings", [CHINESE | VUE])
+def test_the_editor_shows_a_template_and_a_box_of_its_library_in_chinese(page, texts):  # noqa: ARG001 - waits
+    shown = read("zh", "main.json")["uniavgen"]["templates"]
+    title, note = shown["boxes"]["Talking Person from a Picture"], shown["notes"]["quick_start"]["title"]
+    page.evaluate(LOAD, [f"/api/workflow_templates/{PACK_NAME}/quick_start.json", "quick_start"])
+    for text in (title, note, shown["titles"]["Save"]):
+        expect(page.get_by_text(text, exact=True)).to_be_visible()
+    box = page.locator("[data-node-id]").filter(has_text=title)
+    for name in ("image", "source_media", "transcript", "seed", "vocoder"):
+        expect(box.get_by_text(shown["labels"][name], exact=True).first).to_be_visible()
+    made = page.evaluate("window.app.graphToPrompt()")
+    assert "hello happy robot" in {node["inputs"].get("transcript") for node in made["output"].values()}
+    (subgraph,) = made["workflow"]["definitions"]["subgraphs"]
+    assert subgraph["name"] == title
+    assert {"task.image", "transcript", "seed"} <= {slot["name"] for slot in subgraph["inputs"]}
+    page.evaluate("window.app.graph.clear()")
+    page.evaluate("window.app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
+    page.get_by_role("dialog").get_by_role("combobox").first.fill("Dub a Video")
+    page.get_by_role("option", name="Dub a Video").first.click()
+    page.wait_for_function("title => window.app.graph.nodes[0]?.title === title", arg=shown["boxes"]["Dub a Video"])
+    assert shown["labels"]["transcript"] in page.evaluate("window.app.graph.nodes[0].inputs.map(slot => slot.label)")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_note_has_the_emphasis_links_and_code_of_the_english_one(language, english):
+    wanted, found = (
+        texts["uniavgen"]["templates"]["notes"] for texts in (english["main.json"], read(language, "main.json"))
+    )
+    assert {name: marks_of(note["text"]) for name, note in found.items()} == {
+        name: marks_of(note["text"]) for name, note in wanted.items()
+    }
+
+
+def marks_of(text):
+    """Marks of Markdown in a text: the number of its lines and of its words in bold, addresses, and code.
+
+    A mark that ends words in bold after punctuation is none before a letter, as it would be in Chinese.
+    """
+    parts = text.split("**")
+    bold = [word for word, rest in zip(parts[1::2], parts[2::2], strict=True) if _ends(word, rest)]
+    return text.count("\n"), len(bold), re.findall(r"\]\((.*?)\)", text), sorted(re.findall("`[^`]+`", text))
+
+
+def _ends(word, rest):
+    """True if a mark between two parts of a text ends what is in bold."""
+    return word[-1].isalnum() or not rest[:1].isalnum()
 
 
 @pytest.mark.parametrize("settings", [CHINESE])

@@ -10,10 +10,14 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file
 
+from tests.shards import write_shards
 from tools import door
 from tools.contact_sheet import read_clip
 from tools.make_doc_pictures import names_of_templates
+from uniavgen_core.bundled.bundled_files import ASSETS, MODEL_FILE
 
 try:
     import tomllib
@@ -29,10 +33,41 @@ FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 IN_A_LINE = re.compile(r"`((?:python (?:dev\.py|-m)|pip install) [^`]+)`")
 CHECKED = ("python dev.py", "python -m", "pip install", "accelerate launch -m", "torchrun")
 NOT_HERE = {
-    "git clone https://github.com/comfyui-uniavgen/ComfyUI-UniAVGen": "the repository's address, which needs a network",
-    "hf download MCG-NJU/UniAVGen": "needs a network and 14 GB; test_released_templates.py checks what is fetched",
+    "git clone https://github.com/comfyui-uniavgen/ComfyUI-UniAVGen": "git",
+    "hf download MCG-NJU/UniAVGen": "download",
+    "pip install": "pip install",
+    "python dev.py ablate": "hours",
+    "python dev.py bundle": "hours",
+    "python dev.py distill": "hours",
+    "python dev.py evaluate": "takes long",
+    "python dev.py bench steps": "takes long",
+    "python dev.py bench card": "card",
 }
-"""Beginnings of commands that cannot be tried, because they need what is not there, each with the reason."""
+"""Beginnings of commands that need a network, a long time or a card, with a word by which their pages say so."""
+RUN = ("python -m uniavgen_core.checkpoint", "python -m uniavgen_core.training estimate")
+"""Beginnings of commands that are run here as they are, but for the names of files."""
+TESTED = {
+    "python dev.py ablate --report": "tests/studies/test_ablation.py",
+    "python dev.py bench": "tests/benchmarks/test_command.py",
+    "python dev.py bench cpu": "tests/benchmarks/test_cpu.py",
+    "python dev.py bench drift": "tests/benchmarks/test_drift.py",
+    "python dev.py bench flops": "tests/benchmarks/test_flops.py",
+    "python dev.py bench levels": "tests/benchmarks/test_levels.py",
+    "python dev.py bench memory": "tests/benchmarks/test_memory.py",
+    "python dev.py bench roofline": "tests/benchmarks/test_roofline.py",
+    "python dev.py demo": "tests/nodes/test_demo.py",
+    "python dev.py demo --script": "tests/nodes/test_demo_tasks.py",
+    "python dev.py demo --task": "tests/nodes/test_demo_tasks.py",
+    "python dev.py package": "tests/nodes/test_installed_package.py",
+    "python dev.py test": "tests/tools/test_dev.py",
+    "python dev.py torture": "tests/tools/test_torture.py",
+    "python -m uniavgen_core.evaluation": "tests/core/evaluation/test_folder.py",
+    "python -m uniavgen_core.training encode": "tests/core/training/test_encode_clips.py",
+    "python -m uniavgen_core.training export": "tests/core/training/test_run_config.py",
+    "accelerate launch -m uniavgen_core.training run": "tests/core/training/test_run_config.py",
+    "torchrun --nproc-per-node 2 -m uniavgen_core.parallel": "tests/core/parallel/test_split_model.py",
+}
+"""Beginnings of commands whose work is done, with smaller sizes, by the tests of a file."""
 NOT_DECLARED = {
     "vocos": "only those who have trained a Vocos of their own need it",
 }
@@ -195,13 +230,53 @@ def check(command):
             run_module(module, arguments)
 
 
+def beginning_of(command, beginnings):
+    """The longest of some beginnings that a command has; empty if it has none."""
+    return max((known for known in beginnings if f"{command} ".startswith(f"{known} ")), key=len, default="")
+
+
 @pytest.mark.parametrize(("page", "command"), commands())
-def test_a_command_of_a_page_is_accepted_or_needs_what_is_not_there(only_parsed, page, command):  # noqa: ARG001
-    if any(command.startswith(known) for known in NOT_HERE):
+def test_the_options_of_a_command_are_accepted(only_parsed, page, command):  # noqa: ARG001
+    if not command.startswith(CHECKED):
+        assert beginning_of(command, NOT_HERE), f"{page}: nobody checks this command"
         return
-    assert command.startswith(CHECKED), f"{page}: nobody checks this command"
     with pytest.raises(Accepted):
         check(command)
+
+
+@pytest.mark.parametrize(("page", "command"), commands())
+def test_a_command_is_run_by_a_test_or_its_page_says_what_it_needs(page, command):
+    known = beginning_of(command, (*RUN, *TESTED, *NOT_HERE))
+    assert known, f"{page}: no test runs this command"
+    if known in NOT_HERE:
+        assert NOT_HERE[known] in text_of(ROOT / page)
+    elif known in TESTED:
+        tests = (ROOT / TESTED[known]).read_text(encoding="utf-8")
+        assert re.split(r"[\s.]", known)[-1].lstrip("-") in tests
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """Bundled weights under the names that pages use, whole and in shards, in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "PATH").symlink_to(ASSETS / MODEL_FILE)
+    with safe_open(ASSETS / MODEL_FILE, "pt") as opened:
+        metadata = opened.metadata()
+    write_shards(tmp_path / "FOLDER", load_file(ASSETS / MODEL_FILE), metadata)
+    return tmp_path
+
+
+def test_commands_for_checkpoints_and_estimates_end_well_and_write_the_files_that_they_name(files, monkeypatch):
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    chosen = sorted({command for _, command in commands() if beginning_of(command, RUN)})
+    assert len(chosen) >= 9
+    for command in chosen:
+        _, _, module, *arguments = shlex.split(command, comments=True)
+        with pytest.raises(SystemExit) as left:
+            run_module(module, arguments)
+        assert not left.value.code, command
+        written = [name for name in arguments if name.endswith((".safetensors", ".gguf"))]
+        assert all((files / name).stat().st_size > 100_000 for name in written), command
 
 
 def test_a_wrong_command_is_not_accepted(only_parsed, capsys):  # noqa: ARG001
@@ -213,11 +288,10 @@ def test_a_wrong_command_is_not_accepted(only_parsed, capsys):  # noqa: ARG001
     assert "--colour" in capsys.readouterr().err
 
 
-def test_the_list_of_commands_that_cannot_be_tried_is_needed_and_has_reasons():
+def test_every_entry_of_the_lists_of_commands_is_needed():
     lines = [command for _, command in commands()]
-    for known, reason in NOT_HERE.items():
-        assert any(line.startswith(known) for line in lines), known
-        assert len(reason.split()) > 3
+    known = (*RUN, *TESTED, *NOT_HERE)
+    assert {beginning_of(line, known) for line in lines} == set(known)
     assert not set(NOT_DECLARED) & declared_packages()
     for package, reason in NOT_DECLARED.items():
         assert any(package in line for line in lines), package
