@@ -41,9 +41,11 @@ def test_the_quick_start_template_runs_and_its_video_is_shown(page, server):
     assert any(kind.startswith("UniAVGen") for kind in types)
     assert page.evaluate("window.app.graph.nodes.filter(node => node.has_errors).map(node => node.type)") == []
 
+    page.evaluate(SAY, "red bird yes")
     page.get_by_test_id("queue-button").click()
     entry = wait_for_result(server, before)
     assert entry["status"]["status_str"] == "success", entry["status"]["messages"]
+    assert "red bird yes" in {node["inputs"].get("transcript") for node in entry["prompt"][2].values()}
     (name,) = [file["filename"] for output in entry["outputs"].values() for file in output.get("images", [])]
     assert name.endswith(".mp4")
 
@@ -146,6 +148,10 @@ def test_an_example_shows_what_is_chosen_before_anything_runs(page, kind, tag):
     page.wait_for_function("shown => (shown.naturalWidth ?? shown.videoWidth) === 128", arg=shown.element_handle())
 
 
+SAY = """words => {
+  const box = window.app.graph.nodes.find(node => node.isSubgraphNode?.());
+  box.widgets.find(widget => widget.name === "transcript").value = words;
+}"""
 CHOOSE_PRESET = """value => {
   const preset = window.app.graph.nodes[0].widgets.find(widget => widget.name === "preset");
   preset.value = value;
