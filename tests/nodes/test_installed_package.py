@@ -168,7 +168,7 @@ def test_run_finishes_a_clip_and_its_node_shows_it_in_view(editor, tmp_path):
     paths = write_files(editor.server.folder / "models")
     editor.open("finish")
     scale = editor.node(FINISH.title).get_by_label("scale by").locator("input")
-    scale.fill("0.125")  # of four times: half the clip's size
+    scale.fill("0.13")  # of four times the clip's 128x128
     scale.press("Enter")
     file, video = editor.shown_video(editor.click_run())
     for path in paths:
@@ -176,7 +176,7 @@ def test_run_finishes_a_clip_and_its_node_shows_it_in_view(editor, tmp_path):
     assert editor.errors == []
     assert is_in_view(video.bounding_box())
     clip = read_clip(editor.server.download(file, tmp_path / "clip.mp4"))
-    assert (clip.fps, clip.frames.shape[1:3]) == (32, (64, 64))
+    assert (clip.fps, clip.frames.shape[1:3]) == (32, (66, 66))
 
 
 def test_the_editor_is_given_every_template_of_the_package_and_has_its_nodes(installed, pack_folder):
