@@ -5,7 +5,7 @@ import json
 from playwright.sync_api import expect
 
 from tests.nodes.test_browser import wait_for_result
-from tests.nodes.test_templates_browser import VIEW, errors_of, load
+from tests.nodes.test_templates_browser import VIEW, load
 from tools.comfy_client import Result
 from tools.workflow import set_input
 
@@ -21,15 +21,12 @@ class Editor:
 
     Attributes:
         page: The page.
-        errors: Errors of the console.
         labels: Messages of progress that the server sent as text, with the number of their node before them.
     """
 
     def __init__(self, page, server, folder):
         self.page, self.server, self.folder = page, server, folder
-        self.errors, self.labels = [], []
-        page.on("console", lambda message: self.errors.extend(errors_of(message)))
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.labels = []
         page.on("websocket", lambda socket: socket.on("framereceived", self._hear))
 
     def _hear(self, frame):
@@ -39,7 +36,7 @@ class Editor:
     def open(self, name):
         """Open a template, with nothing told so far."""
         load(self.page, name, self.folder)
-        self.errors.clear()
+        self.page.errors.clear()
         self.labels.clear()
 
     def node(self, title):
@@ -67,7 +64,6 @@ class Editor:
         video = self.node("Save").locator(f"video[src*='{name}'], video:has(source[src*='{name}'])").first
         expect(video).to_be_attached(timeout=SHOWN_MS)
         self.page.wait_for_function(PLAYED, arg=video.element_handle(), timeout=SHOWN_MS)
-        self.page.wait_for_timeout(500)
         return file, video
 
     def wait_for_picture(self, title):

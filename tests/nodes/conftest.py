@@ -1,29 +1,17 @@
-"""What tests of nodes share: the bundled model in this process, the golden network as a MODEL, the editor in a browser.
-
-Chromium is Debian's, or any Chrome; ``dev.py test`` installs it where it may.
-"""
+"""What tests of nodes share: the bundled model in this process, the golden network as a MODEL, the editor in a browser."""
 
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from playwright.sync_api import sync_playwright
 from safetensors.torch import save_file
 
-from tests.nodes.editor_scripts import LOADED, START_SECONDS, errors_of
+from tests.nodes.editor_pages import opened_page
+from tests.nodes.editor_scripts import LOADED, START_SECONDS
 from tests.nodes.studio import Studio
 from tests.parity.fixtures import Golden
-from tools.chromium import find_chromium
 from uniavgen_core.checkpoint.config_from_weights import metadata_of
-
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
-SETTINGS = {
-    "Comfy.TutorialCompleted": True,  # else the template browser opens by itself, some time
-    "Comfy.LinkRelease.Action": "search box",  # as in a new installation
-    "Comfy.VueNodes.Enabled": False,
-    "Comfy.Locale": "en",
-}
 
 
 @pytest.fixture(scope="session")
@@ -99,24 +87,14 @@ def latents(studio, tmp_path, monkeypatch):
 
 @pytest.fixture
 def settings():
-    """Settings of the editor beside ``SETTINGS``; parameters of this name replace it."""
+    """Settings of the editor beside ``editor_pages.SETTINGS``; parameters of this name replace it."""
     return {}
 
 
 @pytest.fixture
 def page(server, settings):
     """ComfyUI's front end, loaded, with nothing running; ``errors`` are those that it told its console."""
-    path = find_chromium()
-    assert path, "no Chromium or Chrome here; on Debian: apt-get install chromium"
-    server.post("/settings", SETTINGS | settings)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1600, "height": 900})
-        page.errors = []
-        page.on("console", lambda message: page.errors.extend(errors_of(message)))
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
+    with opened_page(server, settings) as page:
         page.goto(server.base_url)
         page.wait_for_function(LOADED, timeout=START_SECONDS * 1000)
         yield page
-        browser.close()
-    server.post("/settings", SETTINGS)

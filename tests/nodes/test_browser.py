@@ -16,7 +16,7 @@ WORKFLOWS = Path(__file__).parents[2] / "workflows"
 TEMPLATE = "quick_start"
 MAY_LACK = {"LoadImage", *FILES}
 """Nodes that the editor marks where the files of the released weights are not there."""
-RUN_SECONDS = 180
+RUN_SECONDS = 600
 SAMPLING = {"steps", "shift", "sampler_name"}
 GUIDANCE = {"video_guidance", "audio_guidance", "modality_aware_share", "after_share", "skip_layer"}
 

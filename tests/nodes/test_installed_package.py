@@ -11,14 +11,13 @@ import zipfile
 
 import numpy as np
 import pytest
-from playwright.sync_api import sync_playwright
 
 from tests.nodes.clicked_runs import Editor, is_in_view
-from tests.nodes.test_browser import FLAGS, SETTINGS, START_SECONDS
+from tests.nodes.editor_pages import opened_page
+from tests.nodes.editor_scripts import VUE, wait_for_default_graph
 from tests.nodes.test_finish import write_files
 from tests.nodes.test_released_templates import calls_told
-from tests.nodes.test_templates_browser import READY, VIEW
-from tools.chromium import find_chromium
+from tests.nodes.test_templates_browser import VIEW
 from tools.comfy_server import ComfyServer
 from tools.contact_sheet import read_clip
 from tools.environment import ROOT, current
@@ -114,15 +113,11 @@ def test_manager_finds_every_node_and_no_other_in_the_package_and_in_the_reposit
 @pytest.fixture(scope="module")
 def editor(installed):
     """The front end, its nodes drawn by Vue, in one page for all templates."""
-    installed.post("/settings", {**SETTINGS, "Comfy.VueNodes.Enabled": True, "Comfy.Minimap.Visible": False})
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
-        page = browser.new_page(viewport=VIEW)
+    with opened_page(installed, {**VUE, "Comfy.Minimap.Visible": False}, VIEW) as page:
         editor = Editor(page, installed, FOLDER)
         page.goto(installed.base_url)
-        page.wait_for_function(READY, timeout=START_SECONDS * 1000)
+        wait_for_default_graph(page)
         yield editor
-        browser.close()
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
@@ -133,7 +128,7 @@ def test_run_makes_the_video_of_a_template_and_its_node_shows_it_in_view(editor,
     before = len(editor.server.log)
     entry = editor.click_run(count_at=SAMPLERS.get(name, "Sample video and audio"))
     file, video = editor.shown_video(entry)
-    assert editor.errors == []
+    assert editor.page.errors == []
     assert is_in_view(video.bounding_box())
     for title in PICTURES.get(name, ()):
         editor.wait_for_picture(title)
@@ -173,7 +168,7 @@ def test_run_finishes_a_clip_and_its_node_shows_it_in_view(editor, tmp_path):
     file, video = editor.shown_video(editor.click_run())
     for path in paths:
         path.unlink()
-    assert editor.errors == []
+    assert editor.page.errors == []
     assert is_in_view(video.bounding_box())
     clip = read_clip(editor.server.download(file, tmp_path / "clip.mp4"))
     assert (clip.fps, clip.frames.shape[1:3]) == (32, (66, 66))
