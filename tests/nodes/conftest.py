@@ -1,4 +1,4 @@
-"""What tests of nodes share: the bundled model in this process, the golden network as a MODEL, the editor in a browser."""
+"""What tests of nodes share: the bundled model in this process, the golden network as a MODEL, the editor."""
 
 import shutil
 from pathlib import Path

@@ -14,7 +14,7 @@ import pytest
 
 from tests.nodes.clicked_runs import Editor, is_in_view
 from tests.nodes.editor_pages import opened_page
-from tests.nodes.editor_scripts import VUE, wait_for_default_graph
+from tests.nodes.editor_scripts import LOADED, START_SECONDS, VUE, wait_for_default_graph
 from tests.nodes.test_finish import write_files
 from tests.nodes.test_released_templates import calls_told
 from tests.nodes.test_templates_browser import VIEW
@@ -116,6 +116,7 @@ def editor(installed):
     with opened_page(installed, {**VUE, "Comfy.Minimap.Visible": False}, VIEW) as page:
         editor = Editor(page, installed, FOLDER)
         page.goto(installed.base_url)
+        page.wait_for_function(LOADED, timeout=START_SECONDS * 1000)
         wait_for_default_graph(page)
         yield editor
 
