@@ -133,6 +133,7 @@ def without_memory(config: ModelConfig, shape: AVShape) -> Iterator[None]:
     """Let networks run on a card that is not there."""
     # Kept from here on; it is made from numbers, which tensors without memory have not.
     context_groups(shape.mel_frames, shape.latent_frames, config.variant)
+    comfy_ops("cpu")  # ComfyUI is imported first, so that the pack finds it.
     load_pack()  # Its constants must not become fake tensors.
     with FakeTensorMode(), torch.device("cuda"), with_kernels():
         yield
