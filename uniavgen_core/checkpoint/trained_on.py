@@ -52,6 +52,11 @@ class TrainedOn:
         """Length of the longest clip, seconds."""
         return self.most_frames / FPS
 
+    @property
+    def is_bundled(self) -> bool:
+        """True for the clips of the bundled model, whether its file names them or its configuration does."""
+        return self.model == BUNDLED_CLIPS.model
+
     def knows_size(self, width: int, height: int) -> bool:
         """Return True if the model was trained on this size, or no size is known."""
         if not self.sizes and self.short_side is None:

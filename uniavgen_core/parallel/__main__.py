@@ -23,6 +23,9 @@ from ..atomic_write import atomic_write
 from ..bundled.bundled_files import BUNDLED_MODEL
 from ..checkpoint.latent_metadata import LATENT_FORMAT, LATENT_KEY
 from ..checkpoint.load_weights import load_model
+from ..checkpoint.trained_on import trained_on
+from ..checkpoint.weight_files import WeightFiles
+from ..config import ModelConfig
 from ..diffusion.sampler import Latents
 from ..diffusion.sampling_presets import TOON_GUIDANCE, TOON_STEPS
 from ..media.video.frames import codec_pixels, fit_size, resize_frames, to_rgb
@@ -88,6 +91,7 @@ def sample_clip(options: argparse.Namespace, device: torch.device, group: Sequen
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     reference, caption, null_caption = (x.to(device, dtype) for x in encoded[0])
     model = load_model(options.model, dtype).to(device)
+    config = config_of(options, model.config)
     if group is not None:
         model = SplitJointModel.of(model, group)
     height, width = (SPATIAL_FACTOR * side for side in reference.shape[3:])
@@ -100,13 +104,14 @@ def sample_clip(options: argparse.Namespace, device: torch.device, group: Sequen
     )
     conditions, null = to_device(conditions, device), to_device(null, device)
     kept = keep_first_frame(reference, video, audio)
-    return sample(model, conditions, null, kept, (video, audio), config_of(options))
+    return sample(model, conditions, null, kept, (video, audio), config)
 
 
-def config_of(options: argparse.Namespace) -> SampleConfig:
+def config_of(options: argparse.Namespace, model: ModelConfig) -> SampleConfig:
     """Settings of sampling: the bundled model's own, or the release's, with the steps of the command line."""
-    bundled = SampleConfig(TOON_STEPS, guidance=TOON_GUIDANCE)
-    config = bundled if options.model == BUNDLED_MODEL else SampleConfig()
+    clips = trained_on(model, WeightFiles(options.model).metadata)
+    is_bundled = clips is not None and clips.is_bundled
+    config = SampleConfig(TOON_STEPS, guidance=TOON_GUIDANCE) if is_bundled else SampleConfig()
     return replace(config, steps=options.steps or config.steps)
 
 

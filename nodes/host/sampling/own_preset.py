@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from ....uniavgen_core.checkpoint.trained_on import BUNDLED_CLIPS
 from ....uniavgen_core.diffusion.sampling_presets import PRESETS, TOON, TOON_REGIONS, SamplingPreset
 from .joint_latent import keeps_regions, masks_of
 
@@ -10,7 +9,7 @@ from .joint_latent import keeps_regions, masks_of
 def is_bundled(model: Any) -> bool:
     """True if a MODEL is the bundled one, by the name that its file, or its configuration, gives it."""
     clips = getattr(getattr(model.model, "model_config", None), "clips", None)
-    return clips is not None and clips.model == BUNDLED_CLIPS.model
+    return clips is not None and clips.is_bundled
 
 
 def own_preset(model: Any, latent: dict | None = None) -> SamplingPreset:

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.core.parallel.split_program import PASSES
-from uniavgen_core.config import RELEASED
-from uniavgen_core.parallel.__main__ import main
+from uniavgen_core.bundled.bundled_files import BUNDLED_MODEL, MODEL_FILE
+from uniavgen_core.config import RELEASED, TOON
+from uniavgen_core.diffusion.sampling_presets import TOON_STEPS
+from uniavgen_core.parallel.__main__ import config_of, main, parse
 from uniavgen_core.parallel.sequence_group import even_spans, length, overlap
 from uniavgen_core.parallel.sequence_shares import plan_sequences
+from uniavgen_core.pipeline import SampleConfig
 from uniavgen_core.tasks import TASKS
 
 ROOT = Path(__file__).parents[3]
@@ -75,6 +78,14 @@ def test_every_latent_and_mel_frame_of_a_released_clip_has_one_owner_and_few_are
 def test_spans_are_as_even_as_whole_numbers_allow():
     assert even_spans(11, 4) == ((0, 3), (3, 6), (6, 9), (9, 11))
     assert even_spans(2, 4) == ((0, 1), (1, 2), (2, 2), (2, 2))
+
+
+def test_the_script_knows_a_network_of_the_bundled_kind_by_its_metadata(tmp_path):
+    copy = tmp_path / "renamed.safetensors"
+    copy.write_bytes((ROOT / "toon" / "lively" / MODEL_FILE).read_bytes())
+    steps = [config_of(parse(["face.png", "hi", "--model", str(file)]), size).steps
+             for file, size in ((copy, RELEASED), (BUNDLED_MODEL, TOON), (BUNDLED_MODEL, RELEASED))]  # fmt: skip
+    assert steps == [TOON_STEPS, TOON_STEPS, SampleConfig().steps]
 
 
 def test_the_script_says_what_it_cannot_use_and_writes_no_file(tmp_path, capsys):
