@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from .gguf_file import PLAIN, SUFFIX, write_gguf
 from .gguf_quants import BlockKind, pack, unpack
 from .load_weights import check_whole, quantised_layers, without_memory
 from .weight_files import WeightFiles
-from .write_safetensors import OnBytes, check_target, ordered, silent, size_of, write_stream
+from .write_safetensors import Layout, OnBytes, check_target, ordered, silent, size_of, write_stream
 
 KEPT = ("a2v_blocks.*", "v2a_blocks.*", "time_*", "text_proj", "*embedding*", "head*")
 """Layers that are not quantised by default: interactions with their mask heads, modulation, embeddings, heads.
@@ -90,7 +91,7 @@ def quantize(
         source: A safetensors file or a folder of shards, not quantised.
         target: The file to write.
         config: Options.
-        on_bytes: Progress callback, first of computing the scales, then of writing.
+        on_bytes: Progress callback.
 
     Returns:
         ``target``, its ``bytes``, those of the source, and ``layers``: layer name to the relative L2 error of its
@@ -115,8 +116,9 @@ def quantize(
         write_gguf(target, _packed(files, kinds, errors), layout, files.metadata, on_bytes)
     else:
         kinds = {layer: format_for(config.kind, layer, files.shapes[f"{layer}.weight"][1]) for layer in layers}
-        small, layout = _plan(files, kinds, config, on_bytes)
-        write_stream(target, layout, _quantised(files, layout, kinds, small, errors), files.metadata, on_bytes)
+        notes = {layer: config.note(kind) for layer, kind in kinds.items()}
+        tensors = _quantised(files, kinds, notes, errors)
+        write_stream(target, _layout(files, kinds, notes), tensors, files.metadata, on_bytes)
     before = sum(size_of(entry.dtype, entry.shape) for entry in files.entries.values())
     return {"target": str(target), "bytes": target.stat().st_size, "source_bytes": before, "layers": errors}
 
@@ -143,25 +145,19 @@ def relative_error(got: Tensor, want: Tensor) -> float:
     return ((got.float() - want.float()).norm() / want.float().norm().clamp_min(1e-12)).item()
 
 
-def _plan(
-    files: WeightFiles, kinds: Mapping[str, LayerFormat], config: QuantizeConfig, on_bytes: OnBytes
-) -> tuple[dict[str, Tensor], dict]:
-    """Scales and descriptions of all layers by name, and the layout of the file.
+def _layout(files: WeightFiles, kinds: Mapping[str, LayerFormat], notes: Mapping[str, Tensor]) -> Layout:
+    """Layout of the quantised file, from one packed weight of zeros for each format and shape that occurs."""
 
-    They are written before the weights, so every weight is packed twice and never kept.
-    """
-    small: dict[str, Tensor] = {}
+    @cache
+    def packed(kind: LayerFormat, shape: tuple[int, ...]) -> Layout:
+        return {leaf: (part.dtype, tuple(part.shape)) for leaf, part in kind.pack(torch.zeros(shape)).items()}
+
     layout = {name: (entry.dtype, entry.shape) for name, entry in files.entries.items()}
-    for done, (name, weight) in enumerate(files.tensors([f"{layer}.weight" for layer in kinds])):
-        _check_finite(weight, name)
-        layer = name.removesuffix(".weight")
-        packed = kinds[layer].pack(weight.float())
-        layout[name] = (packed["weight"].dtype, tuple(packed["weight"].shape))
-        small |= {f"{layer}.{leaf}": tensor for leaf, tensor in packed.items() if leaf != "weight"}
-        small[f"{layer}.comfy_quant"] = config.note(kinds[layer])
-        on_bytes(done + 1, len(kinds))
-    layout |= {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in small.items()}
-    return small, ordered(layout)
+    for layer, kind in kinds.items():
+        parts = packed(kind, files.shapes[f"{layer}.weight"])
+        layout |= {f"{layer}.{leaf}": entry for leaf, entry in parts.items()}
+        layout[f"{layer}.comfy_quant"] = (notes[layer].dtype, tuple(notes[layer].shape))
+    return ordered(layout)
 
 
 def _check_finite(weight: Tensor, name: str) -> None:
@@ -170,25 +166,20 @@ def _check_finite(weight: Tensor, name: str) -> None:
 
 
 def _quantised(
-    files: WeightFiles,
-    layout: dict,
-    kinds: Mapping[str, LayerFormat],
-    small: Mapping[str, Tensor],
-    errors: dict[str, float],
+    files: WeightFiles, kinds: Mapping[str, LayerFormat], notes: Mapping[str, Tensor], errors: dict[str, float]
 ) -> Iterator[tuple[str, Tensor]]:
-    """Yield the tensors of the layout, and store the relative error of each quantised weight in ``errors``."""
-    stored = files.tensors([name for name in layout if name in files.entries])
-    for name in layout:
+    """Yield all tensors, and store the relative error of each quantised weight in ``errors``."""
+    for name, tensor in files.tensors():
         layer = name.removesuffix(".weight")
-        if name in small:
-            yield name, small[name]
-        elif name.endswith(".weight") and layer in kinds:
-            weight = next(stored)[1].float()
-            packed = kinds[layer].pack(weight)
-            errors[layer] = relative_error(kinds[layer].unpack(packed, tuple(weight.shape)), weight)
-            yield name, packed["weight"]
-        else:
-            yield next(stored)
+        if not name.endswith(".weight") or layer not in kinds:
+            yield name, tensor
+            continue
+        _check_finite(tensor, name)
+        weight = tensor.float()
+        packed = kinds[layer].pack(weight)
+        errors[layer] = relative_error(kinds[layer].unpack(packed, tuple(weight.shape)), weight)
+        yield from ((f"{layer}.{leaf}", part) for leaf, part in packed.items())
+        yield f"{layer}.comfy_quant", notes[layer]
 
 
 def _block_kinds(files: WeightFiles, layers: list[str], mix: Mix, blocks: int) -> dict[str, BlockKind]:

@@ -6,6 +6,7 @@ all be in memory. Source: the format's description in the documentation of safet
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -45,25 +46,29 @@ def write_stream(
     Args:
         path: The file to write.
         layout: Tensor name to dtype and shape, in the order of ``ordered``.
-        tensors: Names and tensors in the layout's order. They are consumed one at a time.
+        tensors: Names and tensors in any order. They are consumed one at a time, and each is written in its place.
         metadata: The file's metadata.
         on_bytes: Progress callback.
 
     Raises:
-        ValueError: If a tensor does not match the layout.
+        ValueError: If a tensor does not match the layout, comes twice, or is missing.
     """
-    done, total = 0, sum(size_of(*entry) for entry in layout.values())
+    sizes = {name: size_of(*entry) for name, entry in layout.items()}
+    done, total = 0, sum(sizes.values())
     with atomic_write(path) as partial, partial.open("wb") as file:
         file.write(_header(layout, metadata))
-        made = iter(tensors)
-        for expected, entry in layout.items():  # not zip, which keeps its last items while it asks for the next
-            name, tensor = next(made, (None, torch.empty(0)))
-            if (name, tensor.dtype, tuple(tensor.shape)) != (expected, *entry):
-                raise ValueError(f"{name} is {tensor.dtype} {tuple(tensor.shape)}, not {expected} {entry}.")
+        places = dict(zip(layout, accumulate(sizes.values(), initial=file.tell()), strict=False))
+        for name, tensor in tensors:
+            place = places.pop(name, None)
+            if place is None or (tensor.dtype, tuple(tensor.shape)) != layout[name]:
+                raise ValueError(f"{name} is {tensor.dtype} {tuple(tensor.shape)}, not {layout.get(name)}.")
+            file.seek(place)
             file.write(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
-            done += size_of(*entry)
-            del tensor
+            done += sizes[name]
+            del tensor  # before the next one is made
             on_bytes(done, total)
+        if places:
+            raise ValueError(f"{', '.join(places)} is missing.")
 
 
 def check_target(path: Path, inputs: list[Path], replace: bool, suffix: str = ".safetensors") -> None:

@@ -196,11 +196,26 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     target = tmp_path / "old.safetensors"
     target.write_bytes(b"old")
     layout = ordered({"a": (torch.float32, (2,)), "b": (torch.float32, (2,))})
-    for tensors in ([("a", torch.zeros(2))], [("a", torch.zeros(2)), ("b", torch.zeros(3))]):
-        with pytest.raises(ValueError, match="not b"):
+    two, three = torch.zeros(2), torch.zeros(3)
+    for tensors, message in (
+        ([("a", two)], "b is missing"),
+        ([("a", two), ("b", three)], "b is .*not"),
+        ([("a", two), ("a", two), ("b", two)], "a is .*not"),
+        ([("a", two), ("b", two), ("c", two)], "c is .*not None"),
+    ):
+        with pytest.raises(ValueError, match=message):
             write_stream(target, layout, tensors, {}, lambda *_: None)
         assert [path.name for path in tmp_path.iterdir()] == ["old.safetensors"]
         assert target.read_bytes() == b"old"
+
+
+def test_tensors_may_come_in_any_order(tmp_path):
+    tensors = {"a": torch.arange(3, dtype=torch.uint8), "b": torch.arange(2.0)}
+    layout = ordered({name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()})
+    for name, order in {"one": "ab", "other": "ba"}.items():
+        write_stream(tmp_path / name, layout, [(each, tensors[each]) for each in order], {}, lambda *_: None)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
+    assert load_file(tmp_path / "one")["b"].equal(tensors["b"])
 
 
 def test_names_of_a_folder_are_known_without_reading_weights(folder, weights):
