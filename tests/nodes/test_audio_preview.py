@@ -166,6 +166,23 @@ def test_the_result_is_sent_though_a_step_is_still_being_made_and_that_step_is_n
     assert [(message["step"], message["is_result"]) for _, message, _ in preview.server.sent] == [(10, True)]
 
 
+def test_a_result_is_vocoded_once_for_its_preview_and_its_clip(preview, pack, denoised, monkeypatch):
+    media, searched = pack.nodes.host.media, []
+    vocoder = media.shared_griffin_lim.SharedGriffinLim()
+    monkeypatch.setattr(vocoder, "vocoder", types.SimpleNamespace(decode=lambda mel: searched.append(mel) or mel[:, 0]))
+    monkeypatch.setattr(media.vaes, "RESULT_VOCODER", vocoder)
+    monkeypatch.setattr(preview.module, "RESULT_VOCODER", vocoder)
+    listener = listener_of(preview, 1)
+    listener.finish(denoised, 10)
+    _, audio = denoised.unbind()
+    sound = media.vaes.AudioVAE().synthesize(audio)
+    wait(listener)
+    assert len(searched) == 1
+    assert sound[0, 0].equal(searched[0][:, 0].sum(0))
+    media.vaes.AudioVAE().synthesize(audio + 1)
+    assert len(searched) == 2
+
+
 def test_nothing_is_sent_after_a_sampling_that_was_stopped(preview, denoised, monkeypatch):
     gate = threading.Event()
     monkeypatch.setattr(preview.module, "preview_message", lambda *_: gate.wait(60) and {})

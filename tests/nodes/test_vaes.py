@@ -3,7 +3,9 @@
 import math
 
 import comfy.latent_formats
+import comfy.model_management
 import comfy.sd
+import comfy.utils
 import pytest
 import torch
 
@@ -33,6 +35,21 @@ def portrait(pack):
 def tone(seconds, hertz=220.0, sample_rate=24000):
     time = torch.arange(round(seconds * sample_rate)) / sample_rate
     return sum(math.exp(-k) * torch.sin(2 * math.pi * hertz * k * time) for k in range(1, 9))
+
+
+def test_a_cancelled_run_stops_while_the_picture_is_decoded(video_vae):
+    latents, shown = torch.zeros(2, 48, 17, 2, 2), []
+    comfy.utils.set_progress_bar_global_hook(lambda value, total, *_, **__: shown.append((value, total)))
+    try:
+        assert len(video_vae.decode(latents)) == 2
+        comfy.model_management.interrupt_current_processing()
+        with pytest.raises(comfy.model_management.InterruptProcessingException):
+            video_vae.decode(latents)
+    finally:
+        comfy.utils.set_progress_bar_global_hook(None)
+        comfy.model_management.interrupt_current_processing(False)
+    assert shown[0] == (1, 4)
+    assert shown[-1] == (4, 4)
 
 
 def test_sound_survives_the_audio_codec(audio_vae):
@@ -116,12 +133,19 @@ def test_what_does_not_fit_is_decoded_in_the_largest_tiles_that_do_and_looks_the
     assert video_vae.tile_for(latent[..., :8, :8].shape) is None, "nothing is smaller than the smallest tile"
 
 
+def weightless(codec_class):
+    """A codec whose network is never called."""
+    codec = object.__new__(codec_class)
+    codec.first_stage_model = torch.nn.ModuleDict({"decoder": torch.nn.Identity()})
+    return codec
+
+
 def test_wan_latents_that_do_not_fit_are_made_raw_once(pack, monkeypatch):
     codec_class, wan = pack.nodes.host.media.vaes.NormalizedVideoVAE, comfy.latent_formats.Wan22()
     monkeypatch.setattr(codec_class, "tile_for", lambda *_: 16)
     monkeypatch.setattr(comfy.sd.VAE, "decode_tiled", lambda _, latent, **__: latent)
     latent = torch.randn(1, 48, 2, 2, 2, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(object.__new__(codec_class).decode(latent), wan.process_out(latent))
+    assert torch.equal(weightless(codec_class).decode(latent), wan.process_out(latent))
 
 
 def test_wan_latents_are_normalised_on_the_outside(pack, monkeypatch):
@@ -130,7 +154,7 @@ def test_wan_latents_are_normalised_on_the_outside(pack, monkeypatch):
     monkeypatch.setattr(comfy.sd.VAE, "encode", lambda *_: raw)
     monkeypatch.setattr(comfy.sd.VAE, "decode", lambda _, latent, *__: latent)
     monkeypatch.setattr(pack.nodes.host.media.vaes.NormalizedVideoVAE, "tile_for", lambda *_: None)
-    codec = object.__new__(pack.nodes.host.media.vaes.NormalizedVideoVAE)
+    codec = weightless(pack.nodes.host.media.vaes.NormalizedVideoVAE)
     normalised = codec.encode(None)
     assert torch.allclose(normalised, wan.process_in(raw))
     assert not torch.allclose(normalised, raw)

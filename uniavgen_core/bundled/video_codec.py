@@ -6,6 +6,8 @@ normalisation over space, so that coding in chunks is exact and independent of t
 Dimension key: B batch, F video frames, T latent frames, N chunks (B*T), P frames in a chunk (4).
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -13,10 +15,11 @@ from torch import Tensor, nn
 
 from ..layers.backend import TORCH, Backend
 from ..media.video.latent_masks import to_chunks
-from ..shapes import LATENT_CHANNELS, SIZE_MULTIPLE, TEMPORAL_FACTOR
+from ..shapes import LATENT_CHANNELS, SIZE_MULTIPLE, SPATIAL_FACTOR, TEMPORAL_FACTOR, video_frames_of
 
 FOLD = 4
 COLOURS = 3
+CHUNKS_PER_PASS = 16
 FINE_LAYERS = 6
 """Residual layers of the decoder at 1/4 of the picture's side, which draw edges."""
 Widths = tuple[int, int, int]
@@ -84,11 +87,26 @@ class Decoder(nn.Module):
         )
 
 
-def to_frames(chunks: Tensor) -> Tensor:
-    """Undo ``to_chunks``, (B, T, P, 3, H, W) to (B, 3, 4 (T - 1) + 1, H, W); the first chunk's frames are averaged."""
-    first = chunks[:, 0].mean(1, keepdim=True)
-    rest = rearrange(chunks[:, 1:], "b t p c h w -> b (t p) c h w")
-    return rearrange(torch.cat([first, rest], 1), "b f c h w -> b c f h w")
+def write_frames(chunks: Tensor, frames: Tensor, first: int) -> None:
+    """Undo ``to_chunks`` for consecutive chunks of one clip; the first chunk's frames are averaged.
+
+    Args:
+        chunks: Frames in groups, (N, P, 3, H, W).
+        frames: All frames of the clip, (3, F, H, W), into which those of the chunks are written.
+        first: Number of the first chunk.
+    """
+    if first == 0:
+        frames[:, 0] = chunks[0].mean(0)
+        chunks, first = chunks[1:], 1
+    start = TEMPORAL_FACTOR * (first - 1) + 1
+    places = frames[:, start : start + TEMPORAL_FACTOR * len(chunks)].unflatten(1, (len(chunks), TEMPORAL_FACTOR))
+    places.copy_(chunks.permute(2, 0, 1, 3, 4))  # rearrange would copy them first
+
+
+def decoded_shape(latent: Sequence[int]) -> tuple[int, ...]:
+    """Shape (B, 3, F, H, W) of the frames of a latent of shape (B, 48, T, h, w)."""
+    clips, _, latents, rows, columns = latent
+    return clips, COLOURS, video_frames_of(latents), SPATIAL_FACTOR * rows, SPATIAL_FACTOR * columns
 
 
 class VideoCodec(nn.Module):
@@ -103,7 +121,9 @@ class VideoCodec(nn.Module):
     latent_mean: Tensor
     latent_std: Tensor
 
-    def __init__(self, widths: Widths = (64, 96, 128), chunks_per_pass: int = 16, backend: Backend = TORCH) -> None:
+    def __init__(
+        self, widths: Widths = (64, 96, 128), chunks_per_pass: int = CHUNKS_PER_PASS, backend: Backend = TORCH
+    ) -> None:
         super().__init__()
         self.chunks_per_pass = chunks_per_pass
         self.encoder = Encoder(widths, backend)
@@ -134,11 +154,12 @@ class VideoCodec(nn.Module):
         mean, std = (statistic.to(raw)[:, None, None] for statistic in (self.latent_mean, self.latent_std))
         return rearrange((raw - mean) / std, "(b t) c h w -> b c t h w", b=frames.shape[0])
 
-    def decode(self, latent: Tensor) -> Tensor:
+    def decode(self, latent: Tensor, output_buffer: Tensor | None = None) -> Tensor:
         """Decode a normalised latent.
 
         Args:
             latent: (B, 48, T, h, w), any T from 1.
+            output_buffer: Tensor of the result's shape, on any device, to write it to; None for a new one.
 
         Returns:
             Frames in [-1, 1], (B, 3, 4 (T - 1) + 1, 16 h, 16 w).
@@ -148,6 +169,9 @@ class VideoCodec(nn.Module):
         """
         if latent.ndim != 5 or latent.shape[1] != LATENT_CHANNELS:
             raise ValueError(f"A latent of shape {tuple(latent.shape)} cannot be decoded; expected (B, 48, T, h, w).")
-        passes = rearrange(latent, "b c t h w -> (b t) c h w").split(self.chunks_per_pass)
-        chunks = torch.cat([self.decoder(part) for part in passes])
-        return to_frames(chunks.unflatten(0, (latent.shape[0], latent.shape[2]))).clamp(-1, 1)
+        frames = latent.new_empty(decoded_shape(latent.shape)) if output_buffer is None else output_buffer
+        for number, clip in enumerate(latent.transpose(1, 2)):
+            for first in range(0, len(clip), self.chunks_per_pass):
+                chunks = self.decoder(clip[first : first + self.chunks_per_pass])
+                write_frames(chunks, frames[number], first)
+        return frames.clamp_(-1, 1)

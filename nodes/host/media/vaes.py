@@ -5,6 +5,9 @@ Dimension key: B batch, F video frames, T video latents, H and W pixel rows and 
 N samples.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import ceil
 from typing import Any
 
 import comfy.latent_formats
@@ -12,11 +15,11 @@ import comfy.model_management
 import comfy.model_patcher
 import comfy.ops
 import comfy.sd
+import comfy.utils
 import torch
 from torch import Tensor, nn
 
-from ....uniavgen_core.bundled.video_codec import VideoCodec
-from ....uniavgen_core.media.audio.griffin_lim import GriffinLim
+from ....uniavgen_core.bundled.video_codec import CHUNKS_PER_PASS, VideoCodec, decoded_shape
 from ....uniavgen_core.media.audio.loudness import under_ceiling
 from ....uniavgen_core.media.audio.mel import denormalize_mel, log_mel, normalize_mel, rescale_volume
 from ....uniavgen_core.media.audio.sound import mix_down
@@ -31,7 +34,8 @@ from ....uniavgen_core.shapes import (
     video_frames_of,
 )
 from ..model.comfy_backend import host_backend
-from ..notices import announce
+from ..notices import announce, interruptible_progress
+from .shared_griffin_lim import RESULT_VOCODER
 from .vocoder_loader import HostedVocoder
 
 DECODE_BYTES_PER_PIXEL = 900
@@ -52,8 +56,10 @@ class TiledVideoVAE(comfy.sd.VAE):
         trained_sizes: Width and height of those clips, pixels; empty for a model of any aspect ratio.
         seconds: Length of those clips.
         kept_seconds: Length of the end of a clip from which the model continues.
+        latents_per_call: Video latents that the decoder takes at once.
     """
 
+    latents_per_call: int = 1
     short_side: int = SHORT_SIDE
     seconds: float = 5.0625
     kept_seconds: float = 2.3125
@@ -62,13 +68,28 @@ class TiledVideoVAE(comfy.sd.VAE):
     def decode(self, samples_in: Tensor, *args, **kwargs) -> Tensor:
         """Decode latents (B, 48, T, H/16, W/16) to pictures (B, F, H, W, 3) in [0, 1]."""
         tile = self.tile_for(samples_in.shape)
-        if tile is None:
-            return super().decode(samples_in, *args, **kwargs)
-        side = tile * SPATIAL_FACTOR
-        announce(
-            f"There is not enough free memory to decode the whole picture: it is decoded in tiles of {side}x{side}."
-        )
-        return comfy.sd.VAE.decode_tiled(self, samples_in, tile_x=tile, tile_y=tile, overlap=tile // 4)
+        with self._progress(samples_in.shape, tile):
+            if tile is None:
+                return super().decode(samples_in, *args, **kwargs)
+            side = tile * SPATIAL_FACTOR
+            announce(
+                f"There is not enough free memory to decode the whole picture: it is decoded in tiles of {side}x{side}."
+            )
+            return comfy.sd.VAE.decode_tiled(self, samples_in, tile_x=tile, tile_y=tile, overlap=tile // 4)
+
+    @contextmanager
+    def _progress(self, shape: torch.Size, tile: int | None) -> Iterator[None]:
+        """Move the progress bar on with every call of the decoder, after which a cancelled run stops."""
+        calls = shape[0] * ceil(shape[2] / self.latents_per_call)
+        if tile is not None:
+            calls *= comfy.utils.get_tiled_scale_steps(shape[4], shape[3], tile, tile, tile // 4)
+        step = interruptible_progress(calls)
+        network: Any = self.first_stage_model
+        hook = network.decoder.register_forward_hook(lambda *_: step())
+        try:
+            yield
+        finally:
+            hook.remove()
 
     def tile_for(self, shape: torch.Size) -> int | None:
         """Side of the tiles for latents of a shape, latent rows; None to decode them whole."""
@@ -88,6 +109,22 @@ class TiledVideoVAE(comfy.sd.VAE):
         return self.memory_used_decode((*shape[:-2], *(min(side, tile) for side in shape[-2:])), self.vae_dtype)
 
 
+class HostedCodec(VideoCodec):
+    """The bundled codec as ComfyUI's VAE runs those that write pictures, pass by pass, to where they are needed."""
+
+    comfy_has_chunked_io = True
+    decode_output_shape = staticmethod(decoded_shape)
+
+    @torch.no_grad()
+    def decode(self, latent: Tensor, output_buffer: Tensor | None = None) -> Tensor:
+        """Decode latents (B, 48, T, h, w) to frames in [-1, 1], (B, 3, F, H, W), in the buffer if there is one."""
+        return super().decode(latent, output_buffer)
+
+    def encode(self, frames: Tensor, device: torch.device | None = None) -> Tensor:
+        """Encode frames (B, 3, F, H, W) in [-1, 1] on a device to latents (B, 48, T, H/16, W/16)."""
+        return super().encode(frames if device is None else frames.to(device))
+
+
 class BundledVideoVAE(TiledVideoVAE):
     """The bundled video VAE.
 
@@ -97,10 +134,11 @@ class BundledVideoVAE(TiledVideoVAE):
     short_side = 128
     trained_sizes = ((128, 128), (256, 128))  # one toon, and two
     seconds, kept_seconds = 2.0625, 0.5625
+    latents_per_call = CHUNKS_PER_PASS
 
     def __init__(self, weights: dict[str, Tensor]) -> None:
         management = comfy.model_management
-        self.first_stage_model = VideoCodec(backend=host_backend(comfy.ops.manual_cast, torch.float32, None)).eval()
+        self.first_stage_model = HostedCodec(backend=host_backend(comfy.ops.manual_cast, torch.float32, None)).eval()
         self.memory_used_encode = lambda shape, _: ENCODE_BYTES_PER_PIXEL * shape[2] * shape[3] * shape[4]
         self.memory_used_decode = lambda shape, _: (
             DECODE_BYTES_PER_PIXEL * video_frames_of(shape[2]) * shape[3] * shape[4] * SPATIAL_FACTOR**2
@@ -155,7 +193,7 @@ class AudioVAE(comfy.sd.VAE):
     """
 
     def __init__(self, vocoder: HostedVocoder | None = None) -> None:
-        self.vocode = (vocoder or GriffinLim()).decode
+        self.vocode = (vocoder or RESULT_VOCODER).decode
         self.identity = vocoder.identity if vocoder else ("Griffin-Lim",)
         self.audio_sample_rate = self.audio_sample_rate_output = SAMPLE_RATE
         self.latent_channels, self.latent_dim, self.output_channels = 1, 2, 1

@@ -1,8 +1,8 @@
 """Live previews during sampling: pictures through ComfyUI's previewer, and sound that is sent to the browser.
 
 A separate thread vocodes the sound with few iterations and never delays the sampler: a preview that is due while
-another is being made is postponed to a later step. The last preview is of the result, with the full number of
-iterations. ``web/audio_preview.js`` plays the sound.
+another is being made is postponed to a later step. The last preview is of the result, with the sound of the clip
+itself. ``web/audio_preview.js`` plays the sound.
 
 Dimension key: K audio tracks, T video latents, H and W latent rows and columns, S mel frames, N samples.
 """
@@ -28,6 +28,7 @@ from ....uniavgen_core.media.audio.griffin_lim import FEWEST_FRAMES, GriffinLim
 from ....uniavgen_core.media.audio.loudness import under_ceiling
 from ....uniavgen_core.media.audio.mel import denormalize_mel
 from ....uniavgen_core.shapes import SAMPLE_RATE
+from ..media.shared_griffin_lim import RESULT_VOCODER, SharedGriffinLim
 from ..notices import running_server
 from .preview_pictures import PreviewPictures, preview_pictures
 
@@ -129,7 +130,7 @@ class SoundPreviews:
     @torch.inference_mode()
     def _make(self, parts: list[Tensor], message: dict[str, Any]) -> None:
         """Make one preview and send it; an error is logged, and neither this thread nor the run ends with it."""
-        vocoder = GriffinLim() if message["is_result"] else FAST_VOCODER
+        vocoder = RESULT_VOCODER if message["is_result"] else FAST_VOCODER
         try:
             video, audio = parts
             message |= preview_message(video, audio, self.pictures, vocoder)
@@ -141,7 +142,7 @@ class SoundPreviews:
 
 
 def preview_message(
-    video: Tensor, audio: Tensor, drawn: PreviewPictures, vocoder: GriffinLim = FAST_VOCODER
+    video: Tensor, audio: Tensor, drawn: PreviewPictures, vocoder: GriffinLim | SharedGriffinLim = FAST_VOCODER
 ) -> dict[str, Any]:
     """Sound and small pictures of a joint latent, encoded for the browser.
 

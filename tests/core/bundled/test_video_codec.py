@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from toon.clips.clip import make_clip
 from uniavgen_core.bundled.bundled_files import CODEC_FILE
-from uniavgen_core.bundled.video_codec import VideoCodec, to_chunks, to_frames
+from uniavgen_core.bundled.video_codec import VideoCodec, to_chunks, write_frames
 from uniavgen_core.evaluation.lip_sync import mouth_opening
 from uniavgen_core.media.video.frames import codec_pixels
 
@@ -60,7 +60,10 @@ def test_every_length_and_size_comes_back_and_a_started_latent_is_filled(shipped
 
 def test_frames_survive_grouping_and_the_last_one_fills_a_started_group():
     frames = torch.rand(2, 3, 7, 4, 6)
-    restored = to_frames(to_chunks(frames))
+    restored = torch.full((2, 3, 9, 4, 6), torch.nan)
+    for chunks, place in zip(to_chunks(frames), restored, strict=True):
+        write_frames(chunks[2:], place, 2)
+        write_frames(chunks[:2], place, 0)
     assert torch.equal(restored[:, :, 1:7], frames[:, :, 1:])
     torch.testing.assert_close(restored[:, :, 0], frames[:, :, 0])
     assert torch.equal(restored[:, :, 7], frames[:, :, 6])

