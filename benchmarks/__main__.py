@@ -14,6 +14,7 @@ MEASUREMENTS = {
     "cpu": "benchmarks.cpu",
     "cuda": "benchmarks.cuda",
     "card": "benchmarks.card",
+    "clip": "benchmarks.whole_clip",
     "memory": "benchmarks.memory",
     "train": "benchmarks.train",
     "data": "benchmarks.data",
