@@ -31,6 +31,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     toons.add_argument("--steps", type=int, default=TOON_STEPS, help="Euler steps")
     toons.add_argument("--video-guidance", type=float, default=TOON_GUIDANCE.video_scale, help="scale of the picture")
     toons.add_argument("--audio-guidance", type=float, default=TOON_GUIDANCE.audio_scale, help="scale of the sound")
+    toons.add_argument("--skip-layer", type=int, help="layer that null passes leave out (skip-layer guidance)")
     toons.add_argument("--model", type=Path, default=BUNDLED_MODEL, help="weights; a codec in the same folder is used")
     toons.add_argument("--tasks", nargs="*", default=CRITERIA_TASKS + OTHER_TASKS, choices=CRITERIA_TASKS + OTHER_TASKS)
     toons.add_argument(
@@ -58,7 +59,19 @@ class ToonWords:
 def evaluate_bundle(options: argparse.Namespace) -> dict:
     """Evaluate a model on held-out toons."""
     others = max(1, options.count // 2) if options.others is None else options.others
-    names = ("work", "model", "count", "seed", "steps", "video_guidance", "audio_guidance", "tasks", "world", "takes")
+    names = (
+        "work",
+        "model",
+        "count",
+        "seed",
+        "steps",
+        "video_guidance",
+        "audio_guidance",
+        "skip_layer",
+        "tasks",
+        "world",
+        "takes",
+    )
     toons = ToonOptions(others=others, **{name: getattr(options, name) for name in names})
     counts = [options.count if task in CRITERIA_TASKS else others for task in options.tasks]
     advance = None

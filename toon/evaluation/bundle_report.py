@@ -56,6 +56,7 @@ class ToonOptions:
         steps: Euler steps.
         video_guidance: Guidance scale of the picture.
         audio_guidance: Guidance scale of the sound.
+        skip_layer: Layer left out of null passes, or None.
         tasks: Names of the tasks.
         world: Name of the toons' world, one of ``WORLDS``.
         takes: In the lively world, cases that are generated several times under the same conditions.
@@ -69,6 +70,7 @@ class ToonOptions:
     steps: int = TOON_STEPS
     video_guidance: float = TOON_GUIDANCE.video_scale
     audio_guidance: float = TOON_GUIDANCE.audio_scale
+    skip_layer: int | None = TOON_GUIDANCE.skip_layer
     tasks: Sequence[str] = CRITERIA_TASKS + OTHER_TASKS
     world: str = "steady"
     takes: int = 24
@@ -115,7 +117,8 @@ def evaluate_toons(
     new_figure(1, 1)  # A missing package must fail before hours of work.
     started = time.monotonic()
     judges = judges_of(options.work / "judges", recipe, tell)
-    guidance = replace(TOON_GUIDANCE, video_scale=options.video_guidance, audio_scale=options.audio_guidance)
+    scales = {"video_scale": options.video_guidance, "audio_scale": options.audio_guidance}
+    guidance = replace(TOON_GUIDANCE, **scales, skip_layer=options.skip_layer)
     config, codec_path = SampleConfig(options.steps, guidance=guidance), codec_beside(options.model)
     store = Store.of(options.work / "generated", [options.model, codec_path], config, options.seed)
     codec = load_codec(codec_path)
