@@ -35,7 +35,7 @@ from uniavgen_core.shapes import FPS, SAMPLE_RATE
 from uniavgen_core.tasks import JOINT
 
 TAKES = 4
-JUDGED = ("words", "corr", "broken", "psnr_background", "emotion_face", "sharpness")
+JUDGED = ("words", "corr", "broken", "psnr_background", "sharpness")
 """Measures of ``dev.py evaluate`` that takes are compared by."""
 RECOGNIZER_SEED = 5_700_000
 """First seed of the sounds of the recognizer that rates takes; the judge of words has learned others."""
@@ -72,6 +72,10 @@ class RecognizerRecipe:
 
     sounds: int = 2500
     steps: int = 2400
+
+    def scaled(self, share: float) -> "RecognizerRecipe":
+        """The same recipe with less material and training; at least eight of each remain."""
+        return RecognizerRecipe(max(8, round(share * self.sounds)), max(8, round(share * self.steps)))
 
 
 def recognizer_of(folder: Path, recipe: RecognizerRecipe, tell: Callable[[str], None]) -> Hear:
