@@ -70,8 +70,8 @@ class RecognizerRecipe:
         steps: Training steps.
     """
 
-    sounds: int = 2500
-    steps: int = 2400
+    sounds: int = 1250
+    steps: int = 1500
 
     def scaled(self, share: float) -> "RecognizerRecipe":
         """The same recipe with less material and training; at least eight of each remain."""

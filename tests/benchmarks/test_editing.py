@@ -112,8 +112,9 @@ def test_a_film_whose_voice_changes_is_less_consistent(judges):
 
 def test_segments_of_a_dubbed_film_are_joined_where_the_node_cuts_it():
     joins = dubbed_films.joins_of(speech(0), 144)
-    assert all(0.5 < after - before <= 1.5 for before, after in zip([0.0, *joins[1:]], joins[1:], strict=False))
-    assert joins == sorted(joins)
+    room = [dubbed_films.SEGMENT_FRAMES / 16, *repeat(1.5, len(joins) - 1)]
+    assert all(0 < after - before <= most for before, after, most in zip([0.0, *joins], joins, room, strict=False))
+    assert 9.0 - joins[-1] <= 1.5 + 1 / 16
 
 
 def results(**changes):
@@ -155,7 +156,7 @@ def test_the_report_has_every_part_that_was_measured_and_no_other():
 
 
 def test_the_recognizer_that_rates_is_trained_once(tmp_path, monkeypatch):
-    recipe = take_rows.RecognizerRecipe().scaled(0.001)
+    recipe = take_rows.RecognizerRecipe().scaled(0.005)
     assert recipe == take_rows.RecognizerRecipe(8, 8)
     hear = take_rows.recognizer_of(tmp_path, recipe, print)
     monkeypatch.setattr(take_rows, "train_recognizer", None)
