@@ -222,12 +222,12 @@ def checkered(frames, levels=20):
     return (frames + levels * (2 * ((rows + columns) % 2) - 1)[..., None]).to(torch.uint8)
 
 
-def test_half_of_the_fine_detail_that_the_kept_frames_lost_comes_back_where_nothing_moves():
+def test_most_of_the_fine_detail_that_the_kept_frames_lost_comes_back_where_nothing_moves():
     frames = torch.full((12, 64, 64, 3), 128, dtype=torch.uint8)
     moving = torch.randint(20, 236, (12, 64, 24, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     frames[:, :, 40:] = moving
     found = with_kept_look(frames, checkered(frames[:5]))
-    assert torch.equal(found[:, :, :36], checkered(frames, 10)[:, :, :36])
+    assert torch.equal(found[:, :, :36], checkered(frames, 15)[:, :, :36])
     assert torch.equal(found[:, :, 44:], frames[:, :, 44:])
 
 
@@ -236,7 +236,7 @@ def test_a_picture_that_moves_on_after_the_kept_frames_takes_none_of_their_detai
     frames[5:, :, :32] = 200
     found = with_kept_look(frames, checkered(frames[:5]))
     assert torch.equal(found[5:, :, :28], frames[5:, :, :28])
-    assert torch.equal(found[5:, :, 36:], checkered(frames, 10)[5:, :, 36:])
+    assert torch.equal(found[5:, :, 36:], checkered(frames, 15)[5:, :, 36:])
 
 
 def test_grain_of_the_codec_does_not_pile_up_over_many_segments():
@@ -246,4 +246,4 @@ def test_grain_of_the_codec_does_not_pile_up_over_many_segments():
         own, new = (128 + torch.randint(-3, 4, (1, 32, 32, 1), generator=generator) for _ in range(2))
         frames = torch.cat([own.expand(9, -1, -1, 3), new.expand(9, -1, -1, 3)]).to(torch.uint8)
         kept = with_kept_look(frames, kept)[9:]
-    assert kept.float().std() < 4
+    assert kept.float().std() < 6
