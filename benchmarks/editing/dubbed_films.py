@@ -18,7 +18,8 @@ from tools.contact_sheet import Clip, read_clip
 from tools.environment import ROOT, current
 from tools.make_examples import write_mp4
 from tools.workflow import Workflow, read_workflow, replace_node, set_input
-from toon.clips import ToonClip
+from toon.clips import STEADY, VOICES, Line, ToonClip, recite
+from toon.clips.clip import film
 from toon.evaluation.judges import Judges
 from toon.evaluation.voice_judge import heard_classes
 from toon.evaluation.word_recognizer import recognise
@@ -29,12 +30,14 @@ from uniavgen_core.media.audio.sound import resample
 from uniavgen_core.media.audio.sound_spans import cut_at_pauses
 from uniavgen_core.shapes import FPS, MEL_RATE, SAMPLE_RATE, video_frames_covering
 
-from ..drift import FIRST_SEED, SENTENCE_SECONDS, talking_toon
+from ..drift import FIRST_SEED, SENTENCE_SECONDS
 
 SEGMENT_FRAMES, KEPT_FRAMES = 33, 9
 """Lengths of the template's segments and of what they share."""
 CROSSFADE_SECONDS, SPAN_SECONDS = 0.08, 0.05
 """Length of a join, and of what is compared before and after it."""
+WORDS_PER_SECOND = 3.2
+"""A little less than toons say."""
 FIGURES = ("level", "spectrum", "timbre", "same voice", "words")
 _QUIET_DB, _EVERY, _AWAY, _BLOCK = 40.0, 0.05, 0.3, 3
 
@@ -69,8 +72,10 @@ def dub_films(toons: int, seconds: float, seed: int, folder: Path, tell: Callabl
 
 
 def toon_of(number: int, seconds: float, seed: int) -> ToonClip:
-    """Toon of a film, drawn and spoken."""
-    return talking_toon(FIRST_SEED + 100 * seed + number, number % 8, seconds)
+    """Toon of a film, drawn and spoken: it talks without a pause, so that segments are joined within speech."""
+    first = FIRST_SEED + 100 * seed + number
+    words = np.random.default_rng(first).choice(STEADY.vocabulary, int(WORDS_PER_SECOND * seconds))
+    return film(recite([Line(" ".join(words))], number % len(VOICES), 1, round(FPS * seconds), first), first)
 
 
 def dubbed(path: Path) -> Path:

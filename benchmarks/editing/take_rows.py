@@ -138,6 +138,8 @@ class TakeStudio:
         store = Store.of(folder, [self.network.weights, self._codec_path], self.config, seed)
         path = folder / f"takes-{store.key}.jsonl"
         done = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+        if len(done) >= count:
+            return done[:count]
         cases = cases_of(JOINT.name, count, EVALUATION_SEED + SEEDS_APART * seed, WORLDS[self.network.world])
         folder.mkdir(parents=True, exist_ok=True)
         for number in range(len(done), count):
@@ -148,7 +150,7 @@ class TakeStudio:
             if number < _SHEETS:
                 Image.fromarray(table).save(folder / f"takes-{self.network.world}-{number + 1}.png")
             tell(f"{self.network.name}: sentence {number + 1} of {count}")
-        return done[:count]
+        return done
 
     def row(self, case: Case, number: int) -> tuple[Row, np.ndarray]:
         """Takes of one sentence.
