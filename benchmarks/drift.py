@@ -48,6 +48,7 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--toons", type=int, default=4, help="number of films")
     parser.add_argument("--seconds", type=float, default=36.0, help="length of a film")
     parser.add_argument("--steps", type=int, default=1, help="sampling steps")
+    parser.add_argument("--keep", type=float, default=0.0, help="seconds that segments share; 0 for the model's own")
     parser.add_argument("--sheets", type=Path, help="folder to which a row of pictures of every film is written")
 
 
@@ -58,6 +59,7 @@ def measure(options: Namespace) -> dict:
         for number in range(options.toons):
             toon = talking_toon(FIRST_SEED + number, number % 8, options.seconds)
             workflow = set_value(workflow_of(toon, server, Path(folder)), "steps", options.steps)
+            workflow = set_value(workflow, "keep_seconds", options.keep)
             (video,) = [file for file in server.run(workflow, timeout=3600).files() if file["filename"].endswith("mp4")]
             clip = read_clip(server.download(video, Path(folder) / f"{number}.mp4"))
             parts.append(parts_of(clip, toon))

@@ -37,6 +37,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--films", type=int, default=4, help="long films with given sound")
     add("--dubbed", type=int, default=2, help="long films that are dubbed")
     add("--seconds", type=float, default=33.0, help="length of a film")
+    add("--keep", type=float, default=0.0, help="seconds that segments of films share; 0 for the model's own")
     add("--judges", type=float, default=1.0, help="multiplies the judges' training, for a rehearsal")
     add("--work", type=Path, default=WORK, help="folder for judges, clips, films and the report")
     add("--threads", type=int, default=1, help="CPU threads")
@@ -82,7 +83,8 @@ def _takes(options: Namespace, judges: Callable[[], Judges]) -> dict:
 def _long(options: Namespace, judges: Callable[[], Judges]) -> dict:
     del judges
     sheets = options.work / "films"
-    return drift.measure(Namespace(toons=options.films, seconds=options.seconds, steps=TOON_STEPS, sheets=sheets))
+    films = Namespace(toons=options.films, seconds=options.seconds, steps=TOON_STEPS, keep=options.keep, sheets=sheets)
+    return drift.measure(films)
 
 
 def _dubbing(options: Namespace, judges: Callable[[], Judges]) -> dict:
