@@ -89,8 +89,8 @@ def _long(options: Namespace, judges: Callable[[], Judges]) -> dict:
 
 def _dubbing(options: Namespace, judges: Callable[[], Judges]) -> dict:
     paths = dub_films(options.dubbed, options.seconds, options.seed, options.work / "dubbed", say)
-    words = [toon_of(number, options.seconds, options.seed).transcript for number in range(options.dubbed)]
-    return dubbed_figures(paths, words, judges()) | {"films": len(paths)}
+    toons = [toon_of(number, options.seconds, options.seed) for number in range(options.dubbed)]
+    return dubbed_figures(paths, toons, judges()) | {"films": len(paths)}
 
 
 _MEASURED = {"relip": _relip, "takes": _takes, "long": _long, "dubbing": _dubbing}

@@ -28,6 +28,7 @@ from uniavgen_core.evaluation.word_errors import word_error_rate
 from uniavgen_core.media.audio.mel import log_mel
 from uniavgen_core.media.audio.sound import resample
 from uniavgen_core.media.audio.sound_spans import cut_at_pauses
+from uniavgen_core.media.audio.voice_activity import LEVEL_RATE, voice_activity
 from uniavgen_core.shapes import FPS, MEL_RATE, SAMPLE_RATE, video_frames_covering
 
 from ..drift import FIRST_SEED, SENTENCE_SECONDS
@@ -83,22 +84,25 @@ def dubbed(path: Path) -> Path:
     return path.with_name(f"{path.stem}-dubbed.mp4")
 
 
-def dubbed_figures(paths: Sequence[Path], words: Sequence[str], judges: Judges) -> dict:
+def dubbed_figures(paths: Sequence[Path], toons: Sequence[ToonClip], judges: Judges) -> dict:
     """Measure dubbed films, and the drawn ones at the same times.
 
     Args:
         paths: The drawn films.
-        words: What each says.
+        toons: The toon of each.
         judges: Trained judges, of which voice and words are asked.
 
     Returns:
         Means of the films, ``made`` and ``drawn``; see ``sound_figures``. The number of joins is of all films.
     """
     rows: dict[str, list[dict]] = {"made": [], "drawn": []}
-    for path, said in zip(paths, words, strict=True):
+    for path, toon in zip(paths, toons, strict=True):
         drawn = read_clip(path)
         joins = joins_of(model_sound(drawn), len(drawn.frames))
-        for name, clip in (("made", read_clip(dubbed(path))), ("drawn", drawn)):
+        for name, clip, said in (
+            ("made", read_clip(dubbed(path)), script_of(toon)),
+            ("drawn", drawn, toon.transcript),
+        ):
             rows[name].append(sound_figures(model_sound(clip), joins, said, judges))
     return {name: mean_of(films) for name, films in rows.items()}
 
@@ -140,16 +144,18 @@ def sound_figures(waveform: Tensor, joins: Sequence[float], words: str, judges: 
 
     Returns:
         ``level`` and ``spectrum``, mean changes over a join, dB; the same ``elsewhere``; ``timbre``, consistency of the
-        last 4.5 seconds with the first ones; ``same voice``, share of the parts that are heard in the voice of most of
-        the first three; ``words``, share right; and the number of ``joins``.
+        last 4.5 seconds of speech with the first; ``same voice``, share of the parts that are heard in the voice of
+        most of the first three; ``words``, share right; and the number of ``joins``.
     """
     mel = log_mel(waveform).numpy()
     times = np.arange(_AWAY, mel.shape[1] / MEL_RATE - _AWAY, _EVERY)
     away = [time for time in times if min(abs(time - join) for join in joins) > _AWAY]
     here, elsewhere = (np.mean([jump(mel, time) for time in some], axis=0) for some in (joins, away))
-    part = round(SENTENCE_SECONDS * SAMPLE_RATE)
-    first, last = waveform[: _BLOCK * part], waveform[-_BLOCK * part :]
-    parts = torch.stack([log_mel(waveform[start : start + part]) for start in range(0, len(waveform) - part + 1, part)])
+    part, active = round(SENTENCE_SECONDS * SAMPLE_RATE), voice_activity(waveform, SAMPLE_RATE)
+    spoken = waveform[: round((np.flatnonzero(active)[-1] + 1) / LEVEL_RATE * SAMPLE_RATE)]
+    first, last = spoken[: _BLOCK * part], spoken[-_BLOCK * part :]
+    starts = range(0, len(spoken) - part + 1, part)
+    parts = torch.stack([log_mel(spoken[start : start + part]) for start in starts])
     voices = heard_classes(judges.voice, parts)
     heard = " ".join(recognise(judges.words, parts))
     return {
