@@ -23,6 +23,7 @@ MEASUREMENTS = {
     "drift": "benchmarks.drift",
     "sync": "benchmarks.sync",
     "spans": "benchmarks.spans",
+    "editing": "benchmarks.editing",
 }
 """Modules with ``add_options``, ``measure`` and ``table``, by name.
 

@@ -6,6 +6,7 @@ runs it. Every part of a film is compared with the toon's picture outside of the
 Dimension key: F video frames, H picture height, W picture width.
 """
 
+import itertools
 import sys
 import tempfile
 import wave
@@ -15,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
 
 from tools.comfy_server import ComfyServer
 from tools.contact_sheet import Clip, read_clip
@@ -25,16 +27,19 @@ from toon.clips.clip import film
 from toon.clips.motion import write_caption
 from toon.clips.speech import Line, recite
 from toon.clips.world import STEADY
+from uniavgen_core.evaluation.lip_sync import correlation, mouth_opening, sound_envelope
 from uniavgen_core.evaluation.picture_damage import sharpness
-from uniavgen_core.evaluation.sync_meter import SyncReading, measure_sync
+from uniavgen_core.media.audio.mel import log_mel
+from uniavgen_core.media.audio.sound import resample
 from uniavgen_core.shapes import FPS, SAMPLE_RATE
 
 FIRST_SEED = 11_000_000
 """First seed of the toons, beyond those of training and of other measurements."""
+SEEDS_APART, STILL = 1000, "still"
 SENTENCE_SECONDS = 1.5
 """Time of a sentence of two words, and length of a part of a film."""
-MARGIN = 0.5
-"""Part of the mouth's square that is left out on each side too."""
+MOUTH_REACH = 0.7, 0.6
+"""What is left out to either side of the mouth's middle, and above and below it, in radii of the head."""
 FIGURES = ("psnr", "color", "sharpness", "sync", "sync as drawn")
 
 
@@ -43,6 +48,7 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--toons", type=int, default=4, help="number of films")
     parser.add_argument("--seconds", type=float, default=36.0, help="length of a film")
     parser.add_argument("--steps", type=int, default=1, help="sampling steps")
+    parser.add_argument("--keep", type=float, default=0.0, help="seconds that segments share; 0 for the model's own")
     parser.add_argument("--sheets", type=Path, help="folder to which a row of pictures of every film is written")
 
 
@@ -53,6 +59,7 @@ def measure(options: Namespace) -> dict:
         for number in range(options.toons):
             toon = talking_toon(FIRST_SEED + number, number % 8, options.seconds)
             workflow = set_value(workflow_of(toon, server, Path(folder)), "steps", options.steps)
+            workflow = set_value(workflow, "keep_seconds", options.keep)
             (video,) = [file for file in server.run(workflow, timeout=3600).files() if file["filename"].endswith("mp4")]
             clip = read_clip(server.download(video, Path(folder) / f"{number}.mp4"))
             parts.append(parts_of(clip, toon))
@@ -67,12 +74,20 @@ def measure(options: Namespace) -> dict:
 
 
 def talking_toon(seed: int, voice: int, seconds: float) -> ToonClip:
-    """A toon that says two words in every part of a film, drawn and spoken."""
+    """A toon that says two words in every part of a film and holds its head still, drawn and spoken.
+
+    Args:
+        seed: Seed of the words; of its looks, if toons of that seed hold still, else the next one that does.
+        voice: Its voice.
+        seconds: Length of the film.
+    """
     random, emotion = np.random.default_rng(seed), 1
     count = int(seconds / SENTENCE_SECONDS)
     words = [" ".join(random.choice(STEADY.vocabulary, 2, replace=False)) for _ in range(count)]
     lines = [Line(text, SENTENCE_SECONDS * number) for number, text in enumerate(words)]
-    return film(recite(lines, voice, emotion, round(FPS * SENTENCE_SECONDS * count), seed), seed)
+    moment = recite(lines[:1], voice, emotion, FPS, seed)
+    looks = next(one for one in itertools.count(seed, SEEDS_APART) if film(moment, one).movement == STILL)
+    return film(recite(lines, voice, emotion, round(FPS * SENTENCE_SECONDS * count), seed), looks)
 
 
 def workflow_of(toon: ToonClip, server: ComfyServer, folder: Path) -> Workflow:
@@ -85,7 +100,7 @@ def workflow_of(toon: ToonClip, server: ComfyServer, folder: Path) -> Workflow:
     image, sound = (server.offer(folder / name) for name in ("toon.png", "toon.wav"))
     workflow = replace_node(workflow, "Image", "LoadImage", {"image": image})
     workflow = replace_node(workflow, "Audio", "LoadAudio", {"audio": sound})
-    caption = write_caption(np.random.default_rng(toon.seed), toon.emotion, "still", toon.hair)
+    caption = write_caption(np.random.default_rng(toon.seed), toon.emotion, STILL, toon.hair)
     workflow = set_input(workflow, "Caption", "text", caption)
     return set_input(workflow, "Long video", "script", toon.transcript)
 
@@ -98,45 +113,42 @@ def parts_of(clip: Clip, toon: ToonClip) -> list[dict[str, float]]:
         toon: The toon as it is drawn, which says the same at the same times.
 
     Returns:
-        ``psnr`` to the toon's first picture outside of the mouth, dB; ``colour``, the largest distance of a mean colour
+        ``psnr`` to the toon's first picture outside of the mouth, dB; ``color``, the largest distance of a mean color
         there, levels of 255; ``sharpness``, fine detail as a share of that picture's; ``sync``, the correlation of the
-        mouth's movement with the loudness of the sound, and the drawn toon's own beside it.
+        mouth's opening with the loudness of the sound, and the drawn toon's own beside it.
     """
     reference, length, rows = toon.frames[0], round(SENTENCE_SECONDS * FPS), []
-    reading = measure_sync(clip.frames, clip.fps, torch.from_numpy(clip.sound), clip.sample_rate)
-    drawn = measure_sync(toon.frames, FPS, torch.from_numpy(toon.waveform), SAMPLE_RATE)
-    outside = ~_mouth(reading.boxes, reference.shape[:2])
+    outside = ~_mouth(toon)
+    made = _curves(clip.frames, (torch.from_numpy(clip.sound), clip.sample_rate), toon)
+    drawn = _curves(toon.frames, (torch.from_numpy(toon.waveform), SAMPLE_RATE), toon)
     for start in range(0, len(clip.frames) - length + 1, length):
         here = slice(start, start + length)
-        frames = clip.frames[here].astype(np.float32)
-        error = (frames - reference)[:, outside]
+        error = (clip.frames[here].astype(np.float32) - reference)[:, outside]
         rows.append(
             {
                 "psnr": float(10 * np.log10(255**2 / np.square(error).mean())),
                 "color": float(np.abs(error.mean((0, 1))).max()),
                 "sharpness": sharpness(clip.frames[here], reference),
-                "sync": _agreement(reading, here),
-                "sync as drawn": _agreement(drawn, here),
+                "sync": correlation(*(curve[here] for curve in made)),
+                "sync as drawn": correlation(*(curve[here] for curve in drawn)),
             }
         )
     return rows
 
 
-def _agreement(reading: SyncReading, here: slice) -> float:
-    """Correlation of a mouth's movement with the loudness of its sound, in a part of a film."""
-    movement, envelope = reading.movement[here], reading.envelope[here]
-    heard = ~np.isnan(envelope)
-    return float(np.corrcoef(movement[heard], envelope[heard])[0, 1])
+def _curves(frames: np.ndarray, sound: tuple[Tensor, int], toon: ToonClip) -> tuple[np.ndarray, np.ndarray]:
+    """Opening of a toon's mouth in a film, and loudness of its sound during each frame, (F,) each."""
+    mel = log_mel(resample(sound[0][None], sound[1], SAMPLE_RATE)[0]).numpy()
+    count = min(len(frames), len(toon.frames))
+    return mouth_opening(frames[:count], toon.mouth_center[:count], toon.face_radius), sound_envelope(mel, count)
 
 
-def _mouth(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Pixels that are in the mouth's square, or near it, in any frame; (H, W) bool."""
-    mouth = np.zeros(size, bool)
-    for left, top, right, bottom in boxes:
-        across, down = MARGIN * (right - left), MARGIN * (bottom - top)
-        rows = slice(max(0, round(top - down)), round(bottom + down))
-        mouth[rows, max(0, round(left - across)) : round(right + across)] = True
-    return mouth
+def _mouth(toon: ToonClip) -> np.ndarray:
+    """Pixels that are near the mouth in any frame, (H, W) bool."""
+    rows, columns = np.ogrid[: toon.frames.shape[1], : toon.frames.shape[2]]
+    across, down = (MOUTH_REACH[side] * toon.face_radius for side in (0, 1))
+    near = [(abs(columns - x) < across) & (abs(rows - y) < down) for x, y in toon.mouth_center]
+    return np.logical_or.reduce(near)
 
 
 def write_row(clip: Clip, path: Path) -> None:

@@ -167,7 +167,9 @@ class LongVideoNode(io.ComfyNode):
         require_audio_vae(audio_vae)
         widgets = {widget.id: values.pop(widget.id) for widget in guidance_inputs()}
         values["segment_seconds"] = values["segment_seconds"] or video_vae.seconds
-        values["keep_seconds"] = values["keep_seconds"] or video_vae.kept_seconds
+        is_driven = values.get("audio") is not None
+        trained = video_vae.driven_seconds if is_driven else video_vae.kept_seconds
+        values["keep_seconds"] = values["keep_seconds"] or trained
         inputs, found = LongVideoInputs(**values), find_preset(preset, model)
         guidance, sampling = choose_guidance(found, **widgets), choose_sampler(found, steps, shift, "euler")
         scene = Scene(positive, negative, video_vae, chosen_size(size, inputs.segment_seconds))

@@ -37,13 +37,14 @@ def made(*args, **inputs):
 
 
 def long_video(studio, script=SCRIPT, steps=1, size=64, length="full_segments", **inputs):
+    inputs = {"keep_seconds": 0.5625} | inputs
     positive, negative = studio.texts(None)
     chosen = size if isinstance(size, dict) else {"size": "custom", "width": size, "height": size, "fit": "crop"}
     given = {"image": studio.image()} | inputs
     with torch.inference_mode():
         return studio.nodes.long_video.LongVideoNode.execute(
             studio.model, positive, negative, studio.video_vae, studio.audio_vae, script=script, size=chosen,
-            segment_seconds=2.0625, keep_seconds=0.5625, length=length, seed=3, steps=steps, shift=5.0,
+            segment_seconds=2.0625, length=length, seed=3, steps=steps, shift=5.0,
             **given, **GUIDANCE,
         )  # fmt: skip
 
@@ -335,6 +336,18 @@ def test_every_segment_is_driven_by_its_own_part_of_the_sound_and_says_its_words
     for (video, _), before, after in zip(masks, mels, mels[1:], strict=False):
         start = (4 * (video.shape[2] - 1) + 1 - 9) * 100 // 16  # of what the next segment shares
         torch.testing.assert_close(before[start + 4 : start + 46], after[4:46], rtol=0, atol=1e-2)
+
+
+def test_segments_share_two_latents_of_picture_by_default_where_the_sound_is_given_and_three_else(studio, monkeypatch):
+    latents = []
+    monkeypatch.setattr(
+        studio.nodes.long_video, "run_sampler", lambda _g, _s, _t, latent, *_: latents.append(latent) or latent
+    )
+    for given, shared in (({"audio": long_sound(studio)}, 2), ({}, 3)):
+        latents.clear()
+        long_video(studio, keep_seconds=0.0, **given)
+        masks = [latent["noise_mask"].unbind()[0] for latent in latents]
+        assert {int((video == 0).sum()) for video in masks[1:]} == {shared}
 
 
 def test_a_stopped_film_of_a_sound_keeps_its_part_of_it_and_goes_on(studio, folder, monkeypatch):

@@ -73,13 +73,28 @@ def test_words_are_said_where_someone_speaks_and_each_of_them_once(studio, filme
     dubbed = studio.nodes.host.long_video.dubbing_segments
     spans = studio.nodes.host.media.video_spans.VideoSpans.of(filmed, "the video")[0]
     settings = studio.nodes.host.long_video.plans.SegmentSettings(2.0625, 0.5625, False, 0)
-    plan = dubbed.plan_dubbing(spans, WORDS, settings)
+    text = studio.model.model.diffusion_model.config.text
+    plan = dubbed.plan_dubbing(spans, WORDS, settings, text)
     assert " ".join(filter(None, plan.texts)) == WORDS
     frames, _ = footage(studio)
     silent, _ = studio.nodes.host.media.video_spans.VideoSpans.of(video_of(frames, Fraction(16)), "the video")
-    evenly = dubbed.plan_dubbing(silent, WORDS, settings)
+    evenly = dubbed.plan_dubbing(silent, WORDS, settings, text)
     assert " ".join(filter(None, evenly.texts)) == WORDS
     assert all(evenly.texts)
+
+
+def test_words_that_a_segment_cannot_hold_are_said_in_the_next_and_too_many_are_refused_at_once(studio, filmed):
+    dubbed, plans = studio.nodes.host.long_video.dubbing_segments, studio.nodes.host.long_video.plans
+    spans, _ = studio.nodes.host.media.video_spans.VideoSpans.of(filmed, "the video")
+    text = studio.model.model.diffusion_model.config.text
+    settings = plans.SegmentSettings(2.0625, 0.5625, False, 0)
+    planned = dubbed.plan_dubbing(spans, WORDS, settings, text)
+    count = 5 * len(planned.texts)
+    full = dubbed.plan_dubbing(spans, " ".join(["no"] * count), settings, text)
+    assert " ".join(full.texts).split() == ["no"] * count
+    assert all(plans.seconds_to_say(said, text) <= 2.0625 - (0.5625 if n else 0) for n, said in enumerate(full.texts))
+    with pytest.raises(ValueError, match="words of the script do not fit into the video, from 'no' on"):
+        dubbed.plan_dubbing(spans, " ".join(["no"] * 9 * count), settings, text)
 
 
 def test_a_segment_in_which_nothing_is_said_is_silent_and_not_sampled(studio, tmp_path, monkeypatch):

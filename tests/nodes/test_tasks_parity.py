@@ -69,11 +69,11 @@ def test_a_task_sampled_by_comfyui_ends_where_the_release_ends(pack, golden_runs
     assert_ends_as_released(pack, golden_runs, golden_model, task, float32)
 
 
-def case_with_a_region(golden_runs):
-    """Joint generation in which all but a corner of the later latents is given."""
+def case_with_a_region(golden_runs, first=1):
+    """Joint generation in which all but a corner of the latents from a first one on is given."""
     case = SamplingCase(golden_runs, "float32", "AVG")
     around = torch.ones(1, *case.kept.video.shape[2:], dtype=torch.bool)
-    around[:, 1:, 2:, :2] = False
+    around[:, first:, 2:, :2] = False
     clean = torch.randn(case.kept.video.shape, generator=torch.Generator().manual_seed(3))
     case.kept = KeptLatents(clean, case.kept.audio, around, case.kept.audio_keep)
     return case
@@ -99,7 +99,7 @@ def test_a_region_with_clean_surroundings_is_sampled_by_comfyui_as_by_the_core(p
 def test_blended_surroundings_are_sampled_by_comfyui_as_by_the_core_and_are_the_default_of_an_untrained_model(
     pack, golden_runs, golden_model
 ):
-    case = case_with_a_region(golden_runs)
+    case = case_with_a_region(golden_runs, first=0)
     denoiser = BlendedDenoiser(denoiser_of(golden_runs, golden_model, case), case.noise[0])
     expected = generate(denoiser, case.noise, case.sigmas)
     video, audio = sampled_by_comfyui(pack, golden_runs, golden_model, case, "BLENDED")
@@ -107,3 +107,4 @@ def test_blended_surroundings_are_sampled_by_comfyui_as_by_the_core_and_are_the_
     assert relative_error(audio[0], expected[1][0]) < SAME
     as_trained, _ = sampled_by_comfyui(pack, golden_runs, golden_model, case)
     assert torch.equal(as_trained, video)
+    torch.testing.assert_close(video[:, 0], case.kept.video[0, :, 0], rtol=0, atol=1e-5)  # the first latent is kept

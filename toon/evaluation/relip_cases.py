@@ -25,6 +25,7 @@ RELIP_DRIVEN = f"{RELIP.name}, {AUDIO_DRIVEN.name}"
 RELIP_CASES = (RELIP.name, RELIP_BLENDED, RELIP_DRIVEN)
 """New words in the video's own voice, with its picture clean or blended into every step; and with the sound given."""
 RELIP_MEASURES = {
+    "old_raw": "new lips against the old sound; any other clip's gets `shuffled`",
     "old_corr": "new lips against the old sound, less what both owe to the new one (partial correlation)",
     "outside": "share of pixels outside the region that are not the video's own",
     "seam": "gradient across the region's edge, as a share of the video's own there",
@@ -70,6 +71,7 @@ def relip_measures(frames: np.ndarray, heard: np.ndarray, case: Case) -> dict[st
     sounds = [sound_envelope(mel, len(frames)) for mel in (heard, log_mel(case.old_waveform).numpy())]
     edge = region_edge(case.region)
     return {
+        "old_raw": correlation(opening, sounds[1]),
         "old_corr": _partial_correlation(opening, sounds[1], sounds[0]),
         "outside": float((frames[outside] != case.frames[outside]).mean()),
         "seam": _gradient(frames)[edge].mean() / max(1e-6, _gradient(case.frames)[edge].mean()),

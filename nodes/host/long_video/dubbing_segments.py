@@ -29,19 +29,21 @@ from .spoken_segments import voice_of_segment
 SAMPLES_A_FRAME = SAMPLE_RATE // FPS
 
 
-def plan_dubbing(video: VideoSpans, words: str, settings: SegmentSettings) -> TimedPlan:
+def plan_dubbing(video: VideoSpans, words: str, settings: SegmentSettings, text: TextConfig) -> TimedPlan:
     """Cut a video into segments, at the pauses of its own sound if it has one, and share out the new words.
 
     Args:
         video: The video.
         words: What is to be said in it.
         settings: Settings of the segments.
+        text: The model's way to count the characters of a text.
 
     Returns:
-        The plan. Words are said while someone speaks in the video's own sound, or evenly where nobody does.
+        The plan. Words are said while someone speaks in the video's own sound, or evenly where nobody does; those that
+        a segment cannot hold are said in the next.
 
     Raises:
-        ValueError: If a segment would add nothing to the one before.
+        ValueError: If a segment would add nothing to the one before, or words are left at the end.
     """
     waveform = torch.zeros(round(video.seconds * SAMPLE_RATE))
     if video.sound is not None:
@@ -49,7 +51,27 @@ def plan_dubbing(video: VideoSpans, words: str, settings: SegmentSettings) -> Ti
     activity = voice_activity(waveform, SAMPLE_RATE)
     if not activity.any():
         activity = np.ones(int(video.seconds * LEVEL_RATE), bool)
-    return plan_film(waveform, video.seconds, settings).saying(words, activity, shared=False)
+    return _with_room(plan_film(waveform, video.seconds, settings).saying(words, activity, shared=False), text)
+
+
+def _with_room(plan: TimedPlan, text: TextConfig) -> TimedPlan:
+    """The plan with words moved on to the next segment where they are too many to say."""
+    texts: list[str] = []
+    waiting: list[str] = []
+    for number, said in enumerate(plan.texts):
+        words = [*waiting, *said.split()]
+        room = (plan.video_frames(number) - (plan.kept_frames if number else 0)) / FPS
+        count = 0
+        while count < len(words) and seconds_to_say(" ".join(words[: count + 1]), text) <= room:
+            count += 1
+        texts.append(" ".join(words[:count]))
+        waiting = words[count:]
+    if waiting:
+        raise ValueError(
+            f"The last {len(waiting)} words of the script do not fit into the video, from {waiting[0]!r} on. Shorten "
+            "the script."
+        )
+    return replace(plan, texts=tuple(texts))
 
 
 def length_notices(words: str, seconds: float, text: TextConfig) -> list[str]:

@@ -124,7 +124,8 @@ class LongVideoInputs:
         scene, cropped = scene.sized_for(first, VIDEO)
         about_length = length_notices(said.text, video.seconds, text)
         notices = [*about_video, *cropped, *photograph_notices(scene.video_vae, first), *about_length]
-        film = DubbedVideo(scene, plan_dubbing(video, said.text, self._settings), self.image, voice, video)
+        plan = plan_dubbing(video, said.text, self._settings, text)
+        film = DubbedVideo(scene, plan, self.image, voice, video)
         return film, [*notices, *said.notices, *about_voice]
 
 

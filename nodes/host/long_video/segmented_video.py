@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from ....uniavgen_core.media.segment_joins import with_kept_colours
+from ....uniavgen_core.media.segment_joins import with_kept_look
 from ..content_keys import key_of
 from ..tasks.task_scene import PreparedTask, Scene
 from .film import Film
@@ -101,7 +101,7 @@ class LongVideo(ABC):
         voice: Voice | None,
         before: Segment | None,
     ) -> Segment:
-        """A new segment, in the colours of the one before."""
+        """A new segment, in the colours of the one before, and as sharp where it stands still."""
         silent = self._silent(number)
         if silent is not None:
             return silent
@@ -109,7 +109,7 @@ class LongVideo(ABC):
         segment = self._finish(make_segment(prepared, number), prepared, number)
         if before is None or not before.frames.numel():
             return segment
-        return replace(segment, frames=with_kept_colours(segment.frames, before.frames[-self.plan.kept_frames :]))
+        return replace(segment, frames=with_kept_look(segment.frames, before.frames[-self.plan.kept_frames :]))
 
     def _silent(self, number: int) -> Segment | None:
         """A segment that needs no sampling, because nothing is said in it; None for one that does."""

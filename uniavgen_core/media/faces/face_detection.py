@@ -7,6 +7,7 @@ Dimension key: H rows, W columns.
 """
 
 from functools import lru_cache
+from hashlib import blake2b
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,11 @@ _LONGEST_SIDE = 4096  # The upper bound of the longer side, for strips.
 _NARROWEST_SIDE = 128
 _OVERLAP, _MOST = 0.3, 500
 _LANDMARKS, _SCORE = slice(4, 14), 14
+_REMEMBERED = 512
 
 
 class FaceDetector:
-    """A face detector for single pictures."""
+    """A face detector for single pictures; it remembers the faces of the last ones, which several measures ask for."""
 
     def __init__(self, confidence: float = 0.7) -> None:
         """Load the detector.
@@ -42,6 +44,7 @@ class FaceDetector:
         self._detector = self._cv2.FaceDetectorYN.create(
             str(_weights()), "", (SMALLEST_SIDE, SMALLEST_SIDE), confidence, _OVERLAP, _MOST
         )
+        self._remembered: dict[tuple[tuple[int, ...], bytes], list[Face]] = {}
 
     def find(self, picture: np.ndarray) -> list[Face]:
         """Find the faces of an RGB picture, (H, W, 3) uint8, by falling score.
@@ -54,6 +57,15 @@ class FaceDetector:
         """
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
             raise ValueError(f"Faces are found in RGB pictures, (H, W, 3) uint8, not {picture.shape} {picture.dtype}.")
+        key = picture.shape, blake2b(picture.tobytes()).digest()
+        if key not in self._remembered:
+            if len(self._remembered) >= _REMEMBERED:
+                self._remembered.clear()
+            self._remembered[key] = self._detected(picture)
+        return list(self._remembered[key])
+
+    def _detected(self, picture: np.ndarray) -> list[Face]:
+        """Faces of a picture that is not remembered."""
         height, width = picture.shape[:2]
         shorter = min(height, width)
         scale = min(max(shorter, SMALLEST_SIDE), LARGEST_SIDE) / shorter
