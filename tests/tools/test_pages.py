@@ -48,8 +48,10 @@ RUN = ("python -m uniavgen_core.checkpoint",)
 """Beginnings of commands that are run here as they are, but for the names of files."""
 TESTED = {
     "python dev.py ablate --report": "tests/studies/test_ablation.py",
+    "python dev.py bench clip": "tests/benchmarks/test_whole_clip.py",
     "python dev.py bench cpu": "tests/benchmarks/test_cpu.py",
     "python dev.py bench drift": "tests/benchmarks/test_drift.py",
+    "python dev.py bench editing": "tests/benchmarks/test_editing.py",
     "python dev.py bench flops": "tests/benchmarks/test_flops.py",
     "python dev.py bench levels": "tests/benchmarks/test_levels.py",
     "python dev.py bench memory": "tests/benchmarks/test_memory.py",

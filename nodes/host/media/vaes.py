@@ -56,8 +56,8 @@ class TiledVideoVAE(comfy.sd.VAE):
         trained_sizes: Width and height of those clips, pixels; empty for a model of any aspect ratio.
         seconds: Length of those clips.
         kept_seconds: Length of the end of a clip from which the model continues.
-        latents_per_call: Video latents that the decoder takes at once.
         driven_seconds: The same where the sound is given, so that pictures alone are continued.
+        latents_per_call: Video latents that the decoder takes at once.
     """
 
     latents_per_call: int = 1
