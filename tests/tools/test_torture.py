@@ -10,6 +10,7 @@ import pytest
 from tools import torture
 from tools.comfy_client import PromptFailedError, PromptInterruptedError, PromptRejectedError
 from tools.console import Console, DevError
+from tools.template_graphs import TEMPLATES
 from tools.torture import cancels, clients, command, faults, media, prompts, service, units
 from tools.torture.tally import Tally
 from tools.torture.workflows import template
@@ -233,3 +234,9 @@ def test_a_kind_that_cannot_go_on_is_a_failure(monkeypatch):
     monkeypatch.setattr(command, "KINDS", {"pictures": (1.0, fail)})
     tally = command.try_kind("pictures", Answering(), argparse.Namespace(minutes=0.0, seed=0, kinds=None))
     assert tally.failures == ["a good prompt failed, or the server has gone: it ended while it worked"]
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_every_template_of_long_service_gets_another_seed(name):
+    workflow = template(name)
+    assert service.seeded(workflow, 1) != service.seeded(workflow, 2)

@@ -7,8 +7,9 @@ from random import Random
 import psutil
 
 from ..comfy_server import ComfyServer
+from ..console import DevError
 from ..template_graphs import TEMPLATES
-from ..workflow import set_value
+from ..workflow import Workflow, set_value
 from .tally import Tally
 from .workflows import small
 
@@ -26,7 +27,7 @@ def serve_for_long(server: ComfyServer, random: Random, tally: Tally) -> None:
             break
         if number == WARM:
             before = usage_of(server)
-        server.run(set_value(workflow, "seed", random.randrange(2**32)))
+        server.run(seeded(workflow, random.randrange(2**32)))
         tally.count(None)
         tally.facts["prompts after the first ones"] = max(0, number + 1 - WARM)
     after = usage_of(server)
@@ -35,6 +36,14 @@ def serve_for_long(server: ComfyServer, random: Random, tally: Tally) -> None:
     for name, value in after.items():
         if value > before[name] * (1 + MOST_GROWTH) + (1 if name != "MiB" else 0):
             tally.count(f"{name} grew from {before[name]:g} to {value:g} over {tally.cases - WARM} prompts")
+
+
+def seeded(workflow: Workflow, seed: int) -> Workflow:
+    """The workflow with another seed, whether its sampler has one or a node of its own makes the noise."""
+    try:
+        return set_value(workflow, "seed", seed)
+    except DevError:
+        return set_value(workflow, "noise_seed", seed)
 
 
 def usage_of(server: ComfyServer) -> dict[str, float]:
