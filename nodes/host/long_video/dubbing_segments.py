@@ -40,10 +40,10 @@ def plan_dubbing(video: VideoSpans, words: str, settings: SegmentSettings, text:
 
     Returns:
         The plan. Words are said while someone speaks in the video's own sound, or evenly where nobody does; those that
-        a segment cannot hold are said in the next.
+        a segment cannot hold are said in the next, and the last one has all that are left.
 
     Raises:
-        ValueError: If a segment would add nothing to the one before, or words are left at the end.
+        ValueError: If a segment would add nothing to the one before.
     """
     waveform = torch.zeros(round(video.seconds * SAMPLE_RATE))
     if video.sound is not None:
@@ -66,11 +66,7 @@ def _with_room(plan: TimedPlan, text: TextConfig) -> TimedPlan:
             count += 1
         texts.append(" ".join(words[:count]))
         waiting = words[count:]
-    if waiting:
-        raise ValueError(
-            f"The last {len(waiting)} words of the script do not fit into the video, from {waiting[0]!r} on. Shorten "
-            "the script."
-        )
+    texts[-1] = " ".join([*texts[-1].split(), *waiting])
     return replace(plan, texts=tuple(texts))
 
 
