@@ -39,7 +39,7 @@ SEEDS_APART, STILL = 1000, "still"
 SENTENCE_SECONDS = 1.5
 """Time of a sentence of two words, and length of a part of a film."""
 MOUTH_REACH = 0.7, 0.6
-"""What is left out to either side of the mouth's middle, and above and below it, in radii of the head."""
+"""Reach of what is left out around the mouth's middle: to either side, and above and below, in radii of the head."""
 FIGURES = ("psnr", "color", "sharpness", "sync", "sync as drawn")
 
 
