@@ -1,4 +1,4 @@
-"""Whether the best of several takes beats a single one by more than noise, sentence by sentence."""
+"""Gain of the best of several takes over a single one, sentence by sentence, with the noise of that gain."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

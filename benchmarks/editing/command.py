@@ -1,7 +1,6 @@
 """Options and order of the measurements; see the package."""
 
 import json
-import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from functools import cache
@@ -9,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from tools.console import Console
+from tools.environment import ROOT
 from toon.evaluation.judges import JudgeRecipe, Judges, judges_of
 from uniavgen_core.bundled.bundled_files import BUNDLED_MODEL
 from uniavgen_core.diffusion.sampling_presets import TOON_STEPS
@@ -21,7 +22,7 @@ from .relip_figures import relip_figures
 from .take_rows import Network, RecognizerRecipe, TakeStudio, recognizer_of
 
 PARTS = ("relip", "takes", "long", "dubbing")
-LIVELY = Path("toon/lively/uniavgen_toon.safetensors")
+LIVELY = ROOT / "toon" / "lively" / "uniavgen_toon.safetensors"
 LIVELY_STEPS = 8
 WORK = Path("output/editing")
 Tell = Callable[[str], None]
@@ -49,46 +50,46 @@ def measure(options: Namespace) -> dict:
     options.work.mkdir(parents=True, exist_ok=True)
     path = options.work / "editing.json"
     results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    recipe = JudgeRecipe().scaled(options.judges) if options.judges != 1 else JudgeRecipe()
+    tell = Console().line
 
     @cache
     def judges() -> Judges:
-        return judges_of(options.work / "judges", recipe, say)
+        return judges_of(options.work / "judges", JudgeRecipe().scaled(options.judges), tell)
 
     for part in options.parts:
-        results[part] = _MEASURED[part](options, judges)
+        results[part] = _MEASURED[part](options, judges, tell)
         path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         (options.work / "editing.md").write_text(markdown(results), encoding="utf-8")
     return results
 
 
-def _relip(options: Namespace, judges: Callable[[], Judges]) -> dict:
-    return relip_figures(options.relipped, options.seed, options.work, judges(), say)
+def _relip(options: Namespace, judges: Callable[[], Judges], tell: Tell) -> dict:
+    return relip_figures(options.relipped, options.seed, options.work, judges(), tell)
 
 
-def _takes(options: Namespace, judges: Callable[[], Judges]) -> dict:
+def _takes(options: Namespace, judges: Callable[[], Judges], tell: Tell) -> dict:
     recipe = RecognizerRecipe().scaled(options.judges)
-    hear = recognizer_of(options.work / "judges", recipe, say)
+    hear = recognizer_of(options.work / "judges", recipe, tell)
     networks = (
         Network("bundled model", BUNDLED_MODEL, "steady", TOON_STEPS),
         Network("network of the lively world", LIVELY, "lively", LIVELY_STEPS),
     )
     found = {}
     for network in networks:
-        rows = TakeStudio(network, judges(), hear).rows(options.sentences, options.seed, options.work / "takes", say)
+        rows = TakeStudio(network, judges(), hear).rows(options.sentences, options.seed, options.work / "takes", tell)
         found[network.name] = compared(rows, options.seed) | {"sentences": len(rows), "steps": network.steps}
     return found
 
 
-def _long(options: Namespace, judges: Callable[[], Judges]) -> dict:
-    del judges
+def _long(options: Namespace, judges: Callable[[], Judges], tell: Tell) -> dict:
+    del judges, tell
     sheets = options.work / "films"
     films = Namespace(toons=options.films, seconds=options.seconds, steps=TOON_STEPS, keep=options.keep, sheets=sheets)
     return drift.measure(films)
 
 
-def _dubbing(options: Namespace, judges: Callable[[], Judges]) -> dict:
-    paths = dub_films(options.dubbed, options.seconds, options.seed, options.work / "dubbed", say)
+def _dubbing(options: Namespace, judges: Callable[[], Judges], tell: Tell) -> dict:
+    paths = dub_films(options.dubbed, options.seconds, options.seed, options.work / "dubbed", tell)
     toons = [toon_of(number, options.seconds, options.seed) for number in range(options.dubbed)]
     return dubbed_figures(paths, toons, judges()) | {"films": len(paths)}
 
@@ -99,9 +100,3 @@ _MEASURED = {"relip": _relip, "takes": _takes, "long": _long, "dubbing": _dubbin
 def table(results: dict) -> str:
     """Format the results as Markdown."""
     return markdown(results)
-
-
-def say(line: str) -> None:
-    """Write a line of progress to stderr."""
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
