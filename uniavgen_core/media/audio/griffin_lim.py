@@ -7,8 +7,8 @@ fixed at the start.
 
 Source: fast Griffin-Lim (Perraudin, Balazs and Sondergaard, 2013); alternating with the mel as in Masuyama et al.
 (arXiv:2307.12232); the rescaling is Lee and Seung's multiplicative update (2001) for the Kullback-Leibler divergence.
-Frames come before frequencies, other than in a mel, so that every transform runs over neighbouring numbers: as such it
-takes 0.56 of the time that ``torch.stft`` and ``fold`` take.
+Spectra have frames before frequencies, as ``complex_spectrum`` gives them; with mels' order and ``fold`` it takes 1.8
+times as long.
 Dimension key: B batch, M mel bins, K frequencies up to 8 kHz, L samples in a frame, F mel frames, N samples.
 """
 
@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...shapes import HOP_LENGTH, SAMPLE_RATE
-from .mel import EDGE_PADDING, FFT_LENGTH, HIGHEST_HZ, MEL_FLOOR, check_log_mel, mel_filters
+from .mel import EDGE_PADDING, FFT_LENGTH, HIGHEST_HZ, MEL_FLOOR, check_log_mel, complex_spectrum, mel_filters
 
 FEWEST_FRAMES = 2
 _FREQUENCIES = int(HIGHEST_HZ * FFT_LENGTH / SAMPLE_RATE) + 1
@@ -60,12 +60,6 @@ def _to_sound(spectrum: Tensor, window: Tensor, energy: Tensor) -> Tensor:
     frame on the first sample and here it is centred on sample 120.
     """
     return _overlap(torch.fft.irfft(spectrum, FFT_LENGTH) * window) / energy
-
-
-def _spectrum(waveform: Tensor, window: Tensor) -> Tensor:
-    """Complex spectrum (B, F, K) of a waveform (B, N); see ``mel.complex_spectrum``."""
-    padded = F.pad(waveform[:, None], (EDGE_PADDING, EDGE_PADDING), mode="reflect")[:, 0]
-    return torch.fft.rfft(padded.unfold(1, FFT_LENGTH, HOP_LENGTH) * window)[..., :_FREQUENCIES]
 
 
 def _magnitudes(spectrum: Tensor) -> Tensor:
@@ -109,7 +103,7 @@ class GriffinLim:
         spectrum = torch.polar(magnitudes, phases.expand(shape).contiguous())
         previous = torch.zeros_like(spectrum)
         for iteration in range(self.iterations):
-            current = _spectrum(_to_sound(spectrum, window, energy), window)
+            current = complex_spectrum(_to_sound(spectrum, window, energy))[..., :_FREQUENCIES]
             accelerated = torch.add(current, current - previous, alpha=_MOMENTUM)
             if iteration >= _PHASE_ROUNDS:
                 magnitudes = _fit_mel(_magnitudes(current), mel, _MEL_UPDATES)

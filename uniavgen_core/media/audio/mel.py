@@ -79,10 +79,13 @@ def check_log_mel(log_mel: Tensor, fewest_frames: int = 1) -> None:
 
 
 def complex_spectrum(waveform: Tensor) -> Tensor:
-    """Complex spectrum, (B, K, F) with F = N // 240, of samples at 24 kHz, (B, N) with N > 392."""
+    """Complex spectrum, (B, F, K) with F = N // 240, of samples at 24 kHz, (B, N) with N > 392.
+
+    Frames come before frequencies, other than in a mel, so that every transform runs over neighbouring numbers.
+    """
     padded = F.pad(waveform[:, None], (EDGE_PADDING, EDGE_PADDING), mode="reflect")[:, 0]
     window = torch.hann_window(FFT_LENGTH, dtype=waveform.dtype, device=waveform.device)
-    return torch.stft(padded, FFT_LENGTH, HOP_LENGTH, window=window, center=False, return_complex=True)
+    return torch.fft.rfft(padded.unfold(1, FFT_LENGTH, HOP_LENGTH) * window)
 
 
 def magnitudes(waveform: Tensor) -> Tensor:
@@ -94,7 +97,7 @@ def magnitudes(waveform: Tensor) -> Tensor:
     Returns:
         Magnitudes, at least the square root of the power floor, (B, K, F) with F = N // 240.
     """
-    spectrum = complex_spectrum(waveform)
+    spectrum = complex_spectrum(waveform).mT
     return (spectrum.real.square() + spectrum.imag.square() + POWER_FLOOR).sqrt()
 
 
