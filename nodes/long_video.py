@@ -168,7 +168,7 @@ class LongVideoNode(io.ComfyNode):
         widgets = {widget.id: values.pop(widget.id) for widget in guidance_inputs()}
         values["segment_seconds"] = values["segment_seconds"] or video_vae.seconds
         is_driven = values.get("audio") is not None
-        trained = video_vae.driven_seconds if is_driven else video_vae.kept_seconds
+        trained = video_vae.kept_seconds_with_audio if is_driven else video_vae.kept_seconds
         values["keep_seconds"] = values["keep_seconds"] or trained
         inputs, found = LongVideoInputs(**values), find_preset(preset, model)
         guidance, sampling = choose_guidance(found, **widgets), choose_sampler(found, steps, shift, "euler")

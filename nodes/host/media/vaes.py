@@ -56,7 +56,7 @@ class TiledVideoVAE(comfy.sd.VAE):
         trained_sizes: Width and height of those clips, pixels; empty for a model of any aspect ratio.
         seconds: Length of those clips.
         kept_seconds: Length of the end of a clip from which the model continues.
-        driven_seconds: The same where the sound is given, so that pictures alone are continued.
+        kept_seconds_with_audio: The same where the sound is given, so that pictures alone are continued.
         latents_per_call: Video latents that the decoder takes at once.
     """
 
@@ -64,7 +64,7 @@ class TiledVideoVAE(comfy.sd.VAE):
     short_side: int = SHORT_SIDE
     seconds: float = 5.0625
     kept_seconds: float = 2.3125
-    driven_seconds: float = 2.3125
+    kept_seconds_with_audio: float = 2.3125
     trained_sizes: tuple[tuple[int, int], ...] = ()
 
     def decode(self, samples_in: Tensor, *args, **kwargs) -> Tensor:
@@ -137,7 +137,7 @@ class BundledVideoVAE(TiledVideoVAE):
     trained_sizes = ((128, 128), (256, 128))  # one toon, and two
     seconds, kept_seconds = 2.0625, 0.5625
     latents_per_call = CHUNKS_PER_PASS
-    driven_seconds = 0.3125  # pictures drift less than with more, and lips follow as well: docs/long_videos.md
+    kept_seconds_with_audio = 0.3125  # pictures drift less than with more, and lips follow as well: docs/long_videos.md
 
     def __init__(self, weights: dict[str, Tensor]) -> None:
         management = comfy.model_management
