@@ -4,26 +4,20 @@
 With ``--device cuda``, ``tests/parity`` and ``tests/nodes/test_on_a_card.py`` run on the card.
 """
 
-import hashlib
 import os
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tools.comfy_server import ComfyServer
 from tools.environment import current
 from tools.pack import load_pack
-from uniavgen_core.media.faces.face_detection import FaceDetector
 
 ROOT = Path(__file__).parents[1]
 THREADS = 1  # two threads wait for each other wherever something else runs on the machine, such as the server
-
-_FACES = {}
-"""Faces by the detector's confidence and the picture."""
 
 
 def pytest_addoption(parser):
@@ -95,20 +89,3 @@ def server():
     """A real ComfyUI process with the pack; see `tools.comfy_server.ComfyServer` for what it offers."""
     with ComfyServer(current()) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def faces_are_found_once():
-    """Find the faces of equal pictures once: that is nine tenths of a measurement of lip-sync, with any sound."""
-    find = FaceDetector.find
-
-    def find_once(detector, picture):
-        content = hashlib.sha256(np.ascontiguousarray(picture)).digest()
-        key = (detector._detector.getScoreThreshold(), content, picture.shape, picture.dtype)
-        if key not in _FACES:
-            _FACES[key] = find(detector, picture)
-        return list(_FACES[key])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FaceDetector, "find", find_once)
-        yield

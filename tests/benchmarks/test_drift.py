@@ -7,8 +7,6 @@ import pytest
 from benchmarks import drift
 from tools.contact_sheet import Clip
 
-pytestmark = pytest.mark.usefixtures("faces_are_found_once")
-
 
 @pytest.fixture(scope="module")
 def toon():

