@@ -1,19 +1,19 @@
-"""The critic that sharpens the codec's decoder."""
+"""Adversarial training that sharpens the codec's decoder."""
 
 import torch
 import torch.nn.functional as F
 from torch.optim import Adam
 
 from toon.training import __main__ as bundle
-from toon.training.codec_training import CodecTraining
-from toon.training.decoder_critic import (
-    CriticConfig,
-    CriticisedCodec,
-    PatchCritic,
-    critic_loss,
-    criticised_losses,
-    sharpness_losses,
+from toon.training.adversarial_decoder import (
+    AdversarialCodec,
+    AdversarialConfig,
+    PatchDiscriminator,
+    adversarial_losses,
+    discriminator_loss,
+    generator_losses,
 )
+from toon.training.codec_training import CodecTraining
 from toon.training.recipe import Recipe
 from uniavgen_core.bundled.bundled_files import BUNDLED_VIDEO_CODEC, load_codec
 
@@ -30,50 +30,56 @@ def blurred(chunks):
     return F.avg_pool2d(F.pad(chunks.flatten(0, 1), (2, 2, 2, 2), mode="replicate"), 5, 1).view_as(chunks)
 
 
-def trained_critic(steps=40):
+def trained_discriminator(steps=40):
     torch.manual_seed(0)
-    critic = PatchCritic(8)
-    adam = Adam(critic.parameters(), 3e-3, betas=(0.5, 0.99))
+    discriminator = PatchDiscriminator(8)
+    adam = Adam(discriminator.parameters(), 3e-3, betas=(0.5, 0.99))
     for step in range(steps):
         true = edges(8, step)
         adam.zero_grad()
-        critic_loss(critic, true, blurred(true)).backward()
+        discriminator_loss(discriminator, true, blurred(true)).backward()
         adam.step()
-    return critic.eval()
+    return discriminator.eval()
 
 
-def test_a_critic_takes_sharp_edges_for_true_and_its_gradient_sharpens_blurred_ones():
-    critic, true = trained_critic(), edges(8, 1000)
+def test_a_discriminator_takes_sharp_edges_for_true_and_its_gradient_sharpens_blurred_ones():
+    discriminator, true = trained_discriminator(), edges(8, 1000)
     decoded = blurred(true).requires_grad_()
-    doubt, likeness = sharpness_losses(critic, true, decoded)
-    assert doubt > sharpness_losses(critic, true, true)[0] + 0.5
-    assert likeness > 0.05
-    assert sharpness_losses(critic, true, true)[1] == 0
-    (doubt + likeness).backward()
+    adversarial, matching = generator_losses(discriminator, true, decoded)
+    assert adversarial > generator_losses(discriminator, true, true)[0] + 0.5
+    assert matching > 0.05
+    assert generator_losses(discriminator, true, true)[1] == 0
+    (adversarial + matching).backward()
     moved = decoded.detach() - 0.2 * decoded.grad / decoded.grad.abs().mean()
     contrast = [chunks.diff(dim=-1).square().mean().item() for chunks in (decoded.detach(), moved)]
     assert contrast[1] > contrast[0]
 
 
-def test_decoder_and_critic_each_learn_from_their_own_losses_alone():
+def test_decoder_and_discriminator_each_learn_from_their_own_losses_alone():
     torch.manual_seed(0)
-    model, chunks = CriticisedCodec(load_codec(BUNDLED_VIDEO_CODEC), PatchCritic(8)), torch.rand(2, 4, 3, 32, 32)
+    model, chunks = (
+        AdversarialCodec(load_codec(BUNDLED_VIDEO_CODEC), PatchDiscriminator(8)),
+        torch.rand(2, 4, 3, 32, 32),
+    )
     decoded = model.codec.decoder(torch.zeros(2, 48, 2, 2))
-    critic_loss(model.critic, chunks, decoded).backward()
+    discriminator_loss(model.discriminator, chunks, decoded).backward()
     assert all(parameter.grad is None for parameter in model.codec.parameters())
     model.zero_grad()
-    sum(sharpness_losses(model.critic, chunks, decoded)).backward()
-    assert all(parameter.grad is None for parameter in model.critic.parameters())
+    sum(generator_losses(model.discriminator, chunks, decoded)).backward()
+    assert all(parameter.grad is None for parameter in model.discriminator.parameters())
     assert all(parameter.grad is not None for parameter in model.codec.decoder.parameters())
 
 
 def test_the_sum_of_losses_is_weighted_as_configured_and_leaves_the_encoder_alone():
     torch.manual_seed(0)
-    model = CriticisedCodec(load_codec(BUNDLED_VIDEO_CODEC).train(), PatchCritic(8)).eval()
-    losses = criticised_losses(
-        model, noisy(torch.rand(2, 4, 3, 32, 32)), CodecTraining(), CriticConfig(realism=0.5, likeness=3.0)
+    model = AdversarialCodec(load_codec(BUNDLED_VIDEO_CODEC).train(), PatchDiscriminator(8)).eval()
+    losses = adversarial_losses(
+        model,
+        noisy(torch.rand(2, 4, 3, 32, 32)),
+        CodecTraining(),
+        AdversarialConfig(adversarial_weight=0.5, matching_weight=3.0),
     )
-    expected = losses["distance"] + losses["critic"] + 0.5 * losses["doubt"] + 3 * losses["likeness"]
+    expected = losses["distance"] + losses["discriminator"] + 0.5 * losses["adversarial"] + 3 * losses["matching"]
     torch.testing.assert_close(losses["loss"], expected)
     losses["loss"].backward()
     assert all(parameter.grad is None for parameter in model.codec.encoder.parameters())

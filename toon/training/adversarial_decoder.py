@@ -1,9 +1,8 @@
-"""A critic that teaches the codec's decoder to draw sharp edges.
+"""Adversarial training of the codec's decoder, so that it draws sharp edges.
 
 Where a latent leaves open on which pixel an edge lies, the picture nearest to all that may be there is blurred. A
-critic learns to tell true crops from decoded ones, and the decoder to draw what the critic takes for true.
-Sources: hinge loss (arXiv:1705.02894), spectral normalisation (arXiv:1802.05957), features of the critic as a
-distance (arXiv:1711.11585).
+discriminator learns to tell true crops from decoded ones, and the decoder to draw what it takes for true.
+Sources: hinge loss (arXiv:1705.02894), spectral normalisation (arXiv:1802.05957), feature matching (arXiv:1711.11585).
 Dimension key: N chunks in a batch, P frames in a chunk (4).
 """
 
@@ -27,23 +26,23 @@ _MOTION_GAIN = 4.0
 
 
 @dataclass(frozen=True)
-class CriticConfig:
-    """Settings of the critic.
+class AdversarialConfig:
+    """Settings of the discriminator and of its part in the decoder's loss.
 
     Attributes:
         width: Channels of its first layer; the others have twice as many.
-        realism: Weight of the critic's verdict in the decoder's loss.
-        likeness: Weight of the distance between the critic's features of true and decoded crops.
-        learning_rate: Peak learning rate of AdamW, for decoder and critic.
+        adversarial_weight: Weight of the discriminator's verdict in the decoder's loss.
+        matching_weight: Weight of the distance between its features of true and of decoded crops.
+        learning_rate: Peak learning rate of AdamW, for decoder and discriminator.
     """
 
     width: int = 48
-    realism: float = 0.02
-    likeness: float = 0.1
+    adversarial_weight: float = 0.02
+    matching_weight: float = 0.1
     learning_rate: float = 4e-4
 
 
-class PatchCritic(nn.Module):
+class PatchDiscriminator(nn.Module):
     """Convolutions that judge patches of chunks, all four frames at once, so that flicker is seen too."""
 
     def __init__(self, width: int) -> None:
@@ -76,17 +75,17 @@ class PatchCritic(nn.Module):
         return self.verdict(hidden), features
 
 
-class CriticisedCodec(nn.Module):
-    """The codec in training with its critic."""
+class AdversarialCodec(nn.Module):
+    """The codec in training with its discriminator."""
 
-    def __init__(self, codec: VideoCodec, critic: PatchCritic) -> None:
+    def __init__(self, codec: VideoCodec, discriminator: PatchDiscriminator) -> None:
         super().__init__()
         self.codec = codec
-        self.critic = critic
+        self.discriminator = discriminator
 
 
 def codec_part(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of the codec alone, from those of a codec in training, with a critic or without."""
+    """Weights of the codec alone, from those of a codec in training, with a discriminator or without."""
     prefix = "codec."
     own = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
     return own or weights
@@ -102,41 +101,41 @@ def _fixed(module: nn.Module) -> Iterator[nn.Module]:
         module.requires_grad_(True)
 
 
-def critic_loss(critic: PatchCritic, true: Tensor, decoded: Tensor) -> Tensor:
+def discriminator_loss(discriminator: PatchDiscriminator, true: Tensor, decoded: Tensor) -> Tensor:
     """Hinge loss of telling true chunks from decoded ones, (N, P, 3, H, W) each; scalar. The decoder gets none."""
-    return F.relu(1 - critic(true)[0]).mean() + F.relu(1 + critic(decoded.detach())[0]).mean()
+    return F.relu(1 - discriminator(true)[0]).mean() + F.relu(1 + discriminator(decoded.detach())[0]).mean()
 
 
-def sharpness_losses(critic: PatchCritic, true: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
-    """Losses of the decoder; the critic gets no gradient.
+def generator_losses(discriminator: PatchDiscriminator, true: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
+    """Losses of the decoder; the discriminator gets no gradient.
 
     Args:
-        critic: The critic.
+        discriminator: The discriminator.
         true: True chunks, (N, P, 3, H, W) in [-1, 1].
         decoded: Decoded chunks, same shape, not clamped.
 
     Returns:
-        The critic's doubt, lower for chunks it takes for true, and the distance of its features from those of the true
-        chunks, in units of these; scalars.
+        The adversarial loss, lower for chunks that are taken for true, and the distance of the discriminator's features
+        from those of the true chunks, in units of these; scalars.
     """
-    with _fixed(critic):
-        verdict, features = critic(decoded)
+    with _fixed(discriminator):
+        verdict, features = discriminator(decoded)
         with torch.no_grad():
-            wanted = critic(true)[1]
+            wanted = discriminator(true)[1]
     distances = [F.l1_loss(ours, theirs) / theirs.abs().mean() for ours, theirs in zip(features, wanted, strict=True)]
     return -verdict.mean(), torch.stack(distances).sum()
 
 
-def criticised_losses(
-    model: CriticisedCodec, batch: CodecBatch, config: CodecTraining, weights: CriticConfig
+def adversarial_losses(
+    model: AdversarialCodec, batch: CodecBatch, config: CodecTraining, weights: AdversarialConfig
 ) -> dict[str, Tensor]:
-    """Losses of decoder and critic on one batch; each is without gradient for the other.
+    """Losses of decoder and discriminator on one batch; each is without gradient for the other.
 
     Args:
-        model: Codec, whose encoder stays as it is, and critic.
+        model: Codec, whose encoder stays as it is, and discriminator.
         batch: Crops, and noise of their latents.
         config: Weights of the codec's own loss.
-        weights: Weights of the critic's.
+        weights: Weights of the adversarial part.
 
     Returns:
         Scalars by name; ``loss`` is their weighted sum.
@@ -145,17 +144,20 @@ def criticised_losses(
         latent = fixed_latent(model.codec, batch.chunks)
     decoded = model.codec.decoder(latent + config.latent_noise * batch.noise).float()
     distance = codec_loss(decoded, batch.chunks, config)
-    critic = critic_loss(model.critic, batch.chunks, decoded)
-    doubt, likeness = sharpness_losses(model.critic, batch.chunks, decoded)
-    loss = distance + critic + weights.realism * doubt + weights.likeness * likeness
-    return {"loss": loss, "distance": distance, "critic": critic, "doubt": doubt, "likeness": likeness}
+    told_apart = discriminator_loss(model.discriminator, batch.chunks, decoded)
+    adversarial, matching = generator_losses(model.discriminator, batch.chunks, decoded)
+    loss = distance + told_apart + weights.adversarial_weight * adversarial + weights.matching_weight * matching
+    return {
+        "loss": loss, "distance": distance, "discriminator": told_apart, "adversarial": adversarial,
+        "matching": matching,
+    }  # fmt: skip
 
 
-def criticised_objective(clips: CodecClips, config: CodecTraining, weights: CriticConfig, seed: int) -> Objective:
-    """Objective of decoder and critic; see ``criticised_losses``."""
+def adversarial_objective(clips: CodecClips, config: CodecTraining, weights: AdversarialConfig, seed: int) -> Objective:
+    """Objective of decoder and discriminator; see ``adversarial_losses``."""
 
-    def losses(model: CriticisedCodec, batch: CodecBatch, progress: float) -> Mapping[str, Tensor]:
+    def losses(model: AdversarialCodec, batch: CodecBatch, progress: float) -> Mapping[str, Tensor]:
         del progress
-        return criticised_losses(model, batch, config, weights)
+        return adversarial_losses(model, batch, config, weights)
 
     return Objective(CodecBatches(clips, config, seed), losses)

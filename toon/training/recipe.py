@@ -141,8 +141,13 @@ class Recipe:
 
     @property
     def sharp_path(self) -> Path:
-        """State dict of the codec after a critic has sharpened its decoder; the one that ships."""
+        """State dict of the codec after adversarial training of its decoder."""
         return self.work / "sharp_weights.pt"
+
+    @property
+    def finished_codec(self) -> Path:
+        """State dict of the codec that ships: the sharp one, if its stage has run."""
+        return self.sharp_path if self.sharp_path.exists() else self.decoder_path
 
     @property
     def speech_plans(self) -> tuple[ShardPlan, ...]:

@@ -22,9 +22,9 @@ from uniavgen_core.training.task_sampling import LogitNormal, task_objective
 
 from ..clips.scene import VIDEO_FRAMES
 from ..clips.sentence import longest_sentence
+from .adversarial_decoder import codec_part
 from .clip_shards import pair_row, scene_row, voice_row, write_shards
 from .codec_stages import train_codec, train_decoder, train_refine, train_sharpen
-from .decoder_critic import codec_part
 from .diagonal_start import new_model
 from .preview_colours import preview_of_toons
 from .recipe import (
@@ -132,8 +132,8 @@ def pack(recipe: Recipe) -> None:
     """Write the files the pack ships: both sets of weights in half precision, the recipe, and the logs."""
     output = recipe.work / "assets"
     output.mkdir(exist_ok=True)
-    codec = torch.load(recipe.sharp_path, weights_only=True)
-    preview = {PREVIEW_KEY: json.dumps(preview_of_toons(load_codec(recipe.sharp_path)))}
+    codec = torch.load(recipe.finished_codec, weights_only=True)
+    preview = {PREVIEW_KEY: json.dumps(preview_of_toons(load_codec(recipe.finished_codec)))}
     longest = longest_sentence(VIDEO_FRAMES, recipe.world)
     knows = {KNOWN_TEXT_KEY: json.dumps({"words": recipe.world.vocabulary, "longest_voice_text": longest})}
     frames = (min(LENGTHS), max(LENGTHS)) if recipe.lively else (VIDEO_FRAMES, VIDEO_FRAMES)
@@ -143,8 +143,9 @@ def pack(recipe: Recipe) -> None:
     save_file({name: value.half().contiguous() for name, value in codec.items()}, output / CODEC_FILE)
     with (output / "training_log.jsonl").open("w", encoding="utf-8") as file:
         file.write(json.dumps({"recipe": asdict(recipe) | {"work": None, "shipped": None}}) + "\n")
-        for stage in ("codec", "refine", "audio", "decoder", "sharpen", "joint", "tasks", "picture", "sight", "settle"):
-            for line in (recipe.work / stage / LOG).read_text(encoding="utf-8").splitlines():
+        for stage in STAGES:
+            log = recipe.work / stage / LOG
+            for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else ():
                 values = {name: round(value, 5) for name, value in json.loads(line).items()}
                 file.write(json.dumps({"stage": stage, **values}) + "\n")
 
@@ -185,3 +186,5 @@ STAGES: dict[str, Callable[[Recipe], None]] = {
     "settle": _shared(train_settle),
     "pack": pack,
 }
+BY_ITSELF = ("sharpen",)
+"""Stages that run only when they are asked for: the shipped weights were made without them."""
