@@ -51,7 +51,8 @@ class Editor:
         before = set(self.server.get("/history"))
         if count_at:
             self.page.route("**/api/prompt", lambda route: route.continue_(post_data=counted(route, count_at)))
-        self.page.get_by_test_id("queue-button").click()
+        with self.page.expect_response("**/api/prompt", timeout=SHOWN_MS):  # also lets the route above be served
+            self.page.get_by_test_id("queue-button").click()
         entry = wait_for_result(self.server, before)
         self.page.unroute("**/api/prompt")
         assert entry["status"]["status_str"] == "success", entry["status"]["messages"]
