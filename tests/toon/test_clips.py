@@ -1,7 +1,9 @@
 """Talking toons are the same for the same seed, and their picture, sound, masks and texts belong together."""
 
 import time
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -17,7 +19,10 @@ from toon.clips import (
     speak,
     split_of,
 )
+from toon.clips.appearance import draw_appearance
 from toon.clips.articulation import loudness, mouth_shape
+from toon.clips.canvas import Canvas
+from toon.clips.drawn_face import Pose, draw_background, draw_eyes, mask_eyes
 from toon.clips.espeak import say
 
 
@@ -33,7 +38,7 @@ def speeches():
 
 def test_a_clip_follows_from_its_seed_whatever_was_made_before(clips):
     again = make_clip(3)
-    for name in ("frames", "waveform", "face_mask", "mouth_mask", "mouth_center", "mouth_open"):
+    for name in ("frames", "waveform", "face_mask", "mouth_mask", "eye_mask", "mouth_center", "mouth_open"):
         assert np.array_equal(getattr(again, name), getattr(clips[3], name)), name
     assert (again.transcript, again.caption, again.voice) == (clips[3].transcript, clips[3].caption, clips[3].voice)
 
@@ -158,6 +163,33 @@ def test_only_the_mouth_mask_changes_when_only_the_mouth_moves():
     near = np.any([np.roll(rows, shift, (1, 2)) for shift in np.ndindex(3, 3)], axis=0)[:, 2:, 2:]
     assert changed.any()
     assert not (changed & ~near).any()
+
+
+def test_only_the_eye_mask_changes_when_only_lids_and_gaze_move():
+    toon = replace(draw_appearance(np.random.default_rng(0), 0), lashes=False)
+    expression, still = speak("moon", 5, 1).expression, np.array([0.5, 0.4])
+    poses = [
+        Pose(still, np.zeros(2), lids, np.array([gaze, 0.0]), 0.0) for lids, gaze in ((0, 0), (0, 1), (0.6, 0), (1, 0))
+    ]
+    pictures, masks = [], []
+    for pose in poses:
+        canvas, mask = draw_background(128, toon), Canvas.blank(128)
+        draw_eyes(canvas, toon, pose, expression)
+        mask_eyes(mask, toon, pose)
+        pictures.append(canvas.picture())
+        masks.append(mask.picture())
+    assert all(np.array_equal(mask, masks[0]) for mask in masks)
+    for picture in pictures[1:]:
+        changed = (picture != pictures[0]).any(-1)
+        assert changed.any()
+        assert not (changed & (cv2.dilate(masks[0], np.ones((3, 3))) == 0)).any()
+
+
+def test_the_eye_mask_lies_in_the_face_and_off_the_mouth(clips):
+    for clip in clips:
+        eyes = clip.eye_mask > 127
+        assert eyes.any((1, 2)).all()
+        assert not (eyes & ((clip.face_mask < 128) | (clip.mouth_mask > 127))).any()
 
 
 def test_captions_tell_emotion_and_movement(clips):

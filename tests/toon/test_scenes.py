@@ -123,7 +123,7 @@ def test_each_face_and_mouth_is_in_its_own_half(pairs):
     for pair in pairs:
         for side in (0, 1):
             inside = slice(64 * side, 64 * side + 64)
-            for mask in (pair.face_mask(side), pair.mouth_mask(side)):
+            for mask in (pair.face_mask(side), pair.mouth_mask(side), pair.eye_mask(side)):
                 assert mask[:, :, inside].any()
                 assert mask[:, :, inside].sum() == mask.sum()
             columns, rows = np.rint(pair.mouth_center(side)).astype(int).T

@@ -45,6 +45,7 @@ def folders(tmp_path_factory):
         "mel": rows[:, None, None] + random.uniform(0, 0.1, (COUNT, 206, 80)),
         "face": random.random((COUNT, 9, 2, 2)),
         "mouth": random.random((COUNT, 9, 2, 2)),
+        "eyes": random.random((COUNT, 9, 2, 2)),
         "transcript": np.array(SENTENCES)[rows % 4],
         "caption": np.array([f"toon {row}" for row in rows]),
         "voice": voice,
@@ -63,6 +64,7 @@ def folders(tmp_path_factory):
             COUNT, 0
         ),
         "mouth": np.zeros((COUNT, 2, 9, 2, 4)),
+        "eyes": np.zeros((COUNT, 2, 9, 2, 4)),
         "transcript": np.where(speaks, "red moon", ""),
         "caption": np.array([[f"both {row}", f"one {row}"] for row in rows]),
         "voice": np.stack([voice, (voice + 1) % 24], 1),
@@ -124,6 +126,15 @@ def test_steps_are_drawn_by_their_shares_and_run_the_releases_directions():
         ("pair", True, False, a2v),
         ("pair", False, True, a2v),
     }
+
+
+def test_the_audio_branch_alone_learns_in_its_share_of_voices_and_of_joint_steps():
+    config = ToonTaskConfig(joint_blind=0.4, voice_blind=0.7)
+    samples = [config.sample_task(np.random.default_rng([3, i])) for i in range(6000)]
+    for name, share in {"joint": 0.4, "reference_voice": 0.7}.items():
+        alone = [sample.audio_alone for sample in samples if sample.task.name == name]
+        assert np.mean(alone) == pytest.approx(share, abs=0.05)
+    assert {sample.task.name for sample in samples if sample.audio_alone} == {"joint", "reference_voice"}
 
 
 def test_a_voice_is_the_speakers_and_without_it_only_looks_that_fit_are_shown(material):
@@ -296,11 +307,12 @@ def test_a_pair_takes_the_place_of_two_clips(material):
     assert set(counts.values()) == {4}
 
 
-def test_a_mouth_counts_more_than_its_face():
-    weights = LossWeights(face=0.0, mask=0.0, mouth=4.0)
+@pytest.mark.parametrize("part", ["mouth", "eyes"])
+def test_mouth_and_eyes_count_more_than_their_face(part):
+    weights = LossWeights(**{part: 4.0})
     video, still = torch.zeros(1, 48, 3, 2, 2), torch.zeros(1, 3, 2, 2)
-    mouth = still.clone()
-    mouth[:, 1:, 0, 0] = 1
+    drawn = still.clone()
+    drawn[:, 1:, 0, 0] = 1
 
     class Model:
         config = TINY
@@ -315,8 +327,9 @@ def test_a_mouth_counts_more_than_its_face():
 
     clips = CleanClips(
         video, torch.zeros(1, 36, 80), torch.tensor([[True, False, False]]), torch.ones(1, 36, dtype=torch.bool),
-        still, mouth, Conditions(torch.zeros(1, 1, 64), torch.zeros(1, 10, dtype=torch.long)),
+        still, still, Conditions(torch.zeros(1, 1, 64), torch.zeros(1, 10, dtype=torch.long)),
     )  # fmt: skip
+    clips = replace(clips, **{part: drawn})
 
     def loss_of(wrong):
         batch = with_noise(clips, torch.tensor([1.0]), Part(0, 0, 1).own(0))
@@ -329,7 +342,7 @@ def test_scenes_of_several_lengths_are_drawn_by_their_numbers_and_never_mixed(fo
     (long,) = folders["scenes"]
     arrays = dict(np.load(long.shards()[0][0]))
     short = {name: values[:8] for name, values in arrays.items()}
-    short |= {name: short[name][:, :5] for name in ("face", "mouth")}
+    short |= {name: short[name][:, :5] for name in ("face", "mouth", "eyes")}
     short |= {"video": short["video"][:, :, :5], "mel": short["mel"][:, :106]}
     plan = ShardPlan(tmp_path / "short", 8)
     save_arrays(plan.shards()[0][0], short)

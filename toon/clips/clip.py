@@ -11,7 +11,7 @@ from uniavgen_core.shapes import FPS, SAMPLE_RATE
 
 from .appearance import Appearance, Colour, draw_appearance
 from .canvas import SUPERSAMPLING, Canvas
-from .drawn_face import Pose, draw_background, draw_body, draw_eyes, draw_head, head_outline
+from .drawn_face import Pose, draw_background, draw_body, draw_eyes, draw_head, head_outline, mask_eyes
 from .drawn_mouth import MouthShape, draw_mouth, mask_mouth, mouth_at
 from .hair import draw_back_hair, draw_front_hair
 from .motion import MOVEMENTS, Motion, draw_motion, write_caption
@@ -32,6 +32,7 @@ class ToonClip:
         waveform: Waveform at 24 kHz, (N,) float32.
         face_mask: Mask of the head, 0 to 255, (F, H, W) uint8.
         mouth_mask: Mask of lips and mouth, 0 to 255, (F, H, W) uint8.
+        eye_mask: Mask of both eyes with their lids, 0 to 255, (F, H, W) uint8.
         mouth_center: Middle of the closed mouth, pixels (x, y), (F, 2) float32.
         face_radius: Half the width of the head, pixels.
         mouth_open: Opening of the mouth, 0 to 1, (F,) float32.
@@ -48,6 +49,7 @@ class ToonClip:
     waveform: np.ndarray
     face_mask: np.ndarray
     mouth_mask: np.ndarray
+    eye_mask: np.ndarray
     mouth_center: np.ndarray
     face_radius: float
     mouth_open: np.ndarray
@@ -64,7 +66,7 @@ class ToonClip:
     def window(self, first: int, count: int) -> "ToonClip":
         """Take ``count`` frames from frame ``first``, with their sound."""
         frames, samples = slice(first, first + count), SAMPLE_RATE // FPS
-        names = ("frames", "face_mask", "mouth_mask", "mouth_center", "mouth_open", "lids", "gaze")
+        names = ("frames", "face_mask", "mouth_mask", "eye_mask", "mouth_center", "mouth_open", "lids", "gaze")
         return replace(
             self,
             waveform=self.waveform[first * samples : (first + count) * samples],
@@ -128,12 +130,13 @@ def film(
     pictures = [
         _draw_frame(empty, toon, pose, mouth, speech.expression) for pose, mouth in zip(poses, mouths, strict=True)
     ]
-    frames, face_mask, mouth_mask = (np.stack(layer) for layer in zip(*pictures, strict=True))
+    frames, face_mask, mouth_mask, eye_mask = (np.stack(layer) for layer in zip(*pictures, strict=True))
     # The middles of canvas pixels have integer coordinates, so blocks of SUPERSAMPLING pixels begin half a pixel early.
     mouth_center = (centers * size - 0.5 * (1 - 1 / SUPERSAMPLING)).astype(np.float32)
     return ToonClip(
-        frames, speech.waveform, face_mask, mouth_mask, mouth_center, float(toon.radius * size), speech.mouth_open,
-        *_eyes(poses), speech.transcript, caption, speech.voice, speech.emotion, seed, toon.hair_name, movement,
+        frames, speech.waveform, face_mask, mouth_mask, eye_mask, mouth_center, float(toon.radius * size),
+        speech.mouth_open, *_eyes(poses), speech.transcript, caption, speech.voice, speech.emotion, seed,
+        toon.hair_name, movement,
     )  # fmt: skip
 
 
@@ -153,8 +156,8 @@ def _eyes(poses: list[Pose]) -> tuple[np.ndarray, np.ndarray]:
 
 def _draw_frame(
     background: Canvas, toon: Appearance, pose: Pose, mouth: MouthShape, expression: Expression
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw the picture, the face mask and the mouth mask of one frame."""
+) -> tuple[np.ndarray, ...]:
+    """Draw the picture of one frame and its masks of face, mouth and eyes."""
     canvas, size = background.copy(), background.pixels.shape[0] // SUPERSAMPLING
     draw_back_hair(canvas, toon, *pose.head)
     draw_body(canvas, toon)
@@ -162,7 +165,8 @@ def _draw_frame(
     draw_eyes(canvas, toon, pose, expression)
     draw_mouth(canvas, toon, mouth)
     draw_front_hair(canvas, toon, *pose.head, pose.face[0])
-    face_mask, mouth_mask = Canvas.blank(size), Canvas.blank(size)
+    face_mask, mouth_mask, eye_mask = (Canvas.blank(size) for _ in range(3))
     face_mask.fill(head_outline(toon, pose), 255)
     mask_mouth(mouth_mask, mouth)
-    return canvas.picture(), face_mask.picture(), mouth_mask.picture()
+    mask_eyes(eye_mask, toon, pose)
+    return canvas.picture(), face_mask.picture(), mouth_mask.picture(), eye_mask.picture()

@@ -75,15 +75,32 @@ def draw_head(canvas: Canvas, toon: Appearance, pose: Pose) -> None:
     canvas.fill(nose, shade(toon.skin, -0.17))
 
 
+def eye_centers(toon: Appearance, pose: Pose) -> np.ndarray:
+    """Middles of the left and the right eye in the picture, (2, 2)."""
+    middle = pose.head + pose.face + (0, -0.1 * toon.radius)
+    return middle + toon.radius * np.array([[-0.4, 0], [0.4, 0]])
+
+
+def mask_eyes(mask: Canvas, toon: Appearance, pose: Pose) -> None:
+    """Fill both eyes with their lids in a mask, open or shut."""
+    width, height = _eye_size(toon)
+    for eye in eye_centers(toon, pose):
+        mask.fill(oval(*eye, 1.06 * width, 1.06 * height), 255)
+
+
+def _eye_size(toon: Appearance) -> tuple[float, float]:
+    """Half the width and half the height of an open eye."""
+    return 0.185 * toon.radius * toon.eyes, 0.225 * toon.radius * toon.eyes
+
+
 def draw_eyes(canvas: Canvas, toon: Appearance, pose: Pose, expression: Expression) -> None:
     """Draw eyes and brows, and glasses if the toon wears them."""
     radius = toon.radius
-    middle = pose.head + pose.face + (0, -0.1 * radius)
+    eyes = eye_centers(toon, pose)
     shut = max(pose.lids, expression.mix(_SQUINT))
     lift, slope = expression.mix(_BROW_LIFT) + pose.brows, expression.mix(_BROW_SLOPE)
     pupils = np.array([0.35 * pose.face[0], 0]) + pose.gaze * toon.eyes * radius * _GAZE_REACH
-    for side in (-1, 1):
-        eye = middle + np.array([side * 0.4 * radius, 0])
+    for side, eye in zip((-1, 1), eyes, strict=True):
         _draw_eye(canvas, toon, eye, (side, shut, pupils))
         brow_y = eye[1] - (0.42 + lift) * radius
         across = np.linspace(-1, 1, 7)
@@ -93,14 +110,14 @@ def draw_eyes(canvas: Canvas, toon: Appearance, pose: Pose, expression: Expressi
         if toon.glasses:
             canvas.stroke(oval(*eye, 0.33 * radius, 0.33 * radius), _INK, 0.045 * radius, closed=True)
     if toon.glasses:
-        bridge = middle + np.array([[-0.07 * radius, 0], [0.07 * radius, 0]])
+        bridge = eyes.mean(0) + np.array([[-0.07 * radius, 0], [0.07 * radius, 0]])
         canvas.stroke(bridge, _INK, 0.045 * radius)
 
 
 def _draw_eye(canvas: Canvas, toon: Appearance, eye: np.ndarray, state: tuple[int, float, np.ndarray]) -> None:
     """Draw one eye around its middle; ``state`` is its side, the closure of its lid, and the shift of the pupil."""
     side, shut, pupil_shift = state
-    width, height = 0.185 * toon.radius * toon.eyes, 0.225 * toon.radius * toon.eyes
+    width, height = _eye_size(toon)
     across = np.linspace(-1, 1, 9)
     level = eye[1] + height * (1.6 * shut - 1)
     lid = np.stack(

@@ -60,6 +60,10 @@ class ToonPair:
         """Mask of the lips of one toon, 0 to 255, (F, H, 2 H) uint8."""
         return self._placed(self.clips[side].mouth_mask, side)
 
+    def eye_mask(self, side: int) -> np.ndarray:
+        """Mask of the eyes of one toon, 0 to 255, (F, H, 2 H) uint8."""
+        return self._placed(self.clips[side].eye_mask, side)
+
     def mouth_center(self, side: int) -> np.ndarray:
         """Middle of one toon's closed mouth in the picture, pixels (x, y), (F, 2)."""
         clip = self.clips[side]

@@ -93,6 +93,7 @@ def clip_row(codec: VideoCodec, plan: ShardPlan, seed: int) -> Row:
         "mel": mel_of(clip.waveform),
         "face": latent_shares(clip.face_mask),
         "mouth": latent_shares(clip.mouth_mask),
+        "eyes": latent_shares(clip.eye_mask),
         "transcript": np.array(clip.transcript),
         "caption": np.array(clip.caption),
     }
@@ -108,6 +109,7 @@ def scene_row(codec: VideoCodec, plan: ShardPlan, seed: int) -> Row:
         "mel": mel_of(clip.waveform),
         "face": latent_shares(clip.face_mask),
         "mouth": latent_shares(clip.mouth_mask),
+        "eyes": latent_shares(clip.eye_mask),
         "transcript": np.array(clip.transcript),
         "caption": np.array(clip.caption),
         "voice": np.array(len(Emotion) * clip.voice + clip.emotion),
@@ -127,6 +129,7 @@ def pair_row(codec: VideoCodec, plan: ShardPlan, seed: int) -> Row:
         "mel": np.stack([mel_of(clip.waveform) for clip in pair.clips]),
         "face": np.stack([latent_shares(pair.face_mask(side)) for side in sides]),
         "mouth": np.stack([latent_shares(pair.mouth_mask(side)) for side in sides]),
+        "eyes": np.stack([latent_shares(pair.eye_mask(side)) for side in sides]),
         "transcript": np.array([clip.transcript for clip in pair.clips]),
         "caption": np.array([pair.caption, pair.clips[pair.speakers[0]].caption]),
         "voice": np.array([len(Emotion) * clip.voice + clip.emotion for clip in pair.clips]),

@@ -110,6 +110,7 @@ class TaskClips:
             audio_keep_mask=torch.from_numpy(kept),
             face=tensor_of(rows["face"], chosen),
             mouth=tensor_of(rows["mouth"], chosen),
+            eyes=tensor_of(rows["eyes"], chosen),
             conditions=Conditions(
                 caption=caption_tensor(list(captions)),
                 **speech,
@@ -148,6 +149,7 @@ class TaskClips:
             audio_keep_mask=torch.from_numpy(kept),
             face=tensor_of(rows["face"], chosen).amax(1),
             mouth=tensor_of(rows["mouth"], chosen).amax(1),
+            eyes=tensor_of(rows["eyes"], chosen).amax(1),
             conditions=Conditions(
                 caption=caption_tensor(list(captions)),
                 **speech,

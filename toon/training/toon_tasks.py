@@ -61,6 +61,8 @@ class ToonTaskConfig:
         voice_in_relip: How often new lips with generated sound have one: a user's video has a voice.
         voice_blind: Share of steps with a reference voice that train the audio branch alone: there the sound does not
             see the picture, so it learns the same for half the work.
+        joint_blind: Share of steps of joint generation that do: words take more training than pictures, and a step
+            with sound alone takes a sixth of the time.
         voice_lengths: How often a reference voice has each length; a chain's is as long as a clip.
         voice_without_text: Share of reference voices without their transcript.
         two_tracks: How often two faces have two tracks.
@@ -79,6 +81,7 @@ class ToonTaskConfig:
         face_weight: Extra weight of the video loss where there is face or mouth, as in joint training.
         video_weight: Weight of the video loss as a whole.
         mouth_weight: Extra weight where there is mouth, a few latent pixels of which all depends on who speaks.
+        eye_weight: Extra weight where there are eyes, as few latent pixels, which viewers look at first.
         mask_weight: Weight of the face-mask loss at the start; half of joint training's, for masks that are known.
         mask_weight_end: Weight of the face-mask loss at the end; between, it falls linearly.
     """
@@ -101,6 +104,7 @@ class ToonTaskConfig:
     voice_in_pair: float = 0.2
     voice_in_relip: float = 0.6
     voice_blind: float = 0.75
+    joint_blind: float = 0.0
     voice_lengths: tuple[float, ...] = (0.2, 0.3, 0.5)
     voice_without_text: float = 0.2
     two_tracks: float = 0.4
@@ -119,13 +123,14 @@ class ToonTaskConfig:
     face_weight: float = 2.0
     video_weight: float = 1.0
     mouth_weight: float = 4.0
+    eye_weight: float = 4.0
     mask_weight: float = 0.5
     mask_weight_end: float = 0.0
 
     def loss_weights(self, progress: float) -> LossWeights:
         """Weights of the loss at some progress in [0, 1)."""
         mask = self.mask_weight + (self.mask_weight_end - self.mask_weight) * progress
-        return LossWeights(self.face_weight, mask, self.mouth_weight, self.video_weight)
+        return LossWeights(self.face_weight, mask, self.mouth_weight, self.eye_weight, self.video_weight)
 
     def sample_task(self, random: np.random.Generator, progress: float = 0.0) -> ToonSample:
         """Draw the task of one step by its share; always takes the same number of draws."""
@@ -146,7 +151,7 @@ class ToonTaskConfig:
             text_dropout=self.null_with_off if is_off else self.text_dropout,
             has_voice=has_voice,
             voice_length=length,
-            audio_alone=task is REFERENCE_VOICE and bool(blind < self.voice_blind),
+            audio_alone=bool(blind < {REFERENCE_VOICE: self.voice_blind, JOINT: self.joint_blind}.get(task, 0.0)),
             batch_divisor=self.pair_factor if is_pair else 1,
             tracks=2 if is_pair and two < self.two_tracks else 1,
             keeps_start=task.audio is Keep.ALL and self.lead > 0,

@@ -37,6 +37,7 @@ class CleanClips:
         mouth: Share of mouth, of all mouths, (B, T, H, W).
         conditions: Texts, references, interaction, steering.
         has_picture: Whether there is a picture; a blank one teaches nothing about faces.
+        eyes: Share of eyes, of all faces, (B, T, H, W); None where it is not known.
     """
 
     video: Tensor
@@ -47,6 +48,7 @@ class CleanClips:
     mouth: Tensor
     conditions: Conditions
     has_picture: bool = True
+    eyes: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -82,12 +84,14 @@ class LossWeights:
         face: Extra weight of the video loss where there is face or mouth.
         mask: Weight of the face-mask loss.
         mouth: Extra weight of the video loss where there is mouth, on top of the face's.
+        eyes: Extra weight of the video loss where there are eyes, on top of the face's.
         video: Weight of the video loss as a whole; 0 leaves the picture's weights without gradients.
     """
 
     face: float = 0.0
     mask: float = 0.0
     mouth: float = 0.0
+    eyes: float = 0.0
     video: float = 1.0
 
 
@@ -164,7 +168,7 @@ def modality_errors(
         predicted: Video, (B, C, T, H, W), and audio, (B * K, S, 80), as the network has them.
         wanted: The same as they should be.
         clips: The clips, with what is kept of them.
-        weights: Weights of faces and mouths.
+        weights: Weights of faces, mouths and eyes.
         error: Weighted mean squared error, of each example or of the batch.
 
     Returns:
@@ -172,6 +176,8 @@ def modality_errors(
         generated: a mean over few frames would outweigh all the rest.
     """
     places = 1 + weights.face * torch.maximum(clips.face, clips.mouth) + weights.mouth * clips.mouth
+    if weights.eyes and clips.eyes is not None:
+        places = places + weights.eyes * clips.eyes
     places = (places * ~over_pixels(clips.video_keep_mask))[:, None]
     generated = (~clips.audio_keep_mask).float()[..., None]
     video_error = error(predicted[0].float(), wanted[0].float(), places)
@@ -251,6 +257,7 @@ def without_picture(clips: CleanClips) -> CleanClips:
         video_keep_mask=torch.ones(count, 1, dtype=torch.bool),
         face=blank,
         mouth=blank,
+        eyes=None,
         conditions=conditions,
         has_picture=False,
     )
