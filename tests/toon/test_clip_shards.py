@@ -14,6 +14,7 @@ from toon.training.codec_training import (
     codec_loss,
     codec_loss_of,
     crop_chunks,
+    detail_error,
     latent_noise,
 )
 from toon.training.first_stages import WholeClips
@@ -40,6 +41,17 @@ def test_an_error_in_motion_costs_more_than_the_same_error_held_still():
     frozen[..., 4:8, 4:8] += torch.tensor([0.25, 0.25, -0.25, -0.25])[None, :, None, None, None]
     config = CodecTraining()
     assert codec_loss(frozen, chunks, config) > 1.5 * codec_loss(held, chunks, config)
+
+
+def test_where_an_edge_may_lie_on_two_pixels_a_sharp_one_beats_the_blurred_mean_in_detail_alone():
+    chunks, beside = torch.zeros(1, 4, 3, 16, 16), torch.zeros(1, 4, 3, 16, 16)
+    chunks[..., 6:], beside[..., 7:] = 1.0, 1.0
+    blurred = (chunks + beside) / 2
+    plain, detail = CodecTraining(), CodecTraining(detail_weight=10.0)
+    assert codec_loss(blurred, chunks, plain) < codec_loss(beside, chunks, plain)
+    assert codec_loss(blurred, chunks, detail) > codec_loss(beside, chunks, detail)
+    assert detail_error(chunks, chunks) == 0
+    assert detail_error(chunks + 0.02 * torch.randn(chunks.shape), chunks) > 10 * detail_error(chunks + 0.02, chunks)
 
 
 def test_a_token_counts_as_face_if_any_of_its_frames_shows_one():

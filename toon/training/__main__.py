@@ -11,7 +11,7 @@ import torch
 from uniavgen_core.training.launch import INTERRUPTED, Stopped
 
 from .recipe import Recipe
-from .recipe_stages import BY_ITSELF, STAGES
+from .recipe_stages import STAGES
 
 WORK = Path("output/bundle")
 UNTRAINED = ("speech", "clips", "scenes", "pack")
@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> int:
     recipe.work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(recipe.threads)
     seconds = {}
-    for stage in [options.stage] if options.stage else [name for name in STAGES if name not in BY_ITSELF]:
+    for stage in [options.stage] if options.stage else STAGES:
         started = time.perf_counter()
         print(f"{stage} ...", file=sys.stderr, flush=True)  # noqa: T201 - a command line talks
         try:

@@ -8,8 +8,6 @@ from torch.optim import AdamW
 from uniavgen_core.bundled.bundled_files import load_codec
 from uniavgen_core.bundled.video_codec import VideoCodec
 
-from ..clips.world import LIVELY, STEADY
-from .adversarial_decoder import AdversarialCodec, AdversarialConfig, PatchDiscriminator, adversarial_objective
 from .codec_training import CodecTraining, codec_clips, codec_objective
 from .recipe import CODEC_SEED, Recipe, train
 
@@ -18,9 +16,8 @@ REFINED = CodecTraining(
     edge_weight=0.6, anchor=0.02,
 )  # fmt: skip
 """Further training of the codec: mouths move by then, but crops at mouths have left hair and shoulders blurred."""
-DECODER_ALONE = replace(REFINED, decoder_only=True, latent_noise=0.35)
-"""The decoder alone, for latents as far off as the network's."""
-ADVERSARIAL = AdversarialConfig()
+DECODER_ALONE = replace(REFINED, decoder_only=True, latent_noise=0.35, detail_weight=1.5)
+"""The decoder alone, for latents as far off as the network's, with edges as strong as the true ones."""
 
 
 def train_codec(recipe: Recipe) -> bool:
@@ -46,22 +43,6 @@ def train_decoder(recipe: Recipe) -> bool:
     config = replace(DECODER_ALONE, clips=recipe.codec_clips)
     seeded = replace(recipe, seed=recipe.seed + 1)
     return _train_codec_part(seeded, "decoder", codec, config)
-
-
-def train_sharpen(recipe: Recipe) -> bool:
-    """Train the codec's decoder against a discriminator, on clips of both worlds: they share their latents."""
-    path = recipe.decoder_path if recipe.decoder_path.exists() else recipe.known_codec
-    codec = load_codec(path).train()
-    codec.encoder.requires_grad_(False)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed + 4)
-        model = AdversarialCodec(codec, PatchDiscriminator(ADVERSARIAL.width)).to(memory_format=torch.channels_last)
-    adam = AdamW(
-        [*codec.decoder.parameters(), *model.discriminator.parameters()], ADVERSARIAL.learning_rate, betas=(0.5, 0.99)
-    )
-    clips = codec_clips(recipe.codec_clips, CODEC_SEED, STEADY, LIVELY)
-    objective = adversarial_objective(clips, DECODER_ALONE, ADVERSARIAL, recipe.seed + 4)
-    return train(recipe, model, [adam], objective, replace(recipe.run("sharpen"), average=0.995))
 
 
 def _train_codec_part(

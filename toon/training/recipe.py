@@ -68,7 +68,6 @@ class Recipe:
     codec_steps: int = 4490
     refine_steps: int = 6000
     decoder_steps: int = 4500
-    sharpen_steps: int = 6000
     audio_steps: int = 1610
     joint_steps: int = 1201
     tasks_steps: int = 900
@@ -138,16 +137,6 @@ class Recipe:
     def decoder_path(self) -> Path:
         """State dict of the codec after its decoder was trained further."""
         return self.work / "decoder_weights.pt"
-
-    @property
-    def sharp_path(self) -> Path:
-        """State dict of the codec after adversarial training of its decoder."""
-        return self.work / "sharp_weights.pt"
-
-    @property
-    def finished_codec(self) -> Path:
-        """State dict of the codec that ships: the sharp one, if its stage has run."""
-        return self.sharp_path if self.sharp_path.exists() else self.decoder_path
 
     @property
     def speech_plans(self) -> tuple[ShardPlan, ...]:

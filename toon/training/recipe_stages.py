@@ -22,9 +22,8 @@ from uniavgen_core.training.task_sampling import LogitNormal, task_objective
 
 from ..clips.scene import VIDEO_FRAMES
 from ..clips.sentence import longest_sentence
-from .adversarial_decoder import codec_part
 from .clip_shards import pair_row, scene_row, voice_row, write_shards
-from .codec_stages import train_codec, train_decoder, train_refine, train_sharpen
+from .codec_stages import train_codec, train_decoder, train_refine
 from .diagonal_start import new_model
 from .preview_colours import preview_of_toons
 from .recipe import (
@@ -133,8 +132,8 @@ def pack(recipe: Recipe) -> None:
     """Write the files the pack ships: both sets of weights in half precision, the recipe, and the logs."""
     output = recipe.work / "assets"
     output.mkdir(exist_ok=True)
-    codec = torch.load(recipe.finished_codec, weights_only=True)
-    preview = {PREVIEW_KEY: json.dumps(preview_of_toons(load_codec(recipe.finished_codec)))}
+    codec = torch.load(recipe.decoder_path, weights_only=True)
+    preview = {PREVIEW_KEY: json.dumps(preview_of_toons(load_codec(recipe.decoder_path)))}
     longest = longest_sentence(VIDEO_FRAMES, recipe.world)
     knows = {KNOWN_TEXT_KEY: json.dumps({"words": recipe.world.vocabulary, "longest_voice_text": longest})}
     frames = (min(LENGTHS), max(LENGTHS)) if recipe.lively else (VIDEO_FRAMES, VIDEO_FRAMES)
@@ -166,7 +165,7 @@ def _codec(work: Callable[[Recipe], bool], name: str, path_of: Callable[[Recipe]
 
     def stage(recipe: Recipe) -> None:
         launch(work, recipe, 1, recipe.threads)
-        torch.save(codec_part(recipe.trained(name)), path_of(recipe))
+        torch.save(recipe.trained(name), path_of(recipe))
 
     return stage
 
@@ -178,7 +177,6 @@ STAGES: dict[str, Callable[[Recipe], None]] = {
     "audio": _alone(train_audio),
     "clips": make_clips,
     "decoder": _codec(train_decoder, "decoder", lambda recipe: recipe.decoder_path),
-    "sharpen": _codec(train_sharpen, "sharpen", lambda recipe: recipe.sharp_path),
     "joint": _shared(train_joint),
     "scenes": make_scenes,
     "tasks": _shared(train_tasks),
@@ -187,5 +185,3 @@ STAGES: dict[str, Callable[[Recipe], None]] = {
     "settle": _shared(train_settle),
     "pack": pack,
 }
-BY_ITSELF = ("sharpen",)
-"""Stages that run only when they are asked for: the shipped weights were made without them."""
