@@ -5,6 +5,7 @@ is in ``workflows/api``. Its result becomes a picture in ``docs/tasks``; that of
 ``docs/demo.mp4`` with its animated preview ``docs/demo.webp``, and the pictures of its face mask and its lip-sync.
 """
 
+import json
 import math
 import sys
 import tempfile
@@ -27,6 +28,7 @@ from .templates_with_files import WITH_FILES
 from .workflow import Workflow, read_workflow, value_of
 
 DOCS = ROOT / "docs"
+GRAPHS = ROOT / "workflows"
 EXAMPLES = ROOT / "uniavgen_core" / "assets" / "clips"
 DEMO_SIDE, PLOT_WIDTH = 384, 720  # pixels
 STILL = {"quality": 85, "method": 6}  # of WebP
@@ -88,7 +90,7 @@ def write_demo(clip: Clip, tags: dict[str, str], path: Path) -> None:
 
     Args:
         clip: The clip.
-        tags: Metadata, such as the mark of generated media.
+        tags: Metadata, such as the mark of generated media and the graph.
         path: The file.
     """
     with av.open(str(path), "w", options={"movflags": "faststart+use_metadata_tags"}) as file:
@@ -107,10 +109,16 @@ def write_demo(clip: Clip, tags: dict[str, str], path: Path) -> None:
         file.mux(audio.encode(None))
 
 
-def mark_of(path: Path) -> dict[str, str]:
-    """Tags of a saved video that tell that it was generated, without its workflow."""
+def demo_tags(path: Path, name: str) -> dict[str, str]:
+    """Tags of the demo: those of a saved video that tell that it was generated, and the graph of a template.
+
+    The graph is what the editor opens when the file is dropped onto its canvas; the saved video has the measurements'
+    nodes in it.
+    """
     with av.open(str(path)) as file:
-        return {key: file.metadata[key] for key in ("digital_source_type", "comment")}
+        mark = {key: file.metadata[key] for key in ("digital_source_type", "comment")}
+    graph = json.loads((GRAPHS / f"{name}.json").read_text(encoding="utf-8"))
+    return mark | {"workflow": json.dumps(graph, separators=(",", ":"))}
 
 
 def make_task_picture(client: ComfyClient, name: str, docs: Path) -> None:
@@ -124,7 +132,7 @@ def make_task_picture(client: ComfyClient, name: str, docs: Path) -> None:
         (docs / "tasks").mkdir(parents=True, exist_ok=True)
         frames_in_a_row(clip, own_media(workflow)).save(docs / "tasks" / f"{name}.webp", **STILL)
         if is_demo:
-            write_demo(clip, mark_of(video), docs / "demo.mp4")
+            write_demo(clip, demo_tags(video, name), docs / "demo.mp4")
             write_animation(preview_frames(clip, value_of(workflow, "transcript")), clip.fps, docs / "demo.webp")
             write_measurements(clip, files, docs)
 

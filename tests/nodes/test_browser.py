@@ -1,5 +1,6 @@
 """A person's first minute: open ComfyUI in a browser, open the quick-start template, press Run, see the video."""
 
+import base64
 import json
 import time
 from pathlib import Path
@@ -16,6 +17,13 @@ WORKFLOWS = Path(__file__).parents[2] / "workflows"
 TEMPLATE = "quick_start"
 MAY_LACK = {"LoadImage", *FILES}
 """Nodes that the editor marks where the files of the released weights are not there."""
+DEMO = WORKFLOWS.parent / "docs" / "demo.mp4"
+FILE_IN_TRANSFER = """async ([data, name, type]) => {
+  const bytes = Uint8Array.from(atob(data), letter => letter.charCodeAt(0));
+  const transfer = new DataTransfer();
+  transfer.items.add(new File([bytes], name, {type}));
+  return transfer;
+}"""
 RUN_SECONDS = 600
 SAMPLING = {"steps", "shift", "sampler_name"}
 GUIDANCE = {"video_guidance", "audio_guidance", "modality_aware_share", "after_share", "skip_layer"}
@@ -54,6 +62,26 @@ def test_the_quick_start_template_runs_and_its_video_is_shown(page, server):
     page.wait_for_function("video => video.readyState >= 1", arg=video.element_handle())
     assert video.evaluate("video => video.videoWidth * video.duration") > 0
     assert errors == []
+
+
+def test_from_an_empty_canvas_the_demo_dropped_on_it_and_a_click_on_run_make_a_talking_clip(page, server):
+    wait_for_default_graph(page)
+    page.evaluate("window.app.graph.clear()")
+    before = set(server.get("/history"))
+    page.locator("#graph-canvas").dispatch_event("drop", {"dataTransfer": dropped(page, DEMO)})
+    page.wait_for_function("window.app.graph.nodes.some(node => node.type === 'UniAVGenSaveVideo')")
+    page.get_by_test_id("queue-button").click()
+    entry = wait_for_result(server, before)
+    assert entry["status"]["status_str"] == "success", entry["status"]["messages"]
+    (name,) = [file["filename"] for output in entry["outputs"].values() for file in output.get("images", [])]
+    expect(page.locator(f"video[src*='{name}'], video:has(source[src*='{name}'])").first).to_be_attached(timeout=30_000)
+    assert page.errors == []
+
+
+def dropped(page, path):
+    """A ``DataTransfer`` with a file in it, as a browser makes it of a file that is dragged from a folder."""
+    data = base64.b64encode(path.read_bytes()).decode()
+    return page.evaluate_handle(FILE_IN_TRANSFER, [data, path.name, "video/mp4"])
 
 
 def test_each_graph_and_the_api_workflow_beside_it_are_the_same(page):
