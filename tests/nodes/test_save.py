@@ -204,6 +204,16 @@ def test_encoded_pictures_are_near_what_they_were_and_say_how_their_colours_are_
         assert (context.color_primaries, context.color_trc, context.colorspace, context.color_range) == (1, 1, 1, 1)
 
 
+def test_the_same_pictures_make_the_same_packets_whatever_was_encoded_before(save):
+    frames = moving_frames(33, 96, 96, seed=3)
+    made = set()
+    for seed in range(6):
+        save(torch.rand(12, 96, 96, 3, generator=torch.Generator().manual_seed(seed)), fps=16.0)
+        path, _ = save(frames, fps=16.0)
+        made.add(tuple(packet for packet, *_ in packets_of(path)))
+    assert len(made) == 1
+
+
 def test_lossless_pictures_are_exact_in_8_bits_whatever_their_size(save):
     frames = moving_frames(6, 49, 81)
     path, told = save(frames, fps=16.0, video_format="lossless")

@@ -26,6 +26,9 @@ BT709 = 1
 LIMITED = 1
 YUV = {8: "yuv420p", 10: "yuv420p10le"}
 """Pixel format for each number of bits a colour."""
+DETERMINISTIC = {"x264-params": "asm=avx2"} if torch.backends.cpu.get_cpu_capability() == "AVX512" else {}
+"""Options of x264. Its AVX-512 code reads memory that nobody has written where a row has no multiple of 8 macroblocks, so
+that the same pictures make other files from run to run; up to AVX2 it does not, and the files are those of other CPUs."""
 _EXACT = (
     Interpolation.LANCZOS | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 )
@@ -77,7 +80,7 @@ class EncodedPictures:
         if self.lossless:
             stream.pix_fmt, stream.options = "rgb24", {"qp": "0"}
         else:
-            stream.pix_fmt, stream.options = YUV[self.bit_depth], {"crf": str(self.crf)}
+            stream.pix_fmt, stream.options = YUV[self.bit_depth], {"crf": str(self.crf), **DETERMINISTIC}
             context = stream.codec_context
             context.color_primaries = context.color_trc = context.colorspace = BT709
             context.color_range = LIMITED
