@@ -27,8 +27,8 @@ LIMITED = 1
 YUV = {8: "yuv420p", 10: "yuv420p10le"}
 """Pixel format for each number of bits a colour."""
 DETERMINISTIC = {"x264-params": "asm=avx2"} if torch.backends.cpu.get_cpu_capability() == "AVX512" else {}
-"""Options of x264. Its AVX-512 code reads memory that nobody has written where a row has no multiple of 8 macroblocks, so
-that the same pictures make other files from run to run; up to AVX2 it does not, and the files are those of other CPUs."""
+"""Options of x264. Where the macroblocks in a row are no multiple of 8, its AVX-512 code reads memory that nobody has
+written, and the same pictures make another file in every run; its AVX2 code does not, and agrees with older CPUs."""
 _EXACT = (
     Interpolation.LANCZOS | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 )
