@@ -42,15 +42,19 @@ def files(server):
         path.unlink()
 
 
-def test_a_finished_clip_is_as_long_as_before_with_its_audio_sample_for_sample(server, files, tmp_path):  # noqa: ARG001
-    times = 3  # twice, as in the template, is seen in ``test_installed_package``
+def test_a_finished_clip_has_three_times_the_frames_and_its_audio_sample_for_sample(server, files, tmp_path):  # noqa: ARG001
+    times, count = 3, 7  # twice the frames of a whole clip, as in the template, are seen in ``test_installed_package``
     original = read_clip(ASSETS / "clips" / "toon_5.mp4")
     workflow = set_input(json.loads(WORKFLOW.read_text()), "Multiplier", "value", times)
+    (components,) = [name for name, node in workflow.items() if node["class_type"] == "GetVideoComponents"]
+    few = {"image": [components, 0], "batch_index": 0, "length": count}
+    workflow = set_input(workflow, "Upscale", "image", ["few", 0])
+    workflow["few"] = {"class_type": "ImageFromBatch", "inputs": few}
     workflow = set_input(workflow, "Resize", "scale_by", 0.125)  # of four times: half the clip's size
     (video,) = [file for file in server.run(workflow).files() if file["filename"].endswith(".mp4")]
     clip = read_clip(server.download(video, tmp_path / "clip.mp4"))
     assert clip.fps == 16 * times
-    assert len(clip.frames) == len(original.frames) * times
+    assert len(clip.frames) == count * times
     assert clip.frames.shape[1:] == (64, 64, 3)
     assert np.abs(clip.frames[-1].astype(int) - clip.frames[-times]).mean() < 2  # the last frame is held
     assert clip.sound == pytest.approx(original.sound, abs=2**-15)

@@ -24,6 +24,7 @@ from tools.environment import ROOT, current
 from tools.finish_graph import FINISH
 from tools.registry_package import write_package
 from tools.template_graphs import PICTURE, TEMPLATES
+from uniavgen_core.bundled.bundled_files import ASSETS
 from uniavgen_core.diffusion.sampling_presets import TOON, TOON_REGIONS
 from uniavgen_core.tasks import RELIP
 
@@ -173,6 +174,7 @@ def test_run_finishes_a_clip_and_its_node_shows_it_in_view(editor, tmp_path):
     assert is_in_view(video.bounding_box())
     clip = read_clip(editor.server.download(file, tmp_path / "clip.mp4"))
     assert (clip.fps, clip.frames.shape[1:3]) == (32, (66, 66))
+    assert len(clip.frames) == 2 * len(read_clip(ASSETS / "clips" / "toon_5.mp4").frames)
 
 
 def test_the_editor_is_given_every_template_of_the_package_and_has_its_nodes(installed, pack_folder):

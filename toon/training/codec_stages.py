@@ -16,7 +16,7 @@ REFINED = CodecTraining(
     edge_weight=0.6, anchor=0.02,
 )  # fmt: skip
 """Further training of the codec: mouths move by then, but crops at mouths have left hair and shoulders blurred."""
-DECODER_ALONE = replace(REFINED, decoder_only=True, latent_noise=0.35, detail_weight=1.5)
+DECODER_ALONE = replace(REFINED, decoder_only=True, latent_noise=0.35, detail_weight=2.5)
 """The decoder alone, for latents as far off as the network's, with edges as strong as the true ones."""
 
 
