@@ -162,13 +162,13 @@ class Studio(Canvas):
         )  # fmt: skip
         return self.decode(sampled(), source_media)
 
-    def sample_custom(self, guider: Link, latent: Link, scheduler: str, **steps: Any) -> Link:
-        """Sample with ComfyUI's own parts; ``scheduler`` is the class of the node that makes the noise levels."""
+    def sample_custom(self, guider: Link, latent: Link, sigmas_node: str, **steps: Any) -> Link:
+        """Sample with ComfyUI's own parts; ``sigmas_node`` is the class of the node that makes the noise levels."""
         return self.add(
             "SamplerCustomAdvanced", "Sample video and audio", guider=guider, latent_image=latent,
             noise=self.add("RandomNoise", "Noise", noise_seed=1)(),
             sampler=self.add("KSamplerSelect", "Sampler", sampler_name="euler")(),
-            sigmas=self.add(scheduler, "Steps", **steps)(),
+            sigmas=self.add(sigmas_node, "Steps", **steps)(),
         )()  # fmt: skip
 
     def decode(self, latent: Link, source_media: Link | None = None) -> Graph:

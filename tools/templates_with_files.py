@@ -27,9 +27,10 @@ def template_with_files(name: str) -> Graph:
 
 
 def with_files(saved: dict[str, Any]) -> dict[str, Any]:
-    """Put the list of files into a saved graph's loaders; changes and returns the graph."""
+    """List in a saved graph's loaders the file that each of them names; changes and returns the graph."""
     subgraphs = (saved.get("definitions") or {}).get("subgraphs", [])
     for node in (node for graph in (saved, *subgraphs) for node in graph["nodes"]):
-        if node["type"] in FILES:
-            node["properties"]["models"] = [FILES[node["type"]]]
+        file = FILES.get(node["type"])
+        if file and file["name"] in node["widgets_values"]:
+            node["properties"]["models"] = [file]
     return saved

@@ -24,7 +24,9 @@ from tools.released_graphs import DOWNLOADS, LORA, RELEASE, RELEASED, RELEASED_F
 from tools.workflow import add_node, bypass_node, set_input
 from uniavgen_core.bundled.bundled_files import ASSETS, CODEC_FILE, MODEL_FILE
 
+SUBGRAPHS = Path(__file__).parents[2] / "subgraphs"
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
+GRAPHS = sorted([*WORKFLOWS.glob("*.json"), *SUBGRAPHS.glob("*.json")])
 LAYERS, RANK = ("self_attn.q", "self_attn.v", "cross_attn.k", "ffn.0", "ffn.2"), 4
 
 
@@ -158,6 +160,16 @@ def test_every_file_that_a_loader_names_is_in_its_list_for_the_editor(name):
     text = note_of(name)
     assert WEIGHTS in text
     assert all(url in text for _, _, url, _ in listed)
+
+
+@pytest.mark.parametrize(
+    "path", sorted([*WORKFLOWS.glob("*.json"), *SUBGRAPHS.glob("*.json")]), ids=lambda path: path.stem
+)
+def test_no_graph_lists_a_file_for_the_editor_that_its_loader_does_not_name(path):
+    graph = json.loads(path.read_text(encoding="utf-8"))
+    parts = [graph, *(graph.get("definitions") or {}).get("subgraphs", [])]
+    for node in (node for part in parts for node in part["nodes"]):
+        assert all(file["name"] in node["widgets_values"] for file in node["properties"].get("models", ()))
 
 
 def test_the_commands_in_note_and_documentation_fetch_the_two_folders_and_nothing_else():
