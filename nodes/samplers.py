@@ -84,7 +84,7 @@ class Sampler(io.ComfyNode):
         preset=CUSTOM,
         **guidance,
     ) -> io.NodeOutput:
-        chosen = find_preset(preset, model, latent)
+        chosen = find_preset(preset, model)
         guider = make_guider(model, positive, negative, choose_guidance(chosen, **guidance))
         settings = choose_sampler(chosen, steps, shift, sampler_name)
         sampler = comfy.samplers.sampler_object(settings.sampler_name)

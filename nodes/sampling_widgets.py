@@ -112,15 +112,14 @@ class SamplerSettings:
     sigmas: Tensor
 
 
-def find_preset(name: str, model: Any, latent: dict | None = None) -> SamplingPreset | None:
+def find_preset(name: str, model: Any) -> SamplingPreset | None:
     """The preset of a name; None for ``CUSTOM``.
 
     Args:
         name: Value of ``preset_input``.
         model: MODEL, which decides what ``AUTO`` means.
-        latent: Joint LATENT that is to be sampled, if it is known.
     """
-    return own_preset(model, latent) if name == AUTO else PRESETS.get(name)
+    return own_preset(model) if name == AUTO else PRESETS.get(name)
 
 
 def choose_guidance(preset: SamplingPreset | None, **widgets: Any) -> GuidanceConfig:

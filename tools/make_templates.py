@@ -1,7 +1,7 @@
 """Remakes the templates: ``python -m tools.make_templates [NAME ...]``, inside the environment ``dev.py`` makes.
 
 Graphs come from ``tools.template_graphs``. ComfyUI's own front end, in Chromium, fills in the widgets, puts the nodes
-into their boxes, writes each graph in both forms and runs it; a frame of the result becomes the thumbnail, and pictures
+into their boxes, writes each graph in both forms and runs it; its loudest frame becomes the thumbnail, and pictures
 of graph and result are left beside the video. Those of the quick start go into ``docs``. Graphs that need files to
 download, of ``tools.templates_with_files``, are not run: there the graph itself is the thumbnail. The boxes are written
 to ``subgraphs`` too, where the editor's node library finds them.
@@ -20,6 +20,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from .chromium import find_chromium
+from .clip_pictures import loudest_frames
 from .comfy_client import Result
 from .comfy_server import ComfyServer
 from .contact_sheet import read_clip, write_contact_sheet
@@ -217,8 +218,8 @@ def remake(page: Page, server: ComfyServer, name: str, sheets: Path) -> None:
         photograph(page, sheets / f"{name}_graph.png")
         picture = Image.open(sheets / f"{name}_graph.png").convert("RGB")
     else:
-        frames = read_clip(run_in_editor(page, server, sheets, name)).frames
-        picture = Image.fromarray(frames[len(frames) // 2])
+        clip = read_clip(run_in_editor(page, server, sheets, name))
+        picture = Image.fromarray(clip.frames[loudest_frames(clip, 1)[0]])
     size = (THUMBNAIL_WIDTH, round(THUMBNAIL_WIDTH * picture.height / picture.width))
     picture.resize(size, Image.Resampling.LANCZOS).save(WORKFLOWS / f"{name}.jpg", quality=88)
     screenshot = Image.open(sheets / f"{name}_graph.png").convert("RGB")

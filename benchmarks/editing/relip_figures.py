@@ -20,11 +20,11 @@ from toon.evaluation.measures import measure_cases
 from toon.evaluation.relip_cases import RELIP_BLENDED
 from uniavgen_core.bundled.bundled_files import BUNDLED_MODEL, BUNDLED_VIDEO_CODEC, load_codec
 from uniavgen_core.checkpoint.load_weights import load_model
-from uniavgen_core.diffusion.sampling_presets import TOON_GUIDANCE, TOON_REGIONS, TOON_STEPS
+from uniavgen_core.diffusion.sampling_presets import TOON_GUIDANCE, TOON_STEPS
 from uniavgen_core.pipeline import SampleConfig
 from uniavgen_core.tasks import JOINT
 
-STEPS = {JOINT.name: TOON_STEPS, RELIP_BLENDED: TOON_REGIONS.steps}
+TASKS = JOINT.name, RELIP_BLENDED
 SHEET = "relip.png"
 _SHOWN, _PICTURES = 5, 8
 
@@ -44,9 +44,9 @@ def relip_figures(count: int, seed: int, work: Path, judges: Judges, tell: Calla
     """
     parts = load_model(BUNDLED_MODEL, dtype=torch.float32), load_codec(BUNDLED_VIDEO_CODEC)
     rows = {}
-    for task, steps in STEPS.items():
+    for task in TASKS:
         cases = ToonOptions(work, count=count, others=count, seed=seed, tasks=(task,)).cases()
-        config = SampleConfig(steps, guidance=TOON_GUIDANCE)
+        config = SampleConfig(TOON_STEPS, guidance=TOON_GUIDANCE)
         store = Store.of(work / "generated", [BUNDLED_MODEL, BUNDLED_VIDEO_CODEC], config, seed)
         made = generate_all(parts, cases, config, store, lambda name, clips: tell(f"{name}: {clips} clips more"))
         rows[task] = measure_cases(task, made[task], cases[task], judges).values

@@ -25,8 +25,7 @@ from tools.finish_graph import FINISH
 from tools.registry_package import write_package
 from tools.template_graphs import PICTURE, TEMPLATES
 from uniavgen_core.bundled.bundled_files import ASSETS
-from uniavgen_core.diffusion.sampling_presets import TOON, TOON_REGIONS
-from uniavgen_core.tasks import RELIP
+from uniavgen_core.diffusion.sampling_presets import TOON
 
 FOLDER = "uniavgen"
 """ComfyUI-Manager names the folder after the pack's id in the registry."""
@@ -134,16 +133,11 @@ def test_run_makes_the_video_of_a_template_and_its_node_shows_it_in_view(editor,
     assert is_in_view(video.bounding_box())
     for title in PICTURES.get(name, ()):
         editor.wait_for_picture(title)
-    assert calls_told(editor.server, before) == [steps_of(name)] * (SEGMENTS | TAKES).get(name, 1)
+    assert calls_told(editor.server, before) == [TOON.steps] * (SEGMENTS | TAKES).get(name, 1)
     check_labels(editor.labels, SEGMENTS.get(name, 0))
     check_clip(read_clip(editor.server.download(file, tmp_path / "clip.mp4")), name)
     said = {node["inputs"].get("transcript") for node in entry["prompt"][2].values()}
     assert name != "quick_start" or "red bird yes" in said
-
-
-def steps_of(name):
-    """Steps that suit a template: some where what is kept is blended into each, else those of the bundled model."""
-    return (TOON_REGIONS if name == RELIP.name else TOON).steps
 
 
 def check_labels(labels, segments):

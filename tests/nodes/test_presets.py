@@ -55,11 +55,6 @@ def test_auto_samples_the_bundled_model_in_one_step_without_guidance(studio, cli
     assert equal(sample(studio, clip, 9, 1.0, preset="auto"), sample(studio, clip, 1, 5.0, guidance=GUIDANCE | own))
 
 
-def test_auto_takes_some_steps_for_the_bundled_model_where_regions_are_kept(studio):
-    node, video = studio.nodes.sampling_widgets, studio.example()[0]
-    assert node.find_preset("auto", studio.model, studio.task("relip", video=video).args[2]).steps == 8
-
-
 def test_auto_is_the_releases_preset_for_any_other_model(studio, golden_model):
     assert (
         studio.nodes.sampling_widgets.find_preset("auto", golden_model)

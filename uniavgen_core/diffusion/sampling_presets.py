@@ -3,7 +3,7 @@
 Source: ``docs/few_steps``: errors of the flow on the bundled model, whose clips leave a sampler little to decide.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 
 from ..config import GuidanceConfig
@@ -62,5 +62,3 @@ PRESETS = {
 TOON_STEPS, TOON_GUIDANCE = 1, GuidanceConfig(video_scale=1.0, audio_scale=1.0, skip_layer=None)
 TOON = SamplingPreset(TOON_STEPS, "euler", Schedule.RELEASE, guidance=TOON_GUIDANCE)
 """Sampling that suits the bundled model, whose clips follow from their conditions: Euler steps, without guidance."""
-TOON_REGIONS = replace(TOON, steps=8)
-"""The same where regions of the picture are kept, which are blended into each step."""

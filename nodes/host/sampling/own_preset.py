@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from ....uniavgen_core.diffusion.sampling_presets import PRESETS, TOON, TOON_REGIONS, SamplingPreset
-from .joint_latent import keeps_regions, masks_of
+from ....uniavgen_core.diffusion.sampling_presets import PRESETS, TOON, SamplingPreset
 
 
 def is_bundled(model: Any) -> bool:
@@ -12,14 +11,6 @@ def is_bundled(model: Any) -> bool:
     return clips is not None and clips.is_bundled
 
 
-def own_preset(model: Any, latent: dict | None = None) -> SamplingPreset:
-    """Preset that suits a model: the bundled model's own, or the release's.
-
-    Args:
-        model: MODEL.
-        latent: Joint LATENT that is to be sampled, or None if no region of its picture is kept.
-    """
-    if not is_bundled(model):
-        return PRESETS["release"]
-    blends = latent is not None and bool(keeps_regions(masks_of(latent)[0]).any())
-    return TOON_REGIONS if blends else TOON
+def own_preset(model: Any) -> SamplingPreset:
+    """Preset that suits a MODEL: the bundled model's own, or the release's."""
+    return TOON if is_bundled(model) else PRESETS["release"]
