@@ -66,7 +66,7 @@ def test_takes_are_rated_measured_and_kept_sentence_by_sentence(judges, tmp_path
     assert studio.rows(1, 0, tmp_path, print) == [found]
 
 
-def test_new_lips_are_compared_with_joint_generation_and_shown_under_the_users_video(judges, tmp_path):
+def test_new_lips_are_compared_with_joint_generation_and_shown_under_the_users_video(judges, tmp_path, monkeypatch):
     found = relip_figures.relip_figures(1, 0, tmp_path, judges, print)
     assert found["relip"]["outside"] == 0
     assert "corr" in found["joint"]

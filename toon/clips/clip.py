@@ -130,13 +130,12 @@ def film(
     pictures = [
         _draw_frame(empty, toon, pose, mouth, speech.expression) for pose, mouth in zip(poses, mouths, strict=True)
     ]
-    frames, face_mask, mouth_mask, eye_mask = (np.stack(layer) for layer in zip(*pictures, strict=True))
+    frames, *masks = (np.stack(layer) for layer in zip(*pictures, strict=True))
     # The middles of canvas pixels have integer coordinates, so blocks of SUPERSAMPLING pixels begin half a pixel early.
     mouth_center = (centers * size - 0.5 * (1 - 1 / SUPERSAMPLING)).astype(np.float32)
     return ToonClip(
-        frames, speech.waveform, face_mask, mouth_mask, eye_mask, mouth_center, float(toon.radius * size),
-        speech.mouth_open, *_eyes(poses), speech.transcript, caption, speech.voice, speech.emotion, seed,
-        toon.hair_name, movement,
+        frames, speech.waveform, *masks, mouth_center, float(toon.radius * size), speech.mouth_open, *_eyes(poses),
+        speech.transcript, caption, speech.voice, speech.emotion, seed, toon.hair_name, movement,
     )  # fmt: skip
 
 
