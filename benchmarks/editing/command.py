@@ -35,7 +35,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--seed", type=int, default=0, help="seed of the toons")
     add("--relipped", type=int, default=200, help="held-out toons that get new lips")
     add("--sentences", type=int, default=100, help="sentences of each network that get four takes each")
-    add("--films", type=int, default=4, help="long films with given sound")
+    add("--films", type=int, default=12, help="long films with given sound")
     add("--dubbed", type=int, default=2, help="long films that are dubbed")
     add("--seconds", type=float, default=33.0, help="length of a film")
     add("--keep", type=float, default=0.0, help="seconds that segments of films share; 0 for the model's own")
