@@ -8,18 +8,16 @@ from toon.clips import LIVELY, make_clip
 from toon.evaluation.cases import cases_of
 from toon.evaluation.chance_features import FEATURES, GROUPS, speech_features
 from toon.evaluation.distribution import Takes, distances, features_of, frechet, mean_take, spread
-from toon.evaluation.face_places import mouth_places, train_place_finder
-from toon.evaluation.gaze_judge import read_gaze, train_gaze_judge
-from toon.evaluation.judges import Judges
+from toon.evaluation.face_places import mouth_places
+from toon.evaluation.gaze_judge import read_gaze
+from toon.evaluation.judges import SHIPPED, read_judges
 from toon.evaluation.played_sound import through_aac
 from uniavgen_core.bundled.bundled_files import BUNDLED_VIDEO_CODEC, load_codec
 
 
 @pytest.fixture(scope="module")
 def judges():
-    clips = [make_clip(5_000_000 + seed, 33, world=LIVELY) for seed in range(40)]
-    place, gaze = train_place_finder(clips, 200), train_gaze_judge(clips, 250)
-    return Judges(*[None] * 4, place, gaze, None, None, {})
+    return read_judges(SHIPPED)
 
 
 @pytest.fixture(scope="module")
