@@ -24,11 +24,11 @@ from .comfy_server import ComfyServer
 from .contact_sheet import Clip, read_clip
 from .demo_tasks import QUICK_START, TEMPLATES
 from .environment import ROOT, current
+from .template_titles import graph_file
 from .templates_with_files import WITH_FILES
 from .workflow import Workflow, read_workflow, value_of
 
 DOCS = ROOT / "docs"
-GRAPHS = ROOT / "workflows"
 EXAMPLES = ROOT / "uniavgen_core" / "assets" / "clips"
 DEMO_SIDE, PLOT_WIDTH = 384, 720  # pixels
 STILL = {"quality": 85, "method": 6}  # of WebP
@@ -117,7 +117,7 @@ def demo_tags(path: Path, name: str) -> dict[str, str]:
     """
     with av.open(str(path)) as file:
         mark = {key: file.metadata[key] for key in ("digital_source_type", "comment")}
-    graph = json.loads((GRAPHS / f"{name}.json").read_text(encoding="utf-8"))
+    graph = json.loads(graph_file(name).read_text(encoding="utf-8"))
     return mark | {"workflow": json.dumps(graph, separators=(",", ":"))}
 
 

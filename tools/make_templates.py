@@ -29,10 +29,11 @@ from .graph_studio import Graph, shown_widgets
 from .registry_ids import with_registry_ids
 from .released_graphs import RELEASED
 from .template_graphs import TEMPLATES, template
+from .template_titles import API_WORKFLOWS, graph_file
 from .templates_with_files import FILES, WITH_FILES, template_with_files, with_files
 from .workflow import Workflow
 
-WORKFLOWS, SUBGRAPHS, SCREENSHOTS = ROOT / "workflows", ROOT / "subgraphs", ROOT / "docs" / "templates"
+SUBGRAPHS, SCREENSHOTS = ROOT / "subgraphs", ROOT / "docs" / "templates"
 EDITOR = Path(__file__).with_name("template_editor.js")
 EXAMPLE = ROOT / "uniavgen_core" / "assets" / "portraits" / "toon_5_happy.png"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
@@ -210,8 +211,8 @@ def remake(page: Page, server: ComfyServer, name: str, sheets: Path) -> None:
     """Write one template in both forms, its box, and its thumbnail."""
     graph = template_with_files(name) if name in WITH_FILES else template(name)
     saved, api = through_the_editor(page, graph)
-    write_json(WORKFLOWS / "api" / f"{name}.json", api)
-    write_json(WORKFLOWS / f"{name}.json", with_files(saved))
+    write_json(API_WORKFLOWS / f"{name}.json", api)
+    write_json(graph_file(name), with_files(saved))
     if name not in RELEASED:
         write_blueprints(graph, saved)
     if name in WITH_FILES:
@@ -221,7 +222,7 @@ def remake(page: Page, server: ComfyServer, name: str, sheets: Path) -> None:
         clip = read_clip(run_in_editor(page, server, sheets, name))
         picture = Image.fromarray(clip.frames[loudest_frames(clip, 1)[0]])
     size = (THUMBNAIL_WIDTH, round(THUMBNAIL_WIDTH * picture.height / picture.width))
-    picture.resize(size, Image.Resampling.LANCZOS).save(WORKFLOWS / f"{name}.jpg", quality=88)
+    picture.resize(size, Image.Resampling.LANCZOS).save(graph_file(name).with_suffix(".jpg"), quality=88)
     screenshot = Image.open(sheets / f"{name}_graph.png").convert("RGB")
     screenshot.thumbnail((SCREENSHOT_WIDTH, SCREENSHOT_WIDTH))
     screenshot.save(SCREENSHOTS / f"{name}.webp", quality=80)

@@ -1,6 +1,7 @@
 """The pack's templates as short Python: what each graph holds; widgets that are not named keep their defaults.
 
-``tools.make_templates`` turns them into the files in ``workflows``, and their boxes into those in ``subgraphs``.
+``tools.make_templates`` turns them into the files in ``workflows``, named by ``tools.template_titles``, and their boxes
+into those in ``subgraphs``.
 """
 
 from collections.abc import Callable

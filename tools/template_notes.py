@@ -25,14 +25,14 @@ NOTES = {
         "Lip-sync a picture to audio",
         "1. Choose another **Audio**. Your own: **Load Audio**, speech or song.\n2. Write into **transcript** what is "
         "said in it, word for word: without it the mouth opens less.\n3. The clip becomes as long as the audio, "
-        "which is saved without loss.\n\nFor long audio use the template *long_audio_driven*."
+        "which is saved without loss.\n\nFor long audio use the template *Long Lip-sync to Audio*."
         f"\n\n{OWN_PICTURE}\n\n{RELEASED}",
     ),
     "dubbing": (
         "Dub a video",
         f"1. Change the **transcript**: what is said. {WORDS}\n2. The speech follows the lips in the video.\n3. The "
         f"saved file keeps the video stream as it was, not encoded again.\n\n{OWN_VIDEO}\n\nFor long videos use the "
-        f"template *long_dubbing*.\n\n{RELEASED}",
+        f"template *Dub a Long Video*.\n\n{RELEASED}",
     ),
     "continuation": (
         "Continue a clip",

@@ -30,7 +30,11 @@ from .students import Student, make_students
 from .ways_to_sample import Studio, Way
 
 WORK = Path("output/distillation")
-REPEATS = 5
+SCENES, REPEATS = 3000, 5
+SETTINGS = (
+    "world", "steps", "batch", "count", "others", "takes", "video_guidance", "audio_guidance", "skip_layer", "seed",
+)  # fmt: skip
+"""Options that the report names."""
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -41,13 +45,16 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add("--world", choices=WORLDS, default="steady", help="world of the teacher's toons")
     add("--work", type=Path, default=WORK, help="folder for clips, checkpoints, judges, samples and the report")
     add("--material", type=Path, help="work folder of dev.py bundle whose clips are used; by default they are made")
-    add("--scenes", type=int, default=3000, help="clips that are made where there is no --material")
+    add(
+        "--scenes", type=int, help=f"clips to train on; by default {SCENES}, with --material those of a bundle's recipe"
+    )
     add("--steps", type=int, default=3000, help="steps of each student; of distribution matching, its critic's too")
     add("--batch", type=int, default=16, help="clips in a step")
     add("--methods", nargs="+", choices=[method.value for method in Method], default=[m.value for m in Method])
     add("--passes", type=int, nargs="+", default=[4, 2, 1], help="passes of the students; each is one of its own")
     add("--video-guidance", type=float, default=1.5, help="the teacher's scale of the picture")
     add("--audio-guidance", type=float, default=2.0, help="the teacher's scale of the sound")
+    add("--skip-layer", type=int, help="layer that the teacher's null passes leave out; by default none")
     add("--count", type=int, default=200, help="held-out clips of joint generation, a reference voice and dubbing each")
     add("--others", type=int, default=100, help="held-out clips of each other task")
     add("--takes", type=int, default=24, help="lively cases that are generated several times each")
@@ -57,7 +64,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add("--gpu", action="store_true", help="train on the GPU instead of the CPU")
     add("--json", action="store_true", help="print one JSON object as the last line")
     options = parser.parse_args(arguments)
-    if min(options.steps, options.batch, options.scenes, options.threads, *options.passes) < 1:
+    numbers = [options.steps, options.batch, options.threads, *options.passes]
+    if min(numbers if options.scenes is None else [options.scenes, *numbers]) < 1:
         parser.error("steps, batch, scenes, threads and passes must be at least 1")
     return options
 
@@ -69,20 +77,17 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
         processes=1 if options.gpu else min(2, options.threads), accelerated=options.gpu, shipped=options.model,
         lively=options.world == "lively",
     )  # fmt: skip
-    if options.material is None:
-        # Reference voices are needed in every voice, emotion and length.
-        return replace(
-            recipe, scenes=options.scenes, pairs=max(24, options.scenes // 15), voices=max(480, options.scenes // 2)
-        )
-    return replace(recipe, work=options.material)
+    if options.material is not None:
+        return replace(recipe, work=options.material, scenes=options.scenes or recipe.scenes)
+    scenes = options.scenes or SCENES
+    # Reference voices are needed in every voice, emotion and length.
+    return replace(recipe, scenes=scenes, pairs=max(24, scenes // 15), voices=max(480, scenes // 2))
 
 
 def students_of(options: argparse.Namespace) -> list[Student]:
     """One student for each method and number of passes."""
-    guidance, recipe = (
-        GuidanceConfig(options.video_guidance, options.audio_guidance, skip_layer=None),
-        recipe_of(options),
-    )
+    guidance = GuidanceConfig(options.video_guidance, options.audio_guidance, skip_layer=options.skip_layer)
+    recipe = recipe_of(options)
     return [
         Student(Method(method), passes, guidance, options.steps, recipe, options.work)
         for method in options.methods
@@ -115,8 +120,7 @@ def compare(options: argparse.Namespace, students: Sequence[Student]) -> dict:
         replace(one, seconds=studio.seconds(way, cases[JOINT.name][0], REPEATS))
         for one, way in zip(found, ways, strict=True)
     ]
-    names = ("world", "steps", "batch", "count", "others", "takes", "video_guidance", "audio_guidance", "seed")
-    settings = {"model": options.model.name} | {name: getattr(options, name) for name in names}
+    settings = {"model": options.model.name} | {name: getattr(options, name) for name in SETTINGS}
     return write_report(found, [student.name for student in students], settings, options.work)
 
 

@@ -3,21 +3,21 @@
 import base64
 import json
 import time
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.nodes.editor_scripts import ALONE, LOOKS, wait_for_default_graph
 from tools.comfy_server import PACK_NAME
+from tools.environment import ROOT
+from tools.template_titles import API_WORKFLOWS, TITLES, graph_file
 from tools.templates_with_files import FILES, WITH_FILES
 from uniavgen_core.tasks import DUBBING, JOINT, TASKS
 
-WORKFLOWS = Path(__file__).parents[2] / "workflows"
-TEMPLATE = "quick_start"
+TEMPLATE = TITLES["quick_start"]
 MAY_LACK = {"LoadImage", *FILES}
 """Nodes that the editor marks where the files of the released weights are not there."""
-DEMO = WORKFLOWS.parent / "docs" / "demo.mp4"
+DEMO = ROOT / "docs" / "demo.mp4"
 FILE_IN_TRANSFER = """async ([data, name, type]) => {
   const bytes = Uint8Array.from(atob(data), letter => letter.charCodeAt(0));
   const transfer = new DataTransfer();
@@ -85,19 +85,19 @@ def dropped(page, path):
 
 
 def test_each_graph_and_the_api_workflow_beside_it_are_the_same(page):
-    for path in sorted(WORKFLOWS.glob("*.json")):
-        check_pair(page, path)
+    for name in TITLES:
+        check_pair(page, name)
 
 
-def check_pair(page, path):
+def check_pair(page, name):
     """Compare a template's graph, as the editor sends it, with its API workflow."""
-    graph, expected = (json.loads(file.read_text()) for file in (path, WORKFLOWS / "api" / path.name))
+    graph, expected = (json.loads(path.read_text()) for path in (graph_file(name), API_WORKFLOWS / f"{name}.json"))
     page.evaluate("graph => window.app.loadGraphData(graph)", graph)
     made = page.evaluate("window.app.graphToPrompt().then(made => made.output)")
-    assert by_title(made) == by_title(expected), path.name
+    assert by_title(made) == by_title(expected), name
     wrong = page.evaluate("window.app.graph.nodes.filter(node => node.has_errors).map(node => node.type)")
     boxes = {subgraph["id"] for subgraph in (graph.get("definitions") or {}).get("subgraphs", [])}
-    assert set(wrong) <= (MAY_LACK | boxes if path.stem in WITH_FILES else set())
+    assert set(wrong) <= (MAY_LACK | boxes if name in WITH_FILES else set())
 
 
 def by_title(workflow):

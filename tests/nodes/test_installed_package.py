@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import zipfile
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from tools.environment import ROOT, current
 from tools.finish_graph import FINISH
 from tools.registry_package import write_package
 from tools.template_graphs import PICTURE, TEMPLATES
+from tools.template_titles import TITLES
 from uniavgen_core.bundled.bundled_files import ASSETS
 from uniavgen_core.diffusion.sampling_presets import TOON
 
@@ -172,14 +174,13 @@ def test_run_finishes_a_clip_and_its_node_shows_it_in_view(editor, tmp_path):
 
 
 def test_the_editor_is_given_every_template_of_the_package_and_has_its_nodes(installed, pack_folder):
-    names = {path.stem for path in pack_folder.glob("workflows/*.json")}
-    assert set(installed.get("/workflow_templates")[FOLDER]) == names
-    for name in names:  # a folder `example` or `examples` in the pack would hide them
-        graph = installed.get(f"/api/workflow_templates/{FOLDER}/{name}.json")
+    assert set(installed.get("/workflow_templates")[FOLDER]) == set(TITLES.values())
+    for name, title in TITLES.items():  # a folder `example` or `examples` in the pack would hide them
+        graph = installed.get(f"/api/workflow_templates/{FOLDER}/{quote(title)}.json")
         assert graph["nodes"]
         api = json.loads((pack_folder / "workflows" / "api" / f"{name}.json").read_text(encoding="utf-8"))
         assert {node["class_type"] for node in api.values()} <= set(installed.object_info())
-        assert installed.request(f"/api/workflow_templates/{FOLDER}/{name}.jpg")
+        assert installed.request(f"/api/workflow_templates/{FOLDER}/{quote(title)}.jpg")
 
 
 def test_the_editor_is_given_the_scripts_and_the_help_of_every_node(installed, pack_folder):

@@ -11,6 +11,7 @@ from tests.nodes.test_templates_browser import LOAD
 from tools.comfy_server import PACK_NAME
 from tools.locale_files import ENGLISH, FILES, LANGUAGES, english_files, faults, leaves, read
 from tools.template_texts import template_texts
+from tools.template_titles import TITLES
 
 CHINESE = {"Comfy.Locale": "zh"}
 SENTENCES = ("description", "tooltip")
@@ -136,7 +137,7 @@ def test_the_editor_shows_title_inputs_and_options_of_a_node_in_chinese(page, te
 def test_the_editor_shows_a_template_and_a_box_of_its_library_in_chinese(page, texts):  # noqa: ARG001 - waits
     shown = read("zh", "main.json")["uniavgen"]["templates"]
     title, note = shown["boxes"]["Talking Person from a Picture"], shown["notes"]["quick_start"]["title"]
-    page.evaluate(LOAD, [f"/api/workflow_templates/{PACK_NAME}/quick_start.json", "quick_start"])
+    page.evaluate(LOAD, [f"/api/workflow_templates/{PACK_NAME}/{TITLES['quick_start']}.json", "quick_start"])
     for text in (title, note, shown["titles"]["Save"]):
         expect(page.get_by_text(text, exact=True)).to_be_visible()
     box = page.locator("[data-node-id]").filter(has_text=title)

@@ -21,11 +21,11 @@ from safetensors.torch import load_file, save_file
 from tests.nodes.test_stock_nodes import differ
 from tests.shards import write_shards
 from tools.released_graphs import DOWNLOADS, LORA, RELEASE, RELEASED, RELEASED_FILES, WEIGHTS
+from tools.template_titles import API_WORKFLOWS, WORKFLOWS, graph_file
 from tools.workflow import add_node, bypass_node, set_input
 from uniavgen_core.bundled.bundled_files import ASSETS, CODEC_FILE, MODEL_FILE
 
 SUBGRAPHS = Path(__file__).parents[2] / "subgraphs"
-WORKFLOWS = Path(__file__).parents[2] / "workflows"
 GRAPHS = sorted([*WORKFLOWS.glob("*.json"), *SUBGRAPHS.glob("*.json")])
 LAYERS, RANK = ("self_attn.q", "self_attn.v", "cross_attn.k", "ffn.0", "ffn.2"), 4
 
@@ -65,7 +65,7 @@ def files(server):
 
 def small(name):
     """A template at a size for a test, its text encoder and vocoder those that need no file."""
-    workflow = json.loads((WORKFLOWS / "api" / f"{name}.json").read_text())
+    workflow = json.loads((API_WORKFLOWS / f"{name}.json").read_text())
     workflow = set_input(workflow, "Load the text encoder", "text_encoder", "bundled_toon")
     workflow = set_input(workflow, "Load the audio VAE", "vocoder", "griffin_lim")
     size = {"size": "custom", "size.width": 64, "size.height": 64, "size.fit": "crop"}
@@ -101,7 +101,7 @@ def counted(workflow, before, model):
 
 
 def test_the_editor_offers_to_download_what_is_missing(page):  # first: the others put the files there
-    graph = json.loads((WORKFLOWS / "released_few_steps.json").read_text())
+    graph = json.loads(graph_file("released_few_steps").read_text())
     page.evaluate("graph => window.app.loadGraphData(graph)", graph)
     page.get_by_role("button", name="View details").click()
     for file in RELEASED_FILES.values():
@@ -137,7 +137,7 @@ def test_the_releases_own_settings_are_two_calls_in_each_of_fifty_steps(pictures
 
 def nodes_of(name):
     """Nodes of a saved template."""
-    return json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))["nodes"]
+    return json.loads(graph_file(name).read_text(encoding="utf-8"))["nodes"]
 
 
 def note_of(name):

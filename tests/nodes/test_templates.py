@@ -1,37 +1,41 @@
 """The templates as files. ``test_installed_package`` runs them, ``test_browser`` compares graph and API workflow."""
 
 import json
-from pathlib import Path
 
 import pytest
 
+from tools.released_graphs import RELEASED
 from tools.template_graphs import TEMPLATES as GRAPHS
-from tools.templates_with_files import WITH_FILES
+from tools.template_graphs import template
+from tools.template_titles import API_WORKFLOWS, TITLES, WORKFLOWS, graph_file
+from tools.templates_with_files import WITH_FILES, template_with_files
 
-WORKFLOWS = Path(__file__).parents[2] / "workflows"
-TEMPLATES = sorted(WORKFLOWS.glob("*.json"))
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COMFY_DYNAMICCOMBO_V3"}
 
 
-def api_of(path):
-    return json.loads((WORKFLOWS / "api" / path.name).read_text())
-
-
 def test_templates_and_api_workflows_come_in_pairs():
-    assert {path.name for path in TEMPLATES} == {path.name for path in (WORKFLOWS / "api").glob("*.json")}
-    assert {path.stem for path in TEMPLATES} == set(GRAPHS) | set(WITH_FILES)
+    assert list(TITLES) == [*GRAPHS, *WITH_FILES]
+    assert {path.stem for path in API_WORKFLOWS.glob("*.json")} == set(TITLES)
+    assert {path.stem for path in WORKFLOWS.glob("*.json")} == set(TITLES.values())
+
+
+@pytest.mark.parametrize("name", TITLES)
+def test_a_template_with_a_box_is_called_as_its_box(name):
+    graph = template_with_files(name) if name in WITH_FILES else template(name)
+    boxes = [] if name in RELEASED else [box.title for box in graph.boxes if not box.is_example]
+    assert boxes in ([], [TITLES[name]])
 
 
 @pytest.mark.parametrize("name", GRAPHS)
 def test_a_template_is_sampled_as_suits_the_model_that_is_loaded(name):
-    nodes = [node["inputs"] for node in api_of(WORKFLOWS / f"{name}.json").values()]
+    nodes = [node["inputs"] for node in json.loads((API_WORKFLOWS / f"{name}.json").read_text()).values()]
     presets = [inputs["preset"] for inputs in nodes if "preset" in inputs]
     assert presets == ([] if name == "build_your_own" else ["auto"])
 
 
-@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
-def test_a_template_has_a_thumbnail(path):
-    assert path.with_suffix(".jpg").stat().st_size > 1000
+@pytest.mark.parametrize("name", TITLES)
+def test_a_template_has_a_thumbnail(name):
+    assert graph_file(name).with_suffix(".jpg").stat().st_size > 1000
 
 
 def inputs_of(definition):

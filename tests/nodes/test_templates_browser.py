@@ -11,11 +11,11 @@ import pytest
 from tests.nodes.editor_scripts import LOOKS, wait_for_default_graph
 from tools.comfy_server import PACK_NAME
 from tools.make_templates import EXAMPLES
+from tools.template_titles import TITLES, graph_file
 from tools.templates_with_files import FILES, WITH_FILES
 
-WORKFLOWS = Path(__file__).parents[2] / "workflows"
 SUBGRAPHS = Path(__file__).parents[2] / "subgraphs"
-NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
+NAMES = list(TITLES)
 FLAT = {"build_your_own"}
 MOST_TOP_NODES, SMALLEST_SCALE, SMALLEST_SCALE_OF_PARTS = 7, 0.75, 0.65
 VIEW = {"width": 1700, "height": 1000}
@@ -68,7 +68,7 @@ def editor(page):
 
 def load(page, name, folder=PACK_NAME):
     """Open a template of the pack, which is in a folder of custom_nodes, by its file, as the template browser does."""
-    url = f"/api/workflow_templates/{folder}/{name}.json"
+    url = f"/api/workflow_templates/{folder}/{TITLES[name]}.json"
     page.evaluate(LOAD, [url, name])
     page.wait_for_function("name => window.app.graph.nodes.some(node => node.title === name)", arg="Save")
     page.evaluate(AT_REST)
@@ -120,7 +120,7 @@ def out_of_view(page, boxes, is_flat):
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - FLAT))
 def test_the_app_mode_of_a_template_shows_widgets_that_are_there_and_the_saved_file(name):
-    graph = json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
+    graph = json.loads(graph_file(name).read_text(encoding="utf-8"))
     chosen, nodes = graph["extra"]["linearData"], {str(node["id"]): node for node in graph["nodes"]}
     shown = {(number, slot["name"]) for number, node in nodes.items() for slot in node["inputs"] if "widget" in slot}
     for number, widget in chosen["inputs"]:

@@ -21,11 +21,12 @@ from tools.demo_files import check_files, with_readable_sound
 from tools.demo_options import parse
 from tools.demo_tasks import prepare, template_of
 from tools.environment import Environment
+from tools.template_titles import graph_file
 from tools.workflow import add_node, bypass_node, read_workflow, replace_node, value_of
 
 ROOT = Path(__file__).parents[2]
 CLIP = ROOT / "uniavgen_core" / "assets" / "clips" / "toon_1.mp4"
-PICTURE = ROOT / "workflows" / "quick_start.jpg"
+PICTURE = graph_file("quick_start").with_suffix(".jpg")
 FILES = {"--image": PICTURE, "--audio": CLIP, "--video": CLIP}
 TASKS = {
     "joint": ["--image"],

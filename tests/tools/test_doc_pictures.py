@@ -20,7 +20,8 @@ from tools.clip_pictures import (
 )
 from tools.contact_sheet import Clip, read_clip
 from tools.demo_tasks import TEMPLATES
-from tools.make_doc_pictures import GRAPHS, make_task_picture, names_of_templates, own_media
+from tools.make_doc_pictures import make_task_picture, names_of_templates, own_media
+from tools.template_titles import graph_file
 from tools.templates_with_files import WITH_FILES
 from tools.workflow import read_workflow
 
@@ -103,7 +104,7 @@ def test_the_quick_start_becomes_a_clip_with_sound_its_preview_and_its_pictures(
     with av.open(str(tmp_path / "demo.mp4")) as file:
         assert file.metadata["digital_source_type"].endswith("trainedAlgorithmicMedia")
         assert "prompt" not in file.metadata
-        assert json.loads(file.metadata["workflow"]) == json.loads((GRAPHS / "quick_start.json").read_text("utf-8"))
+        assert json.loads(file.metadata["workflow"]) == json.loads(graph_file("quick_start").read_text("utf-8"))
     with Image.open(tmp_path / "demo.webp") as preview:
         assert preview.n_frames == len(demo.frames)
     names = ("tasks/quick_start.webp", "face_mask.webp")
