@@ -3,7 +3,7 @@
 Graphs come from ``tools.template_graphs``. ComfyUI's own front end, in Chromium, fills in the widgets, puts the nodes
 into their boxes, writes each graph in both forms and runs it; its loudest frame becomes the thumbnail, and pictures
 of graph and result are left beside the video. Those of the quick start go into ``docs``. Graphs that need files to
-download, of ``tools.templates_with_files``, are not run: there the graph itself is the thumbnail. The boxes are written
+download, of ``tools.templates_with_files``, are not run: there the pack's icon is the thumbnail. The boxes are written
 to ``subgraphs`` too, where the editor's node library finds them.
 """
 
@@ -34,6 +34,7 @@ from .templates_with_files import FILES, WITH_FILES, template_with_files, with_f
 from .workflow import Workflow
 
 SUBGRAPHS, SCREENSHOTS = ROOT / "subgraphs", ROOT / "docs" / "templates"
+ICON = ROOT / "docs" / "brand" / "icon.png"
 EDITOR = Path(__file__).with_name("template_editor.js")
 EXAMPLE = ROOT / "uniavgen_core" / "assets" / "portraits" / "toon_5_happy.png"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
@@ -217,7 +218,7 @@ def remake(page: Page, server: ComfyServer, name: str, sheets: Path) -> None:
         write_blueprints(graph, saved)
     if name in WITH_FILES:
         photograph(page, sheets / f"{name}_graph.png")
-        picture = Image.open(sheets / f"{name}_graph.png").convert("RGB")
+        picture = Image.open(ICON).convert("RGB")
     else:
         clip = read_clip(run_in_editor(page, server, sheets, name))
         picture = Image.fromarray(clip.frames[loudest_frames(clip, 1)[0]])
