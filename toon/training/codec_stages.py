@@ -8,6 +8,7 @@ from torch.optim import AdamW
 from uniavgen_core.bundled.bundled_files import load_codec
 from uniavgen_core.bundled.video_codec import VideoCodec
 
+from ..clips.world import LIVELY, STEADY, World
 from .codec_training import CodecTraining, codec_clips, codec_objective
 from .recipe import CODEC_SEED, Recipe, train
 
@@ -25,7 +26,7 @@ def train_codec(recipe: Recipe) -> bool:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         codec = VideoCodec()
-    return _train_codec_part(recipe, "codec", codec, CodecTraining(clips=recipe.codec_clips))
+    return _train_codec_part(recipe, "codec", codec, CodecTraining(clips=recipe.codec_clips), (recipe.world,))
 
 
 def train_refine(recipe: Recipe) -> bool:
@@ -33,24 +34,25 @@ def train_refine(recipe: Recipe) -> bool:
     path = recipe.unrefined_codec
     codec, earlier = load_codec(path).train(), load_codec(path).requires_grad_(False)
     config, seeded = replace(REFINED, clips=recipe.codec_clips), replace(recipe, seed=recipe.seed + 3)
-    return _train_codec_part(seeded, "refine", codec, config, earlier)
+    return _train_codec_part(seeded, "refine", codec, config, (recipe.world,), earlier)
 
 
 def train_decoder(recipe: Recipe) -> bool:
-    """Train the codec's decoder further, for latents as far off as the network's; they stay as they are."""
+    """Train the decoder, which both worlds share, further, for latents as far off as the network's; they stay."""
     codec = load_codec(recipe.known_codec).train()
     codec.encoder.requires_grad_(False)
     config = replace(DECODER_ALONE, clips=recipe.codec_clips)
     seeded = replace(recipe, seed=recipe.seed + 1)
-    return _train_codec_part(seeded, "decoder", codec, config)
+    return _train_codec_part(seeded, "decoder", codec, config, (STEADY, LIVELY))
 
 
 def _train_codec_part(
-    recipe: Recipe, name: str, codec: VideoCodec, config: CodecTraining, earlier: VideoCodec | None = None
-) -> bool:
-    """Train all of the codec, or its decoder alone."""
+    recipe: Recipe, name: str, codec: VideoCodec, config: CodecTraining, worlds: tuple[World, ...],
+    earlier: VideoCodec | None = None,
+) -> bool:  # fmt: skip
+    """Train all of the codec, or its decoder alone, on clips of some worlds."""
     codec.to(memory_format=torch.channels_last)
     trained = codec.decoder if config.decoder_only else codec
     adam = AdamW(trained.parameters(), config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3)
-    objective = codec_objective(codec_clips(config.clips, CODEC_SEED, recipe.world), config, recipe.seed, earlier)
+    objective = codec_objective(codec_clips(config.clips, CODEC_SEED, *worlds), config, recipe.seed, earlier)
     return train(recipe, codec, [adam], objective, replace(recipe.run(name, recipe.codec_batch), average=0.998))

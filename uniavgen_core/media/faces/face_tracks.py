@@ -9,7 +9,6 @@ from itertools import pairwise
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from scipy.signal import savgol_filter
 
 FEWEST_SHARE, FEWEST_AT_MOST = 10, 8
 """By default a face must be visible in a tenth of a clip's frames, but in no more than 8 (half a second at 16 fps):
@@ -147,6 +146,8 @@ def smooth(track: Track, window: int) -> Track:
     Returns:
         The smoothed track. The average does not cross gaps; at both ends of a run of frames a line is fitted.
     """
+    from scipy.signal import savgol_filter  # Its import takes a third as long as all nodes'.
+
     smoothed = list(track)
     for run in _runs(track):
         length = min(window | 1, (len(run) - 1) | 1)
