@@ -1,4 +1,4 @@
-"""The template *finish* in a real server, with seeded weights in the layout of the files that it names.
+"""The template *Finish a Video* in a real server, with seeded weights in the layout of the files that it names.
 
 The networks are those of the files; the upscaler has little width.
 """
