@@ -107,6 +107,9 @@ def released_note(kinds: set[str]) -> str:
         lines.append(
             f"\n**Few steps**\n\nThe LoRA was made for Wan2.2-TI2V-5B and acts on the video alone: {FEW} to 8 steps, "
             "guidance 1, one pass of the network each. The audio has no such LoRA; if it suffers, take more steps. "
-            "Any other few-step LoRA of that model fits here too."
+            "Any other few-step LoRA of that model fits here too.\n\n"
+            "**Your own student**\n\nA LoRA that you have trained with this pack (`docs/training.md`) covers video and "
+            "audio. Choose it in *Few-step LoRA*, with the sampler *euler* for the method `consistency`, *lcm* for "
+            "`distribution`."
         )
     return "\n".join(lines)

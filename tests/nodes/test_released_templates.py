@@ -20,10 +20,13 @@ from safetensors.torch import load_file, save_file
 
 from tests.nodes.test_stock_nodes import differ
 from tests.shards import write_shards
+from tools.contact_sheet import read_clip
 from tools.released_graphs import DOWNLOADS, LORA, RELEASE, RELEASED, RELEASED_FILES, WEIGHTS
 from tools.template_titles import API_WORKFLOWS, WORKFLOWS, graph_file
 from tools.workflow import add_node, bypass_node, set_input
-from uniavgen_core.bundled.bundled_files import ASSETS, CODEC_FILE, MODEL_FILE
+from uniavgen_core.bundled.bundled_files import ASSETS, BUNDLED_MODEL, CODEC_FILE, MODEL_FILE
+from uniavgen_core.checkpoint.load_weights import load_model
+from uniavgen_core.training.lora import LoraPlan, add_lora, save_lora
 
 SUBGRAPHS = Path(__file__).parents[2] / "subgraphs"
 GRAPHS = sorted([*WORKFLOWS.glob("*.json"), *SUBGRAPHS.glob("*.json")])
@@ -125,6 +128,30 @@ def test_the_few_step_lora_changes_the_picture_and_all_its_keys_are_used(picture
     with_lora = pictures_of(workflow)
     assert "lora key not loaded" not in server.log[before:]
     assert differ(with_lora, pictures_of(bypass_node(workflow, "Few-step LoRA", "model")))
+
+
+def write_student(path):
+    """A LoRA as training writes it, of both branches and their interactions, with seeded weights."""
+    model, plan = load_model(BUNDLED_MODEL, dtype=torch.float32), LoraPlan(interactions=True, rank=RANK, alpha=RANK)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        add_lora(model, plan)
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                torch.nn.init.normal_(parameter, std=0.1)
+    save_lora(model, path, plan)
+
+
+def test_a_students_lora_in_its_place_changes_the_sound_too_and_all_its_keys_are_used(server, files, tmp_path):
+    write_student(files / "loras" / "student.safetensors")
+    sounds = []
+    for file in (LORA, "student.safetensors"):
+        before, workflow = len(server.log), set_input(small("released_few_steps"), "Few-step LoRA", "lora_name", file)
+        (video,) = [made for made in server.run(workflow).files() if made["filename"].endswith(".mp4")]
+        sounds.append(read_clip(server.download(video, tmp_path / f"{len(sounds)}.mp4")).sound)
+        assert "lora key not loaded" not in server.log[before:]
+    assert np.abs(sounds[0] - sounds[1]).max() > 0.1
+    (files / "loras" / "student.safetensors").unlink()
 
 
 def test_the_releases_own_settings_are_two_calls_in_each_of_fifty_steps(pictures_of, server):

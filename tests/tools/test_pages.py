@@ -77,7 +77,7 @@ NOT_DECLARED = {
 """Packages that pages name and no extra of the project has, each with the reason."""
 MEDIA = ("face.png", "face.jpg", "voice.wav", "song.mp3", "silent.mp4", "clip.mp4", "talk.mp4", "talk.txt")
 LONGEST_LINE, LONGEST_README = 120, 150
-GENERATED = {"docs/ablations/REPORT.md", "docs/few_steps/steps.md"}
+GENERATED = {"docs/ablations/REPORT.md", "docs/few_steps/steps.md", "docs/few_steps/students.md"}
 """Pages that studies write, whose lines are as long as their texts."""
 
 
