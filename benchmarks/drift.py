@@ -20,7 +20,8 @@ from torch import Tensor
 
 from tools.comfy_server import ComfyServer
 from tools.contact_sheet import Clip, read_clip
-from tools.environment import ROOT, current
+from tools.environment import current
+from tools.template_titles import api_file
 from tools.workflow import Workflow, read_workflow, replace_node, set_input, set_value
 from toon.clips import ToonClip
 from toon.clips.clip import film
@@ -96,7 +97,7 @@ def workflow_of(toon: ToonClip, server: ComfyServer, folder: Path) -> Workflow:
     with wave.open(str(folder / "toon.wav"), "wb") as file:
         file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
         file.writeframes((toon.waveform * (2**15 - 1)).round().astype("<i2").tobytes())
-    workflow = read_workflow(ROOT / "workflows" / "api" / "long_audio_driven.json")
+    workflow = read_workflow(api_file("long_audio_driven"))
     image, sound = (server.offer(folder / name) for name in ("toon.png", "toon.wav"))
     workflow = replace_node(workflow, "Image", "LoadImage", {"image": image})
     workflow = replace_node(workflow, "Audio", "LoadAudio", {"audio": sound})

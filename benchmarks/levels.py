@@ -17,8 +17,9 @@ import torchaudio
 from torch import Tensor
 
 from tools.comfy_server import ComfyServer
-from tools.environment import ROOT, current
+from tools.environment import current
 from tools.template_graphs import TEMPLATES
+from tools.template_titles import api_file
 from tools.workflow import Workflow, read_workflow, set_value
 from uniavgen_core.media.audio.loudness import CEILING_DB
 from uniavgen_core.media.audio.sound_file import read_sound
@@ -49,7 +50,7 @@ def measure(options: Namespace) -> dict:
     with ComfyServer(current()) as server, tempfile.TemporaryDirectory() as folder:
         for name in options.templates:
             for seed in range(1, options.takes + 1):
-                workflow = read_workflow(ROOT / "workflows" / "api" / f"{name}.json")
+                workflow = read_workflow(api_file(name))
                 levels = levels_of(server, prepared(workflow, seed, options.steps), Path(folder))
                 rows.append({"template": name, "seed": seed, **levels})
                 sys.stderr.write(f"{rows[-1]}\n")

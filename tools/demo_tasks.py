@@ -9,10 +9,9 @@ from uniavgen_core.diffusion.sampling_presets import PRESETS, TOON
 from uniavgen_core.tasks import DUBBING, JOINT, TASKS, Keep
 
 from .demo_options import MODELS
-from .environment import ROOT
+from .template_titles import api_file
 from .workflow import Workflow, add_node, bypass_node, has_node, replace_node, set_input, set_value
 
-TEMPLATES = ROOT / "workflows" / "api"
 QUICK_START = "quick_start"
 """Template of joint generation; that of any other task has the task's name."""
 LONG_VIDEO, LONG_DUBBING = "long_video", "long_dubbing"
@@ -48,7 +47,7 @@ def template_of(options: Namespace) -> Path:
     name = QUICK_START if options.task == JOINT.name else options.task
     if is_long(options):
         name = LONG_DUBBING if options.task == DUBBING.name else LONG_VIDEO
-    return TEMPLATES / f"{name}.json"
+    return api_file(name)
 
 
 def is_long(options: Namespace) -> bool:

@@ -1,11 +1,12 @@
 """The template that finishes a clip with ComfyUI's own upscaler and frame interpolation: graph, files and a note."""
 
 from .graph_studio import Box, Canvas, Graph, Link
+from .template_titles import TITLES
 
 INTERPOLATION, UPSCALER = "film_net_fp16.safetensors", "RealESRGAN_x4plus.safetensors"
 HUB = "https://huggingface.co/Comfy-Org"
 FINISH = Box(
-    "Finish a Video",
+    TITLES["finish"],
     "A finished clip at twice the frame rate and twice the size, its audio unchanged.",
     ("upscale video", "frame interpolation", "32 fps", "smooth video", "放大视频", "补帧"),
 )

@@ -22,9 +22,9 @@ from .clip_pictures import OwnMedia, frames_in_a_row, preview_frames, write_anim
 from .comfy_client import ComfyClient
 from .comfy_server import ComfyServer
 from .contact_sheet import Clip, read_clip
-from .demo_tasks import QUICK_START, TEMPLATES
+from .demo_tasks import QUICK_START
 from .environment import ROOT, current
-from .template_titles import graph_file
+from .template_titles import TITLES, api_file, graph_file
 from .templates_with_files import WITH_FILES
 from .workflow import Workflow, read_workflow, value_of
 
@@ -36,7 +36,7 @@ STILL = {"quality": 85, "method": 6}  # of WebP
 
 def names_of_templates() -> list[str]:
     """Names of all templates that run without a download."""
-    return sorted(path.stem for path in TEMPLATES.glob("*.json") if path.stem not in WITH_FILES)
+    return [name for name in TITLES if name not in WITH_FILES]
 
 
 def own_media(workflow: Workflow) -> OwnMedia:
@@ -123,7 +123,7 @@ def demo_tags(path: Path, name: str) -> dict[str, str]:
 
 def make_task_picture(client: ComfyClient, name: str, docs: Path) -> None:
     """Run a template and write the picture of its result; for the quick start, all its pictures."""
-    workflow = read_workflow(TEMPLATES / f"{name}.json")
+    workflow = read_workflow(api_file(name))
     is_demo = name == QUICK_START
     with tempfile.TemporaryDirectory(prefix="uniavgen-pictures-") as folder:
         files = render(client, with_measurements(workflow) if is_demo else workflow, Path(folder))

@@ -29,7 +29,7 @@ from .graph_studio import Graph, shown_widgets
 from .registry_ids import with_registry_ids
 from .released_graphs import RELEASED
 from .template_graphs import TEMPLATES, template
-from .template_titles import API_WORKFLOWS, graph_file
+from .template_titles import api_file, graph_file
 from .templates_with_files import FILES, WITH_FILES, template_with_files, with_files
 from .workflow import Workflow
 
@@ -212,7 +212,7 @@ def remake(page: Page, server: ComfyServer, name: str, sheets: Path) -> None:
     """Write one template in both forms, its box, and its thumbnail."""
     graph = template_with_files(name) if name in WITH_FILES else template(name)
     saved, api = through_the_editor(page, graph)
-    write_json(API_WORKFLOWS / f"{name}.json", api)
+    write_json(api_file(name), api)
     write_json(graph_file(name), with_files(saved))
     if name not in RELEASED:
         write_blueprints(graph, saved)

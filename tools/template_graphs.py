@@ -10,57 +10,56 @@ from uniavgen_core.tasks import AUDIO_DRIVEN, CONTINUATION, DUBBING, JOINT, REFE
 
 from .graph_studio import Box, Graph, Link, Studio
 from .template_notes import NOTES
+from .template_titles import TITLES
 
 TALKING = ("talking head", "avatar", "portrait animation", "text to speech", "数字人", "说话人")
 LIP_SYNC = ("lip sync", "lipsync", "audio driven", "talking head", "avatar", "对口型")
 DUB = ("dub", "dubbing", "video to speech", "TTS", "配音")
-PICTURE = Box(
-    "Talking Person from a Picture", "A talking video with speech, from a picture and a line of text.", TALKING
-)
+PICTURE = Box(TITLES["quick_start"], "A talking video with speech, from a picture and a line of text.", TALKING)
 VOICE = Box(
-    "Talking Person with a Reference Voice",
+    TITLES["reference_voice"],
     "A talking video from a picture and a line of text, in the voice of a recording.",
     ("voice clone", *TALKING, "声音克隆"),
 )
 LIPS = Box(
-    "Lip-sync a Picture to Audio",
+    TITLES["audio_driven"],
     "A video of the person in a picture, lip-synced to speech or song.",
     LIP_SYNC,
 )
-DUBBED = Box("Dub a Video", "Speech for a silent video, or new speech for any video.", DUB)
+DUBBED = Box(TITLES["dubbing"], "Speech for a silent video, or new speech for any video.", DUB)
 CONTINUED = Box(
-    "Continue a Clip",
+    TITLES["continuation"],
     "More video and speech after the end of a clip.",
     ("extend video", "continuation", "video extend"),
 )
 RELIPPED = Box(
-    "New Words and Lips in a Video",
+    TITLES["relip"],
     "New speech and new lips for the person in a video; all other pixels stay.",
     ("relip", "lip sync", "dub", "video translation", "对口型"),
 )
 SCRIPT = Box(
-    "Long Video from a Script",
+    TITLES["long_video"],
     "A video of any length: one person speaks a whole script.",
     ("long video", *TALKING),
 )
 LONG_LIPS = Box(
-    "Long Lip-sync to Audio",
+    TITLES["long_audio_driven"],
     "A video of any length, lip-synced to speech or song.",
     ("long video", *LIP_SYNC),
 )
-LONG_DUB = Box("Dub a Long Video", "Speech for a video of any length, in one voice.", ("long video", *DUB))
+LONG_DUB = Box(TITLES["long_dubbing"], "Speech for a video of any length, in one voice.", ("long video", *DUB))
 TAKES = Box(
-    "Best of Several Takes",
+    TITLES["best_take"],
     "Samples several seeds, rates them, and keeps the best take.",
     ("best of n", *TALKING),
 )
 REPAIRED = Box(
-    "Repair a Clip",
+    TITLES["retake"],
     "Rates a finished clip second by second, and resamples the spans whose lips do not match the audio.",
     ("fix lip sync", "retake", "regenerate part", "修复口型"),
 )
 TWO = Box(
-    "Two Speakers",
+    TITLES["two_speakers"],
     "Two people in one picture, each with a transcript, a time and a mask.",
     ("dialogue", "podcast", *TALKING),
 )

@@ -9,7 +9,6 @@ from pathlib import Path
 from .environment import ROOT
 
 WORKFLOWS = ROOT / "workflows"
-API_WORKFLOWS = WORKFLOWS / "api"
 TITLES = {
     "quick_start": "Talking Person from a Picture",
     "reference_voice": "Talking Person with a Reference Voice",
@@ -31,5 +30,10 @@ TITLES = {
 
 
 def graph_file(name: str) -> Path:
-    """File of the graph for the editor of the template with a short name."""
+    """Graph of a template for the editor, by its short name."""
     return WORKFLOWS / f"{TITLES[name]}.json"
+
+
+def api_file(name: str) -> Path:
+    """Graph of a template for the API, by its short name."""
+    return WORKFLOWS / "api" / f"{name}.json"

@@ -22,6 +22,9 @@ CLIP_FORM = ClipForm((128, 128))
 MODEL = replace(TOON, text=replace(TOON.text, position_offset=TEXT_POSITION_OFFSET, position_scale=TEXT_POSITION_SCALE))
 """Sizes of the bundled model, with characters placed where toons speak them."""
 
+LAYERS = range(MODEL.num_layers)
+"""Layers that null passes may leave out."""
+
 LIVELY_MODEL = replace(
     TOON,
     text=replace(
@@ -31,7 +34,7 @@ LIVELY_MODEL = replace(
 )  # fmt: skip
 """The same for toons whose onset and tempo are left to chance, with characters placed where they are on average."""
 
-__all__ = ["CLIP_FORM", "LIVELY_MODEL", "MODEL", "open_clips"]
+__all__ = ["CLIP_FORM", "LAYERS", "LIVELY_MODEL", "MODEL", "open_clips"]
 
 
 def open_clips(text: str) -> ClipSource:

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from tools.comfy_server import ComfyServer
 from tools.contact_sheet import Clip, read_clip
-from tools.environment import ROOT, current
+from tools.environment import current
 from tools.make_examples import write_mp4
+from tools.template_titles import api_file
 from tools.workflow import Workflow, read_workflow, replace_node, set_input
 from toon.clips import STEADY, VOICES, Line, ToonClip, recite
 from toon.clips.clip import film
@@ -109,7 +110,7 @@ def dubbed_figures(paths: Sequence[Path], toons: Sequence[ToonClip], judges: Jud
 
 def workflow_of(toon: ToonClip, video: str) -> Workflow:
     """The template for long dubbing, with a video and what its toon says in the place of its examples."""
-    workflow = read_workflow(ROOT / "workflows" / "api" / "long_dubbing.json")
+    workflow = read_workflow(api_file("long_dubbing"))
     workflow = replace_node(workflow, "Video", "LoadVideo", {"file": video})
     workflow = set_input(workflow, "Caption", "text", toon.caption)
     return set_input(workflow, "Long video", "script", script_of(toon))

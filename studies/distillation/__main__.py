@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from toon import LAYERS
 from toon.evaluation.bundle_report import REPEATED, WORLDS, ToonOptions, measure_chance
 from toon.evaluation.cases import Case
 from toon.evaluation.distribution import GENERATED
@@ -54,7 +55,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add("--passes", type=int, nargs="+", default=[4, 2, 1], help="passes of the students; each is one of its own")
     add("--video-guidance", type=float, default=1.5, help="the teacher's scale of the picture")
     add("--audio-guidance", type=float, default=2.0, help="the teacher's scale of the sound")
-    add("--skip-layer", type=int, help="layer that the teacher's null passes leave out; by default none")
+    add("--skip-layer", type=int, choices=LAYERS, help="layer that the teacher's null passes leave out")
     add("--count", type=int, default=200, help="held-out clips of joint generation, a reference voice and dubbing each")
     add("--others", type=int, default=100, help="held-out clips of each other task")
     add("--takes", type=int, default=24, help="lively cases that are generated several times each")
@@ -64,8 +65,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add("--gpu", action="store_true", help="train on the GPU instead of the CPU")
     add("--json", action="store_true", help="print one JSON object as the last line")
     options = parser.parse_args(arguments)
-    numbers = [options.steps, options.batch, options.threads, *options.passes]
-    if min(numbers if options.scenes is None else [options.scenes, *numbers]) < 1:
+    scenes = SCENES if options.scenes is None else options.scenes
+    if min(options.steps, options.batch, scenes, options.threads, *options.passes) < 1:
         parser.error("steps, batch, scenes, threads and passes must be at least 1")
     return options
 

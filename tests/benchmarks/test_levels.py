@@ -3,7 +3,7 @@
 import torch
 
 from benchmarks import levels
-from tools.environment import ROOT
+from tools.template_titles import api_file
 from tools.workflow import read_workflow
 from uniavgen_core.media.audio.loudness import CEILING_DB
 
@@ -16,7 +16,7 @@ def test_only_the_beginning_that_was_given_is_left_out():
 
 
 def test_the_quick_start_has_no_clipped_sample_in_a_real_server(server, tmp_path):
-    workflow = read_workflow(ROOT / "workflows" / "api" / "quick_start.json")
+    workflow = read_workflow(api_file("quick_start"))
     row = levels.levels_of(server, levels.prepared(workflow, 1, 2), tmp_path)
     assert row["clipped"] == 0
     assert CEILING_DB - 1 < row["peak_db"] <= CEILING_DB + 0.01
@@ -32,7 +32,7 @@ def test_the_quick_start_has_no_clipped_sample_in_a_real_server(server, tmp_path
 
 
 def test_the_sound_of_a_long_video_is_measured_too(server, tmp_path):
-    workflow = read_workflow(ROOT / "workflows" / "api" / "long_video.json")
+    workflow = read_workflow(api_file("long_video"))
     row = levels.levels_of(server, levels.prepared(workflow, 1, None), tmp_path)
     assert row["clipped"] == 0
     assert row["seconds"] > 4

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from tests.nodes.editor_scripts import ALONE, LOOKS, wait_for_default_graph
 from tools.comfy_server import PACK_NAME
 from tools.environment import ROOT
-from tools.template_titles import API_WORKFLOWS, TITLES, graph_file
+from tools.template_titles import TITLES, api_file, graph_file
 from tools.templates_with_files import FILES, WITH_FILES
 from uniavgen_core.tasks import DUBBING, JOINT, TASKS
 
@@ -91,7 +91,7 @@ def test_each_graph_and_the_api_workflow_beside_it_are_the_same(page):
 
 def check_pair(page, name):
     """Compare a template's graph, as the editor sends it, with its API workflow."""
-    graph, expected = (json.loads(path.read_text()) for path in (graph_file(name), API_WORKFLOWS / f"{name}.json"))
+    graph, expected = (json.loads(path.read_text()) for path in (graph_file(name), api_file(name)))
     page.evaluate("graph => window.app.loadGraphData(graph)", graph)
     made = page.evaluate("window.app.graphToPrompt().then(made => made.output)")
     assert by_title(made) == by_title(expected), name

@@ -59,7 +59,7 @@ def template(monkeypatch, tmp_path):
     task = graph.task(VOICED, video=clip(), voice=voice(1), voice_transcript="hello nice fish")
     (tmp_path / f"{VOICED.name}.json").write_text(json.dumps(graph.after_task(task).nodes))
     monkeypatch.setitem(table.TASKS, VOICED.name, VOICED)
-    monkeypatch.setattr(demo_tasks, "TEMPLATES", tmp_path)
+    monkeypatch.setattr(demo_tasks, "api_file", lambda name: tmp_path / f"{name}.json")
 
 
 def test_the_node_offers_it_with_its_title(voiced):

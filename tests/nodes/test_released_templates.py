@@ -22,7 +22,7 @@ from tests.nodes.test_stock_nodes import differ
 from tests.shards import write_shards
 from tools.contact_sheet import read_clip
 from tools.released_graphs import DOWNLOADS, LORA, RELEASE, RELEASED, RELEASED_FILES, WEIGHTS
-from tools.template_titles import API_WORKFLOWS, WORKFLOWS, graph_file
+from tools.template_titles import WORKFLOWS, api_file, graph_file
 from tools.workflow import add_node, bypass_node, set_input
 from uniavgen_core.bundled.bundled_files import ASSETS, BUNDLED_MODEL, CODEC_FILE, MODEL_FILE
 from uniavgen_core.checkpoint.load_weights import load_model
@@ -68,7 +68,7 @@ def files(server):
 
 def small(name):
     """A template at a size for a test, its text encoder and vocoder those that need no file."""
-    workflow = json.loads((API_WORKFLOWS / f"{name}.json").read_text())
+    workflow = json.loads(api_file(name).read_text())
     workflow = set_input(workflow, "Load the text encoder", "text_encoder", "bundled_toon")
     workflow = set_input(workflow, "Load the audio VAE", "vocoder", "griffin_lim")
     size = {"size": "custom", "size.width": 64, "size.height": 64, "size.fit": "crop"}

@@ -7,7 +7,7 @@ import pytest
 from tools.released_graphs import RELEASED
 from tools.template_graphs import TEMPLATES as GRAPHS
 from tools.template_graphs import template
-from tools.template_titles import API_WORKFLOWS, TITLES, WORKFLOWS, graph_file
+from tools.template_titles import TITLES, WORKFLOWS, api_file, graph_file
 from tools.templates_with_files import WITH_FILES, template_with_files
 
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COMFY_DYNAMICCOMBO_V3"}
@@ -15,7 +15,7 @@ WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COMFY_DYNAMICCOMBO_V3"
 
 def test_templates_and_api_workflows_come_in_pairs():
     assert list(TITLES) == [*GRAPHS, *WITH_FILES]
-    assert {path.stem for path in API_WORKFLOWS.glob("*.json")} == set(TITLES)
+    assert {path.stem for path in (WORKFLOWS / "api").glob("*.json")} == set(TITLES)
     assert {path.stem for path in WORKFLOWS.glob("*.json")} == set(TITLES.values())
 
 
@@ -28,7 +28,7 @@ def test_a_template_with_a_box_is_called_as_its_box(name):
 
 @pytest.mark.parametrize("name", GRAPHS)
 def test_a_template_is_sampled_as_suits_the_model_that_is_loaded(name):
-    nodes = [node["inputs"] for node in json.loads((API_WORKFLOWS / f"{name}.json").read_text()).values()]
+    nodes = [node["inputs"] for node in json.loads(api_file(name).read_text()).values()]
     presets = [inputs["preset"] for inputs in nodes if "preset" in inputs]
     assert presets == ([] if name == "build_your_own" else ["auto"])
 

@@ -75,9 +75,25 @@ def test_clips_of_a_bundles_run_are_used_where_they_are_and_students_lie_in_the_
     (student, *_) = command.students_of(options_of(tmp_path / "study", "--material", str(tmp_path / "bundle")))
     assert student.recipe.task_plans == Recipe(tmp_path / "bundle").task_plans
     assert student.run.home.parent == tmp_path / "study"
+    some = command.recipe_of(options_of(tmp_path, "--material", str(tmp_path / "bundle"), "--scenes", "500"))
+    assert some.task_plans == Recipe(tmp_path / "bundle", scenes=500).task_plans
     lively = command.recipe_of(options_of(tmp_path, "--world", "lively", "--scenes", "100"))
     assert len(lively.task_plans["scenes"]) == 5
     assert sum(plan.count for plan in lively.task_plans["scenes"]) == pytest.approx(100, abs=3)
+
+
+def test_the_null_passes_of_the_teacher_leave_out_the_layer_that_is_named(tmp_path):
+    (student, *_) = command.students_of(options_of(tmp_path, "--skip-layer", "3"))
+    assert student.config.guidance_plan.config.skip_layer == 3
+    assert command.ways_of([student])[0].guidance.skip_layer == 3
+    (student, *_) = command.students_of(options_of(tmp_path))
+    assert student.config.guidance.skip_layer is None
+
+
+def test_a_layer_that_the_network_does_not_have_is_refused_before_the_work_starts(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        options_of(tmp_path, "--skip-layer", "6")
+    assert "choose from 0, 1, 2, 3, 4, 5" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

@@ -19,9 +19,8 @@ from tools.clip_pictures import (
     waveform_columns,
 )
 from tools.contact_sheet import Clip, read_clip
-from tools.demo_tasks import TEMPLATES
 from tools.make_doc_pictures import make_task_picture, names_of_templates, own_media
-from tools.template_titles import graph_file
+from tools.template_titles import WORKFLOWS, api_file, graph_file
 from tools.templates_with_files import WITH_FILES
 from tools.workflow import read_workflow
 
@@ -89,11 +88,11 @@ def test_the_playhead_of_a_preview_moves_with_the_frames(clip):
     ],
 )
 def test_the_users_own_part_of_a_template_is_known(name, own):
-    assert own_media(read_workflow(TEMPLATES / f"{name}.json")) == own
+    assert own_media(read_workflow(api_file(name))) == own
 
 
 def test_the_released_templates_have_no_picture_because_their_weights_are_not_there():
-    assert set(names_of_templates()) == {path.stem for path in TEMPLATES.glob("*.json")} - set(WITH_FILES)
+    assert set(names_of_templates()) == {path.stem for path in (WORKFLOWS / "api").glob("*.json")} - set(WITH_FILES)
 
 
 def test_the_quick_start_becomes_a_clip_with_sound_its_preview_and_its_pictures(server, tmp_path):

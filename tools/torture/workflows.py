@@ -10,13 +10,13 @@ from typing import Any
 from ..comfy_client import ComfyClient
 from ..console import DevError
 from ..contact_sheet import read_clip
-from ..environment import ROOT
+from ..template_titles import api_file
 from ..workflow import Workflow, set_value
 
 
 def template(name: str, **values: Any) -> Workflow:
     """A template with other values of its widgets."""
-    workflow = json.loads((ROOT / "workflows" / "api" / f"{name}.json").read_text(encoding="utf-8"))
+    workflow = json.loads(api_file(name).read_text(encoding="utf-8"))
     for widget, value in values.items():
         workflow = set_value(workflow, widget, value)
     return workflow

@@ -15,6 +15,7 @@ from uniavgen_core.bundled.bundled_files import BUNDLED_MODEL
 from uniavgen_core.diffusion.sampling_presets import TOON_GUIDANCE, TOON_STEPS
 from uniavgen_core.evaluation.__main__ import add_options, evaluate_clips, progress_bar, run, tell
 
+from .. import LAYERS
 from .bundle_report import CRITERIA_TASKS, OTHER_TASKS, WORLDS, ToonOptions, evaluate_toons
 from .judges import JudgeRecipe, judges_of
 from .word_recognizer import VOCABULARY, recognise
@@ -31,7 +32,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     toons.add_argument("--steps", type=int, default=TOON_STEPS, help="Euler steps")
     toons.add_argument("--video-guidance", type=float, default=TOON_GUIDANCE.video_scale, help="scale of the picture")
     toons.add_argument("--audio-guidance", type=float, default=TOON_GUIDANCE.audio_scale, help="scale of the sound")
-    toons.add_argument("--skip-layer", type=int, help="layer that null passes leave out (skip-layer guidance)")
+    toons.add_argument("--skip-layer", type=int, choices=LAYERS, help="layer that null passes leave out")
     toons.add_argument("--model", type=Path, default=BUNDLED_MODEL, help="weights; a codec in the same folder is used")
     toons.add_argument("--tasks", nargs="*", default=CRITERIA_TASKS + OTHER_TASKS, choices=CRITERIA_TASKS + OTHER_TASKS)
     toons.add_argument(

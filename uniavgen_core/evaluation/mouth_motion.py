@@ -47,7 +47,7 @@ def find_mouth_track(frames: Pictures, detector: FaceDetector) -> MouthTrack | N
         frames: RGB, uint8 or floats in [0, 1], (F, H, W, 3), F at least 8.
         detector: Face detector.
     """
-    from scipy.signal import savgol_filter  # Its import takes a third as long as all nodes'.
+    from scipy.signal import savgol_filter  # At the top it would be a third of the nodes' import.
 
     tracks = track_faces(
         [[face for face in detector.find(to_bytes(frame)) if face.landmarks is not None] for frame in frames]

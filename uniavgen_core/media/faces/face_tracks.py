@@ -146,7 +146,7 @@ def smooth(track: Track, window: int) -> Track:
     Returns:
         The smoothed track. The average does not cross gaps; at both ends of a run of frames a line is fitted.
     """
-    from scipy.signal import savgol_filter  # Its import takes a third as long as all nodes'.
+    from scipy.signal import savgol_filter  # At the top it would be a third of the nodes' import.
 
     smoothed = list(track)
     for run in _runs(track):
