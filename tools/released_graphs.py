@@ -1,4 +1,4 @@
-"""Templates for the released weights: graphs, files and a note."""
+"""Templates for the official weights: graphs, files and a note."""
 
 from collections.abc import Callable
 from typing import Any
@@ -49,7 +49,7 @@ RELEASED_FILES = {
 
 
 class ReleasedStudio(Studio):
-    """The released weights with a picture and a sentence, at the size of the release's own examples."""
+    """The official weights with a picture and a sentence, at the size of the release's own examples."""
 
     preset = "release"
 
@@ -65,7 +65,7 @@ class ReleasedStudio(Studio):
 def released() -> Graph:
     """The release's own settings."""
     studio = ReleasedStudio(
-        Box("Talking Person, Released Weights", "A talking video with the released weights.", TALKING)
+        Box("Talking Person, Official Weights", "A talking video with the official weights.", TALKING)
     )
     return studio.after_task(studio.joint_task())
 

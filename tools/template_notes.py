@@ -4,7 +4,7 @@ OWN_PICTURE = "Your own picture: put **Load Image** in place of *Image*. The bun
 OWN_VIDEO = "Your own video: put **Load Video** in place of *Video*. The bundled model knows drawn toons only."
 WORDS = "The bundled model speaks 24 words; it names those that it does not know."
 RELEASED = (
-    "**Released weights:** choose their files in the box's *model*, *text encoder*, *video VAE* and *vocoder*. Size, "
+    "**Official weights:** choose their files in the box's *model*, *text encoder*, *video VAE* and *vocoder*. Size, "
     "length, steps and guidance then follow the model."
 )
 

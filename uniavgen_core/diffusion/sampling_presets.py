@@ -49,7 +49,7 @@ class SamplingPreset:
 
 
 PRESETS = {
-    # The settings of the released weights' own examples.
+    # The settings of the release's own examples.
     "release": SamplingPreset(50, "euler", Schedule.RELEASE, guidance=GuidanceConfig()),
     # Errors of video and audio are 0.014 and 0.011; those of the release's own 50 Euler steps are 0.024 and 0.019.
     "quality": SamplingPreset(30, "ipndm", Schedule.BETA),
