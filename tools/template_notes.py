@@ -10,7 +10,7 @@ RELEASED = (
 
 NOTES = {
     "quick_start": (
-        "A talking person from a picture and a line of text",
+        "From a picture and a line of text",
         f"1. Press **Run**: the video appears on the right, after some seconds.\n2. Change the **transcript** in the "
         f"box: what is said. {WORDS}\n3. Change the **caption**: look, emotion and movement.\n\n{OWN_PICTURE}\n\n"
         f"{RELEASED}\n\nDouble-click the box to see its parts.",

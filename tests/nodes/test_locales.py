@@ -15,6 +15,7 @@ from tools.template_titles import TITLES
 
 CHINESE = {"Comfy.Locale": "zh"}
 SENTENCES = ("description", "tooltip")
+MOST_LETTERS = 40  # of a title that the canvas does not cut off at the notes' width
 COMPILED = re.compile(r"[{}@|]")
 """Characters that vue-i18n reads as placeholders, links to other messages and plurals."""
 PLACEHOLDER = re.compile(r"{\w+}")
@@ -88,6 +89,13 @@ def test_no_description_or_tooltip_is_left_in_english(language):
     original, translated = sentences(ENGLISH), sentences(language)
     assert translated
     assert [path for path, text in translated.items() if text == original.get(path)] == []
+
+
+@pytest.mark.parametrize("language", [ENGLISH, *LANGUAGES])
+def test_the_titles_of_notes_are_short_enough_to_be_read_on_the_canvas(language):
+    titles = [note["title"] for note in read(language, "main.json")["uniavgen"]["templates"]["notes"].values()]
+    assert titles
+    assert [title for title in titles if len(title) > MOST_LETTERS] == []
 
 
 @pytest.mark.parametrize("language", [ENGLISH, *LANGUAGES])
