@@ -57,7 +57,7 @@ SIGHT = ToonTaskConfig(
 are decided there: with 16,000 values of a mel, noise of .95 already lets through whether a voice is loud and high, so
 that below it a face tells nothing new."""
 SETTLE = replace(
-    SIGHT, joint=0.45, reference_voice=0.18, continuation=0.08, dubbing=0.12, audio_driven=0.05, pair=0.1, relip=0.08,
+    SIGHT, joint=0.45, reference_voice=0.18, continuation=0.08, dubbing=0.12, audio_driven=0.05, pair=0.1, relip=0.2,
     joint_blind=0.4, interaction_off=0.1, sigmas=LogitNormal(3.0, 2.0), video_weight=1.0, mask_weight=0.1,
     mask_weight_end=0.1,
 )  # fmt: skip

@@ -3,10 +3,14 @@
 With the backend ``eager``: whether the graph breaks is decided before a backend sees it, and others take minutes here.
 """
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
 from tests.toys import TINY, random_model
+from tools.environment import ROOT
 from uniavgen_core.layers import token_chunks
 from uniavgen_core.layers.rope import rope_1d
 from uniavgen_core.model import branch, mixed_attention
@@ -14,6 +18,26 @@ from uniavgen_core.model.alignment_tables import build_geometry
 from uniavgen_core.model.branch import Stream
 
 LATENTS, ROWS, COLUMNS, AUDIO_TOKENS, CHARACTERS = 3, 2, 3, 40, 7
+KEPT_OUT = """
+import sys
+import torch
+EARLY
+from uniavgen_core.layers.compiling import never_compiled
+from uniavgen_core.model import joint
+print("torch._dynamo" in sys.modules)
+
+@never_compiled
+def kept_out(x):
+    return torch.sin(x)
+
+def backend(graph, inputs):
+    print(any(node.target is torch.sin for node in graph.graph.nodes))
+    return graph.forward
+
+x = torch.ones(3)
+compiled = torch.compile(lambda x: torch.cos(kept_out(x + 1)), backend=backend)
+print(torch.equal(compiled(x), torch.cos(torch.sin(x + 1))))
+"""
 
 
 def draw(*shape):
@@ -67,3 +91,13 @@ def test_a_part_of_the_network_compiles_without_a_break(part):
     want = module(*inputs)
     got = torch.compile(module, fullgraph=True, backend="eager")(*inputs)
     torch.testing.assert_close(got, want)
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_the_network_does_not_import_the_compiler_and_yet_keeps_functions_out_of_graphs(early):
+    program = KEPT_OUT.replace("EARLY", "import torch._dynamo" if early else "")
+    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    imported, *in_graphs, equal = ran.stdout.split()
+    assert imported == str(early)
+    assert in_graphs == ["False", "False"]
+    assert equal == "True"
