@@ -2,8 +2,11 @@
 
 import ast
 import json
+import os
 import re
+import shutil
 import subprocess
+import sys
 import zipfile
 from pathlib import Path, PurePosixPath
 
@@ -66,6 +69,35 @@ def test_the_archive_holds_the_files_of_the_repository_byte_for_byte(tmp_path):
     with zipfile.ZipFile(tmp_path / "node.zip") as archive:
         assert archive.namelist() == written == SHIPPED
         assert all(archive.read(path) == (ROOT / path).read_bytes() for path in SHIPPED)
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A repository of its own with the files that git tracks in this one, as they are now."""
+    folder = tmp_path / "clone"
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for path in filter(lambda path: (ROOT / path).is_file(), tracked.splitlines()):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / path, folder / path)
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
+    subprocess.run(["git", "add", "--all", "--force"], cwd=folder, check=True)
+    return folder
+
+
+def comfy(folder, *words):
+    """What comfy-cli prints, with settings of its own and without telemetry."""
+    command = [sys.executable, "-m", "comfy_cli", "--skip-prompt", "--no-enable-telemetry", *words]
+    environment = os.environ | {"HOME": str(folder.parent), "XDG_CONFIG_HOME": str(folder.parent / "config")}
+    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout + ran.stderr
+
+
+def test_comfy_cli_finds_the_pack_valid_and_packs_the_files_of_the_archive(clone):
+    assert "passed" in comfy(clone, "node", "validate")
+    comfy(clone, "node", "pack")
+    with zipfile.ZipFile(clone / "node.zip") as archive:
+        assert sorted(archive.namelist()) == SHIPPED
 
 
 def test_nothing_that_is_shipped_imports_what_is_not():
