@@ -1,19 +1,21 @@
 """Sampling with modality-aware guidance: one node for all of it, or a node for each part; and the step cache."""
 
+from typing import Any
+
 import comfy.samplers
 from comfy_api.latest import io
 
-from ..uniavgen_core.diffusion.schedule import release_sigmas
+from ..uniavgen_core.config import GuidanceConfig
 from .host.sampling.cached_sampling import patch_step_cache
 from .host.sampling.guided_sampling import make_guider, patch_guidance
 from .host.sampling.live_preview import DEFAULT_EVERY, PreviewSettings
 from .host.sampling.run_sampler import run_sampler
 from .sampling_widgets import (
     CUSTOM,
+    automatic_input,
     choose_guidance,
     choose_sampler,
     find_preset,
-    guidance_config,
     guidance_inputs,
     preset_input,
     schedule_inputs,
@@ -106,14 +108,15 @@ class Guider(io.ComfyNode):
             inputs=[
                 model_input(),
                 *conditioning_inputs(),
+                automatic_input(guidance_inputs()),
                 *guidance_inputs(),
             ],
             outputs=[io.Guider.Output(tooltip="For 'SamplerCustomAdvanced'.")],
         )
 
     @classmethod
-    def execute(cls, model, positive, negative, **guidance) -> io.NodeOutput:
-        return io.NodeOutput(make_guider(model, positive, negative, guidance_config(**guidance)))
+    def execute(cls, model, positive, negative, preset=CUSTOM, **guidance) -> io.NodeOutput:
+        return io.NodeOutput(make_guider(model, positive, negative, _guidance(model, preset, guidance)))
 
 
 class Guidance(io.ComfyNode):
@@ -128,13 +131,18 @@ class Guidance(io.ComfyNode):
             search_aliases=aliases("cfg, modality-aware cfg, guidance scale, skip layer guidance, SLG, 引导强度"),
             description="Lets any sampler, such as KSampler, guide video and audio with a scale for each. The "
             "sampler's own cfg then has no effect.",
-            inputs=[model_input(), *guidance_inputs()],
+            inputs=[model_input(), automatic_input(guidance_inputs()), *guidance_inputs()],
             outputs=[model_output()],
         )
 
     @classmethod
-    def execute(cls, model, **guidance) -> io.NodeOutput:
-        return io.NodeOutput(patch_guidance(model, guidance_config(**guidance)))
+    def execute(cls, model, preset=CUSTOM, **guidance) -> io.NodeOutput:
+        return io.NodeOutput(patch_guidance(model, _guidance(model, preset, guidance)))
+
+
+def _guidance(model: Any, preset: str, widgets: dict[str, Any]) -> GuidanceConfig:
+    """Guidance of a preset for a MODEL, or of the widgets of ``guidance_inputs``."""
+    return choose_guidance(find_preset(preset, model), **widgets)
 
 
 class Sigmas(io.ComfyNode):
@@ -148,13 +156,13 @@ class Sigmas(io.ComfyNode):
             category="UniAVGen/sampling",
             search_aliases=aliases("scheduler, sigmas, shift, flow shift, 调度器"),
             description="Noise levels spaced as in the release.",
-            inputs=schedule_inputs(),
+            inputs=[model_input(), automatic_input(schedule_inputs()), *schedule_inputs()],
             outputs=[io.Sigmas.Output(tooltip="For 'SamplerCustomAdvanced'.")],
         )
 
     @classmethod
-    def execute(cls, steps: int, shift: float) -> io.NodeOutput:
-        return io.NodeOutput(release_sigmas(steps, shift))
+    def execute(cls, model, steps: int, shift: float, preset: str = CUSTOM) -> io.NodeOutput:
+        return io.NodeOutput(choose_sampler(find_preset(preset, model), steps, shift).sigmas)
 
 
 class StepCacheNode(io.ComfyNode):

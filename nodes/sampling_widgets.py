@@ -1,5 +1,6 @@
 """Widgets of everything that samples: guidance, noise schedule and presets, and what their values mean."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,6 +98,17 @@ def preset_input(replaces: str) -> io.Input:
     )
 
 
+def automatic_input(replaced: Iterable[io.Input]) -> io.Input:
+    """Widget of a node that has a part of the settings: ``AUTO``, or ``CUSTOM`` for the widgets in ``replaced``."""
+    return io.Combo.Input(
+        "preset",
+        options=[AUTO, CUSTOM],
+        default=AUTO,
+        tooltip="auto: settings that suit the model. custom: the widgets below.",
+        extra_dict={"uniavgen_replaced": {AUTO: [widget.id for widget in replaced]}},
+    )
+
+
 def _replaced_widgets() -> dict[str, list[str]]:
     """Names of the widgets that each preset replaces."""
     sampling, guidance = ["steps", "shift", "sampler_name"], [widget.id for widget in guidance_inputs()]
@@ -127,7 +139,9 @@ def choose_guidance(preset: SamplingPreset | None, **widgets: Any) -> GuidanceCo
     return guidance_config(**widgets) if preset is None or preset.guidance is None else preset.guidance
 
 
-def choose_sampler(preset: SamplingPreset | None, steps: int, shift: float, sampler_name: str) -> SamplerSettings:
+def choose_sampler(
+    preset: SamplingPreset | None, steps: int, shift: float, sampler_name: str = "euler"
+) -> SamplerSettings:
     """Sampler and noise levels of a preset, or of the widgets without one."""
     if preset is None:
         return SamplerSettings(sampler_name, release_sigmas(steps, shift))

@@ -127,7 +127,7 @@ def sampler(toon: ToonGraph) -> Picture:
 def custom_sampler(toon: ToonGraph) -> tuple[Node, Node, Node]:
     """Guider, sigmas and the sampler of ComfyUI that takes them."""
     guider = toon.add("UniAVGenGuider", model=toon.model(), positive=toon.task(0), negative=toon.task(1))
-    sigmas = toon.add("UniAVGenSigmas")
+    sigmas = toon.add("UniAVGenSigmas", model=toon.model())
     sampled = toon.add(
         "SamplerCustomAdvanced", guider=guider(), sigmas=sigmas(), latent_image=toon.task(2),
         noise=toon.add("RandomNoise", noise_seed=1)(), sampler=toon.add("KSamplerSelect", sampler_name="euler")(),
@@ -144,7 +144,7 @@ def guider(toon: ToonGraph) -> Picture:
 def sigmas(toon: ToonGraph) -> Picture:
     """The noise levels go into ComfyUI's custom sampler."""
     _, sigmas, sampled = custom_sampler(toon)
-    return Picture((), sigmas, (sampled,))
+    return Picture((toon.model,), sigmas, (sampled,))
 
 
 def guidance(toon: ToonGraph) -> Picture:

@@ -78,8 +78,8 @@ def released_few_steps() -> Graph:
     )()  # fmt: skip
     task = studio.joint_task()
     guider = studio.add(
-        "UniAVGenGuider", "No guidance", model=model, positive=task(0), negative=task(1), video_guidance=1.0,
-        audio_guidance=1.0,
+        "UniAVGenGuider", "No guidance", model=model, positive=task(0), negative=task(1), preset="custom",
+        video_guidance=1.0, audio_guidance=1.0,
     )()  # fmt: skip
     steps = {"model": model, "scheduler": "simple", "steps": FEW, "denoise": 1.0}
     sampled = studio.sample_custom(guider, task(2), "BasicScheduler", **steps)

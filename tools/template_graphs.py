@@ -143,7 +143,7 @@ def relip() -> Graph:
     """Graph that gives the face in a video new words and lips."""
     studio = Studio(RELIPPED, "An angry toon with brown hair nods while talking to the camera.", "yes star five")
     video = studio.source("UniAVGenToonClip", "Video", clip="toon_3")
-    return studio.after_task(studio.task(RELIP, video=video(), region="mouth"))
+    return studio.after_task(studio.task(RELIP, video=video(), region="mouth", voice_transcript="nice red robot"))
 
 
 def long_video() -> Graph:
@@ -224,10 +224,9 @@ def build_your_own() -> Graph:
         video_vae=studio.video_vae, image=image, latent=empty,
     )  # fmt: skip
     guider = studio.add(
-        "UniAVGenGuider", "Guidance", model=studio.model, positive=start(0), negative=start(1), video_guidance=1.0,
-        audio_guidance=1.0,
+        "UniAVGenGuider", "Guidance", model=studio.model, positive=start(0), negative=start(1)
     )()  # fmt: skip
-    sampled = studio.sample_custom(guider, start(2), "UniAVGenSigmas", steps=1, shift=5.0)
+    sampled = studio.sample_custom(guider, start(2), "UniAVGenSigmas", model=studio.model)
     graph = studio.decode(sampled)
     graph.columns = [
         ["Load the model", "Load the text encoder", "Load the video VAE", "Load the audio VAE"],

@@ -66,6 +66,7 @@ def test_a_stock_sampler_makes_a_plain_video_latent_with_our_guidance_and_withou
     guided = graph.add(
         "UniAVGenGuidance",
         model=model,
+        preset="custom",
         video_guidance=2.0,
         audio_guidance=1.0,
         modality_aware_share=0.0,

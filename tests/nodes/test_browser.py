@@ -153,15 +153,20 @@ def test_the_tasks_are_chosen_by_their_titles_and_saved_by_their_names(page, set
     assert saved["task"] == DUBBING.name
 
 
-@pytest.mark.parametrize(
-    ("preset", "disabled"),
-    [("custom", set()), ("fast", SAMPLING), ("release", SAMPLING | GUIDANCE), ("auto", SAMPLING | GUIDANCE)],
-)
-def test_a_preset_greys_out_the_widgets_that_it_replaces_and_no_others(page, preset, disabled):
-    page.evaluate(ALONE, "UniAVGenSampler")
-    page.evaluate(CHOOSE_PRESET, "custom")
-    page.evaluate(CHOOSE_PRESET, preset)
-    assert set(page.evaluate(DISABLED)) == disabled
+def test_a_preset_greys_out_the_widgets_that_it_replaces_and_no_others(page):
+    cases = {
+        "UniAVGenSampler": {"custom": set(), "fast": SAMPLING, "release": SAMPLING | GUIDANCE,
+                            "auto": SAMPLING | GUIDANCE},
+        "UniAVGenGuider": {"custom": set(), "auto": GUIDANCE},
+        "UniAVGenGuidance": {"custom": set(), "auto": GUIDANCE},
+        "UniAVGenSigmas": {"custom": set(), "auto": {"steps", "shift"}},
+    }  # fmt: skip
+    for kind, presets in cases.items():
+        page.evaluate(ALONE, kind)
+        assert set(page.evaluate(DISABLED)) == presets["auto"], "the default"
+        for preset, disabled in presets.items():
+            page.evaluate(CHOOSE_PRESET, preset)
+            assert set(page.evaluate(DISABLED)) == disabled, (kind, preset)
 
 
 @pytest.mark.parametrize(("kind", "tag"), [("UniAVGenToonPortrait", "img"), ("UniAVGenToonClip", "video")])

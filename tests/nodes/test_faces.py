@@ -330,7 +330,8 @@ def test_layers_and_noise_levels_differ_and_guidance_does_not(server, tmp_path):
     for layer in range(4):
         show.mask(f"layer{layer}", layer=layer)
     show.mask("noisier", sigma=0.9)
-    guided = show.graph.add("UniAVGenGuidance", model=show.graph.get("UniAVGenSampler", "model"), **GUIDANCE)
+    model = show.graph.get("UniAVGenSampler", "model")
+    guided = show.graph.add("UniAVGenGuidance", model=model, preset="custom", **GUIDANCE)
     show.mask("guided", model=guided)
     saved = show.run()
     modules = [saved[f"layer{layer}"] for layer in (1, 2, 3)]

@@ -62,6 +62,24 @@ def test_auto_is_the_releases_preset_for_any_other_model(studio, golden_model):
     )
 
 
+def test_the_parts_set_to_auto_sample_what_the_sampler_set_to_auto_does(pictures_of):  # noqa: F811
+    graph = Graph()
+    model, links = graph.get("UniAVGenSampler", "model"), graph.sampler_links()
+    guider = graph.add("UniAVGenGuider", model=model, preset="auto", **links, **GUIDANCE)
+    sigmas = graph.add("UniAVGenSigmas", model=model, preset="auto", steps=4, shift=1.0)
+    parts = pictures_of(custom_sampling(graph, guider, sigmas))
+    assert not differ(parts, pictures_of(Graph().set("UniAVGenSampler", preset="auto")))
+
+
+def test_the_parts_set_to_auto_follow_the_release_for_any_other_model(studio, golden_model, monkeypatch):
+    samplers, own = studio.nodes.samplers, studio.nodes.sampling_widgets.GuidanceConfig()
+    monkeypatch.setattr(samplers, "make_guider", lambda *given: given[-1])
+    monkeypatch.setattr(samplers, "patch_guidance", lambda *given: given[-1])
+    assert samplers.Guider.execute(golden_model, [], [], "auto", **GUIDANCE).args == (own,)
+    assert samplers.Guidance.execute(golden_model, "auto", **GUIDANCE).args == (own,)
+    assert torch.equal(samplers.Sigmas.execute(golden_model, 3, 1.0, "auto").args[0], release_sigmas(50, 5.0))
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_noise_levels_fall_from_noise_to_data_in_as_many_steps_as_the_preset_says(studio, name):
     sigmas = studio.nodes.host.sampling.run_sampler.preset_sigmas(studio.nodes.sampling_widgets.PRESETS[name])

@@ -49,9 +49,9 @@ def custom_sampling(graph, guider=None, sigmas=None):
     sampled = graph.add(
         "SamplerCustomAdvanced",
         noise=graph.add("RandomNoise", noise_seed=1),
-        guider=guider or graph.add("UniAVGenGuider", model=model, **links, **GUIDANCE),
+        guider=guider or graph.add("UniAVGenGuider", model=model, **links, preset="custom", **GUIDANCE),
         sampler=graph.add("KSamplerSelect", sampler_name="euler"),
-        sigmas=sigmas or graph.add("UniAVGenSigmas", steps=3, shift=5.0),
+        sigmas=sigmas or graph.add("UniAVGenSigmas", model=model, preset="custom", steps=3, shift=5.0),
         latent_image=latent,
     )
     return graph.replace_sampler(sampled)
@@ -77,7 +77,8 @@ def test_ksampler_runs_with_and_without_the_guidance_patch(pictures_of):
         graph = Graph()
         model = graph.get("UniAVGenSampler", "model")
         if patched:
-            model = graph.add("UniAVGenGuidance", model=model, **GUIDANCE | {"video_guidance": 6.0})
+            guided = GUIDANCE | {"preset": "custom", "video_guidance": 6.0}
+            model = graph.add("UniAVGenGuidance", model=model, **guided)
         settings = {"seed": 1, "steps": 3, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
         latent = graph.get("UniAVGenSampler", "latent")
         sampled = graph.add("KSampler", model=model, latent_image=latent, **graph.sampler_links(), **settings)

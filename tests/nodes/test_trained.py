@@ -47,9 +47,9 @@ def with_sampler(kind, **size):
     if kind == "SamplerCustomAdvanced":
         parts = {
             "noise": graph.add("RandomNoise", noise_seed=1),
-            "guider": graph.add("UniAVGenGuider", model=model, **graph.sampler_links(), **GUIDANCE),
+            "guider": graph.add("UniAVGenGuider", model=model, **graph.sampler_links(), preset="custom", **GUIDANCE),
             "sampler": graph.add("KSamplerSelect", sampler_name="euler"),
-            "sigmas": graph.add("UniAVGenSigmas", steps=1, shift=5.0),
+            "sigmas": graph.add("UniAVGenSigmas", model=model, preset="custom", steps=1, shift=5.0),
         }
         return graph.replace_sampler(graph.add(kind, **parts, **links))
     return graph
