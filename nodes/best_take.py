@@ -31,7 +31,7 @@ class BestTake(io.ComfyNode):
                 *rated_inputs(),
                 io.Int.Input("takes", default=4, min=2, max=64, tooltip="Number of takes: seed, seed + 1, and so on."),
                 seed_input(),
-                preset_input("steps and shift"),
+                preset_input(),
                 *schedule_inputs(),
                 *guidance_inputs(),
                 io.Combo.Input(

@@ -22,8 +22,9 @@ class EmptyLatent(io.ComfyNode):
             search_aliases=aliases(
                 "empty video latent, empty audio latent, audio video latent, latent size, 空 Latent"
             ),
-            description="Makes an empty clip: video at 16 fps, and audio of the same length. The released model was "
-            "trained at 5.0625 seconds and a short side of 736, the bundled model at 2.0625 seconds and 128x128.",
+            description="Makes an empty clip: video at 16 fps, and audio of the same length. The official weights "
+            "were trained at 5.0625 seconds and a short side of 736, the bundled model at 2.0625 seconds "
+            "and 128x128.",
             inputs=[
                 io.Int.Input("width", default=128, min=SMALLEST, max=LARGEST, step=SIZE_MULTIPLE, tooltip="In pixels."),
                 io.Int.Input(

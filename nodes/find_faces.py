@@ -43,7 +43,7 @@ def confidence_input() -> io.Input:
         min=0.05,
         max=1.0,
         step=0.01,
-        tooltip="Minimum confidence. Raise it if other things are taken for faces; lower it if faces are missed.",
+        tooltip="Minimum confidence. Raise it if other objects are detected as faces; lower it if faces are missed.",
     )
 
 
@@ -55,9 +55,11 @@ def source_input() -> io.Input:
     )
     landmarks = FACE_LANDMARKS.Input("face_landmarks", tooltip="From 'Detect Face Landmarks (MediaPipe)'.")
     boxes = io.BoundingBox.Input(
-        "bboxes", force_input=True, tooltip="From MediaPipe, SAM3 or another detector, or drawn by hand."
+        "bboxes", force_input=True, tooltip="From MediaPipe, SAM3 or another detector, or drawn in an editor."
     )
-    mask = io.Mask.Input("mask", tooltip="From SAM3 or drawn by hand; every connected part is taken for a face.")
+    mask = io.Mask.Input(
+        "mask", tooltip="From SAM3 or drawn in the mask editor; every connected part counts as a face."
+    )
     options = [
         (OPENCV, [confidence_input()]),
         (MEDIAPIPE, [model, confidence_input(), reach]),
@@ -135,8 +137,8 @@ def track_inputs() -> list[io.Input]:
             min=0,
             max=10_000,
             advanced=True,
-            tooltip="Faces seen in fewer frames are ignored; 0 means a tenth of the frames, at most 8. 1 keeps "
-            "every detection; so does 0 for masks.",
+            tooltip="Faces seen in fewer frames are ignored. 0: a tenth of the frames, at most 8 (masks: keep all). "
+            "1: keep every detection.",
         ),
     ]
 
@@ -213,8 +215,8 @@ def select_faces(tracks: list[Track], number: int) -> list[Track]:
     """All faces for 0, else only the face with that number; raises a ``ValueError`` if there is none."""
     if not tracks:
         raise ValueError(
-            "There is no face in the images. Lower 'confidence' or 'min_frames', feed a larger image, or draw a "
-            "mask by hand and choose 'mask' as the source."
+            "There is no face in the images. Lower 'confidence' or 'min_frames', use a larger image, or draw a mask "
+            "and choose 'mask' as the source."
         )
     if number > len(tracks):
         faces = "1 face" if len(tracks) == 1 else f"{len(tracks)} faces"
@@ -224,15 +226,15 @@ def select_faces(tracks: list[Track], number: int) -> list[Track]:
 
 def dropped_faces_notice(count: int, fewest: int) -> str:
     """Notice about faces that were dropped because they were found in too few frames."""
-    faces = "1 thing that was" if count == 1 else f"{count} things that were"
-    return f"Left out {faces} taken for a face in fewer than {fewest} frames. To keep them, set min_frames to 1."
+    faces = "1 object" if count == 1 else f"{count} objects"
+    return f"Ignored {faces} detected as a face in fewer than {fewest} frames. To keep them, set min_frames to 1."
 
 
 def mask_notices(tracks: list[Track], num_frames: int, channels: int) -> list[str]:
     """Notices about an alpha channel and frames without a face."""
     notices = []
     if channels > RGB:
-        notices.append("Faces were looked for in the images' colours; their alpha channel was left aside.")
+        notices.append("Faces were detected in the RGB channels; alpha was ignored.")
     empty = [index for index in range(num_frames) if all(track[index] is None for track in tracks)]
     if empty:
         notices.append(

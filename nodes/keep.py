@@ -45,7 +45,8 @@ class Keep(io.ComfyNode):
                     step=0.01,
                     optional=True,
                     tooltip="When the transcript begins, in seconds, for models with a fixed speaking rate, such as "
-                    "the bundled one. The released model times the words itself: give it the whole transcript.",
+                    "the bundled one. The official weights time the words themselves: give them the whole "
+                    "transcript.",
                 ),
             ],
             outputs=prepared_outputs(),

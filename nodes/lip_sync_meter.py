@@ -66,8 +66,8 @@ class SyncMeter(io.ComfyNode):
 def describe_reading(reading: SyncReading) -> str:
     """Text with the results of a reading, one per line."""
     lines = [
-        f"{reading.verdict}: score {reading.score:.2f}; {reading.chance:.2f} with the sound played backwards",
-        f"best lag {reading.lag_ms:+.0f} ms: {describe_lag(reading)}",
+        f"{reading.verdict} (score {reading.score:.2f}; {reading.chance:.2f} with reversed audio).",
+        f"Best lag {reading.lag_ms:+.0f} ms: {describe_lag(reading)}",
     ]
     return "\n".join((*lines, *reading.notices))
 
@@ -76,5 +76,5 @@ def _first_sound(audio: dict | None) -> torch.Tensor:
     """Waveform of the first sound of an AUDIO, (channels, N); an empty one is refused."""
     waveform = None if audio is None else audio["waveform"]
     if waveform is None or waveform.ndim != 3 or not len(waveform):
-        raise ValueError("There is no sound to compare: the audio is empty. Does the video have a sound track?")
+        raise ValueError("The audio is empty, so there is nothing to compare. Does the video have an audio track?")
     return waveform[0]

@@ -82,7 +82,7 @@ class LoadTextEncoder(io.ComfyNode):
                 io.Combo.Input(
                     "text_encoder",
                     options=model_choices("text_encoders"),
-                    tooltip=f"umT5-xxl for the released model: the release's {RELEASED_FILE}, or ComfyUI's "
+                    tooltip=f"umT5-xxl for the official weights: the release's {RELEASED_FILE}, or ComfyUI's "
                     f"{COMFYUI_FILE}.",
                 )
             ],
@@ -114,7 +114,7 @@ class LoadVideoVAE(io.ComfyNode):
                 io.Combo.Input(
                     "video_vae",
                     options=[*model_choices("vae"), *tiny_names()],
-                    tooltip=f"Wan2.2 VAE for the released model: {WAN_FILES}. lighttaew2_2 in vae_approx decodes "
+                    tooltip=f"Wan2.2 VAE for the official weights: {WAN_FILES}. lighttaew2_2 in vae_approx decodes "
                     "much faster, for drafts.",
                 )
             ],
@@ -143,8 +143,8 @@ class LoadAudioVAE(io.ComfyNode):
                 io.Combo.Input(
                     "vocoder",
                     options=[GRIFFIN_LIM, *vocoder_choices()],
-                    tooltip="Griffin-Lim needs no file and sounds slightly hollow. code2wav_bigvgan_model is the "
-                    "released model's: a folder in models/vocoders.",
+                    tooltip="Griffin-Lim needs no file and sounds slightly hollow. code2wav_bigvgan_model belongs to "
+                    "the official weights: a folder in models/vocoders.",
                 )
             ],
             outputs=[vae_output(AudioVAEType, "audio_vae")],

@@ -110,10 +110,10 @@ class LongVideoNode(io.ComfyNode):
                 io.Combo.Input(
                     "length",
                     options=[FULL_SEGMENTS, FIT_TEXT],
-                    tooltip="Length of the segments: all full, or as the text needs.",
+                    tooltip="Segment length: always full, or as long as the text needs.",
                 ),
                 seed_input(),
-                preset_input("steps and shift"),
+                preset_input(),
                 *schedule_inputs(),
                 *guidance_inputs(),
                 io.Boolean.Input(
@@ -128,9 +128,8 @@ class LongVideoNode(io.ComfyNode):
                     default=False,
                     optional=True,
                     advanced=True,
-                    tooltip="Keep the segments on disk after the video is saved, so that after a changed line only "
-                    "those from there on are generated. Otherwise they are deleted once ComfyUI releases the "
-                    "video.",
+                    tooltip="Keep the segments on disk after saving. If you change a line later, only segments from "
+                    "there on are generated again. Otherwise they are deleted once ComfyUI releases the video.",
                 ),
             ],
             outputs=[

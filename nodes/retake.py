@@ -67,7 +67,7 @@ class RetakeNode(io.ComfyNode):
                     "regenerate", options=[BOTH, VIDEO, AUDIO], tooltip="What is sampled again in a weak span."
                 ),
                 seed_input(),
-                preset_input("steps and shift"),
+                preset_input(),
                 *schedule_inputs(),
                 *guidance_inputs(),
             ],
@@ -78,7 +78,7 @@ class RetakeNode(io.ComfyNode):
                     tooltip="For 'UniAVGen Decode', which restores all that was kept, bit for bit, and for 'UniAVGen "
                     "Save Video'.",
                 ),
-                io.Image.Output(display_name="plot", tooltip="The score over time, before and after."),
+                io.Image.Output(display_name="plot", tooltip="Score over time, before and after."),
             ],
             is_output_node=True,
         )

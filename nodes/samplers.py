@@ -49,7 +49,7 @@ class Sampler(io.ComfyNode):
                 *conditioning_inputs(),
                 latent_input(),
                 seed_input(),
-                preset_input("steps, shift and sampler"),
+                preset_input(),
                 *schedule_inputs(),
                 *guidance_inputs(),
                 io.Combo.Input(
@@ -175,8 +175,8 @@ class StepCacheNode(io.ComfyNode):
             display_name="UniAVGen Step Cache",
             category="UniAVGen/sampling",
             search_aliases=aliases("teacache, easycache, speed up, acceleration, faster sampling, 加速, 缓存"),
-            description="Speeds sampling up by skipping calls of the network where neither video nor audio is about "
-            "to change by more than its threshold.",
+            description="Speeds up sampling by skipping network calls while video and audio are expected to change "
+            "less than their thresholds.",
             inputs=[
                 model_input(),
                 _threshold_input("video_threshold", "video"),
@@ -202,6 +202,6 @@ def _threshold_input(name: str, modality: str) -> io.Input:
         min=0.0,
         max=3.0,
         step=0.01,
-        tooltip=f"A call of the network is skipped while the expected relative change of the {modality} since the "
-        "last call is below this threshold, and the other modality's is below its own. 0 skips nothing.",
+        tooltip=f"A network call is skipped while the expected relative change of the {modality} since the last call "
+        "is below this threshold, and the other modality's is below its own. 0 skips nothing.",
     )

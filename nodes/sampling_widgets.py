@@ -40,7 +40,7 @@ def guidance_inputs() -> list[io.Input]:
             "after_share",
             options=[rule.value for rule in AfterShare],
             advanced=True,
-            tooltip="Guidance of the steps after that share.",
+            tooltip="Guidance for the remaining steps.",
         ),
         io.Int.Input(
             "skip_layer",
@@ -83,17 +83,14 @@ def schedule_inputs() -> list[io.Input]:
     ]
 
 
-def preset_input(replaces: str) -> io.Input:
-    """Widget for the preset.
-
-    ``replaces`` names the widgets that a preset overrides, for the tooltip; ``web/presets.js`` greys them out.
-    """
+def preset_input() -> io.Input:
+    """Widget for the preset; ``web/presets.js`` greys out the widgets that it replaces."""
     return io.Combo.Input(
         "preset",
         options=[AUTO, CUSTOM, *PRESETS],
         default=AUTO,
-        tooltip=f"auto: settings that suit the model. custom: {replaces} as set in the widgets. The others: fixed "
-        "settings in their place.",
+        tooltip="auto: settings that suit the model. custom: the widgets below, guidance included. Others: fixed "
+        "settings.",
         extra_dict={"uniavgen_replaced": _replaced_widgets()},
     )
 

@@ -37,7 +37,7 @@ def seconds_input(name: str, default: float, tooltip: str) -> io.Input:
 
 def trained_seconds_input(name: str, tooltip: str) -> io.Input:
     """Widget for the length of a clip or of a part of it; 0 for what the model was trained at."""
-    tooltip = f"{tooltip} In seconds; 0 for what the model was trained at."
+    tooltip = f"{tooltip} In seconds; 0 uses the length the model was trained at."
     return float_input(name, default=0.0, min=0.0, max=LONGEST, step=0.0625, round=0.0001, tooltip=tooltip)
 
 
@@ -73,9 +73,9 @@ def model_input() -> io.Input:
     return io.Model.Input("model", tooltip="From 'UniAVGen Load Model'; LoRAs and other patches may come in between.")
 
 
-def conditioning_inputs(positive: str = "The caption, encoded, with its transcript.") -> list[io.Input]:
+def conditioning_inputs(positive: str = "Encoded caption with its transcript.") -> list[io.Input]:
     """Sockets for both conditionings; ``positive`` is the tooltip of the first."""
-    negative = "The negative caption, encoded; usually an empty text."
+    negative = "Encoded negative caption; usually an empty text."
     return [io.Conditioning.Input("positive", tooltip=positive), io.Conditioning.Input("negative", tooltip=negative)]
 
 
@@ -146,7 +146,7 @@ def size_input() -> io.Input:
         step=SIZE_MULTIPLE,
         advanced=True,
         tooltip="Shorter side in pixels, a multiple of 32. 0 for the size the model was trained at: 736 for the "
-        "released model, 128 for the bundled one.",
+        "official weights, 128 for the bundled model.",
     )
     width, height = (io.Int.Input(name, **side, tooltip="In pixels, a multiple of 32.") for name in ("width", "height"))
     options = [

@@ -55,7 +55,7 @@ def steering(mode: str, strength: float, start_sigma: float, stop_sigma: float) 
     if stop_sigma > start_sigma:
         raise ValueError(
             f"Steering stops at noise level {stop_sigma:g}, above its start at {start_sigma:g}. Noise falls while "
-            "sampling: let stop_sigma be the smaller one."
+            "sampling: make stop_sigma the smaller one."
         )
     return Steering(SteeringMode(mode), strength, start_sigma, stop_sigma)
 

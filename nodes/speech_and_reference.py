@@ -176,8 +176,8 @@ class ReferenceVoice(io.ComfyNode):
                     default=False,
                     optional=True,
                     advanced=True,
-                    tooltip="Reproduce the release exactly: texts reach the model as written, and the later null "
-                    "passes run both directions, which looks like a slip.",
+                    tooltip="Reproduces the release exactly: texts are not preprocessed, and the later unconditional "
+                    "passes use both directions (probably a bug in the release).",
                 ),
             ],
             outputs=conditioning_outputs(),

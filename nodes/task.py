@@ -58,8 +58,7 @@ def audio_driven_sockets() -> list[io.Input]:
         io.Audio.Input(
             "audio",
             optional=True,
-            tooltip="The speech or song that drives the lips. It is kept sample for sample, and saved without loss. "
-            "Write what is said in it into audio_transcript.",
+            tooltip="Speech or singing that drives the lips; saved without loss. Enter its words in audio_transcript.",
         ),
         io.Combo.Input(
             "length",
@@ -121,7 +120,7 @@ def relip_sockets() -> list[io.Input]:
             tooltip="Audio that drives the lips and is kept sample for sample. Without it, the transcript is spoken.",
         ),
         text_input("audio_transcript", "What is said in that audio."),
-        *_voice("Without it, the video's own voice speaks."),
+        *_voice("Without it, the video's own voice is cloned."),
         io.Combo.Input(
             "view",
             options=[FACE_CROP, FULL_FRAME],
@@ -133,8 +132,9 @@ def relip_sockets() -> list[io.Input]:
             "surroundings",
             options=[way.value for way in Surroundings],
             advanced=True,
-            tooltip="How the model sees the kept part. clean: without noise, for models trained that way. blended: "
-            "noised to the level of each step (blended diffusion), which works with any model.",
+            tooltip="How the model sees the kept part. as trained: clean for models trained that way, blended for all "
+            "others. clean: without noise. blended: noised to the level of each step (blended diffusion), "
+            "which works with any model.",
         ),
     ]
 
@@ -212,8 +212,8 @@ class Task(io.ComfyNode):
                     default=False,
                     optional=True,
                     advanced=True,
-                    tooltip="Reproduce the release exactly: texts reach the model as written, and with a reference "
-                    "voice the later null passes run both directions, which looks like a slip.",
+                    tooltip="Reproduces the release exactly: texts are not preprocessed, and with a reference voice "
+                    "its later unconditional passes use both directions (probably a bug in the release).",
                 ),
             ],
             outputs=prepared_outputs(),

@@ -20,13 +20,14 @@ WEIGHTS = (".safetensors", ".sft", ".pth", ".pt", ".ckpt", ".bin")
 DETAILS = {
     JOINT.name: "picture and speech from --image, --caption and --speech",
     REFERENCE_VOICE.name: "the same in the voice of --audio; --audio-transcript is what that voice says",
-    AUDIO_DRIVEN.name: "the picture for the sound --audio, of any length, which is in the file sample for sample\n"
-    "(FLAC, 16 or 24 bits); --audio-transcript is what is said in it, and without it the mouth opens less",
-    DUBBING.name: "the sound for the video --video, of any length, whose video stream is copied, not encoded again",
+    AUDIO_DRIVEN.name: "the picture lip-synced to --audio, of any length, which is in the file sample for "
+    "sample\n(FLAC, 16 or 24 bits); --audio-transcript is what is said in it, and without it the "
+    "mouth opens less",
+    DUBBING.name: "speech for the video --video, of any length, whose video stream is copied, not re-encoded",
     CONTINUATION.name: "what comes after the clip --video, from its last --keep-seconds on; all frames are encoded\n"
     "(H.264, CRF 12)",
-    RELIP.name: "new lips for the face in --video, which says --speech in its own voice, or what is heard in --audio;\n"
-    "--audio-transcript is what is said in that. All around the mouth the pictures stay as they are",
+    RELIP.name: "new lips for the face in --video, which says --speech in its own voice, or lip-syncs to "
+    "--audio;\n--audio-transcript is what is said in that. Around the mouth the frames stay unchanged",
 }
 """Meaning of the options for a task, by the task's name."""
 NOTES = """--script with the task {scripted} makes a video as long as its script. What is not given is an
@@ -68,7 +69,7 @@ def parse(arguments: Sequence[str]) -> Namespace:
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="dev.py demo",
-        description="Runs a template's workflow in a real ComfyUI; writes a video with sound and a contact sheet.",
+        description="Runs a template's workflow in a real ComfyUI; writes a video with audio and a contact sheet.",
         epilog=_epilog(),
         formatter_class=RawDescriptionHelpFormatter,
     )
@@ -97,9 +98,9 @@ def _tasks_with(option: str) -> list[str]:
 def _add_media(parser: ArgumentParser) -> None:
     """Options for media and texts."""
     parser.add_argument("--image", type=_file, help="picture of the person")
-    parser.add_argument("--audio", type=_file, help="the reference voice, or the sound that drives the lips")
+    parser.add_argument("--audio", type=_file, help="the reference voice, or the audio that drives the lips")
     parser.add_argument("--audio-transcript", type=_text, help="what is said in --audio, word for word")
-    parser.add_argument("--video", type=_file, help="the video that gets a sound or new lips, or the clip to continue")
+    parser.add_argument("--video", type=_file, help="the video that gets speech or new lips, or the clip to continue")
     parser.add_argument("--caption", type=_text, help="what the scene shows")
     parser.add_argument("--speech", type=_text, help="what the person says")
     parser.add_argument("--script", type=_script, help="a longer text to say, or a text file; a segment a line")
@@ -131,7 +132,7 @@ def _fault(options: Namespace) -> str | None:
         if getattr(options, name) is not None:
             return f"{_option(name)} does not belong to {what}; {_belongs(name)}"
     if options.audio_transcript is not None and options.audio is None:
-        return "--audio-transcript says what is heard in --audio, which is missing"
+        return "--audio-transcript is what is said in --audio, which is missing"
     if options.script is not None and task.reference_voice and options.audio is None:
         return f"--script with --task {task.name} needs --audio, the voice"
     return None

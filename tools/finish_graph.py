@@ -28,7 +28,7 @@ FINISH_NOTE = "\n".join(
         *("- [{name}]({url}) in `models/{directory}`".format(**file) for file in FINISH_FILES.values()),
         "\n1. Put **Load Video** in place of *Video*: a clip that this pack has saved, or any other.",
         "2. **frame rate multiplier**: 2 turns 16 frames per second into 32.",
-        "3. **scale by**: scales the upscaled frames, which are four times as large; 0.5 leaves twice the size.",
+        "3. **scale by**: scales the frames, which are upscaled four times; 0.5 gives twice the original size.",
         "\nThe audio is stored without loss, and the length stays the same. All frames are in memory at once: "
         "5 seconds at 736x736 take 8 GB while they are upscaled, so cut long videos first.",
     )

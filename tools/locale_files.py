@@ -22,13 +22,19 @@ DIGEST_LENGTH = 8
 Texts = dict[str, Any]
 
 
-def node_texts(schema: Any) -> Texts:
-    """Texts of a node in the front end's format: name, description, and names and tooltips of inputs and outputs."""
-    inputs: dict[str, dict[str, str]] = {}
-    for name, label, tooltip in _flat(schema.inputs):
-        known = inputs.setdefault(name, {"name": label, "tooltip": tooltip})
-        if tooltip not in known["tooltip"].split("\n"):
-            known["tooltip"] += f"\n{tooltip}"  # the same name in two options of a choice
+def node_texts(schema: Any, labels: Mapping[str, Mapping[str, str]]) -> Texts:
+    """Texts of a node in the front end's format: name, description, and names and tooltips of inputs and outputs.
+
+    Args:
+        schema: The node's schema.
+        labels: Labels of options, by the name of their input and by value.
+    """
+    names: dict[str, str] = {}
+    tooltips: dict[str, dict[str, list[str]]] = {}
+    for name, label, tooltip, option in _flat(schema.inputs, labels):
+        names.setdefault(name, label)
+        tooltips.setdefault(name, {}).setdefault(tooltip, []).append(option)
+    inputs = {name: {"name": label, "tooltip": _joined(tooltips[name])} for name, label in names.items()}
     outputs = {
         str(index): {"name": output.display_name or output.get_io_type(), "tooltip": output.tooltip}
         for index, output in enumerate(schema.outputs)
@@ -37,12 +43,31 @@ def node_texts(schema: Any) -> Texts:
     return {**texts, "outputs": outputs} if outputs else texts
 
 
-def _flat(inputs: Iterable[Any], group: str = "") -> Iterator[tuple[str, str, str]]:
-    """Key, label and tooltip of inputs, and of those that the options of a choice bring along."""
+def _flat(
+    inputs: Iterable[Any], labels: Mapping[str, Mapping[str, str]], group: str = "", option: str = ""
+) -> Iterator[tuple[str, str, str, str]]:
+    """Key, label and tooltip of inputs, and of those that the options of a choice bring along, with that option."""
     for one in inputs:
-        yield group + one.id, one.display_name or one.id, one.tooltip or ""
-        for option in getattr(one, "options", None) or ():
-            yield from _flat(getattr(option, "inputs", ()), f"{group}{one.id}_")
+        yield group + one.id, one.display_name or one.id, one.tooltip or "", option
+        for choice in getattr(one, "options", None) or ():
+            title = labels.get(one.id, {}).get(getattr(choice, "key", ""), "")
+            yield from _flat(getattr(choice, "inputs", ()), labels, f"{group}{one.id}_", short_title(title))
+
+
+def short_title(label: str) -> str:
+    """Label of an option without what it adds in parentheses."""
+    return label.partition(" (")[0]
+
+
+def _joined(tooltips: Mapping[str, list[str]]) -> str:
+    """One tooltip for an input that several options share: the editor shows it with each of them.
+
+    Args:
+        tooltips: Options by their tooltip of the input.
+    """
+    if len(tooltips) == 1:
+        return next(iter(tooltips))
+    return "\n".join(f"{', '.join(options)}: {tooltip}" for tooltip, options in tooltips.items())
 
 
 def english_files(
@@ -59,7 +84,7 @@ def english_files(
     options = {name: dict(values) for name, values in labels.items()}
     pack = main.get("uniavgen", {}) | {"options": options, "templates": templates}
     return {
-        "nodeDefs.json": {schema.node_id: node_texts(schema) for schema in schemas},
+        "nodeDefs.json": {schema.node_id: node_texts(schema, labels) for schema in schemas},
         "main.json": {"uniavgen": pack},
     }
 

@@ -72,7 +72,9 @@ def released() -> Graph:
 
 def released_few_steps() -> Graph:
     """A few-step LoRA of Wan2.2-TI2V-5B on the video branch, without guidance: one pass in each of a few steps."""
-    studio = ReleasedStudio(Box("Talking Person in Few Steps", "The same with a few-step LoRA.", TALKING))
+    studio = ReleasedStudio(
+        Box("Talking Person in Few Steps", "A talking video with the official weights in four steps.", TALKING)
+    )
     model = studio.add(
         "LoraLoaderModelOnly", "Few-step LoRA", model=studio.model, lora_name=LORA, strength_model=1.0
     )()  # fmt: skip
@@ -105,11 +107,9 @@ def released_note(kinds: set[str]) -> str:
     ]
     if "LoraLoaderModelOnly" in kinds:
         lines.append(
-            f"\n**Few steps**\n\nThe LoRA was made for Wan2.2-TI2V-5B and acts on the video alone: {FEW} to 8 steps, "
-            "guidance 1, one pass of the network each. The audio has no such LoRA; if it suffers, take more steps. "
-            "Any other few-step LoRA of that model fits here too.\n\n"
-            "**Your own student**\n\nA LoRA that you have trained with this pack (`docs/training.md`) covers video and "
-            "audio. Choose it in *Few-step LoRA*, with the sampler *euler* for the method `consistency`, *lcm* for "
-            "`distribution`."
+            f"\n**Few steps:** *LoRA* takes any few-step LoRA of Wan2.2-TI2V-5B, *steps* {FEW} to 8. It acts on the "
+            "video alone. There is no such LoRA for audio; if the audio suffers, use more steps.\n\n"
+            "**Your own student**, trained with this pack (`docs/training.md`), covers both. Set *sampler* to *euler* "
+            "for the method `consistency`, to *lcm* for `distribution`."
         )
     return "\n".join(lines)

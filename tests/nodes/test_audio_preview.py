@@ -209,7 +209,7 @@ def test_a_preview_that_fails_is_logged_and_left_out_and_the_next_one_comes(prev
         wait(listener)
     assert [message["step"] for _, message, _ in preview.server.sent] == [2]
     assert [record.message for record in caplog.records if "preview" in record.message] == [
-        "The sound preview of step 1 failed; sampling goes on."
+        "The audio preview of step 1 failed; sampling goes on."
     ]
 
 

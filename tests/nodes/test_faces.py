@@ -124,7 +124,7 @@ def test_a_thing_taken_for_a_face_in_one_frame_of_many_is_no_face_by_default(pac
     by_default = node.execute(images, **widgets)
     assert by_default.args[0][:, :, :280].max() == 0
     assert by_default.args[0][:, 160, 440].min() == 1
-    assert "1 thing that was taken for a face in fewer than 2 frames" in notices_of(by_default)
+    assert "1 object detected as a face in fewer than 2 frames" in notices_of(by_default)
     every = node.execute(images, **{**widgets, "min_frames": 1, "face_index": 2})
     assert every.args[0][:, :, :280].max() == 1  # what is seen least comes last
     assert every.args[0][:, :, 280:].max() == 0

@@ -107,7 +107,7 @@ def test_interactions_modulation_embeddings_and_heads_stay_as_they_are(packed):
 
 def test_a_description_counts_every_weight_once_by_block_format(plain, packed):
     report, original, file = inspect(packed), inspect(plain), GgufFile(packed)
-    assert (report["contents"], report["kind"]) == ("joint", "one file, quantised")
+    assert (report["contents"], report["kind"]) == ("joint", "one file, quantized")
     assert report["geometry"] == original["geometry"]
     assert report["groups"] == original["groups"]
     assert report["quantised_layers"] == len(file.kinds)

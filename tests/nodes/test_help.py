@@ -32,7 +32,7 @@ def pages_of(name):
 
 def names_of(schema):
     """Names of a node's inputs, those of the options of a choice included, and of its outputs."""
-    texts = node_texts(schema)
+    texts = node_texts(schema, {})
     return [text["name"] for part in ("inputs", "outputs") for text in texts.get(part, {}).values()]
 
 

@@ -88,7 +88,7 @@ def test_spans_that_make_no_sense_are_named_before_anything_runs(studio, spans, 
 
 
 def test_spans_outside_the_clip_are_named(studio, clip):
-    with pytest.raises(ValueError, match="begins after the end of the sound"):
+    with pytest.raises(ValueError, match="begins after the end of the audio"):
         keep(studio, "", "5-6", video=clip[2])
 
 

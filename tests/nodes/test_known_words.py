@@ -41,7 +41,7 @@ def short(studio, transcript, seconds=0.8125, **more):
 def test_words_that_the_model_does_not_know_are_told_with_those_it_knows(studio, told):
     short(studio, "good red day", 1.3125)
     (notice,) = told
-    assert 'here: "good", "day".' in notice
+    assert 'mispronounce others: "good", "day".' in notice
     assert ", ".join(WORDS) in notice
 
 
@@ -50,7 +50,9 @@ def test_of_many_known_words_those_spelled_like_the_unknown_are_named(studio):
     known = module.KnownText(("orange", "house", *(f"word{n}x" for n in range(60))), 9)
     positive, _ = studio.texts("oranges qqq house")
     notice = module.unknown_words_notice(known, [options for _, options in positive])
-    assert notice.endswith('here: "oranges", "qqq". Similar words that it knows: "orange" for "oranges".')
+    assert notice.endswith(
+        'mispronounce others: "oranges", "qqq". Similar words that it knows: "orange" for "oranges".'
+    )
 
 
 def test_speech_left_to_chance_may_end_later(studio):
@@ -129,7 +131,7 @@ def test_a_voice_text_longer_than_any_in_training_is_left_out_with_a_notice(stud
     assert not torch.equal(known, without)
     (notice,) = told
     assert "113 characters" in notice
-    assert "at most 29" in notice
+    assert "more than the 29" in notice
 
 
 def silent_frames(studio, latent, track=0):
@@ -186,4 +188,4 @@ def test_in_a_real_run_the_sampler_tells_of_unknown_words(server):
         Graph(steps=1).set("UniAVGenSpeechText", transcript="good red day").set("UniAVGenEmptyLatent", seconds=1.3125)
     )
     server.run(graph.nodes, on_event=lambda kind, data: told.append(data) if kind == "uniavgen.notice" else None)
-    assert any('here: "good", "day".' in data["notice"] for data in told)
+    assert any('mispronounce others: "good", "day".' in data["notice"] for data in told)

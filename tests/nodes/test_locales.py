@@ -175,18 +175,48 @@ def test_a_note_has_the_emphasis_links_and_code_of_the_english_one(language, eng
 
 
 def marks_of(text):
-    """Marks of Markdown in a text: the number of its lines and of its words in bold, addresses, and code.
+    """Marks of Markdown in a text: the number of its lines and of its words in bold, addresses, and code."""
+    bold = len(text.split("**")) // 2
+    return text.count("\n"), bold, re.findall(r"\]\((.*?)\)", text), sorted(re.findall("`[^`]+`", text))
 
-    A mark that ends words in bold after punctuation is none before a letter, as it would be in Chinese.
+
+@pytest.mark.parametrize("language", [ENGLISH, *LANGUAGES])
+def test_every_mark_of_emphasis_in_a_note_renders(language):
+    notes = read(language, "main.json")["uniavgen"]["templates"]["notes"]
+    assert any("**" in note["text"] for note in notes.values())
+    assert {name: marks for name, note in notes.items() if (marks := raw_marks(note["text"]))} == {}
+
+
+@pytest.mark.parametrize("text", ["own**: Audio** is", "音频**\uff1a加载音频**\u3002", "** bold** x", "**bold **x"])
+def test_marks_that_render_as_they_are_written_are_found(text):
+    assert raw_marks(text)
+
+
+def raw_marks(text):
+    """Asterisks that CommonMark shows instead of emphasis, each with the text around it.
+
+    A mark before emphasis is left-flanking, one after it right-flanking. What stands beside a mark on its outer side
+    matters only where punctuation is on its inner one.
     """
-    parts = text.split("**")
-    bold = [word for word, rest in zip(parts[1::2], parts[2::2], strict=True) if _ends(word, rest)]
-    return text.count("\n"), len(bold), re.findall(r"\]\((.*?)\)", text), sorted(re.findall("`[^`]+`", text))
+    text = re.sub(r"`[^`]+`|\]\(.*?\)|(?m:^    .*)", "", text)
+    found = []
+    for line in text.split("\n"):
+        for number, mark in enumerate(re.finditer(r"\*+", line)):
+            sides = line[: mark.start()][-1:], line[mark.end() :][:1]
+            outer, inner = sides[:: 1 - 2 * (number % 2)]
+            if not inner.strip() or (not inner.isalnum() and outer.isalnum()):
+                found.append(line[max(0, mark.start() - 6) : mark.end() + 6])
+    return found
 
 
-def _ends(word, rest):
-    """True if a mark between two parts of a text ends what is in bold."""
-    return word[-1].isalnum() or not rest[:1].isalnum()
+@pytest.mark.parametrize("language", [ENGLISH, *LANGUAGES])
+def test_a_tooltip_that_several_tasks_share_says_of_which_task_each_line_is(language):
+    tooltips = leaves(read(language, "nodeDefs.json"))
+    lines = [line for text in tooltips.values() if "\n" in text for line in text.split("\n")]
+    tasks = read(language, "main.json")["uniavgen"]["options"]["task"]
+    titles = tuple(re.split("\\s*[(\uff08]", title)[0] for title in tasks.values())
+    assert lines
+    assert [line for line in lines if not line.startswith(titles)] == []
 
 
 @pytest.mark.parametrize("settings", [CHINESE])

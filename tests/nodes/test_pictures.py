@@ -186,7 +186,7 @@ def test_without_a_picture_the_clip_is_a_square_and_the_user_is_told(pack, studi
     for bundled, side in ((False, 736), (True, 128)):
         output = task(studio, recorder(pack, bundled))
         assert size_of(output) == (side, side)
-        assert f"no picture to take the clip's proportions from, so it is a square of {side}x{side}" in notices_of(
+        assert f"no image to take the clip's proportions from, so the clip is a square of {side}x{side}" in notices_of(
             output
         )
     assert notices_of(task(studio, recorder(pack), size=preset("square"))) == ""

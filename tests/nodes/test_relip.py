@@ -74,12 +74,12 @@ def test_without_a_voice_the_videos_own_sound_is_the_reference_voice(studio):
     silent = video_of(video.get_components().images, 16)
     output = studio.task("relip", video=silent, region="mouth")
     assert keys.REFERENCE_VOICE_KEY not in output.args[0][0][1]
-    assert "no sound to take the voice from" in notices_of(output)
+    assert "no audio to clone a voice from" in notices_of(output)
     tone = {"waveform": 0.5 * torch.sin(torch.arange(48_000) / 20)[None, None], "sample_rate": 24_000}
     music = video_of(video.get_components().images, 16, tone)
     output = studio.task("relip", video=music, region="mouth")
     assert keys.REFERENCE_VOICE_KEY not in output.args[0][0][1]
-    assert "own sound gives no voice" in notices_of(output)
+    assert "No voice could be taken" in notices_of(output)
     with pytest.raises(ValueError, match="No speech was found"):
         studio.task("relip", video=video, region="mouth", voice=tone)
 
@@ -101,8 +101,8 @@ def test_the_latent_keeps_clean_video_in_all_latent_pixels_that_the_region_does_
     ("mask", "message"),
     [
         (torch.zeros(1, 64, 64), "empty"),
-        (torch.ones(1, 64, 64), "whole picture"),
-        (torch.ones(5, 64, 64), "5 pictures, the video 33"),
+        (torch.ones(1, 64, 64), "whole frame"),
+        (torch.ones(5, 64, 64), "5 frames, the video 33"),
     ],
 )
 def test_a_mask_that_cannot_be_meant_is_refused(studio, mask, message):
@@ -117,7 +117,7 @@ def test_a_video_without_a_face_is_refused_and_one_that_loses_it_keeps_its_pictu
     frames = toon_video(studio)[0].get_components().images.clone()
     frames[:12] = 0.5
     output = studio.task("relip", video=video_of(frames, 16), region="face")
-    assert "the picture stays as it was in the others" in notices_of(output)
+    assert "the others are not changed" in notices_of(output)
     assert output.args[3].source.region[:8].max() == 0
 
 

@@ -24,9 +24,9 @@ def test_an_ordinary_result_is_not_remarked_on(notices):
 @pytest.mark.parametrize(
     ("pictures", "sound", "words"),
     [
-        (torch.zeros(1, 9, 8, 8, 3), SOUND, "picture is black"),
-        (moving_frames(1)[None].expand(-1, 9, -1, -1, -1), SOUND, "picture is frozen"),
-        (moving_frames(17)[None], torch.zeros(1, 1, 24_000), "sound is silent"),
+        (torch.zeros(1, 9, 8, 8, 3), SOUND, "video is black"),
+        (moving_frames(1)[None].expand(-1, 9, -1, -1, -1), SOUND, "video is frozen"),
+        (moving_frames(17)[None], torch.zeros(1, 1, 24_000), "audio is silent"),
     ],
 )
 def test_a_broken_result_is_named_once_with_a_cure(notices, pictures, sound, words):
@@ -38,7 +38,7 @@ def test_a_broken_result_is_named_once_with_a_cure(notices, pictures, sound, wor
 
 def test_of_a_batch_the_clips_that_are_broken_are_numbered(notices):
     pictures = torch.stack([moving_frames(9), torch.zeros(9, 48, 80, 3), torch.zeros(9, 48, 80, 3)])
-    assert "picture of clip 2, 3 is black" in notices(pictures, SOUND.expand(3, -1, -1))
+    assert "video of clip 2, 3 is black" in notices(pictures, SOUND.expand(3, -1, -1))
 
 
 def dark(latent):
@@ -67,7 +67,7 @@ def test_a_black_clip_is_decoded_with_a_notice(studio, monkeypatch):
     _, _, latent, _ = studio.task("joint", seconds=0.5625).args
     monkeypatch.setattr(studio.video_vae, "decode", dark)
     output = studio.nodes.decode.Decode.execute(latent, studio.video_vae, studio.audio_vae)
-    assert "picture is black" in notices_of(output)
+    assert "video is black" in notices_of(output)
 
 
 def test_a_long_video_stores_no_segment_that_is_not_finite_and_tells_of_a_black_one(studio, folder, monkeypatch):  # noqa: F811
@@ -80,4 +80,4 @@ def test_a_long_video_stores_no_segment_that_is_not_finite_and_tells_of_a_black_
     assert not list(folder.rglob("segment_*"))
     monkeypatch.setattr(studio.video_vae, "decode", dark)
     long_video(studio, "hello")
-    assert any("Segment 1: The generated picture is black" in notice for notice in told)
+    assert any("Segment 1: The generated video is black" in notice for notice in told)

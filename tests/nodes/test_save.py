@@ -287,7 +287,7 @@ def test_a_cancelled_run_leaves_no_file(save):
 
 def test_several_sounds_are_refused_in_words(save, speech):
     two = {**speech, "waveform": speech["waveform"].repeat(2, 1, 1)}
-    with pytest.raises(ValueError, match="one clip has one sound"):
+    with pytest.raises(ValueError, match="one clip needs"):
         save(moving_frames(4), two)
 
 

@@ -25,7 +25,7 @@ def test_a_stock_vae_is_refused_before_anything_runs(server, node, socket, loade
     vae = graph.add("VAELoader", vae_name="pixel_space")
     message = rejected(server, graph.set(node, **{socket: vae}))
     assert f"{socket} is a VAE of another node. Connect '{loader}' to it." in message
-    assert "loaders give latents that the model does not know" in message
+    assert "loaders produce latents that the model cannot use" in message
 
 
 @pytest.mark.parametrize(("node", "socket", "loader"), SOCKETS)

@@ -53,7 +53,7 @@ def test_the_words_of_a_sound_are_the_speech_text_wherever_they_are_written(
 def test_of_a_sound_that_fills_the_clip_its_own_words_count_and_the_transcript_is_named_as_unused(studio, sound):
     output = follow(studio, sound, "yes star", "red moon")
     assert speech_of(studio, output).text == "red moon"
-    assert "transcript is not used" in notices_of(output)
+    assert "transcript is ignored" in notices_of(output)
 
 
 def test_before_what_is_said_after_a_sound_stand_the_sounds_own_words(studio, sound):
@@ -68,7 +68,7 @@ def test_sound_that_is_kept_whole_without_its_words_is_told(studio, sound):
         texts = studio.texts(transcript)
         return studio.nodes.keep.Keep.execute(*texts, latent, studio.video_vae, "", "all", audio=sound)
 
-    assert "words of the kept sound are missing" in notices_of(kept(None))
+    assert "transcript of the kept audio is missing" in notices_of(kept(None))
     assert notices_of(kept("red moon")) == ""
 
 

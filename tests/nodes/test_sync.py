@@ -106,7 +106,7 @@ def test_silence_and_a_sound_of_another_length_are_said_on_the_node(meter, clip)
 def test_what_cannot_be_compared_is_refused_in_words(meter, clip, images, audio, message):
     with pytest.raises(ValueError, match=message):
         meter.execute(images(images_of(clip)), audio_of(audio(clip.waveform)), 16.0)
-    with pytest.raises(ValueError, match="sound track"):
+    with pytest.raises(ValueError, match="audio track"):
         meter.execute(images_of(clip), None, 16.0)
 
 

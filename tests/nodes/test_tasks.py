@@ -112,7 +112,7 @@ def test_a_clip_without_sound_goes_on_with_a_notice(studio):
         seconds=1.0,
         result="whole_clip",
     )
-    assert "no sound" in notices_of(output)
+    assert "no audio" in notices_of(output)
 
 
 def test_each_task_runs_the_directions_of_the_release(studio, speech):

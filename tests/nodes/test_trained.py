@@ -62,7 +62,7 @@ def test_every_sampler_says_once_that_a_clip_is_longer_and_of_another_size_than_
     length, size = (notice for _, notice in heard)
     assert length.startswith("The bundled model was trained on clips of 2.06 s. Longer")
     assert "UniAVGen Long Video" in length
-    assert "trained on pictures of 128x128 or 256x128" in size
+    assert "trained on videos of 128x128 or 256x128" in size
     assert "64x96" in size
 
 
@@ -122,7 +122,7 @@ def corner(frames):
         (
             "continuation",
             {"video": 33, "keep_seconds": 1.5625, "seconds": 1.0, "result": "whole_clip"},
-            "keep_seconds and seconds together",
+            "keep_seconds and seconds that long together",
         ),
         ("audio_driven", {"audio": 2.5, "length": "match_audio", "seconds": 1.0}, "Long Video"),
         ("relip", {"video": 37, "region": "mouth", "mask": 37}, "give them new lips"),
@@ -144,7 +144,7 @@ def test_the_release_is_told_of_its_own_length_and_sizes(pack):
     seconds_of = lambda frames, *size: trained.training_range_notices(RELEASED_CLIPS, frames, size, trained.SPEECH)  # noqa: E731
     assert seconds_of(81, 1024, 736) == []
     assert len(seconds_of(85, 704, 704)) == 2
-    assert "The released model was trained on clips of 5.06 s" in seconds_of(85, 736, 736)[0]
+    assert "The model of the official weights was trained on clips of 5.06 s" in seconds_of(85, 736, 736)[0]
 
 
 def test_of_a_model_whose_training_is_not_known_nothing_is_said(pack):

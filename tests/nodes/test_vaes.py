@@ -125,7 +125,7 @@ def test_what_does_not_fit_is_decoded_in_the_largest_tiles_that_do_and_looks_the
     tiled = video_vae.decode(latent)
     assert tiles == [{"tile_x": 32, "tile_y": 32, "overlap": 8}]
     assert free_bytes(0) == [
-        "There is not enough free memory to decode the whole picture: it is decoded in tiles of 512x512."
+        "There is not enough free memory to decode whole frames, so they are decoded in tiles of 512x512."
     ]
     assert tiled.shape == whole.shape
     assert 10 * torch.log10(1 / (tiled - whole).square().mean()) > 30

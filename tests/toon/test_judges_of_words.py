@@ -120,7 +120,7 @@ def test_the_recognizer_learns_a_tiny_language_and_is_the_same_for_the_same_seed
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda _: first_of(np.zeros((5, 9)), np.zeros((5, 9))), "8 sounds"),
+        (lambda _: first_of(np.zeros((5, 9)), np.zeros((5, 9))), "8 audio tracks"),
         (lambda clips: mouth_opening(clips[0].frames, clips[0].mouth_center[:3], 30), "33 frames"),
         (lambda _: sound_envelope(np.zeros((80, 100)), 33), "too few"),
         (lambda _: train_recognizer(torch.zeros(1, 80, 40), ["hello stranger"], 1), "stranger"),

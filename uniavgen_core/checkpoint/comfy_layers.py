@@ -147,7 +147,7 @@ def format_of(description: Tensor) -> LayerFormat:
         return Nvfp4()
     if read["format"] == "int8_tensorwise":
         return Int8(read.get("convrot_groupsize", ROTATED[0]) if read.get("convrot") else 0)
-    raise ValueError(f"Layers quantised as {read['format']} cannot be compared; {', '.join(LAYER_FORMATS)} can.")
+    raise ValueError(f"Layers quantized as {read['format']} cannot be compared; {', '.join(LAYER_FORMATS)} can.")
 
 
 def _layout(name: str) -> Any:

@@ -51,7 +51,7 @@ def inspect(path: Path) -> dict[str, Any]:
     shards = f"{len(files.files)} shards" if len(files.files) > 1 else "one file"
     return {
         "contents": network.contents.value,
-        "kind": f"{shards}, {'quantised' if layers else 'plain'}",
+        "kind": f"{shards}, {'quantized' if layers else 'plain'}",
         "files": [file.name for file in files.files],
         "bytes": sum(file.stat().st_size for file in files.files),
         "tensors": len(files.entries),
@@ -131,7 +131,7 @@ def _lone_scales(files: WeightFiles) -> list[str]:
     """Problems of quantised layers without the scale that ComfyUI needs."""
     scales = (".weight_scale", ".scale_weight")
     return [
-        f"The quantised layer {layer} has no scale."
+        f"The quantized layer {layer} has no scale."
         for layer in sorted(quantised_layers(files.entries))
         if not any(layer + scale in files.entries for scale in scales)
     ]

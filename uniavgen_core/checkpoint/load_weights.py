@@ -158,7 +158,7 @@ def save_weights(
 
 def _loaded(files: WeightFiles, network: Network, dtype: torch.dtype | None) -> AnyModel:
     if quantised_layers(files.entries):
-        raise CheckpointError(f"{files.files[0].name} is quantised: ComfyUI's layers read it, plain ones do not.")
+        raise CheckpointError(f"{files.files[0].name} is quantized: ComfyUI's layers read it, plain ones do not.")
     model = without_memory(network)
     fit = check_whole(files.shapes, network)
     for notice in fit.notices(files.files[0].name):

@@ -105,7 +105,7 @@ def quantize(
     files, is_gguf = WeightFiles(source), config.kind in MIXES
     check_target(target, files.files, config.replace, SUFFIX if is_gguf else ".safetensors")
     if quantised_layers(files.entries):
-        raise CheckpointError(f"{source} is already quantised. Quantise the original, or errors add up.")
+        raise CheckpointError(f"{source} is already quantized. Quantize the original, or errors add up.")
     network = network_of(files.shapes, files.metadata)
     check_whole(files.shapes, network)
     layers = layers_to_quantize(network, config.keep)
@@ -136,7 +136,7 @@ def layers_to_quantize(network: Network, keep: Iterable[str]) -> list[str]:
         raise CheckpointError(f"No layer is named {' or '.join(idle)}. Names look like {names[0]} or {names[-1]}.")
     chosen = [name for name in names if not any(fnmatchcase(name, pattern) for pattern in keep)]
     if not chosen:
-        raise CheckpointError("The patterns to keep name every layer; nothing is left to quantise.")
+        raise CheckpointError("The patterns to keep name every layer; nothing is left to quantize.")
     return chosen
 
 

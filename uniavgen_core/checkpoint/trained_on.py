@@ -82,7 +82,7 @@ class TrainedOn:
 
 
 BUNDLED_CLIPS = TrainedOn(33, 33, ((128, 128), (256, 128)), model="The bundled model")
-RELEASED_CLIPS = TrainedOn(81, 81, short_side=736, longest_side=1280, model="The released model")
+RELEASED_CLIPS = TrainedOn(81, 81, short_side=736, longest_side=1280, model="The model of the official weights")
 """The release generates 5.0625 s at once; its published clips measure 736x736 to 1280x736 and 736x1120."""
 
 

@@ -152,8 +152,8 @@ def _check_frames(folder: Path, backbone: dict[str, Any], head: dict[str, Any]) 
     padding, n_fft = head.get("padding", "same"), head.get("n_fft")
     if padding != "same":
         raise VocoderError(
-            f"The vocoder in {folder} has padding {shown(repr(padding))} in its head, which centres a frame on its "
-            "first sample; UniAVGen's frames are centred on the middle of their samples, which is padding 'same'."
+            f"The vocoder in {folder} has padding {shown(repr(padding))} in its head, which centers a frame on its "
+            "first sample; UniAVGen's frames are centered on the middle of their samples, which is padding 'same'."
         )
     if not isinstance(n_fft, int) or n_fft % 2 or n_fft <= HOP_LENGTH:
         raise VocoderError(f"The vocoder in {folder} has n_fft {shown(n_fft)}; it must be even and above {HOP_LENGTH}.")

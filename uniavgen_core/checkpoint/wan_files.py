@@ -45,7 +45,7 @@ def load_wan_branch(model: JointModel, path: Path | str) -> None:
     """
     files, branch = WeightFiles(path), wan_names(model.state_dict())
     if quantised_layers(files.entries):
-        raise CheckpointError(f"{Path(path).name} is quantised. Choose the bf16 or fp16 file to start training from.")
+        raise CheckpointError(f"{Path(path).name} is quantized. Choose the bf16 or fp16 file to start training from.")
     try:
         fit = check_fit(files.shapes, {name: weight.shape for name, weight in branch.items()})
         if fit.unused:

@@ -113,7 +113,7 @@ def read_clip(path: Path) -> ClipFile:
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
-                raise ValueError("It has no pictures.")
+                raise ValueError("It has no video frames.")
             video = container.streams.video[0]
             fps = float(video.average_rate or 0)
             if fps <= 0:
@@ -127,7 +127,7 @@ def read_clip(path: Path) -> ClipFile:
     except (FFmpegError, OSError) as error:
         raise ValueError(f"It cannot be read as a video: {error}") from error
     if not frames:
-        raise ValueError("It has no pictures that can be decoded.")
+        raise ValueError("It has no frames that can be decoded.")
     if any(frame.shape != frames[0].shape for frame in frames):
-        raise ValueError("Its pictures change in size.")
+        raise ValueError("Its frames change in size.")
     return ClipFile(np.stack(frames), fps, *read_sound(path, first, LONGEST_SECONDS))

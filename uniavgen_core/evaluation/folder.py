@@ -196,7 +196,7 @@ class FolderMeter:
 def _sound_of(clip: ClipFile) -> Tensor:
     """Waveform of a clip that has one."""
     if not clip.sample_rate:
-        raise ValueError("It has no sound.")
+        raise ValueError("It has no audio.")
     return clip.waveform
 
 
@@ -208,7 +208,7 @@ def _picture_at(path: Path) -> np.ndarray:
         raise ValueError(f"The reference image cannot be read: {error}") from error
     picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
     if picture is None:
-        raise ValueError(f"The reference image {path.name} is not a picture.")
+        raise ValueError(f"The reference image {path.name} is not an image.")
     return picture[None, :, :, ::-1]
 
 

@@ -17,33 +17,33 @@ _MOST_BARS = 12
 def judged_by(papers: PaperJudges, results: Sequence[ClipResult]) -> dict[str, str]:
     """Description of the judge of each measure, for the table."""
     toon = _STAND_IN + "the toons' own word judge, on clips whose transcripts have toon words alone (paper: Whisper)"
-    dino = "DINO as in VBench" if papers.dino else _STAND_IN + "gradients and colours, in VBench's form (paper: DINO)"
+    dino = "DINO as in VBench" if papers.dino else _STAND_IN + "gradients and colors, in VBench's form (paper: DINO)"
     raft = "RAFT as in VBench" if papers.raft else _STAND_IN + "Farneback's flow, in VBench's form (paper: RAFT)"
     timbre = _STAND_IN + "statistics of mel cepstra"
-    meter = _STAND_IN + "chance that mouth and sound belong together (paper: SyncNet's confidence)"
+    meter = _STAND_IN + "chance that mouth and audio belong together (paper: SyncNet's confidence)"
     unmeasured = "not measured: no Whisper was given, and no transcript has the toons' words alone"
     word_standin = toon if any(result.by_standin for result in results) else unmeasured
     return {
         "sync": meter,
-        "sync_by_chance": "the same with the sound backwards: a sync near it says nothing",
+        "sync_by_chance": "the same with the audio reversed: a sync near it says nothing",
         "LS": "SyncNet, confidence, on faces found by YuNet",
-        "LS_offset": "SyncNet, frames of 25 a second at the best fit, positive when the sound is early",
-        "lag_ms": _STAND_IN + "lag of the best correlation, ms, positive when the sound is late",
+        "LS_offset": "SyncNet, frames of 25 a second at the best fit, positive when the audio is early",
+        "lag_ms": _STAND_IN + "lag of the best correlation, ms, positive when the audio is late",
         "median_lag_ms": _STAND_IN + "median of the absolute lags, ms",
         "in_time": _STAND_IN + "share of clips whose lag is at most one frame at 16 fps, 62.5 ms",
         "timbre": timbre + ", first half against second",
         "timbre_reference": timbre + ", against the reference voice",
-        "emotion": _STAND_IN + "whether the picture moves more when the voice is excited, correlation over time",
+        "emotion": _STAND_IN + "whether the video moves more when the voice is excited, correlation over time",
         "wer": "Whisper" if papers.whisper else word_standin,
         "PQ": "AudioBox-Aesthetics, production quality",
         "CU": "AudioBox-Aesthetics, content usefulness",
         "sound_quality": _STAND_IN + "dB of the loud moments over the quiet ones (paper: AudioBox-Aesthetics)",
         "clipped": "share of samples that are clipped",
         "silence": "share of the time of the transcript in which nothing is heard",
-        "babble": "seconds of sound after the transcript must have ended, at 9 characters a second",
-        "identity": "likeness to the face of the first picture or the reference, mean of the less like half",
-        "sharpness": "fine detail relative to the first picture or the reference image",
-        "flicker": "trembling of the stillest half of the picture, levels of 255",
+        "babble": "seconds of audio after the transcript must have ended, at 9 characters a second",
+        "identity": "likeness to the face of the first frame or the reference, mean of the less like half",
+        "sharpness": "fine detail relative to the first frame or the reference image",
+        "flicker": "trembling of the stillest half of the frame, levels of 255",
         "subject": dino,
         "subject_reference": dino + ", against the reference image",
         "dynamic": raft + ", share of clips that move",

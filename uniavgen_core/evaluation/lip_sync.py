@@ -128,7 +128,7 @@ def first_of(openings: np.ndarray, envelopes: np.ndarray, choices: int = 8) -> f
     """
     count = len(openings)
     if count < choices:
-        raise ValueError(f"{choices} sounds to choose from need as many clips; there are {count}.")
+        raise ValueError(f"{choices} audio tracks to choose from need as many clips; there are {count}.")
     fits = [[correlation(openings[i], envelopes[(i + k) % count]) for k in range(choices)] for i in range(count)]
     return float(np.mean(np.argmax(fits, axis=1) == 0))
 

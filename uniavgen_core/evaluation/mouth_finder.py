@@ -46,11 +46,11 @@ def mask_boxes(mask: Pictures | None, video_frames: int, height: int, width: int
     if mask is None:
         return np.tile(np.array([0.0, 0.0, width, height]), (video_frames, 1))
     if mask.ndim != 3 or len(mask) not in (1, video_frames):
-        raise ValueError(f"A mask of shape {tuple(mask.shape)} does not fit {video_frames} pictures; (1 or F, H, W).")
+        raise ValueError(f"A mask of shape {tuple(mask.shape)} does not fit {video_frames} frames; (1 or F, H, W).")
     mask = mask.cpu() if isinstance(mask, Tensor) else mask
     threshold = float(mask.max()) / 2
     if not threshold > 0:
-        raise ValueError("The mask is empty: it shows nothing in any picture. Leave it out to search everywhere.")
+        raise ValueError("The mask is empty: it shows nothing in any frame. Leave it out to search everywhere.")
     found = np.array([_box_of(np.asarray(one > threshold)) for one in mask], np.float64)
     found *= np.array([width / mask.shape[2], height / mask.shape[1]] * 2)
     is_seen, times = ~np.isnan(found[:, 0]), np.arange(len(found))

@@ -56,7 +56,7 @@ def cepstra(waveform: Tensor, sample_rate: int) -> Tensor:
     transform = create_dct(COEFFICIENTS + 1, mel.shape[0], norm="ortho")
     chosen = (mel.T @ transform)[_loud(mel), 1:]
     if len(chosen) < _FEWEST_MOMENTS:
-        raise ValueError(f"Only {len(chosen) / MEL_RATE:.2f} s of sound are loud enough to compare voices.")
+        raise ValueError(f"Only {len(chosen) / MEL_RATE:.2f} s of audio are loud enough to compare voices.")
     return chosen
 
 
@@ -95,7 +95,7 @@ def timbre_consistency(waveform: Tensor, sample_rate: int, reference: tuple[Tens
         pair = spoken, cepstra(*reference)
     else:
         if len(spoken) < 2 * _FEWEST_MOMENTS:
-            raise ValueError(f"Only {len(spoken) / MEL_RATE:.2f} s of sound are loud enough to compare two halves.")
+            raise ValueError(f"Only {len(spoken) / MEL_RATE:.2f} s of audio are loud enough to compare two halves.")
         pair = spoken[: len(spoken) // 2], spoken[len(spoken) // 2 :]
     return float(np.exp(-voice_distance(*pair)))
 

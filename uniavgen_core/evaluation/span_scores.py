@@ -18,11 +18,11 @@ from .sync_windows import window_mean, windowed_sync
 from .takes import CLIPPING, FASTEST, LEAST_MOVEMENT
 
 SPAN_CRITERIA = {
-    "sync": "probability that mouth and sound are in sync",
+    "sync": "probability that mouth and audio are in sync",
     "clean": "1, less ten times the share of clipped samples",
     "heard": "0 for a second of silence before the words can have ended",
-    "sharp": "fine detail of the picture as a share of the clip's median, at most 1",
-    "moves": "0 for a picture that stands still for half a second while something is heard",
+    "sharp": "fine detail of the frames as a share of the clip's median, at most 1",
+    "moves": "0 for video that stands still for half a second while audio is heard",
 }
 """Criteria of a span, each from 0 to 1; its score is the lowest."""
 WINDOW_SECONDS = 0.125

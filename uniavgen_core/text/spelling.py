@@ -65,7 +65,7 @@ def _spell_sentence(sentence: str, chinese: bool, notices: list[str]) -> str:
     spoken = "".join(_spell_part(part, chinese, notices) for part in _BARRIERS.split(spoken))
     if sentence.rstrip().endswith(".") and not spoken.rstrip().endswith("."):  # It was part of "5 p.m."
         spoken = f"{spoken.rstrip()}.{spoken[len(spoken.rstrip()) :]}"
-    notices.extend(f"{left} could not be read and stays as it is." for left in re.findall(r"[0-9]+", spoken))
+    notices.extend(f"{left} could not be spelled out and stays as it is." for left in re.findall(r"[0-9]+", spoken))
     return spoken
 
 

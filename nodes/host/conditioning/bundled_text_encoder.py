@@ -32,9 +32,9 @@ def prepare_caption(caption: str) -> str:
 def announce_missing_ftfy() -> None:
     """Send the notice once per session."""
     announce(
-        "This caption has characters that the release mends before it reads them, such as curly quotes, full-width "
-        "letters or broken accents. That needs the package ftfy, which is not installed, so the result may differ a "
-        f"little. Replace them by plain characters, or install it in ComfyUI's Python: {INSTALL_FTFY}"
+        "This caption has characters that the release cleans up first, such as curly quotes, full-width letters or "
+        "broken accents. That needs the package ftfy, which is not installed, so the result may differ a little. "
+        f"Replace them with plain characters, or install it in ComfyUI's Python: {INSTALL_FTFY}"
     )
 
 

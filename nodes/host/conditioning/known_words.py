@@ -20,8 +20,8 @@ MOST_KNOWN_WORDS = 40
 LEAST_LIKENESS = 0.75
 """Likeness from which words are spelled alike, as ``difflib`` counts it."""
 NO_TRANSCRIPT = (
-    "No transcript reaches the sampler, so the person makes sounds of speech without words. Connect 'UniAVGen Speech "
-    "Text' between the caption and this model's 'positive'."
+    "No transcript reaches the sampler, so the person babbles. Connect 'UniAVGen Speech Text' between the caption and "
+    "this model's 'positive'."
 )
 
 
@@ -97,7 +97,7 @@ def unknown_words_notice(known: KnownText | None, conditioning: Sequence[Mapping
         return None
     more = f" and {len(unknown) - MOST_LISTED_WORDS} more" if len(unknown) > MOST_LISTED_WORDS else ""
     listed = ", ".join(f'"{word}"' for word in unknown[:MOST_LISTED_WORDS])
-    said = f"This model was trained on {len(known.words)} words and will say others wrongly, here: {listed}{more}."
+    said = f"This model knows {len(known.words)} words and will mispronounce others: {listed}{more}."
     if len(known.words) <= MOST_KNOWN_WORDS:
         return f"{said} It knows, in lower case and without punctuation: {', '.join(known.words)}."
     near = {word: get_close_matches(word, known.words, 1, LEAST_LIKENESS) for word in unknown[:MOST_LISTED_WORDS]}
@@ -123,9 +123,8 @@ def without_long_voice_texts(known: KnownText | None, conditioning: Sequence[dic
         return list(conditioning), None
     changed = [{**options, KEY: _without_long_voice_text(pass_settings_of(options), known)} for options in conditioning]
     return changed, (
-        f"The transcript of the reference voice has {longest} characters; this model was trained on at most "
-        f"{known.longest_voice_text} and would say wrong words, so it gets the voice without its transcript. A voice "
-        "of one short sentence, with its transcript, is copied best."
+        f"The transcript of the reference voice has {longest} characters, more than the {known.longest_voice_text} "
+        "this model was trained on, so it is ignored. A short sentence with its transcript works best."
     )
 
 

@@ -97,5 +97,5 @@ def _check_time(speech: Speech, track: int, seconds: float) -> None:
     if not 0 <= speech.start < stop or speech.start >= seconds:
         raise ValueError(
             f"Speaker {track + 1} speaks from {speech.start:g} to {stop:g} s, but the clip lasts from 0 to "
-            f"{seconds:g} s. Let the start lie before the end, both within the clip."
+            f"{seconds:g} s. Set the start before the end, both within the clip."
         )

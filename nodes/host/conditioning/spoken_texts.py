@@ -5,20 +5,21 @@ from .pass_settings import pass_settings_of, set_speech
 
 VOICE_TEXT, KEPT_TEXT, SOUND_TEXT = "voice_transcript", "kept_transcript", "audio_transcript"
 NO_VOICE_TEXT = (
-    "The reference voice has no transcript: the voice is copied less faithfully, and the first words may be "
-    "blurred. Write what it says for a better result."
+    "The reference voice has no transcript, so the voice is cloned less well and the first words may be slurred. For "
+    "a better result, write what is said in it."
 )
-WITHOUT_WORDS = "Without them the mouth opens less, on the bundled model by 12 %."
+WITHOUT_WORDS = "Without it, the mouth opens less (12 % less with the bundled model)."
 NO_SOUND_TEXT = (
     "The transcript of the audio is missing. Write what is said in it into 'audio_transcript', or connect "
     f"'UniAVGen Speech Text', even if nothing is said after it. {WITHOUT_WORDS}"
 )
 NO_SOUND_WORDS = (
-    f"The words of the kept sound are missing. Connect 'UniAVGen Speech Text' with what is said in it. {WITHOUT_WORDS}"
+    "The transcript of the kept audio is missing. Connect 'UniAVGen Speech Text' with what is said in it. "
+    f"{WITHOUT_WORDS}"
 )
 TRANSCRIPT_UNUSED = (
-    "The sound lasts as long as the clip, so nothing is said after it: the model reads 'audio_transcript', and the "
-    "transcript is not used. For more speech after the sound, set a longer clip in 'seconds'."
+    "The audio fills the whole clip, so nothing can be said after it. 'audio_transcript' is used and the transcript "
+    "is ignored. To add speech, set a longer clip in 'seconds'."
 )
 
 

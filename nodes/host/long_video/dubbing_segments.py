@@ -75,7 +75,7 @@ def length_notices(words: str, seconds: float, text: TextConfig) -> list[str]:
     needed = seconds_to_say(words, text)
     if needed <= seconds:
         return []
-    return [f"The script takes about {needed:.0f} s to say, and the video lasts {seconds:.0f} s. Shorten the script."]
+    return [f"The script takes about {needed:.0f} s to speak, but the video lasts {seconds:.0f} s. Shorten the script."]
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ class Film(Input.Video):
         try:
             found = find_original(self.original)
         except CannotCopyError as error:
-            logging.info("UniAVGen: the pictures of %s are encoded again, because %s.", NAME, error)
+            logging.info("UniAVGen: the video of %s is re-encoded, because %s.", NAME, error)
             return pictures
         return found if found.suffix == pictures.suffix else pictures
 

@@ -28,10 +28,10 @@ from .spoken_segments import SpokenVideo
 FIT_TEXT, FULL_SEGMENTS = "fit_text", "full_segments"
 LONGEST = 3600.0
 """Seconds of the longest sound or video that is taken."""
-VIDEO, SOUND = "the video", "the sound"
-NO_SCRIPT = f"The words of the sound are missing. Write what is said in it into 'script'. {WITHOUT_WORDS}"
-NO_VOICE = "The voice is not used: what is heard is the sound."
-BOTH = "Connect a sound or a video, not both: for a sound the pictures are generated, and for a video the speech."
+VIDEO, SOUND = "the video", "the audio"
+NO_SCRIPT = f"The words of the audio are missing. Write what is said in it into 'script'. {WITHOUT_WORDS}"
+NO_VOICE = "The reference voice is not used, because the audio already has a voice."
+BOTH = "Connect audio or a video, not both: with audio, the video is generated; with a video, the speech."
 
 
 @dataclass(frozen=True)
@@ -133,6 +133,6 @@ def _require_at_most_an_hour(seconds: float, what: str, node: str) -> None:
     """Refuse what is too long, before it is worked on."""
     if seconds > LONGEST:
         raise ValueError(
-            f"{subject(what)} lasts {seconds / 60:.0f} min; at most {LONGEST / 60:.0f} min are taken. Cut it with "
-            f"'{node}', and join the videos afterwards."
+            f"{subject(what)} lasts {seconds / 60:.0f} min; at most {LONGEST / 60:.0f} min are possible. Cut it with "
+            f"'{node}', and join the results."
         )

@@ -57,7 +57,7 @@ def voice_of_segment(scene: Scene, segment: Segment, text: str) -> tuple[Voice |
     try:
         with_voice(scene, audio, text)
     except ValueError as error:
-        return None, [f"The first segment is no reference voice for the others: {error}"]
+        return None, [f"The first segment cannot serve as the reference voice of the others: {error}"]
     return Voice(audio, text), []
 
 

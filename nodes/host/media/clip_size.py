@@ -74,8 +74,8 @@ class ClipSize:
             size, fit = fit_size(*picture, short_side), STRETCH
         if max(size) > LARGEST:
             raise ValueError(
-                f"With a short side of {short_side} pixels the clip would be {_by(size)}; at most {LARGEST} pixels are "
-                "possible. Crop the picture first, or choose another size."
+                f"With a short side of {short_side} pixels the clip would be {_by(size)}; at most {LARGEST} pixels "
+                "are possible. Crop the image first, or choose another size."
             )
         return ClipSize(CUSTOM_SIZE, *size, fit)
 
@@ -134,8 +134,8 @@ def crop_notices(name: str, picture: tuple[int, int], size: tuple[int, int], fit
 
 def _no_picture(size: ClipSize) -> str:
     return (
-        f"There is no picture to take the clip's proportions from, so it is a square of {_by(size.pixels)}. Connect an "
-        "image, or choose another size."
+        f"There is no image to take the clip's proportions from, so the clip is a square of {_by(size.pixels)}. "
+        "Connect an image, or choose another size."
     )
 
 

@@ -22,8 +22,8 @@ background reach 0.017.
 EVEN, EVEN_SHARE, LEAST_COLOUR = 4 / 255, 0.65, 0.03
 """Thresholds for drawings: difference of even neighbouring pixels, share of such pixels, and mean colourfulness."""
 PHOTOGRAPH = (
-    "The picture does not look like one of the drawn toons, and the bundled model knows nothing else: what it "
-    "generates will not fit the picture. Use 'UniAVGen Toon Portrait', or the released model with its VAEs."
+    "The image does not look like one of the drawn toons, and the bundled model knows nothing else, so the result "
+    "will not match the image. Use 'UniAVGen Toon Portrait', or the official weights with their VAEs."
 )
 
 

@@ -111,13 +111,13 @@ def decode_video(video: Any, name: str, last_seconds: float | None = None) -> tu
         raise unreadable(name, error) from error
     frames = components.images
     if frames.ndim != 4 or not frames.shape[0]:
-        raise ValueError(f"{subject(name)} has no pictures. Give a video file, not a sound alone.")
+        raise ValueError(f"{subject(name)} has no video frames. Use a video file, not an audio file.")
     notices = [*check_frames(frames, name), *_video_notices(components, name)]
     frames, rgb_notices = to_rgb(frames)
     notices += rgb_notices
     sound = None
     if components.audio is not None and components.audio["waveform"].shape[-1]:
-        sound, sound_notices = first_sound(components.audio, f"the sound of {name}")
+        sound, sound_notices = first_sound(components.audio, f"the audio of {name}")
         notices += sound_notices
         sound = cut(sound, float(HALF / fps), sound.seconds) if start else sound
         # Lossy codecs pad their last block, up to 71 ms after the last picture.
@@ -138,11 +138,11 @@ def _video_notices(components: Any, name: str) -> list[str]:
     height, width = components.images.shape[1:3]
     notices = []
     if getattr(components, "alpha", None) is not None:
-        notices.append(f"{subject(name)} has an alpha channel, which is left out.")
+        notices.append(f"{subject(name)} has an alpha channel, which is ignored.")
     if width % 2 or height % 2:
         notices.append(
             f"{subject(name)} is {width}x{height} and comes back in that size, but H.264 needs even sides: where "
-            "'UniAVGen Save Video' has to encode it, the last odd column or row is left out."
+            "'UniAVGen Save Video' has to encode it, the last odd column or row is dropped."
         )
     return notices
 

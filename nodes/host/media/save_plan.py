@@ -69,8 +69,8 @@ def _one_sound(waveform: Tensor) -> Tensor:
     """Waveform (C, N) of an AUDIO that holds one sound."""
     if waveform.ndim != 3 or len(waveform) != 1:
         raise ValueError(
-            f"The waveform of the audio has shape {tuple(waveform.shape)}; one clip has one sound, (1, channels, "
-            "samples). Save clips one by one."
+            f"The waveform of the audio has shape {tuple(waveform.shape)}; one clip needs (1, channels, samples). "
+            "Save clips one by one."
         )
     if waveform.shape[1] not in LAYOUTS:
         raise ValueError(f"The audio has {waveform.shape[1]} channels; a video file holds 1 to 8. Mix some of them.")
@@ -88,7 +88,7 @@ def exact_rate(fps: float, given: Fraction | None) -> Fraction:
         ValueError: If ``fps`` is negative.
     """
     if fps < 0:
-        raise ValueError(f"fps is {fps:g}; it must be positive, or 0 for that of the given video.")
+        raise ValueError(f"fps is {fps:g}; it must be positive, or 0 for the rate of your video.")
     if given is not None and (not fps or abs(fps / float(given) - 1) < SAME_RATE):
         rate = given
     else:
@@ -139,18 +139,18 @@ def _plan_pictures(clip: Clip, picture: str) -> tuple[EncodedPictures | Original
         try:
             original = find_original(clip.given.video, len(clip.images))
         except CannotCopyError as error:
-            notices.append(f"The video's pictures are encoded again (H.264, high quality), because {error}.")
+            notices.append(f"The video is re-encoded (H.264, high quality), because {error}.")
         else:
             if original.suffix == ".mkv":
                 notices.append(
-                    "The video's stream is copied into an mkv file, because mp4 files do not hold its codec. Browsers "
-                    "may not show it."
+                    "The video's stream is copied into an mkv file, because mp4 files cannot hold its codec. Browsers "
+                    "may not play it."
                 )
             return original, notices
     height, width = clip.images.shape[1:3]
     if picture != LOSSLESS and (height % 2 or width % 2):
         notices.append(
-            f"The pictures are {width}x{height}, but H.264 needs even sides: the last odd column or row is left out. "
+            f"The frames are {width}x{height}, but H.264 needs even sides: the last odd column or row is dropped. "
             "Choose 'lossless' to keep it."
         )
     return EncodedPictures(clip.images, clip.fps, lossless=picture == LOSSLESS), notices
@@ -163,14 +163,14 @@ def _plan_sound(clip: Clip, choice: str) -> tuple[EncodedSound | None, list[str]
     notices = []
     over = int((clip.sound.waveform.abs() > 1).sum())
     if over:
-        notices.append(f"{over} samples of the sound are above full scale; a file holds them as full scale.")
+        notices.append(f"{over} audio samples exceed full scale and are clipped in the file.")
     codec = "flac" if choice == FLAC or (choice == AUTO and clip.given.keeps_sound) else "aac"
     rate = clip.sound.sample_rate
     if codec == "aac" and rate not in AAC_RATES:
         codec = "flac"
-        notices.append(f"AAC has no sample rate of {rate} Hz, so the sound is stored without loss (FLAC).")
+        notices.append(f"AAC does not support {rate} Hz, so the audio is stored without loss (FLAC).")
     if codec == "flac" and exact_bits(clip.sound.waveform) is None:
-        logging.info("UniAVGen: The sound is rounded to 24 bits, which changes it by at most 6e-8 (-144 dB).")
+        logging.info("UniAVGen: The audio is rounded to 24 bits, which changes it by at most 6e-8 (-144 dB).")
     return EncodedSound(clip.sound, codec), notices
 
 
@@ -191,5 +191,5 @@ def save_clip(plan: SavePlan, path: Path, tags: Mapping[str, str]) -> list[str]:
     if plan.sound_file is not None:
         sound_path = path.with_suffix(".flac")
         write_sound(sound_path, plan.sound_file, tags)
-        notices.append(f"AAC loses a little of the sound you gave; without loss it is in {sound_path.name}.")
+        notices.append(f"AAC is lossy; your original audio is in {sound_path.name}.")
     return notices

@@ -87,7 +87,7 @@ def find_original(video: Any, num_frames: int | None = None) -> OriginalVideo:
         CannotCopyError: If the video is not from a file, or no consecutive packets hold exactly these pictures.
     """
     if not isinstance(video, InputImpl.VideoFromFile):
-        raise CannotCopyError("the video was made in the graph, so there is no file to copy them from")
+        raise CannotCopyError("the video was made in the graph, so there is no file to copy it from")
     file = video.get_stream_source()
     with _open(file) as source:
         source_stream: Any = source.streams.video[0]
@@ -96,13 +96,13 @@ def find_original(video: Any, num_frames: int | None = None) -> OriginalVideo:
         packets = [_Stamp(each.pts, each.dts, each.is_keyframe, each.is_discard) for each in _packets_of(source)]
     times = [packet.pts for packet in packets if packet.pts is not None and not packet.is_discard]
     if len(times) != len(packets):
-        raise CannotCopyError("the file does not say when each of its pictures is shown")
+        raise CannotCopyError("the file has no timestamps for some of its frames")
     chosen = _inside(times, base, *video.get_active_trim_window())
     if not chosen or len(chosen) != (num_frames or len(chosen)):
-        raise CannotCopyError(f"the file holds {len(chosen)} packets for {num_frames or 1} pictures")
+        raise CannotCopyError(f"the file holds {len(chosen)} packets for {num_frames or 1} frames")
     first, stop = chosen[0], chosen[-1] + 1
     if stop - first != len(chosen) or not packets[first].is_keyframe:
-        raise CannotCopyError("the video was cut between the pictures that others depend on (its keyframes)")
+        raise CannotCopyError("the video was cut between keyframes")
     presentation_times = times[first:stop]
     decode_times = [packet.dts for packet in packets[first:stop] if packet.dts is not None]
     if len(decode_times) != len(presentation_times):  # as in mkv files with B-frames
@@ -147,7 +147,7 @@ def _suffix_for(codec: str) -> str:
         return ".mp4"
     if codec in MKV_CODECS:
         return ".mkv"
-    raise CannotCopyError(f"players do not expect a stream of {codec} in a video file with sound")
+    raise CannotCopyError(f"players do not expect a stream of {codec} in a video file with audio")
 
 
 def _open(file: str | BytesIO) -> InputContainer:

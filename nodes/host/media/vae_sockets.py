@@ -78,7 +78,7 @@ def _types_of(inputs: list[io.Input], group: str = "") -> list[tuple[str, str]]:
 
 
 def _wrong_vae(name: str, wanted: str, connected: str) -> str:
-    stock = " ComfyUI's own VAE loaders give latents that the model does not know." if "VAE" in connected else ""
+    stock = " ComfyUI's own VAE loaders produce latents that the model cannot use." if "VAE" in connected else ""
     return f"{name} is {connected}. Connect '{LOADERS[wanted]}' to it.{stock}"
 
 

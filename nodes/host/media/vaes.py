@@ -75,7 +75,8 @@ class TiledVideoVAE(comfy.sd.VAE):
                 return super().decode(samples_in, *args, **kwargs)
             side = tile * SPATIAL_FACTOR
             announce(
-                f"There is not enough free memory to decode the whole picture: it is decoded in tiles of {side}x{side}."
+                "There is not enough free memory to decode whole frames, so they are decoded in tiles of "
+                f"{side}x{side}."
             )
             return comfy.sd.VAE.decode_tiled(self, samples_in, tile_x=tile, tile_y=tile, overlap=tile // 4)
 
@@ -223,8 +224,8 @@ class AudioVAE(comfy.sd.VAE):
         mel = denormalize_mel(samples_in.flatten(0, 1).float().to(self.device)).transpose(1, 2)
         if not torch.isfinite(mel).all():
             raise ValueError(
-                "The audio latent holds values that are not finite, so there is no sound to make. Lower the "
-                "guidance, or load the model in bf16 or fp32 instead of fp16."
+                "The audio latent holds values that are not finite, so no audio can be made. Lower the guidance, or "
+                "load the model in bf16 or fp32 instead of fp16."
             )
         return self.vocode(mel).unflatten(0, samples_in.shape[:2]).sum(dim=1, keepdim=True).to(self.output_device)
 
@@ -265,7 +266,7 @@ def encode_pictures(video_vae: Any, pictures: Tensor, size: tuple[int, int], fit
     if pictures.ndim != 4 or pictures.shape[-1] != RGB:
         channels = pictures.shape[-1] if pictures.ndim else 0
         raise ValueError(
-            f"The image has {channels} channels; it must have {RGB} (RGB). Remove its alpha channel, for example "
-            "with the node 'Split Image with Alpha', or convert a grey one to RGB."
+            f"The image has {channels} channels; it must have {RGB} (RGB). Remove its alpha channel, for example with "
+            "the node 'Split Image with Alpha', or convert a gray one to RGB."
         )
     return video_vae.encode(resize_frames(pictures, *size, Fit(fit)))

@@ -93,7 +93,7 @@ class VideoSpans:
         except DECODER_ERRORS as error:
             raise unreadable(self.name, error) from error
         if not len(frames):
-            raise unreadable(self.name, f"no picture after {start:.2f} s")
+            raise unreadable(self.name, f"no frame after {start:.2f} s")
         return fit_frame_count(frames, stop - first)
 
     def at_model_rate(self, first: int, stop: int) -> Tensor:

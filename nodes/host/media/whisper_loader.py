@@ -75,7 +75,7 @@ def check_recognizer(name: str) -> Path | None:
         return None
     folder = recognizer_folders().get(name)
     remedy = (
-        "Put a Whisper in Hugging Face's format, such as the folder of openai/whisper-small, into "
+        "Put a Whisper model in Hugging Face's format, such as the folder of openai/whisper-small, into "
         f"{folder_paths.get_folder_paths(KEY)[0]}, or choose '{NO_RECOGNIZER}'."
     )
     if folder is None:

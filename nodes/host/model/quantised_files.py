@@ -96,7 +96,7 @@ def _check_packed_shape(name: str, kind: str, weight: Tensor, expected: tuple[in
 
 def _description(name: str, tensor: Tensor) -> dict[str, Any]:
     if tensor.dtype is not torch.uint8 or tensor.ndim != 1 or len(tensor) > MOST_DESCRIPTION_BYTES:
-        raise CheckpointError(f"The tensor {shown(name)} describes no quantised layer. Get the file again.")
+        raise CheckpointError(f"The tensor {shown(name)} describes no quantized layer. Get the file again.")
     return parse_object(tensor.numpy().tobytes(), f"The tensor {shown(name)}")
 
 
@@ -104,8 +104,9 @@ def _format_of(layer: str, description: Any) -> str:
     kind = description.get("format") if isinstance(description, dict) else None
     if not isinstance(kind, str) or kind not in QUANT_ALGOS or kind not in SCALES:
         raise CheckpointError(
-            f"The layer {shown(layer)} is quantised as {shown(repr(kind))}, which this ComfyUI does not read. It reads "
-            f"{', '.join(known for known in SCALES if known in QUANT_ALGOS)}. Choose another file, or update ComfyUI."
+            f"The layer {shown(layer)} is quantized as {shown(repr(kind))}, which this ComfyUI does not read. It "
+            f"reads {', '.join(known for known in SCALES if known in QUANT_ALGOS)}. Choose another file, or update "
+            "ComfyUI."
         )
     params = description.get("params", {})
     sizes = [part.get("convrot_groupsize", 256) for part in (description, params if isinstance(params, dict) else {})]
@@ -121,15 +122,15 @@ def _check_layer(layer: str, kind: str, tensors: Mapping[str, Tensor]) -> None:
         return
     if weight.ndim != 2 or isinstance(weight, QuantizedTensor) or weight.dtype.itemsize != 1:
         raise CheckpointError(
-            f"The layer {shown(layer)} is quantised as {kind}, but its weight is {weight.dtype} of the shape "
+            f"The layer {shown(layer)} is quantized as {kind}, but its weight is {weight.dtype} of the shape "
             f"{shown(tuple(weight.shape))}. Get the file again."
         )
     for scale in SCALES[kind]:
         found = tensors.get(f"{layer}.{scale}")
         if found is None:
-            raise CheckpointError(f"The quantised layer {shown(layer)} has no {scale}. Get the file again.")
+            raise CheckpointError(f"The quantized layer {shown(layer)} has no {scale}. Get the file again.")
         if kind in PLAIN_SCALE and (found.numel() not in (1, len(weight)) or not found.dtype.is_floating_point):
             raise CheckpointError(
-                f"The {scale} of the quantised layer {shown(layer)} is {found.dtype} of the shape "
+                f"The {scale} of the quantized layer {shown(layer)} is {found.dtype} of the shape "
                 f"{shown(tuple(found.shape))}, not one number, or one for each row. Get the file again."
             )

@@ -33,12 +33,12 @@ DUBBING = LengthAdvice(
     "Use more of the video.",
 )
 LIP_SYNC = LengthAdvice(
-    "For a longer sound, use 'UniAVGen Long Video', which follows it in segments of the trained length.",
-    "Add silence to the end of the sound, and cut the finished video.",
+    "For longer audio, use 'UniAVGen Long Video', which lip-syncs to it in segments of the trained length.",
+    "Add silence to the end of the audio, and cut the finished video.",
 )
 CONTINUATION = LengthAdvice(
-    "Let keep_seconds and seconds together be that long; for a longer script, use 'UniAVGen Long Video'.",
-    "Let keep_seconds and seconds together be that long.",
+    "Make keep_seconds and seconds that long together; for a longer script, use 'UniAVGen Long Video'.",
+    "Make keep_seconds and seconds that long together.",
 )
 RELIP = LengthAdvice(
     "Cut the video into pieces of that length with 'Trim Video', and give them new lips one by one.",
@@ -66,13 +66,13 @@ def training_range_notices(
     model = trained_on.model
     notices, trained = [], f"{model} was trained on clips of {trained_on.lengths_in_words}"
     if frames > trained_on.most_frames:
-        notices.append(f"{trained}. Longer ones, such as this, come out worse. {advice.longer}")
+        notices.append(f"{trained}. Longer ones, such as this, turn out worse. {advice.longer}")
     if frames < trained_on.fewest_frames:
-        notices.append(f"{trained}. Shorter ones, such as this, come out worse. {advice.shorter}")
+        notices.append(f"{trained}. Shorter ones, such as this, turn out worse. {advice.shorter}")
     if not trained_on.knows_size(*size):
         notices.append(
-            f"{model} was trained on pictures of {trained_on.sizes_in_words}. Other sizes, such as "
-            f"{size[0]}x{size[1]}, come out worse. Choose a trained size, and scale the finished video."
+            f"{model} was trained on videos of {trained_on.sizes_in_words}. Other sizes, such as {size[0]}x{size[1]}, "
+            "look worse. Choose a trained size, and scale the finished video."
         )
     return notices
 

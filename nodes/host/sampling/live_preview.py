@@ -138,7 +138,7 @@ class SoundPreviews:
             if server is not None and (message["is_result"] or not self._is_stopped):
                 server.send_sync(EVENT, message, server.client_id)
         except Exception:
-            logging.warning("The sound preview of step %d failed; sampling goes on.", message["step"], exc_info=True)
+            logging.warning("The audio preview of step %d failed; sampling goes on.", message["step"], exc_info=True)
 
 
 def preview_message(

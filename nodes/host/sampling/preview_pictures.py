@@ -92,7 +92,7 @@ def _decode_tiny(name: str, device: torch.device, video: Tensor) -> Tensor:
     """Decode by a file in vae_approx, without ComfyUI's memory manager, which would unload what is being sampled."""
     path = path_of(TINY_FOLDER, name)
     if path is None:
-        raise FileNotFoundError(f"{name} has gone from the folder {TINY_FOLDER}.")
+        raise FileNotFoundError(f"{name} is no longer in the folder {TINY_FOLDER}.")
     vae = _tiny_vae(path, path.stat().st_mtime_ns, device)
     latent = vae.statistics.process_out(video).to(device, vae.vae_dtype)
     return vae.first_stage_model.decode(latent)[0].movedim(1, 0)

@@ -28,7 +28,7 @@ def require_finite(video: Tensor, audio: Tensor) -> None:
     Raises:
         ValueError: If either holds infinity or NaN.
     """
-    for latent, kind, result in ((video, "video", "picture would be black"), (audio, "audio", "sound would be noise")):
+    for latent, kind, result in ((video, "video", "video would be black"), (audio, "audio", "audio would be noise")):
         if not torch.isfinite(latent).all():
             raise ValueError(
                 f"The {kind} latent holds values that are not finite, so the {result}. An overflow in half precision "
@@ -47,14 +47,14 @@ def result_notices(pictures: Tensor | None, waveforms: Tensor) -> list[str]:
     if waveforms.numel():
         notices += _about(
             [bool(waveform.abs().max() < SILENT_PEAK) for waveform in waveforms],
-            "sound", "silent", "Check the transcript and the number of steps.",
+            "audio", "silent", "Check the transcript and the number of steps.",
         )  # fmt: skip
     if pictures is not None:
         black = [bool(clip.max() < BLACK) for clip in pictures]
         frozen = [not dark and _is_still(clip) for clip, dark in zip(pictures, black, strict=True)]
-        notices += _about(black, "picture", "black", f"Values that overflow are the usual cause. {CURE}")
+        notices += _about(black, "video", "black", f"Values that overflow are the usual cause. {CURE}")
         notices += _about(
-            frozen, "picture", "frozen: all frames are the same",
+            frozen, "video", "frozen: all frames are the same",
             "Check the steps and the caption, and whether 'UniAVGen Keep' keeps all of it.",
         )  # fmt: skip
     return notices

@@ -56,7 +56,7 @@ def _branch_notices(model: Any, shapes: list[tuple[int, ...]]) -> list[str]:
     """Notices about a part that is not sampled, and about clips that previews do not show."""
     notices = []
     if len(shapes) > 1 and not (model.has_video and model.has_audio):
-        other = "the picture stays the given still image, or empty" if model.has_audio else "the sound is silent"
+        other = "the video stays a still image, or empty" if model.has_audio else "the audio is silent"
         notices.append(f"This MODEL is {model.title}: {other}.")
     if shapes[0][0] > 1:
         notices.append(f"{shapes[0][0]} clips are sampled at once; previews show the first of them.")
@@ -79,8 +79,8 @@ def _check_conditioning(conditioning: dict, shapes: list[tuple[int, ...]], model
     _check_branch(conditioning, model)
     if len(shapes) > 1 and ("area" in conditioning or "mask" in conditioning):
         raise ValueError(
-            "This conditioning is limited to an area or a mask of the picture, which UniAVGen cannot use: its latent "
-            "is video and audio in one. Remove the 'Conditioning (Set Area)' or 'Conditioning (Set Mask)' node."
+            "This conditioning is limited to an area or a mask of the image, which UniAVGen cannot use: its latent is "
+            "video and audio in one. Remove the 'Conditioning (Set Area)' or 'Conditioning (Set Mask)' node."
         )
     text = model.diffusion_model.config.text
     if model.has_video:
@@ -110,8 +110,9 @@ def _check_picture(conditioning: dict, shapes: list[tuple[int, ...]], text: Text
     width = conditioning["cross_attn"].shape[-1]
     if width != text.caption_dim:
         raise ValueError(
-            f"The caption was encoded with {width} features per token, but this model reads {text.caption_dim}. "
-            "Load the text encoder that belongs to it with 'UniAVGen Load Text Encoder' (umT5-xxl for the release)."
+            f"The caption was encoded with {width} features per token, but this model reads {text.caption_dim}. Load "
+            "the text encoder that belongs to it with 'UniAVGen Load Text Encoder' (umT5-xxl for the official "
+            "weights)."
         )
     image = conditioning.get(REFERENCE_IMAGE_KEY)
     if image is not None and image.shape[-2:] != torch.Size(shapes[0][-2:]):

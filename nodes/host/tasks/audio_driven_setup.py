@@ -23,7 +23,7 @@ from .joint_setup import prepare_joint
 from .task_scene import IMAGE, LONGEST_SECONDS, PreparedTask, Scene
 
 MATCH_AUDIO, SET_SECONDS = "match_audio", "set_seconds"
-NO_SOUND = "No sound is connected, so sound is generated too."
+NO_SOUND = "No audio is connected, so audio is generated too."
 
 
 def prepare_audio_driven(
@@ -45,7 +45,7 @@ def prepare_audio_driven(
         return replace(prepared, notices=(NO_SOUND, *prepared.notices))
     own, notices = first_sound(audio, "the audio")
     own, about_length = _at_most(own, wanted or LONGEST_SECONDS)
-    notices += [*about_length, *quiet_notices(own, "the sound")]
+    notices += [*about_length, *quiet_notices(own, "the audio")]
     is_whole = wanted is None or own.seconds >= wanted - 1 / FPS
     frames = video_frames_covering(own.seconds) if wanted is None or is_whole else video_frames_in(wanted)
     scene, cropped = scene.sized_for(image, IMAGE)
@@ -60,7 +60,7 @@ def prepare_audio_driven(
 
 def drive_by_sound(prepared: PreparedTask, sound: dict, text: str, frames: int, task: Task) -> PreparedTask:
     """A task of ``frames`` video frames whose lips an AUDIO drives; ``text`` is what that says."""
-    own, notices = first_sound(sound, "the sound")
+    own, notices = first_sound(sound, "the audio")
     own, about_length = _at_most(own, frames / FPS)
     mel, gain = mel_of(own, frames)
     positive, said = set_sound_text(prepared.scene.positive, text, None, prepared.scene.as_released)
@@ -68,7 +68,7 @@ def drive_by_sound(prepared: PreparedTask, sound: dict, text: str, frames: int, 
     source = replace(prepared.source_media.source, sound=own, audio_kept=Spans(((0.0, own.seconds),)))
     media = replace(prepared.source_media, source=source, gain=gain)
     latent = keep_audio(prepared.latent, mel, torch.zeros(len(mel)))
-    notices = (*prepared.notices, *notices, *about_length, *quiet_notices(own, "the sound"), *said)
+    notices = (*prepared.notices, *notices, *about_length, *quiet_notices(own, "the audio"), *said)
     return PreparedTask(scene, latent, media, notices)
 
 
@@ -83,5 +83,5 @@ def _at_most(sound: Sound, seconds: float) -> tuple[Sound, list[str]]:
     """A sound cut to a length, and a notice if it was longer."""
     if sound.seconds <= seconds:
         return sound, []
-    notice = f"The sound lasts {sound.seconds:.2f} s; it is cut to the clip's {seconds:.2f} s."
+    notice = f"The audio lasts {sound.seconds:.2f} s; it is cut to the clip's {seconds:.2f} s."
     return cut(sound, 0.0, seconds), [notice]

@@ -103,8 +103,8 @@ def continue_footage(scene: Scene, footage: Footage, plan: Continuation, image: 
     """Prepare what comes after a decoded video; the person is that of an image (B, H, W, 3), or of the first frame."""
     if footage.seconds < SHORTEST_SECONDS:
         raise ValueError(
-            f"The clip lasts {footage.seconds:.2f} s; at least {SHORTEST_SECONDS:.2f} s are needed to go on from. Use "
-            f"the task '{JOINT.title}' ({JOINT.name}) with its picture as the image."
+            f"The clip lasts {footage.seconds:.2f} s; at least {SHORTEST_SECONDS:.2f} s are needed to continue it. "
+            f"Use the task '{JOINT.title}' ({JOINT.name}) with one of its frames as the image."
         )
     kept = min(video_frames_in(plan.keep_seconds), video_frames_within(footage.seconds))
     total = max(kept + 4, video_frames_covering(kept / FPS + plan.seconds))
@@ -140,11 +140,11 @@ def _sound_of(footage: Footage, gain: float | None) -> tuple[Sound, float, list[
     """Sound of a video, silence if it has none; its gain to the model's level, and notices."""
     sound, notices = footage.sound, []
     if sound is None:
-        notices = ["The clip has no sound; its kept part is taken as silent."]
+        notices = ["The clip has no audio; its kept part is treated as silent."]
         sound = Sound(torch.zeros(1, round(footage.seconds * SAMPLE_RATE)), SAMPLE_RATE)
     if gain is not None:
         return sound, gain, notices
-    return sound, gain_to_peak(peak_of(sound)), [*notices, *quiet_notices(sound, "the sound of the clip")]
+    return sound, gain_to_peak(peak_of(sound)), [*notices, *quiet_notices(sound, "the audio of the clip")]
 
 
 def _last_frames(footage: Footage, count: int) -> Tensor:

@@ -44,7 +44,7 @@ class FinishedClip:
             ValueError: If there are none.
         """
         if self.media.source.frames is None:
-            raise ValueError("The clip has no pictures.")
+            raise ValueError("The clip has no video frames.")
         return self.media.source.frames
 
     @property
@@ -55,7 +55,7 @@ class FinishedClip:
             ValueError: If there is none.
         """
         if self.media.source.sound is None:
-            raise ValueError("The clip has no sound.")
+            raise ValueError("The clip has no audio.")
         return self.media.source.sound
 
     def locking(self, pictures: bool, sound: bool) -> "FinishedClip":

@@ -34,10 +34,10 @@ def keep_spans(
         ValueError: If spans are kept of what is not there or lie outside it.
     """
     footage, sound, notices = _footage_and_sound(video, audio)
-    for spans, media, what in ((video_spans, footage, "video"), (audio_spans, sound, "sound")):
+    for spans, media, what in ((video_spans, footage, "video"), (audio_spans, sound, "audio")):
         if spans and media is None:
             raise ValueError(
-                f"Spans of the {what} are to be kept ({spans}), but no {what} is connected. Connect one, or leave the "
+                f"Spans of the {what} are to be kept ({spans}), but no {what} is connected. Connect it, or leave the "
                 "spans empty."
             )
     seconds = video_frames_of(split(latent)[0].shape[2]) / FPS
@@ -48,9 +48,9 @@ def keep_spans(
         latent = _keep_pictures(latent, video_vae, footage, spans)
         source = replace(source, frames=footage.frames, fps=footage.fps, video_kept=spans)
     if audio_spans and sound is not None:
-        audio_spans.check_within(sound.seconds, "the sound")
+        audio_spans.check_within(sound.seconds, "the audio")
         spans = audio_spans.clipped(min(seconds, sound.seconds))
-        notices = [*notices, *quiet_notices(cut(sound, 0.0, seconds), "the sound")]
+        notices = [*notices, *quiet_notices(cut(sound, 0.0, seconds), "the audio")]
         latent, gain = _keep_sound(latent, sound, spans)
         source = replace(source, sound=sound, audio_kept=spans)
     return latent, SourceMedia(source, gain, video), notices
@@ -63,7 +63,7 @@ def _footage_and_sound(video: Any, audio: dict | None) -> tuple[Footage | None, 
         footage, notices = decode_video(video, "the video")
         sound = footage.sound
     if audio is not None:
-        sound, notices = first_sound(audio, "the sound")
+        sound, notices = first_sound(audio, "the audio")
     return footage, sound, notices
 
 

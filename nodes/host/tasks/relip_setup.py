@@ -33,7 +33,7 @@ from .task_scene import LONGEST_SECONDS, PreparedTask, Scene
 
 CONFIDENCE = 0.6
 MISSED = (
-    "The mask touches none of the faces found in the video; what it covers is generated all the same. Draw it over the "
+    "The mask touches none of the faces found in the video; the area it covers is generated anyway. Draw it over the "
     "mouth or the face that should speak."
 )
 _LOOKED_AT = 8
@@ -108,7 +108,7 @@ def prepare_relip(scene: Scene, inputs: RelipInputs) -> PreparedTask:
     if footage.seconds > LONGEST_SECONDS:
         raise ValueError(
             f"The video lasts {footage.seconds:.0f} s; at most {LONGEST_SECONDS:.0f} s can get new lips at once. Cut "
-            "it with 'Trim Video', and join the parts afterwards."
+            "it with 'Trim Video', and join the parts."
         )
     shot, about_region = _shot(footage, inputs)
     scene, latent = _with_picture(scene, shot)
@@ -140,13 +140,15 @@ def _with_sound(prepared: PreparedTask, inputs: RelipInputs, footage: Footage, c
         own = cut(own, 0.0, LONGEST_VOICE)
         voice = {"waveform": own.waveform[None], "sample_rate": own.sample_rate}
     if voice is None:
-        return replace(prepared, notices=("The video has no sound to take the voice from, so the model chooses one.",))
+        return replace(prepared, notices=("The video has no audio to clone a voice from, so the model chooses one.",))
     try:
         scene, notices = with_voice(prepared.scene, voice, inputs.voice_transcript)
     except ValueError as error:
         if inputs.voice is not None:
             raise
-        return replace(prepared, notices=(f"The video's own sound gives no voice, so the model chooses one: {error}",))
+        return replace(
+            prepared, notices=(f"No voice could be taken from the video's audio, so the model chooses one: {error}",)
+        )
     return replace(prepared, scene=scene, notices=tuple(notices))
 
 
@@ -191,9 +193,7 @@ def _face_notices(found: FaceRegion, frames: int) -> list[str]:
     if found.faces > 1:
         notices.append(f"{found.faces} faces were found; the main one speaks. For another, connect a mask of it.")
     if found.seen < frames:
-        notices.append(
-            f"The face is seen in {found.seen} of {frames} frames; the picture stays as it was in the others."
-        )
+        notices.append(f"The face is seen in {found.seen} of {frames} frames; the others are not changed.")
     return notices
 
 
@@ -202,7 +202,7 @@ def _given_region(frames: Tensor, mask: Tensor) -> Tensor:
     count, height, width = frames.shape[:3]
     if mask.ndim != 3 or len(mask) not in (1, count):
         raise ValueError(
-            f"The mask has {len(mask)} pictures, the video {count}: give one mask for all, or one for each frame."
+            f"The mask has {len(mask)} frames, the video {count}. Use one mask for all frames, or one for each."
         )
     mask = F.interpolate(mask[:, None].float().cpu(), size=(height, width), mode="bilinear", antialias=True)[:, 0]
     mask = mask.clamp(0, 1).expand(count, -1, -1)
@@ -210,5 +210,5 @@ def _given_region(frames: Tensor, mask: Tensor) -> Tensor:
     if covered == 0:
         raise ValueError("The mask is empty: nothing would be generated. Draw it over the mouth or the face.")
     if covered >= _WHOLE:
-        raise ValueError("The mask covers the whole picture: nothing would be kept. Draw it over mouth or face.")
+        raise ValueError("The mask covers the whole frame: nothing would be kept. Draw it over the mouth or the face.")
     return mask

@@ -226,12 +226,12 @@ def test_weights_that_are_not_finite_are_not_quantised(tmp_path, weights, small)
 def test_a_quantised_file_is_described_verified_and_not_quantised_again(folder, small):
     layers = quantize(folder, small)["layers"]
     report = inspect(small)
-    assert (report["kind"], report["quantised_layers"]) == ("one file, quantised", len(layers))
+    assert (report["kind"], report["quantised_layers"]) == ("one file, quantized", len(layers))
     assert report["parameters"] == inspect(folder)["parameters"]
     assert verify(small)["problems"] == []
-    with pytest.raises(CheckpointError, match="already quantised"):
+    with pytest.raises(CheckpointError, match="already quantized"):
         quantize(small, small.with_stem("again"))
-    with pytest.raises(CheckpointError, match="is quantised"):
+    with pytest.raises(CheckpointError, match="is quantized"):
         load_model(small)
 
 
@@ -241,7 +241,7 @@ def test_a_quantised_layer_without_its_scale_is_a_problem(folder, small):
         metadata = file.metadata()
     tensors = {name: tensor for name, tensor in load_file(small).items() if name != f"{layer}.weight_scale"}
     save_file(tensors, small, metadata)
-    assert verify(small)["problems"] == [f"The quantised layer {layer} has no scale."]
+    assert verify(small)["problems"] == [f"The quantized layer {layer} has no scale."]
 
 
 def test_a_quantised_file_that_lacks_a_weight_is_a_problem(folder, small):

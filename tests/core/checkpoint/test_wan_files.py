@@ -89,7 +89,7 @@ FAULTS = {
     "lost": (lambda w: w.pop("head.modulation"), "1 missing: head.modulation"),
     "more": (lambda w: w.update({"blocks.0.extra.weight": torch.ones(2)}), "1 unexpected: blocks.0.extra.weight"),
     "misshapen": (lambda w: w.update({"head.head.bias": torch.ones(7)}), r"head.head.bias is \(7,\), not \(12,\)"),
-    "scaled": (lambda w: w.update({"blocks.0.ffn.0.scale_weight": torch.ones(1)}), "quantised.*bf16 or fp16"),
+    "scaled": (lambda w: w.update({"blocks.0.ffn.0.scale_weight": torch.ones(1)}), "quantized.*bf16 or fp16"),
     "diffusers": (lambda w: w.update({"condition_embedder.x.weight": torch.ones(1)}), "names of diffusers"),
     "whole": (lambda w: w.update({"audio_blocks.0.x": torch.ones(1)}), "whole UniAVGen checkpoint"),
 }

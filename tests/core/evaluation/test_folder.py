@@ -97,7 +97,7 @@ def test_a_good_clip_has_every_measure_and_a_mute_one_says_what_is_missing(found
     assert good.values["babble"] < 0.1
     assert not good.reasons
     assert "sync" not in mute.values
-    assert mute.reasons["sync"] == "It has no sound."
+    assert mute.reasons["sync"] == "It has no audio."
     assert mute.values["image"] > 0
     assert mute.values["identity"] > 0.8
     assert "babble" not in mute.values

@@ -216,9 +216,9 @@ def test_the_score_does_not_depend_on_rate_volume_or_channels(clips):
 @pytest.mark.parametrize(
     ("frames", "sound", "notice"),
     [
-        (lambda clip: clip.frames[:1].repeat(VIDEO_FRAMES, 0), lambda clip: clip.waveform, "does not move"),
+        (lambda clip: clip.frames[:1].repeat(VIDEO_FRAMES, 0), lambda clip: clip.waveform, "Nothing moves"),
         (lambda clip: clip.frames, lambda clip: 0 * clip.waveform, "silent"),
-        (lambda clip: clip.frames, lambda clip: 0 * clip.waveform + 0.3, "equally loud"),
+        (lambda clip: clip.frames, lambda clip: 0 * clip.waveform + 0.3, "does not change"),
     ],
 )
 def test_a_still_picture_and_a_sound_without_change_score_zero_and_say_so(clips, frames, sound, notice):
@@ -254,7 +254,7 @@ SOUND = torch.zeros(2 * RATE)
         ((FRAMES, 16, SOUND[:0], RATE), "empty"),
         ((FRAMES, 16, SOUND / 0, RATE), "not finite"),
         ((FRAMES, 16, SOUND, 10), "sample_rate is 10"),
-        ((FRAMES, 16, SOUND[None, None], RATE), "not one sound"),
+        ((FRAMES, 16, SOUND[None, None], RATE), "not the audio of one clip"),
         ((FRAMES, 16, SOUND, RATE, np.ones((3, 32, 32))), "does not fit 20"),
         ((FRAMES, 16, SOUND, RATE, np.zeros((1, 32, 32))), "mask is empty"),
         ((FRAMES, 16, SOUND, RATE, np.ones((1, 32, 32)), "nose"), "face or mouth"),

@@ -119,7 +119,8 @@ def test_digits_that_cannot_be_read_stay_and_are_named(monkeypatch):
 
     monkeypatch.setattr(spelling, "wetext_normalizer", lambda _: Helpless())
     assert prepare_transcript("a 3 b 44.") == PreparedText(
-        "a 3 b 44.", ("3 could not be read and stays as it is.", "44 could not be read and stays as it is.")
+        "a 3 b 44.",
+        ("3 could not be spelled out and stays as it is.", "44 could not be spelled out and stays as it is."),
     )
 
 

@@ -191,7 +191,7 @@ def test_unusable_files_are_told_apart(tmp_path):
             decode_clip(tmp_path / f"{name}.mp4", None, ClipForm((32, 32)))
         reasons[name] = caught.value.reason
     assert reasons == {
-        "mute": "no sound", "silent": "silent", "short": "too short", "quick": "too short", "broken": "unreadable",
+        "mute": "no audio", "silent": "silent", "short": "too short", "quick": "too short", "broken": "unreadable",
         "gone": "missing file",
     }  # fmt: skip
     with pytest.raises(BadClipError, match="Check the span"):
@@ -231,7 +231,7 @@ def test_sound_alone_is_read_from_files_with_and_without_a_picture(tmp_path):
     assert len(clip.waveform) == 29 * 1500
     spectrum = np.abs(np.fft.rfft(clip.waveform[36_000:37_200].numpy()))
     assert abs(spectrum.argmax() * 20 - 800) <= 20
-    with pytest.raises(BadClipError, match="no picture"):
+    with pytest.raises(BadClipError, match="no video"):
         decode_clip(tmp_path / "a.wav", None, ClipForm((32, 32)))
 
 

@@ -24,11 +24,11 @@ def quiet_notices(sound: Sound, what: str) -> list[str]:
     if peak <= SILENT_PEAK:
         return []
     level = f"its loudest sample is at {20 * log10(peak):.0f} dB of full scale"
-    raised = f"It is raised by {20 * log10(gain_to_peak(peak)):.0f} dB for the model, and its noise with it."
+    raised = f"It is amplified by {20 * log10(gain_to_peak(peak)):.0f} dB for the model, noise included."
     if 20 * log10(peak) < NEAR_SILENCE_DB:
         return [f"{name} is nearly silent: {level}. {raised} Record it louder for a better result."]
     if gain_to_peak(peak) > LARGE_GAIN and sound.seconds >= SHORTEST_VOICE:
         beginning = to_model_sound(cut(sound, 0.0, LONGEST_VOICE))
         if missing_in_speech(beginning):
-            return [f"{name} is quiet, and no speech stands out of it: {level}. {raised}"]
+            return [f"{name} is quiet, and no speech could be detected in it: {level}. {raised}"]
     return []

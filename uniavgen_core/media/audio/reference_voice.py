@@ -95,7 +95,7 @@ def missing_in_speech(waveform: Tensor) -> str:
     if _loudness_variation(mel) < _LEAST_LOUDNESS_VARIATION:
         return "its loudness does not rise and fall as syllables do"
     if _spectral_variation(mel) < _LEAST_SPECTRAL_VARIATION:
-        return "its tone colour stays the same"
+        return "its timbre stays the same"
     if _voiced_seconds(level) < _LEAST_VOICED:
         return "nothing in it has the pitch of a voice"
     return ""

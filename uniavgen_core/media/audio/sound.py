@@ -36,7 +36,7 @@ class Sound:
 
     def __post_init__(self) -> None:
         if self.waveform.ndim != 2:
-            raise ValueError(f"The waveform has shape {tuple(self.waveform.shape)}; a sound is (channels, samples).")
+            raise ValueError(f"The waveform has shape {tuple(self.waveform.shape)}; audio is (channels, samples).")
 
     @property
     def samples(self) -> int:
@@ -67,7 +67,7 @@ def cut(sound: Sound, start_seconds: float, stop_seconds: float) -> Sound:
     stop = round(min(stop_seconds, sound.seconds) * sound.sample_rate)
     if first < 0 or stop <= first:
         raise ValueError(
-            f"There is no sound from {start_seconds:g} to {stop_seconds:g} s: the sound lasts from 0 to "
+            f"There is no audio from {start_seconds:g} to {stop_seconds:g} s: the audio lasts from 0 to "
             f"{sound.seconds:g} s. Choose a part inside it."
         )
     return Sound(sound.waveform[:, first:stop], sound.sample_rate)

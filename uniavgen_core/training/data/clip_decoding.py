@@ -98,9 +98,9 @@ class _SoundCollector:
         first, last = (round((time - begin) * self.rate) for time in (start, min(stop, self.end)))
         part = torch.nn.functional.pad(waveform[:, max(0, first) : max(0, last)], (max(0, -first), 0))
         if not part.shape[1]:
-            raise BadClipError("no sound", "There is no sound in this part of the file. Check the span.")
+            raise BadClipError("no audio", "There is no audio in this part of the file. Check the span.")
         if not torch.isfinite(part).all():
-            raise BadClipError("not finite", "The sound holds values that are not finite. Encode it again.")
+            raise BadClipError("not finite", "The audio holds values that are not finite. Encode it again.")
         return to_model_sound(Sound(part, self.rate))
 
 
@@ -156,15 +156,15 @@ def _read(container: InputContainer, span: tuple[float, float], form: ClipForm) 
     if not form.sound_only:
         picker.finish(1 / float(streams[0].average_rate or FPS))
     if not collector.pieces or not (picker.chosen or form.sound_only):
-        raise BadClipError("too short", "There is no picture or no sound in this part of the file. Check the span.")
+        raise BadClipError("too short", "There is no video or no audio in this part of the file. Check the span.")
     return picker.chosen, collector.sound(start, end)
 
 
 def _streams(container: InputContainer, form: ClipForm) -> list[Any]:
     """The picture, where it is wanted, and the sound."""
     found = []
-    for kind, streams in (("picture", container.streams.video), ("sound", container.streams.audio)):
-        if kind == "picture" and form.sound_only:
+    for kind, streams in (("video", container.streams.video), ("audio", container.streams.audio)):
+        if kind == "video" and form.sound_only:
             continue
         if not streams:
             raise BadClipError(f"no {kind}", f"The file has no {kind}. Leave it out, or add one.")
@@ -184,13 +184,11 @@ def _fitted(pictures: list[np.ndarray], sound: Tensor, form: ClipForm, cut: bool
     heard = floor((seconds + (_TINY if form.sound_only else _MISSING_SECONDS)) * FPS)
     frames = form.frames_of(heard if form.sound_only else min(len(pictures), heard))
     if not frames:
-        found = (
-            f"{seconds:.2f} s of sound" if form.sound_only else f"{len(pictures)} pictures, {seconds:.2f} s of sound"
-        )
+        found = f"{seconds:.2f} s of audio" if form.sound_only else f"{len(pictures)} frames, {seconds:.2f} s of audio"
         raise BadClipError("too short", f"The clip has {found}; it must last at least {form.fewest_frames} frames.")
     samples = frames * SAMPLES_A_FRAME
     waveform = torch.nn.functional.pad(sound[:samples], (0, max(0, samples - len(sound))))
     if waveform.abs().max() < _SILENT:
-        raise BadClipError("silent", "Nothing in the clip is louder than 1/10000 of full scale. Check its sound.")
+        raise BadClipError("silent", "Nothing in the clip is louder than 1/10000 of full scale. Check its audio.")
     seen = None if form.sound_only else np.stack(pictures[:frames])
     return DecodedClip(seen, rescale_volume(waveform), cut)

@@ -135,8 +135,8 @@ class EncodedClips:
         sizes = np.array([len(self._usable(sample, bucket)) for bucket in self.buckets])
         if not sizes.any():
             raise ValueError(
-                f"No clip fits {sample.task.name}: with pictures there are none, or none whose speaker has another "
-                "clip. Encode clips with pictures, or train the audio branch alone on these."
+                f"No clip fits {sample.task.name}: with video there are none, or none whose speaker has another clip. "
+                "Encode clips with video, or train the audio branch alone on these."
             )
         return self.buckets[shared.choice(len(sizes), p=sizes / sizes.sum())]
 

@@ -143,7 +143,7 @@ def test_grey_is_repeated_and_bytes_are_scaled():
     grey = noise(40, 4, 5, 1)
     found, (notice,) = to_rgb(grey)
     assert torch.equal(found, grey.repeat(1, 1, 1, 3))
-    assert "grey" in notice
+    assert "gray" in notice
     levels = (noise(40, 4, 5, 3) * 255).to(torch.uint8)
     assert torch.equal(to_rgb(levels)[0], levels.float() / 255)
 
