@@ -89,8 +89,8 @@ NOTES = {
         "Build your own",
         "All parts of the quick start, for custom sampling: **UniAVGen Guider** and **UniAVGen Sigmas** with ComfyUI's "
         "*SamplerCustomAdvanced*. Put LoRA loaders, **UniAVGen Step Cache** or other patches between *Load the model* "
-        "and *Guidance*.\n\nThe bundled model needs one step and no guidance (1 and 1). With the official weights: 50 "
-        "steps, guidance 3 and 2, 5.0625 seconds, a short side of 736.",
+        "and *Guidance*.\n\nSteps and guidance follow the model while **preset** is *auto* in *Guidance* and "
+        "*Steps*. With the official weights, also set 5.0625 seconds and a short side of 736.",
     ),
 }
 """Title and text of each template's note."""
