@@ -7,12 +7,13 @@ from tests.nodes.editor_scripts import wait_for_default_graph
 
 FIRST = 3
 WORDS = {
-    "talking head": "UniAVGen",
+    "talking head": "UniAVGen Task",
     "lip sync": "Lip-sync a Picture to Audio",
     "lipsync": "UniAVGen",
     "dub": "Dub a Video",
     "dubbing": "UniAVGen",
     "text to speech": "UniAVGen",
+    "TTS": "UniAVGen Speech Text",
     "avatar": "UniAVGen",
     "voice clone": "UniAVGen",
     "speech": "UniAVGen",
