@@ -6,6 +6,7 @@ import comfy.samplers
 from comfy_api.latest import io
 
 from ..uniavgen_core.config import GuidanceConfig
+from .host.model.load_model import require_uniavgen
 from .host.sampling.cached_sampling import patch_step_cache
 from .host.sampling.guided_sampling import make_guider, patch_guidance
 from .host.sampling.live_preview import DEFAULT_EVERY, PreviewSettings
@@ -162,6 +163,7 @@ class Sigmas(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, steps: int, shift: float, preset: str = CUSTOM) -> io.NodeOutput:
+        require_uniavgen(model)
         return io.NodeOutput(choose_sampler(find_preset(preset, model), steps, shift).sigmas)
 
 

@@ -106,7 +106,7 @@ def hiss(level):
 
 @pytest.mark.parametrize(
     ("level", "said"),
-    [(0.5, ""), (0.01, "no speech stands out of it: its loudest sample is at -40 dB"), (0.001, "is nearly silent")],
+    [(0.5, ""), (0.01, "no speech could be detected in it: its loudest"), (0.001, "is nearly silent")],
 )
 def test_a_near_silence_and_a_faint_noise_are_told(studio, level, said):
     sound = {**hiss(level), "sample_rate": 24_000}

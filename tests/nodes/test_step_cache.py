@@ -102,7 +102,7 @@ def test_a_run_knows_nothing_of_the_run_before(studio, clip, told):
 
 def test_no_call_is_left_out_before_the_start_and_after_the_end(studio, clip, passes):
     sample(studio, patched(studio, start=0.5, end=0.8), clip)
-    levels = studio.nodes.samplers.release_sigmas(STEPS)[:-1]
+    levels = studio.nodes.sampling_widgets.release_sigmas(STEPS)[:-1]
     sampling = studio.model.get_model_object("model_sampling")
     start, end = (sampling.percent_to_sigma(percent) for percent in (0.5, 0.8))
     outside = int(((levels > start) | (levels < end)).sum())
