@@ -1,11 +1,8 @@
 """Sampling with modality-aware guidance: one node for all of it, or a node for each part; and the step cache."""
 
-from typing import Any
-
 import comfy.samplers
 from comfy_api.latest import io
 
-from ..uniavgen_core.config import GuidanceConfig
 from .host.model.load_model import require_uniavgen
 from .host.sampling.cached_sampling import patch_step_cache
 from .host.sampling.guided_sampling import make_guider, patch_guidance
@@ -16,6 +13,7 @@ from .sampling_widgets import (
     automatic_input,
     choose_guidance,
     choose_sampler,
+    choose_sigmas,
     find_preset,
     guidance_inputs,
     preset_input,
@@ -117,7 +115,8 @@ class Guider(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, positive, negative, preset=CUSTOM, **guidance) -> io.NodeOutput:
-        return io.NodeOutput(make_guider(model, positive, negative, _guidance(model, preset, guidance)))
+        config = choose_guidance(find_preset(preset, model), **guidance)
+        return io.NodeOutput(make_guider(model, positive, negative, config))
 
 
 class Guidance(io.ComfyNode):
@@ -138,12 +137,7 @@ class Guidance(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, preset=CUSTOM, **guidance) -> io.NodeOutput:
-        return io.NodeOutput(patch_guidance(model, _guidance(model, preset, guidance)))
-
-
-def _guidance(model: Any, preset: str, widgets: dict[str, Any]) -> GuidanceConfig:
-    """Guidance of a preset for a MODEL, or of the widgets of ``guidance_inputs``."""
-    return choose_guidance(find_preset(preset, model), **widgets)
+        return io.NodeOutput(patch_guidance(model, choose_guidance(find_preset(preset, model), **guidance)))
 
 
 class Sigmas(io.ComfyNode):
@@ -164,7 +158,7 @@ class Sigmas(io.ComfyNode):
     @classmethod
     def execute(cls, model, steps: int, shift: float, preset: str = CUSTOM) -> io.NodeOutput:
         require_uniavgen(model)
-        return io.NodeOutput(choose_sampler(find_preset(preset, model), steps, shift).sigmas)
+        return io.NodeOutput(choose_sigmas(find_preset(preset, model), steps, shift))
 
 
 class StepCacheNode(io.ComfyNode):

@@ -84,26 +84,24 @@ def schedule_inputs() -> list[io.Input]:
 
 
 def preset_input() -> io.Input:
-    """Widget for the preset; ``web/presets.js`` greys out the widgets that it replaces."""
-    return io.Combo.Input(
-        "preset",
-        options=[AUTO, CUSTOM, *PRESETS],
-        default=AUTO,
-        tooltip="auto: settings that suit the model. custom: the widgets below, guidance included. Others: fixed "
-        "settings.",
-        extra_dict={"uniavgen_replaced": _replaced_widgets()},
+    """Widget for the preset of a node that has all settings."""
+    return _preset_input(
+        _replaced_widgets(),
+        "auto: settings that suit the model. custom: the widgets below, guidance included. Others: fixed settings.",
     )
 
 
 def automatic_input(replaced: Iterable[io.Input]) -> io.Input:
     """Widget of a node that has a part of the settings: ``AUTO``, or ``CUSTOM`` for the widgets in ``replaced``."""
-    return io.Combo.Input(
-        "preset",
-        options=[AUTO, CUSTOM],
-        default=AUTO,
-        tooltip="auto: settings that suit the model. custom: the widgets below.",
-        extra_dict={"uniavgen_replaced": {AUTO: [widget.id for widget in replaced]}},
-    )
+    tooltip = "auto: settings that suit the model. custom: the widgets below."
+    return _preset_input({AUTO: [widget.id for widget in replaced]}, tooltip)
+
+
+def _preset_input(replaced: dict[str, list[str]], tooltip: str) -> io.Input:
+    """Choice of ``CUSTOM`` and the presets in ``replaced``, whose widgets ``web/presets.js`` greys out."""
+    options = [AUTO, CUSTOM, *(name for name in replaced if name != AUTO)]
+    extra = {"uniavgen_replaced": replaced}
+    return io.Combo.Input("preset", options=options, default=AUTO, tooltip=tooltip, extra_dict=extra)
 
 
 def _replaced_widgets() -> dict[str, list[str]]:
@@ -125,7 +123,7 @@ def find_preset(name: str, model: Any) -> SamplingPreset | None:
     """The preset of a name; None for ``CUSTOM``.
 
     Args:
-        name: Value of ``preset_input``.
+        name: Value of ``preset_input`` or ``automatic_input``.
         model: MODEL, which decides what ``AUTO`` means.
     """
     return own_preset(model) if name == AUTO else PRESETS.get(name)
@@ -136,10 +134,11 @@ def choose_guidance(preset: SamplingPreset | None, **widgets: Any) -> GuidanceCo
     return guidance_config(**widgets) if preset is None or preset.guidance is None else preset.guidance
 
 
-def choose_sampler(
-    preset: SamplingPreset | None, steps: int, shift: float, sampler_name: str = "euler"
-) -> SamplerSettings:
+def choose_sigmas(preset: SamplingPreset | None, steps: int, shift: float) -> Tensor:
+    """Falling noise levels of a preset, or of the widgets without one, (steps + 1,)."""
+    return release_sigmas(steps, shift) if preset is None else preset_sigmas(preset)
+
+
+def choose_sampler(preset: SamplingPreset | None, steps: int, shift: float, sampler_name: str) -> SamplerSettings:
     """Sampler and noise levels of a preset, or of the widgets without one."""
-    if preset is None:
-        return SamplerSettings(sampler_name, release_sigmas(steps, shift))
-    return SamplerSettings(preset.sampler, preset_sigmas(preset))
+    return SamplerSettings(sampler_name if preset is None else preset.sampler, choose_sigmas(preset, steps, shift))

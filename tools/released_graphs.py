@@ -94,6 +94,7 @@ RELEASED: dict[str, Callable[[], Graph]] = {"released": released, "released_few_
 def released_note(kinds: set[str]) -> str:
     """Requirements of a graph with loaders of these classes, as Markdown."""
     lines = [
+        "Choose your own picture in **Image**.\n",
         f"- The folder of [UniAVGen]({WEIGHTS}) with its `{SHARDS}.safetensors` and their index, as "
         "`models/diffusion_models/UniAVGen`",
         *(

@@ -93,7 +93,8 @@ def retake() -> Graph:
     studio = Studio(REPAIRED, "A calm toon with black hair nods while talking to the camera.", "hello water star")
     video = studio.source("UniAVGenToonClip", "Video", clip="toon_7")()
     audio = studio.source("UniAVGenToonClip", "Audio", clip="toon_2")(1)
-    image = studio.add("GetVideoComponents", "First frame", video=video)()
+    frames = studio.add("GetVideoComponents", "Frames and audio", video=video)()
+    image = studio.add("ImageFromBatch", "First frame", image=frames, batch_index=0, length=1)()
     task = studio.task(AUDIO_DRIVEN, image=image, audio=audio, length="match_audio")
     repaired = studio.add(
         "UniAVGenRetake", "Retake", model=studio.model, positive=task(0), negative=task(1), latent=task(2),

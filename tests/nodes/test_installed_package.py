@@ -135,11 +135,17 @@ def test_run_makes_the_video_of_a_template_and_its_node_shows_it_in_view(editor,
     assert is_in_view(video.bounding_box())
     for title in PICTURES.get(name, ()):
         editor.wait_for_picture(title)
+    assert notices_in(entry) == []
     assert calls_told(editor.server, before) == [TOON.steps] * (SEGMENTS | TAKES).get(name, 1)
     check_labels(editor.labels, SEGMENTS.get(name, 0))
     check_clip(read_clip(editor.server.download(file, tmp_path / "clip.mp4")), name)
     said = {node["inputs"].get("transcript") for node in entry["prompt"][2].values()}
     assert name != "quick_start" or "red bird yes" in said
+
+
+def notices_in(entry):
+    """What the nodes of a run told the user."""
+    return [notice for output in entry["outputs"].values() for notice in output.get("uniavgen_notices", [])]
 
 
 def check_labels(labels, segments):

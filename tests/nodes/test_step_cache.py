@@ -12,6 +12,7 @@ from tests.nodes.graphs import GUIDANCE, Graph
 from tests.nodes.studio import moving_frames, video_of
 from tests.nodes.test_stock_nodes import clip_of, differ, pictures_of  # noqa: F401 - fixtures
 from tests.parity.fixtures import relative_error
+from uniavgen_core.diffusion.schedule import release_sigmas
 
 ROOT = Path(__file__).parents[2]
 STEPS = 12
@@ -102,7 +103,7 @@ def test_a_run_knows_nothing_of_the_run_before(studio, clip, told):
 
 def test_no_call_is_left_out_before_the_start_and_after_the_end(studio, clip, passes):
     sample(studio, patched(studio, start=0.5, end=0.8), clip)
-    levels = studio.nodes.sampling_widgets.release_sigmas(STEPS)[:-1]
+    levels = release_sigmas(STEPS)[:-1]
     sampling = studio.model.get_model_object("model_sampling")
     start, end = (sampling.percent_to_sigma(percent) for percent in (0.5, 0.8))
     outside = int(((levels > start) | (levels < end)).sum())

@@ -52,6 +52,10 @@ CUT_OFF = """() => [...document.querySelectorAll("[data-node-id] span, [data-nod
   .filter(element => element.clientWidth && element.scrollWidth > element.clientWidth + 1)
   .map(element => element.textContent.trim()).filter(Boolean)"""
 
+NOTES = """() => [...document.querySelectorAll(".tiptap, .comfy-markdown-content")]
+  .map(note => note.scrollHeight <= note.clientHeight + 1)"""
+"""Of each note on the canvas or drawn by Vue, whether all of it is shown without scrolling."""
+
 
 @pytest.fixture(params=LOOKS["argvalues"], ids=LOOKS["ids"])
 def settings(request):
@@ -100,6 +104,7 @@ def test_every_template_opens_in_view_without_errors_overlaps_or_red_nodes(edito
             node["title"] for node in boxes if node["red"] and node["type"] not in MAY_LACK and name not in WITH_FILES
         ]
         found[name] = {"overlaps": overlaps(boxes), "red": red, "cut off": cut_off(editor)}
+        found[name]["note"] = [] if editor.evaluate(NOTES) == [True] else ["has to be scrolled, or is not there"]
         found[name]["out of view"] = out_of_view(editor, boxes, name in FLAT)
     assert {name: faults for name, faults in found.items() if any(faults.values())} == {}
     assert editor.errors == []

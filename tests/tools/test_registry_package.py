@@ -4,7 +4,6 @@ import ast
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -73,12 +72,9 @@ def test_the_archive_holds_the_files_of_the_repository_byte_for_byte(tmp_path):
 
 @pytest.fixture
 def clone(tmp_path):
-    """A repository of its own with the files that git tracks in this one, as they are now."""
+    """A repository of its own with the files of this one's index."""
     folder = tmp_path / "clone"
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for path in filter(lambda path: (ROOT / path).is_file(), tracked.splitlines()):
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / path, folder / path)
+    subprocess.run(["git", "checkout-index", "--all", f"--prefix={folder}/"], cwd=ROOT, check=True)
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
     subprocess.run(["git", "add", "--all", "--force"], cwd=folder, check=True)
     return folder
