@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from toon.evaluation.measures import MEASURES
+from toon.evaluation.relip_cases import RELIP_BLENDED
 from uniavgen_core.evaluation.markdown_tables import legend, markdown_table
+from uniavgen_core.tasks import JOINT
 
 from ..drift import FIGURES as LONG_FIGURES
 from ..drift import SENTENCE_SECONDS
 from .best_of_takes import OVERALL, RANKINGS
 from .dubbed_films import FIGURES as SOUND_FIGURES
+from .relip_figures import TASKS as RELIP_TASKS
 from .take_rows import JUDGED, STAGES, TAKES
 
 SHOWN = (
@@ -60,7 +63,7 @@ def demands_of(results: Mapping[str, Any]) -> list[Demand]:
     """Demands on the parts that were measured."""
     found = []
     if "relip" in results:
-        relip, joint = results["relip"]["relip"], results["relip"]["joint"]
+        relip, joint = results["relip"][RELIP_BLENDED], results["relip"][JOINT.name]
         found += [
             at_most("relip: pixels outside the region that changed", relip["outside"], 0.0),
             at_least(
@@ -109,7 +112,7 @@ def markdown(results: Mapping[str, Any]) -> str:
 
 
 def _about_relip(found: Mapping[str, Any]) -> list[str]:
-    rows = [[name, *(found[name].get(measure) for measure in SHOWN)] for name in ("joint", "relip")]
+    rows = [[name, *(found[name].get(measure) for measure in SHOWN)] for name in RELIP_TASKS]
     title = f"## New words and lips: {found['clips']} held-out toons\n"
     return [title, markdown_table(["", *SHOWN], rows), legend({name: MEASURES[name] for name in SHOWN})]
 

@@ -1,6 +1,7 @@
 """New words and lips in held-out toons, against joint generation of the same toons.
 
-The toons get each other's sentences, in their own voice; each way is sampled as its template does it.
+The toons get each other's sentences, in their own voice. What is around the region is given clean, or blended into
+every step, as the template does it.
 
 Dimension key: F video frames, H picture height, W picture width.
 """
@@ -22,15 +23,15 @@ from uniavgen_core.bundled.bundled_files import BUNDLED_MODEL, BUNDLED_VIDEO_COD
 from uniavgen_core.checkpoint.load_weights import load_model
 from uniavgen_core.diffusion.sampling_presets import TOON_GUIDANCE, TOON_STEPS
 from uniavgen_core.pipeline import SampleConfig
-from uniavgen_core.tasks import JOINT
+from uniavgen_core.tasks import JOINT, RELIP
 
-TASKS = JOINT.name, RELIP_BLENDED
+TASKS = JOINT.name, RELIP.name, RELIP_BLENDED
 SHEET = "relip.png"
 _SHOWN, _PICTURES = 5, 8
 
 
 def relip_figures(count: int, seed: int, work: Path, judges: Judges, tell: Callable[[str], None]) -> dict:
-    """Generate and measure both ways.
+    """Generate and measure all of it.
 
     Args:
         count: Number of toons.
@@ -40,7 +41,8 @@ def relip_figures(count: int, seed: int, work: Path, judges: Judges, tell: Calla
         tell: Called with a line of progress after each batch.
 
     Returns:
-        ``joint`` and ``relip``, the measures of ``dev.py evaluate`` by name, and the number of ``clips``.
+        ``joint``, ``relip`` and ``relip, blended``, the measures of ``dev.py evaluate`` by name, and the number of
+        ``clips``.
     """
     parts = load_model(BUNDLED_MODEL, dtype=torch.float32), load_codec(BUNDLED_VIDEO_CODEC)
     rows = {}
@@ -52,7 +54,7 @@ def relip_figures(count: int, seed: int, work: Path, judges: Judges, tell: Calla
         rows[task] = measure_cases(task, made[task], cases[task], judges).values
         if task == RELIP_BLENDED:
             Image.fromarray(sheet(made[task], cases[task])).save(work / SHEET)
-    return {"clips": count, "joint": dict(rows[JOINT.name]), "relip": dict(rows[RELIP_BLENDED])}
+    return {"clips": count} | {task: dict(found) for task, found in rows.items()}
 
 
 def sheet(made: Sequence[Made], cases: Sequence[Case]) -> np.ndarray:

@@ -68,7 +68,8 @@ def test_takes_are_rated_measured_and_kept_sentence_by_sentence(judges, tmp_path
 
 def test_new_lips_are_compared_with_joint_generation_and_shown_under_the_users_video(judges, tmp_path, monkeypatch):
     found = relip_figures.relip_figures(1, 0, tmp_path, judges, print)
-    assert found["relip"]["outside"] == 0
+    assert found["relip"]["outside"] == found["relip, blended"]["outside"] == 0
+    assert found["relip"] != found["relip, blended"]
     assert "corr" in found["joint"]
     assert "outside" not in found["joint"]
     pixels = np.asarray(Image.open(tmp_path / relip_figures.SHEET)).astype(int)
@@ -117,7 +118,7 @@ def results(**changes):
     parts = [part, *repeat(last, 19)]
     sound = dict.fromkeys(dubbed_films.FIGURES, 0.987) | {"joins": 40, "elsewhere": {"level": 1.0, "spectrum": 2.0}}
     return {
-        "relip": {"clips": 2, "relip": relip, "joint": {"corr": 0.8}},
+        "relip": {"clips": 2, "relip": relip, "relip, blended": relip, "joint": {"corr": 0.8}},
         "takes": {"bundled model": network},
         "long": {"toons": 1, "parts": parts},
         "dubbing": {"made": sound, "drawn": sound, "films": 2},

@@ -137,7 +137,7 @@ def pack(recipe: Recipe) -> None:
     longest = longest_sentence(VIDEO_FRAMES, recipe.world)
     knows = {KNOWN_TEXT_KEY: json.dumps({"words": recipe.world.vocabulary, "longest_voice_text": longest})}
     frames = (min(LENGTHS), max(LENGTHS)) if recipe.lively else (VIDEO_FRAMES, VIDEO_FRAMES)
-    clips = replace(BUNDLED_CLIPS, fewest_frames=frames[0], most_frames=frames[1], regions=True)
+    clips = replace(BUNDLED_CLIPS, fewest_frames=frames[0], most_frames=frames[1])
     more = preview | knows | metadata_of_clips(clips)
     save_weights(recipe.trained("settle"), recipe.model, output / MODEL_FILE, torch.float16, more)
     save_file({name: value.half().contiguous() for name, value in codec.items()}, output / CODEC_FILE)

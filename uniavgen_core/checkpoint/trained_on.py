@@ -28,7 +28,8 @@ class TrainedOn:
         short_side: Shorter side of a picture of any aspect ratio, pixels; None if only ``sizes`` are possible.
         longest_side: Upper bound of the longer side of such a picture, pixels; None for no bound.
         model: Name of the model in messages, as the subject of a sentence.
-        regions: Whether parts of pictures were generated, with the tokens around them clean, at timestep 0.
+        regions: True if it does better with clean tokens, at timestep 0, around a generated part of the picture than
+            with noised ones blended into each step.
     """
 
     fewest_frames: int

@@ -1,7 +1,7 @@
 """Regions of the picture that are generated while the rest of their latents is kept.
 
-A network that was trained for it gets the surroundings clean, with a time of 0 for each of their tokens. For any
-other, they are noised to the level of each step, and put back clean into each prediction; the first latent then stays
+A network that does better so gets the surroundings clean, with a time of 0 for each of their tokens. For any other,
+they are noised to the level of each step, and put back clean into each prediction; the first latent then stays
 as it is, because networks get the first picture clean in every task, and do worse without it.
 Source: blended diffusion, arXiv:2111.14818.
 Dimension key: B batch, T latent frames, H and W latent rows and columns.
