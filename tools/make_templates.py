@@ -39,7 +39,8 @@ EDITOR = Path(__file__).with_name("template_editor.js")
 EXAMPLE = ROOT / "uniavgen_core" / "assets" / "portraits" / "toon_5_happy.png"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
 NODE_WIDTH, NODE_GAP, TITLE = 330, 130, 40  # pixels of the canvas, as all that follow
-NOTE_SIZE, SOURCE_WIDTH, BOX_WIDTH, OUTPUT_SIZE, TOP_GAP, STACK_GAP = (340, 420), 300, 360, (420, 520), 60, 130
+NOTE_SIZE, SOURCE_WIDTH, BOX_WIDTH, OUTPUT_SIZE, TOP_GAP, STACK_GAP = (340, 420), 300, 420, (420, 520), 60, 130
+FILE_NAME_CHARACTER = 9.6  # width of a box for each character of the longest name of a file in it, label included
 OUTPUTS = {"SaveVideo", "UniAVGenSaveVideo", "PreviewImage"}
 EXAMPLES = {"UniAVGenToonPortrait": "portrait", "UniAVGenToonClip": "clip", "LoadImage": "image"}
 """Widget of each node that stands for people's own media."""
@@ -132,12 +133,18 @@ def top_columns(graph: Graph) -> list[list[dict[str, Any]]]:
     return [
         [note],
         [{"title": title, "width": SOURCE_WIDTH, "height": 0} for title in sources],
-        [{"title": title, "width": BOX_WIDTH, "height": 0} for title in boxes],
+        [{"title": title, "width": box_width(graph), "height": 0} for title in boxes],
         [
             {"title": node["_meta"]["title"], "width": OUTPUT_SIZE[0], "height": OUTPUT_SIZE[1] // len(outputs)}
             for node in outputs
         ],
     ]
+
+
+def box_width(graph: Graph) -> int:
+    """Width at which a box shows names of files whole, beside their labels."""
+    names = [FILES[node["class_type"]]["name"] for node in graph.nodes.values() if node["class_type"] in FILES]
+    return max([BOX_WIDTH, *(round(FILE_NAME_CHARACTER * len(name)) for name in names)])
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -51,6 +51,17 @@ LOAD = """async ([url, name]) => {
 CUT_OFF = """() => [...document.querySelectorAll("[data-node-id] span, [data-node-id] label")]
   .filter(element => element.clientWidth && element.scrollWidth > element.clientWidth + 1)
   .map(element => element.textContent.trim()).filter(Boolean)"""
+CUT_ON_CANVAS = """async () => {
+  const context = CanvasRenderingContext2D.prototype, fill = context.fillText, cut = new Set();
+  context.fillText = function (text, ...where) {
+    if (String(text).includes("\u2026")) cut.add(String(text));
+    return fill.call(this, text, ...where);
+  };
+  window.app.canvas.draw(true, true);
+  context.fillText = fill;
+  return [...cut];
+}"""
+"""Texts that the canvas draws shortened, with an ellipsis; ours have none."""
 
 NOTES = """() => [...document.querySelectorAll(".tiptap, .comfy-markdown-content")]
   .map(note => note.scrollHeight <= note.clientHeight + 1)"""
@@ -92,7 +103,8 @@ def _overlap(one, other):
 
 def cut_off(page):
     """Texts on nodes that do not fit, but for names of files."""
-    return [text for text in page.evaluate(CUT_OFF) if not text.endswith(FILE_NAMES)]
+    drawn = page.evaluate(CUT_ON_CANVAS)
+    return [text for text in page.evaluate(CUT_OFF) if not text.endswith(FILE_NAMES)] + drawn
 
 
 def test_every_template_opens_in_view_without_errors_overlaps_or_red_nodes(editor):

@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from tests.core.parallel.split_program import PASSES
-from uniavgen_core.bundled.bundled_files import BUNDLED_MODEL, MODEL_FILE
+from uniavgen_core.bundled.bundled_files import MODEL_FILE
 from uniavgen_core.config import RELEASED, TOON
 from uniavgen_core.diffusion.sampling_presets import TOON_STEPS
 from uniavgen_core.parallel.__main__ import config_of, main, parse
@@ -83,8 +85,10 @@ def test_spans_are_as_even_as_whole_numbers_allow():
 def test_the_script_knows_a_network_of_the_bundled_kind_by_its_metadata(tmp_path):
     copy = tmp_path / "renamed.safetensors"
     copy.write_bytes((ROOT / "toon" / "lively" / MODEL_FILE).read_bytes())
+    nameless = tmp_path / "nameless.safetensors"
+    save_file({"weight": torch.zeros(1)}, nameless)
     steps = [config_of(parse(["face.png", "hi", "--model", str(file)]), size).steps
-             for file, size in ((copy, RELEASED), (BUNDLED_MODEL, TOON), (BUNDLED_MODEL, RELEASED))]  # fmt: skip
+             for file, size in ((copy, RELEASED), (nameless, TOON), (nameless, RELEASED))]  # fmt: skip
     assert steps == [TOON_STEPS, TOON_STEPS, SampleConfig().steps]
 
 
