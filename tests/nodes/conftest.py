@@ -7,8 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.nodes.editor_pages import opened_page
-from tests.nodes.editor_scripts import LOADED, START_SECONDS
+from tests.nodes.editor_pages import SETTINGS, Editors, opened_browser
 from tests.nodes.studio import Studio
 from tests.parity.fixtures import Golden
 from uniavgen_core.checkpoint.config_from_weights import metadata_of
@@ -91,10 +90,24 @@ def settings():
     return {}
 
 
+@pytest.fixture(scope="module")
+def editors(server):
+    """Pages of the editor for the tests of a module."""
+    with opened_browser() as browser:
+        yield Editors(server, browser)
+    server.post("/settings", SETTINGS)
+
+
 @pytest.fixture
-def page(server, settings):
-    """ComfyUI's front end, loaded, with nothing running; ``errors`` are those that it told its console."""
-    with opened_page(server, settings) as page:
-        page.goto(server.base_url)
-        page.wait_for_function(LOADED, timeout=START_SECONDS * 1000)
-        yield page
+def page(request, server, settings):
+    """ComfyUI's front end, loaded, with nothing running; ``errors`` are those that it told its console.
+
+    Tests with the mark ``shares_pages`` get one for all tests of their module. While it is open, no other event loop
+    can run in their process: such modules leave it to the editor to queue prompts.
+    """
+    if request.node.get_closest_marker("shares_pages"):
+        yield request.getfixturevalue("editors").page(settings)
+    else:
+        with opened_browser() as browser:
+            yield Editors(server, browser).page(settings)
+        server.post("/settings", SETTINGS)

@@ -19,6 +19,12 @@ ALONE = """kind => {
 }"""
 """Makes a node of a class, alone in its graph, in sight."""
 
+CLEAR = """async () => {
+  window.app.extensionManager.toast.removeAll();
+  await window.app.loadGraphData();
+}"""
+"""Takes messages away, and opens the default graph."""
+
 
 def errors_of(message):
     """An error of the console; not those that ComfyUI's front end has by itself, without the pack."""

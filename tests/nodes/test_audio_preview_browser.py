@@ -11,6 +11,8 @@ from playwright.sync_api import expect
 
 from tests.nodes.editor_scripts import LOOKS
 
+pytestmark = pytest.mark.shares_pages
+
 QUICK_START = Path(__file__).parents[2] / "workflows" / "api" / "quick_start.json"
 FIND = "window.app.graph.nodes.find(node => node.type === 'UniAVGenSampler')"
 INTO_VIEW = f"""() => {{

@@ -14,6 +14,8 @@ from tools.template_titles import TITLES, api_file, graph_file
 from tools.templates_with_files import FILES, WITH_FILES
 from uniavgen_core.tasks import DUBBING, JOINT, TASKS
 
+pytestmark = pytest.mark.shares_pages
+
 TEMPLATE = TITLES["quick_start"]
 MAY_LACK = {"LoadImage", *FILES}
 """Nodes that the editor marks where the files of the released weights are not there."""

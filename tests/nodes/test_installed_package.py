@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.nodes.clicked_runs import Editor, is_in_view
-from tests.nodes.editor_pages import opened_page
+from tests.nodes.editor_pages import opened_browser, page_of
 from tests.nodes.editor_scripts import LOADED, START_SECONDS, VUE, wait_for_default_graph
 from tests.nodes.test_finish import write_files
 from tests.nodes.test_released_templates import calls_told
@@ -115,7 +115,8 @@ def test_manager_finds_every_node_and_no_other_in_the_package_and_in_the_reposit
 @pytest.fixture(scope="module")
 def editor(installed):
     """The front end, its nodes drawn by Vue, in one page for all templates."""
-    with opened_page(installed, {**VUE, "Comfy.Minimap.Visible": False}, VIEW) as page:
+    with opened_browser() as browser:
+        page = page_of(browser, installed, {**VUE, "Comfy.Minimap.Visible": False}, VIEW)
         editor = Editor(page, installed, FOLDER)
         page.goto(installed.base_url)
         page.wait_for_function(LOADED, timeout=START_SECONDS * 1000)

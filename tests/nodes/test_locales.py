@@ -14,6 +14,8 @@ from tools.locale_files import ENGLISH, FILES, LANGUAGES, english_files, faults,
 from tools.template_texts import template_texts
 from tools.template_titles import TITLES
 
+pytestmark = pytest.mark.shares_pages
+
 CHINESE = {"Comfy.Locale": "zh"}
 SENTENCES = ("description", "tooltip")
 MOST_LETTERS = 40  # of a title that the canvas does not cut off at the notes' width

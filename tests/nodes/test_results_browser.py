@@ -6,6 +6,8 @@ from playwright.sync_api import expect
 from tests.nodes.editor_scripts import LOOKS, VUE, wait_for_default_graph
 from tools.environment import ROOT
 
+pytestmark = pytest.mark.shares_pages
+
 RUN_MS = 60_000
 PLOT = ROOT / "docs" / "result.png"
 ADD = """([kind, values]) => {

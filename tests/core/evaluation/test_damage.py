@@ -124,7 +124,8 @@ def test_no_stand_in_prefers_the_clipped_sound():
     toons = [make_clip(10_900_000 + seed, (33, 49, 65)[seed % 3], split="held_out") for seed in range(24)]
     clean, clipped = (
         np.mean([
-            measure_sync(clip.frames, FPS, driven(torch.from_numpy(clip.waveform), gain), RATE).score for clip in toons
+            measure_sync(clip.frames, FPS, driven(torch.from_numpy(clip.waveform), gain), RATE, clip.face_mask).score
+            for clip in toons
         ])
         for gain in (1, 40)
     )  # fmt: skip
