@@ -43,6 +43,9 @@ class ComfyServer(ComfyClient):
     Its base folder is temporary, with nothing but the pack in ``custom_nodes``, so that the ComfyUI tree and the user's
     models, inputs and outputs are not changed. ``install`` puts the pack there; by default it is a link to this one.
     ``options`` are more arguments for ComfyUI.
+
+    Attributes:
+        variables: Environment variables of the process beside this one's; changes count from the next start.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class ComfyServer(ComfyClient):
         self.port = free_port()
         super().__init__(f"http://127.0.0.1:{self.port}")
         self.environment, self._install, self._options = environment, install, options
+        self.variables: dict[str, str] = {}
         self.folder = Path()
         self._process: subprocess.Popen | None = None
 
@@ -123,7 +127,7 @@ class ComfyServer(ComfyClient):
 
     def _start(self) -> None:
         with self._log_path.open("ab") as log:
-            self._process = spawn(self._command(), log, self.folder, {**CALM, **os.environ})
+            self._process = spawn(self._command(), log, self.folder, {**CALM, **os.environ, **self.variables})
         self._wait_until_ready()
 
     @property
