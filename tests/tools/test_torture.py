@@ -7,9 +7,11 @@ from random import Random
 
 import pytest
 
-from tools import torture
+from tools import comfy_server, torture
 from tools.comfy_client import PromptFailedError, PromptInterruptedError, PromptRejectedError
+from tools.comfy_server import ComfyServer
 from tools.console import Console, DevError
+from tools.environment import current
 from tools.template_graphs import TEMPLATES
 from tools.torture import cancels, clients, command, faults, media, prompts, service, units
 from tools.torture.tally import Tally
@@ -25,6 +27,10 @@ class Answering:
 
     def __init__(self, answer=None):
         self.answer, self.seen = answer, []
+        self.variables, self.started_with = {}, []
+
+    def restart(self):
+        self.started_with.append(self.variables)
 
     def run(self, workflow, **_):
         self.seen.append(workflow)
@@ -109,8 +115,9 @@ def test_a_server_that_grows_is_a_failure(monkeypatch, grown, faults):
     monkeypatch.setattr(service, "WARM", 2)
     usages = iter([{"MiB": 1000.0, "threads": 9}, {"MiB": 1000.0 * grown, "threads": 9}])
     monkeypatch.setattr(service, "usage_of", lambda _: next(usages))
-    tally = Tally(0.0)
-    service.serve_for_long(Answering(), Random(0), tally)
+    tally, server = Tally(0.0), Answering()
+    service.serve_for_long(server, Random(0), tally)
+    assert server.started_with == [service.NOTHING_KEPT]
     assert len(tally.failures) == faults
     assert tally.facts["MiB after"] == 1000 * grown
 
@@ -173,6 +180,27 @@ def test_hostile_prompts_cancels_and_damaged_media_do_a_real_server_no_harm(serv
     tally = command.try_kind(name, server, argparse.Namespace(minutes=minutes, seed=5, kinds=[name]))
     assert tally.cases >= 1
     assert tally.failures == []
+
+
+def test_a_server_starts_with_the_variables_it_is_given(monkeypatch, tmp_path):
+    environments = []
+    monkeypatch.setattr(comfy_server, "spawn", lambda *arguments: environments.append(arguments[-1]))
+    monkeypatch.setattr(ComfyServer, "_wait_until_ready", lambda _: None)
+    server = ComfyServer(current())
+    server.folder = tmp_path
+    server.restart()
+    server.variables = service.NOTHING_KEPT
+    server.restart()
+    assert not environments[0].keys() & service.NOTHING_KEPT.keys()
+    assert environments[1].items() >= service.NOTHING_KEPT.items()
+
+
+def test_usage_is_the_least_that_a_server_at_rest_has_in_a_few_looks(monkeypatch):
+    looks = iter([{"MiB": 9.0, "threads": 3}, {"MiB": 8.0, "threads": 4}])
+    monkeypatch.setattr(service, "LOOKS", 2)
+    monkeypatch.setattr(service, "PAUSE", 0)
+    monkeypatch.setattr(service, "_usage_now", lambda _: next(looks))
+    assert service.usage_of(Answering()) == {"MiB": 8.0, "threads": 3}
 
 
 def test_the_usage_of_a_real_server_is_known(server):
