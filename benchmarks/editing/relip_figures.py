@@ -1,7 +1,7 @@
 """New words and lips in held-out toons, against joint generation of the same toons.
 
 The toons get each other's sentences, in their own voice. What is around the region is given clean, or blended into
-every step, as the template does it.
+every step, which is what the template does.
 
 Dimension key: F video frames, H picture height, W picture width.
 """
@@ -31,7 +31,7 @@ _SHOWN, _PICTURES = 5, 8
 
 
 def relip_figures(count: int, seed: int, work: Path, judges: Judges, tell: Callable[[str], None]) -> dict:
-    """Generate and measure all of it.
+    """Generate and measure joint generation and both ways of new lips.
 
     Args:
         count: Number of toons.

@@ -118,7 +118,7 @@ def results(**changes):
     parts = [part, *repeat(last, 19)]
     sound = dict.fromkeys(dubbed_films.FIGURES, 0.987) | {"joins": 40, "elsewhere": {"level": 1.0, "spectrum": 2.0}}
     return {
-        "relip": {"clips": 2, "relip": relip, "relip, blended": relip, "joint": {"corr": 0.8}},
+        "relip": {"clips": 2, "relip": relip | {"corr": 0.1}, "relip, blended": relip, "joint": {"corr": 0.8}},
         "takes": {"bundled model": network},
         "long": {"toons": 1, "parts": parts},
         "dubbing": {"made": sound, "drawn": sound, "films": 2},
