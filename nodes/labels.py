@@ -53,7 +53,7 @@ OPTION_LABELS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         },
         "view": {"face_crop": "crop around the face", "full_frame": "full frame"},
         "region": _as_they_are("mouth", "face"),
-        "surroundings": {"as_trained": "as trained", **_as_they_are("clean", "blended")},
+        "surroundings": _as_they_are("auto", "clean", "blended"),
         "mode": _as_they_are("replace", "multiply", "add"),
         "after_share": {"text_cfg": "text CFG (as released)", "none": "no CFG (as in the paper)"},
         "regenerate": {"video_and_audio": "video and audio", **_as_they_are("video", "audio")},

@@ -132,9 +132,8 @@ def relip_sockets() -> list[io.Input]:
             "surroundings",
             options=[way.value for way in Surroundings],
             advanced=True,
-            tooltip="How the model sees the kept part. as trained: clean for models trained that way, blended for all "
-            "others. clean: without noise. blended: noised to the level of each step (blended diffusion), "
-            "which works with any model.",
+            tooltip="How the model sees the kept part. auto: suits the model. clean: without noise, for models trained "
+            "that way. blended: noised to the level of each step (blended diffusion), which works with any model.",
         ),
     ]
 

@@ -13,7 +13,7 @@ from .environment import ROOT, current
 
 CHECKED_TYPES = ("uniavgen_core", "nodes")
 UNREAD = "transformers"
-"""Package whose types are left out: it makes its names when it is imported; reading them takes a third of the time."""
+"""Package whose types are left out: it makes its names at import, so its code says little and takes long to read."""
 
 
 def main(arguments: Sequence[str], console: Console) -> int:
@@ -21,11 +21,9 @@ def main(arguments: Sequence[str], console: Console) -> int:
     started = time.monotonic()
     failed = []
     with tempfile.TemporaryDirectory() as folder:
-        config, stub = Path(folder) / "pyrightconfig.json", Path(folder) / "stubs" / UNREAD / "__init__.pyi"
-        stub.parent.mkdir(parents=True)
-        stub.write_text("from typing import Any\n\ndef __getattr__(name: str) -> Any: ...\n", encoding="utf-8")
-        stubs = {"stubPath": str(stub.parents[1])}
-        config.write_text(json.dumps(type_config(current().comfyui) | stubs), encoding="utf-8")
+        config = Path(folder) / "pyrightconfig.json"
+        config.write_text(json.dumps(type_config(current().comfyui, Path(folder))), encoding="utf-8")
+        leave_out_types(UNREAD, Path(folder))
         checks = {
             "rules": ("ruff", "check", "."),
             "formatting": ("ruff", "format", "--check", "."),
@@ -42,8 +40,13 @@ def main(arguments: Sequence[str], console: Console) -> int:
     return int(bool(failed))
 
 
-def type_config(comfyui: Path) -> dict:
-    """Settings of pyright; a file of the repository cannot say where ComfyUI lies."""
+def leave_out_types(package: str, stubs: Path) -> None:
+    """Write a type stub of a package to a folder: all of its names are there, and have any type."""
+    (stubs / f"{package}.pyi").write_text("from typing import Any\n\ndef __getattr__(name: str) -> Any: ...\n")
+
+
+def type_config(comfyui: Path, stubs: Path) -> dict:
+    """Settings of pyright, with a folder of type stubs; a file of the repository cannot say where ComfyUI lies."""
     host = str(comfyui.resolve())
     # ComfyUI calls a node by the names of its inputs, while its base class declares ``execute(**kwargs)``: by the
     # rules of overriding, every node breaks that promise. Only the nodes' own files are excused.
@@ -56,4 +59,5 @@ def type_config(comfyui: Path) -> dict:
         "typeCheckingMode": "standard",
         "include": [str(ROOT / folder) for folder in CHECKED_TYPES],
         "executionEnvironments": environments,
+        "stubPath": str(stubs),
     }

@@ -12,7 +12,7 @@ import time
 import types
 import urllib.error
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -42,19 +42,19 @@ class ComfyServer(ComfyClient):
 
     Its base folder is temporary, with nothing but the pack in ``custom_nodes``, so that the ComfyUI tree and the user's
     models, inputs and outputs are not changed. ``install`` puts the pack there; by default it is a link to this one.
-    ``options`` are more arguments for ComfyUI.
-
-    Attributes:
-        variables: Environment variables of the process beside this one's; changes count from the next start.
+    ``options`` are more arguments for ComfyUI, and ``variables`` environment variables beside this process's own.
     """
 
     def __init__(
-        self, environment: Environment, install: Callable[[Path], None] = link_pack, options: Sequence[str] = ()
+        self,
+        environment: Environment,
+        install: Callable[[Path], None] = link_pack,
+        options: Sequence[str] = (),
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self.port = free_port()
         super().__init__(f"http://127.0.0.1:{self.port}")
-        self.environment, self._install, self._options = environment, install, options
-        self.variables: dict[str, str] = {}
+        self.environment, self._install, self._options, self._variables = environment, install, options, variables
         self.folder = Path()
         self._process: subprocess.Popen | None = None
 
@@ -127,7 +127,7 @@ class ComfyServer(ComfyClient):
 
     def _start(self) -> None:
         with self._log_path.open("ab") as log:
-            self._process = spawn(self._command(), log, self.folder, {**CALM, **os.environ, **self.variables})
+            self._process = spawn(self._command(), log, self.folder, {**CALM, **os.environ, **(self._variables or {})})
         self._wait_until_ready()
 
     @property

@@ -16,7 +16,7 @@ TASKS = ("AVG", "RAVG", "A2V", "V2A")
 SAME = 1e-5
 
 
-def conditionings(pack, runs, case, surroundings="AS_TRAINED"):
+def conditionings(pack, runs, case, surroundings="AUTO"):
     """Positive and negative CONDITIONING as the pack's nodes write them."""
     keys, texts = pack.nodes.host.conditioning.pass_settings, runs.info["meta"]["texts"]
     voice = case.cond.reference_audio
@@ -36,7 +36,7 @@ def masks_of(kept):
     return NestedTensor((video[:, None], audio[:, None, :, None]))
 
 
-def sampled_by_comfyui(pack, runs, model, case, surroundings="AS_TRAINED"):
+def sampled_by_comfyui(pack, runs, model, case, surroundings="AUTO"):
     """Video and audio that ComfyUI samples of a case with a MODEL."""
     guidance = config_of_pack(pack, case.config.guidance)
     entries = conditionings(pack, runs, case, surroundings)

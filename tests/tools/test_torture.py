@@ -9,9 +9,7 @@ import pytest
 
 from tools import comfy_server, torture
 from tools.comfy_client import PromptFailedError, PromptInterruptedError, PromptRejectedError
-from tools.comfy_server import ComfyServer
 from tools.console import Console, DevError
-from tools.environment import current
 from tools.template_graphs import TEMPLATES
 from tools.torture import cancels, clients, command, faults, media, prompts, service, units
 from tools.torture.tally import Tally
@@ -27,10 +25,6 @@ class Answering:
 
     def __init__(self, answer=None):
         self.answer, self.seen = answer, []
-        self.variables, self.started_with = {}, []
-
-    def restart(self):
-        self.started_with.append(self.variables)
 
     def run(self, workflow, **_):
         self.seen.append(workflow)
@@ -115,9 +109,8 @@ def test_a_server_that_grows_is_a_failure(monkeypatch, grown, faults):
     monkeypatch.setattr(service, "WARM", 2)
     usages = iter([{"MiB": 1000.0, "threads": 9}, {"MiB": 1000.0 * grown, "threads": 9}])
     monkeypatch.setattr(service, "usage_of", lambda _: next(usages))
-    tally, server = Tally(0.0), Answering()
-    service.serve_for_long(server, Random(0), tally)
-    assert server.started_with == [service.NOTHING_KEPT]
+    tally = Tally(0.0)
+    service.serve_for_long(Answering(), Random(0), tally)
     assert len(tally.failures) == faults
     assert tally.facts["MiB after"] == 1000 * grown
 
@@ -182,17 +175,18 @@ def test_hostile_prompts_cancels_and_damaged_media_do_a_real_server_no_harm(serv
     assert tally.failures == []
 
 
-def test_a_server_starts_with_the_variables_it_is_given(monkeypatch, tmp_path):
-    environments = []
-    monkeypatch.setattr(comfy_server, "spawn", lambda *arguments: environments.append(arguments[-1]))
-    monkeypatch.setattr(ComfyServer, "_wait_until_ready", lambda _: None)
-    server = ComfyServer(current())
-    server.folder = tmp_path
-    server.restart()
-    server.variables = service.NOTHING_KEPT
-    server.restart()
-    assert not environments[0].keys() & service.NOTHING_KEPT.keys()
-    assert environments[1].items() >= service.NOTHING_KEPT.items()
+def test_the_server_of_the_long_service_alone_has_an_allocator_that_keeps_nothing(monkeypatch):
+    environments = {}
+
+    def spawn(*arguments):
+        environments[name] = arguments[-1]
+        raise DevError("It is not started here.")
+
+    monkeypatch.setattr(comfy_server, "spawn", spawn)
+    for name in ("media", "service"):
+        assert command.try_on_own_server(name, argparse.Namespace()).failures == ["It is not started here."]
+    assert not environments["media"].keys() & service.NOTHING_KEPT.keys()
+    assert environments["service"].items() >= service.NOTHING_KEPT.items()
 
 
 def test_usage_is_the_least_that_a_server_at_rest_has_in_a_few_looks(monkeypatch):
@@ -222,7 +216,7 @@ def test_failures_are_counted_told_and_the_status(monkeypatch, capsys):
             return None
 
     monkeypatch.setattr(command, "KINDS", {"pictures": (1.0, fail)})
-    monkeypatch.setattr(command, "ComfyServer", lambda _: Server())
+    monkeypatch.setattr(command, "ComfyServer", lambda *_, **__: Server())
     assert torture.main(["--json", "--minutes", "0.01"], Console()) == 1
     printed = capsys.readouterr().out
     assert "| pictures | 2 | 1 |" in printed
@@ -239,7 +233,7 @@ def test_a_server_that_does_not_start_fails_its_kind_and_leaves_the_others(monke
             return None
 
     monkeypatch.setattr(command, "KINDS", {"pictures": (1.0, print), "sounds": (1.0, print)})
-    monkeypatch.setattr(command, "ComfyServer", lambda _: Server())
+    monkeypatch.setattr(command, "ComfyServer", lambda *_, **__: Server())
     assert torture.main(["--minutes", "0.01"], Console()) == 1
     printed = capsys.readouterr().out
     assert all(f"| {name} | 1 | 1 |" in printed for name in ("pictures", "sounds"))

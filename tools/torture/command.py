@@ -15,7 +15,7 @@ from .faults import break_runs
 from .media import give_damaged_media
 from .prompts import post_hostile_prompts
 from .servers import share_output
-from .service import serve_for_long
+from .service import NOTHING_KEPT, serve_for_long
 from .tally import Tally
 from .units import compare_unit_tests
 
@@ -35,6 +35,8 @@ KINDS: dict[str, tuple[float, Kind]] = {
     "service": (0.31, serve_for_long),
 }
 """Share of the time of each kind of cases, and the function that tries them."""
+VARIABLES = {"service": NOTHING_KEPT}
+"""Environment variables of the servers of some kinds."""
 
 
 def main(arguments: Sequence[str], console: Console) -> int:
@@ -69,7 +71,7 @@ def parse(arguments: Sequence[str]) -> Namespace:
 def try_on_own_server(name: str, options: Namespace) -> Tally:
     """Try the cases of one kind on a server of its own; one that does not start is a failure too."""
     try:
-        with ComfyServer(current()) as server:
+        with ComfyServer(current(), variables=VARIABLES.get(name, {})) as server:
             return try_kind(name, server, options)
     except DevError as error:
         return Tally(time.monotonic(), cases=1, failures=[str(error)[:300]])

@@ -18,15 +18,13 @@ WARM = 20
 """Prompts after which a server has loaded all that it keeps."""
 MOST_GROWTH = 0.03
 NOTHING_KEPT = {"MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_MMAP_THRESHOLD_": "131072"}
-"""Variables with which glibc gives freed memory back at once; else the gaps that it keeps grow by a tenth, and end."""
+"""Variables of the server's environment, so that glibc returns freed memory at once; what it keeps is no growth."""
 LOOKS, PAUSE = 5, 0.3
 """Looks at a server, and seconds between them: threads that make previews or write files end a little after a run."""
 
 
 def serve_for_long(server: ComfyServer, random: Random, tally: Tally) -> None:
     """Run templates one after the other, each with a seed of its own, and look at the server."""
-    server.variables = NOTHING_KEPT
-    server.restart()
     workflows = [small(name) for name in TEMPLATES]
     before: dict[str, float] = {}
     for number, workflow in enumerate(cycle(workflows)):
@@ -54,7 +52,7 @@ def seeded(workflow: Workflow, seed: int) -> Workflow:
 
 
 def usage_of(server: ComfyServer) -> dict[str, float]:
-    """Least usage of a server at rest, in a few looks."""
+    """Usage of a server at rest: the least of a few looks."""
     looks = []
     for _ in range(LOOKS):
         time.sleep(PAUSE)

@@ -61,7 +61,7 @@ class Steering:
 class Surroundings(Enum):
     """Form in which the network gets what is kept around a generated region."""
 
-    AS_TRAINED = "as_trained"
+    AUTO = "auto"
     CLEAN = "clean"
     BLENDED = "blended"
 
@@ -86,7 +86,7 @@ class PassSettings:
     late_null: Interaction | None = None
     skip_layer: int | None = None
     steering: Steering = Steering()
-    surroundings: Surroundings = Surroundings.AS_TRAINED
+    surroundings: Surroundings = Surroundings.AUTO
 
     @property
     def has_speech(self) -> bool:

@@ -63,7 +63,7 @@ def whole_tokens(mask: Tensor, patch_size: int) -> Tensor:
 
 def _blends(conditionings: list[dict], model: Any) -> bool:
     """True if what is kept around regions is blended into every step."""
-    chosen = {pass_settings_of(entry).surroundings for entry in conditionings} - {Surroundings.AS_TRAINED}
+    chosen = {pass_settings_of(entry).surroundings for entry in conditionings} - {Surroundings.AUTO}
     if chosen:
         return Surroundings.BLENDED in chosen
     return not (model.model_config.clips and model.model_config.clips.regions)

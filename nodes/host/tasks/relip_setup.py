@@ -66,7 +66,7 @@ class RelipInputs:
     voice: dict | None = None
     voice_transcript: str = ""
     view: str = FACE_CROP
-    surroundings: str = Surroundings.AS_TRAINED.value
+    surroundings: str = Surroundings.AUTO.value
 
 
 @dataclass(frozen=True)
