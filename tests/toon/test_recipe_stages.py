@@ -7,8 +7,8 @@ from torch.utils.data import Dataset
 
 from toon import MODEL
 from toon.training.diagonal_start import new_model
-from toon.training.recipe import Recipe, train
-from toon.training.recipe_stages import SOUND, all_but_sound, sound_alone, starting_model
+from toon.training.recipe import Recipe, starting_model, train
+from toon.training.recipe_stages import SOUND, all_but_sound, sound_alone
 from uniavgen_core.bundled.bundled_files import CODEC_FILE, MODEL_FILE
 from uniavgen_core.checkpoint.load_weights import read_tensors
 from uniavgen_core.training.batch_part import Objective

@@ -10,8 +10,12 @@ from uniavgen_core.bundled.video_codec import VideoCodec
 
 from ..clips.world import LIVELY, STEADY, World
 from .codec_training import CodecTraining, codec_clips, codec_objective
-from .recipe import CODEC_SEED, Recipe, train
+from .estimated_clips import estimate_objective, estimated_clips
+from .recipe import CODEC_SEED, ESTIMATE_SEED, Recipe, starting_model, train
 
+ADAM_BETAS, WEIGHT_DECAY, AVERAGE = (0.9, 0.99), 1e-3, 0.998
+ESTIMATED_CHUNKS = 8
+"""Chunks in a step of the decoder's training on estimates: whole pictures, as large as 32 crops."""
 REFINED = CodecTraining(
     learning_rate=1e-3, mouth_share=0.35, still_share=0.25, latent_noise=0.2, motion_weight=6.0, residual_weight=1.0,
     edge_weight=0.6, anchor=0.02,
@@ -46,6 +50,18 @@ def train_decoder(recipe: Recipe) -> bool:
     return _train_codec_part(seeded, "decoder", codec, config, (STEADY, LIVELY))
 
 
+def train_on_estimates(recipe: Recipe) -> bool:
+    """Train the decoder further on clips as the network estimates them; latents stay as they are."""
+    codec = load_codec(recipe.decoder_path if recipe.decoder_path.exists() else recipe.known_codec).train()
+    codec.encoder.requires_grad_(False)
+    network = starting_model(recipe, "settle").eval()
+    clips = estimated_clips(network, codec, recipe.estimated, ESTIMATE_SEED, recipe.world)
+    objective = estimate_objective(clips, DECODER_ALONE, recipe.seed)
+    adam = AdamW(codec.decoder.parameters(), DECODER_ALONE.learning_rate, betas=ADAM_BETAS, weight_decay=WEIGHT_DECAY)
+    run = replace(recipe.run("estimates", ESTIMATED_CHUNKS), average=AVERAGE)
+    return train(recipe, codec.to(memory_format=torch.channels_last), [adam], objective, run)
+
+
 def _train_codec_part(
     recipe: Recipe, name: str, codec: VideoCodec, config: CodecTraining, worlds: tuple[World, ...],
     earlier: VideoCodec | None = None,
@@ -53,6 +69,6 @@ def _train_codec_part(
     """Train all of the codec, or its decoder alone, on clips of some worlds."""
     codec.to(memory_format=torch.channels_last)
     trained = codec.decoder if config.decoder_only else codec
-    adam = AdamW(trained.parameters(), config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3)
+    adam = AdamW(trained.parameters(), config.learning_rate, betas=ADAM_BETAS, weight_decay=WEIGHT_DECAY)
     objective = codec_objective(codec_clips(config.clips, CODEC_SEED, *worlds), config, recipe.seed, earlier)
-    return train(recipe, codec, [adam], objective, replace(recipe.run(name, recipe.codec_batch), average=0.998))
+    return train(recipe, codec, [adam], objective, replace(recipe.run(name, recipe.codec_batch), average=AVERAGE))

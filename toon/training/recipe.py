@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from uniavgen_core.bundled.bundled_files import CODEC_FILE
+from uniavgen_core.checkpoint.load_weights import read_tensors
 from uniavgen_core.config import ModelConfig
 from uniavgen_core.model.joint import JointModel
 from uniavgen_core.training.batch_part import Objective
@@ -29,7 +30,7 @@ from .diagonal_start import new_model
 from .first_stages import FirstStageConfig, WholeClips, spoken_parts
 
 SPEECH_SEED, CODEC_SEED, CLIP_SEED = 1_000_000, 2_000_000, 3_000_000
-VOICE_SEED, SCENE_SEED, PAIR_SEED = 6_000_000, 7_000_000, 8_000_000
+VOICE_SEED, SCENE_SEED, PAIR_SEED, ESTIMATE_SEED = 6_000_000, 7_000_000, 8_000_000, 9_000_000
 """First seeds of everything that is drawn; 0 upwards is left to evaluation, 5,000,000 to its judges."""
 LENGTHS = {17: 0.125, 25: 0.2, 33: 0.35, 49: 0.2, 65: 0.125}
 """Share of lively clips of each length, video frames: one to four seconds."""
@@ -52,6 +53,7 @@ class Recipe:
         scenes: Scenes for the tasks.
         pairs: Pictures with two faces for the tasks.
         voices: Reference voices for the tasks.
+        estimated: Clips that the network estimates for the decoder.
         codec_batch: Chunks in a step of codec training.
         batch: Clips in a step of all other training.
         workers: Processes that make clips.
@@ -74,12 +76,14 @@ class Recipe:
     picture_steps: int = 900
     sight_steps: int = 300
     settle_steps: int = 1600
+    estimates_steps: int = 6000
     codec_clips: int = 700
     speeches: int = 6000
     clips: int = 5000
     scenes: int = 9000
     pairs: int = 500
     voices: int = 2400
+    estimated: int = 900
     codec_batch: int = 24
     batch: int = 16
     workers: int = 2
@@ -139,6 +143,17 @@ class Recipe:
         return self.work / "decoder_weights.pt"
 
     @property
+    def finished_path(self) -> Path:
+        """State dict of the codec after its decoder was trained on the network's estimates."""
+        return self.work / "finished_weights.pt"
+
+    @property
+    def final_codec(self) -> Path:
+        """Weights of the codec to ship: those of the last stage that has left any, or the shipped ones."""
+        left = [path for path in (self.finished_path, self.decoder_path) if path.exists()]
+        return left[0] if left else self.known_codec
+
+    @property
     def speech_plans(self) -> tuple[ShardPlan, ...]:
         """Sounds for the audio branch."""
         return self._plans("speech", self.speeches, SPEECH_SEED)
@@ -188,6 +203,17 @@ class Recipe:
         if newest is None:
             raise ValueError(f"The stage {name} has left nothing in {self.work}; run it first.")
         return averaged_weights(newest)
+
+
+def starting_model(recipe: Recipe, earlier: str) -> JointModel:
+    """The network with the weights that an earlier stage has left, or those of a shipped file if it has left none."""
+    model = new_model(recipe.model, recipe.seed)
+    if recipe.shipped is None or Checkpoints(recipe.work / earlier, 1).newest() is not None:
+        weights = recipe.trained(earlier)
+    else:
+        weights = {name: value.float() for name, value in read_tensors(recipe.shipped)[0].items()}
+    model.load_state_dict(weights)
+    return model
 
 
 def train(

@@ -10,10 +10,9 @@ from safetensors.torch import save_file
 
 from uniavgen_core.bundled.bundled_files import CODEC_FILE, MODEL_FILE, load_codec
 from uniavgen_core.checkpoint.config_from_weights import KNOWN_TEXT_KEY, PREVIEW_KEY
-from uniavgen_core.checkpoint.load_weights import read_tensors, save_weights
+from uniavgen_core.checkpoint.load_weights import save_weights
 from uniavgen_core.checkpoint.trained_on import BUNDLED_CLIPS, metadata_of_clips
 from uniavgen_core.model.joint import JointModel
-from uniavgen_core.training.checkpoints import Checkpoints
 from uniavgen_core.training.estimate import AUDIO_BRANCH
 from uniavgen_core.training.launch import launch
 from uniavgen_core.training.monitor import LOG
@@ -23,14 +22,14 @@ from uniavgen_core.training.task_sampling import LogitNormal, task_objective
 from ..clips.scene import VIDEO_FRAMES
 from ..clips.sentence import longest_sentence
 from .clip_shards import pair_row, scene_row, voice_row, write_shards
-from .codec_stages import train_codec, train_decoder, train_refine
-from .diagonal_start import new_model
+from .codec_stages import train_codec, train_decoder, train_on_estimates, train_refine
 from .preview_colours import preview_of_toons
 from .recipe import (
     LENGTHS,
     Recipe,
     make_clips,
     make_speech,
+    starting_model,
     train,
     train_audio,
     train_joint,
@@ -110,17 +109,6 @@ def all_but_sound(model: JointModel) -> JointModel:
     return model
 
 
-def starting_model(recipe: Recipe, earlier: str) -> JointModel:
-    """The network with the weights that an earlier stage has left, or those of a shipped file if it has left none."""
-    model = new_model(recipe.model, recipe.seed)
-    if recipe.shipped is None or Checkpoints(recipe.work / earlier, 1).newest() is not None:
-        weights = recipe.trained(earlier)
-    else:
-        weights = {name: value.float() for name, value in read_tensors(recipe.shipped)[0].items()}
-    model.load_state_dict(weights)
-    return model
-
-
 def _train_further(recipe: Recipe, name: str, model: JointModel, config: ToonTaskConfig) -> bool:
     """Train in one process; uncompiled, since every task has shapes of its own."""
     objective = task_objective(TaskClips(recipe.task_plans, config, recipe.model.text), config, recipe.seed + 2)
@@ -132,8 +120,9 @@ def pack(recipe: Recipe) -> None:
     """Write the files the pack ships: both sets of weights in half precision, the recipe, and the logs."""
     output = recipe.work / "assets"
     output.mkdir(exist_ok=True)
-    codec = torch.load(recipe.decoder_path, weights_only=True)
-    preview = {PREVIEW_KEY: json.dumps(preview_of_toons(load_codec(recipe.decoder_path)))}
+    trained_codec = load_codec(recipe.final_codec)
+    codec = trained_codec.state_dict()
+    preview = {PREVIEW_KEY: json.dumps(preview_of_toons(trained_codec))}
     longest = longest_sentence(VIDEO_FRAMES, recipe.world)
     knows = {KNOWN_TEXT_KEY: json.dumps({"words": recipe.world.vocabulary, "longest_voice_text": longest})}
     frames = (min(LENGTHS), max(LENGTHS)) if recipe.lively else (VIDEO_FRAMES, VIDEO_FRAMES)
@@ -183,5 +172,6 @@ STAGES: dict[str, Callable[[Recipe], None]] = {
     "picture": _shared(train_picture),
     "sight": _shared(train_sight),
     "settle": _shared(train_settle),
+    "estimates": _codec(train_on_estimates, "estimates", lambda recipe: recipe.finished_path),
     "pack": pack,
 }
