@@ -6,10 +6,11 @@ import torch
 from torch.utils.data import Dataset
 
 from toon import MODEL
+from toon.training.codec_stages import train_on_estimates
 from toon.training.diagonal_start import new_model
 from toon.training.recipe import Recipe, starting_model, train
 from toon.training.recipe_stages import SOUND, all_but_sound, sound_alone
-from uniavgen_core.bundled.bundled_files import CODEC_FILE, MODEL_FILE
+from uniavgen_core.bundled.bundled_files import CODEC_FILE, MODEL_FILE, load_codec
 from uniavgen_core.checkpoint.load_weights import read_tensors
 from uniavgen_core.training.batch_part import Objective
 from uniavgen_core.training.optimizer import OptimizerConfig, make_optimizers
@@ -63,6 +64,24 @@ def test_the_codec_to_go_on_with_is_the_last_that_a_stage_has_left_and_else_the_
         path.touch()
         assert recipe.known_codec == replace(recipe, shipped=None).known_codec == path
     assert recipe.unrefined_codec == recipe.codec_path  # Refined again, latents are held where they were at first.
+
+
+def test_the_codec_to_ship_is_that_of_the_last_stage_that_trained_its_decoder(tmp_path):
+    recipe = Recipe(tmp_path, shipped=SHIPPED)
+    assert recipe.final_codec == SHIPPED.parent / CODEC_FILE
+    for path in (recipe.refined_path, recipe.decoder_path, recipe.finished_path):
+        path.touch()
+        assert recipe.final_codec == path
+
+
+@pytest.mark.usefixtures("fresh_engine")
+def test_training_on_estimates_changes_the_decoder_and_neither_encoder_nor_latents(tmp_path, monkeypatch):
+    monkeypatch.setattr("toon.training.estimated_clips.BATCH", 2)
+    recipe = Recipe(tmp_path, shipped=SHIPPED, estimated=2, estimates_steps=2, threads=1)
+    assert train_on_estimates(recipe)
+    before, after = load_codec().state_dict(), recipe.trained("estimates")
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"decoder"}
 
 
 def test_every_weight_belongs_to_the_sound_or_to_the_picture():
