@@ -106,7 +106,7 @@ def test_a_damaged_span_is_sampled_anew_and_all_the_rest_is_bit_equal(studio, cl
 
 def test_a_repaired_clip_has_no_weak_span(studio, clip):
     positive, negative, latent, _ = clip
-    made, given, _ = retake(studio, damaged(latent), positive, negative).args
+    made, given, _ = retake(studio, damaged(latent), positive, negative, takes=2).args
     again = retake(studio, made, positive, negative, source_media=given)
     assert "No span" in again.ui["text"][0]
     assert given.is_generated

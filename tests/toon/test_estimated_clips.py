@@ -73,9 +73,10 @@ def test_a_chunk_is_drawn_with_its_own_frames(clips):
     batch = EstimatedBatches(clips, 1)[Part(0, 0, 24)]
     made = load_codec().decoder(batch.latents).detach()
     own = (made - batch.chunks).abs().mean((1, 2, 3, 4))
-    other = (made - batch.chunks.roll(1, 0)).abs().mean((1, 2, 3, 4))
-    assert (own <= other).all()
-    assert own.mean() < 0.3 * other.mean()
+    others = batch.chunks.roll(1, 0)
+    unlike = (batch.chunks - others).abs().mean((1, 2, 3, 4)) > 0.1
+    assert unlike.sum() > 16
+    assert (own < 0.3 * (made - others).abs().mean((1, 2, 3, 4)))[unlike].all()
 
 
 def test_pixels_without_weight_cost_nothing_and_eyes_and_mouths_cost_more():
