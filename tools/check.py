@@ -41,7 +41,7 @@ def main(arguments: Sequence[str], console: Console) -> int:
 
 
 def leave_out_types(package: str, stubs: Path) -> None:
-    """Write a type stub of a package to a folder: all of its names are there, and have any type."""
+    """Write a type stub for a package to a folder; every name in it exists and is ``Any``."""
     (stubs / f"{package}.pyi").write_text("from typing import Any\n\ndef __getattr__(name: str) -> Any: ...\n")
 
 

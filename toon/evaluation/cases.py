@@ -4,7 +4,7 @@ Dimension key: F video frames, H picture height, W picture width, S mel frames, 
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -157,19 +157,28 @@ def scenes(
     count: int, first_seed: int, wanted: Callable[[ToonScene], bool], world: World = STEADY, frames: int = VIDEO_FRAMES
 ) -> list[ToonScene]:
     """The first held-out scenes of a length that are wanted, from a seed on."""
-    drawn = (make_scene(seed, "held_out", world=world, video_frames=frames) for seed in itertools.count(first_seed))
+    drawn = every_scene("held_out", first_seed, world, frames)
     return list(itertools.islice(filter(wanted, drawn), count))
+
+
+def every_scene(split: str, first_seed: int, world: World, frames: int = VIDEO_FRAMES) -> Iterator[ToonScene]:
+    """Scenes of a length with the sentences of a split, of all seeds from the first on."""
+    return (make_scene(seed, split, world=world, video_frames=frames) for seed in itertools.count(first_seed))
+
+
+def every_lone_pair(split: str, first_seed: int, world: World) -> Iterator[ToonPair]:
+    """Pairs of which one speaks, with the sentences of a split, of all seeds from the first on."""
+    drawn = (make_pair(seed, split, world=world) for seed in itertools.count(first_seed))
+    return (pair for pair in drawn if len(pair.speakers) == 1)
 
 
 def lone_pairs(count: int, first_seed: int, world: World = STEADY) -> list[ToonPair]:
     """The first held-out pairs of which one speaks, in turn the left one and the right one."""
     found: tuple[list[ToonPair], list[ToonPair]] = ([], [])
-    for seed in itertools.count(first_seed):
+    for pair in every_lone_pair("held_out", first_seed, world):
         if min(map(len, found)) * 2 >= count:
             break
-        pair = make_pair(seed, "held_out", world=world)
-        if len(pair.speakers) == 1:
-            found[pair.speakers[0]].append(pair)
+        found[pair.speakers[0]].append(pair)
     return [pair for both in zip(*found, strict=False) for pair in both][:count]
 
 

@@ -102,6 +102,12 @@ def chunk_weights(mouth_open: np.ndarray, still_share: float) -> np.ndarray:
     return (weights / weights.sum()).ravel()
 
 
+def frames_of(latent_frame: int) -> list[int]:
+    """Numbers of the four video frames of a latent frame; the first latent frame has the first video frame alone."""
+    last = TEMPORAL_FACTOR * latent_frame
+    return [max(0, frame) for frame in range(last - TEMPORAL_FACTOR + 1, last + 1)]
+
+
 def crop_chunks(clips: CodecClips, config: CodecTraining, own: Sequence[np.random.Generator]) -> Tensor:
     """Cut a square from a chunk for each example, many of them at moving mouths.
 
@@ -121,12 +127,11 @@ def crop_chunks(clips: CodecClips, config: CodecTraining, own: Sequence[np.rando
     for random in own:
         drawn = min(int(np.searchsorted(chances, random.random(), "right")), count * latent_frames - 1)
         clip, latent_frame = divmod(drawn, latent_frames)
-        last = TEMPORAL_FACTOR * latent_frame
-        picked = [0] * TEMPORAL_FACTOR if last == 0 else list(range(last - TEMPORAL_FACTOR + 1, last + 1))
+        picked = frames_of(latent_frame)
         corner = random.integers(0, limits + 1)
         if random.random() < config.mouth_share:
             jitter = random.integers(-config.crop // 3, config.crop // 3 + 1, 2)
-            corner = clips.mouth_center[clip, last, ::-1] - config.crop / 2 + jitter
+            corner = clips.mouth_center[clip, picked[-1], ::-1] - config.crop / 2 + jitter
         top, left = np.clip(corner, 0, limits).astype(int)
         chunks.append(clips.frames[clip, picked, top : top + config.crop, left : left + config.crop])
     return rearrange(torch.from_numpy(np.stack(chunks)), "n p h w c -> n p c h w").float() / 127.5 - 1

@@ -7,7 +7,7 @@ Dimension key: C clips, F video frames, T latent frames, H and W picture height 
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,24 +21,25 @@ from uniavgen_core.diffusion.flow import mix
 from uniavgen_core.diffusion.guidance import GuidancePlan
 from uniavgen_core.diffusion.schedule import release_sigmas
 from uniavgen_core.model.joint import JointModel
-from uniavgen_core.shapes import TEMPORAL_FACTOR
 from uniavgen_core.tasks import AUDIO_DRIVEN, JOINT
 from uniavgen_core.training.batch_part import Objective, Part
 
-from ..clips.pair import ToonPair, make_pair
-from ..clips.scene import ToonScene, make_scene
 from ..clips.world import World
-from ..evaluation.cases import Case, case_of, paired, speaks_at_once
+from ..evaluation.cases import Case, case_of, every_lone_pair, every_scene, paired, speaks_at_once
 from ..evaluation.generate_cases import set_up
-from .codec_training import CodecTraining, codec_loss
+from .codec_training import CodecTraining, codec_loss, frames_of
 
 SIDE = 128
+"""Height of all pictures, and width of one toon's, pixels."""
 PAIRS, DRIVEN = 4, 3
 """Every fourth batch is of pairs; of the others every third is driven by its audio."""
-PART_WEIGHT, OPEN_LIDS = 4, 0.15
+PART_WEIGHT = 4
+OPEN_LIDS = 0.15
+"""Closure of the lids up to which eyes count as open."""
 ESTIMATED, LATENT_NOISE = 0.65, 0.2
 """Share of chunks with estimated latents, and the largest deviation of the noise in others."""
 BATCH = 16
+"""Clips of one size that the network estimates at once."""
 _WITHOUT_GUIDANCE = GuidanceConfig(video_scale=1.0, audio_scale=1.0)
 
 
@@ -76,7 +77,7 @@ class EstimatedBatch:
 
 
 def draw_level(world: World, rng: np.random.Generator) -> float:
-    """Noise level of a batch: 1, as in the bundled model's one step, or one at which chance is settled already."""
+    """Noise level of a batch, 0 to 1: 1, as in the bundled model's one step, or one at which chance has decided."""
     if world.lively:
         return float(rng.uniform(0.3, 0.8))
     return 1.0 if rng.random() < 0.7 else float(rng.uniform(0.3, 0.9))
@@ -88,7 +89,7 @@ def estimated_clips(model: JointModel, codec: VideoCodec, count: int, first_seed
     Args:
         model: The network.
         codec: Its codec.
-        count: Clips, at least 16; the two halves of a pair are two.
+        count: Number of clips; the two halves of a pair are two.
         first_seed: First seed.
         world: World of the clips.
 
@@ -96,7 +97,8 @@ def estimated_clips(model: JointModel, codec: VideoCodec, count: int, first_seed
         ``count`` clips of 33 frames at 128x128.
     """
     rng, parts = np.random.default_rng(first_seed), []
-    toons, pairs = _scenes(first_seed, world), _lone_pairs(first_seed, world)
+    toons = filter(speaks_at_once, every_scene("train", first_seed, world))
+    pairs = every_lone_pair("train", first_seed, world)
     while sum(len(part.frames) for part in parts) < count:
         if len(parts) % PAIRS == PAIRS - 1:
             drawn = list(itertools.islice(pairs, BATCH // 2))
@@ -111,16 +113,6 @@ def estimated_clips(model: JointModel, codec: VideoCodec, count: int, first_seed
     tensors = (torch.cat([getattr(part, name) for part in parts])[:count] for name in ("estimated", "coded"))
     arrays = (np.concatenate([getattr(part, name) for part in parts])[:count] for name in ("frames", "weights"))
     return EstimatedClips(*tensors, *arrays)
-
-
-def _scenes(first_seed: int, world: World) -> Iterator[ToonScene]:
-    drawn = (make_scene(seed, "train", world=world) for seed in itertools.count(first_seed))
-    return filter(speaks_at_once, drawn)
-
-
-def _lone_pairs(first_seed: int, world: World) -> Iterator[ToonPair]:
-    drawn = (make_pair(seed, "train", world=world) for seed in itertools.count(first_seed))
-    return (pair for pair in drawn if len(pair.speakers) == 1)
 
 
 @torch.no_grad()
@@ -168,8 +160,7 @@ class EstimatedBatches(Dataset[EstimatedBatch]):
         """Latent, frames and weights of one chunk."""
         clips = self.clips
         clip, time = int(random.integers(len(clips.frames))), int(random.integers(clips.coded.shape[2]))
-        last = TEMPORAL_FACTOR * time
-        frames = [0] * TEMPORAL_FACTOR if time == 0 else list(range(last - TEMPORAL_FACTOR + 1, last + 1))
+        frames = frames_of(time)
         weights = clips.weights[clip, frames]
         if random.random() < ESTIMATED:
             return clips.estimated[clip, :, time].float(), clips.frames[clip, frames], weights

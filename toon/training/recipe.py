@@ -148,10 +148,14 @@ class Recipe:
         return self.work / "finished_weights.pt"
 
     @property
+    def known_decoder(self) -> Path:
+        """Weights of the codec whose decoder to go on with: the further trained one, if there is one."""
+        return self.decoder_path if self.decoder_path.exists() else self.known_codec
+
+    @property
     def final_codec(self) -> Path:
         """Weights of the codec to ship: those of the last stage that has left any, or the shipped ones."""
-        left = [path for path in (self.finished_path, self.decoder_path) if path.exists()]
-        return left[0] if left else self.known_codec
+        return self.finished_path if self.finished_path.exists() else self.known_decoder
 
     @property
     def speech_plans(self) -> tuple[ShardPlan, ...]:
