@@ -13,11 +13,13 @@ from .face_tracks import Face, Track, fill_gaps, sightings, smooth, track_faces,
 
 MOUTH, WHOLE_FACE = "mouth", "face"
 REGIONS = (MOUTH, WHOLE_FACE)
-_CORNERS = slice(3, 5)
+_EYES, _CORNERS = slice(0, 2), slice(3, 5)
 _LANDMARKS = 5
 """Eyes, nose and mouth corners, as YuNet finds them; other detectors' points are not used."""
 _HALF_WIDTH, _UP, _DOWN = 0.42, 0.22, 0.42
 """Reach of the mouth's region, shares of the face's width and height; a jaw drops below the face's box."""
+_TOWARDS_EYES = 0.5
+"""Most of the way to the eyes that it reaches: a drawn face has large ones, and lids that blink are the user's own."""
 _LOW = 0.76
 """Height of the mouth in the box of a face without landmarks."""
 
@@ -107,9 +109,11 @@ def region_of_track(track: Track, region: str) -> Track:
 
 def _mouth(face: Face) -> Face:
     wide, high = face.box[2:] - face.box[:2]
+    up = _UP * high
     if face.landmarks is not None and len(face.landmarks) == _LANDMARKS:
         middle = face.landmarks[_CORNERS].mean(0)
+        up = min(up, _TOWARDS_EYES * float(np.linalg.norm(middle - face.landmarks[_EYES].mean(0))))
     else:
         middle = np.array([face.center[0], face.box[1] + _LOW * high])
-    reach = np.array([[-_HALF_WIDTH * wide, -_UP * high], [_HALF_WIDTH * wide, _DOWN * high]])
+    reach = np.array([[-_HALF_WIDTH * wide, -up], [_HALF_WIDTH * wide, _DOWN * high]])
     return Face((middle + reach).reshape(-1).astype(np.float32), score=face.score)

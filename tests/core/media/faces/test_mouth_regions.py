@@ -73,3 +73,11 @@ def test_a_small_face_is_viewed_in_a_square_within_the_picture_and_a_large_one_i
 def test_the_face_of_a_region_is_the_box_around_it_in_all_frames():
     found = find_region([[face(20 + 4 * n, 20, 60)] for n in range(5)], SIZE, MOUTH)
     assert found.face == pytest.approx(np.array([20, 20, 96, 80]), abs=1)
+
+
+def test_the_mouths_region_ends_below_large_eyes():
+    drawn = face(40, 20, 80)
+    drawn.landmarks[:2, 1] = 20 + 0.62 * 80
+    found = find_region([[drawn]], SIZE, MOUTH)
+    rows, _ = np.nonzero(found.weights[0])
+    assert rows.min() > 20 + 0.62 * 80
