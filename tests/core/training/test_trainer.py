@@ -105,21 +105,21 @@ def test_two_processes_with_sharded_weights_give_the_run_of_one_even_when_recomp
 
 
 def test_after_a_kill_the_run_goes_on_as_if_nothing_had_happened(tmp_path):
-    options = {"steps": 45, "checkpoint_every": 10}
+    options = {"steps": 12, "checkpoint_every": 3}
     # A process of its own: sums of another number of threads differ in the last bit.
     finish(start(tmp_path / "whole", **options))
-    (process,) = start(tmp_path / "killed", hang=27, workers=2, **options)
+    (process,) = start(tmp_path / "killed", hang=8, workers=2, **options)
     deadline = time.monotonic() + PATIENCE
-    while len(log_of(tmp_path / "killed")) < 27 and time.monotonic() < deadline:
+    while len(log_of(tmp_path / "killed")) < 8 and time.monotonic() < deadline:
         time.sleep(0.01)
     process.kill()
     assert process.wait(timeout=PATIENCE) == -signal.SIGKILL
-    assert len(log_of(tmp_path / "killed")) == 27  # the checkpoint is of step 20
+    assert len(log_of(tmp_path / "killed")) == 8  # the checkpoint is of step 6
     finish(start(tmp_path / "killed", **options))
-    assert [line["step"] for line in log_of(tmp_path / "killed")] == list(range(1, 46))
+    assert [line["step"] for line in log_of(tmp_path / "killed")] == list(range(1, 13))
     assert losses_of(tmp_path / "killed") == losses_of(tmp_path / "whole")
-    expected = averaged_weights(tmp_path / "whole" / "run" / "step-00000045")
-    for name, value in averaged_weights(tmp_path / "killed" / "run" / "step-00000045").items():
+    expected = averaged_weights(tmp_path / "whole" / "run" / "step-00000012")
+    for name, value in averaged_weights(tmp_path / "killed" / "run" / "step-00000012").items():
         assert torch.equal(value, expected[name]), name
 
 
