@@ -73,7 +73,7 @@ def conditions_of(cases: Sequence[Case], reference: Tensor, model: JointModel, t
 @torch.no_grad()
 def set_up(
     model: JointModel, codec: VideoCodec, cases: Sequence[Case], plan: GuidancePlan, first: int = 0
-) -> tuple[Denoiser, Latents]:
+) -> tuple[Denoiser | BlendedDenoiser, Latents]:
     """Denoiser and noise of one batch.
 
     Args:
@@ -93,7 +93,8 @@ def set_up(
     generators = [torch.Generator().manual_seed(first + i) for i in range(len(cases))]
     noise = tuple(torch.stack([torch.randn(x.shape[1:], generator=g) for g in generators]) for x in (video, audio))
     both = [conditions_of(cases, reference, model, texts) for texts in (True, False)]
-    return Denoiser(model, *both, kept, plan), noise
+    denoiser = Denoiser(model, *both, kept, plan)
+    return BlendedDenoiser(denoiser, noise[0]) if cases[0].blended else denoiser, noise
 
 
 def _kept_video(cases: Sequence[Case], size: Sequence[int]) -> Tensor:
@@ -112,8 +113,7 @@ def generate(
     """
     plan = GuidancePlan.of(config.guidance, config.sigmas)
     denoiser, noise = set_up(model, codec, cases, plan, first)
-    chosen = BlendedDenoiser(denoiser, noise[0]) if cases[0].blended else denoiser
-    return follow_the_flow(chosen, noise, config.sigmas)
+    return follow_the_flow(denoiser, noise, config.sigmas)
 
 
 @torch.no_grad()

@@ -37,10 +37,11 @@ def relip_cases(kind: str, count: int, first_seed: int, world: World = STEADY) -
     """Held-out cases of one of ``RELIP_CASES``: each toon gets the sentence of the next one."""
     drawn = scenes(count + 1, first_seed, speaks_at_once, world)
     detector = FaceDetector()
-    return [_relip_case(kind, scene, other.clip.transcript, world, detector) for scene, other in pairwise(drawn)]
+    return [relip_case(kind, scene, other.clip.transcript, world, detector) for scene, other in pairwise(drawn)]
 
 
-def _relip_case(kind: str, scene: ToonScene, words: str, world: World, detector: FaceDetector) -> Case:
+def relip_case(kind: str, scene: ToonScene, words: str, world: World, detector: FaceDetector) -> Case:
+    """A toon that gets some words and lips; see ``relip_cases``."""
     clip = scene.clip
     found = find_region([detector.find(frame) for frame in clip.frames], clip.frames.shape[1:3], MOUTH)
     case = replace(

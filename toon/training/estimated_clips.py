@@ -20,20 +20,24 @@ from uniavgen_core.config import GuidanceConfig
 from uniavgen_core.diffusion.flow import mix
 from uniavgen_core.diffusion.guidance import GuidancePlan
 from uniavgen_core.diffusion.schedule import release_sigmas
+from uniavgen_core.media.faces.face_detection import FaceDetector
 from uniavgen_core.model.joint import JointModel
-from uniavgen_core.tasks import AUDIO_DRIVEN, JOINT
+from uniavgen_core.tasks import AUDIO_DRIVEN, JOINT, RELIP, TASKS
 from uniavgen_core.training.batch_part import Objective, Part
 
+from ..clips.scene import ToonScene
 from ..clips.world import World
-from ..evaluation.cases import Case, case_of, every_lone_pair, every_scene, paired, speaks_at_once
+from ..evaluation.cases import PAIR, Case, case_of, every_lone_pair, every_scene, paired, speaks_at_once
 from ..evaluation.generate_cases import set_up
+from ..evaluation.relip_cases import RELIP_BLENDED, RELIP_CASES, relip_case
 from .codec_training import CodecTraining, codec_loss, frames_of
 
 SIDE = 128
 """Height of all pictures, and width of one toon's, pixels."""
-PAIRS, DRIVEN = 4, 3
-"""Every fourth batch is of pairs; of the others every third is driven by its audio."""
-PART_WEIGHT = 4
+TURNS = (JOINT.name, RELIP_BLENDED, AUDIO_DRIVEN.name, PAIR, JOINT.name, RELIP.name)
+"""Kinds of the batches, in turn. New lips get the words that the clip has, so that its pictures are the truth."""
+EYE_WEIGHT, MOUTH_WEIGHT = 4, 6
+"""Weights of pixels beside 1 elsewhere: new lips are all that is seen of a clip that gets them."""
 OPEN_LIDS = 0.15
 """Closure of the lids up to which eyes count as open."""
 ESTIMATED, LATENT_NOISE = 0.65, 0.2
@@ -51,8 +55,8 @@ class EstimatedClips:
         estimated: Latents as the network estimates them, (C, 48, T, H / 16, W / 16) float16.
         coded: Latents of the true pictures, same shape.
         frames: True pictures, (C, F, H, W, 3) uint8.
-        weights: Weight of each pixel: ``PART_WEIGHT`` in eyes and mouths, 0 in eyes of which the estimate does not know
-            whether they blink, else 1; (C, F, H, W) uint8.
+        weights: Weight of each pixel: ``EYE_WEIGHT`` in eyes, ``MOUTH_WEIGHT`` in mouths, 0 in eyes of which the
+            estimate does not know whether they blink, else 1; (C, F, H, W) uint8.
     """
 
     estimated: Tensor
@@ -96,23 +100,30 @@ def estimated_clips(model: JointModel, codec: VideoCodec, count: int, first_seed
     Returns:
         ``count`` clips of 33 frames at 128x128.
     """
-    rng, parts = np.random.default_rng(first_seed), []
+    rng, parts, detector = np.random.default_rng(first_seed), [], FaceDetector()
     toons = filter(speaks_at_once, every_scene("train", first_seed, world))
     pairs = every_lone_pair("train", first_seed, world)
     while sum(len(part.frames) for part in parts) < count:
-        if len(parts) % PAIRS == PAIRS - 1:
+        kind = TURNS[len(parts) % len(TURNS)]
+        if kind == PAIR:
             drawn = list(itertools.islice(pairs, BATCH // 2))
             cases = [paired(pair, world) for pair in drawn]
             masks = [tuple(mask(0) | mask(1) for mask in (pair.eye_mask, pair.mouth_mask)) for pair in drawn]
         else:
-            task = AUDIO_DRIVEN if len(parts) % DRIVEN == DRIVEN - 1 else JOINT
             scenes = list(itertools.islice(toons, BATCH))
-            cases = [case_of(scene, task, world) for scene in scenes]
+            cases = [_case(kind, scene, world, detector) for scene in scenes]
             masks = [(scene.clip.eye_mask, scene.clip.mouth_mask) for scene in scenes]
         parts.append(_estimated(model, codec, cases, masks, draw_level(world, rng), len(parts)))
     tensors = (torch.cat([getattr(part, name) for part in parts])[:count] for name in ("estimated", "coded"))
     arrays = (np.concatenate([getattr(part, name) for part in parts])[:count] for name in ("frames", "weights"))
     return EstimatedClips(*tensors, *arrays)
+
+
+def _case(kind: str, scene: ToonScene, world: World, detector: FaceDetector) -> Case:
+    """A scene for one of ``TURNS`` but pairs."""
+    if kind in RELIP_CASES:
+        return relip_case(kind, scene, scene.clip.transcript, world, detector)
+    return case_of(scene, TASKS[kind], world)
 
 
 @torch.no_grad()
@@ -127,9 +138,9 @@ def _estimated(
     video, _ = denoiser.kept.write_into(denoiser(tuple(map(mix, clean, noise, (level, level))), level))
     frames = np.stack([case.frames for case in cases])
     eyes, mouths = (np.stack(kind) > 0 for kind in zip(*masks, strict=True))
-    weights = np.where(eyes | mouths, PART_WEIGHT, 1).astype(np.uint8)
+    weights = np.where(mouths, MOUTH_WEIGHT, np.where(eyes, EYE_WEIGHT, 1)).astype(np.uint8)
     halves = frames.shape[3] // SIDE
-    if level == 1:
+    if level == 1 and cases[0].region is None:
         blinks = np.stack([case.lids for case in cases]) > OPEN_LIDS
         unknown = blinks[:, :, None, None] if halves == 1 else True  # A case knows one toon's lids.
         weights[eyes & unknown] = 0
@@ -167,7 +178,7 @@ class EstimatedBatches(Dataset[EstimatedBatch]):
         latent = clips.coded[clip, :, time].float()
         strength = np.float32(LATENT_NOISE * random.random())
         noise = torch.from_numpy(strength * random.standard_normal(latent.shape, dtype=np.float32))
-        return latent + noise, clips.frames[clip, frames], np.where(weights == 0, PART_WEIGHT, weights)
+        return latent + noise, clips.frames[clip, frames], np.where(weights == 0, EYE_WEIGHT, weights)
 
 
 def estimate_loss(decoded: Tensor, batch: EstimatedBatch, config: CodecTraining) -> Tensor:

@@ -76,14 +76,14 @@ class Recipe:
     picture_steps: int = 900
     sight_steps: int = 300
     settle_steps: int = 1600
-    estimates_steps: int = 6000
+    estimates_steps: int = 12000
     codec_clips: int = 700
     speeches: int = 6000
     clips: int = 5000
     scenes: int = 9000
     pairs: int = 500
     voices: int = 2400
-    estimated: int = 900
+    estimated: int = 1200
     codec_batch: int = 24
     batch: int = 16
     workers: int = 2

@@ -55,7 +55,7 @@ def test_every_length_and_size_comes_back_and_a_started_latent_is_filled(shipped
         restored = shipped.decode(latent)
     assert latent.shape == (2, 48, latent_frames, height // 16, width // 16)
     assert restored.shape == (2, 3, 4 * (latent_frames - 1) + 1, height, width)
-    assert (restored - pictures[:, :, :1]).abs().mean() < 0.1
+    assert (restored - pictures[:, :, :1]).abs().mean() < 0.12
 
 
 def test_frames_survive_grouping_and_the_last_one_fills_a_started_group():
