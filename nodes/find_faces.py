@@ -13,6 +13,7 @@ from ..uniavgen_core.media.faces.face_tracks import (
     smooth,
     track_faces,
     usual_fewest,
+    without_jumps,
 )
 from .host.conditioning.face_inputs import (
     RGB,
@@ -180,7 +181,10 @@ class FindFaces(io.ComfyNode):
         fewest = min_frames or (1 if source["source"] == MASK else usual_fewest(found))
         kept = [track for track in found if sightings(track) >= fewest]
         tracks = select_faces(main_faces_first(kept), face_index)
-        tracks = [smooth(fill_gaps(track, max_gap), smoothing) for track in tracks]
+        tracks = [fill_gaps(track, max_gap) for track in tracks]
+        if source["source"] != MASK:
+            tracks = [without_jumps(track) for track in tracks]
+        tracks = [smooth(track, smoothing) for track in tracks]
         shape = MaskShape(Outline(shape), dilation, feather)
         height, width = pictures.shape[1:3]
         masks = draw_masks(tracks, len(pictures), (height, width), shape)

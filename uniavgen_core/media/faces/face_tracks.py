@@ -17,6 +17,8 @@ SMALL_PART = 0.25
 """Faces whose frames times size are below this share of the largest face's are ordered after the others."""
 FARTHEST_STEP = 1.0
 """Largest distance between two sightings of one face, in units of its size."""
+_JUMP, _AROUND_A_JUMP = 0.1, 5
+"""Least jump of a face, in units of its size, and frames around it among which it must be the exception."""
 _BOX_VALUES = 4
 
 
@@ -134,6 +136,28 @@ def fill_gaps(track: Track, longest: int) -> Track:
                 values = (1 - share) * _packed(first) + share * _packed(last)
                 filled[index] = _unpacked(values, min(first.score, last.score))
     return filled
+
+
+def without_jumps(track: Track) -> Track:
+    """Put a face back where a detector sees it elsewhere for a frame or two, such as shut eyes taken for a mouth.
+
+    Args:
+        track: One face, F frames.
+
+    Returns:
+        The track, in which such a frame has the median of those around it.
+    """
+    from scipy.ndimage import median_filter  # At the top it would slow down the nodes' import.
+
+    steady = list(track)
+    for run in _runs(track):
+        faces = [face for index in run if (face := track[index]) is not None]
+        values = np.stack([_packed(face) for face in faces])
+        usual = median_filter(values, (_AROUND_A_JUMP, 1), mode="nearest")
+        jumps = np.abs(values - usual).max(1) > _JUMP * np.array([face.size for face in faces])
+        for place in np.flatnonzero(jumps):
+            steady[run[place]] = _unpacked(usual[place], faces[place].score)
+    return steady
 
 
 def smooth(track: Track, window: int) -> Track:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .face_masks import MaskShape, Outline, draw_masks
-from .face_tracks import Face, Track, fill_gaps, sightings, smooth, track_faces, usual_fewest
+from .face_tracks import Face, Track, fill_gaps, sightings, smooth, track_faces, usual_fewest, without_jumps
 
 MOUTH, WHOLE_FACE = "mouth", "face"
 REGIONS = (MOUTH, WHOLE_FACE)
@@ -18,7 +18,7 @@ _LANDMARKS = 5
 """Eyes, nose and mouth corners, as YuNet finds them; other detectors' points are not used."""
 _HALF_WIDTH, _UP, _DOWN = 0.42, 0.22, 0.42
 """Reach of the mouth's region, shares of the face's width and height; a jaw drops below the face's box."""
-_TOWARDS_EYES = 0.5
+_TOWARDS_EYES = 0.45
 """Most of the way to the eyes that it reaches: a drawn face has large ones, and lids that blink are the user's own."""
 _LOW = 0.76
 """Height of the mouth in the box of a face without landmarks."""
@@ -63,7 +63,7 @@ def find_region(faces: Sequence[Sequence[Face]], size: tuple[int, int], region: 
         return None
     tracks = [track for track in tracks if sightings(track) >= usual_fewest(tracks)]
     main = max(tracks, key=lambda track: sum(face.size for face in track if face is not None))
-    track = smooth(fill_gaps(main, _LONGEST_GAP), _SMOOTHED)
+    track = smooth(without_jumps(fill_gaps(main, _LONGEST_GAP)), _SMOOTHED)
     weights = draw_masks([region_of_track(track, region)], len(faces), size, _SHAPE)
     boxes = np.stack([face.box for face in track if face is not None])
     around = np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])

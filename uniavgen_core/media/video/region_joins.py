@@ -15,10 +15,10 @@ _COARSE = 8
 """Pixels of a side that share one value of the difference."""
 _REACHES = (1, 2, 4, 8, 16, 32)
 """Half widths of the squares that the difference is averaged over, coarse pixels; a place takes the smallest that sees
-any of the user's picture."""
+enough of the user's picture."""
 
-_ALIKE = 0.05
-"""Difference of a channel up to which two pixels count as showing the same."""
+_ALIKE, _ENOUGH = 0.08, 0.02
+"""Difference of a channel up to which two pixels count as showing the same, and the least mean weight of a square."""
 
 
 def join_region(own: Tensor, generated: Tensor, region: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ def _difference(own: Tensor, generated: Tensor, outside: Tensor) -> Tensor:
     found, missing = torch.zeros_like(sums[:, :3]), torch.ones_like(sums[:, 3:], dtype=torch.bool)
     for reach in _REACHES:
         near = F.avg_pool2d(sums, 2 * reach + 1, stride=1, padding=reach)
-        seen = missing & (near[:, 3:] > 0)
+        seen = missing & (near[:, 3:] > (0 if reach == _REACHES[-1] else _ENOUGH))
         found = torch.where(seen, near[:, :3] / near[:, 3:].clamp_min(1e-9), found)
         missing &= ~seen
     smooth = F.avg_pool2d(F.pad(found, [1] * 4, mode="replicate"), 3, stride=1)

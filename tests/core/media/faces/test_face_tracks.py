@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from uniavgen_core.media.faces.face_tracks import Face, fill_gaps, main_faces_first, smooth, track_faces, usual_fewest
+from uniavgen_core.media.faces.face_tracks import (
+    Face,
+    fill_gaps,
+    main_faces_first,
+    smooth,
+    track_faces,
+    usual_fewest,
+    without_jumps,
+)
 
 
 def face(x, y=50.0, side=20.0, landmarks=None):
@@ -107,3 +115,14 @@ def test_smoothing_does_not_reach_across_a_gap():
 
 def test_a_single_sighting_stays_where_it_is():
     assert lefts(smooth([None, face(7), None], 9)) == [None, 7, None]
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_a_jump_of_a_frame_or_two_is_put_back_and_a_move_that_lasts_stays(frames):
+    track = [face(x) for x in (10, 10, 10, *[40] * frames, 10, 10, 10, 40, 40, 40)]
+    assert lefts(without_jumps(track)) == [10] * (6 + frames) + [40] * 3
+
+
+def test_without_jumps_steady_and_nodding_faces_stay_as_they_are_and_gaps_stay_gaps():
+    track = [face(10 + 3 * i, y=100 - 2 * i) for i in range(6)] + [None] + [face(50, y=50 + i % 2) for i in range(7)]
+    assert without_jumps(track) == track
