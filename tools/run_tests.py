@@ -15,7 +15,7 @@ from .environment import ROOT
 IN_PARALLEL = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
 """Arguments for the whole suite: most tests run on one thread, and the tests of a file share their fixtures.
 
-Three on two cores, because those with a server or a browser often wait.
+Three processes keep two cores busy, since tests with a server or a browser often wait.
 Files are sorted by name, because those with the fewest tests, which would come last, are among the slowest.
 """
 

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from tests.nodes.graphs import GUIDANCE, Graph
 from tests.nodes.studio import notices_of
 from tools.comfy_client import PromptFailedError
+from toon.clips.scene import make_scene
 from uniavgen_core.media.faces.face_detection import FaceDetector
 from uniavgen_core.media.faces.face_masks import MaskShape, Outline, draw_masks
 
@@ -129,6 +130,17 @@ def test_a_thing_taken_for_a_face_in_one_frame_of_many_is_no_face_by_default(pac
     assert every.args[0][:, :, :280].max() == 1  # what is seen least comes last
     assert every.args[0][:, :, 280:].max() == 0
     assert node.execute(images[4:5], **widgets).args[0][0, :, :280].max() == 1  # of a single image, everything counts
+
+
+def test_a_face_whose_shut_eyes_are_taken_for_a_mouth_stays_where_it_was(pack):
+    clip = make_scene(10_000_010, "held_out").clip
+    node, images = pack.nodes.find_faces.FindFaces, torch.from_numpy(clip.frames) / 255
+    widgets = {one.id: one.default for one in node.define_schema().inputs if hasattr(one, "default")}
+    widgets |= {"source": {"source": "opencv", "confidence": 0.7}, "shape": "box", "smoothing": 1}
+    masks = node.execute(images, **widgets).args[0] > 0.5
+    tops = [int(mask.any(1).nonzero()[0]) for mask in masks]
+    blink = int(clip.lids.argmax())
+    assert max(tops[blink - 3 : blink + 4]) - min(tops[blink - 3 : blink + 4]) <= 4
 
 
 def test_frames_without_a_face_have_an_empty_mask_and_the_user_is_told(graph, server):

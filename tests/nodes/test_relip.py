@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from comfy.nested_tensor import NestedTensor
 
 from tests.nodes.studio import moving_frames, notices_of, speech_at, video_of
+from toon.clips.scene import make_scene
 from uniavgen_core.media.faces.mouth_regions import REGIONS
 
 
@@ -160,3 +162,32 @@ def test_a_mask_that_misses_every_face_is_told_of_and_one_that_touches_a_face_is
     middle[:, 60:100, 40:90] = 1
     assert "touches none of the faces" in notices_of(studio.task("relip", video=video, region="mouth", mask=corner))
     assert "touches none" not in notices_of(studio.task("relip", video=video, region="mouth", mask=middle))
+
+
+@pytest.fixture(scope="module")
+def blinking():
+    """A toon that shuts its eyes in frames 18 and 19, in which the detector then takes them for its mouth."""
+    return make_scene(10_000_010, "held_out").clip
+
+
+def toon_frames(clip):
+    return torch.from_numpy(clip.frames) / 255
+
+
+def test_the_mouths_region_leaves_shut_eyes_out_that_are_taken_for_a_mouth(studio, blinking):
+    video = video_of(toon_frames(blinking), 16)
+    region = studio.task("relip", video=video, region="mouth").args[3].source.region
+    eyes = torch.from_numpy(blinking.eye_mask) > 0
+    assert (region[18:20] > 0.5)[eyes[18:20]].float().mean() < 0.01
+
+
+def test_a_blink_beside_new_lips_leaves_no_glow_on_the_face(studio, blinking):
+    """What is generated has the open eyes of the frames before, next to the user's shut ones."""
+    frames, mask = toon_frames(blinking), torch.zeros(1, 128, 128)
+    mask[:, 64:100, 40:100] = 1
+    _, _, latent, given = studio.task("relip", video=video_of(frames, 16), region="mouth", mask=mask).args
+    video, audio = latent["samples"].unbind()
+    video[:, :, 5] = video[:, :, 4]  # frames 17 to 20
+    images, _, _ = studio.decode(latent | {"samples": NestedTensor((video, audio))}, given)
+    below_the_eyes = (slice(18, 20), slice(66, 72), slice(52, 92))
+    assert (images - frames)[below_the_eyes].abs().median() < 0.03

@@ -41,7 +41,7 @@ def relip_cases(kind: str, count: int, first_seed: int, world: World = STEADY) -
 
 
 def relip_case(kind: str, scene: ToonScene, words: str, world: World, detector: FaceDetector) -> Case:
-    """A toon that gets some words and lips; see ``relip_cases``."""
+    """Case of one of ``RELIP_CASES``: a toon that gets the given words, and lips that say them."""
     clip = scene.clip
     found = find_region([detector.find(frame) for frame in clip.frames], clip.frames.shape[1:3], MOUTH)
     case = replace(

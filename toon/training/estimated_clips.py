@@ -37,7 +37,7 @@ SIDE = 128
 TURNS = (JOINT.name, RELIP_BLENDED, AUDIO_DRIVEN.name, PAIR, JOINT.name, RELIP.name)
 """Kinds of the batches, in turn. New lips get the words that the clip has, so that its pictures are the truth."""
 EYE_WEIGHT, MOUTH_WEIGHT = 4, 6
-"""Weights of pixels beside 1 elsewhere: new lips are all that is seen of a clip that gets them."""
+"""Weights of pixels in eyes and mouths, 1 elsewhere: of a clip with new lips, the mouth is all that is generated."""
 OPEN_LIDS = 0.15
 """Closure of the lids up to which eyes count as open."""
 ESTIMATED, LATENT_NOISE = 0.65, 0.2
@@ -120,7 +120,7 @@ def estimated_clips(model: JointModel, codec: VideoCodec, count: int, first_seed
 
 
 def _case(kind: str, scene: ToonScene, world: World, detector: FaceDetector) -> Case:
-    """A scene for one of ``TURNS`` but pairs."""
+    """Case of a scene for one of ``TURNS``, other than pairs."""
     if kind in RELIP_CASES:
         return relip_case(kind, scene, scene.clip.transcript, world, detector)
     return case_of(scene, TASKS[kind], world)

@@ -45,17 +45,17 @@ def test_a_latent_frame_decodes_to_its_own_frames_only(codec, latent_frame, own)
     assert difference.nonzero().flatten().tolist() == own
 
 
-@pytest.mark.parametrize(("video_frames", "height", "width"), [(1, 32, 64), (5, 64, 32), (6, 32, 32), (33, 32, 32)])
+@pytest.mark.parametrize(("video_frames", "height", "width"), [(1, 64, 128), (5, 128, 64), (6, 96, 96), (33, 96, 96)])
 def test_every_length_and_size_comes_back_and_a_started_latent_is_filled(shipped, video_frames, height, width):
-    pictures = torch.linspace(-0.8, 0.8, width).expand(2, 3, video_frames, height, width).clone()
-    pictures[1] = pictures[1].flip(-1)
+    face = codec_pixels(make_clip(3, 33, 128).frames[:1])[..., :height, :width]
+    pictures = torch.cat([face, face.flip(-1)]).repeat(1, 1, video_frames, 1, 1)
     latent_frames = -(-(video_frames - 1) // 4) + 1
     with torch.no_grad():
         latent = shipped.encode(pictures)
         restored = shipped.decode(latent)
     assert latent.shape == (2, 48, latent_frames, height // 16, width // 16)
     assert restored.shape == (2, 3, 4 * (latent_frames - 1) + 1, height, width)
-    assert (restored - pictures[:, :, :1]).abs().mean() < 0.12
+    assert (restored - pictures[:, :, :1]).abs().mean() < 0.06 < (pictures[0] - pictures[1]).abs().mean()
 
 
 def test_frames_survive_grouping_and_the_last_one_fills_a_started_group():

@@ -18,7 +18,7 @@ SMALL_PART = 0.25
 FARTHEST_STEP = 1.0
 """Largest distance between two sightings of one face, in units of its size."""
 _JUMP, _AROUND_A_JUMP = 0.1, 5
-"""Least jump of a face, in units of its size, and frames around it among which it must be the exception."""
+"""Distance from the usual place that counts as a jump, in units of the face's size, and frames whose median that is."""
 _BOX_VALUES = 4
 
 
@@ -139,13 +139,13 @@ def fill_gaps(track: Track, longest: int) -> Track:
 
 
 def without_jumps(track: Track) -> Track:
-    """Put a face back where a detector sees it elsewhere for a frame or two, such as shut eyes taken for a mouth.
+    """Replace sightings that jump away for one or two frames, as when a detector takes shut eyes for a mouth.
 
     Args:
         track: One face, F frames.
 
     Returns:
-        The track, in which such a frame has the median of those around it.
+        The track, in which box and landmarks of such frames are the median of the five frames around each.
     """
     from scipy.ndimage import median_filter  # At the top it would slow down the nodes' import.
 

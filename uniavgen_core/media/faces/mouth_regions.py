@@ -19,7 +19,7 @@ _LANDMARKS = 5
 _HALF_WIDTH, _UP, _DOWN = 0.42, 0.22, 0.42
 """Reach of the mouth's region, shares of the face's width and height; a jaw drops below the face's box."""
 _TOWARDS_EYES = 0.45
-"""Most of the way to the eyes that it reaches: a drawn face has large ones, and lids that blink are the user's own."""
+"""Largest share of the way from mouth to eyes that it covers: drawn eyes are large, and the user's own blinks stay."""
 _LOW = 0.76
 """Height of the mouth in the box of a face without landmarks."""
 

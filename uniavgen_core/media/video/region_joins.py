@@ -1,8 +1,8 @@
 """Joining generated pixels into a user's own picture, with no seam.
 
 Outside the region every pixel is the user's. The codec gives what it generates a slightly other colour than what was
-there; the difference that shows around the region is continued into it, so that both sides meet. Where the pictures
-show different things around it, such as open eyes and a blink, they tell nothing of colour and hardly count.
+there; the difference that shows around the region is continued into it, so that both sides meet. Pixels around it in
+which the two pictures show different things, such as a blink and open eyes, hardly count.
 
 Dimension key: F video frames, H rows, W columns.
 """
@@ -16,9 +16,9 @@ _COARSE = 8
 _REACHES = (1, 2, 4, 8, 16, 32)
 """Half widths of the squares that the difference is averaged over, coarse pixels; a place takes the smallest that sees
 enough of the user's picture."""
-
-_ALIKE, _ENOUGH = 0.08, 0.02
-"""Difference of a channel up to which two pixels count as showing the same, and the least mean weight of a square."""
+_SCALE, _ENOUGH = 0.08, 0.02
+"""Scale of the Geman-McClure weights, a difference of channel values in [0, 1], and the least mean weight of a square
+that is taken before the largest."""
 
 
 def join_region(own: Tensor, generated: Tensor, region: Tensor) -> Tensor:
@@ -38,9 +38,12 @@ def join_region(own: Tensor, generated: Tensor, region: Tensor) -> Tensor:
 
 
 def _difference(own: Tensor, generated: Tensor, outside: Tensor) -> Tensor:
-    """Smooth difference (F, H, W, 3) of two pictures where ``outside`` (F, H, W, 1), continued everywhere else."""
+    """Smooth difference (F, H, W, 3) of two pictures where ``outside`` (F, H, W, 1), continued everywhere else.
+
+    Pixels have the weights of a robust mean (Geman and McClure, 1985).
+    """
     difference = own - generated
-    known = outside / (1 + (difference.abs().amax(-1, keepdim=True) / _ALIKE) ** 2) ** 2
+    known = outside / (1 + (difference.abs().amax(-1, keepdim=True) / _SCALE) ** 2) ** 2
     values = torch.cat((difference * known, known), -1).permute(0, 3, 1, 2)
     height, width = own.shape[1:3]
     sums = F.avg_pool2d(values, _COARSE, ceil_mode=True)
