@@ -182,7 +182,7 @@ class FindFaces(io.ComfyNode):
         kept = [track for track in found if sightings(track) >= fewest]
         tracks = select_faces(main_faces_first(kept), face_index)
         tracks = [fill_gaps(track, max_gap) for track in tracks]
-        if source["source"] != MASK:
+        if source["source"] != MASK:  # A mask that jumps is meant to.
             tracks = [without_jumps(track) for track in tracks]
         tracks = [smooth(track, smoothing) for track in tracks]
         shape = MaskShape(Outline(shape), dilation, feather)
