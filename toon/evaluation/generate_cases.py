@@ -84,7 +84,7 @@ def set_up(
         first: Number of the first case within its task: noise is drawn from a case's number.
 
     Returns:
-        The denoiser, a ``BlendedDenoiser`` for blended cases, and noise for video (B, 48, T, H, W) and audio (B, S, 80).
+        The denoiser, which blends for blended cases, and noise for video (B, 48, T, H, W) and audio (B, S, 80).
     """
     video = torch.cat([codec.encode(codec_pixels(case.frames)) for case in cases])
     reference = torch.cat([codec.encode(codec_pixels(case.reference[None])) for case in cases])
