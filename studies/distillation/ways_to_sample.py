@@ -20,6 +20,7 @@ from uniavgen_core.checkpoint.load_weights import load_model
 from uniavgen_core.config import GuidanceConfig
 from uniavgen_core.diffusion.guidance import GuidancePlan
 from uniavgen_core.diffusion.sampler import Latents, sample_lcm
+from uniavgen_core.diffusion.sampling_presets import NO_GUIDANCE
 from uniavgen_core.diffusion.schedule import release_sigmas, simple_sigmas
 from uniavgen_core.model.joint import JointModel
 from uniavgen_core.pipeline import SampleConfig
@@ -29,7 +30,6 @@ from uniavgen_core.training.lora import merge_lora
 
 from .students import Student
 
-NONE = GuidanceConfig(1.0, 1.0, skip_layer=None)
 _AGAIN = 1_000_003
 """First seed of the noise between steps; the noise that a run starts from has a case's number."""
 
@@ -48,7 +48,7 @@ class Way:
 
     name: str
     sigmas: tuple[float, ...]
-    guidance: GuidanceConfig = NONE
+    guidance: GuidanceConfig = NO_GUIDANCE
     sampler: str = "euler"
     lora: Path | None = None
 

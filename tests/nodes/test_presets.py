@@ -1,5 +1,6 @@
 """The sampler node's presets: what they stand for, and that nothing else changes."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -7,8 +8,9 @@ import torch
 
 from tests.nodes.graphs import GUIDANCE, Graph
 from tests.nodes.test_stock_nodes import custom_sampling, differ, pictures_of  # noqa: F401 - fixture
-from uniavgen_core.diffusion.sampling_presets import PRESETS, SamplingPreset, Schedule
+from uniavgen_core.diffusion.sampling_presets import NO_GUIDANCE, PRESETS, SamplingPreset, Schedule
 from uniavgen_core.diffusion.schedule import boundary_sigma, release_sigmas
+from uniavgen_core.training.distill.distill_config import FEW_STEPS_KEY, DistillConfig
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +52,17 @@ def test_the_releases_preset_brings_its_guidance_and_the_others_leave_that_to_th
     assert not equal(*fast)
 
 
+def test_instant_samples_as_a_students_file_says_whatever_the_widgets_say(studio, clip):
+    told = json.loads(DistillConfig(passes=4).metadata[FEW_STEPS_KEY])
+    sigmas = studio.nodes.sampling_widgets.preset_sigmas(studio.nodes.sampling_widgets.PRESETS["instant"])
+    assert sigmas.tolist() == pytest.approx(told["sigmas"], abs=1e-6)
+    assert told["sampler"] == PRESETS["instant"].sampler
+    its_own = {"video_guidance": 3.0, "audio_guidance": 2.0}
+    made = sample(studio, clip, preset="instant")
+    assert equal(made, sample(studio, clip, guidance=GUIDANCE | its_own, sampler_name="heun", preset="instant"))
+    assert not equal(made, sample(studio, clip, preset="auto"))
+
+
 def test_auto_samples_the_bundled_model_in_one_step_without_guidance(studio, clip):
     own = {"video_guidance": 1.0, "audio_guidance": 1.0, "skip_layer": 0}
     assert equal(sample(studio, clip, 9, 1.0, preset="auto"), sample(studio, clip, 1, 5.0, guidance=GUIDANCE | own))
@@ -89,7 +102,7 @@ def test_noise_levels_fall_from_noise_to_data_in_as_many_steps_as_the_preset_say
     assert (sigmas.diff() < 0).all()
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", [name for name, preset in PRESETS.items() if preset.guidance != NO_GUIDANCE])
 def test_the_null_pass_changes_where_the_release_changes_it(studio, name):
     def change(sigmas):
         return boundary_sigma(sigmas, (len(sigmas) - 1) // 2)
@@ -100,7 +113,7 @@ def test_the_null_pass_changes_where_the_release_changes_it(studio, name):
 
 def test_presets_are_listed_from_the_dearest_to_the_cheapest():
     steps = [preset.steps for preset in PRESETS.values()]
-    assert list(PRESETS) == ["release", "quality", "balanced", "fast"]
+    assert list(PRESETS) == ["release", "quality", "balanced", "fast", "instant"]
     assert steps == sorted(steps, reverse=True)
 
 

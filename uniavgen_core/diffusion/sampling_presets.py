@@ -1,12 +1,15 @@
 """Sampling presets: the release's own settings, and combinations of sampler, schedule and fewer steps.
 
-Source: ``docs/few_steps``: errors of the flow on the bundled model, whose clips leave a sampler little to decide.
+Source: ``docs/few_steps``: errors of the flow on the bundled model, whose clips leave a sampler little to decide, and
+students of few passes.
 """
 
 from dataclasses import dataclass
 from enum import Enum
 
 from ..config import GuidanceConfig
+
+NO_GUIDANCE = GuidanceConfig(video_scale=1.0, audio_scale=1.0, skip_layer=None)
 
 
 class Schedule(Enum):
@@ -15,6 +18,8 @@ class Schedule(Enum):
     RELEASE = "release"
     BETA = "beta"
     """Denser at the noisy and at the clean end, where the flow is curved (arXiv:2407.12173)."""
+    SIMPLE = "simple"
+    """Even from noise to data: the noise levels of few-step students."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,8 @@ class SamplingPreset:
         words = f"{self.steps} steps, {self.sampler}, {self.schedule.value} noise levels, shift {self.shift:g}"
         if self.guidance is None:
             return words
+        if self.guidance == NO_GUIDANCE:
+            return f"{words}, no guidance"
         return f"{words}, guidance {self.guidance.video_scale:g} and {self.guidance.audio_scale:g}"
 
 
@@ -57,8 +64,10 @@ PRESETS = {
     "balanced": SamplingPreset(20, "ipndm", Schedule.BETA),
     # Less than half the error of 12 Euler steps: 0.040 and 0.039 instead of 0.086 and 0.091.
     "fast": SamplingPreset(12, "ipndm", Schedule.BETA),
+    # For models that need neither many steps nor guidance: the bundled one, and students by consistency distillation.
+    "instant": SamplingPreset(4, "euler", Schedule.SIMPLE, guidance=NO_GUIDANCE),
 }
 
-TOON_STEPS, TOON_GUIDANCE = 1, GuidanceConfig(video_scale=1.0, audio_scale=1.0, skip_layer=None)
+TOON_STEPS, TOON_GUIDANCE = 1, NO_GUIDANCE
 TOON = SamplingPreset(TOON_STEPS, "euler", Schedule.RELEASE, guidance=TOON_GUIDANCE)
 """Sampling that suits the bundled model, whose clips follow from their conditions: Euler steps, without guidance."""

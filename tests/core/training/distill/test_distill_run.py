@@ -158,7 +158,7 @@ def test_consistency_sampling_mixes_each_estimate_with_new_noise():
 
 
 def estimate_of(capsys, *options):
-    common = ["--model", "toon", "--size", "128x128", "--frames", "33", "--batch", "2", "--devices", "1", "--json"]
+    common = ["--model", "toon", "--size", "128x128", "--frames", "33", "--batch", "2", "--devices", "1", "--precision", "no", "--json"]
     assert estimate_command.main([*common, *options]) == 0
     return json.loads(capsys.readouterr().out.splitlines()[-1])
 
