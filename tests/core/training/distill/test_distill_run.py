@@ -158,7 +158,10 @@ def test_consistency_sampling_mixes_each_estimate_with_new_noise():
 
 
 def estimate_of(capsys, *options):
-    common = ["--model", "toon", "--size", "128x128", "--frames", "33", "--batch", "2", "--devices", "1", "--precision", "no", "--json"]
+    common = [
+        "--model", "toon", "--size", "128x128", "--frames", "33", "--batch", "2", "--devices", "1",
+        "--precision", "no", "--json",
+    ]  # fmt: skip
     assert estimate_command.main([*common, *options]) == 0
     return json.loads(capsys.readouterr().out.splitlines()[-1])
 
