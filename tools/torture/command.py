@@ -25,14 +25,14 @@ SHOWN = 8
 
 Kind = Callable[[ComfyServer, Random, Tally], None]
 KINDS: dict[str, tuple[float, Kind]] = {
-    "prompts": (0.09, post_hostile_prompts),
+    "prompts": (0.14, post_hostile_prompts),
     "media": (0.02, give_damaged_media),
-    "cancels": (0.17, cancel_at_random),
-    "faults": (0.17, break_runs),
-    "clients": (0.02, queue_at_once),
-    "servers": (0.02, share_output),
+    "cancels": (0.28, cancel_at_random),
+    "faults": (0.28, break_runs),
+    "clients": (0.03, queue_at_once),
+    "servers": (0.03, share_output),
     "units": (0.05, compare_unit_tests),
-    "service": (0.46, serve_for_long),
+    "service": (0.17, serve_for_long),
 }
 """Share of the time of each kind of cases, and the function that tries them."""
 VARIABLES = {"service": NOTHING_KEPT}
