@@ -52,9 +52,25 @@ def test_a_matrix_without_a_gradient_stays():
     assert (matrix == 1).all()
 
 
-@pytest.mark.parametrize(("has_instructions", "expected"), [(False, "no"), (True, "bf16")])
-def test_a_cpu_computes_in_bfloat16_only_if_it_has_instructions_for_it(monkeypatch, has_instructions, expected):
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: has_instructions)
+@pytest.mark.parametrize(
+    ("machine", "instructions", "expected"),
+    [
+        ("x86_64", set(), "no"),
+        ("x86_64", {"_is_avx512_bf16_supported"}, "bf16"),
+        ("AMD64", {"_is_amx_tile_supported"}, "bf16"),
+        ("x86_64", {"_is_mkldnn_bf16_supported"}, "no"),  # oneDNN imitates them with AVX-512
+        ("aarch64", {"_is_mkldnn_bf16_supported"}, "bf16"),
+        ("arm64", set(), "no"),
+    ],
+)
+def test_a_cpu_computes_in_bfloat16_only_if_it_has_instructions_for_it(monkeypatch, machine, instructions, expected):
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    for place, names in (
+        (torch.cpu, ("_is_avx512_bf16_supported", "_is_amx_tile_supported")),
+        (torch.ops.mkldnn, ("_is_mkldnn_bf16_supported",)),
+    ):
+        for name in names:
+            monkeypatch.setattr(place, name, lambda name=name: name in instructions)
     assert EngineConfig(cpu=True).chosen == expected
     assert EngineConfig("bf16", cpu=True).chosen == "bf16"
     assert EngineConfig("no").chosen == "no"
