@@ -24,19 +24,20 @@ from uniavgen_core.bundled.bundled_files import BUNDLED_MODEL, load_codec
 from uniavgen_core.checkpoint.load_weights import load_model
 from uniavgen_core.training.batch_part import Part
 
-SEED = 9_500_000
+SEED, OF_A_KIND = 9_500_000, 2
 
 
 @pytest.fixture(scope="module", autouse=True)
 def small_batches():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("toon.training.estimated_clips.BATCH", 4)
+        patch.setattr("toon.training.estimated_clips.BATCH", OF_A_KIND)
         yield
 
 
 @pytest.fixture(scope="module")
 def clips():
-    return estimated_clips(load_model(BUNDLED_MODEL, dtype=torch.float32), load_codec(), 4 * len(TURNS), SEED, STEADY)
+    model, count = load_model(BUNDLED_MODEL, dtype=torch.float32), OF_A_KIND * len(TURNS)
+    return estimated_clips(model, load_codec(), count, SEED, STEADY)
 
 
 @torch.no_grad()
@@ -45,7 +46,7 @@ def decoded(latents):
 
 
 def test_estimates_are_of_the_clip_beside_which_they_lie_and_as_far_off_as_the_networks_are(clips):
-    some = [0, 5, 10, 12, 15, 21]  # From 12 to 15 they are pairs, cut in two.
+    some = [0, 3, 5, 6, 7, 10]  # The sixth and seventh are a pair, cut in two.
     pictures = {name: decoded(getattr(clips, name)[some]) for name in ("coded", "estimated")}
     errors = {name: np.abs(made - clips.frames[some]).mean((1, 2, 3, 4)) for name, made in pictures.items()}
     others = np.abs(pictures["estimated"] - np.roll(clips.frames[some], 1, 0)).mean((1, 2, 3, 4))
@@ -55,14 +56,16 @@ def test_estimates_are_of_the_clip_beside_which_they_lie_and_as_far_off_as_the_n
 
 def test_what_is_kept_is_not_estimated(clips):
     off = (clips.estimated != clips.coded).any(1)
-    first, others = (part.flatten(1).float().mean(1).unflatten(0, (-1, 4)).mean(1) for part in (off[:, 0], off[:, 1:]))
+    first, others = (
+        part.flatten(1).float().mean(1).unflatten(0, (-1, OF_A_KIND)).mean(1) for part in (off[:, 0], off[:, 1:])
+    )
     for kind, kept, made in zip(TURNS, first, others, strict=True):
         assert (kept > 0) == (kind == "relip"), kind  # Nothing of the first picture is kept at new lips alone.
         assert 0 < made < 0.5 if "relip" in kind else made > 0.9, kind
 
 
 def test_new_lips_are_estimated_beside_eyes_that_are_the_clips_own(clips):
-    unknown = (clips.weights == 0).any((1, 2, 3)).reshape(-1, 4).any(1)
+    unknown = (clips.weights == 0).any((1, 2, 3)).reshape(-1, OF_A_KIND).any(1)
     lips = np.array(["relip" in kind for kind in TURNS])
     assert not unknown[lips].any()
     assert unknown[~lips].any()  # Not all: at lower levels the blinks are known.
