@@ -30,7 +30,7 @@ DRAWS = """player => new Promise(done => {
     const draw = player.draw;
     let count = 0;
     player.draw = () => { count += 1; draw.call(player); };
-    setTimeout(() => { delete player.draw; done(count); }, 400);
+    setTimeout(() => { delete player.draw; done(count); }, 1000);
 })"""
 COLOUR = "player => [...player.canvas.getContext('2d').getImageData(240, 100, 1, 1).data].join()"
 

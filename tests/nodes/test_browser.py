@@ -158,7 +158,7 @@ def test_the_tasks_are_chosen_by_their_titles_and_saved_by_their_names(page, set
 def test_a_preset_greys_out_the_widgets_that_it_replaces_and_no_others(page):
     cases = {
         "UniAVGenSampler": {"custom": set(), "fast": SAMPLING, "release": SAMPLING | GUIDANCE,
-                            "auto": SAMPLING | GUIDANCE},
+                            "instant": SAMPLING | GUIDANCE, "auto": SAMPLING | GUIDANCE},
         "UniAVGenGuider": {"custom": set(), "auto": GUIDANCE},
         "UniAVGenGuidance": {"custom": set(), "auto": GUIDANCE},
         "UniAVGenSigmas": {"custom": set(), "auto": {"steps", "shift"}},

@@ -122,12 +122,15 @@ def test_a_preset_without_steps_is_refused():
         SamplingPreset(0, "euler", Schedule.RELEASE)
 
 
-def test_a_preset_equals_comfyuis_own_scheduler_and_sampler_in_a_real_graph(pictures_of):  # noqa: F811
-    preset = PRESETS["fast"]
-    ours = pictures_of(Graph().set("UniAVGenSampler", preset="fast", **GUIDANCE))
+@pytest.mark.parametrize(("name", "guidance"), [("fast", {}), ("instant", {"video_guidance": 1, "audio_guidance": 1})])
+def test_a_preset_equals_comfyuis_own_scheduler_and_sampler_in_a_real_graph(pictures_of, name, guidance):  # noqa: F811
+    preset = PRESETS[name]
+    ours = pictures_of(Graph().set("UniAVGenSampler", preset=name, **GUIDANCE))
     graph = Graph()
     model = graph.get("UniAVGenSampler", "model")
+    own = GUIDANCE | guidance
+    guider = graph.add("UniAVGenGuider", model=model, **graph.sampler_links(), preset="custom", **own)
     sigmas = graph.add("BasicScheduler", model=model, scheduler=preset.schedule.value, steps=preset.steps, denoise=1.0)
-    graph = custom_sampling(graph, sigmas=sigmas)
+    graph = custom_sampling(graph, guider, sigmas)
     stock = pictures_of(graph.set("KSamplerSelect", sampler_name=preset.sampler))
     assert not differ(ours, stock)

@@ -10,6 +10,7 @@ from enum import Enum
 from ..config import GuidanceConfig
 
 NO_GUIDANCE = GuidanceConfig(video_scale=1.0, audio_scale=1.0, skip_layer=None)
+"""One pass of the network in each step."""
 
 
 class Schedule(Enum):
@@ -19,7 +20,7 @@ class Schedule(Enum):
     BETA = "beta"
     """Denser at the noisy and at the clean end, where the flow is curved (arXiv:2407.12173)."""
     SIMPLE = "simple"
-    """Even from noise to data: the noise levels of few-step students."""
+    """Even from noise to data before the shift, as ComfyUI's scheduler of that name; few-step students have these."""
 
 
 @dataclass(frozen=True)

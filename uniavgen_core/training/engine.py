@@ -46,16 +46,18 @@ class EngineConfig:
         if self.precision != "auto":
             return self.precision
         on_cpu = self.cpu or not torch.accelerator.is_available()
-        return "no" if on_cpu and not has_bfloat16_instructions() else "bf16"
+        return "no" if on_cpu and not _has_bfloat16_instructions() else "bf16"
 
 
-def has_bfloat16_instructions() -> bool:
-    """True if this CPU multiplies in bfloat16.
+def _has_bfloat16_instructions() -> bool:
+    """True if this CPU has instructions for products in bfloat16.
 
-    oneDNN also says that it supports CPUs with AVX-512 alone, where it is five times slower than in float32.
+    oneDNN's own answer is not enough on x86: with AVX-512 alone it emulates them, five times slower than float32
+    (``benchmarks/NOTES.md``).
     """
     if platform.machine().lower() in ("x86_64", "amd64"):
-        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # earlier versions of PyTorch lack some
+        return any(getattr(torch.cpu, name)() for name in names if hasattr(torch.cpu, name))
     return torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 

@@ -58,7 +58,7 @@ def test_a_matrix_without_a_gradient_stays():
         ("x86_64", set(), "no"),
         ("x86_64", {"_is_avx512_bf16_supported"}, "bf16"),
         ("AMD64", {"_is_amx_tile_supported"}, "bf16"),
-        ("x86_64", {"_is_mkldnn_bf16_supported"}, "no"),  # oneDNN imitates them with AVX-512
+        ("x86_64", {"_is_mkldnn_bf16_supported"}, "no"),  # oneDNN emulates them with AVX-512
         ("aarch64", {"_is_mkldnn_bf16_supported"}, "bf16"),
         ("arm64", set(), "no"),
     ],
