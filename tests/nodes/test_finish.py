@@ -21,12 +21,12 @@ from uniavgen_core.bundled.bundled_files import ASSETS
 WORKFLOW = Path(__file__).parents[2] / "workflows" / "api" / "finish.json"
 
 
-def write_files(models):
-    """Put the files into a folder of models; returns their paths."""
+def write_files(models, interpolation=FILMNet):
+    """Put the files into a folder of models, one of them for an interpolation network; returns their paths."""
     paths = [models / file["directory"] / file["name"] for file in FINISH_FILES.values()]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        networks = FILMNet(), ESRGAN(num_filters=4, num_blocks=1)
+        networks = interpolation(), ESRGAN(num_filters=4, num_blocks=1)
     for network, path in zip(networks, paths, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file({name: value.contiguous() for name, value in network.state_dict().items()}, path)

@@ -8,10 +8,12 @@ import json
 import re
 import subprocess
 import zipfile
+from functools import partial
 from urllib.parse import quote
 
 import numpy as np
 import pytest
+from comfy_extras.frame_interpolation_models.ifnet import IFNet
 
 from tests.nodes.clicked_runs import Editor, is_in_view
 from tests.nodes.editor_pages import opened_browser, page_of
@@ -165,7 +167,7 @@ def check_clip(clip, name):
 
 
 def test_run_finishes_a_clip_and_its_node_shows_it_in_view(editor, tmp_path):
-    paths = write_files(editor.server.folder / "models")
+    paths = write_files(editor.server.folder / "models", partial(IFNet, channels=[8] * 5))  # RIFE: FILM takes 30 s
     editor.open("finish")
     scale = editor.node(FINISH.title).get_by_label("scale by").locator("input")
     scale.fill("0.13")  # of four times the clip's 128x128

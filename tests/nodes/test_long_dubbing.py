@@ -116,7 +116,7 @@ def test_the_first_segments_voice_speaks_in_all_that_follow(studio, filmed, monk
         "make_guider",
         lambda model, positive, *rest: (seen.append(positive[0][1]), make_guider(model, positive, *rest))[1],
     )
-    long_video(studio, WORDS, video=filmed, steps=8, size=128)
+    long_video(studio, WORDS, video=filmed)
     assert key not in seen[0]
     voices = [conditioning[key] for conditioning in seen[1:]]
     assert len(voices) >= 3

@@ -159,7 +159,7 @@ def test_a_reference_picture_of_the_same_toon_is_nearer_than_of_any_other(clips)
 def test_flow_falls_as_a_clip_is_slowed_and_is_nothing_when_it_is_frozen(clips):
     scores = []
     for slowness in (1, 3, 9, FRAMES):
-        slowed = [np.repeat(clip.frames, slowness, 0)[:FRAMES] for clip in clips]
+        slowed = [np.repeat(clip.frames, slowness, 0)[:FRAMES] for clip in clips[:3]]
         scores.append(np.mean([flow_strengths(frames, FPS).mean() for frames in slowed]))
     assert falls(scores)
     assert scores[-1] < 0.01

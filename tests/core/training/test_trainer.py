@@ -31,8 +31,8 @@ def losses_of(folder):
     return [line["loss"] for line in log_of(folder)]
 
 
-def finish(processes):
-    assert [process.wait(timeout=PATIENCE) for process in processes] == [0] * len(processes)
+def finish(program):
+    assert program.wait(timeout=PATIENCE) == 0
 
 
 @pytest.fixture(scope="module")
@@ -90,32 +90,42 @@ def test_workers_make_the_batches_in_processes_of_their_own(tmp_path, workers):
     assert (os.getpid() in makers) == (workers == 0)
 
 
-def test_two_processes_that_accumulate_give_the_run_of_one(tmp_path, alone):
-    finish(start(tmp_path, processes=2, accumulation=2, workers=1))
-    assert_same_run(tmp_path, alone)
+SHARDED = {"sharded": True, "checkpoint_every": 2}
 
 
-def test_two_processes_with_sharded_weights_give_the_run_of_one_even_when_recomputed_and_resumed(tmp_path, alone):
-    finish(start(tmp_path, processes=2, sharded=True, recomputed=True, checkpoint_every=2))
-    checkpoints = sorted((tmp_path / "run").glob("step-*"))
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    """Runs of two processes."""
+    folder = tmp_path_factory.mktemp("together")
+    accumulated = (folder / "accumulated", 2, {"accumulation": 2, "workers": 1})
+    finish(start(accumulated, (folder / "sharded", 2, SHARDED | {"recomputed": True})))
+    return folder
+
+
+def test_two_processes_that_accumulate_give_the_run_of_one(together, alone):
+    assert_same_run(together / "accumulated", alone)
+
+
+def test_two_processes_with_sharded_weights_give_the_run_of_one_even_when_recomputed_and_resumed(together, alone):
+    folder = together / "sharded"
+    checkpoints = sorted((folder / "run").glob("step-*"))
     assert [path.name for path in checkpoints] == ["step-00000004", "step-00000006"]
     (checkpoints[-1] / "manifest.json").unlink()
-    finish(start(tmp_path, processes=2, sharded=True, checkpoint_every=2))
-    assert_same_run(tmp_path, alone)
+    finish(start((folder, 2, SHARDED)))
+    assert_same_run(folder, alone)
 
 
 def test_after_a_kill_the_run_goes_on_as_if_nothing_had_happened(tmp_path):
     options = {"steps": 12, "checkpoint_every": 3}
-    # A process of its own: sums of another number of threads differ in the last bit.
-    finish(start(tmp_path / "whole", **options))
-    (process,) = start(tmp_path / "killed", hang=8, workers=2, **options)
+    main(tmp_path / "whole", dict(options))
+    process = start((tmp_path / "killed", 1, {"hang": 8, "workers": 2, **options}))
     deadline = time.monotonic() + PATIENCE
     while len(log_of(tmp_path / "killed")) < 8 and time.monotonic() < deadline:
         time.sleep(0.01)
     process.kill()
     assert process.wait(timeout=PATIENCE) == -signal.SIGKILL
     assert len(log_of(tmp_path / "killed")) == 8  # the checkpoint is of step 6
-    finish(start(tmp_path / "killed", **options))
+    main(tmp_path / "killed", dict(options))
     assert [line["step"] for line in log_of(tmp_path / "killed")] == list(range(1, 13))
     assert losses_of(tmp_path / "killed") == losses_of(tmp_path / "whole")
     expected = averaged_weights(tmp_path / "whole" / "run" / "step-00000012")

@@ -1,7 +1,10 @@
-"""A run as a program of its own: ``python -m tests.core.training.trainer_program FOLDER OPTIONS``, options as JSON.
+"""Runs as a program of its own: ``python -m tests.core.training.trainer_program RUNS``.
 
-Programs, because a spawned process would look for a test's module in ComfyUI's package of the same name, and because
-some of them are killed.
+``RUNS`` is JSON, a list of folders, numbers of processes and options. The runs follow each other, and processes that
+share one are forked, because importing torch takes longer than the work.
+
+A program, because a spawned process would look for a test's module in ComfyUI's package of the same name, and because
+one of them is killed.
 """
 
 import json
@@ -14,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch.multiprocessing import get_all_start_methods, start_processes
 from torch.utils.data import Dataset
 
 from tests.training_toys import ToyClips
@@ -114,21 +118,34 @@ def main(folder, options):
     accelerator.end_training()
 
 
-def start(folder, processes=1, **options):
-    """Start the program in some processes; returns them."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    started = []
-    for rank in range(processes):
-        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
-        place |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port} if processes > 1 else {}
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        if processes > 1:
-            environment |= {name: str(value) for name, value in place.items()}
-        command = [sys.executable, "-m", "tests.core.training.trainer_program", str(folder), json.dumps(options)]
-        started.append(subprocess.Popen(command, cwd=ROOT, env=environment))
-    return started
+def start(*runs):
+    """Start a program for runs, each a folder, a number of processes and options; returns its process."""
+    said = json.dumps([(str(folder), processes, options) for folder, processes, options in runs])
+    command = [sys.executable, "-m", "tests.core.training.trainer_program", said]
+    return subprocess.Popen(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"})
+
+
+def run_process(rank, processes, port, folder, options):
+    """Be one of the processes of a run."""
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
+    place |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in place.items()})
+    main(Path(folder), options)
+
+
+def run_all(runs):
+    """Run one after the other."""
+    torch.set_num_threads(1)
+    for folder, processes, options in runs:
+        if processes == 1:
+            main(Path(folder), options)
+            continue
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        method = "fork" if "fork" in get_all_start_methods() else "spawn"
+        arguments = (processes, port, folder, options)
+        start_processes(run_process, args=arguments, nprocs=processes, start_method=method)
 
 
 def log_of(folder):
@@ -138,5 +155,4 @@ def log_of(folder):
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    main(Path(sys.argv[1]), json.loads(sys.argv[2]))
+    run_all(json.loads(sys.argv[1]))

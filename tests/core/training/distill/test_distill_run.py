@@ -46,12 +46,19 @@ def test_a_broken_off_run_goes_on_bit_for_bit(tmp_path, method):
     assert any(is_lora(name) and not torch.equal(value, torch.zeros_like(value)) for name, value in got.items())
 
 
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    """Runs of two processes that accumulate."""
+    folder = tmp_path_factory.mktemp("together")
+    runs = [(folder / method, 2, {"distill": method, "steps": 4, "accumulation": 2}) for method in METHODS]
+    assert start(*runs).wait(timeout=600) == 0
+    return folder
+
+
 @pytest.mark.parametrize("method", METHODS)
-def test_two_processes_that_accumulate_give_the_run_of_one(tmp_path, method):
-    main(tmp_path / "alone", {"distill": method, "steps": 4})
-    programs = start(tmp_path / "two", processes=2, distill=method, steps=4, accumulation=2)
-    assert [program.wait(timeout=600) for program in programs] == [0, 0]
-    alone, two = (log_of(tmp_path / name) for name in ("alone", "two"))
+def test_two_processes_that_accumulate_give_the_run_of_one(tmp_path, together, method):
+    main(tmp_path, {"distill": method, "steps": 4})
+    alone, two = log_of(tmp_path), log_of(together / method)
     assert any(name.startswith("student_") for line in alone for name in line)
     for one, other in zip(alone, two, strict=True):
         assert set(one) == set(other)
