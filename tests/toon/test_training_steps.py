@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training_toys import clips_of, own, tiny_model
+from tests.training_toys import ToyClips, clips_of, own, tiny_model
 from toon import LIVELY_MODEL, MODEL
+from toon.training import recipe_stages
 from toon.training.__main__ import main, parse, recipe_of
 from toon.training.diagonal_start import new_model, start_on_the_diagonal
 from toon.training.first_stages import FirstStageConfig, WholeClips
 from toon.training.recipe import Recipe
-from uniavgen_core.config import Interaction
+from uniavgen_core.bundled.bundled_files import BUNDLED_MODEL
+from uniavgen_core.config import GuidanceConfig, Interaction
 from uniavgen_core.layers.rope import frequencies
 from uniavgen_core.tasks import AUDIO_DRIVEN, DUBBING, JOINT
 from uniavgen_core.training.batch_part import Part
@@ -21,7 +23,8 @@ from uniavgen_core.training.flow_matching import (
     flow_matching_losses,
     with_noise,
 )
-from uniavgen_core.training.task_sampling import LogitNormal, sample_sigmas, task_objective
+from uniavgen_core.training.learned_guidance import GuidedLosses
+from uniavgen_core.training.task_sampling import LogitNormal, TaskLosses, sample_sigmas, task_objective
 
 
 def losses_of(clips, model=None, progress=0.5, **config):
@@ -128,7 +131,11 @@ def test_a_scaled_bundle_keeps_the_recipe_in_proportion(tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["--scale", "0"], "must be positive"), (["--stage", "pack", "--scale", "2"], "pack takes no steps")],
+    [
+        (["--scale", "0"], "must be positive"),
+        (["--stage", "pack", "--scale", "2"], "pack takes no steps"),
+        (["--learn-guidance", "1.5", "0"], "takes positive scales"),
+    ],
 )
 def test_a_scale_that_means_nothing_is_refused(arguments, message, capsys):
     with pytest.raises(SystemExit):
@@ -160,3 +167,15 @@ def test_a_lively_recipe_has_scenes_of_all_lengths_and_its_own_sizes():
     assert [plan.video_frames for plan in recipe.task_plans["scenes"]] == [17, 25, 33, 49, 65]
     assert all(plan.world.lively for plans in recipe.task_plans.values() for plan in plans)
     assert recipe.model == LIVELY_MODEL
+
+
+def test_a_recipe_that_learns_guidance_does_so_in_its_tasks(tmp_path, monkeypatch):
+    losses = []
+    monkeypatch.setattr(recipe_stages, "TaskClips", lambda *_: ToyClips())
+    monkeypatch.setattr(recipe_stages, "train", lambda *given: losses.append(given[3].losses))
+    learned = recipe_of(parse(["--learn-guidance", "1.5", "2"])).guidance
+    assert learned == GuidanceConfig(1.5, 2.0, skip_layer=None)
+    for guidance in (None, learned):
+        recipe_stages.train_settle(Recipe(tmp_path, shipped=BUNDLED_MODEL, guidance=guidance))
+    assert [type(one) for one in losses] == [TaskLosses, GuidedLosses]
+    assert losses[1].config == learned

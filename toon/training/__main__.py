@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from uniavgen_core.config import GuidanceConfig
 from uniavgen_core.training.launch import INTERRUPTED, Stopped
 
 from .recipe import Recipe
@@ -24,6 +25,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=WORK, help="folder for clips, checkpoints, logs; resumed if there")
     parser.add_argument("--from", type=Path, dest="shipped", help="model file to start from, if no stage has run")
     parser.add_argument("--lively", action="store_true", help="toons of the lively world")
+    parser.add_argument(
+        "--learn-guidance", type=float, nargs=2, metavar=("VIDEO", "AUDIO"),
+        help="scales of guidance that the stages tasks to settle learn, so that sampling needs no null pass",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, batches and noise")
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the steps of every stage")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads and clip-making processes")
@@ -31,6 +36,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--gpu", action="store_true", help="train on the GPU instead of the CPU")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     options = parser.parse_args(arguments)
+    if options.learn_guidance is not None and min(options.learn_guidance) <= 0:
+        parser.error("--learn-guidance takes positive scales")
     if options.scale <= 0:
         parser.error(f"--scale is {options.scale}; it must be positive")
     if options.gpu and not torch.cuda.is_available():
@@ -52,6 +59,7 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
         accelerated=options.gpu,
         shipped=options.shipped,
         lively=options.lively,
+        guidance=None if options.learn_guidance is None else GuidanceConfig(*options.learn_guidance, skip_layer=None),
     )
     return recipe.scaled(options.scale)
 

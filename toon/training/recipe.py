@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from uniavgen_core.bundled.bundled_files import CODEC_FILE
 from uniavgen_core.checkpoint.load_weights import read_tensors
-from uniavgen_core.config import ModelConfig
+from uniavgen_core.config import GuidanceConfig, ModelConfig
 from uniavgen_core.model.joint import JointModel
 from uniavgen_core.training.batch_part import Objective
 from uniavgen_core.training.checkpoint_weights import averaged_weights
@@ -63,6 +63,7 @@ class Recipe:
         accelerated: Train on a GPU, in one process.
         shipped: Model file to start the tasks from, its codec beside it; None for what the stages before have left.
         lively: Whether chance decides what conditions leave open; clips then have five lengths and many words.
+        guidance: Guidance that the tasks' stages learn, so that sampling needs none; None for none.
     """
 
     work: Path
@@ -93,6 +94,7 @@ class Recipe:
     accelerated: bool = False
     shipped: Path | None = None
     lively: bool = False
+    guidance: GuidanceConfig | None = None
 
     @property
     def world(self) -> World:

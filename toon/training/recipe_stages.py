@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,9 +12,11 @@ from uniavgen_core.bundled.bundled_files import CODEC_FILE, MODEL_FILE, load_cod
 from uniavgen_core.checkpoint.config_from_weights import KNOWN_TEXT_KEY, PREVIEW_KEY
 from uniavgen_core.checkpoint.load_weights import save_weights
 from uniavgen_core.checkpoint.trained_on import BUNDLED_CLIPS, metadata_of_clips
+from uniavgen_core.config import to_dict
 from uniavgen_core.model.joint import JointModel
 from uniavgen_core.training.estimate import AUDIO_BRANCH
 from uniavgen_core.training.launch import launch
+from uniavgen_core.training.learned_guidance import guided_objective
 from uniavgen_core.training.monitor import LOG
 from uniavgen_core.training.optimizer import OptimizerConfig, make_optimizers
 from uniavgen_core.training.task_sampling import LogitNormal, task_objective
@@ -111,7 +113,11 @@ def all_but_sound(model: JointModel) -> JointModel:
 
 def _train_further(recipe: Recipe, name: str, model: JointModel, config: ToonTaskConfig) -> bool:
     """Train in one process; uncompiled, since every task has shapes of its own."""
-    objective = task_objective(TaskClips(recipe.task_plans, config, recipe.model.text), config, recipe.seed + 2)
+    clips, seed = TaskClips(recipe.task_plans, config, recipe.model.text), recipe.seed + 2
+    if recipe.guidance is None:
+        objective = task_objective(clips, config, seed)
+    else:
+        objective = guided_objective(clips, config, recipe.guidance, seed)
     run = replace(recipe.run(name), warmup=TASK_WARMUP, fall=TASK_FALL)
     return train(recipe, model, make_optimizers(model, TASK_RATES), objective, run)
 
@@ -131,7 +137,7 @@ def pack(recipe: Recipe) -> None:
     save_weights(recipe.trained("settle"), recipe.model, output / MODEL_FILE, torch.float16, more)
     save_file({name: value.half().contiguous() for name, value in codec.items()}, output / CODEC_FILE)
     with (output / "training_log.jsonl").open("w", encoding="utf-8") as file:
-        file.write(json.dumps({"recipe": asdict(recipe) | {"work": None, "shipped": None}}) + "\n")
+        file.write(json.dumps({"recipe": to_dict(recipe) | {"work": None, "shipped": None}}) + "\n")
         for stage in STAGES:
             log = recipe.work / stage / LOG
             for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else ():

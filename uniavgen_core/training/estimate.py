@@ -88,6 +88,7 @@ class RunSize:
         muon: Whether the blocks' matrices are trained by Muon and not by AdamW.
         lora: Adapters that are trained in place of the weights; None for the weights.
         distillation: Method and passes of a student, which is trained beside its teacher; None for none.
+        learns_guidance: Whether the null pass is learned from, which is one pass without gradients.
         steps: Length of the run; 0 if it is not known.
         backend: Source of layers and attention.
 
@@ -108,6 +109,7 @@ class RunSize:
     muon: bool = False
     lora: LoraPlan | None = None
     distillation: DistillConfig | None = None
+    learns_guidance: bool = False
     steps: int = 0
     backend: Backend = COUNTED
 
@@ -202,7 +204,8 @@ def estimate(run: RunSize, device: Device | None = None) -> Estimate:
     copies, activations = _kept(run, traced)
     again = traced.layers.forward if run.recomputed else 0
     parts = run.devices * run.accumulation
-    more = 0.0 if run.distillation is None else run.distillation.passes_without_gradient * whole.forward
+    passes = run.learns_guidance if run.distillation is None else run.distillation.passes_without_gradient
+    more = passes * whole.forward
     operations = (whole.forward + whole.backward + again + more) * parts
     seconds = None if device is None else operations / (run.devices * TERA * device.peak * device.share)
     return Estimate(

@@ -71,6 +71,11 @@ class Batch:
     task: str = ""
     learned: tuple[str, ...] = ("video", "audio")
 
+    @property
+    def noise(self) -> Latents:
+        """Noise of video and audio."""
+        return self.video_noise, self.audio_noise
+
     def pin_memory(self) -> "Batch":
         """Copy to pinned memory, from where tensors reach a device without waiting; PyTorch's loader calls this."""
         return map_tensors(self, Tensor.pin_memory)
@@ -190,6 +195,7 @@ def flow_matching_losses(
     batch: Batch,
     weights: LossWeights,
     error: Callable[[Tensor, Tensor, Tensor], Tensor] = example_errors,
+    lead: Callable[[Latents, Latents], Latents] | None = None,
 ) -> dict[str, Tensor]:
     """Losses of a batch: the network predicts ``noise - clean`` from ``(1 - sigma) clean + sigma noise``.
 
@@ -198,17 +204,21 @@ def flow_matching_losses(
         batch: The batch, on the model's device.
         weights: Weights of the parts of the loss.
         error: Weighted mean squared error, of each example or of the batch.
+        lead: Takes the noisy latents and the network's velocities, and returns what is added to the true ones.
 
     Returns:
         By name: ``video``, ``audio``, ``mask``, and ``loss``, their weighted sum.
     """
     clips, sigmas = batch.clips, sigma_maps(batch.clips, batch.sigma)
-    noise = (batch.video_noise, batch.audio_noise)
+    noise = batch.noise
     timesteps = (TIMESTEPS * sigmas[0], TIMESTEPS * sigmas[1])
     keep = (clips.video_keep_mask, clips.audio_keep_mask)
-    output = model(*noised((clips.video, clips.audio), noise, sigmas), timesteps, clips.conditions, keep)
-    wanted = (batch.video_noise - clips.video, batch.audio_noise - clips.audio)
-    errors = modality_errors((output.video, output.audio), wanted, clips, weights, error)
+    noisy = noised((clips.video, clips.audio), noise, sigmas)
+    output = model(*noisy, timesteps, clips.conditions, keep)
+    predicted, wanted = (output.video, output.audio), (noise[0] - clips.video, noise[1] - clips.audio)
+    if lead is not None:
+        wanted = tuple(map(torch.add, wanted, lead(noisy, predicted)))
+    errors = modality_errors(predicted, wanted, clips, weights, error)
     video_loss, audio_loss = (each.mean() for each in errors)
     mask_loss = face_mask_loss(output.face_masks.float(), token_shares(clips.face, model.config.patch_size))
     parts = ((weights.video, video_loss), (1.0, audio_loss), (weights.mask * clips.has_picture, mask_loss))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ..config import from_dict
+from ..config import GuidanceConfig, from_dict
 from .distill.distill_config import DISTILL, STUDENT_PLAN, DistillConfig
 from .engine import EngineConfig
 from .lora import LoraPlan
@@ -38,6 +38,8 @@ class RunConfig:
         lora: Adapters to train in place of the weights, the fields of ``LoraPlan``; None for none. A student always
             has adapters.
         distill: Fields of ``DistillConfig`` to change, for the stage ``distill``.
+        guidance: Guidance to learn, so that sampling needs no null pass: fields of ``GuidanceConfig`` to change, for
+            the other stages; None for none.
         engine: Fields of ``EngineConfig``: precision, sharded, cpu.
         checkpointing: Compute activations again instead of keeping them.
         trainer: Fields of ``TrainerConfig`` to change.
@@ -57,6 +59,7 @@ class RunConfig:
     audio_from: str | None = None
     lora: Mapping[str, Any] | None = None
     distill: Mapping[str, Any] = field(default_factory=dict)
+    guidance: Mapping[str, Any] | None = None
     engine: Mapping[str, Any] = field(default_factory=dict)
     checkpointing: bool = False
     trainer: Mapping[str, Any] = field(default_factory=dict)
@@ -71,6 +74,8 @@ class RunConfig:
             raise ValueError('A student needs a teacher: name the file of its weights in "from".')
         if self.stage != DISTILL_STAGE and self.distill:
             raise ValueError(f"distill belongs to the stage {DISTILL_STAGE}; stage is {self.stage!r}.")
+        if self.stage == DISTILL_STAGE and self.guidance is not None:
+            raise ValueError("The guidance of a student's teacher is a field of distill; guidance is for other stages.")
         model_config_of(self.model)
 
     @property
@@ -107,6 +112,20 @@ class RunConfig:
         return changed(DistillConfig(), self.distill, "distill") if self.stage == DISTILL_STAGE else None
 
     @property
+    def learned_guidance(self) -> GuidanceConfig | None:
+        """Guidance to learn; None for none.
+
+        Raises:
+            ValueError: If a scale is not positive.
+        """
+        if self.guidance is None:
+            return None
+        config = changed(GuidanceConfig(), self.guidance, "guidance")
+        if min(config.video_scale, config.audio_scale) <= 0:
+            raise ValueError(f"guidance is {dict(self.guidance)}; scales that are learned must be positive.")
+        return config
+
+    @property
     def trainer_config(self) -> TrainerConfig:
         """Length and what is kept: the stage's, with the file's changes."""
         stage = self.preset
@@ -132,7 +151,7 @@ def read_run(path: Path) -> RunConfig:
         raise ValueError(f"{path} must be an object that names at least stage and data.")
     values = {"start" if name == "from" else name: value for name, value in values.items()}
     config = changed(RunConfig("joint", ""), values, path.name)
-    for part in ("preset", "engine_config", "plan", "distillation", "trainer_config"):
+    for part in ("preset", "engine_config", "plan", "distillation", "learned_guidance", "trainer_config"):
         getattr(config, part)  # Each is checked as it is made.
     return config
 

@@ -225,10 +225,14 @@ class TaskLosses:
 
     def __call__(self, model: Any, batch: Batch, progress: float) -> Mapping[str, Tensor]:
         """Compute the losses of one batch."""
-        losses = flow_matching_losses(model, batch, self.sampler.loss_weights(progress))
-        named = {f"{name}_{batch.task}": losses[name] for name in batch.learned}
-        mask = {"mask": losses["mask"]} if batch.clips.has_picture else {}
-        return {"loss": losses["loss"], **mask, **named}
+        return named_losses(flow_matching_losses(model, batch, self.sampler.loss_weights(progress)), batch)
+
+
+def named_losses(losses: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+    """The sum of losses, and those of what is learned, named after the task of their batch."""
+    named = {f"{name}_{batch.task}": losses[name] for name in batch.learned}
+    mask = {"mask": losses["mask"]} if batch.clips.has_picture else {}
+    return {"loss": losses["loss"], **mask, **named}
 
 
 def task_objective(source: TrainingClips[Sampled], sampler: TaskSampler[Sampled], seed: int) -> Objective:

@@ -106,6 +106,8 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path):
         ({"engine": {"precision": "fp8"}}, "precision is 'fp8'"),
         ({"trainer": {"steps": 0}}, "steps is 0"),
         ({"lora": {"rank": 0}}, "rank is 0"),
+        ({"guidance": {"scale": 2}}, r"guidance has no field named scale\. It has video_scale"),
+        ({"guidance": {"audio_scale": 0}}, "scales that are learned must be positive"),
     ],
 )
 def test_a_file_that_cannot_be_meant_is_refused_before_anything_is_loaded(tmp_path, values, message, capsys):
@@ -289,7 +291,7 @@ def test_export_says_what_is_wrong(tmp_path, capsys):
     assert "network.json" in capsys.readouterr().err
 
 
-def test_a_run_on_toons_goes_from_a_file_to_samples_and_a_model_and_goes_on(tmp_path, capsys):
+def test_a_run_on_toons_goes_from_a_file_to_samples_and_a_model_and_goes_on_with_guidance(tmp_path, capsys):
     values = {
         "data": "toon:3", "folder": str(tmp_path), "model": "toon", "checkpointing": True,
         "engine": {"cpu": True, "precision": "no"},
@@ -299,6 +301,7 @@ def test_a_run_on_toons_goes_from_a_file_to_samples_and_a_model_and_goes_on(tmp_
     shown = capsys.readouterr()
     assert json.loads(shown.out.splitlines()[-1]) == {"run": str(tmp_path / "joint"), "steps": 2, "finished": True}
     assert "memory of one device" in shown.err
+    assert "of it without gradients" not in shown.err
     samples = sorted((tmp_path / "joint" / "samples" / "step-00000002").iterdir())
     assert [path.name for path in samples] == ["clip_0.mp4", "clip_1.mp4"]
     assert door.main(["export", str(tmp_path / "joint"), "--out", str(tmp_path / "a.safetensors")]) == 0
@@ -306,7 +309,9 @@ def test_a_run_on_toons_goes_from_a_file_to_samples_and_a_model_and_goes_on(tmp_
     seen = trained_on(model_config_of("toon"), WeightFiles(tmp_path / "a.safetensors").metadata)
     assert seen == TrainedOn(33, 33, ((128, 128),))
     values["trainer"]["steps"] = 3
+    values["guidance"] = {"video_scale": 1.5, "skip_layer": None}
     assert door.main(["run", str(run_file(tmp_path, **values))]) == 0
+    assert "of it without gradients" in capsys.readouterr().err  # the null pass
     lines = [json.loads(line) for line in (tmp_path / "joint" / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3]
 

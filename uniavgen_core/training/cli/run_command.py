@@ -94,6 +94,7 @@ def size_of(run: RunConfig, model: ModelConfig, source: EncodedClips, accelerato
         averaged=config.average is not None,
         lora=run.plan,
         distillation=run.distillation,
+        learns_guidance=run.learned_guidance is not None,
         steps=config.steps,
     )
 

@@ -6,9 +6,8 @@ each has, on average, the noise levels of its own.
 Dimension key: B batch, K audio tracks per clip, R draws of noise, N noise levels.
 """
 
-import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from typing import Generic
@@ -18,13 +17,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ...config import Interaction
-from ...diffusion.guidance import GuidancePlan, NullPass
+from ...diffusion.guidance import NullPass
 from ...diffusion.sampler import Latents
 from ...diffusion.schedule import shift_sigma
 from ...model.joint import Conditions
 from ..batch_part import Part
 from ..flow_matching import CleanClips, draw_noise, map_tensors
+from ..null_pass import draw_with_textless, null_conditions
 from ..task_sampling import Sampled, TaskSampler, TrainingClips
 from .distill_config import DistillConfig, Method
 
@@ -140,7 +139,7 @@ class DistillBatches(Dataset[DistillBatch], Generic[Sampled]):
         turn, earlier = self._turn(part), int(shared.integers(self.config.passes))
         own = part.thinned(sample.batch_divisor).own(self.seed)
         level, null_pass = self.levels.draw(shared, own)
-        clips, textless = self._draw_twice(sample, shared, own)
+        clips, textless = draw_with_textless(self.source, sample, shared, own)
         if self.config.method is Method.CONSISTENCY:
             earlier, draws = 0, 1
         else:
@@ -159,33 +158,3 @@ class DistillBatches(Dataset[DistillBatch], Generic[Sampled]):
             return Turn.STUDENT
         cycle = self.config.critic_steps + 1
         return Turn.STUDENT if part.step % cycle == cycle - 1 else Turn.CRITIC
-
-    def _draw_twice(
-        self, sample: Sampled, shared: np.random.Generator, own: Sequence[np.random.Generator]
-    ) -> tuple[CleanClips, Conditions]:
-        """The same clips with their texts, and their conditions without; the generators go on from the first."""
-        silent = replace(sample, interaction=Interaction.OFF, text_dropout=1.0)
-        again = copy.deepcopy((shared, list(own)))
-        clips = self.source.draw_clips(sample, shared, own)
-        return clips, self.source.draw_clips(silent, *again).conditions
-
-
-def null_conditions(
-    conditions: Conditions, textless: Conditions, null_pass: NullPass, plan: GuidancePlan
-) -> Conditions | None:
-    """Conditions of the teacher's null pass.
-
-    Args:
-        conditions: Conditions of the clips.
-        textless: The same without texts.
-        null_pass: What the null pass leaves out.
-        plan: Guidance, with the layer that null passes skip.
-
-    Returns:
-        Conditions to run; None where there is no null pass.
-    """
-    if null_pass is NullPass.NONE:
-        return None
-    off = null_pass is NullPass.WITHOUT_INTERACTION
-    interaction = Interaction.OFF if off else conditions.interaction
-    return replace(textless, interaction=interaction, skip_layer=plan.config.skip_layer)

@@ -108,6 +108,7 @@ def test_a_student_has_adapters_and_never_a_pass_without_interaction(tmp_path):
     ("values", "message"),
     [
         ({"from": None}, "A student needs a teacher"),
+        ({"guidance": {"video_scale": 2.0}}, "is a field of distill"),
         ({"stage": "tasks", "distill": {"passes": 2}}, "distill belongs to the stage distill; stage is 'tasks'"),
         ({"distill": {"passes": 5}}, "teacher_steps is 48; it must be a multiple of passes, 5"),
         ({"distill": {"passes": 0}}, "passes is 0"),
