@@ -27,7 +27,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--lively", action="store_true", help="toons of the lively world")
     parser.add_argument(
         "--learn-guidance", type=float, nargs=2, metavar=("VIDEO", "AUDIO"),
-        help="scales of guidance that the stages tasks to settle learn, so that sampling needs no null pass",
+        help="guidance scales for the stages from tasks to settle to learn; sampling then needs no null pass",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, batches and noise")
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the steps of every stage")

@@ -63,7 +63,7 @@ class Recipe:
         accelerated: Train on a GPU, in one process.
         shipped: Model file to start the tasks from, its codec beside it; None for what the stages before have left.
         lively: Whether chance decides what conditions leave open; clips then have five lengths and many words.
-        guidance: Guidance that the tasks' stages learn, so that sampling needs none; None for none.
+        guidance: Guidance for the stages from tasks to settle to learn, so that sampling needs none; None for none.
     """
 
     work: Path

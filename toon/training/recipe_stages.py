@@ -16,10 +16,10 @@ from uniavgen_core.config import to_dict
 from uniavgen_core.model.joint import JointModel
 from uniavgen_core.training.estimate import AUDIO_BRANCH
 from uniavgen_core.training.launch import launch
-from uniavgen_core.training.learned_guidance import guided_objective
+from uniavgen_core.training.learned_guidance import stage_objective
 from uniavgen_core.training.monitor import LOG
 from uniavgen_core.training.optimizer import OptimizerConfig, make_optimizers
-from uniavgen_core.training.task_sampling import LogitNormal, task_objective
+from uniavgen_core.training.task_sampling import LogitNormal
 
 from ..clips.scene import VIDEO_FRAMES
 from ..clips.sentence import longest_sentence
@@ -113,11 +113,8 @@ def all_but_sound(model: JointModel) -> JointModel:
 
 def _train_further(recipe: Recipe, name: str, model: JointModel, config: ToonTaskConfig) -> bool:
     """Train in one process; uncompiled, since every task has shapes of its own."""
-    clips, seed = TaskClips(recipe.task_plans, config, recipe.model.text), recipe.seed + 2
-    if recipe.guidance is None:
-        objective = task_objective(clips, config, seed)
-    else:
-        objective = guided_objective(clips, config, recipe.guidance, seed)
+    clips = TaskClips(recipe.task_plans, config, recipe.model.text)
+    objective = stage_objective(clips, config, recipe.seed + 2, recipe.guidance)
     run = replace(recipe.run(name), warmup=TASK_WARMUP, fall=TASK_FALL)
     return train(recipe, model, make_optimizers(model, TASK_RATES), objective, run)
 

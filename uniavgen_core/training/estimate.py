@@ -88,7 +88,7 @@ class RunSize:
         muon: Whether the blocks' matrices are trained by Muon and not by AdamW.
         lora: Adapters that are trained in place of the weights; None for the weights.
         distillation: Method and passes of a student, which is trained beside its teacher; None for none.
-        learns_guidance: Whether the null pass is learned from, which is one pass without gradients.
+        learns_guidance: Whether guidance is learned, which takes one more pass, without gradients.
         steps: Length of the run; 0 if it is not known.
         backend: Source of layers and attention.
 

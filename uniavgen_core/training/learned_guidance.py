@@ -25,7 +25,7 @@ from .distill.clip_flow import ClipFlow
 from .distill.distill_config import TEACHER_STEPS
 from .flow_matching import Batch, flow_matching_losses, with_noise
 from .null_pass import draw_with_textless, null_conditions
-from .task_sampling import Sampled, TaskBatches, TaskSample, TaskSampler, TrainingClips, named_losses
+from .task_sampling import Sampled, TaskBatches, TaskSample, TaskSampler, TrainingClips, named_losses, task_objective
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,13 @@ class GuidedBatches(TaskBatches[Sampled]):
         has_texts = shared.random() >= sample.text_dropout
         null_pass = self.plan.null_pass(self.sampler.sigmas.draw(shared))
         own = part.thinned(sample.batch_divisor).own(self.seed)
-        sample = replace(sample, text_dropout=1.0 - has_texts)
-        clips, textless = draw_with_textless(self.source, sample, shared, own)
+        sample, null = replace(sample, text_dropout=float(not has_texts)), None
+        if has_texts:
+            clips, textless = draw_with_textless(self.source, sample, shared, own)
+            null = null_conditions(clips.conditions, textless, null_pass, self.plan)
+        else:
+            clips = self.source.draw_clips(sample, shared, own)
         batch = with_noise(clips, self._sigmas(null_pass, own), own)
-        null = null_conditions(clips.conditions, textless, null_pass, self.plan) if has_texts else None
         return GuidedBatch(
             clips, batch.sigma, batch.video_noise, batch.audio_noise, sample.task.name, sample.learned, null
         )
@@ -99,9 +102,11 @@ class GuidedLosses:
         return named_losses(flow_matching_losses(model, batch, weights, lead=lead if batch.null else None), batch)
 
 
-def guided_objective(
-    source: TrainingClips[Sampled], sampler: TaskSampler[Sampled], guidance: GuidanceConfig, seed: int
+def stage_objective(
+    source: TrainingClips[Sampled], sampler: TaskSampler[Sampled], seed: int, guidance: GuidanceConfig | None = None
 ) -> Objective:
-    """Objective of a stage that learns guidance, on clips of a source."""
+    """Objective of a stage on clips of a source, with guidance to learn or None."""
+    if guidance is None:
+        return task_objective(source, sampler, seed)
     plan = GuidancePlan.of(guidance, release_sigmas(TEACHER_STEPS))
     return Objective(GuidedBatches(source, sampler, plan, seed), GuidedLosses(sampler, guidance))

@@ -16,7 +16,17 @@ from .task_sampling import Sampled, TrainingClips
 def draw_with_textless(
     source: TrainingClips[Sampled], sample: Sampled, shared: np.random.Generator, own: Sequence[np.random.Generator]
 ) -> tuple[CleanClips, Conditions]:
-    """Draw clips, and their conditions once more without texts; the generators go on from the clips."""
+    """Draw clips, and their conditions once more without texts.
+
+    Args:
+        source: The clips.
+        sample: The task of the step.
+        shared: Generator that is the same for all parts of the step.
+        own: One generator for each clip; all go on from where the clips left them.
+
+    Returns:
+        The clips, and conditions for the same clips without texts or interaction.
+    """
     silent = replace(sample, interaction=Interaction.OFF, text_dropout=1.0)
     again = copy.deepcopy((shared, list(own)))
     clips = source.draw_clips(sample, shared, own)

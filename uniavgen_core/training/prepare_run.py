@@ -26,12 +26,11 @@ from .distill.distill_config import DistillConfig
 from .distill.distill_objective import distill_objective
 from .estimate import AUDIO_BRANCH
 from .gradient_checkpointing import RecomputedModel
-from .learned_guidance import guided_objective
+from .learned_guidance import stage_objective
 from .lora import ADAPTER, LoraPlan, add_lora
 from .paper_stages import AdamConfig
 from .plugins import attribute_of, model_config_of
 from .run_config import RunConfig
-from .task_sampling import task_objective
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -117,9 +116,7 @@ def objective_of(run: RunConfig, source: EncodedClips) -> Objective:
     tasks, distillation = run.preset.tasks, run.distillation
     if distillation is not None:
         return distill_objective(source, tasks, distillation, run.seed)
-    if run.learned_guidance is not None:
-        return guided_objective(source, tasks, run.learned_guidance, run.seed)
-    return task_objective(source, tasks, run.seed)
+    return stage_objective(source, tasks, run.seed, run.learned_guidance)
 
 
 def write_note(

@@ -12,7 +12,7 @@ from uniavgen_core.diffusion.guidance import GuidancePlan, NullPass, guide
 from uniavgen_core.diffusion.schedule import release_sigmas
 from uniavgen_core.model.joint import JointOutput
 from uniavgen_core.training.batch_part import Part
-from uniavgen_core.training.learned_guidance import GuidedBatches, GuidedLosses, guided_objective
+from uniavgen_core.training.learned_guidance import GuidedBatches, GuidedLosses, stage_objective
 from uniavgen_core.training.task_sampling import TaskConfig, TaskLosses
 
 TASKS = TaskConfig(joint=1, dubbing=1, audio_driven=1, interaction_off=0.5)
@@ -89,7 +89,7 @@ def test_the_null_pass_is_that_of_a_run_at_every_noise_level_of_a_batch():
 
 
 def test_a_batch_in_parts_is_the_batch():
-    data = guided_objective(ToyClips(), TASKS, SCALES, 3).data
+    data = stage_objective(ToyClips(), TASKS, 3, SCALES).data
     for step in range(12):
         whole, parts = data[Part(step, 0, 4)], [data[Part(step, first, 2)] for first in (0, 2)]
         np.testing.assert_array_equal(whole.sigma, torch.cat([part.sigma for part in parts]))
