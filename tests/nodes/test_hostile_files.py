@@ -17,6 +17,7 @@ from uniavgen_core.bundled.bundled_files import BUNDLED_MODEL, BUNDLED_VIDEO_COD
 from uniavgen_core.checkpoint.checked_files import CheckpointError
 from uniavgen_core.checkpoint.config_from_weights import KNOWN_TEXT_KEY, METADATA_KEY, PREVIEW_KEY
 from uniavgen_core.checkpoint.finite_weights import READ_BY_NOTHING, is_finite
+from uniavgen_core.checkpoint.own_sampling import SAMPLING_KEY
 from uniavgen_core.checkpoint.quantize_weights import QuantizeConfig, quantize
 from uniavgen_core.checkpoint.trained_on import TRAINED_KEY
 from uniavgen_core.checkpoint.weight_files import WeightFiles
@@ -118,6 +119,7 @@ def test_metadata_that_cannot_be_are_named_with_the_field(loaders, write, toon, 
         (TRAINED_KEY, '{"min_frames": 1, "most_frames": 3, "sizes": [["x", "y"]]}'),
         (TRAINED_KEY, '{"min_frames": 1, "most_frames": 3, "model": 5}'),
         (TRAINED_KEY, '{"min_frames": NaN, "most_frames": 3}'),
+        (SAMPLING_KEY, '{"steps": 1000000000}'),
         (KNOWN_TEXT_KEY, '{"words": 3}'),
         (KNOWN_TEXT_KEY, '{"words": ["a"]}'),
         (KNOWN_TEXT_KEY, "nonsense"),

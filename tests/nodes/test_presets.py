@@ -5,9 +5,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from tests.nodes.graphs import GUIDANCE, Graph
 from tests.nodes.test_stock_nodes import custom_sampling, differ, pictures_of  # noqa: F401 - fixture
+from uniavgen_core.bundled.bundled_files import BUNDLED_MODEL
+from uniavgen_core.checkpoint.own_sampling import OwnSampling
+from uniavgen_core.checkpoint.weight_files import WeightFiles
 from uniavgen_core.diffusion.sampling_presets import NO_GUIDANCE, PRESETS, SamplingPreset, Schedule
 from uniavgen_core.diffusion.schedule import boundary_sigma, release_sigmas
 from uniavgen_core.training.distill.distill_config import FEW_STEPS_KEY, DistillConfig
@@ -66,6 +70,17 @@ def test_instant_samples_as_a_students_file_says_whatever_the_widgets_say(studio
 def test_auto_samples_the_bundled_model_in_one_step_without_guidance(studio, clip):
     own = {"video_guidance": 1.0, "audio_guidance": 1.0, "skip_layer": 0}
     assert equal(sample(studio, clip, 9, 1.0, preset="auto"), sample(studio, clip, 1, 5.0, guidance=GUIDANCE | own))
+
+
+def test_auto_samples_a_model_as_its_file_says(studio, pack, clip, tmp_path):
+    files = WeightFiles(BUNDLED_MODEL)
+    path = tmp_path / "taught.safetensors"
+    save_file(load_file(BUNDLED_MODEL), path, files.metadata | OwnSampling(3, guided=False).metadata)
+    taught = pack.nodes.host.model.load_model.load_uniavgen(str(path))
+    with torch.inference_mode():
+        made = studio.nodes.samplers.Sampler.execute(taught, *clip, 0, 9, 1.0, preset="auto", **GUIDANCE)
+    own = {"video_guidance": 1.0, "audio_guidance": 1.0, "skip_layer": 0}
+    assert equal(made, sample(studio, clip, 3, 5.0, guidance=GUIDANCE | own))
 
 
 def test_auto_is_the_releases_preset_for_any_other_model(studio, golden_model):

@@ -4,6 +4,7 @@ Weights are float32; the engine runs matrix products in bfloat16.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from torch.optim import AdamW, Optimizer
 
 from ..checkpoint.config_from_weights import config_from_shapes
 from ..checkpoint.load_weights import OPTIONAL
+from ..checkpoint.own_sampling import OwnSampling
 from ..checkpoint.trained_on import TrainedOn, metadata_of_clips
 from ..checkpoint.wan_files import load_wan_branch
 from ..checkpoint.weight_files import WeightFiles
@@ -22,7 +24,6 @@ from ..model.initialize import initialize
 from ..model.joint import JointModel
 from .batch_part import Objective
 from .data.encoded_clips import EncodedClips, load_source
-from .distill.distill_config import DistillConfig
 from .distill.distill_objective import distill_objective
 from .estimate import AUDIO_BRANCH
 from .gradient_checkpointing import RecomputedModel
@@ -120,11 +121,7 @@ def objective_of(run: RunConfig, source: EncodedClips) -> Objective:
 
 
 def write_note(
-    home: Path,
-    model: ModelConfig,
-    plan: LoraPlan | None,
-    seen: TrainedOn | None = None,
-    distillation: DistillConfig | None = None,
+    home: Path, model: ModelConfig, plan: LoraPlan | None, metadata: Mapping[str, str] | None = None
 ) -> None:
     """Note beside a run's checkpoints what is in them, so that they can be exported.
 
@@ -132,14 +129,18 @@ def write_note(
         home: The run's folder.
         model: The network.
         plan: Its adapters; None for none.
-        seen: The clips that it is trained on.
-        distillation: The student's method and passes; None for a network that is no student.
+        metadata: What the run adds to its exported files; see ``metadata_of_run``.
     """
     home.mkdir(parents=True, exist_ok=True)
-    metadata = {} if seen is None else metadata_of_clips(seen)
-    metadata |= {} if distillation is None else distillation.metadata
-    note = {"model": to_dict(model), "lora": None if plan is None else to_dict(plan), "metadata": metadata}
+    note = {"model": to_dict(model), "lora": None if plan is None else to_dict(plan), "metadata": dict(metadata or {})}
     (home / NOTE).write_text(json.dumps(note, indent=1), encoding="utf-8")
+
+
+def metadata_of_run(run: RunConfig, seen: TrainedOn | None) -> dict[str, str]:
+    """Metadata of a run's files: the clips it is trained on, if they are known, and how its network is sampled."""
+    metadata = {} if seen is None else metadata_of_clips(seen)
+    metadata |= {} if run.distillation is None else run.distillation.metadata
+    return metadata | ({} if run.learned_guidance is None else OwnSampling(guided=False).metadata)
 
 
 def read_note(home: Path) -> tuple[ModelConfig, LoraPlan | None]:

@@ -14,6 +14,7 @@ import comfy.utils
 import torch
 from torch import Tensor, nn
 
+from ....uniavgen_core.checkpoint.own_sampling import OwnSampling
 from ....uniavgen_core.checkpoint.trained_on import TrainedOn
 from ....uniavgen_core.config import Interaction, ModelConfig
 from ....uniavgen_core.diffusion.schedule import TIMESTEPS
@@ -235,6 +236,8 @@ class UniAVGenConfig(comfy.supported_models_base.BASE):
 
     clips: TrainedOn | None = None
     """Clips that the model was trained on; None where they are not known."""
+    own_sampling: OwnSampling | None = None
+    """Sampling that suits the model; None where its file does not say."""
 
     def __init__(self, network_config: ModelConfig) -> None:
         super().__init__({"image_model": KEY, "network_config": network_config})

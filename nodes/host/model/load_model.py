@@ -14,6 +14,7 @@ from torch import Tensor
 from ....uniavgen_core.checkpoint.checked_files import CheckpointError, naming
 from ....uniavgen_core.checkpoint.config_from_weights import METADATA_KEY, PREVIEW_KEY, Contents, Network, network_of
 from ....uniavgen_core.checkpoint.load_weights import check_whole, expected_shapes
+from ....uniavgen_core.checkpoint.own_sampling import own_sampling
 from ....uniavgen_core.checkpoint.shard_sets import strip_prefix
 from ....uniavgen_core.checkpoint.trained_on import trained_on
 from ....uniavgen_core.shapes import LATENT_CHANNELS
@@ -84,7 +85,7 @@ def _fitted(
 def _build(network: Network, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], options: dict) -> UniAVGen:
     """ComfyUI's model for a network, as its file's metadata describe it; its weights are still to be filled in."""
     config = _model_config(network, METADATA_KEY in metadata)
-    config.clips = trained_on(network.config, metadata)
+    config.clips, config.own_sampling = trained_on(network.config, metadata), own_sampling(metadata)
     if PREVIEW_KEY in metadata:
         latent_format: Any = config.latent_format  # an instance of the class by now
         latent_format.use_colours(*preview_colours(metadata[PREVIEW_KEY]))

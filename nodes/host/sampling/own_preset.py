@@ -7,10 +7,18 @@ from ....uniavgen_core.diffusion.sampling_presets import PRESETS, TOON, Sampling
 
 def is_bundled(model: Any) -> bool:
     """True if a MODEL is the bundled one, by the name that its file, or its configuration, gives it."""
-    clips = getattr(getattr(model.model, "model_config", None), "clips", None)
+    clips = _known(model, "clips")
     return clips is not None and clips.is_bundled
 
 
 def own_preset(model: Any) -> SamplingPreset:
-    """Preset that suits a MODEL: the bundled model's own, or the release's."""
+    """Preset that suits a MODEL: that of its file, the bundled model's, or else the release's."""
+    own = _known(model, "own_sampling")
+    if own is not None:
+        return own.preset
     return TOON if is_bundled(model) else PRESETS["release"]
+
+
+def _known(model: Any, name: str) -> Any:
+    """A fact about a MODEL from its file; None if the file does not say, or the MODEL is of another family."""
+    return getattr(getattr(model.model, "model_config", None), name, None)

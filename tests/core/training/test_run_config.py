@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from tests.core.training.trainer_program import NOISE, TINY, tiny_model
 from uniavgen_core.checkpoint.load_weights import load_model, save_weights
+from uniavgen_core.checkpoint.own_sampling import OwnSampling, own_sampling
 from uniavgen_core.checkpoint.trained_on import TrainedOn, trained_on
 from uniavgen_core.checkpoint.weight_files import WeightFiles
 from uniavgen_core.config import Interaction
@@ -308,12 +309,15 @@ def test_a_run_on_toons_goes_from_a_file_to_samples_and_a_model_and_goes_on_with
     assert load_model(tmp_path / "a.safetensors").config == model_config_of("toon")
     seen = trained_on(model_config_of("toon"), WeightFiles(tmp_path / "a.safetensors").metadata)
     assert seen == TrainedOn(33, 33, ((128, 128),))
+    assert own_sampling(WeightFiles(tmp_path / "a.safetensors").metadata) is None
     values["trainer"]["steps"] = 3
     values["guidance"] = {"video_scale": 1.5, "skip_layer": None}
     assert door.main(["run", str(run_file(tmp_path, **values))]) == 0
     assert "of it without gradients" in capsys.readouterr().err  # the null pass
     lines = [json.loads(line) for line in (tmp_path / "joint" / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3]
+    assert door.main(["export", str(tmp_path / "joint"), "--out", str(tmp_path / "b.safetensors")]) == 0
+    assert own_sampling(WeightFiles(tmp_path / "b.safetensors").metadata) == OwnSampling(guided=False)
 
 
 def test_the_door_lists_its_commands(capsys):

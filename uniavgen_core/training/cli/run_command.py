@@ -16,7 +16,7 @@ from ..data.encoded_clips import EncodedClips
 from ..engine import make_accelerator
 from ..estimate import RunSize, estimate, table
 from ..launch import INTERRUPTED
-from ..prepare_run import build_model, make_adam, objective_of, open_data, write_note
+from ..prepare_run import build_model, make_adam, metadata_of_run, objective_of, open_data, write_note
 from ..run_config import RunConfig, read_run
 from ..trainer import Trainer
 
@@ -70,7 +70,7 @@ def prepare(run: RunConfig) -> Trainer:
         for line in (*source.notices, table(estimate(size_of(run, model.config, source, accelerator)))):
             print(line, file=sys.stderr)  # noqa: T201
         seen = clips_of_latents(clip.latents[1:] for clip in source.clips)
-        write_note(config.home, model.config, run.plan, seen, run.distillation)
+        write_note(config.home, model.config, run.plan, metadata_of_run(run, seen))
     optimizer = make_adam(model, run.preset.adam)
     return Trainer(model, [optimizer], objective_of(run, source), config, accelerator, sampler_of(run, source))
 
