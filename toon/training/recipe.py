@@ -76,6 +76,7 @@ class Recipe:
     tasks_steps: int = 900
     picture_steps: int = 900
     sight_steps: int = 300
+    words_steps: int = 3000
     settle_steps: int = 1600
     estimates_steps: int = 12000
     codec_clips: int = 700
