@@ -4,6 +4,7 @@
 With ``--device cuda``, ``tests/parity`` and ``tests/nodes/test_on_a_card.py`` run on the card.
 """
 
+import gc
 import os
 import shutil
 import sys
@@ -30,6 +31,7 @@ def pytest_configure(config):
 
     ComfyUI's own base folder is moved to a temporary one, so that nothing is written into its tree.
     """
+    gc.disable()  # until all is imported
     import torch
 
     config.comfyui_base = None
@@ -47,6 +49,13 @@ def pytest_configure(config):
 
         args.cpu = device == "cpu"
         args.base_directory = config.comfyui_base
+
+
+def pytest_collection_finish():
+    """Collect garbage less often, and never look through what imports have left: it takes a fifteenth of the time."""
+    gc.freeze()
+    gc.enable()
+    gc.set_threshold(10_000)
 
 
 def pytest_unconfigure(config):

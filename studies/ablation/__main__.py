@@ -15,6 +15,8 @@ from datetime import datetime
 from multiprocessing import get_context
 from pathlib import Path
 
+from uniavgen_core.evaluation.__main__ import tell
+
 from .cells import BASE, CELLS, Place, Study
 from .study_clips import make_material
 from .study_report import write_report
@@ -119,7 +121,7 @@ def main(arguments: list[str]) -> int:
         collect(options.work, options.results)
         tables = write_report(options.results)
     except ValueError as error:
-        _say(f"Error: {error}")
+        tell(f"Error: {error}")
         return 1
     done = {"report": str(options.results / "REPORT.md"), "undone": [vars(job) for job in undone], "tables": tables}
     print(json.dumps(done) if options.json else f"Done: {done['report']}")  # noqa: T201
@@ -133,17 +135,13 @@ def study_of(options: argparse.Namespace) -> list[Job]:
     take_over(study, options.results, options.work)
     make_material(study, options.work, options.workers)
     jobs = jobs_of(options.cells, options.seeds)
-    _say(f"{sum(not job.output(Place(options.work)).exists() for job in jobs)} of {len(jobs)} runs to do")
+    tell(f"{sum(not job.output(Place(options.work)).exists() for job in jobs)} of {len(jobs)} runs to do")
 
-    def tell(job: Job, state: str) -> None:
-        _say(f"{datetime.now():%H:%M} {job.name}, seed {job.seed} {state}")
+    def keep(job: Job, state: str) -> None:
+        tell(f"{datetime.now():%H:%M} {job.name}, seed {job.seed} {state}")
         collect(options.work, options.results)
 
-    return run_all(jobs, study, options.work, options.workers, tell)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 - Output of the command line.
+    return run_all(jobs, study, options.work, options.workers, keep)
 
 
 if __name__ == "__main__":

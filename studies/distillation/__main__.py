@@ -22,6 +22,7 @@ from toon.evaluation.measures import measure_cases
 from toon.training.recipe import Recipe
 from uniavgen_core.bundled.bundled_files import BUNDLED_MODEL
 from uniavgen_core.config import GuidanceConfig
+from uniavgen_core.evaluation.__main__ import tell
 from uniavgen_core.tasks import JOINT, PAPER_TASKS
 from uniavgen_core.training.distill.distill_config import Method
 from uniavgen_core.training.launch import INTERRUPTED, Stopped
@@ -105,18 +106,18 @@ def ways_of(students: Sequence[Student]) -> list[Way]:
 
 def compare(options: argparse.Namespace, students: Sequence[Student]) -> dict:
     """Generate held-out clips in all ways, measure them and write the report; returns its content."""
-    judges = judges_of(options.work / "judges", JudgeRecipe().scaled(options.judges), _say)
+    judges = judges_of(options.work / "judges", JudgeRecipe().scaled(options.judges), tell)
     toons = ToonOptions(
         options.work, options.model, options.count, options.others, options.seed,
         tasks=[task.name for task in PAPER_TASKS], world=options.world, takes=options.takes,
     )  # fmt: skip
-    _say("Drawing the held-out toons")
+    tell("Drawing the held-out toons")
     cases, repeated = toons.cases(), toons.repeated()
     cases |= {REPEATED: repeated} if repeated else {}
     studio = Studio(options.model, options.work / "generated", options.seed)
     ways = ways_of(students)
     found = [measured(studio, way, cases, judges) for way in ways]
-    _say("Timing")
+    tell("Timing")
     found = [
         replace(one, seconds=studio.seconds(way, cases[JOINT.name][0], REPEATS))
         for one, way in zip(found, ways, strict=True)
@@ -127,7 +128,7 @@ def compare(options: argparse.Namespace, students: Sequence[Student]) -> dict:
 
 def measured(studio: Studio, way: Way, cases: dict[str, list[Case]], judges: Judges) -> Found:
     """Measure one way to sample; its time is measured later, with that of all others."""
-    made = studio.made(way, cases, _say)
+    made = studio.made(way, cases, tell)
     takes = made.pop(REPEATED, None)
     chance = {} if takes is None else measure_chance(takes, cases[REPEATED], judges, studio.codec)[GENERATED]
     rows = {task: measure_cases(task, clips, cases[task], judges).values for task, clips in made.items()}
@@ -148,18 +149,14 @@ def main(arguments: list[str]) -> int:
         make_students(students)
         content = compare(options, students)
     except Stopped:
-        _say("Stopped. The same command goes on from here.")
+        tell("Stopped. The same command goes on from here.")
         return INTERRUPTED
     except (OSError, ValueError) as error:
-        _say(f"Error: {error}")
+        tell(f"Error: {error}")
         return 2
     report = options.work / "distillation.md"
     print(json.dumps(content) if options.json else report.read_text(encoding="utf-8"))  # noqa: T201
     return 0
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 - output of the command line
 
 
 if __name__ == "__main__":
