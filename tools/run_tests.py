@@ -12,10 +12,10 @@ from .chromium import ensure_chromium
 from .console import Console
 from .environment import ROOT
 
-IN_PARALLEL = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
+IN_PARALLEL = ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder")
 """Arguments for the whole suite: most tests run on one thread, and the tests of a file share their fixtures.
 
-Three processes keep two cores busy, since tests with a server or a browser often wait.
+Four processes keep two cores busy, since tests with a server or a browser often wait.
 Files are sorted by name, because those with the fewest tests, which would come last, are among the slowest.
 """
 
