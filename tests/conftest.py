@@ -24,6 +24,7 @@ THREADS = 1  # two threads wait for each other wherever something else runs on t
 def pytest_addoption(parser):
     parser.addoption("--golden", type=Path, default=ROOT / "tests" / "golden", help="folder with the numbers to match")
     parser.addoption("--device", choices=("cpu", "cuda"), default="cpu", help="device of parity and on-card tests")
+    parser.addoption("--damaged-files", type=int, default=36, help="cases of each kind in test_mutated_files.py")
 
 
 def pytest_configure(config):
