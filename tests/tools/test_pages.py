@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from argparse import ArgumentParser
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -197,9 +198,12 @@ def run_module(module, arguments):
 
 
 def check_dev(verb, arguments):
-    """Have ``dev.py`` read the arguments of a verb; pytest's are paths."""
+    """Have ``dev.py`` read the arguments of a verb; pytest's are paths, and then options of the tests with a value."""
     if verb == "test":
-        assert all((ROOT / argument).exists() for argument in arguments)
+        paths = list(takewhile(lambda argument: not argument.startswith("--"), arguments))
+        declared = (ROOT / "tests" / "conftest.py").read_text(encoding="utf-8")
+        assert all((ROOT / path).exists() for path in paths)
+        assert all(f'addoption("{option}"' in declared for option in arguments[len(paths) :: 2])
         raise Accepted
     sys.exit(door.main([f"{door.INSIDE}0", verb, *arguments]))
 
