@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 
 from ..config import GuidanceConfig
-from ..diffusion.sampling_presets import NO_GUIDANCE, PRESETS, SamplingPreset, Schedule
+from ..diffusion.sampling_presets import NO_GUIDANCE, PRESETS, TOON, SamplingPreset, Schedule
 from .checked_files import CheckpointError, parse_object, shown
 from .config_checks import check_types
+from .trained_on import TrainedOn
 
 SAMPLING_KEY = "uniavgen_sampling"
 """Metadata: JSON of an ``OwnSampling``."""
@@ -64,3 +65,15 @@ def own_sampling(metadata: Mapping[str, str]) -> OwnSampling | None:
         return OwnSampling(**values)
     except ValueError as error:
         raise CheckpointError(f"{subject} cannot be read: {error}.") from error
+
+
+def suitable_preset(own: OwnSampling | None, clips: TrainedOn | None) -> SamplingPreset:
+    """Preset that suits a network: that of its file, the bundled model's, or else the release's.
+
+    Args:
+        own: Sampling that the file says.
+        clips: Clips of its training, by which the bundled model is known.
+    """
+    if own is not None:
+        return own.preset
+    return TOON if clips is not None and clips.is_bundled else PRESETS["release"]

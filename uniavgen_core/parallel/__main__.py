@@ -8,7 +8,6 @@ import argparse
 import json
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +22,12 @@ from ..atomic_write import atomic_write
 from ..bundled.bundled_files import BUNDLED_MODEL
 from ..checkpoint.latent_metadata import LATENT_FORMAT, LATENT_KEY
 from ..checkpoint.load_weights import load_model
+from ..checkpoint.own_sampling import own_sampling, suitable_preset
 from ..checkpoint.trained_on import trained_on
 from ..checkpoint.weight_files import WeightFiles
 from ..config import ModelConfig
 from ..diffusion.sampler import Latents
-from ..diffusion.sampling_presets import TOON_GUIDANCE, TOON_STEPS
+from ..diffusion.sampling_presets import NO_GUIDANCE, TOON_STEPS
 from ..media.video.frames import codec_pixels, fit_size, resize_frames, to_rgb
 from ..model.conditions import Conditions
 from ..pipeline import SampleConfig, keep_first_frame, sample
@@ -50,7 +50,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add("--encoders", default=BUNDLED, help="bundled, or a folder like Wan2.2-TI2V-5B-Diffusers; they fit the model")
     add("--seconds", type=float, default=2.0, help="length of the clip")
     add("--short-side", type=int, default=128, help="shorter side of the video, pixels, a multiple of 32")
-    add("--steps", type=int, help=f"Euler steps; {TOON_STEPS} for the bundled model, 50 for others")
+    add("--steps", type=int, help=f"Euler steps; by default as suits the model: {TOON_STEPS} for the bundled one")
     add("--seed", type=int, default=0, help="seed of the noise")
     add("--out", type=Path, default=Path("output/av_latent.safetensors"), help="file to write")
     return parser.parse_args(arguments)
@@ -108,11 +108,10 @@ def sample_clip(options: argparse.Namespace, device: torch.device, group: Sequen
 
 
 def config_of(options: argparse.Namespace, model: ModelConfig) -> SampleConfig:
-    """Settings of sampling: the bundled model's own, or the release's, with the steps of the command line."""
-    clips = trained_on(model, WeightFiles(options.model).metadata)
-    is_bundled = clips is not None and clips.is_bundled
-    config = SampleConfig(TOON_STEPS, guidance=TOON_GUIDANCE) if is_bundled else SampleConfig()
-    return replace(config, steps=options.steps or config.steps)
+    """Settings of sampling that suit the model, with the steps of the command line."""
+    metadata = WeightFiles(options.model).metadata
+    preset = suitable_preset(own_sampling(metadata), trained_on(model, metadata))
+    return SampleConfig(options.steps or preset.steps, preset.shift, preset.guidance or NO_GUIDANCE)
 
 
 def encode(options: argparse.Namespace) -> tuple[Tensor, Tensor, Tensor]:

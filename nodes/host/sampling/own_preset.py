@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from ....uniavgen_core.diffusion.sampling_presets import PRESETS, TOON, SamplingPreset
+from ....uniavgen_core.checkpoint.own_sampling import suitable_preset
+from ....uniavgen_core.diffusion.sampling_presets import SamplingPreset
 
 
 def is_bundled(model: Any) -> bool:
@@ -12,11 +13,8 @@ def is_bundled(model: Any) -> bool:
 
 
 def own_preset(model: Any) -> SamplingPreset:
-    """Preset that suits a MODEL: that of its file, the bundled model's, or else the release's."""
-    own = _known(model, "own_sampling")
-    if own is not None:
-        return own.preset
-    return TOON if is_bundled(model) else PRESETS["release"]
+    """Preset that suits a MODEL; see ``suitable_preset``."""
+    return suitable_preset(_known(model, "own_sampling"), _known(model, "clips"))
 
 
 def _known(model: Any, name: str) -> Any:

@@ -10,9 +10,10 @@ import torch
 from safetensors.torch import save_file
 
 from tests.core.parallel.split_program import PASSES
-from uniavgen_core.bundled.bundled_files import MODEL_FILE
+from uniavgen_core.checkpoint.own_sampling import OwnSampling
+from uniavgen_core.checkpoint.trained_on import BUNDLED_CLIPS, metadata_of_clips
 from uniavgen_core.config import RELEASED, TOON
-from uniavgen_core.diffusion.sampling_presets import TOON_STEPS
+from uniavgen_core.diffusion.sampling_presets import NO_GUIDANCE, TOON_STEPS
 from uniavgen_core.parallel.__main__ import config_of, main, parse
 from uniavgen_core.parallel.sequence_group import even_spans, length, overlap
 from uniavgen_core.parallel.sequence_shares import plan_sequences
@@ -82,14 +83,18 @@ def test_spans_are_as_even_as_whole_numbers_allow():
     assert even_spans(2, 4) == ((0, 1), (1, 2), (2, 2), (2, 2))
 
 
-def test_the_script_knows_a_network_of_the_bundled_kind_by_its_metadata(tmp_path):
-    copy = tmp_path / "renamed.safetensors"
-    copy.write_bytes((ROOT / "toon" / "lively" / MODEL_FILE).read_bytes())
-    nameless = tmp_path / "nameless.safetensors"
-    save_file({"weight": torch.zeros(1)}, nameless)
-    steps = [config_of(parse(["face.png", "hi", "--model", str(file)]), size).steps
-             for file, size in ((copy, RELEASED), (nameless, TOON), (nameless, RELEASED))]  # fmt: skip
-    assert steps == [TOON_STEPS, TOON_STEPS, SampleConfig().steps]
+def test_the_script_samples_as_suits_a_network_by_its_metadata_or_its_size(tmp_path):
+    def config(metadata, size):
+        path = tmp_path / "renamed.safetensors"
+        save_file({"weight": torch.zeros(1)}, path, metadata)
+        return config_of(parse(["face.png", "hi", "--model", str(path)]), size)
+
+    bundled, taught = metadata_of_clips(BUNDLED_CLIPS), OwnSampling(8, guided=False).metadata
+    cases = (bundled, RELEASED), ({}, TOON), (bundled | taught, RELEASED), ({}, RELEASED)
+    configs = [config(*case) for case in cases]
+    assert [one.steps for one in configs] == [TOON_STEPS, TOON_STEPS, 8, SampleConfig().steps]
+    assert [one.guidance == NO_GUIDANCE for one in configs] == [True, True, True, False]
+    assert configs[3] == SampleConfig()
 
 
 def test_the_script_says_what_it_cannot_use_and_writes_no_file(tmp_path, capsys):
