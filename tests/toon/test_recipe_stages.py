@@ -55,6 +55,9 @@ def test_a_stage_starts_from_what_the_one_before_has_left_and_else_from_the_ship
     left = dict(starting_model(recipe, "sight").state_dict())
     torch.testing.assert_close(left, recipe.trained("sight"), rtol=0, atol=0)
     assert any(not torch.equal(left[name], shipped[name]) for name in shipped)
+    later, before = (dict(starting_model(recipe, name).state_dict()) for name in ("words", "picture"))
+    torch.testing.assert_close(later, left, rtol=0, atol=0)  # of the stages between nothing is there
+    torch.testing.assert_close(before, shipped, rtol=0, atol=0)
 
 
 def test_the_codec_to_go_on_with_is_the_last_that_a_stage_has_left_and_else_the_shipped_one(tmp_path):

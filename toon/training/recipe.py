@@ -35,6 +35,8 @@ VOICE_SEED, SCENE_SEED, PAIR_SEED, ESTIMATE_SEED = 6_000_000, 7_000_000, 8_000_0
 LENGTHS = {17: 0.125, 25: 0.2, 33: 0.35, 49: 0.2, 65: 0.125}
 """Share of lively clips of each length, video frames: one to four seconds."""
 SEEDS_OF_A_LENGTH = 100_000
+TASK_STAGES = ("joint", "tasks", "picture", "sight", "words", "settle")
+"""Stages that train the whole network, or a part of it, one after the other; each may be left out."""
 SPOKEN_MEL_FRAMES = 160
 """Mel frames the audio branch is first trained on: after 1.6 s of a 2 s clip there is only silence."""
 
@@ -213,10 +215,12 @@ class Recipe:
 
 
 def starting_model(recipe: Recipe, earlier: str) -> JointModel:
-    """The network with the weights that an earlier stage has left, or those of a shipped file if it has left none."""
+    """The network with the weights of the last stage up to an earlier one that has left any, or of a shipped file."""
     model = new_model(recipe.model, recipe.seed)
-    if recipe.shipped is None or Checkpoints(recipe.work / earlier, 1).newest() is not None:
-        weights = recipe.trained(earlier)
+    stages = TASK_STAGES[: TASK_STAGES.index(earlier) + 1]
+    left = [name for name in stages if Checkpoints(recipe.work / name, 1).newest() is not None]
+    if recipe.shipped is None or left:
+        weights = recipe.trained(left[-1] if left else earlier)
     else:
         weights = {name: value.float() for name, value in read_tensors(recipe.shipped)[0].items()}
     model.load_state_dict(weights)

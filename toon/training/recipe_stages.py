@@ -59,7 +59,7 @@ SIGHT = ToonTaskConfig(
 are decided there: with 16,000 values of a mel, noise of .95 already lets through whether a voice is loud and high, so
 that below it a face tells nothing new."""
 WORDS = ToonTaskConfig(
-    joint=0.6, reference_voice=0.4, continuation=0.0, dubbing=0.0, audio_driven=0.0, pair=0.0, joint_blind=1.0,
+    joint=0.8, reference_voice=0.2, continuation=0.0, dubbing=0.0, audio_driven=0.0, pair=0.0, joint_blind=1.0,
     voice_blind=1.0, sigmas=LogitNormal(2.0, 1.5), mask_weight=0.0, video_weight=0.0,
 )  # fmt: skip
 """Tasks that teach words, which take the most steps: the audio branch alone, for a sixth of the time of both."""
