@@ -62,7 +62,8 @@ WORDS = ToonTaskConfig(
     joint=0.8, reference_voice=0.2, continuation=0.0, dubbing=0.0, audio_driven=0.0, pair=0.0, joint_blind=1.0,
     voice_blind=1.0, sigmas=LogitNormal(2.0, 1.5), mask_weight=0.0, video_weight=0.0,
 )  # fmt: skip
-"""Tasks that teach words, which take the most steps: the audio branch alone, for a sixth of the time of both."""
+"""Tasks that teach words, which take the most steps: the audio branch alone, in steps of a third of the time of
+those of ``SETTLE``."""
 SETTLE = replace(
     SIGHT, joint=0.45, reference_voice=0.18, continuation=0.08, dubbing=0.12, audio_driven=0.05, pair=0.1, relip=0.2,
     joint_blind=0.4, interaction_off=0.1, sigmas=LogitNormal(3.0, 2.0), video_weight=1.0, mask_weight=0.1,
