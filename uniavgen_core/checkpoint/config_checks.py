@@ -3,13 +3,13 @@
 Types come from the config's dataclasses and sizes from the file's own tensors; what tensors do not give has bounds.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from math import isfinite
 from typing import Any, get_type_hints
 
 from ..config import RENAMED, ModelConfig
-from .checked_files import CheckpointError, shown
+from .checked_files import CheckpointError, parse_object, shown
 
 MOST_LAYERS = 256
 """Most layers of a network; the release has 30."""
@@ -49,6 +49,30 @@ def check_types(kind: type, values: Mapping[str, Any], subject: str) -> None:
             check_types(hint, value, subject)
         elif hint in KINDS and not _is(hint, value):
             raise CheckpointError(f"{subject} gives {said} as {shown(repr(value))}; it must be {KINDS[hint]}.")
+
+
+def read_entry(kind: type, text: Any, key: str, build: Callable[..., Any] | None = None) -> Any:
+    """Build a dataclass from an entry of a file's metadata.
+
+    Args:
+        kind: The dataclass.
+        text: The entry, JSON of the fields that are not the default.
+        key: Its name.
+        build: Takes the fields in place of ``kind``, where JSON has other types.
+
+    Raises:
+        CheckpointError: If it cannot be read; the message names the entry and what is wrong.
+    """
+    subject = f"The file's metadata entry {key}"
+    values = parse_object(text, subject)
+    unknown = set(values) - {field.name for field in fields(kind)}
+    try:
+        if unknown:
+            raise ValueError(f"it has no field named {', '.join(sorted(map(shown, unknown)))}")
+        check_types(kind, values, subject)
+        return (build or kind)(**values)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{subject} cannot be read: {shown(error).rstrip('.')}. Get the file again.") from error
 
 
 def check_bounds(config: Any) -> None:

@@ -2,12 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 
 from ..config import GuidanceConfig
 from ..diffusion.sampling_presets import NO_GUIDANCE, PRESETS, TOON, SamplingPreset, Schedule
-from .checked_files import CheckpointError, parse_object, shown
-from .config_checks import check_types
+from .config_checks import read_entry
 from .trained_on import TrainedOn
 
 SAMPLING_KEY = "uniavgen_sampling"
@@ -53,18 +52,7 @@ def own_sampling(metadata: Mapping[str, str]) -> OwnSampling | None:
         CheckpointError: If the metadata's entry cannot be read.
     """
     text = metadata.get(SAMPLING_KEY)
-    if text is None:
-        return None
-    subject = f"The file's metadata entry {SAMPLING_KEY}"
-    values = parse_object(text, subject)
-    unknown = set(values) - {field.name for field in fields(OwnSampling)}
-    if unknown:
-        raise CheckpointError(f"{subject} has no field named {', '.join(sorted(map(shown, unknown)))}.")
-    check_types(OwnSampling, values, subject)
-    try:
-        return OwnSampling(**values)
-    except ValueError as error:
-        raise CheckpointError(f"{subject} cannot be read: {error}.") from error
+    return None if text is None else read_entry(OwnSampling, text, SAMPLING_KEY)
 
 
 def suitable_preset(own: OwnSampling | None, clips: TrainedOn | None) -> SamplingPreset:

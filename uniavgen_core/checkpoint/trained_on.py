@@ -1,13 +1,13 @@
 """Lengths and sizes of the clips that a model was trained on, from its file's metadata or a preset."""
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from ..config import RELEASE, RELEASED, TOON, ModelConfig
 from ..shapes import FPS, SPATIAL_FACTOR, video_frames_of
-from .checked_files import CheckpointError, parse_object, shown
-from .config_checks import check_types
+from .config_checks import read_entry
 
 TRAINED_KEY = "uniavgen_trained_on"
 """Metadata: JSON of a ``TrainedOn``."""
@@ -109,7 +109,7 @@ def trained_on(config: ModelConfig, metadata: Mapping[str, str] | None = None) -
     """
     text = (metadata or {}).get(TRAINED_KEY)
     if text is not None:
-        return _parsed(text)
+        return read_entry(TrainedOn, text, TRAINED_KEY, _from_json)
     return KNOWN.get(_sizes_of(config))
 
 
@@ -134,14 +134,5 @@ def clips_of_latents(shapes: Iterable[tuple[int, int, int]]) -> TrainedOn | None
     return TrainedOn(min(frames), max(frames), tuple(sizes))
 
 
-def _parsed(text: str) -> TrainedOn:
-    subject = f"The file's metadata entry {TRAINED_KEY}"
-    values = parse_object(text, subject)
-    unknown = set(values) - {field.name for field in fields(TrainedOn)}
-    try:
-        if unknown:
-            raise ValueError(f"it has no field named {', '.join(sorted(map(shown, unknown)))}")
-        check_types(TrainedOn, values, subject)
-        return TrainedOn(**{**values, "sizes": tuple((width, height) for width, height in values.get("sizes", ()))})
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{subject} cannot be read: {shown(error).rstrip('.')}. Get the file again.") from error
+def _from_json(sizes: Sequence[Sequence[int]] = (), **values: Any) -> TrainedOn:
+    return TrainedOn(**values, sizes=tuple((width, height) for width, height in sizes))
