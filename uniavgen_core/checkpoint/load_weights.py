@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..config import ModelConfig
+from ..layers.uninitialized import uninitialized
 from ..model.audio_branch import AudioModel
 from ..model.joint import JointModel
 from ..model.video_branch import VideoModel
@@ -108,7 +109,7 @@ def expected_shapes(network: Network) -> dict[str, tuple[int, ...]]:
 
 def without_memory(network: Network) -> AnyModel:
     """Build a network or a branch of it on the meta device."""
-    with torch.device("meta"):
+    with uninitialized():
         return MODELS[network.contents](network.config)
 
 

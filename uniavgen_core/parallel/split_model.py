@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..config import BranchConfig, ModelConfig
 from ..layers.backend import TORCH, Backend
+from ..layers.uninitialized import uninitialized
 from ..model.alignment_tables import Geometry, query_tables
 from ..model.branch import Stream
 from ..model.joint import JointModel
@@ -44,7 +45,7 @@ class SplitJointModel(JointModel):
     @classmethod
     def of(cls, model: JointModel, group: SequenceGroup) -> "SplitJointModel":
         """The same network in this form; it shares the weights."""
-        with torch.device("meta"):
+        with uninitialized():
             split = cls(model.config, group)
         split.load_state_dict(model.state_dict(), assign=True)
         return split.eval()

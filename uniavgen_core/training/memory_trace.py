@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..config import Interaction, ModelConfig
 from ..layers.backend import Backend
+from ..layers.uninitialized import uninitialized
 from ..model.alignment_tables import Geometry
 from ..model.joint import Conditions, JointModel, JointState
 from .optimizer import split_parameters
@@ -167,7 +168,7 @@ def _trace_once(
     config: ModelConfig, inputs: Inputs, prepare: Callable[[JointModel], None] | None, half: bool, backend: Backend
 ) -> Trace:
     """Run a pass of a shallow network."""
-    with torch.device("meta"):
+    with uninitialized():
         model = TracedModel(config, backend)
         if prepare is not None:
             prepare(model)

@@ -7,12 +7,12 @@ from typing import Any
 import comfy.ldm.wan.vae2_2
 import comfy.sd
 import comfy.taesd.taehv
-import torch
 from torch import Tensor, nn
 
 from ....uniavgen_core.bundled.video_codec import VideoCodec
 from ....uniavgen_core.checkpoint.checked_files import CheckpointError, naming, shown
 from ....uniavgen_core.checkpoint.weight_fit import check_fit
+from ....uniavgen_core.layers.uninitialized import uninitialized
 from ....uniavgen_core.shapes import LATENT_CHANNELS
 from ..model.fill_weights import check_all_finite, read_weight_file
 from .tiny_video_vae import RAW_NAME, is_tiny, tiny_kind
@@ -63,7 +63,7 @@ def _check_wan(tensors: dict[str, Tensor]) -> None:
 
 def _check_tensors(make: Callable[[], nn.Module], tensors: dict[str, Tensor], needed: str = "") -> None:
     """Refuse tensors that do not fit a network; ``needed`` ends the message."""
-    with torch.device("meta"):
+    with uninitialized():
         network = make()
     try:
         check_fit(

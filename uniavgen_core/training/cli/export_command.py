@@ -10,6 +10,7 @@ import torch
 from ...atomic_write import atomic_write
 from ...checkpoint.config_from_weights import KNOWN_TEXT_KEY
 from ...checkpoint.load_weights import save_weights
+from ...layers.uninitialized import uninitialized
 from ...model.joint import JointModel
 from ..checkpoint_weights import averaged_weights
 from ..checkpoints import Checkpoints
@@ -72,7 +73,7 @@ def export(checkpoint: Path, out: Path, dtype: torch.dtype) -> None:
     weights = averaged_weights(checkpoint)
     out.parent.mkdir(parents=True, exist_ok=True)
     if plan is not None:
-        with torch.device("meta"):
+        with uninitialized():
             model = JointModel(config)
         save_lora(model, out, plan, weights, read_metadata(checkpoint.parent))
         return
