@@ -19,6 +19,7 @@ from tools.pack import load_pack
 
 ROOT = Path(__file__).parents[1]
 THREADS = 1  # two threads wait for each other wherever something else runs on the machine, such as the server
+THREADS_OF_LIBRARIES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
 
 
 def pytest_addoption(parser):
@@ -33,6 +34,7 @@ def pytest_configure(config):
     ComfyUI's own base folder is moved to a temporary one, so that nothing is written into its tree.
     """
     gc.disable()  # until all is imported
+    os.environ.update(dict.fromkeys(THREADS_OF_LIBRARIES, str(THREADS)))  # here, and in all processes that tests start
     import torch
 
     config.comfyui_base = None

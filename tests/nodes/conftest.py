@@ -12,6 +12,8 @@ from tests.nodes.studio import Studio
 from tests.parity.fixtures import Golden
 from uniavgen_core.checkpoint.config_from_weights import metadata_of
 
+QUICK_ITERATIONS = 16  # of Griffin-Lim, 100 by default
+
 
 @pytest.fixture(scope="session")
 def studio(pack):
@@ -33,6 +35,16 @@ def forget_dead_models():
 def as_comfyui_runs_nodes():
     """Run the test in inference mode."""
     with torch.inference_mode():
+        yield
+
+
+@pytest.fixture(scope="module")
+def quick_sound(pack):
+    """The bundled model's sound from a few iterations, for long films in which its quality is not the point."""
+    vocoder = pack.uniavgen_core.media.audio.griffin_lim.GriffinLim(QUICK_ITERATIONS)
+    shared = pack.nodes.host.media.shared_griffin_lim.RESULT_VOCODER
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shared, "vocoder", vocoder)
         yield
 
 

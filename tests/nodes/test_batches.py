@@ -10,6 +10,8 @@ from tests.nodes.graphs import Graph
 from tests.nodes.studio import moving_frames, notices_of, video_of
 from tools.contact_sheet import read_clip
 
+pytestmark = pytest.mark.usefixtures("quick_sound")
+
 FRAMES = 17
 
 

@@ -10,6 +10,8 @@ from tests.nodes.graphs import GUIDANCE, Graph
 from tests.whisper_folders import write_whisper
 from tools.comfy_client import PromptRejectedError
 
+pytestmark = pytest.mark.usefixtures("quick_sound")
+
 
 def best_take(studio, takes=3, **inputs):
     positive, negative, latent, _ = studio.task("joint", image=studio.image(), seconds=1.0).args

@@ -17,6 +17,8 @@ from tests.sounds import rms_db
 from uniavgen_core.diffusion.sampling_presets import PRESETS
 from uniavgen_core.media.audio.loudness import CEILING
 
+pytestmark = pytest.mark.usefixtures("quick_sound")
+
 SCRIPT = "hello happy robot\nred moon\nbye bye star"
 
 

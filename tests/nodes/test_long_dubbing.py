@@ -12,6 +12,8 @@ from tests.nodes.test_long import count_samples, folder, long_sound, long_video,
 from tests.nodes.video_files import packets_of, write_file
 from tests.sounds import rms_db
 
+pytestmark = pytest.mark.usefixtures("quick_sound")
+
 WORDS = "hello nice fish red bird yes nine star cloud"
 
 

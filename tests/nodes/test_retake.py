@@ -15,6 +15,8 @@ from tools.contact_sheet import read_clip
 from toon.clips import make_clip
 from uniavgen_core.diffusion.sampling_presets import TOON_GUIDANCE, TOON_STEPS
 
+pytestmark = pytest.mark.usefixtures("quick_sound")
+
 SECONDS, TRANSCRIPT = 2.0625, "red bird yes"
 LATE = slice(60, 120)
 """Mel frames, a hundredth of a second each, that are damaged."""

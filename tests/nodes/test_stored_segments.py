@@ -14,6 +14,8 @@ import torch
 from tests.nodes.studio import notices_of
 from tests.nodes.test_long import count_samples, folder, long_video, made  # noqa: F401 - a fixture
 
+pytestmark = pytest.mark.usefixtures("quick_sound")
+
 
 def runs(studio):
     return list(studio.nodes.host.long_video.stored_runs.stored_runs())

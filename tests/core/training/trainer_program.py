@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+import torch._dynamo  # optimizers import it: here, once for all forked processes
 from torch.multiprocessing import get_all_start_methods, start_processes
 from torch.utils.data import Dataset
 
@@ -122,7 +123,7 @@ def start(*runs):
     """Start a program for runs, each a folder, a number of processes and options; returns its process."""
     said = json.dumps([(str(folder), processes, options) for folder, processes, options in runs])
     command = [sys.executable, "-m", "tests.core.training.trainer_program", said]
-    return subprocess.Popen(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    return subprocess.Popen(command, cwd=ROOT)
 
 
 def run_process(rank, processes, port, folder, options):
