@@ -28,13 +28,14 @@ from uniavgen_core.training.distill.distill_config import Method
 from uniavgen_core.training.launch import INTERRUPTED, Stopped
 
 from .distillation_report import Found, write_report
-from .students import Student, make_students
+from .students import Student, make_students, successive
 from .ways_to_sample import Studio, Way
 
 WORK = Path("output/distillation")
 SCENES, REPEATS = 3000, 5
 SETTINGS = (
-    "world", "steps", "batch", "count", "others", "takes", "video_guidance", "audio_guidance", "skip_layer", "seed",
+    "world", "steps", "further_steps", "batch", "count", "others", "takes", "video_guidance", "audio_guidance",
+    "skip_layer", "seed",
 )  # fmt: skip
 """Options that the report names."""
 
@@ -51,6 +52,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--scenes", type=int, help=f"clips to train on; by default {SCENES}, with --material those of a bundle's recipe"
     )
     add("--steps", type=int, default=3000, help="steps of each student; of distribution matching, its critic's too")
+    add("--further-steps", type=int, help="steps of students that start from an earlier one; by default as many")
     add("--batch", type=int, default=16, help="clips in a step")
     add("--methods", nargs="+", choices=[method.value for method in Method], default=[m.value for m in Method])
     add("--passes", type=int, nargs="+", default=[4, 2, 1], help="passes of the students; each is one of its own")
@@ -67,7 +69,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add("--json", action="store_true", help="print one JSON object as the last line")
     options = parser.parse_args(arguments)
     scenes = SCENES if options.scenes is None else options.scenes
-    if min(options.steps, options.batch, scenes, options.threads, *options.passes) < 1:
+    further = options.steps if options.further_steps is None else options.further_steps
+    if min(options.steps, further, options.batch, scenes, options.threads, *options.passes) < 1:
         parser.error("steps, batch, scenes, threads and passes must be at least 1")
     return options
 
@@ -87,14 +90,15 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
 
 
 def students_of(options: argparse.Namespace) -> list[Student]:
-    """One student for each method and number of passes."""
+    """One student for each method and number of passes, each starting from an earlier one where there is one."""
     guidance = GuidanceConfig(options.video_guidance, options.audio_guidance, skip_layer=options.skip_layer)
     recipe = recipe_of(options)
-    return [
+    students = [
         Student(Method(method), passes, guidance, options.steps, recipe, options.work)
         for method in options.methods
         for passes in options.passes
     ]
+    return successive(students, options.further_steps or options.steps)
 
 
 def ways_of(students: Sequence[Student]) -> list[Way]:

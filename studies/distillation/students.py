@@ -1,7 +1,7 @@
 """Students of a bundled model: their tasks, their training on toons, and the LoRA that each leaves."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -19,7 +19,7 @@ from uniavgen_core.training.checkpoints import Checkpoints
 from uniavgen_core.training.distill.distill_config import DistillConfig, Method
 from uniavgen_core.training.distill.distill_objective import distill_objective
 from uniavgen_core.training.launch import launch
-from uniavgen_core.training.lora import LoraPlan, add_lora, save_lora
+from uniavgen_core.training.lora import LoraPlan, add_lora, save_lora, start_from_lora
 from uniavgen_core.training.paper_stages import AdamConfig
 from uniavgen_core.training.prepare_run import make_adam
 from uniavgen_core.training.trainer_config import TrainerConfig
@@ -46,6 +46,7 @@ class Student:
         steps: Steps of training.
         recipe: Clips, teacher, threads and seed.
         folder: Folder of all students.
+        start: File of adapters to start from; None for new ones.
     """
 
     method: Method
@@ -54,6 +55,7 @@ class Student:
     steps: int
     recipe: Recipe
     folder: Path
+    start: Path | None = None
 
     @property
     def config(self) -> DistillConfig:
@@ -100,6 +102,8 @@ def train_student(student: Student) -> bool:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         add_lora(model, PLAN, config.adapters)
+    if student.start is not None:
+        start_from_lora(model, student.start, PLAN)
     clips = TaskClips(recipe.task_plans, TASKS, recipe.model.text)
     objective = distill_objective(clips, TASKS, config, recipe.seed)
     return train(recipe, model, [make_adam(model, ADAM)], objective, student.run)
@@ -122,6 +126,24 @@ def make_student(student: Student) -> Path:
         model = JointModel(student.recipe.model)
     save_lora(model, student.lora, PLAN, averaged_weights(newest), student.config.metadata)
     return student.lora
+
+
+def successive(students: Sequence[Student], further_steps: int) -> list[Student]:
+    """The same students in order of training, each but the first starting from an earlier one.
+
+    Students of fewer passes start from one of more, as in progressive distillation (arXiv:2202.00512), and those of
+    distribution matching from one of consistency.
+
+    Args:
+        students: Students, in any order.
+        further_steps: Steps of those that start from another.
+    """
+    found = list[Student]()
+    for student in sorted(students, key=lambda one: (one.method is Method.DISTRIBUTION, -one.passes)):
+        consistent = [one for one in found if one.method is Method.CONSISTENCY and one.passes >= student.passes]
+        earlier = consistent or [one for one in found if one.method is student.method]
+        found.append(replace(student, start=earlier[-1].lora, steps=further_steps) if earlier else student)
+    return found
 
 
 def make_students(students: Sequence[Student]) -> list[Path]:

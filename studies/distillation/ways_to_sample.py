@@ -60,8 +60,10 @@ class Way:
 
     @classmethod
     def of_teacher(cls, guidance: GuidanceConfig) -> "Way":
-        """The teacher's own: the release's 50 steps, guided."""
-        return cls(f"teacher {TEACHER_STEPS}, guided", tuple(release_sigmas(TEACHER_STEPS).tolist()), guidance)
+        """The teacher's own: the release's 50 steps, guided where its scales say so."""
+        sigmas = release_sigmas(TEACHER_STEPS)
+        guided = ", guided" if GuidancePlan.of(guidance, sigmas).guides else ""
+        return cls(f"teacher {TEACHER_STEPS}{guided}", tuple(sigmas.tolist()), guidance)
 
     @classmethod
     def of_few_passes(cls, passes: int) -> "Way":

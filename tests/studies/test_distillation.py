@@ -71,6 +71,24 @@ def test_ways_are_charged_for_their_null_passes_and_students_for_none(tmp_path):
     assert len({student.lora for student in students}) == 4
 
 
+def test_a_teacher_without_guidance_takes_one_pass_a_step(tmp_path):
+    students = command.students_of(options_of(tmp_path, "--video-guidance", "1", "--audio-guidance", "1"))
+    assert (command.ways_of(students)[0].name, command.ways_of(students)[0].passes) == ("teacher 50", 50)
+
+
+def test_students_start_from_those_of_more_passes_and_of_consistency_and_take_their_own_number_of_steps(tmp_path):
+    options = options_of(tmp_path, "--passes", "1", "4", "2", "--steps", "30", "--further-steps", "9")
+    students = command.students_of(options)
+    names = {student.lora: student.name for student in students}
+    assert [(one.name, names.get(one.start), one.steps) for one in students] == [
+        ("consistency 4", None, 30), ("consistency 2", "consistency 4", 9), ("consistency 1", "consistency 2", 9),
+        ("distribution 4", "consistency 4", 9), ("distribution 2", "consistency 2", 9),
+        ("distribution 1", "consistency 1", 9),
+    ]  # fmt: skip
+    options = options_of(tmp_path, "--passes", "2", "4", "--methods", "distribution", "--steps", "30")
+    assert [(one.start is None, one.steps) for one in command.students_of(options)] == [(True, 30), (False, 30)]
+
+
 def test_clips_of_a_bundles_run_are_used_where_they_are_and_students_lie_in_the_studys_folder(tmp_path):
     (student, *_) = command.students_of(options_of(tmp_path / "study", "--material", str(tmp_path / "bundle")))
     assert student.recipe.task_plans == Recipe(tmp_path / "bundle").task_plans

@@ -13,10 +13,13 @@ from pathlib import Path
 from types import ModuleType
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..atomic_write import atomic_write
+from ..checkpoint.checked_files import naming
+from ..checkpoint.load_weights import read_tensors
+from ..checkpoint.weight_fit import check_fit
 from ..config import to_dict
 from ..model.joint import JointModel
 from .active_adapter import activate
@@ -27,6 +30,8 @@ METADATA_KEY = "uniavgen_lora"
 ADAPTER = "default"
 PARTS = ("lora_A", "lora_B")
 """Down to the rank, (R, I), and up from it, (O, R)."""
+UP, ALPHA = f".{PARTS[1]}.weight", ".alpha"
+"""Ends of names in files."""
 
 
 class LoraBranch(Enum):
@@ -162,12 +167,33 @@ def save_lora(
     tensors = lora_tensors(model.state_dict() if weights is None else weights)
     if not tensors:
         raise ValueError("There are no adapters to save. Add them with add_lora.")
-    up = f".{PARTS[1]}.weight"
-    alphas = {name.removesuffix(up) + ".alpha": torch.tensor(plan.alpha) for name in tensors if name.endswith(up)}
+    alphas = {name.removesuffix(UP) + ALPHA: torch.tensor(plan.alpha) for name in tensors if name.endswith(UP)}
     content = {name: value.cpu().contiguous() for name, value in (tensors | alphas).items()}
     entries = {**(metadata or {}), "format": "pt", METADATA_KEY: json.dumps(to_dict(plan))}
     with atomic_write(Path(path)) as partial:
         save_file(content, partial, metadata=entries)
+
+
+@torch.no_grad()
+def start_from_lora(model: JointModel, path: Path | str, plan: LoraPlan) -> None:
+    """Set adapters to those of a file, to train them further.
+
+    Args:
+        model: The network with adapters.
+        path: A file that ``save_lora`` wrote.
+        plan: The plan that the network's adapters were added by.
+
+    Raises:
+        CheckpointError: If the file cannot be read, or lacks adapters of a layer, or they are of another rank.
+    """
+    given, _ = read_tensors(path)
+    own = {name.removeprefix(PREFIX): value for name, value in lora_tensors(model.state_dict()).items()}
+    with naming(Path(path)):
+        check_fit({name: x.shape for name, x in given.items()}, {name: x.shape for name, x in own.items()})
+        # What adapters add is multiplied by the plan's alpha, which may be another than the file's.
+        shares = {name: given[name.removesuffix(UP) + ALPHA] / plan.alpha for name in own if name.endswith(UP)}
+    for name, value in own.items():
+        value.copy_(given[name] * shares.get(name, 1.0))
 
 
 @torch.no_grad()
@@ -179,13 +205,13 @@ def merge_lora(model: JointModel, path: Path | str) -> None:
         path: A file that ``save_lora`` wrote.
 
     Raises:
+        CheckpointError: If the file cannot be read.
         ValueError: If the file has adapters of layers that the network lacks.
     """
-    tensors, weights = load_file(path), dict(model.named_parameters())
-    for alpha in (name for name in tensors if name.endswith(".alpha")):
-        stem = alpha.removesuffix(".alpha")
-        down, up = (tensors[f"{stem}.{part}.weight"] for part in PARTS)
-        layer = stem.removeprefix(PREFIX)
+    tensors, weights = read_tensors(path)[0], dict(model.named_parameters())
+    for alpha in (name for name in tensors if name.endswith(ALPHA)):
+        layer = alpha.removesuffix(ALPHA)
+        down, up = (tensors[f"{layer}.{part}.weight"] for part in PARTS)
         if f"{layer}.weight" not in weights:
             raise ValueError(f"{path} has adapters of {layer}, a layer that the network lacks.")
         weight = weights[f"{layer}.weight"]

@@ -28,7 +28,7 @@ from .distill.distill_objective import distill_objective
 from .estimate import AUDIO_BRANCH
 from .gradient_checkpointing import RecomputedModel
 from .learned_guidance import stage_objective
-from .lora import ADAPTER, LoraPlan, add_lora
+from .lora import ADAPTER, LoraPlan, add_lora, start_from_lora
 from .paper_stages import AdamConfig
 from .plugins import attribute_of, model_config_of
 from .run_config import RunConfig
@@ -62,6 +62,8 @@ def build_model(run: RunConfig, device: torch.device) -> JointModel:
         with torch.random.fork_rng():
             torch.manual_seed(run.seed)
             add_lora(model, run.plan, (ADAPTER,) if run.distillation is None else run.distillation.adapters)
+        if run.lora_from is not None:
+            start_from_lora(model, run.lora_from, run.plan)
     elif run.preset.audio_alone:
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name.startswith(AUDIO_BRANCH))

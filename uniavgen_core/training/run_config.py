@@ -35,6 +35,8 @@ class RunConfig:
         start: A file of ours with all weights to start from, a student's teacher; in the file it is called ``from``.
         video_from: A Wan2.2-TI2V-5B file for the video branch.
         audio_from: A file of ours whose audio branch is taken.
+        lora_from: A file of adapters to start from, of the same layers and rank, such as those of a student of more
+            passes.
         lora: Adapters to train in place of the weights, the fields of ``LoraPlan``; None for none. A student always
             has adapters.
         distill: Fields of ``DistillConfig`` to change, for the stage ``distill``.
@@ -57,6 +59,7 @@ class RunConfig:
     start: str | None = None
     video_from: str | None = None
     audio_from: str | None = None
+    lora_from: str | None = None
     lora: Mapping[str, Any] | None = None
     distill: Mapping[str, Any] = field(default_factory=dict)
     guidance: Mapping[str, Any] | None = None
@@ -76,6 +79,8 @@ class RunConfig:
             raise ValueError(f"distill belongs to the stage {DISTILL_STAGE}; stage is {self.stage!r}.")
         if self.stage == DISTILL_STAGE and self.guidance is not None:
             raise ValueError("The guidance of a student's teacher is a field of distill; guidance is for other stages.")
+        if self.lora_from is not None and self.plan is None:
+            raise ValueError('lora_from is for runs that train adapters; add "lora".')
         model_config_of(self.model)
 
     @property

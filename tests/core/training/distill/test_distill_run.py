@@ -1,6 +1,7 @@
 """Distillation as a stage: from a run's file to a LoRA, the same however it is divided and broken off."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -117,6 +118,7 @@ def test_a_student_has_adapters_and_never_a_pass_without_interaction(tmp_path):
         ({"distill": {"video": {"shift": 0}}}, "shift is 0"),
         ({"distill": {"audio": {"weight": -1}}}, "weight is -1"),
         ({"distill": {"shift": -1}}, "shift is -1"),
+        ({"stage": "tasks", "lora_from": "student.safetensors"}, 'trains? adapters; add "lora"'),
     ],
 )
 def test_a_distillation_that_cannot_be_meant_is_refused(tmp_path, values, message):
@@ -133,6 +135,51 @@ def test_new_adapters_come_from_the_seed_alone(tmp_path):
     again = build_model(run, torch.device("cpu")).state_dict()
     assert all(torch.equal(value, again[name]) for name, value in first.items())
     assert any(is_lora(name, "critic") for name in first)
+
+
+def run_from_adapters(folder, **fields):
+    """A student's run on the tiny network, with adapters of another alpha that do something as its start."""
+    from tests.core.training.test_lora import adapted
+    from tests.toys import random_model
+    from uniavgen_core.training.lora import LoraPlan, save_lora
+
+    plan, teacher = LoraPlan(interactions=True, rank=3, alpha=7.0), random_model(dtype=torch.float32)
+    save_lora(adapted(plan), folder / "a.safetensors", plan)
+    save_weights(teacher.state_dict(), teacher.config, folder / "teacher.safetensors", torch.float32)
+    files = {"start": str(folder / "teacher.safetensors"), "lora_from": str(folder / "a.safetensors")}
+    return RunConfig("distill", "", **{**files, **fields})
+
+
+@pytest.mark.parametrize("method", ["consistency", "distribution"])
+def test_a_student_starts_from_the_adapters_of_a_file_whatever_their_alpha_and_its_teacher_does_not(tmp_path, method):
+    from tests.core.training.test_lora import CLIP
+    from tests.toys import random_model
+    from uniavgen_core.training.active_adapter import active_adapter
+
+    run = run_from_adapters(tmp_path, lora={"rank": 3, "alpha": 2.0}, distill={"method": method})
+    model, earlier = build_model(run, torch.device("cpu")).eval(), random_model(dtype=torch.float32)
+    merge_lora(earlier, tmp_path / "a.safetensors")
+    want, untaught = CLIP.run(earlier).video, CLIP.run(random_model(dtype=torch.float32)).video
+    torch.testing.assert_close(CLIP.run(model).video, want, rtol=1e-4, atol=1e-5)
+    with active_adapter(model, None):
+        torch.testing.assert_close(CLIP.run(model).video, untaught, rtol=1e-4, atol=1e-5)
+    assert (want - untaught).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"lora": {"rank": 4, "alpha": 7.0}}, r"a\.safetensors: .*lora_A\.weight is \(3, .*\), not \(4, "),
+        ({"lora_from": "nowhere.safetensors"}, r"nowhere\.safetensors"),
+        ({"lora_from": "teacher"}, r"teacher\.safetensors: .*missing: .*lora_A"),
+    ],
+)
+def test_adapters_of_another_rank_or_kind_are_refused_by_name(tmp_path, fields, message):
+    run = run_from_adapters(tmp_path, lora={"rank": 3})
+    if fields.get("lora_from") == "teacher":
+        fields = {"lora_from": run.start}
+    with pytest.raises(ValueError, match=message):
+        build_model(replace(run, **fields), torch.device("cpu"))
 
 
 def test_merged_adapters_are_the_adapters(tmp_path):
