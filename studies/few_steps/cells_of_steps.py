@@ -19,10 +19,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tools.pack import comfyui_arguments
-from toon.evaluation.bundle_report import EVALUATION_SEED
+from toon.evaluation.bundle_report import EVALUATION_SEED, WORLDS, codec_beside
 from toon.evaluation.cases import Case, cases_of
 from toon.evaluation.generate_cases import Made, Store, decode, set_up
-from uniavgen_core.bundled.bundled_files import BUNDLED_MODEL, BUNDLED_VIDEO_CODEC, load_codec
+from uniavgen_core.bundled.bundled_files import BUNDLED_MODEL, load_codec
 from uniavgen_core.checkpoint.load_weights import load_model
 from uniavgen_core.config import GuidanceConfig
 from uniavgen_core.diffusion.guidance import GuidancePlan
@@ -37,8 +37,6 @@ RELEASE = f"shift {RELEASE_SHIFT:g}"
 REFERENCE_STEPS = 200
 CACHE_START, CACHE_END = 0.1, 0.95
 STUDY_GUIDANCE = GuidanceConfig(video_scale=1.5, audio_scale=2.0, skip_layer=None)
-PLAN = GuidancePlan.of(STUDY_GUIDANCE, release_sigmas(REFERENCE_STEPS))
-"""Guidance in every cell: the null pass changes at the reference's noise level."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +71,31 @@ class Cell:
 
 
 REFERENCE = Cell("euler", RELEASE, REFERENCE_STEPS)
+
+
+@dataclass(frozen=True)
+class Studied:
+    """The network whose sampling is compared.
+
+    Attributes:
+        model: Its file; a codec in the same folder is used.
+        world: Name of its toons' world.
+        guidance: Guidance in every cell.
+    """
+
+    model: Path = BUNDLED_MODEL
+    world: str = "steady"
+    guidance: GuidanceConfig = STUDY_GUIDANCE
+
+    @property
+    def plan(self) -> GuidancePlan:
+        """Null passes in every cell: they change at the reference's noise level."""
+        return GuidancePlan.of(self.guidance, release_sigmas(REFERENCE_STEPS))
+
+    @property
+    def passes_of_a_call(self) -> int:
+        """Passes of the network in a call: one with conditions, and a null pass where there is guidance."""
+        return 2 if self.plan.guides else 1
 
 
 @cache
@@ -154,14 +177,15 @@ class FlatDenoiser:
 
 
 class Clips:
-    """Held-out toons, and the bundled model that generates them."""
+    """Held-out toons, and the network that generates them."""
 
-    def __init__(self, count: int, folder: Path) -> None:
-        self.model = load_model(BUNDLED_MODEL, dtype=torch.float32)
-        self.codec = load_codec(BUNDLED_VIDEO_CODEC)
-        self.cases: list[Case] = cases_of("joint", count, EVALUATION_SEED)
-        config = SampleConfig(guidance=STUDY_GUIDANCE)
-        self._store = Store.of(folder, [BUNDLED_MODEL, BUNDLED_VIDEO_CODEC], config, 0)
+    def __init__(self, count: int, folder: Path, studied: Studied | None = None) -> None:
+        self.studied = studied = studied or Studied()
+        codec = codec_beside(studied.model)
+        self.model = load_model(studied.model, dtype=torch.float32)
+        self.codec = load_codec(codec)
+        self.cases: list[Case] = cases_of("joint", count, EVALUATION_SEED, WORLDS[studied.world])
+        self._store = Store.of(folder, [studied.model, codec], SampleConfig(guidance=studied.guidance), 0)
 
     def latents(self, cell: Cell, count: int) -> tuple[Latents, int]:
         """Latents of the first ``count`` cases, video (B, 48, T, H, W) and mel (B, S, 80), and their network passes."""
@@ -179,7 +203,7 @@ class Clips:
 
     @torch.no_grad()
     def _make(self, cell: Cell, number: int) -> dict[str, Tensor]:
-        denoiser, noise = set_up(self.model, self.codec, self.cases[number : number + 1], PLAN, number)
+        denoiser, noise = set_up(self.model, self.codec, self.cases[number : number + 1], self.studied.plan, number)
         flat = FlatDenoiser(denoiser, noise, cell.cache)
         solve: Callable[..., Tensor] = comfy_samplers().sampler_object(cell.sampler).sampler_function
         sigmas = sigmas_of(cell.schedule, cell.steps)
@@ -191,16 +215,20 @@ class Clips:
     def errors(self, cell: Cell, count: int) -> dict[str, float]:
         """Relative root mean square error of the generated latents against the reference with the same noise.
 
-        ``calls`` counts guided calls of the network for one clip, each a pass with conditions and a null pass.
+        ``calls`` counts calls of the network for one clip, each a pass with conditions and, with guidance, a null pass.
         """
         made, passes = self.latents(cell, count)
         exact, _ = self.latents(REFERENCE, count)
         first = self.cases[0].latents_kept
         return {
-            "calls": passes / 2 / count,
+            "calls": self.calls(passes, count),
             "video": relative(made[0][:, :, first:], exact[0][:, :, first:]),
             "audio": relative(made[1], exact[1]),
         }
+
+    def calls(self, passes: int, count: int) -> float:
+        """Calls of the network for each of some clips that took these passes together."""
+        return passes / self.studied.passes_of_a_call / count
 
     def decoded(self, cell: Cell) -> Sequence[Made]:
         """All cases as they are seen and heard."""

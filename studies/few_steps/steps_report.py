@@ -23,12 +23,13 @@ def total_error(row: Row) -> float:
 
 def markdown(results: dict) -> str:
     """Format the report as Markdown."""
-    judged = results["judged"]
+    judged, (video, audio) = results["judged"], results["guidance"]
     measures = [name for name in MEASURES if any(name in row for row in judged)]
     parts = [
-        f"# Few steps\n\nErrors are distances to `{results['reference']}` from the same noise, on {results['clips']} "
-        "held-out toons, as shares of its root mean square. A call is one of the guided network: a pass with "
-        "conditions and a null pass.\n",
+        "# Few steps\n",
+        f"{results['model']}, world {results['world']}, guidance {video:g} and {audio:g}. Errors are distances to "
+        f"`{results['reference']}` from the same noise, on {results['clips']} held-out toons, as shares of its root "
+        "mean square. A call is a pass of the network with conditions and, where there is guidance, a null pass.\n",
         "## Noise levels\n",
         _table(results["schedules"], (*WAY, *ERRORS)),
         "## Samplers\n",
@@ -74,7 +75,7 @@ def draw(results: dict, path: Path) -> None:
         cached = results["cache"]
         points = [(row["calls"], row[modality]) for row in cached]
         axes.plot(*zip(*points, strict=True), "kx", label=f"step cache, {cached[0]['steps']} steps")
-        axes.set(xscale="log", yscale="log", xlabel="calls of the guided network", title=f"error of the {modality}")
+        axes.set(xscale="log", yscale="log", xlabel="calls of the network", title=f"error of the {modality}")
         ticks = sorted({row["steps"] for row in rows})
         axes.set_xticks(ticks, [str(tick) for tick in ticks])
         axes.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)

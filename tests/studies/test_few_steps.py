@@ -1,15 +1,20 @@
 """The comparison of few steps: that it solves the flow it says, and chooses by the numbers it prints."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from studies.few_steps import __main__ as steps
 from studies.few_steps import steps_report as step_report
-from studies.few_steps.cells_of_steps import RELEASE, STUDY_GUIDANCE, Cell, Clips, cache_config, sigmas_of
+from studies.few_steps.cells_of_steps import RELEASE, STUDY_GUIDANCE, Cell, Clips, Studied, cache_config, sigmas_of
+from toon.clips import LIVELY
 from toon.evaluation.generate_cases import generate
+from uniavgen_core.diffusion.sampling_presets import NO_GUIDANCE
 from uniavgen_core.pipeline import SampleConfig
 
 STEPS = 4
+LIVELY_FILE = Path(__file__).parents[2] / "toon" / "lively" / "uniavgen_toon.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +31,16 @@ def test_euler_at_the_releases_noise_levels_is_the_cores_own_loop(clips):
     (video, audio), passes = clips.latents(Cell("euler", RELEASE, STEPS), 1)
     expected = generate(clips.model, clips.codec, clips.cases, SampleConfig(STEPS, guidance=STUDY_GUIDANCE))
     assert passes == 2 * STEPS
+    for made, want in zip((video, audio), expected, strict=True):
+        assert (made - want).norm() / want.norm() < 1e-5
+
+
+def test_a_network_without_guidance_takes_one_pass_a_call_on_toons_of_its_world(comfyui, tmp_path):  # noqa: ARG001
+    clips = Clips(1, tmp_path, Studied(LIVELY_FILE, "lively", NO_GUIDANCE))
+    (video, audio), passes = clips.latents(Cell("euler", RELEASE, 2), 1)
+    expected = generate(clips.model, clips.codec, clips.cases, SampleConfig(2, guidance=NO_GUIDANCE))
+    assert (passes, clips.calls(passes, 1)) == (2, 2)
+    assert clips.cases[0].world is LIVELY
     for made, want in zip((video, audio), expected, strict=True):
         assert (made - want).norm() / want.norm() < 1e-5
 
@@ -90,13 +105,15 @@ def test_the_cached_run_with_fewest_calls_within_the_loss_is_chosen():
 
 def test_the_report_holds_every_number_and_draws_every_sampler(tmp_path):
     results = {
-        "clips": 2, "judged_clips": 3, "reference": "euler, shift 5, 200", "schedules": [row(video=0.111)],
+        "model": "toon.safetensors", "world": "lively", "guidance": [1.25, 2.0], "clips": 2,
+        "judged_clips": 3, "reference": "euler, shift 5, 200", "schedules": [row(video=0.111)],
         "samplers": [row(count=n, video=0.222 / n) for n in (4, 8)] + [row("heun", count=4), row("heun")],
         "cache": [row(count=50), row(count=50, thresholds=(0.1, 0.2), calls=22.5, audio=0.333)],
         "judged": [{"sampler": "ground truth", "corr": 0.444}, row() | {"corr": 0.555}],
     }  # fmt: skip
     step_report.write(results, tmp_path)
     text = (tmp_path / "steps.md").read_text()
+    assert "toon.safetensors, world lively, guidance 1.25 and 2." in text
     for number in ("0.111", "0.056", "22.500", "0.200", "0.333", "0.444", "0.555"):
         assert number in text
     assert (tmp_path / "steps.png").stat().st_size > 10_000

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from toon.evaluation import __main__ as command
 from toon.evaluation import bundle_report as toons
 from toon.evaluation import generate_cases as generating
 from toon.evaluation import measures as toon_measures
@@ -18,6 +19,7 @@ from toon.evaluation.generate_cases import Made, Store, generate_all
 from toon.evaluation.measures import Row, measure_cases, shuffled
 from toon.evaluation.picture_errors import EYES, MOUTH, part_pixels, picture_measures, psnr
 from uniavgen_core.bundled.bundled_files import BUNDLED_VIDEO_CODEC, CODEC_FILE, MODEL_FILE
+from uniavgen_core.config import AfterShare, GuidanceConfig
 from uniavgen_core.pipeline import SampleConfig
 
 FIRST = 10_000_000
@@ -240,6 +242,19 @@ def test_the_report_names_every_criterion_the_judges_and_the_papers_numbers(
     assert json.loads((tmp_path / "toons.json").read_text())["criteria"] == content["criteria"]
     for name in ("bars", "lags"):
         assert (tmp_path / f"toons-{name}.png").stat().st_size > 10_000
+
+
+def test_the_command_line_decides_guidance_and_the_report_says_so(tmp_path, monkeypatch):
+    options = command.parse(
+        ["--work", str(tmp_path), "--video-guidance", "1.5", "--modality-aware-share", "0.25", "--after-share", "none"]
+    )
+    monkeypatch.setattr(command, "evaluate_toons", lambda toon_options, *_: toon_options)
+    given = command.evaluate_bundle(options)
+    assert given.guidance == GuidanceConfig(1.5, 1.0, 0.25, AfterShare.NONE, None)
+    monkeypatch.setattr(toons, "draw_bars", lambda *_: None)
+    monkeypatch.setattr(toons, "draw_lags", lambda *_: None)
+    settings = toons._report(given, ({}, [], {}, {}), [], 1.0)["settings"]
+    assert (settings["modality_aware_share"], settings["after_share"]) == (0.25, "none")
 
 
 @pytest.mark.parametrize("bad", [{"count": 0}, {"seed": -1}, {"steps": 0}])

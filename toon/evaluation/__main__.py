@@ -7,11 +7,13 @@ are kept there, so an interrupted run continues with the same command.
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from torch import Tensor
 
 from uniavgen_core.bundled.bundled_files import BUNDLED_MODEL
+from uniavgen_core.config import AfterShare
 from uniavgen_core.diffusion.sampling_presets import TOON_GUIDANCE, TOON_STEPS
 from uniavgen_core.evaluation.__main__ import add_options, evaluate_clips, progress_bar, run, tell
 
@@ -33,6 +35,14 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     toons.add_argument("--video-guidance", type=float, default=TOON_GUIDANCE.video_scale, help="scale of the picture")
     toons.add_argument("--audio-guidance", type=float, default=TOON_GUIDANCE.audio_scale, help="scale of the sound")
     toons.add_argument("--skip-layer", type=int, choices=LAYERS, help="layer that null passes leave out")
+    toons.add_argument(
+        "--modality-aware-share", type=float, default=TOON_GUIDANCE.modality_aware_share,
+        help="share of the steps, from the start, whose null passes have no interactions",
+    )  # fmt: skip
+    toons.add_argument(
+        "--after-share", type=AfterShare, default=TOON_GUIDANCE.after_share,
+        metavar=f"{{{','.join(kind.value for kind in AfterShare)}}}", help="guidance of the steps after that share",
+    )  # fmt: skip
     toons.add_argument("--model", type=Path, default=BUNDLED_MODEL, help="weights; a codec in the same folder is used")
     toons.add_argument("--tasks", nargs="*", default=CRITERIA_TASKS + OTHER_TASKS, choices=CRITERIA_TASKS + OTHER_TASKS)
     toons.add_argument(
@@ -60,20 +70,8 @@ class ToonWords:
 def evaluate_bundle(options: argparse.Namespace) -> dict:
     """Evaluate a model on held-out toons."""
     others = max(1, options.count // 2) if options.others is None else options.others
-    names = (
-        "work",
-        "model",
-        "count",
-        "seed",
-        "steps",
-        "video_guidance",
-        "audio_guidance",
-        "skip_layer",
-        "tasks",
-        "world",
-        "takes",
-    )
-    toons = ToonOptions(others=others, **{name: getattr(options, name) for name in names})
+    given = {field.name: getattr(options, field.name) for field in fields(ToonOptions) if field.name != "others"}
+    toons = ToonOptions(others=others, **given)
     counts = [options.count if task in CRITERIA_TASKS else others for task in options.tasks]
     advance = None
 

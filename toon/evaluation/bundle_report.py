@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from PIL import Image
 from uniavgen_core.bundled.bundled_files import BUNDLED_MODEL, BUNDLED_VIDEO_CODEC, CODEC_FILE, load_codec
 from uniavgen_core.bundled.video_codec import VideoCodec
 from uniavgen_core.checkpoint.load_weights import load_model
+from uniavgen_core.config import AfterShare, GuidanceConfig
 from uniavgen_core.diffusion.sampling_presets import TOON_GUIDANCE, TOON_STEPS
 from uniavgen_core.evaluation.bar_plots import draw_bars, draw_lags, new_figure
 from uniavgen_core.evaluation.markdown_tables import legend, markdown_table, published
@@ -57,6 +58,8 @@ class ToonOptions:
         video_guidance: Guidance scale of the picture.
         audio_guidance: Guidance scale of the sound.
         skip_layer: Layer left out of null passes, or None.
+        modality_aware_share: Share of the steps, from the start, whose null pass runs with the interactions off.
+        after_share: Guidance of the steps after that share.
         tasks: Names of the tasks.
         world: Name of the toons' world, one of ``WORLDS``.
         takes: In the lively world, cases that are generated several times under the same conditions.
@@ -71,6 +74,8 @@ class ToonOptions:
     video_guidance: float = TOON_GUIDANCE.video_scale
     audio_guidance: float = TOON_GUIDANCE.audio_scale
     skip_layer: int | None = TOON_GUIDANCE.skip_layer
+    modality_aware_share: float = TOON_GUIDANCE.modality_aware_share
+    after_share: AfterShare = TOON_GUIDANCE.after_share
     tasks: Sequence[str] = CRITERIA_TASKS + OTHER_TASKS
     world: str = "steady"
     takes: int = 24
@@ -78,6 +83,13 @@ class ToonOptions:
     def __post_init__(self) -> None:
         if min(self.count, self.others, self.steps) < 1 or self.seed < 0:
             raise ValueError("Counts and steps must be at least 1, the seed at least 0.")
+
+    @property
+    def guidance(self) -> GuidanceConfig:
+        """Guidance of all clips."""
+        return GuidanceConfig(
+            self.video_guidance, self.audio_guidance, self.modality_aware_share, self.after_share, self.skip_layer
+        )
 
     def cases(self) -> dict[str, list[Case]]:
         """Held-out cases by task."""
@@ -117,9 +129,7 @@ def evaluate_toons(
     new_figure(1, 1)  # A missing package must fail before hours of work.
     started = time.monotonic()
     judges = judges_of(options.work / "judges", recipe, tell)
-    scales = {"video_scale": options.video_guidance, "audio_scale": options.audio_guidance}
-    guidance = replace(TOON_GUIDANCE, **scales, skip_layer=options.skip_layer)
-    config, codec_path = SampleConfig(options.steps, guidance=guidance), codec_beside(options.model)
+    config, codec_path = SampleConfig(options.steps, guidance=options.guidance), codec_beside(options.model)
     store = Store.of(options.work / "generated", [options.model, codec_path], config, options.seed)
     codec = load_codec(codec_path)
     tell("Drawing the held-out toons")
@@ -187,7 +197,8 @@ def _report(
 ) -> dict:
     """Write Markdown, JSON and plots, and return the content."""
     rows, criteria, accuracy, chance = found
-    settings = asdict(options) | {"work": None, "model": options.model.name, "tasks": list(options.tasks)}
+    plain = {"after_share": options.after_share.value, "tasks": list(options.tasks)}
+    settings = asdict(options) | {"work": None, "model": options.model.name} | plain
     files = {"table": options.work / "toons.md", "json": options.work / "toons.json"}
     plots = {"bars": options.work / "toons-bars.png", "lags": options.work / "toons-lags.png"}
     bounds = {"in_time": 0.95, "psnr": 28.0}
